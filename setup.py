@@ -1,0 +1,44 @@
+"""Builds the compiled parts: plain Python files with Cython annotations. Everything else is in pyproject.toml."""
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+COMPILED = [
+    "mm/batch",
+    "mm/buddy",
+    "mm/zone",
+]
+
+NO_COMPILER = (
+    "pagehint needs a C compiler and Python's headers to build its engine "
+    "(Debian/Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc python3-devel): {}"
+)
+
+
+class BuildExt(build_ext):
+    def run(self) -> None:
+        try:
+            super().run()
+        except (CCompilerError, ExecError, PlatformError, OSError) as error:
+            raise SystemExit(NO_COMPILER.format(error)) from None
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(f"pagehint.{name.replace('/', '.')}", [f"src/pagehint/{name}.py"], extra_compile_args=["-O3"])
+            for name in COMPILED
+        ],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": BuildExt},
+)

@@ -1,0 +1,33 @@
+"""The command line: every command is a file of its own in this folder."""
+
+import os
+import sys
+
+import cyclopts
+
+from pagehint.cli.script import script
+from pagehint.errors import PagehintError
+
+__all__ = ["app", "main"]
+
+app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
+app.command(script)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except PagehintError as error:
+        print(f"pagehint: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(141) from None
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"pagehint: {where}{error.strerror or error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("pagehint: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

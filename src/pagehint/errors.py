@@ -1,0 +1,23 @@
+"""The errors that pagehint raises for its callers' mistakes and for what the machine refuses."""
+
+import errno
+
+__all__ = ["BusyError", "InputError", "PagehintError"]
+
+
+class PagehintError(Exception):
+    """Base of every error of pagehint's own; its text is one line that says what is wrong, where, and what to do."""
+
+
+class InputError(PagehintError, ValueError):
+    """Bad input: a file, an option or an argument. The command line prints it and exits with status 2."""
+
+
+class BusyError(PagehintError, OSError):
+    """A device is started already (EBUSY, -16)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(errno.EBUSY, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)

@@ -1,0 +1,57 @@
+"""Sizes and times as people write them: ``4GiB``, ``512 MiB``, ``100ms``, ``2s``."""
+
+import re
+
+from pagehint.errors import InputError
+
+__all__ = ["format_size", "format_time", "parse_size", "parse_time"]
+
+_SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
+_TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+
+
+def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
+    match = _QUANTITY.fullmatch(text)
+    names = {name.lower(): factor for name, factor in units.items()}
+    if match is None or match[2].lower() not in names:
+        known = ", ".join(name for name in units if name)
+        raise InputError(f"{text!r} is not a {what}: expected a number and one of {known}, such as {example}")
+    factor = names[match[2].lower()]
+    whole, _, fraction = match[1].partition(".")
+    return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
+
+
+def parse_size(size: str | int) -> int:
+    """Bytes of a size such as ``"4GiB"``; an int is bytes already. Raises InputError."""
+    if isinstance(size, int):
+        if size < 0:
+            raise InputError(f"{size} is not a size: it is negative")
+        return size
+    return _parse(size, _SIZES, "size", "4GiB")
+
+
+def parse_time(time: str | int) -> int:
+    """Nanoseconds of a time such as ``"100ms"``; an int is nanoseconds already. Raises InputError."""
+    if isinstance(time, int):
+        if time < 0:
+            raise InputError(f"{time} is not a time: it is negative")
+        return time
+    return _parse(time, _TIMES, "time", "100ms")
+
+
+def _format(value: int, units: list[tuple[str, int]]) -> str:
+    for name, factor in units:
+        if abs(value) >= factor:
+            return f"{value / factor:.4g} {name}"
+    return f"{value} {units[-1][0]}"
+
+
+def format_size(size: int) -> str:
+    """A size in bytes for people: ``"1.5 GiB"``."""
+    return _format(size, [(name, factor) for name, factor in reversed(_SIZES.items()) if name])
+
+
+def format_time(time: int) -> str:
+    """A time in nanoseconds for people: ``"100 ms"``."""
+    return _format(time, [(name, _TIMES[name]) for name in ("s", "ms", "us", "ns")])
