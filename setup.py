@@ -8,6 +8,7 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 COMPILED = [
     "mm/batch",
     "mm/buddy",
+    "mm/hinted",
     "mm/zone",
 ]
 

@@ -1,0 +1,101 @@
+"""Free page hinting with boundaries, as proposed in 2019 (spec 1, sections 6 to 8)."""
+
+from collections.abc import Generator
+
+from pagehint.hinting.design import Action, Design, React, Run, Sleep
+from pagehint.mm.zone import Zone
+from pagehint.units import parse_time
+
+__all__ = ["PageHinting"]
+
+
+class PageHinting(Design):
+    """Hints blocks of at least ``order`` once ``high_water_mark`` unhinted ones of an order are free.
+
+    ``delay``: from the first request to the work. ``once_a_delay``: frees during a react wait for the next work, so
+    that it never runs more often than once a delay. ``idle``: what is still unhinted after this time without any
+    allocation or free is hinted too, however it came to be free; None never does that. Source: spec 1.
+    """
+
+    def __init__(
+        self,
+        order: int = 9,
+        high_water_mark: int = 32,
+        delay: int | str = "100ms",
+        once_a_delay: bool = False,
+        idle: int | str | None = None,
+    ) -> None:
+        super().__init__(order, delay, high_water_mark)
+        self.once_a_delay = once_a_delay
+        self.idle = None if idle is None else parse_time(idle)
+        self._look = 0
+        self._seen = self._served = -1
+
+    @property
+    def request_count(self) -> int:
+        """Zones that are requested."""
+        return sum(zone.requested for zone in self._zones)
+
+    def notified(self, zone: Zone, now: int) -> None:
+        self._now = now
+        if self.request_count <= zone.requested:
+            self._schedule(self.delay)
+
+    def _request_all(self) -> None:
+        for zone in self._zones:
+            zone.request()
+        self._schedule(self.delay)
+
+    def _work(self) -> Run:
+        while True:
+            for zone in self._zones:
+                if zone.requested and not (yield from self._process(zone)):
+                    return
+                if not self.request_count or self._stopping:
+                    return
+            if self.once_a_delay:
+                self._schedule(self.delay)
+                return
+
+    def _process(self, zone: Zone) -> Generator[React, BaseException | None, bool]:
+        """Fill, react, drain until nothing is left; false if the run must end."""
+        try:
+            zone.begin()
+        except MemoryError as error:
+            zone.request(False)
+            self._count_error(error)
+            return True
+        try:
+            while True:
+                full = zone.fill(self._batch)
+                if not self._batch:
+                    return True
+                if not (yield from self._tell(zone)):
+                    zone.request()
+                    return False
+                if self._stopping or not (full if self.once_a_delay else zone.requested):
+                    return True
+        finally:
+            zone.end()
+
+    # Row 9 of spec 1, section 9: nobody is notified of a block that a split or a put back made.
+
+    def _activity(self) -> int:
+        return sum(zone.nr_alloc + zone.nr_free_ops for zone in self._zones)
+
+    def _look_for_idle_blocks(self) -> None:
+        if self.idle is None or self._now < self._look:
+            return
+        self._look = self._now + self.idle
+        activity = self._activity()
+        if activity == self._seen and activity != self._served:
+            self._served = activity
+            for zone in self._zones:
+                zone.request()
+            self._due = self._now
+        self._seen = activity
+
+    def _rest(self) -> Action:
+        if self.idle is None:
+            return super()._rest()
+        return Sleep(self._look if self._due is None else min(self._look, self._due))

@@ -1,0 +1,55 @@
+"""Virtual time: a clock that goes on only when it is told to, and runs what is due on its way."""
+
+import heapq
+from collections.abc import Callable
+
+from pagehint.errors import InputError
+
+__all__ = ["Timer", "VirtualClock"]
+
+
+class Timer:
+    """Something due at a time; ``cancel()`` it, or let it run."""
+
+    __slots__ = ("action", "time")
+
+    def __init__(self, time: int, action: Callable[[], None]) -> None:
+        self.time = time
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """It won't run."""
+        self.action = None
+
+
+class VirtualClock:
+    """A deterministic clock in nanoseconds. What is due at the same time runs in the order in which it was set."""
+
+    def __init__(self, now: int = 0) -> None:
+        self.now = now
+        self._timers: list[tuple[int, int, Timer]] = []
+        self._set = 0
+
+    def call_at(self, time: int, action: Callable[[], None]) -> Timer:
+        """Run ``action()`` when the clock gets to ``time`` (at once, on its next move, if that is past). O(log timers)."""
+        timer = Timer(max(time, self.now), action)
+        self._set += 1
+        heapq.heappush(self._timers, (timer.time, self._set, timer))
+        return timer
+
+    def run_until(self, time: int) -> None:
+        """Go on to ``time`` and run what falls due, at the very end too, and what that sets. Never goes back."""
+        timers = self._timers
+        while timers and timers[0][0] <= time:
+            due, _, timer = heapq.heappop(timers)
+            action, timer.action = timer.action, None
+            if action is not None:
+                self.now = max(self.now, due)
+                action()
+        self.now = max(self.now, time)
+
+    def advance(self, nanoseconds: int) -> None:
+        """``run_until`` this much later. Raises InputError if negative."""
+        if nanoseconds < 0:
+            raise InputError(f"a clock can't go back by {-nanoseconds} ns")
+        self.run_until(self.now + nanoseconds)

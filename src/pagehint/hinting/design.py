@@ -1,0 +1,242 @@
+"""What every hinting design is: an object that says what to do next, and is told what happened (sans-I/O).
+
+A design never sleeps, calls a device or reads a clock. Whoever drives it asks ``next(now)`` and does what it says:
+
+========== ================================================================================
+Begin      a run of the work begins (a *pass*, in spec 2); ask again
+React      tell the device of ``batch``; then ``reacted(error, now)``, and ask again
+Sleep      nothing to do before ``until``; ask again then, or after ``notified``
+Idle       nothing to do; ask again after ``notified``
+========== ================================================================================
+
+Times are nanoseconds on a clock of the driver's choice. A driver calls a design from one thread at a time.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from pagehint.errors import BusyError, InputError
+from pagehint.hinting.device import Device
+from pagehint.mm.batch import Batch
+from pagehint.mm.zone import Zone
+from pagehint.units import parse_time
+
+__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "React", "Sleep", "Statistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A run of the work begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class React:
+    """Tell the device of the batch, whose blocks came from the zone."""
+
+    zone: Zone
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Nothing to do before ``until`` (nanoseconds)."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing to do until a free notifies."""
+
+
+Action = Begin | React | Sleep | Idle
+Run = Generator[React, BaseException | None, None]
+BEGIN = Begin()
+IDLE = Idle()
+
+_LONGEST_PAUSE = 60 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a design did since it was made: runs, batches, blocks and pages given back, and errors."""
+
+    runs: int
+    batches: int
+    blocks: int
+    pages: int
+    errors: int
+    last_error: BaseException | None
+
+
+class Design(ABC):
+    """The part that all designs share: device and zones, one batch, when the work is due, errors.
+
+    ``order``: the least order of a block that is told. ``delay``: from a request to the work (ns, or ``"100ms"``).
+    """
+
+    def __init__(self, order: int, delay: int | str, high_water_mark: int) -> None:
+        for what, value, most in (("order", order, 31), ("high_water_mark", high_water_mark, 1 << 32)):
+            if not isinstance(value, int) or not 0 <= value <= most:
+                raise InputError(f"{what} {value!r}: expected 0 to {most}")
+        self.order = order
+        self.delay = parse_time(delay)
+        self.high_water_mark = high_water_mark
+        self._zones: tuple[Zone, ...] = ()
+        self._reacts: dict[Zone, React] = {}
+        self._batch: Batch | None = None
+        self._run: Run | None = None
+        self._telling: React | None = None
+        self._outcome: BaseException | None = None
+        self._due: int | None = None
+        self._now = 0
+        self._pause = self.delay
+        self._stopping = False
+        self._runs = self._batches = self._blocks = self._pages = self._errors = 0
+        self._last_error: BaseException | None = None
+
+    # Start and stop
+
+    @property
+    def started(self) -> bool:
+        """A device is started."""
+        return self._batch is not None
+
+    def start(
+        self,
+        zones: Sequence[Zone],
+        device: Device,
+        now: int,
+        doorbell: Callable[[Zone], None],
+        settle: Callable[[Zone, int, int], int],
+    ) -> None:
+        """Begin to tell ``device`` of the blocks of ``zones``; ``doorbell(zone)`` rings where a free notifies.
+
+        ``settle(zone, order, migratetype)`` allocates for a caller who found nothing while blocks were in flight.
+
+        Raises BusyError if this design, or another one in a zone, has a device; InputError for a bad capacity or order.
+        """
+        if self.started:
+            raise BusyError("a hinting device is started already")
+        batch = Batch(device.capacity)
+        attached: list[Zone] = []
+        try:
+            for zone in zones:
+                zone.attach(self.order, self.high_water_mark, device, lambda zone=zone: doorbell(zone), settle)
+                attached.append(zone)
+        except BaseException:
+            for zone in attached:
+                zone.detach()
+            raise
+        self._batch = batch
+        self._zones = tuple(zones)
+        self._reacts = {zone: React(zone, batch) for zone in zones}
+        self._stopping = False
+        self._pause = self.delay
+        self._now = now
+        self._request_all()
+
+    def stop(self) -> bool:
+        """Frees stop notifying and pending work is cancelled; true if that is all, false if a react still runs:
+
+        then tell of its end and ask ``next`` as before, until it says Idle.
+        """
+        for zone in self._zones:
+            zone.mute()
+        self._due = None
+        self._stopping = True
+        if self._run is None:
+            self._ended()
+        return not self.started
+
+    def _ended(self) -> None:
+        for zone in self._zones:
+            zone.detach()
+        self._batch = None
+
+    # What the driver asks and tells
+
+    @property
+    def pending(self) -> int | None:
+        """When the work is due, or None."""
+        return self._due
+
+    def next(self, now: int) -> Action:
+        """What to do now."""
+        self._now = now
+        if self._run is None:
+            self._look_for_idle_blocks()
+            if self._due is None or now < self._due:
+                return self._rest()
+            self._due = None
+            self._runs += 1
+            self._outcome = None
+            self._run = self._work()
+            return BEGIN
+        outcome, self._outcome = self._outcome, None
+        try:
+            return self._run.send(outcome)
+        except StopIteration:
+            self._run = None
+        if self._stopping:
+            self._ended()
+            return IDLE
+        return self.next(now)
+
+    def reacted(self, error: BaseException | None, now: int) -> None:
+        """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
+        assert self._telling is not None
+        react, self._telling = self._telling, None
+        blocks, pages = len(react.batch), react.batch.pages
+        self._now = now
+        self._outcome = error
+        react.zone.drain(react.batch, error is None)
+        if error is not None:
+            self._count_error(error)
+        else:
+            self._batches += 1
+            self._blocks += blocks
+            self._pages += pages
+            self._pause = self.delay
+
+    @abstractmethod
+    def notified(self, zone: Zone, now: int) -> None:
+        """A free set ``requested`` on the zone."""
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was done so far."""
+        return Statistics(self._runs, self._batches, self._blocks, self._pages, self._errors, self._last_error)
+
+    # What a design fills in
+
+    @abstractmethod
+    def _request_all(self) -> None: ...
+
+    @abstractmethod
+    def _work(self) -> Run: ...
+
+    def _look_for_idle_blocks(self) -> None:
+        pass
+
+    def _rest(self) -> Action:
+        return IDLE if self._due is None else Sleep(self._due)
+
+    def _schedule(self, delay: int) -> None:
+        if self._due is None and not self._stopping:
+            self._due = self._now + delay
+
+    def _tell(self, zone: Zone) -> Generator[React, BaseException | None, bool]:
+        """Have the batch told to the device; if that fails, the work is due again after a growing pause."""
+        self._telling = self._reacts[zone]
+        if (yield self._telling) is None:
+            return True
+        if not self._stopping:
+            self._due = self._now + self._pause
+        self._pause = min(2 * self._pause, max(_LONGEST_PAUSE, self.delay))
+        return False
+
+    def _count_error(self, error: BaseException) -> None:
+        self._errors += 1
+        self._last_error = error

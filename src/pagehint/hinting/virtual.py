@@ -1,0 +1,122 @@
+"""A design driven in virtual time."""
+
+from collections.abc import Callable, Sequence
+
+from pagehint.hinting.clock import Timer, VirtualClock
+from pagehint.hinting.design import Begin, Design, React, Sleep
+from pagehint.hinting.device import Device
+from pagehint.mm.zone import Zone
+
+__all__ = ["VirtualWorker"]
+
+
+class VirtualWorker:
+    """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.
+
+    ``react_time(react)`` says how long a react takes (ns): its blocks are in flight until then, and the device is
+    told at its end. None: no time. ``on_begin(now)`` is called as each run of the work begins. ``stalls`` counts the
+    allocations that waited for blocks in flight, ``stalled`` the time that they took (ns).
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        zones: Sequence[Zone],
+        clock: VirtualClock,
+        react_time: Callable[[React], int] | None = None,
+        on_begin: Callable[[int], None] | None = None,
+    ) -> None:
+        self.design = design
+        self.clock = clock
+        self._zones = tuple(zones)
+        self._react_time = react_time
+        self._on_begin = on_begin
+        self._device: Device | None = None
+        self._timer: Timer | None = None
+        self._reacting: React | None = None
+        self._stepping = False
+        self.stalls = 0
+        self.stalled = 0
+
+    def start(self, device: Device) -> None:
+        """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
+        self.design.start(self._zones, device, self.clock.now, self._notified, self._settle)
+        self._device = device
+        self._arm(self.clock.now)
+
+    def stop(self) -> None:
+        """Stop it: frees stop notifying, and a running react is waited for: the clock goes on to its end.
+
+        Called from within a react, it returns at once, and the device is stopped when the react ends. Nothing if no
+        device is started.
+        """
+        self.design.stop()
+        if self._reacting is None:
+            self._disarm()
+        while self._reacting is not None and self._timer is not None:
+            self.clock.run_until(self._timer.time)
+
+    def _notified(self, zone: Zone) -> None:
+        self.design.notified(zone, self.clock.now)
+        if self.design.pending is not None and not self._stepping and self._reacting is None:
+            self._arm(self.design.pending)
+
+    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+        pfn, began = -1, self.clock.now
+        while pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
+            self.clock.run_until(self._timer.time)
+            pfn = zone.alloc_nowait(order, migratetype)
+        self.stalls += self.clock.now > began
+        self.stalled += self.clock.now - began
+        return pfn
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, time: int) -> None:
+        if self._timer is not None and self._timer.time <= time:
+            return
+        self._disarm()
+        self._timer = self.clock.call_at(time, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        interrupt: BaseException | None = None
+        self._stepping = True
+        try:
+            if self._reacting is not None:
+                interrupt = self._tell(self._reacting)
+            while True:
+                action = self.design.next(self.clock.now)
+                if isinstance(action, React):
+                    takes = self._react_time(action) if self._react_time else 0
+                    if takes > 0:
+                        self._reacting = action
+                        self._arm(self.clock.now + takes)
+                        break
+                    interrupt = self._tell(action) or interrupt
+                elif isinstance(action, Begin):
+                    if self._on_begin is not None:
+                        self._on_begin(self.clock.now)
+                else:
+                    if isinstance(action, Sleep):
+                        self._arm(action.until)
+                    break
+        finally:
+            self._stepping = False
+        if interrupt is not None:
+            raise interrupt
+
+    def _tell(self, react: React) -> BaseException | None:
+        """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
+        self._reacting = None
+        assert self._device is not None
+        error: BaseException | None = None
+        try:
+            self._device.react(react.batch)
+        except BaseException as raised:
+            error = raised
+        self.design.reacted(error, self.clock.now)
+        return error if not isinstance(error, Exception) else None

@@ -1,0 +1,73 @@
+"""A batch: the blocks that a device is told of at once."""
+
+from collections import namedtuple
+
+import cython
+import numpy as np
+
+from pagehint.errors import InputError
+
+__all__ = ["Batch", "Block"]
+
+_MOST = 1 << 20
+
+Block = namedtuple("Block", "pfn order")
+
+
+@cython.cclass
+class Batch:
+    """Up to ``capacity`` blocks (1 to 2**20), in the order in which they were pulled; a sequence of Block(pfn, order).
+
+    ``pfns`` (int64) and ``orders`` (uint8) are views of the blocks held now. Raises InputError for other capacities.
+    """
+
+    def __init__(self, capacity):
+        if not isinstance(capacity, int) or not 1 <= capacity <= _MOST:
+            raise InputError(f"capacity {capacity!r}: a device takes 1 to {_MOST} blocks a batch")
+        self.capacity = capacity
+        self._pfns_array = np.zeros(capacity, np.int64)
+        self._orders_array = np.zeros(capacity, np.uint8)
+        self._types_array = np.zeros(capacity, np.uint8)
+        self._count = self._pages = 0
+        if cython.compiled:
+            self._pfns = cython.cast(
+                cython.pointer(cython.longlong), cython.cast(cython.size_t, self._pfns_array.ctypes.data)
+            )
+            self._orders = cython.cast(
+                cython.pointer(cython.uchar), cython.cast(cython.size_t, self._orders_array.ctypes.data)
+            )
+            self._types = cython.cast(
+                cython.pointer(cython.uchar), cython.cast(cython.size_t, self._types_array.ctypes.data)
+            )
+        else:
+            self._pfns = memoryview(self._pfns_array)
+            self._orders = memoryview(self._orders_array)
+            self._types = memoryview(self._types_array)
+
+    def __len__(self):
+        return self._count
+
+    def __getitem__(self, index):
+        if not -self._count <= index < self._count:
+            raise IndexError(f"block {index} of a batch of {self._count}")
+        if index < 0:
+            index += self._count
+        return Block(int(self._pfns[index]), int(self._orders[index]))
+
+    @property
+    def pages(self):
+        """Pages in the batch's blocks."""
+        return self._pages
+
+    @property
+    def pfns(self):
+        """The blocks' pfns: int64, one each."""
+        return self._pfns_array[: self._count]
+
+    @property
+    def orders(self):
+        """The blocks' orders: uint8, one each."""
+        return self._orders_array[: self._count]
+
+    def __repr__(self):
+        return f"<Batch of {self._count} of {self.capacity} blocks>"

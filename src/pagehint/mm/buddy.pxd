@@ -1,0 +1,127 @@
+cimport cython
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define pagehint_prefetch(address) __builtin_prefetch(address)
+    #else
+    #define pagehint_prefetch(address) ((void)(address))
+    #endif
+    #define pagehint_block_pages(order) (((Py_ssize_t)1) << (order))
+    """
+    Py_ssize_t block_pages "pagehint_block_pages"(int order) noexcept nogil
+    void prefetch "pagehint_prefetch"(const void *address) noexcept nogil
+
+# A page's state word, in the order of the bits: order, kind, hinted, migratetype.
+cdef enum:
+    ORDER = 0x1f
+    KIND = 0xe0
+    FREE = 0x20
+    USED = 0x40
+    IN_FLIGHT = 0x60
+    PCP = 0x80
+    OFFLINE = 0xa0
+    HINTED = 0x100
+    TYPE_SHIFT = 9
+
+cdef enum:
+    LISTS = 160  # rings: 5 migratetypes, 32 orders each
+    NEVER = 255  # no order reaches it
+
+cdef enum:
+    UNMOVABLE = 0
+    MOVABLE = 1
+    RECLAIMABLE = 2
+    HIGHATOMIC = 3
+    ISOLATE = 4
+
+cdef enum:
+    AHEAD = 12  # operations that a bulk call looks ahead, to fetch what they will touch
+
+cdef class Buddy:
+    cdef readonly object page_state
+    cdef readonly object page_links
+    cdef readonly object pageblock_types
+    cdef readonly object pageblock_movable
+    cdef readonly Py_ssize_t start_pfn
+    cdef readonly int max_order
+    cdef readonly int pageblock_order
+    cdef readonly object rules
+    cdef readonly object shuffle_order
+
+    cdef unsigned short *_state
+    cdef unsigned int *_links
+    cdef unsigned char *_types
+    cdef unsigned int *_movable
+    cdef Py_ssize_t _pages
+    cdef Py_ssize_t _lo
+    cdef Py_ssize_t _pageblock_lo
+    cdef int _top
+    cdef int _shuffle_order
+    cdef unsigned long long _coin_state
+    cdef bint _moved_to_tail
+    cdef bint _merge_by_type
+
+    cdef Py_ssize_t _nr_free[32]
+    cdef Py_ssize_t _hinted[32]
+    cdef unsigned int _boundary[LISTS]
+    cdef Py_ssize_t _free_pages
+    cdef Py_ssize_t _isolate_list_pages
+    cdef Py_ssize_t _nr_isolated
+    cdef bint _active
+    cdef int _min_order
+
+    cdef readonly unsigned long long nr_alloc
+    cdef readonly unsigned long long nr_free_ops
+
+    cdef int _notify_order
+    cdef Py_ssize_t _high_water_mark
+    cdef bint _requested
+    cdef bint _ring
+
+    @cython.final
+    cdef Py_ssize_t _pageblock(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef bint _pageblock_is_whole(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef void _insert(self, Py_ssize_t i, int order, int migratetype, Py_ssize_t after) noexcept nogil
+    @cython.final
+    cdef void _add(self, Py_ssize_t i, int order, int migratetype, bint tail) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _before_tail_position(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _unlink(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef void _count(self, int migratetype, Py_ssize_t pages) noexcept nogil
+    @cython.final
+    cdef void _move(self, Py_ssize_t i, int migratetype) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _move_free_blocks(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _coin(self) noexcept nogil
+    @cython.final
+    cdef bint _merges(self, Py_ssize_t buddy, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
+    @cython.final
+    cdef void _notify(self, int order) noexcept nogil
+    @cython.final
+    cdef void _boot(self, Py_ssize_t begin, Py_ssize_t end, bint tail) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _rmqueue_smallest(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef int _fallback_type(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _rmqueue_fallback(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _steal(self, Py_ssize_t i, int migratetype, bint whole) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _alloc(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _free(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _bulk(
+        self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,
+        const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size,
+        Py_ssize_t *failed
+    ) noexcept nogil

@@ -1,0 +1,406 @@
+"""The buddy allocator's lists: free areas, merging, splitting, fallback (spec 1, sections 1 to 4 and 6).
+
+Pages are numbered here from the zone's start (the index ``i``). A free list is a ring: ``_links[2 * i]`` is the
+next entry and ``_links[2 * i + 1]`` the one before; the ring's head is an entry of its own, behind those of the
+pages, at ``_pages + (migratetype << 5) + order``. Nothing in this file locks: the zone does.
+"""
+
+import cython
+import numpy as np
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.buddy import block_pages, prefetch
+else:
+    from pagehint.mm.migratetype import Migratetype
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, USED, block_pages
+
+    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+
+
+@cython.cclass
+class Buddy:
+    """Free areas over arrays: 10 bytes a page, resident only where touched."""
+
+    def __init__(self, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed):
+        self.start_pfn = start_pfn
+        self.max_order = max_order
+        self.pageblock_order = pageblock_order
+        self.rules = rules
+        self.shuffle_order = shuffle_order
+        self._pages = pages
+        self._top = max_order - 1
+        # Where the first page lies in the largest aligned block around it: buddies are pairs by pfn, not by index.
+        self._lo = start_pfn & ((1 << (max_order - 1)) - 1)
+        self._pageblock_lo = self._lo >> pageblock_order
+        self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
+        self._coin_state = seed & 0x7FFFFFFF
+        self._moved_to_tail = rules.moved_to_tail
+        self._merge_by_type = rules.merge_by_type
+        pageblocks = ((self._lo + pages - 1) >> pageblock_order) - self._pageblock_lo + 1
+        self.page_state = np.zeros(pages, np.uint16)
+        self.page_links = np.zeros((pages + LISTS, 2), np.uint32)
+        self.pageblock_types = np.full(pageblocks, MOVABLE, np.uint8)
+        self.pageblock_movable = np.zeros(pageblocks, np.uint32)
+        if cython.compiled:
+            self._state = cython.cast(
+                cython.pointer(cython.ushort), cython.cast(cython.size_t, self.page_state.ctypes.data)
+            )
+            self._links = cython.cast(
+                cython.pointer(cython.uint), cython.cast(cython.size_t, self.page_links.ctypes.data)
+            )
+            self._types = cython.cast(
+                cython.pointer(cython.uchar), cython.cast(cython.size_t, self.pageblock_types.ctypes.data)
+            )
+            self._movable = cython.cast(
+                cython.pointer(cython.uint), cython.cast(cython.size_t, self.pageblock_movable.ctypes.data)
+            )
+        else:
+            self._state = memoryview(self.page_state)
+            self._links = memoryview(self.page_links.reshape(-1))
+            self._types = memoryview(self.pageblock_types)
+            self._movable = memoryview(self.pageblock_movable)
+            self._nr_free = [0] * 32
+            self._hinted = [0] * 32
+            self._boundary = [0] * LISTS
+            self._free_pages = self._isolate_list_pages = self._nr_isolated = 0
+            self._active = self._requested = self._ring = False
+            self._high_water_mark = 0
+        for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):
+            array.flags.writeable = False
+        head: cython.Py_ssize_t
+        for head in range(pages, pages + LISTS):
+            self._links[2 * head] = self._links[2 * head + 1] = head
+        self._min_order = self._notify_order = NEVER
+
+    # Pageblocks
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _pageblock(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return ((i + self._lo) >> self.pageblock_order) - self._pageblock_lo
+
+    def _pageblock_is_whole(self, pageblock):
+        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
+        return 0 <= begin <= self._pages - (block_pages(self.pageblock_order))
+
+    # The rings
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _insert(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, after: cython.Py_ssize_t) -> cython.void:
+        following: cython.Py_ssize_t = self._links[2 * after]
+        self._links[2 * i] = following
+        self._links[2 * i + 1] = after
+        self._links[2 * after] = i
+        self._links[2 * following + 1] = i
+        self._state[i] = FREE | order | (migratetype << TYPE_SHIFT)
+        self._nr_free[order] += 1
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _before_tail_position(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        behind: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
+        if self._active and order >= self._min_order:
+            behind = self._boundary[(migratetype << 5) + order]
+        return self._links[2 * behind + 1]
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _add(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, tail: cython.bint) -> cython.void:
+        if tail:
+            self._insert(i, order, migratetype, self._before_tail_position(order, migratetype))
+        else:
+            self._insert(i, order, migratetype, self._pages + (migratetype << 5) + order)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _unlink(self, i: cython.Py_ssize_t) -> cython.void:
+        state: cython.int = self._state[i]
+        order: cython.int = state & ORDER
+        following: cython.Py_ssize_t = self._links[2 * i]
+        before: cython.Py_ssize_t = self._links[2 * i + 1]
+        which: cython.int
+        if state & HINTED:
+            if self._active:
+                which = ((state >> TYPE_SHIFT) << 5) + order
+                if self._boundary[which] == i:
+                    self._boundary[which] = following
+            self._hinted[order] -= 1
+        self._links[2 * before] = following
+        self._links[2 * following + 1] = before
+        self._nr_free[order] -= 1
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _count(self, migratetype: cython.int, pages: cython.Py_ssize_t) -> cython.void:
+        if migratetype == ISOLATE:
+            self._isolate_list_pages += pages
+        else:
+            self._free_pages += pages
+
+    def _move(self, i, migratetype):
+        state: cython.int = self._state[i]
+        order: cython.int = state & ORDER
+        pages: cython.Py_ssize_t = block_pages(order)
+        self._count(state >> TYPE_SHIFT, -pages)
+        self._unlink(i)
+        self._add(i, order, migratetype, self._moved_to_tail)
+        self._count(migratetype, pages)
+        # While a boundary stands, what comes to its tail position must read as unhinted (spec 1, section 6).
+        if self._moved_to_tail and state & HINTED and not self._active:
+            self._state[i] |= HINTED
+            self._hinted[order] += 1
+
+    def _move_free_blocks(self, pageblock, migratetype):
+        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
+        end: cython.Py_ssize_t = min(begin + (block_pages(self.pageblock_order)), self._pages)
+        moved: cython.Py_ssize_t = 0
+        state: cython.int
+        i: cython.Py_ssize_t = max(begin, 0)
+        while i < end:
+            state = self._state[i]
+            if (state & KIND) == FREE:
+                self._move(i, migratetype)
+                moved += block_pages(state & ORDER)
+            i += block_pages(state & ORDER)
+        return moved
+
+    def _coin(self):
+        self._coin_state = (self._coin_state * 69069 + 1) & 0x7FFFFFFF
+        return (self._coin_state >> 30) & 1
+
+    # Freeing (section 2)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _merges(self, buddy: cython.Py_ssize_t, order: cython.int, migratetype: cython.int) -> cython.bint:
+        other: cython.int
+        if order < self.pageblock_order:
+            return True
+        if self._merge_by_type:
+            other = self._types[self._pageblock(buddy)]
+            return migratetype == other or (migratetype <= RECLAIMABLE and other <= RECLAIMABLE)
+        if self._nr_isolated:
+            other = self._types[self._pageblock(buddy)]
+            return migratetype == other or (migratetype != ISOLATE and other != ISOLATE)
+        return True
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _free_one_page(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, hinted: cython.bint) -> cython.int:
+        buddy: cython.Py_ssize_t
+        pages: cython.Py_ssize_t = block_pages(order)
+        tail: cython.bint = hinted
+        while order < self._top:
+            buddy = ((i + self._lo) ^ (block_pages(order))) - self._lo
+            if not 0 <= buddy < self._pages or (self._state[buddy] & (KIND | ORDER)) != (FREE | order):
+                break
+            if not self._merges(buddy, order, migratetype):
+                break
+            if self._isolate_list_pages or migratetype == ISOLATE:
+                self._count(self._state[buddy] >> TYPE_SHIFT, -(block_pages(order)))
+                self._count(migratetype, block_pages(order))
+            self._unlink(buddy)
+            self._state[buddy] = 0
+            if buddy < i:
+                self._state[i] = 0
+                i = buddy
+            order += 1
+        if not hinted:
+            if order >= self._shuffle_order:
+                tail = self._coin()
+            elif order < self._top - 1:
+                buddy = (((i + self._lo) & ~(block_pages(order))) ^ (block_pages(order + 1))) - self._lo
+                tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
+        self._add(i, order, migratetype, tail)
+        self._count(migratetype, pages)
+        if order >= self._notify_order and not hinted:
+            self._notify(order)
+        return order
+
+    def _notify(self, order):
+        if not self._requested and self._nr_free[order] >= self._hinted[order] + self._high_water_mark:
+            self._requested = self._ring = True
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _free(self, i: cython.Py_ssize_t, order: cython.int) -> cython.void:
+        pageblock: cython.Py_ssize_t = self._pageblock(i)
+        self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
+        self._free_one_page(i, order, self._types[pageblock], False)
+
+    def _boot(self, begin, end, tail):
+        i: cython.Py_ssize_t = begin
+        order: cython.int
+        while i < end:
+            order = self._top
+            while (i + self._lo) & ((block_pages(order)) - 1) or i + (block_pages(order)) > end:
+                order -= 1
+            if tail:
+                self._add(i, order, MOVABLE, True)
+                self._count(MOVABLE, block_pages(order))
+            else:
+                self._free_one_page(i, order, self._types[self._pageblock(i)], False)
+            i += block_pages(order)
+
+    # Allocating (sections 3 and 4)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _rmqueue_smallest(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        head: cython.Py_ssize_t = self._pages + (migratetype << 5)
+        found: cython.int
+        i: cython.Py_ssize_t
+        for found in range(order, self.max_order):
+            i = self._links[2 * (head + found)]
+            if i != head + found:
+                self._unlink(i)
+                while found > order:
+                    found -= 1
+                    self._insert(i + (block_pages(found)), found, migratetype, head + found)
+                self._free_pages -= block_pages(order)
+                return i
+        return -1
+
+    def _fallback_type(self, order, migratetype):
+        fallback: cython.int
+        head: cython.Py_ssize_t
+        step: cython.int
+        for step in range(2):
+            # UNMOVABLE: RECLAIMABLE, MOVABLE; MOVABLE: RECLAIMABLE, UNMOVABLE; RECLAIMABLE: UNMOVABLE, MOVABLE.
+            if migratetype == RECLAIMABLE:
+                fallback = MOVABLE if step else UNMOVABLE
+            elif step:
+                fallback = UNMOVABLE if migratetype == MOVABLE else MOVABLE
+            else:
+                fallback = RECLAIMABLE
+            head = self._pages + (fallback << 5) + order
+            if self._links[2 * head] != head:
+                return fallback
+        return -1
+
+    def _rmqueue_fallback(self, order, migratetype):
+        found: cython.int = self._top
+        fallback: cython.int = -1
+        while found >= order:
+            fallback = self._fallback_type(found, migratetype)
+            if fallback >= 0:
+                break
+            found -= 1
+        if fallback < 0:
+            return False
+        whole: cython.bint = found >= self.pageblock_order // 2 or migratetype != MOVABLE
+        if not whole and found > order:
+            found = order
+            while True:
+                fallback = self._fallback_type(found, migratetype)
+                if fallback >= 0:
+                    break
+                found += 1
+        self._steal(self._links[2 * (self._pages + (fallback << 5) + found)], migratetype, whole)
+        return True
+
+    def _steal(self, i, migratetype, whole):
+        pageblock: cython.Py_ssize_t = self._pageblock(i)
+        kind: cython.int = self._types[pageblock]
+        order: cython.int = self._state[i] & ORDER
+        k: cython.Py_ssize_t
+        moved: cython.Py_ssize_t
+        alike: cython.Py_ssize_t = 0
+        half: cython.Py_ssize_t = block_pages(self.pageblock_order) >> 1
+        if kind != HIGHATOMIC and order >= self.pageblock_order:
+            for k in range(pageblock, pageblock + (block_pages(order - self.pageblock_order))):
+                if self._types[k] != ISOLATE:
+                    self._types[k] = migratetype
+            whole = False
+        if kind == HIGHATOMIC or not whole or not self._pageblock_is_whole(pageblock):
+            self._move(i, migratetype)
+            return
+        moved = self._move_free_blocks(pageblock, migratetype)
+        if migratetype == MOVABLE:
+            alike = self._movable[pageblock]
+        elif kind == MOVABLE:
+            alike = 2 * half - moved - self._movable[pageblock]
+        # An isolated pageblock can be stolen from where a block that spans it was split: the count stays (golden E10).
+        if moved + alike >= half:
+            self._types[pageblock] = migratetype
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _alloc(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        i: cython.Py_ssize_t = self._rmqueue_smallest(order, migratetype)
+        if i < 0:
+            if not self._rmqueue_fallback(order, migratetype):
+                return -1
+            i = self._rmqueue_smallest(order, migratetype)
+        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        return i
+
+    # Many operations at once
+
+    def _bulk(self, begin, end, ops, slots, orders, types, table, table_size, failed):
+        k: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        slot: cython.Py_ssize_t
+        order: cython.int
+        allocated: cython.Py_ssize_t = 0
+        freed: cython.Py_ssize_t = 0
+        for k in range(begin, end):
+            if cython.compiled:
+                if k + 2 * AHEAD < end:
+                    prefetch(cython.address(table[slots[k + 2 * AHEAD]]))
+                    slot = slots[k + AHEAD]
+                    if slot < table_size:
+                        i = table[slot] - self.start_pfn
+                        i = max(i, 0)
+                        prefetch(cython.address(self._state[i]))
+                        prefetch(cython.address(self._links[2 * i]))
+            slot = slots[k]
+            if slot >= table_size or ops[k] > 1:
+                break
+            if ops[k]:
+                order = orders[k]
+                if table[slot] >= 0 or order >= self.max_order or types[k] > RECLAIMABLE:
+                    break
+                i = self._alloc(order, types[k])
+                if i < 0:
+                    failed[0] += 1
+                    continue
+                table[slot] = i + self.start_pfn
+                allocated += 1
+            elif table[slot] >= 0:
+                i = table[slot] - self.start_pfn
+                if not 0 <= i < self._pages or (self._state[i] & KIND) != USED:
+                    break
+                self._free(i, self._state[i] & ORDER)
+                table[slot] = -1
+                freed += 1
+        else:
+            k = end
+        self.nr_alloc += allocated
+        self.nr_free_ops += freed
+        return k

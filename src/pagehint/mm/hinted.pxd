@@ -1,0 +1,25 @@
+cimport cython
+from pagehint.mm.batch cimport Batch
+from pagehint.mm.buddy cimport Buddy
+
+cdef class HintedLists(Buddy):
+    cdef bint _counts_exist
+    cdef Py_ssize_t _in_flight_pages
+    cdef Py_ssize_t _low_watermark
+
+    @cython.final
+    cdef int _isolate(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _take_off(self, Py_ssize_t i, Batch batch) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _pull(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _fill(self, Batch batch) noexcept nogil
+    @cython.final
+    cdef void _put_back(self, Batch batch, bint hinted) noexcept nogil
+    @cython.final
+    cdef void _begin(self) noexcept nogil
+    @cython.final
+    cdef void _forget(self) noexcept nogil

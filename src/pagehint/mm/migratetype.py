@@ -1,0 +1,36 @@
+"""Migratetypes, and the rules of the two generations of free lists (spec 1 and spec 2)."""
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["LINUX_5_3", "LINUX_6_1", "MIGRATE_TYPES", "ListRules", "Migratetype"]
+
+
+class Migratetype(enum.IntEnum):
+    """What kind of pages a pageblock, or a free list, holds (spec 1, section 1)."""
+
+    UNMOVABLE = 0
+    MOVABLE = 1
+    RECLAIMABLE = 2
+    HIGHATOMIC = 3
+    ISOLATE = 4
+
+
+MIGRATE_TYPES = len(Migratetype)
+
+
+@dataclass(frozen=True, slots=True)
+class ListRules:
+    """Where blocks go on the free lists of one generation of Linux: one explicit choice per guest."""
+
+    name: str
+    moved_to_tail: bool
+    """A block that changes lists (stealing, isolating) goes to the tail and stays hinted; else to the head, unhinted."""
+    boot_to_tail: bool
+    """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of spec 1 places them."""
+    merge_by_type: bool
+    """From pageblock order on, different types merge only if both are types 0 to 2; else only ISOLATE stands apart."""
+
+
+LINUX_5_3 = ListRules("5.3", moved_to_tail=False, boot_to_tail=False, merge_by_type=False)
+LINUX_6_1 = ListRules("6.1", moved_to_tail=True, boot_to_tail=True, merge_by_type=True)

@@ -1,0 +1,50 @@
+"""A page's state word (``Zone.page_state``, uint16): order, kind, hinted flag and migratetype.
+
+Only the first page of a block has one; every other page's word is 0.
+
+===== ============== ==================================================================
+bits  name           meaning
+===== ============== ==================================================================
+0-4   ORDER          the block's order
+5-7   KIND           FREE, USED, IN_FLIGHT (told to a device), PCP (on a per-CPU list), OFFLINE
+8     HINTED         free, its host memory given up, and not used since
+9-11  TYPE_SHIFT     FREE: the migratetype of its list; USED: the one it was asked for as
+===== ============== ==================================================================
+
+The compiled engine has the same constants in ``buddy.pxd``; a test compares the two.
+"""
+
+__all__ = [
+    "FREE",
+    "HINTED",
+    "IN_FLIGHT",
+    "KIND",
+    "LISTS",
+    "NEVER",
+    "OFFLINE",
+    "ORDER",
+    "PCP",
+    "TYPE_SHIFT",
+    "USED",
+    "block_pages",
+]
+
+ORDER = 0x1F
+KIND = 0xE0
+FREE = 0x20
+USED = 0x40
+IN_FLIGHT = 0x60
+PCP = 0x80
+OFFLINE = 0xA0
+HINTED = 0x100
+TYPE_SHIFT = 9
+
+LISTS = 160
+"""Rings of a zone: 5 migratetypes, 32 orders each."""
+NEVER = 255
+"""An order that none reaches."""
+
+
+def block_pages(order: int) -> int:
+    """Pages of a block of ``order``."""
+    return 1 << order
