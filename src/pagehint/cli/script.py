@@ -12,8 +12,11 @@ from pagehint.replay.script import Script
 
 __all__ = ["script"]
 
+# With this, a lone - is a file, and no unknown option.
+_FILE = Parameter(allow_leading_hyphen=True, help="an op script, or - for standard input; .gz is unpacked")
 
-def script(file: Annotated[str, Parameter(help="an op script, or - for standard input; .gz is unpacked")], /) -> None:
+
+def script(file: Annotated[str, _FILE], /) -> None:
     """Run an op script on one zone, and print what the allocator and the hinting do."""
     source: BinaryIO
     if file == "-":
