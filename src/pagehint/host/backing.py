@@ -73,7 +73,7 @@ class Backing:
         if limit is not None and page_size == "2MiB":
             raise InputError("a host that backs by 2MiB can't be overcommitted: huge pages are not swapped")
         if limit is not None and limit < AREA_PAGES:
-            raise InputError(f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}")
+            raise InputError(f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}, 2 MiB")
         self.pages = pages
         self.page_size = page_size
         self.limit = _NO_LIMIT if limit is None else limit

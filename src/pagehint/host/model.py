@@ -5,29 +5,17 @@ whole fault, so that the time of refaults is what hinting costs the guest, and `
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.host.backing import AREA_PAGES, PAGE_SIZES, Backing
+from pagehint.host.backing import Backing
+from pagehint.host.blocks import PAGE_BYTES, Blocks
 from pagehint.host.costs import Costs
 from pagehint.units import parse_size
 
-__all__ = ["PAGE_BYTES", "Blocks", "HostStatistics", "ModelHost"]
-
-PAGE_BYTES = 4096
-
-
-class Blocks(Protocol):
-    """What devices use of a batch."""
-
-    @property
-    def pfns(self) -> NDArray[np.int64]: ...
-
-    @property
-    def orders(self) -> NDArray[np.uint8]: ...
+__all__ = ["HostStatistics", "ModelHost"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class ModelHost:
         return self._backing
 
     def start(self, pages: int, backed: NDArray[np.bool_] | None = None) -> None:
-        """Backs a new guest of `pages` 4 KiB pages, of which `backed` (bool, one for each page) are resident already."""
+        """Backs a new guest of `pages` 4 KiB pages, of which `backed` (bool, one a page) are resident already."""
         backing = Backing(pages, self.page_size, self._limit)
         if backed is not None:
             backing.load(backed)
