@@ -22,7 +22,7 @@ cdef class Backing:
     cdef unsigned short *_count
     cdef unsigned char *_state
     cdef object _arrays
-    cdef cython.pymutex _lock
+    cdef cython.pymutex _lock  # not held while objects are made: that may run a finalizer that comes here again
 
     # The caller is alone with the backing during these: they take no lock.
     cdef void _touch(self, long long pfn, int order) noexcept nogil

@@ -119,7 +119,8 @@ class Backing:
         with self._lock:
             small, large = self.faults_4kib, self.faults_2mib
             self._touch(pfn, order)
-            return self.faults_4kib - small, self.faults_2mib - large
+            small, large = self.faults_4kib - small, self.faults_2mib - large
+        return small, large
 
     def discard(self, pfn: cython.longlong, order: cython.int) -> int:
         """Gives a block back; returns the pages that were backed and now aren't. O(areas + words of backed ones)."""
@@ -167,7 +168,7 @@ class Backing:
         """Starts over from a residency: a bool array with one entry for each page. All counters but `resident` are 0.
 
         ``2MiB`` and ``THP`` back an area whole by a huge page if all of it is backed; for ``2MiB``, if any of it is.
-        A limit swaps out at once what is beyond it. Raises InputError.
+        A limit swaps out at once what is beyond it. Nobody else may use the backing meanwhile. Raises InputError.
         """
         bits = np.asarray(backed)
         if bits.dtype != np.bool_ or bits.shape != (self.pages,):
@@ -178,26 +179,28 @@ class Backing:
             areas |= areas.any(axis=1, keepdims=True)
             areas.reshape(-1)[self.pages :] = False
         count = areas.sum(axis=1, dtype=np.uint16)
-        with self._lock:
-            self._reset()
-            self._hand = 0
-            for array in self._arrays:
-                array[:] = 0
-            self._arrays[0].view(np.uint8)[:] = np.packbits(areas, bitorder="little")
-            self._arrays[3][:] = count
-            if self._mode == _2MIB:
-                self._arrays[4][count > 0] = _HUGE
-            elif self._mode == _THP:
-                self._arrays[4][count > 0] = _SPLIT
-                self._arrays[4][count == AREA_PAGES] = _HUGE
-            self.resident = int(count.sum(dtype=np.int64))
-            self._swap_out(-1)
-            self.swapped_out = 0
+        self._reset()
+        self._hand = 0
+        for array in self._arrays:
+            array[:] = 0
+        self._arrays[0].view(np.uint8)[:] = np.packbits(areas, bitorder="little")
+        self._arrays[3][:] = count
+        if self._mode == _2MIB:
+            self._arrays[4][count > 0] = _HUGE
+        elif self._mode == _THP:
+            self._arrays[4][count > 0] = _SPLIT
+            self._arrays[4][count == AREA_PAGES] = _HUGE
+        self.resident = int(count.sum(dtype=np.int64))
+        self._swap_out(-1)
+        self.swapped_out = 0
 
     def snapshot(self) -> object:
         """The residency now: uint8, a bit for each page, lowest bit first, for np.unpackbits(bitorder="little")."""
+        backed = self._arrays[0].view(np.uint8)[: (self.pages + 7) // 8]
+        packed = np.empty_like(backed)
         with self._lock:
-            return self._arrays[0].view(np.uint8)[: (self.pages + 7) // 8].copy()
+            np.copyto(packed, backed)
+        return packed
 
     def _touch(self, pfn: cython.longlong, order: cython.int) -> cython.void:
         end: cython.longlong = self._end(pfn, order)
