@@ -2,6 +2,7 @@
 
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
+from pagehint.trace.importer import import_trace
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.writer import TraceWriter
@@ -16,4 +17,5 @@ __all__ = [
     "Trace",
     "TraceWriter",
     "ZoneLayout",
+    "import_trace",
 ]

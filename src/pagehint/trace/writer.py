@@ -2,9 +2,8 @@
 
 import dataclasses
 import gzip
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +51,8 @@ class TraceWriter:
         self._zones: list[ZoneLayout] = []
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._temp = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", suffix=".partial", dir=self.path.parent))
+        self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        self._temp.mkdir()
         try:
             self._events = self._parquet(
                 "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
@@ -165,16 +165,9 @@ class TraceWriter:
             anomalies={**meta.anomalies, **self._check.anomalies},
         )
         write_meta(whole, self._temp / "meta.json")
-        self._temp.chmod(0o777 & ~_umask())
         try:
             self._temp.rename(self.path)
         except OSError:
             if not self.path.exists():
                 raise
             raise InputError(f"{self.path}: was made by somebody else meanwhile: choose another output") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
