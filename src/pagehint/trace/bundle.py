@@ -122,16 +122,19 @@ class Trace:
         """The ranges that the host discarded: columns time (ns of the guest's clock), pfn, pages, ret."""
         return self._table("reported", REPORTED_SCHEMA)
 
-    @property
-    def has_residency_bitmaps(self) -> bool:
-        """Whether the host recorded which pages were resident."""
-        return (self.path / "residency_bitmaps.parquet").exists()
+    @cached_property
+    def num_residency_bitmaps(self) -> int:
+        """How often the host recorded which pages were resident."""
+        if not (self.path / "residency_bitmaps.parquet").exists():
+            return 0
+        with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
+            return int(file.metadata.num_rows)
 
     def residency_bitmaps(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Which pages were resident: (time, bits) one after the other; `np.unpackbits(bits)` has an entry a pfn."""
-        path = self.path / "residency_bitmaps.parquet"
-        if not path.exists():
+        if not self.num_residency_bitmaps:
             return
+        path = self.path / "residency_bitmaps.parquet"
         with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
             for batch in self._iterate(file, path, ["time", "bits"], 1):
                 yield batch.column("time")[0].as_py(), np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)

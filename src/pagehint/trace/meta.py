@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pagehint.errors import InputError
+from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 
 __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "ZoneLayout", "read_meta", "write_meta"]
 
@@ -136,11 +137,25 @@ def read_meta(path: Path) -> Meta:
     if version > VERSION:
         raise InputError(f"{path}: version {version} is newer than this pagehint reads ({VERSION}): upgrade pagehint")
     meta = _dataclass(Meta, {key: data[key] for key in data if key not in ("format", "version")}, f"{path}: ")
-    if meta.page_size < 512 or meta.page_size & (meta.page_size - 1):
-        raise InputError(f'{path}: "page_size" is {meta.page_size}, expected a power of two from 512')
-    if meta.pageblock_order is not None and not 0 <= meta.pageblock_order <= 20:
-        raise InputError(f'{path}: "pageblock_order" is {meta.pageblock_order}, expected 0 to 20')
+    _check(meta, str(path))
     return meta
+
+
+def _check(meta: Meta, where: str) -> None:
+    if meta.page_size < 512 or meta.page_size & (meta.page_size - 1):
+        raise InputError(f"{where}: page_size is {meta.page_size}, expected a power of two from 512")
+    if meta.pageblock_order is not None and not 0 <= meta.pageblock_order <= MAX_ORDER:
+        raise InputError(f"{where}: pageblock_order is {meta.pageblock_order}, expected 0 to {MAX_ORDER}")
+    for zone in meta.zones:
+        if zone.start_pfn < 0 or zone.spanned < 1 or zone.end_pfn > MAX_PFN + 1:
+            raise InputError(f"{where}: zone {zone.name} has {zone.spanned} pages from pfn {zone.start_pfn}")
+    for letter, count in meta.events.items():
+        if len(letter) != 1 or ord(letter) not in list(Event) or count < 0:
+            raise InputError(f"{where}: events has {count} of {letter!r}: expected letters of events, and counts")
+    if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
+        raise InputError(f"{where}: first_ns or last_ns is missing")
+    if any(not cpu.isdecimal() for cpu in meta.lost.by_cpu):
+        raise InputError(f"{where}: lost.by_cpu: expected numbers of CPUs as keys")
 
 
 def _dataclass(kind: type[_T], data: Any, where: str) -> _T:
