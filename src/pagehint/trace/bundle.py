@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.trace.check import check_batch
+from pagehint.trace.check import check_batch, places
 from pagehint.trace.events import EVENT_SCHEMA
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.snapshot import Snapshot
@@ -101,7 +101,7 @@ class Trace:
         with self._file("events", EVENT_SCHEMA) as events:
             for batch in self._iterate(events, path, names, batch_size):
                 arrays = {name: _array(batch.column(name), f"{path}: column {name!r}") for name in names}
-                check_batch(arrays, str(path), row, last_time)
+                check_batch(arrays, places(f"{path}: row", row), last_time)
                 row += batch.num_rows
                 if "time" in arrays:
                     last_time = int(arrays["time"][-1])

@@ -1,6 +1,6 @@
 """What every batch of events must satisfy, written or read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from pagehint.errors import InputError
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
 from pagehint.trace.meta import ZoneLayout
 
-__all__ = ["EventCheck", "check_batch"]
+__all__ = ["EventCheck", "check_batch", "places"]
 
 _KNOWN = np.zeros(256, bool)
 _KNOWN[[int(event) for event in Event]] = True
@@ -21,47 +21,48 @@ def _first(bad: NDArray[np.bool_]) -> int:
     return int(bad.argmax())
 
 
-def check_batch(columns: Mapping[str, NDArray[Any]], where: str, first_row: int, last_time: int | None) -> None:
+def places(what: str, first: int) -> Callable[[int], str]:
+    """Names the place of a row of a batch: `what` (``"events.parquet: row"``) and the number of its first row."""
+    return lambda index: f"{what} {first + index}"
+
+
+def check_batch(columns: Mapping[str, NDArray[Any]], place: Callable[[int], str], last_time: int | None) -> None:
     """Raise InputError at the first bad row of a batch; only the columns that it has are checked.
 
     Times may not go backwards (`last_time` is that of the row before), kinds of event must be known, and orders and
-    pfns possible. `where` names the file, `first_row` counts from 0.
+    pfns possible. `place` names the place of a row of the batch: file and line, or row.
     """
     time = columns.get("time")
     if time is not None and len(time):
         if last_time is not None and time[0] < last_time:
-            raise _backwards(where, first_row, int(time[0]), last_time)
+            raise _backwards(place(0), int(time[0]), last_time)
         if (bad := time[1:] < time[:-1]).any():
             index = _first(bad)
-            raise _backwards(where, first_row + index + 1, int(time[index + 1]), int(time[index]))
+            raise _backwards(place(index + 1), int(time[index + 1]), int(time[index]))
     event = columns.get("event")
     if event is not None and not (known := _KNOWN[event]).all():
         index = _first(~known)
         raise InputError(
-            f"{where}: row {first_row + index}: event {event[index]} is unknown: expected the ASCII code of one of "
-            f"{_LETTERS}"
+            f"{place(index)}: event {event[index]} is unknown: expected the ASCII code of one of {_LETTERS}"
         )
     order = columns.get("order")
     if order is not None and (bad := (order > MAX_ORDER) & (order != NONE)).any():
         index = _first(bad)
-        raise InputError(
-            f"{where}: row {first_row + index}: order {order[index]} is absurd: expected 0 to {MAX_ORDER}, or {NONE}"
-        )
+        raise InputError(f"{place(index)}: order {order[index]} is absurd: expected 0 to {MAX_ORDER}, or {NONE}")
     pfn = columns.get("pfn")
     if pfn is not None and len(pfn) and (int(pfn.max()) > MAX_PFN or int(pfn.min()) < NO_PFN):
         index = _first((pfn > MAX_PFN) | (pfn < NO_PFN))
-        raise InputError(f"{where}: row {first_row + index}: pfn {pfn[index]} is no page of any machine")
+        raise InputError(f"{place(index)}: pfn {pfn[index]} is no page of any machine")
 
 
-def _backwards(where: str, row: int, time: int, before: int) -> InputError:
-    return InputError(f"{where}: row {row}: the time goes backwards, from {before} to {time} ns")
+def _backwards(place: str, time: int, before: int) -> InputError:
+    return InputError(f"{place}: the time goes backwards, from {before} to {time} ns")
 
 
 class EventCheck:
     """Checks batch after batch of events while they are written, and sums up what they hold."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self) -> None:
         self.rows = 0
         self.counts = np.zeros(256, np.int64)
         self.first_time: int | None = None
@@ -70,12 +71,14 @@ class EventCheck:
         self.cpus = 0
         self.anomalies: dict[str, int] = {}
 
-    def __call__(self, columns: Mapping[str, NDArray[Any]], zones: Sequence[ZoneLayout]) -> None:
+    def __call__(
+        self, columns: Mapping[str, NDArray[Any]], zones: Sequence[ZoneLayout], place: Callable[[int], str]
+    ) -> None:
         """Take the next batch. Raises InputError as `check_batch` does; pages outside all `zones` are counted."""
         rows = len(columns["time"])
         if not rows:
             return
-        check_batch(columns, self.where, self.rows, self.last_time)
+        check_batch(columns, place, self.last_time)
         self.counts += np.bincount(columns["event"], minlength=256)
         self.first_time = int(columns["time"][0]) if self.first_time is None else self.first_time
         self.last_time = int(columns["time"][-1])

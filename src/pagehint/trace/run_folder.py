@@ -16,6 +16,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.trace.check import places
 from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
 from pagehint.trace.snapshot import TEXTS, parse_pageblock_order
@@ -206,7 +207,7 @@ def _events(path: Path, writer: TraceWriter, progress: Callable[[float], None]) 
             writer.add_mark(int(time[row]), batch["x"][int(row)].as_py())
             for row in np.flatnonzero(columns["event"] == Event.MARK)
         ]
-        writer.add_events(columns)
+        writer.add_events(columns, places(f"{path}: line", line))
         letters |= {chr(code) for code in np.unique(columns["event"])}
         line += batch.num_rows
         progress(done)
@@ -244,11 +245,11 @@ def _columns(batch: pa.RecordBatch, time: NDArray[np.int64], path: Path, line: i
         rows = np.flatnonzero(event == code)
         texts = batch["x"].take(pa.array(rows)).dictionary_encode()
         values = []
-        for text in texts.dictionary.to_pylist():
+        for index, text in enumerate(texts.dictionary.to_pylist()):
             try:
                 values.append(parse(text))
             except ValueError:
-                row = int(rows[pc.index(texts, text).as_py()])
+                row = int(rows[(texts.indices.to_numpy() == index).argmax()])
                 raise InputError(f"{path}: line {line + row}: x is {text!r} for ev {chr(code)}") from None
         target = gfp if code == Event.ALLOC else detail
         target[rows] = np.array(values, target.dtype)[texts.indices.to_numpy()]

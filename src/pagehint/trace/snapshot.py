@@ -82,7 +82,8 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneLayout]:
 
 def _zones(text: str, where: str) -> Iterator[ZoneLayout]:
     heads = list(_ZONE.finditer(text))
-    for head, end in zip(heads, [*(head.start() for head in heads[1:]), len(text)], strict=True):
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    for head, end in zip(heads, ends, strict=False):
         values: dict[str, int] = {}
         for line in text[head.end() : end].splitlines():
             if (match := _PCP_HIGH.fullmatch(line)) is not None:

@@ -4,7 +4,7 @@ import dataclasses
 import gzip
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.trace.check import EventCheck
+from pagehint.trace.check import EventCheck, places
 from pagehint.trace.events import EVENT_SCHEMA, Event
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
 from pagehint.trace.snapshot import TEXTS, Snapshot
@@ -46,7 +46,7 @@ class TraceWriter:
             raise InputError(f"{self.path}: exists already: remove it first, or choose another output")
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path.parent}: no such folder for the output: make it first")
-        self._check = EventCheck(str(self.path))
+        self._check = EventCheck()
         self._marks: list[tuple[int, str]] = []
         self._zones: list[ZoneLayout] = []
         self._pending: list[pa.Table] = []
@@ -76,9 +76,12 @@ class TraceWriter:
         self._marks.append((time, text))
         return len(self._marks) - 1
 
-    def add_events(self, columns: Mapping[str, NDArray[np.generic]]) -> None:
-        """Add events: an array a column of EVENT_SCHEMA, all of one length. Raises InputError on a bad row."""
-        self._check(columns, self._zones)
+    def add_events(self, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str] | None = None) -> None:
+        """Add events: an array a column of EVENT_SCHEMA, all of one length. Raises InputError on a bad row.
+
+        `place` names the place of a row of these in the source, for the error.
+        """
+        self._check(columns, self._zones, place or places(f"{self.path}: row", self._check.rows))
         table = pa.table(
             [pa.array(columns[field.name]).cast(field.type) for field in EVENT_SCHEMA], schema=EVENT_SCHEMA
         )
