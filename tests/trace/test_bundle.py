@@ -90,8 +90,7 @@ def test_flipped_bits_do_not_pass(bundle: Path) -> None:
         (bundle / "events.parquet").write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
         try:
             found = [{name: array.tolist() for name, array in batch.items()} for batch in Trace.open(bundle).batches()]
-        except InputError as error:
-            assert "\n" not in str(error)
+        except InputError:
             noticed += 1
         else:
             assert found == expected

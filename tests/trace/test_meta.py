@@ -1,3 +1,5 @@
+import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -71,21 +73,14 @@ def test_not_a_meta(tmp_path: Path, content: bytes) -> None:
         read_meta(tmp_path / "meta.json")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
-    max_leaves=5,
-)
+JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES = JSON | st.lists(JSON, max_size=2) | st.dictionaries(st.text(max_size=5), JSON, max_size=2)
 
 
-@given(st.dictionaries(st.sampled_from(list(json.loads(json.dumps(FULL.__dict__, default=vars)))), JSON, max_size=3))
-def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, change: dict[str, Any]) -> None:
+@given(st.sampled_from([field.name for field in dataclasses.fields(Meta)]), VALUES)
+def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, key: str, value: Any) -> None:
     path = tmp_path_factory.mktemp("meta") / "meta.json"
     write_meta(FULL, path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    try:
-        meta = read_meta(path)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert isinstance(meta, Meta)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with contextlib.suppress(InputError):
+        assert isinstance(read_meta(path), Meta)

@@ -106,6 +106,8 @@ class Trace:
                 if "time" in arrays:
                     last_time = int(arrays["time"][-1])
                 yield arrays
+        if row != self.num_events:
+            raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): import the bundle again")
 
     @cached_property
     def marks(self) -> pa.Table | None:

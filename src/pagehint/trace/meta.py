@@ -127,7 +127,7 @@ def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
     try:
         data = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f'{path}: not the meta.json of a trace bundle: "format" is not "{FORMAT}"')

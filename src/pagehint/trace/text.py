@@ -97,11 +97,9 @@ def import_text(source: Path, snapshot: Path | None, writer: TraceWriter, progre
 
 def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
     """The lines of a file. Raises InputError where it isn't text."""
-    size = path.stat().st_size or 1
+    size = path.stat().st_size  # 0 of a pipe, which can't tell how far it is
     with path.open("rb") as raw:
-        start = raw.read(16)
-        raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if start.startswith(b"\x1f\x8b") else raw
+        stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
         try:
             start = stream.peek(64)[:4096]
             for magic, hint in _BINARY.items():
@@ -114,7 +112,7 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
             text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="\n")
             for number, line in enumerate(text):
                 yield line
-                if number % 4096 == 0:
+                if size and number % 4096 == 0:
                     progress(min(1.0, raw.tell() / size))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
