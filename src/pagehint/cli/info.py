@@ -109,11 +109,18 @@ def _truth(data: dict[str, Any]) -> Table:
     table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False)
     table.add_column(justify="right")
     table.add_column()
-    table.add_row(f"{truth['residency_samples']:,}", "samples of the VM's resident memory")
-    table.add_row(f"{truth['ram_resident_samples']:,}", "of them of the guest's RAM alone")
-    table.add_row(f"{truth['residency_bitmaps']:,}", "bitmaps of which pages were resident")
     discarded = f"ranges discarded, {format_size(truth['reported_bytes'])}"
-    table.add_row(f"{truth['reported_ranges']:,}", discarded)
+    rows = {
+        "samples of the VM's resident memory": truth["residency_samples"],
+        "of them with the guest's RAM alone": truth["ram_resident_samples"],
+        "bitmaps of which pages were resident": truth["residency_bitmaps"],
+        discarded: truth["reported_ranges"],
+    }
+    for name, count in rows.items():
+        if count:
+            table.add_row(f"{count:,}", name)
+    if not any(rows.values()):
+        table.add_row("nothing", "")
     table.add_row()
     return table
 
