@@ -177,5 +177,5 @@ def test_a_bundle_without_truth(bundle: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable(bundle: Path) -> None:
     (bundle / "events.parquet").chmod(0)
-    with pytest.raises(PermissionError):
+    with pytest.raises(InputError, match=r"events\.parquet: permission denied"):
         Trace.open(bundle)

@@ -4,7 +4,6 @@ All three have the same shape, task, pid, [cpu], time, event and fields, and dif
 """
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pagehint.errors import InputError
@@ -40,6 +39,8 @@ _OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)", r
 _NULL_PAGES = frozenset(("(null)", "(nil)", "0", "0x0", "00000000", "0000000000000000", "0x0000000000000000", "NULL"))
 _FAILED_PFNS = frozenset(("-1", "18446744073709551615", "0xffffffffffffffff"))
 
+_MAX_KNOWN = 1 << 16
+
 
 class Row(NamedTuple):
     """A page event, in the order of the columns of EVENT_SCHEMA."""
@@ -71,82 +72,98 @@ class LostLine(NamedTuple):
     number: int | None
 
 
-@dataclass
+class _Fields(NamedTuple):
+    event: Event
+    order: int
+    migratetype: int
+    gfp: int
+    detail: int
+    unknown_gfp: list[str]
+
+
 class LineParser:
-    """Parses line after line; knows afterwards which tracer printed them, and what it skipped."""
+    """Parses line after line of `path`; knows afterwards which tracer printed them, and what it skipped.
 
-    path: str
-    recorder: str = "tracefs trace_pipe"
-    other_events: int = 0
+    `recorder` is the tracer, `other_events` counts events of other kinds, `unknown_gfp` flags that no kernel known
+    here has, by name.
+    """
 
-    def __post_init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.recorder = "tracefs trace_pipe"
+        self.other_events = 0
         self.unknown_gfp: dict[str, int] = {}
-        self._gfp: dict[str, tuple[int, list[str]]] = {}
+        # What follows the pfn takes few different values: each is parsed once.
+        self._known: dict[tuple[str, str], _Fields] = {}
 
     def parse(self, line: str, number: int) -> Row | MarkLine | LostLine | None:
         """What one line says; None where it's of no interest. Raises InputError on a page event that isn't whole."""
         match = _PAGE_LINE.search(line)
         if match is None:
             return self._rest(line, number)
-        pid, cpu, seconds, fraction, name, page, pfn_text, rest = match.groups()
-        event = _EVENTS.get(name)
-        if event is None:
-            self.other_events += 1
-            return None
-        fields = dict(_FIELD.findall(rest))
-        gfp = detail = 0
-        migratetype = NONE
+        pid_text, cpu_text, seconds, fraction, name, page, pfn_text, rest = match.groups()
+        fields = self._known.get((name, rest))
+        if fields is None:
+            if name not in _EVENTS:
+                self.other_events += 1
+                return None
+            fields = self._parse_fields(name, rest, number)
+        event, order, migratetype, gfp, detail, unknown = fields
+        for flag in unknown:
+            self.unknown_gfp[flag] = self.unknown_gfp.get(flag, 0) + 1
+        if pfn_text in _FAILED_PFNS or (event is Event.ALLOC and page in _NULL_PAGES):
+            pfn = NO_PFN
+        else:
+            try:
+                pfn = int(pfn_text, 16 if pfn_text.startswith("0x") else 10)
+            except ValueError as error:
+                raise self._error(number, f"{name}: {error}") from None
+        if not NO_PFN <= pfn <= MAX_PFN:
+            raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
+        time, cpu, pid = self._head(pid_text, cpu_text, seconds, fraction, number)
+        return Row(time, cpu, pid, event, pfn, order, migratetype, gfp, detail)
+
+    def _parse_fields(self, name: str, rest: str, number: int) -> _Fields:
+        event = _EVENTS[name]
+        values = dict(_FIELD.findall(rest))
+        gfp, detail, migratetype = 0, 0, NONE
+        unknown: list[str] = []
         try:
             if event is Event.EXTFRAG:
-                order, migratetype = int(fields["alloc_order"]), int(fields["alloc_migratetype"])
+                order = int(values["alloc_order"])
+                migratetype = self._small(int(values["alloc_migratetype"]), "alloc_migratetype", number)
                 detail = pack_fallback(
-                    self._small(int(fields["fallback_order"]), "fallback_order", number),
-                    self._small(int(fields["fallback_migratetype"]), "fallback_migratetype", number),
-                    int(fields["change_ownership"]) & 1,
+                    self._small(int(values["fallback_order"]), "fallback_order", number),
+                    self._small(int(values["fallback_migratetype"]), "fallback_migratetype", number),
+                    int(values["change_ownership"]) & 1,
                 )
             else:
-                order = int(fields["order"])
+                order = int(values["order"])
                 if event is not Event.FREE and event is not Event.FREE_BATCHED:
-                    migratetype = int(fields["migratetype"])
+                    migratetype = self._small(int(values["migratetype"]), "migratetype", number)
                 if event is Event.ALLOC:
-                    gfp = self._flags(fields["gfp_flags"])
+                    gfp, unknown = parse_gfp(values["gfp_flags"])
                 elif event is Event.ZONE_ALLOC:
-                    detail = int(fields.get("percpu_refill", order == 0)) & 1
-            if pfn_text in _FAILED_PFNS or (event is Event.ALLOC and page in _NULL_PAGES):
-                pfn = NO_PFN
-            else:
-                pfn = int(pfn_text, 16) if pfn_text.startswith("0x") else int(pfn_text)
+                    detail = int(values.get("percpu_refill", order == 0)) & 1
         except KeyError as error:
             raise self._error(number, f"{name} without {error.args[0]}=") from None
         except ValueError as error:
-            raise self._error(number, f"{name}: {error}") from None
+            raise error if isinstance(error, InputError) else self._error(number, f"{name}: {error}") from None
         if not 0 <= order <= MAX_ORDER:
             raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
-        if not NO_PFN <= pfn <= MAX_PFN:
-            raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
-        if migratetype != NONE:
-            self._small(migratetype, "migratetype", number)
-        return Row(
-            self._time(seconds, fraction, number),
-            self._cpu(cpu, number),
-            self._pid(pid, number),
-            event,
-            pfn,
-            order,
-            migratetype,
-            gfp,
-            detail,
-        )
+        fields = _Fields(event, order, migratetype, gfp, detail, unknown)
+        if len(self._known) < _MAX_KNOWN:
+            self._known[name, rest] = fields
+        return fields
 
     def _rest(self, line: str, number: int) -> MarkLine | LostLine | None:
         if (match := _MARK_LINE.search(line)) is not None:
             pid, cpu, seconds, fraction, text = match.groups()
-            time = self._time(seconds, fraction, number)
-            return MarkLine(time, self._cpu(cpu, number), self._pid(pid, number), text.rstrip())
+            return MarkLine(*self._head(pid, cpu, seconds, fraction, number), text.rstrip())
         if (match := _LOST.search(line)) is not None:
-            return LostLine(self._cpu(match[1], number), None if match[2] is None else int(match[2]))
+            return LostLine(int(match[1]), None if match[2] is None else int(match[2]))
         if (match := _LOST_PERF.search(line)) is not None:
-            cpu_number = None if match[1] is None else self._cpu(match[1], number)
+            cpu_number = None if match[1] is None else int(match[1])
             return LostLine(cpu_number, None if match[2] is None else int(match[2]))
         if (match := _OVERWRITTEN.match(line)) is not None:
             return LostLine(None, max(0, int(match[2]) - int(match[1])))
@@ -167,29 +184,18 @@ class LineParser:
         elif " kmem:mm_page_" in line:
             self.recorder = "perf script"
 
-    def _flags(self, text: str) -> int:
-        found = self._gfp.get(text)
-        if found is None:
-            found = self._gfp[text] = parse_gfp(text)
-        for name in found[1]:
-            self.unknown_gfp[name] = self.unknown_gfp.get(name, 0) + 1
-        return found[0]
-
-    def _time(self, seconds: str, fraction: str, number: int) -> int:
-        time = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
-        if time >= 1 << 63:
+    def _head(self, pid: str, cpu: str, seconds: str, fraction: str, number: int) -> tuple[int, int, int]:
+        time = int(seconds) * 1_000_000_000 + int(fraction) * (
+            1000 if len(fraction) == 6 else 10 ** (9 - len(fraction))
+        )
+        head = time, int(cpu), int(pid)
+        if head[0] >= 1 << 63:
             raise self._error(number, f"the time {seconds}.{fraction} s is absurd")
-        return time
-
-    def _cpu(self, text: str, number: int) -> int:
-        if (cpu := int(text)) > 0xFFFF:
-            raise self._error(number, f"cpu {text} is absurd, expected 0 to 65535")
-        return cpu
-
-    def _pid(self, text: str, number: int) -> int:
-        if (pid := int(text)) >= 1 << 31:
-            raise self._error(number, f"pid {text} is absurd")
-        return pid
+        if head[1] > 0xFFFF:
+            raise self._error(number, f"cpu {cpu} is absurd, expected 0 to 65535")
+        if head[2] >= 1 << 31:
+            raise self._error(number, f"pid {pid} is absurd")
+        return head
 
     def _small(self, value: int, name: str, number: int) -> int:
         if not 0 <= value < NONE:

@@ -31,8 +31,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, (FileNotFoundError, PermissionError)):
-            raise
+        if isinstance(error, PermissionError):
+            raise InputError(f"{path}: permission denied: make it readable") from None
         raise InputError(f"{path}: not a whole Parquet file ({first_line(error)}): import the bundle again") from None
 
 

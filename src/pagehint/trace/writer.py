@@ -52,7 +52,10 @@ class TraceWriter:
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
-        self._temp.mkdir()
+        try:
+            self._temp.mkdir()
+        except PermissionError:
+            raise InputError(f"{self.path.parent}: permission denied: choose another folder for the output") from None
         try:
             self._events = self._parquet(
                 "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
