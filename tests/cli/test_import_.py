@@ -17,7 +17,8 @@ def test_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     import_(tmp_path / "trace.txt", output=output)
     said = capsys.readouterr()
     assert said.out == f"{output}: 1 events; `pagehint info {output}` shows them\n"
-    lost, other = said.err.splitlines()
+    lost, missing, other = said.err.splitlines()
     assert lost.startswith("pagehint: warning: 10 events were lost while recording: 10 on CPU 1.")
+    assert missing.startswith("pagehint: warning: no frees were recorded")
     assert other == "pagehint: warning: events of other kinds, left out: 1"
     assert Trace.open(output).num_events == 1

@@ -1,7 +1,7 @@
 import json
 
 from pagehint.trace import Lost, Trace
-from pagehint.trace.describe import describe, describe_anomalies, describe_lost
+from pagehint.trace.describe import describe, describe_anomalies, describe_lost, describe_missing
 
 
 def test_what_a_bundle_holds(trace: Trace) -> None:
@@ -35,3 +35,8 @@ def test_losses_in_words() -> None:
 
 def test_anomalies_in_words() -> None:
     assert describe_anomalies({"pfn outside every zone": 1234}) == ["pfn outside every zone: 1,234"]
+
+
+def test_missing_kinds_in_words() -> None:
+    assert describe_missing({"A": 1, "F": 1}) == []
+    assert len(describe_missing({"Z": 1})) == 2

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagehint.trace import import_trace
-from pagehint.trace.describe import describe_anomalies, describe_lost
+from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
 
 __all__ = ["import_"]
 
@@ -37,7 +37,8 @@ def import_(
     """
     with _progress(source.name) as report:
         trace = import_trace(source, output, snapshot, report)
-    for line in (*describe_lost(trace.meta.lost), *describe_anomalies(trace.meta.anomalies)):
+    meta = trace.meta
+    for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)
     print(f"{output}: {trace.num_events:,} events; `pagehint info {output}` shows them")
 

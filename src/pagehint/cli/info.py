@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pagehint.trace import Event, Trace
-from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost
+from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
 
 __all__ = ["info"]
@@ -36,7 +36,7 @@ def info(trace: Path, *, json_: Annotated[bool, Parameter(name="--json", negativ
     console.print()
     console.print(_guest(data))
     console.print(_events(data))
-    for line in describe_lost(opened.meta.lost):
+    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta.events):
         console.print(f"[bold red]{escape(line)}.[/]\n")
     if data["anomalies"]:
         console.print("Odd in the recording: " + escape("; ".join(describe_anomalies(data["anomalies"]))) + "\n")

@@ -8,7 +8,7 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost
 
-__all__ = ["EVENT_NAMES", "describe", "describe_anomalies", "describe_lost"]
+__all__ = ["EVENT_NAMES", "describe", "describe_anomalies", "describe_lost", "describe_missing"]
 
 EVENT_NAMES = {
     Event.ALLOC: "allocations",
@@ -107,6 +107,16 @@ def describe_lost(lost: Lost) -> list[str]:
         f"{total}events were lost while recording: {'; '.join(parts)}. Each lost allocation is a page that a replay "
         "takes for free, each lost free one that stays in use; record again with larger buffers"
     ]
+
+
+def describe_missing(events: dict[str, int]) -> list[str]:
+    """What a recording without allocations or without frees means; empty where it has both."""
+    lines = []
+    if Event.FREE.letter not in events:
+        lines.append("no frees were recorded (kmem:mm_page_free): in a replay no memory comes back")
+    if Event.ALLOC.letter not in events:
+        lines.append("no allocations were recorded (kmem:mm_page_alloc): in a replay no memory is taken")
+    return lines
 
 
 def describe_anomalies(anomalies: dict[str, int]) -> list[str]:
