@@ -70,8 +70,9 @@ class TraceWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._events.close()
-        if self._temp.exists():
+        try:
+            self._events.close()
+        finally:
             shutil.rmtree(self._temp, ignore_errors=True)
 
     def add_mark(self, time: int, text: str) -> int:
