@@ -6,6 +6,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 COMPILED = [
+    "host/backing",
     "mm/batch",
     "mm/buddy",
     "mm/hinted",

@@ -26,7 +26,7 @@ class NaiveZone:
         self.boundaries = {}  # (order, migratetype): pfn; absent: the list's head
         self.min_order = max_order
         self.isolated = 0
-        self.types = {pageblock: MOVABLE for pageblock in self.pageblocks(start_pfn, pages)}
+        self.types = dict.fromkeys(self.pageblocks(start_pfn, pages), MOVABLE)
         self.notify = lambda order: None
         pfn = start_pfn
         while pfn < self.end:
@@ -180,9 +180,8 @@ class NaiveZone:
     def steal(self, pageblock, size, mt):
         moved = sum(self.move(pfn, mt) for pfn in self.free_in(pageblock))
         movable = self.movable[list(self.types).index(pageblock)]
-        if mt == MOVABLE:
-            alike = movable
-        else:
+        alike = movable
+        if mt != MOVABLE:
             alike = size - (moved + movable) if self.types[pageblock] == MOVABLE else 0
         if 2 * (moved + alike) >= size:
             self.types[pageblock] = mt

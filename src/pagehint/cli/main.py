@@ -5,6 +5,8 @@ import sys
 
 import cyclopts
 
+from pagehint.cli.import_ import import_
+from pagehint.cli.info import info
 from pagehint.cli.script import script
 from pagehint.errors import PagehintError
 
@@ -12,6 +14,8 @@ __all__ = ["app", "main"]
 
 app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
 app.command(script)
+app.command(import_, name="import")
+app.command(info)
 
 
 def main() -> None:

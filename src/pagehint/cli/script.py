@@ -3,7 +3,8 @@
 import gzip
 import sys
 import zlib
-from typing import Annotated, BinaryIO
+from importlib.resources import files
+from typing import Annotated, BinaryIO, cast
 
 from cyclopts import Parameter
 
@@ -14,24 +15,34 @@ __all__ = ["script"]
 
 # With this, a lone - is a file, and no unknown option.
 _FILE = Parameter(allow_leading_hyphen=True, help="an op script, or - for standard input; .gz is unpacked")
+_STORY = files("pagehint") / "examples" / "cycle.ops"
 
 
-def script(file: Annotated[str, _FILE], /) -> None:
-    """Run an op script on one zone, and print what the allocator and the hinting do."""
-    source: BinaryIO
+def _open(file: str) -> BinaryIO:
     if file == "-":
-        name, source = "standard input", sys.stdin.buffer
-    elif file.endswith(".gz"):
-        name, source = file, gzip.open(file)  # type: ignore[assignment]  # noqa: SIM115
-    else:
-        name, source = file, open(file, "rb")  # noqa: SIM115
+        return sys.stdin.buffer
+    return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
+
+
+def script(file: Annotated[str | None, _FILE] = None, /) -> None:
+    """Run an op script on one zone, and print what the allocator and the hinting do.
+
+    Without FILE: a shipped one that tells the story of one hinting cycle, its lines printed too.
+    """
     run = Script(sys.stdout.write)
-    number = 1
-    with source:
+    if file is None:
+        for text in _STORY.read_text().splitlines():
+            print(text if text.startswith("#") else f"> {text}")
+            run.line(text)
+        return
+    number = 0
+    with _open(file) as source:
         try:
-            for number, line in enumerate(source, 1):
+            for line in source:
+                number += 1
                 run.line(line.decode("utf-8", "replace"))
         except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
             sys.stdout.flush()
+            name = "standard input" if file == "-" else file
             what = str(error) or "there is not enough memory for a zone of this size"
-            raise InputError(f"{name}, line {number}: {what}") from None
+            raise InputError(f"{name}, line {max(number, 1)}: {what}") from None

@@ -65,10 +65,11 @@ class PageHinting(Design):
             zone.request(False)
             self._count_error(error)
             return True
+        batch = self._reacts[zone].batch
         try:
             while True:
-                full = zone.fill(self._batch)
-                if not self._batch:
+                full = zone.fill(batch)
+                if not batch:
                     return True
                 if not (yield from self._tell(zone)):
                     zone.request()
@@ -83,7 +84,7 @@ class PageHinting(Design):
     def _activity(self) -> int:
         return sum(zone.nr_alloc + zone.nr_free_ops for zone in self._zones)
 
-    def _look_for_idle_blocks(self) -> None:
+    def _look_around(self) -> None:
         if self.idle is None or self._now < self._look:
             return
         self._look = self._now + self.idle

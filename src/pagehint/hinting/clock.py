@@ -31,7 +31,7 @@ class VirtualClock:
         self._set = 0
 
     def call_at(self, time: int, action: Callable[[], None]) -> Timer:
-        """Run ``action()`` when the clock gets to ``time`` (at once, on its next move, if that is past). O(log timers)."""
+        """Run ``action()`` when the clock gets to ``time``; on its next move if that is past. O(log timers)."""
         timer = Timer(max(time, self.now), action)
         self._set += 1
         heapq.heappush(self._timers, (timer.time, self._set, timer))

@@ -15,6 +15,7 @@ Times are nanoseconds on a clock of the driver's choice. A driver calls a design
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.device import Device
@@ -123,7 +124,7 @@ class Design(ABC):
         attached: list[Zone] = []
         try:
             for zone in zones:
-                zone.attach(self.order, self.high_water_mark, device, lambda zone=zone: doorbell(zone), settle)
+                zone.attach(self.order, self.high_water_mark, device, partial(doorbell, zone), settle)
                 attached.append(zone)
         except BaseException:
             for zone in attached:
@@ -166,7 +167,7 @@ class Design(ABC):
         """What to do now."""
         self._now = now
         if self._run is None:
-            self._look_for_idle_blocks()
+            self._look_around()
             if self._due is None or now < self._due:
                 return self._rest()
             self._due = None
@@ -217,8 +218,8 @@ class Design(ABC):
     @abstractmethod
     def _work(self) -> Run: ...
 
-    def _look_for_idle_blocks(self) -> None:
-        pass
+    def _look_around(self) -> None:  # noqa: B027  (only some designs have anything to look for)
+        """See to what no free notifies of, before the design looks for work that is due."""
 
     def _rest(self) -> Action:
         return IDLE if self._due is None else Sleep(self._due)

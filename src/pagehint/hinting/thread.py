@@ -45,7 +45,7 @@ class ThreadWorker:
         self._worker: tuple[threading.Thread, queue.SimpleQueue[Zone | None]] | None = None
 
     def start(self, device: Device) -> None:
-        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError for bad capacities."""
+        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start."""
         try:
             self._place.popleft()
         except IndexError:

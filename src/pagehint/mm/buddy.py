@@ -9,13 +9,12 @@ import cython
 import numpy as np
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import block_pages, prefetch
+    from cython.cimports.pagehint.mm.buddy import AHEAD, block_pages, prefetch
 else:
     from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
-
 
 
 @cython.cclass
@@ -92,7 +91,9 @@ class Buddy:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _insert(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, after: cython.Py_ssize_t) -> cython.void:
+    def _insert(
+        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, after: cython.Py_ssize_t
+    ) -> cython.void:
         following: cython.Py_ssize_t = self._links[2 * after]
         self._links[2 * i] = following
         self._links[2 * i + 1] = after
@@ -204,7 +205,9 @@ class Buddy:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _free_one_page(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, hinted: cython.bint) -> cython.int:
+    def _free_one_page(
+        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, hinted: cython.bint
+    ) -> cython.int:
         buddy: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
         tail: cython.bint = hinted
@@ -370,15 +373,14 @@ class Buddy:
         allocated: cython.Py_ssize_t = 0
         freed: cython.Py_ssize_t = 0
         for k in range(begin, end):
-            if cython.compiled:
-                if k + 2 * AHEAD < end:
-                    prefetch(cython.address(table[slots[k + 2 * AHEAD]]))
-                    slot = slots[k + AHEAD]
-                    if slot < table_size:
-                        i = table[slot] - self.start_pfn
-                        i = max(i, 0)
-                        prefetch(cython.address(self._state[i]))
-                        prefetch(cython.address(self._links[2 * i]))
+            if cython.compiled and k + 2 * AHEAD < end:
+                prefetch(cython.address(table[slots[k + 2 * AHEAD]]))
+                slot = slots[k + AHEAD]
+                if slot < table_size:
+                    i = table[slot] - self.start_pfn
+                    i = max(i, 0)
+                    prefetch(cython.address(self._state[i]))
+                    prefetch(cython.address(self._links[2 * i]))
             slot = slots[k]
             if slot >= table_size or ops[k] > 1:
                 break

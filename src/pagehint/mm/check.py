@@ -17,7 +17,7 @@ def check(zone: Zone) -> list[str]:
     state = zone.page_state
     heads = np.flatnonzero(state & KIND)
     orders = (state[heads] & ORDER).astype(np.int64)
-    kinds = state[heads] & KIND
+    kinds: NDArray[np.uint16] = state[heads] & np.uint16(KIND)
     return [
         *_check_blocks(zone, heads, orders),
         *_check_lists(zone, heads, kinds),
@@ -33,7 +33,7 @@ def _check_blocks(zone: Zone, heads: NDArray[np.intp], orders: NDArray[np.int64]
     sizes = 1 << orders
     stray = np.flatnonzero((state != 0) & (state & KIND == 0))
     problems += [f"pfn {zone.start_pfn + i}: a state word without a kind" for i in stray[:10]]
-    unknown = [i for i in heads[~np.isin(state[heads] & KIND, list(_KINDS))][:10]]
+    unknown = heads[~np.isin(state[heads] & KIND, list(_KINDS))][:10]
     problems += [f"pfn {zone.start_pfn + i}: a block of no kind" for i in unknown]
     bad = heads[((heads + zone.start_pfn) & (sizes - 1) != 0) | (orders >= zone.max_order)]
     problems += [f"pfn {zone.start_pfn + i}: a block of order {state[i] & ORDER} can't start here" for i in bad[:10]]
@@ -69,9 +69,7 @@ def _check_lists(zone: Zone, heads: NDArray[np.intp], kinds: NDArray[np.uint16])
     return problems
 
 
-def _check_boundary(
-    zone: Zone, where: str, order: int, migratetype: int, pages: NDArray[np.int64]
-) -> list[str]:
+def _check_boundary(zone: Zone, where: str, order: int, migratetype: int, pages: NDArray[np.int64]) -> list[str]:
     if not zone.active or order < zone.hinting_order:
         return []
     boundary = zone.boundary(order, migratetype)

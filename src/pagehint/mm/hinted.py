@@ -27,7 +27,6 @@ else:
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 
-
 @cython.cclass
 class HintedLists(Buddy):
     """Free areas whose blocks can be isolated, and be told to a device."""

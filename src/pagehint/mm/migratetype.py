@@ -25,7 +25,7 @@ class ListRules:
 
     name: str
     moved_to_tail: bool
-    """A block that changes lists (stealing, isolating) goes to the tail and stays hinted; else to the head, unhinted."""
+    """A block that changes lists (stealing, isolating) goes to the tail, still hinted; else to the head, unhinted."""
     boot_to_tail: bool
     """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of spec 1 places them."""
     merge_by_type: bool

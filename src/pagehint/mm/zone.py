@@ -51,7 +51,7 @@ class Zone(HintedLists):
         max_order=11,
         pageblock_order=9,
         rules=LINUX_5_3,
-        watermarks=Watermarks(),
+        watermarks=(0, 0, 0),
         shuffle_order=None,
         seed=0,
         hinting=True,
@@ -215,7 +215,7 @@ class Zone(HintedLists):
         return pfn - self.start_pfn
 
     def isolate(self, pfn):
-        """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is so already."""
+        """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
         i: cython.Py_ssize_t = self._index(pfn)
         done: cython.bint
         with self._lock:
@@ -224,7 +224,7 @@ class Zone(HintedLists):
             raise BusyError(f"the pageblock of pfn {pfn} is isolated already")
 
     def unisolate(self, pfn, migratetype=1):
-        """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if it is not isolated."""
+        """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
         i: cython.Py_ssize_t = self._index(pfn)
         kind: cython.int = migratetype if 0 <= migratetype < ISOLATE else -1
         ring: cython.bint

@@ -1,0 +1,138 @@
+"""``pagehint info``: what a trace bundle holds."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pagehint.trace import Event, Trace
+from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
+from pagehint.units import format_size, format_time
+
+__all__ = ["info"]
+
+
+def info(trace: Path, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+    """Show what a trace bundle holds.
+
+    Parameters
+    ----------
+    trace
+        The bundle, NAME.pagetrace.
+    json_
+        Print it as JSON, times in ns of the guest's clock.
+    """
+    opened = Trace.open(trace)
+    data = describe(opened)
+    if json_:
+        print(json.dumps(data, indent=1))
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{escape(data['path'])}[/]  {escape(data['source'])}, {escape(data['recorder'])}")
+    console.print()
+    console.print(_guest(data))
+    console.print(_events(data))
+    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta.events):
+        console.print(f"[bold red]{escape(line)}.[/]\n")
+    if data["anomalies"]:
+        console.print("Odd in the recording: " + escape("; ".join(describe_anomalies(data["anomalies"]))) + "\n")
+    console.print(_truth(data))
+    if data["phases"]:
+        console.print(_phases(data))
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    return table
+
+
+def _guest(data: dict[str, Any]) -> Table:
+    page = data["page_size"]
+    table = _grid()
+    table.add_row("kernel", escape(data["kernel"] or "not recorded"))
+    managed = data["managed_bytes"]
+    memory = f"up to pfn {data['span_bytes'] // page} ({format_size(data['span_bytes'])})"
+    table.add_row("memory", memory if managed is None else f"{format_size(managed)} managed, {memory}")
+    table.add_row("CPUs", str(data["cpus"]))
+    for zone in data["zones"]:
+        pages = f"pfn {zone['start_pfn']} to {zone['end_pfn'] - 1}, {format_size(zone['managed'] * page)} managed"
+        table.add_row(f"zone {escape(zone['name'])}, node {zone['node']}", pages)
+    table.add_row("reporting", _reporting(data))
+    snapshot = data["snapshot"]
+    table.add_row("start", "not recorded: no snapshot" if snapshot is None else f"snapshot: {', '.join(snapshot)}")
+    span = data["last_ns"] - data["first_ns"]
+    table.add_row("time", f"{format_time(span)}, from {_seconds(data['first_ns'])} to {_seconds(data['last_ns'])}")
+    table.add_row()
+    return table
+
+
+def _reporting(data: dict[str, Any]) -> str:
+    reporting = data["reporting"]
+    if reporting is None:
+        return "not recorded"
+    if not reporting["on"]:
+        return "off"
+    parts = ["on"]
+    if reporting["order"] is not None:
+        parts.append(f"order {reporting['order']} ({format_size(data['page_size'] << reporting['order'])})")
+    if reporting["delay_ns"] is not None:
+        parts.append(f"delay {format_time(reporting['delay_ns'])}")
+    if reporting["capacity"] is not None:
+        parts.append(f"{reporting['capacity']} blocks a batch")
+    if reporting["device_load_ns"] is not None:
+        parts.append(f"device loaded at {_seconds(reporting['device_load_ns'])}")
+    return ", ".join(parts)
+
+
+def _events(data: dict[str, Any]) -> Table:
+    table = Table(title=f"{data['num_events']:,} events", title_justify="left", box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for event in Event:
+        if count := data["events"].get(event.letter):
+            table.add_row(f"{count:,}", f"{EVENT_NAMES[event]} [dim]{event.letter}[/]")
+    lost = data["lost"]
+    if not lost["total"] and not lost["uncounted"]:
+        table.add_row("0", "lost")
+    table.add_row()
+    return table
+
+
+def _truth(data: dict[str, Any]) -> Table:
+    truth = data["truth"]
+    table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    discarded = f"ranges discarded, {format_size(truth['reported_bytes'])}"
+    rows = {
+        "samples of the VM's resident memory": truth["residency_samples"],
+        "of them with the guest's RAM alone": truth["ram_resident_samples"],
+        "bitmaps of which pages were resident": truth["residency_bitmaps"],
+        discarded: truth["reported_ranges"],
+    }
+    for name, count in rows.items():
+        if count:
+            table.add_row(f"{count:,}", name)
+    if not any(rows.values()):
+        table.add_row("nothing", "")
+    table.add_row()
+    return table
+
+
+def _phases(data: dict[str, Any]) -> Table:
+    table = Table(title="Phases", title_justify="left", box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for phase in data["phases"]:
+        table.add_row(_seconds(phase["time"]), escape(phase["name"]))
+    return table
+
+
+def _seconds(time: int) -> str:
+    return f"{time / 1e9:.3f} s"

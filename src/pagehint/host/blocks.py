@@ -1,0 +1,20 @@
+"""What the devices of this folder use of a batch."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PAGE_BYTES", "Blocks"]
+
+PAGE_BYTES = 4096
+
+
+class Blocks(Protocol):
+    """A batch: block i is the 2**orders[i] pages from pfns[i]."""
+
+    @property
+    def pfns(self) -> NDArray[np.int64]: ...
+
+    @property
+    def orders(self) -> NDArray[np.uint8]: ...

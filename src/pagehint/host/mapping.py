@@ -1,0 +1,117 @@
+"""What the hosts of real memory share: a mapping of this process whose pages are the zone's.
+
+pfn 0 is the first page of the mapping; a page is the machine's. Nothing is resident until it is touched.
+
+A react may run while another thread closes the host. It holds on to the mapping (and to the file behind it), so that it
+never frees what came to be at the same address, or under the same descriptor, since.
+"""
+
+import ctypes
+import mmap
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError, PagehintError
+from pagehint.host import libc
+from pagehint.host.blocks import Blocks
+from pagehint.units import format_size, parse_size
+
+__all__ = ["HUGE_PAGE", "MappedHost"]
+
+HUGE_PAGE = 2 << 20  # bytes: of x86, and of ARM with 4 KiB pages
+
+_MINCORE_BYTES = 1 << 30  # asked at once: the answer is a byte a page
+
+
+class MappedHost(ABC):
+    """A device that gives back pages of a mapping in this process.
+
+    `size`, `page_size`: bytes; `address`: of the first page, good until `close` and as long as views live; `capacity`:
+    blocks in a batch; `reads_zero`: whether memory reads as zeros once it was given back.
+    """
+
+    page_size = mmap.PAGESIZE
+    reads_zero = True
+    _granule = mmap.PAGESIZE  # what the size is a multiple of
+    _alignment = mmap.PAGESIZE
+
+    def __init__(self, size: int | str, capacity: int) -> None:
+        self.size = parse_size(size)
+        self.capacity = capacity
+        if self.size < 1 or self.size % self._granule:
+            raise InputError(
+                f"{size!r} is not a size for this memory: expected a multiple of {format_size(self._granule)}"
+            )
+        if capacity < 1:
+            raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
+        self._map: mmap.mmap | None = self._reserve()
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
+        self._offset = -start % self._alignment
+        self.address = start + self._offset
+
+    # Makes a mapping that holds `size` bytes from the first aligned address in it.
+    @abstractmethod
+    def _reserve(self) -> mmap.mmap: ...
+
+    @abstractmethod
+    def _give_back(self, offset: int, length: int) -> None: ...
+
+    @abstractmethod
+    def resident(self) -> int:
+        """Bytes of it that are in memory now, by the kernel's figures."""
+
+    def _open_map(self) -> mmap.mmap:
+        mapping = self._map
+        if mapping is None:
+            raise PagehintError(f"this {type(self).__name__} is closed: its memory can't be used any more")
+        return mapping
+
+    def react(self, blocks: Blocks) -> None:
+        """Gives the blocks' memory back, adjacent ones in one call; raises OSError, some of them given back or none."""
+        mapping = self._open_map()
+        for offset, length in self._ranges(blocks):
+            self._give_back(offset, length)
+        del mapping  # held until here
+
+    # Offset and length, in bytes, of each run of adjacent blocks.
+    def _ranges(self, blocks: Blocks) -> list[tuple[int, int]]:
+        by_pfn = np.argsort(blocks.pfns)
+        pfns = blocks.pfns[by_pfn]
+        orders = blocks.orders[by_pfn].astype(np.int64)
+        pages = self.size // self.page_size
+        inside = (pfns >= 0) & (pfns < pages) & (orders < 48)
+        ends = pfns + (np.int64(1) << np.where(inside, orders, 0))
+        if not (inside & (ends <= pages)).all():
+            raise InputError(f"a block of the batch is not in the host's {format_size(self.size)} of memory")
+        first = np.ones(len(pfns), np.bool_)
+        first[1:] = pfns[1:] != ends[:-1]
+        starts = pfns[first]
+        lengths = np.add.reduceat(ends - pfns, np.flatnonzero(first)) if len(pfns) else starts
+        return [
+            (start * self.page_size, length * self.page_size)
+            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+        ]
+
+    def resident_map(self) -> NDArray[np.bool_]:
+        """Which pages are in memory now, by mincore: bool, one for each page."""
+        mapping = self._open_map()
+        pages = np.empty(self.size // self.page_size, np.uint8)
+        for start in range(0, self.size, _MINCORE_BYTES):
+            length = min(_MINCORE_BYTES, self.size - start)
+            libc.mincore(self.address + start, length, pages[start // self.page_size :])
+        del mapping
+        pages &= 1
+        return pages.view(np.bool_)
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """The memory itself, in bytes, writable. The mapping lives as long as the last view of it."""
+        if not (offset >= 0 and length >= 0 and offset + length <= self.size):
+            raise InputError(f"bytes {offset} to {offset + length} are not in the host's {format_size(self.size)}")
+        start = self._offset + offset
+        return memoryview(self._open_map())[start : start + length]
+
+    def close(self) -> None:
+        """Lets go of the memory, which is freed with its last view; more than once does nothing."""
+        self._map = None

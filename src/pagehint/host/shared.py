@@ -1,0 +1,103 @@
+"""Shared memory: a memfd, of ordinary or of hugetlb pages, which other processes can map too.
+
+Given back by punching holes in the file, always: MADV_DONTNEED on shared memory succeeds and frees nothing.
+"""
+
+import fcntl
+import mmap
+import os
+
+from pagehint.errors import PagehintError
+from pagehint.host import libc
+from pagehint.host.mapping import HUGE_PAGE, MappedHost
+from pagehint.units import format_size
+
+__all__ = ["HugetlbHost", "MemfdHost"]
+
+
+class _File:
+    # A descriptor that is closed with the last reference, and so not during a call that uses it.
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class MemfdHost(MappedHost):
+    """A device over `size` bytes of a memfd, mapped shared and sealed in its size. Raises InputError, OSError.
+
+    `hugepages`: asks for transparent huge pages, which does nothing unless the machine's shmem_enabled allows it.
+    """
+
+    _flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+
+    def __init__(self, size: int | str, hugepages: bool = False, capacity: int = 32) -> None:
+        self._file: _File | None = None
+        super().__init__(size, capacity)
+        if hugepages:
+            libc.madvise(self.address, self.size, mmap.MADV_HUGEPAGE)
+
+    def _reserve(self) -> mmap.mmap:
+        self._file = _File(os.memfd_create("pagehint", self._flags))
+        os.ftruncate(self.fd, self.size)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        return mmap.mmap(self.fd, self.size)
+
+    def _open_file(self) -> _File:
+        file = self._file
+        if file is None:
+            raise PagehintError(f"this {type(self).__name__} is closed: its memory can't be used any more")
+        return file
+
+    @property
+    def fd(self) -> int:
+        """The memfd's descriptor: the zone's first page is at offset 0. Good until `close`."""
+        return self._open_file().fd
+
+    def _give_back(self, offset: int, length: int) -> None:
+        file = self._open_file()
+        libc.punch_hole(file.fd, offset, length)
+        del file  # held until here
+
+    def resident(self) -> int:
+        """Bytes that the file has, by fstat's st_blocks, at once: in memory or swap, whoever mapped or touched them."""
+        file = self._open_file()
+        resident = os.fstat(file.fd).st_blocks * 512
+        del file
+        return resident
+
+    def close(self) -> None:
+        """Lets go of the memory, which is freed with its last view, here or elsewhere; more than once does nothing."""
+        super().close()
+        self._file = None
+
+
+class HugetlbHost(MemfdHost):
+    """A device over `size` bytes of the machine's hugetlb pages of 2 MiB. Raises InputError, OSError, PagehintError.
+
+    All of its huge pages are taken out of the pool at the start. Those given back are anyone's: touching their memory
+    takes one from the pool again, and ends the process with SIGBUS if the pool is empty. What is less than a huge page
+    of a batch stays.
+    """
+
+    _granule = HUGE_PAGE
+    _flags = MemfdHost._flags | os.MFD_HUGETLB | os.MFD_HUGE_2MB
+
+    def __init__(self, size: int | str, capacity: int = 32) -> None:
+        super().__init__(size, capacity=capacity)
+
+    def _reserve(self) -> mmap.mmap:
+        try:
+            return super()._reserve()
+        except OSError as error:
+            raise PagehintError(
+                f"the machine has no {format_size(self.size)} of free hugetlb pages of 2 MiB ({error.strerror}): "
+                "raise nr_hugepages, or use another kind of memory"
+            ) from None
+
+    def _give_back(self, offset: int, length: int) -> None:
+        start = -(-offset // HUGE_PAGE) * HUGE_PAGE
+        end = (offset + length) // HUGE_PAGE * HUGE_PAGE
+        if start < end:
+            super()._give_back(start, end - start)

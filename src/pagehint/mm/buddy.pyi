@@ -1,0 +1,17 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.mm.migratetype import ListRules
+
+class Buddy:
+    start_pfn: int
+    max_order: int
+    pageblock_order: int
+    rules: ListRules
+    shuffle_order: int | None
+    nr_alloc: int
+    nr_free_ops: int
+    page_state: NDArray[np.uint16]
+    page_links: NDArray[np.uint32]
+    pageblock_types: NDArray[np.uint8]
+    pageblock_movable: NDArray[np.uint32]

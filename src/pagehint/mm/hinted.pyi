@@ -1,0 +1,3 @@
+from pagehint.mm.buddy import Buddy
+
+class HintedLists(Buddy): ...

@@ -1,0 +1,178 @@
+"""Reading a trace bundle: a recording of a guest's page allocator, streamed in bounded memory."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.trace.check import check_batch, places
+from pagehint.trace.events import EVENT_SCHEMA
+from pagehint.trace.meta import Meta, read_meta
+from pagehint.trace.snapshot import Snapshot
+from pagehint.trace.tables import (
+    BITMAP_SCHEMA,
+    MARK_SCHEMA,
+    REPORTED_SCHEMA,
+    RESIDENCY_SCHEMA,
+    check_schema,
+    first_line,
+    open_parquet,
+)
+
+__all__ = ["Trace"]
+
+
+class Trace:
+    """A recording of a guest; `Trace.open` makes one.
+
+    `path` is the bundle's folder, `meta` what meta.json says.
+    """
+
+    def __init__(self, path: Path, meta: Meta) -> None:
+        self.path = path
+        self.meta = meta
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Trace":
+        """Open a bundle. Raises InputError where it isn't a whole one; its events are checked as they are read."""
+        folder = Path(path)
+        if not folder.is_dir():
+            what = "a file, not a trace bundle" if folder.exists() else "no such trace bundle"
+            hint = "`pagehint import` makes one of it" if folder.exists() else "`pagehint import` makes bundles"
+            raise InputError(f"{folder}: {what}: {hint}")
+        if not (folder / "meta.json").exists():
+            raise InputError(
+                f"{folder}: not a whole trace bundle: it has no meta.json; `pagehint import` makes bundles"
+            )
+        trace = cls(folder, read_meta(folder / "meta.json"))
+        with trace._file("events", EVENT_SCHEMA) as events:
+            rows = events.metadata.num_rows
+        if rows != trace.meta.num_events:
+            raise InputError(
+                f"{folder}: events.parquet has {rows} rows, but meta.json counts {trace.meta.num_events}: "
+                "the bundle is damaged, import it again"
+            )
+        if not rows:
+            raise InputError(f"{folder}: holds no events")
+        return trace
+
+    @property
+    def num_events(self) -> int:
+        """How many events there are."""
+        return self.meta.num_events
+
+    @cached_property
+    def snapshot(self) -> Snapshot | None:
+        """The zones at the start of the recording. Raises InputError where its files don't fit together."""
+        return self._snapshot("snapshot")
+
+    @cached_property
+    def final_snapshot(self) -> Snapshot | None:
+        """The zones at the end of the recording, to compare with."""
+        return self._snapshot("final")
+
+    def _snapshot(self, name: str) -> Snapshot | None:
+        if not (self.path / name).is_dir():
+            return None
+        snapshot = Snapshot(self.path / name)
+        snapshot.check()
+        return snapshot
+
+    def batches(
+        self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """The events in order: for up to `batch_size` of them at a time, an array a column (all, or those named).
+
+        The arrays are read-only views. Raises InputError at a row that can't be (times backwards, an absurd order
+        or pfn, an unknown kind), and where the file is damaged.
+        """
+        names = EVENT_SCHEMA.names if columns is None else list(columns)
+        for name in names:
+            if name not in EVENT_SCHEMA.names:
+                raise InputError(f"events have no column {name!r}: expected some of {', '.join(EVENT_SCHEMA.names)}")
+        path = self.path / "events.parquet"
+        row, last_time = 0, None
+        with self._file("events", EVENT_SCHEMA) as events:
+            for batch in self._iterate(events, path, names, batch_size):
+                arrays = {name: _array(batch.column(name), f"{path}: column {name!r}") for name in names}
+                check_batch(arrays, places(f"{path}: row", row), last_time)
+                row += batch.num_rows
+                if "time" in arrays:
+                    last_time = int(arrays["time"][-1])
+                yield arrays
+        if row != self.num_events:
+            raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): import the bundle again")
+
+    @cached_property
+    def marks(self) -> pa.Table | None:
+        """What was written into the recording while it ran: columns time (ns), text."""
+        return self._table("marks", MARK_SCHEMA)
+
+    @cached_property
+    def residency(self) -> pa.Table | None:
+        """The host's samples: columns time (ns of the guest's clock), ram_resident_kib, rss_kib, memfd_kib."""
+        return self._table("residency", RESIDENCY_SCHEMA)
+
+    @cached_property
+    def reported(self) -> pa.Table | None:
+        """The ranges that the host discarded: columns time (ns of the guest's clock), pfn, pages, ret."""
+        return self._table("reported", REPORTED_SCHEMA)
+
+    @cached_property
+    def num_residency_bitmaps(self) -> int:
+        """How often the host recorded which pages were resident."""
+        if not (self.path / "residency_bitmaps.parquet").exists():
+            return 0
+        with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
+            return int(file.metadata.num_rows)
+
+    def residency_bitmaps(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Which pages were resident: (time, bits) one after the other; `np.unpackbits(bits)` has an entry a pfn."""
+        if not self.num_residency_bitmaps:
+            return
+        path = self.path / "residency_bitmaps.parquet"
+        with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
+            for batch in self._iterate(file, path, ["time", "bits"], 1):
+                yield batch.column("time")[0].as_py(), np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)
+
+    def _file(self, name: str, schema: pa.Schema) -> pq.ParquetFile:
+        path = self.path / f"{name}.parquet"
+        if not path.exists():
+            raise InputError(f"{self.path}: not a whole trace bundle: it has no {path.name}; import it again")
+        file = open_parquet(path)
+        check_schema(path, file.schema_arrow, schema)
+        return file
+
+    def _table(self, name: str, schema: pa.Schema) -> pa.Table | None:
+        path = self.path / f"{name}.parquet"
+        if not path.exists():
+            return None
+        with self._file(name, schema) as file:
+            try:
+                return file.read(columns=schema.names, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(path, error) from None
+
+    @staticmethod
+    def _iterate(file: pq.ParquetFile, path: Path, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from file.iter_batches(rows, columns=names, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(path, error) from None
+
+
+def _array(column: pa.Array, where: str) -> NDArray[Any]:
+    if column.null_count:
+        raise InputError(f"{where} has nulls: expected a value in every row")
+    array: NDArray[Any] = column.to_numpy()
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: damaged ({first_line(error)}): import the bundle again")

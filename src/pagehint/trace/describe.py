@@ -1,0 +1,124 @@
+"""What a bundle holds, as data for programs and as sentences for people."""
+
+from typing import Any
+
+import pyarrow.compute as pc
+
+from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
+from pagehint.trace.meta import Lost
+
+__all__ = ["EVENT_NAMES", "describe", "describe_anomalies", "describe_lost", "describe_missing"]
+
+EVENT_NAMES = {
+    Event.ALLOC: "allocations",
+    Event.FREE: "frees",
+    Event.FREE_BATCHED: "frees in batches (of pages that are among the frees)",
+    Event.ZONE_ALLOC: "blocks that left the free lists",
+    Event.PCPU_DRAIN: "blocks that came back from per-CPU lists",
+    Event.EXTFRAG: "blocks stolen from another migratetype",
+    Event.ISOLATE: "blocks isolated: asked",
+    Event.ISOLATE_RETURN: "blocks isolated: answered",
+    Event.PUTBACK: "blocks put back",
+    Event.REPORT: "batches reported to the host: begun",
+    Event.REPORT_RETURN: "batches reported to the host: done",
+    Event.MARK: "marks",
+}
+
+
+def describe(trace: Trace) -> dict[str, Any]:
+    """What a bundle holds, in types that JSON has. Times are ns of the guest's clock."""
+    meta = trace.meta
+    snapshot = trace.snapshot
+    residency = trace.residency
+    reported = trace.reported
+    return {
+        "path": str(trace.path),
+        "recorder": meta.recorder,
+        "source": meta.source,
+        "kernel": meta.kernel,
+        "page_size": meta.page_size,
+        "pageblock_order": meta.pageblock_order,
+        "cpus": meta.cpus,
+        "managed_bytes": sum(zone.managed for zone in meta.zones) * meta.page_size if meta.zones else None,
+        "span_bytes": meta.span_pages * meta.page_size,
+        "zones": [
+            {"node": z.node, "name": z.name, "start_pfn": z.start_pfn, "end_pfn": z.end_pfn, "managed": z.managed}
+            for z in meta.zones
+        ],
+        "first_ns": meta.first_ns,
+        "last_ns": meta.last_ns,
+        "num_events": meta.num_events,
+        "events": meta.events,
+        "page_level": "A" in meta.events and "F" in meta.events,
+        "zone_level": "Z" in meta.events and "D" in meta.events,
+        "lost": {
+            "by_cpu": meta.lost.by_cpu,
+            "overwritten": meta.lost.overwritten,
+            "uncounted": meta.lost.uncounted,
+            "total": meta.lost.total,
+        },
+        "anomalies": meta.anomalies,
+        "reporting": None
+        if meta.reporting is None
+        else {
+            "on": meta.reporting.on,
+            "order": meta.reporting.order,
+            "delay_ns": meta.reporting.delay_ns,
+            "capacity": meta.reporting.capacity,
+            "device_load_ns": meta.reporting.device_load_ns,
+        },
+        "snapshot": None
+        if snapshot is None
+        else sorted(path.name.split(".")[0] for path in snapshot.path.iterdir() if path.is_file()),
+        "truth": {
+            "residency_samples": 0 if residency is None else residency.num_rows,
+            "ram_resident_samples": 0
+            if residency is None
+            else residency.num_rows - residency["ram_resident_kib"].null_count,
+            "residency_bitmaps": trace.num_residency_bitmaps,
+            "reported_ranges": 0 if reported is None else reported.num_rows,
+            "reported_bytes": 0 if reported is None else (pc.sum(reported["pages"]).as_py() or 0) * meta.page_size,
+        },
+        "phases": phases(trace),
+    }
+
+
+def phases(trace: Trace) -> list[dict[str, Any]]:
+    """The workload's phases: the marks ``MARK name``, or all marks where there is none of these."""
+    if trace.marks is None:
+        return []
+    marks = trace.marks.to_pylist()
+    named = [mark for mark in marks if mark["text"].startswith("MARK ")]
+    return [{"time": mark["time"], "name": mark["text"].removeprefix("MARK ")} for mark in named or marks]
+
+
+def describe_lost(lost: Lost) -> list[str]:
+    """What was lost, and what that does to a replay; empty where nothing was."""
+    parts = [f"{number:,} on CPU {cpu}" for cpu, number in sorted(lost.by_cpu.items(), key=lambda item: int(item[0]))]
+    if lost.overwritten:
+        parts.append(f"{lost.overwritten:,} overwritten, or of no known CPU")
+    if lost.uncounted:
+        parts.append(f"an unknown number at {lost.uncounted:,} place{'s' * (lost.uncounted != 1)}")
+    if not parts:
+        return []
+    total = f"{lost.total:,} " if lost.total else ""
+    return [
+        f"{total}events were lost while recording: {'; '.join(parts)}. Each lost allocation is a page that a replay "
+        "takes for free, each lost free one that stays in use; record again with larger buffers"
+    ]
+
+
+def describe_missing(events: dict[str, int]) -> list[str]:
+    """What a recording without allocations or without frees means; empty where it has both."""
+    lines = []
+    if Event.FREE.letter not in events:
+        lines.append("no frees were recorded (kmem:mm_page_free): in a replay no memory comes back")
+    if Event.ALLOC.letter not in events:
+        lines.append("no allocations were recorded (kmem:mm_page_alloc): in a replay no memory is taken")
+    return lines
+
+
+def describe_anomalies(anomalies: dict[str, int]) -> list[str]:
+    """A line for each kind of oddity."""
+    return [f"{kind}: {count:,}" for kind, count in anomalies.items()]

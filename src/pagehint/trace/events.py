@@ -1,0 +1,67 @@
+"""What a row of ``events.parquet`` holds: the kinds of event, the columns, and the `detail` of each kind."""
+
+from enum import IntEnum
+
+import pyarrow as pa
+
+__all__ = ["EVENT_SCHEMA", "MAX_ORDER", "MAX_PFN", "NONE", "NO_PFN", "Event", "pack_fallback", "unpack_fallback"]
+
+NO_PFN = -1
+"""`pfn` of a failed allocation, and of events that name no page."""
+
+NONE = 255
+"""`order` or `migratetype` of an event that has none."""
+
+MAX_ORDER = 20
+"""No kernel has free blocks of a higher order: an event above it is refused."""
+
+MAX_PFN = (1 << 40) - 1
+"""The last page of a 52-bit physical address space of 4 KiB pages: an event above it is refused."""
+
+
+class Event(IntEnum):
+    """Kinds of event; the value is the ASCII code of the letter that stands for it."""
+
+    ALLOC = ord("A")
+    FREE = ord("F")
+    FREE_BATCHED = ord("B")
+    ZONE_ALLOC = ord("Z")
+    PCPU_DRAIN = ord("D")
+    EXTFRAG = ord("X")
+    ISOLATE = ord("I")
+    ISOLATE_RETURN = ord("i")
+    PUTBACK = ord("P")
+    REPORT = ord("R")
+    REPORT_RETURN = ord("r")
+    MARK = ord("M")
+
+    @property
+    def letter(self) -> str:
+        """The letter that stands for the event: ``"A"`` for ALLOC."""
+        return chr(self.value)
+
+
+EVENT_SCHEMA = pa.schema(
+    [
+        pa.field("time", pa.int64(), nullable=False),
+        pa.field("cpu", pa.uint16(), nullable=False),
+        pa.field("pid", pa.int32(), nullable=False),
+        pa.field("event", pa.uint8(), nullable=False),
+        pa.field("pfn", pa.int64(), nullable=False),
+        pa.field("order", pa.uint8(), nullable=False),
+        pa.field("migratetype", pa.uint8(), nullable=False),
+        pa.field("gfp", pa.uint32(), nullable=False),
+        pa.field("detail", pa.int32(), nullable=False),
+    ]
+)
+"""Columns of ``events.parquet``; docs/trace-format.md says what each holds."""
+
+
+def pack_fallback(order: int, migratetype: int, change_ownership: int) -> int:
+    """The `detail` of EXTFRAG: the stolen block's order and migratetype, and whether its pageblock changed type."""
+    return order | migratetype << 8 | change_ownership << 16
+
+
+def unpack_fallback(detail: int) -> tuple[int, int, bool]:
+    """(order, migratetype, change_ownership) of an EXTFRAG's `detail`."""
+    return detail & 0xFF, detail >> 8 & 0xFF, bool(detail >> 16 & 1)

@@ -1,0 +1,42 @@
+"""Making a trace bundle of a recording: finds out what it is, and reads it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pagehint.errors import InputError
+from pagehint.trace.bundle import Trace
+from pagehint.trace.run_folder import import_run_folder, is_run_folder
+from pagehint.trace.text import import_text
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["import_trace"]
+
+
+def import_trace(
+    source: str | Path,
+    output: str | Path,
+    snapshot: str | Path | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Trace:
+    """Make the bundle `output` of a run folder, or of the text of trace-cmd report, perf script or tracefs' trace.
+
+    `snapshot` is a folder of copies of the guest's /proc files, for a text; `progress` is told the part done, 0 to 1.
+    Raises InputError; nothing is left behind then.
+    """
+    source, report = Path(source), progress or (lambda done: None)
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder to import")
+    if source.is_dir():
+        if (source / "meta.json").exists():
+            raise InputError(f"{source}: is a trace bundle already")
+        if not is_run_folder(source):
+            raise InputError(f"{source}: not the folder of a run: expected events.csv.gz in it")
+        if snapshot is not None:
+            raise InputError(f"{source}: the folder of a run has its own snapshots: leave out {snapshot}")
+    with TraceWriter(output) as writer:
+        if source.is_dir():
+            meta = import_run_folder(source, writer, report)
+        else:
+            meta = import_text(source, None if snapshot is None else Path(snapshot), writer, report)
+        writer.finish(meta)
+    return Trace.open(output)

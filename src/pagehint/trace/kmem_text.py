@@ -1,0 +1,206 @@
+"""The lines of text that tracers print for page events: ``trace-cmd report``, ``perf script``, tracefs' trace.
+
+All three have the same shape, task, pid, [cpu], time, event and fields, and differ in what surrounds it.
+"""
+
+import re
+from typing import NamedTuple
+
+from pagehint.errors import InputError
+from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event, pack_fallback
+from pagehint.trace.gfp import parse_gfp
+
+__all__ = ["LineParser", "LostLine", "MarkLine", "Row"]
+
+_EVENTS = {
+    "mm_page_alloc": Event.ALLOC,
+    "mm_page_free": Event.FREE,
+    "mm_page_free_batched": Event.FREE_BATCHED,
+    "mm_page_alloc_zone_locked": Event.ZONE_ALLOC,
+    "mm_page_pcpu_drain": Event.PCPU_DRAIN,
+    "mm_page_alloc_extfrag": Event.EXTFRAG,
+}
+
+# "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
+_HEAD = r"(\d+)(?:/\d+)? +(?:\( *[-\d]+\) +)?\[(\d+)\] +(?:[^\s\d]\S* +)?(\d+)\.(\d{6,9}): +(?:\d+ +)?(?:\w+:)?"
+_PAGE_LINE = re.compile(_HEAD + r"(mm_page_\w+): +page= ?(\S+) pfn=(\S+)(.*)", re.ASCII)
+_MARK_LINE = re.compile(
+    _HEAD + r"(?:tracing_mark_write|print): +(?:tracing_mark_write: |\(?(?:0x)?[0-9a-f]{8,}s?\)?:? )?(.*)", re.ASCII
+)
+_OTHER_LINE = re.compile(_HEAD + r"\w+:", re.ASCII)
+_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(_EVENTS)}):(?:\s|$)", re.ASCII)
+_UNTIMED = re.compile(r"\[\d+\] +(?:[^\s\d]\S* +)?\d+: ", re.ASCII)
+_FIELD = re.compile(r"(\w+)=(\S+)", re.ASCII)
+
+_LOST = re.compile(r"CPU:\s*(\d+) \[(?:LOST )?(\d+)? ?EVENTS(?: DROPPED)?\]", re.ASCII)
+_LOST_PERF = re.compile(r"(?:\[(\d+)\].*)?PERF_RECORD_LOST\w*:? +lost[ =]*(\d+)?", re.ASCII)
+_OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)", re.ASCII)
+
+_NULL_PAGES = frozenset(("(null)", "(nil)", "0", "0x0", "00000000", "0000000000000000", "0x0000000000000000", "NULL"))
+_FAILED_PFNS = frozenset(("-1", "18446744073709551615", "0xffffffffffffffff"))
+
+_MAX_KNOWN = 1 << 16
+
+
+class Row(NamedTuple):
+    """A page event, in the order of the columns of EVENT_SCHEMA."""
+
+    time: int
+    cpu: int
+    pid: int
+    event: int
+    pfn: int
+    order: int
+    migratetype: int
+    gfp: int
+    detail: int
+
+
+class MarkLine(NamedTuple):
+    """Text that was written to trace_marker."""
+
+    time: int
+    cpu: int
+    pid: int
+    text: str
+
+
+class LostLine(NamedTuple):
+    """Events lost: on `cpu` (None: before the first that was kept), `number` of them (None: not told)."""
+
+    cpu: int | None
+    number: int | None
+
+
+class _Fields(NamedTuple):
+    event: Event
+    order: int
+    migratetype: int
+    gfp: int
+    detail: int
+    unknown_gfp: list[str]
+
+
+class LineParser:
+    """Parses line after line of `path`; knows afterwards which tracer printed them, and what it skipped.
+
+    `recorder` is the tracer, `other_events` counts events of other kinds, `unknown_gfp` flags that no kernel known
+    here has, by name.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.recorder = "tracefs trace_pipe"
+        self.other_events = 0
+        self.unknown_gfp: dict[str, int] = {}
+        # What follows the pfn takes few different values: each is parsed once.
+        self._known: dict[tuple[str, str], _Fields] = {}
+
+    def parse(self, line: str, number: int) -> Row | MarkLine | LostLine | None:
+        """What one line says; None where it's of no interest. Raises InputError on a page event that isn't whole."""
+        match = _PAGE_LINE.search(line)
+        if match is None:
+            return self._rest(line, number)
+        pid_text, cpu_text, seconds, fraction, name, page, pfn_text, rest = match.groups()
+        fields = self._known.get((name, rest))
+        if fields is None:
+            if name not in _EVENTS:
+                self.other_events += 1
+                return None
+            fields = self._parse_fields(name, rest, number)
+        event, order, migratetype, gfp, detail, unknown = fields
+        for flag in unknown:
+            self.unknown_gfp[flag] = self.unknown_gfp.get(flag, 0) + 1
+        if pfn_text in _FAILED_PFNS or (event is Event.ALLOC and page in _NULL_PAGES):
+            pfn = NO_PFN
+        else:
+            try:
+                pfn = int(pfn_text, 16 if pfn_text.startswith("0x") else 10)
+            except ValueError as error:
+                raise self._error(number, f"{name}: {error}") from None
+        if not NO_PFN <= pfn <= MAX_PFN:
+            raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
+        time, cpu, pid = self._head(pid_text, cpu_text, seconds, fraction, number)
+        return Row(time, cpu, pid, event, pfn, order, migratetype, gfp, detail)
+
+    def _parse_fields(self, name: str, rest: str, number: int) -> _Fields:
+        event = _EVENTS[name]
+        values = dict(_FIELD.findall(rest))
+        gfp, detail, migratetype = 0, 0, NONE
+        unknown: list[str] = []
+        try:
+            if event is Event.EXTFRAG:
+                order = int(values["alloc_order"])
+                migratetype = self._small(int(values["alloc_migratetype"]), "alloc_migratetype", number)
+                detail = pack_fallback(
+                    self._small(int(values["fallback_order"]), "fallback_order", number),
+                    self._small(int(values["fallback_migratetype"]), "fallback_migratetype", number),
+                    int(values["change_ownership"]) & 1,
+                )
+            else:
+                order = int(values["order"])
+                if event is not Event.FREE and event is not Event.FREE_BATCHED:
+                    migratetype = self._small(int(values["migratetype"]), "migratetype", number)
+                if event is Event.ALLOC:
+                    gfp, unknown = parse_gfp(values["gfp_flags"])
+                elif event is Event.ZONE_ALLOC:
+                    detail = int(values.get("percpu_refill", order == 0)) & 1
+        except KeyError as error:
+            raise self._error(number, f"{name} without {error.args[0]}=") from None
+        except ValueError as error:
+            raise error if isinstance(error, InputError) else self._error(number, f"{name}: {error}") from None
+        if not 0 <= order <= MAX_ORDER:
+            raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
+        fields = _Fields(event, order, migratetype, gfp, detail, unknown)
+        if len(self._known) < _MAX_KNOWN:
+            self._known[name, rest] = fields
+        return fields
+
+    def _rest(self, line: str, number: int) -> MarkLine | LostLine | None:
+        if (match := _MARK_LINE.search(line)) is not None:
+            pid, cpu, seconds, fraction, text = match.groups()
+            return MarkLine(*self._head(pid, cpu, seconds, fraction, number), text.rstrip())
+        if (match := _LOST.search(line)) is not None:
+            return LostLine(int(match[1]), None if match[2] is None else int(match[2]))
+        if (match := _LOST_PERF.search(line)) is not None:
+            cpu_number = None if match[1] is None else int(match[1])
+            return LostLine(cpu_number, None if match[2] is None else int(match[2]))
+        if (match := _OVERWRITTEN.match(line)) is not None:
+            return LostLine(None, max(0, int(match[2]) - int(match[1])))
+        if (match := _CLAIMS_PAGE_EVENT.search(line)) is not None and not line.startswith("#"):
+            if _UNTIMED.search(line) is not None:
+                raise self._error(number, "the times are counts, not seconds: record with the trace clock mono")
+            raise self._error(number, f"{match[1]}: expected TASK-PID [CPU] SECONDS: {match[1]}: page=... pfn=... ...")
+        if _OTHER_LINE.search(line) is not None:
+            self.other_events += 1
+        return None
+
+    def note_recorder(self, line: str) -> None:
+        """Learn from one of the first lines which tracer printed them."""
+        if line.startswith("# tracer:"):
+            self.recorder = "tracefs trace"
+        elif re.match(r"cpus=\d+$|version = \d+$", line.rstrip(), re.ASCII):
+            self.recorder = "trace-cmd report"
+        elif " kmem:mm_page_" in line:
+            self.recorder = "perf script"
+
+    def _head(self, pid: str, cpu: str, seconds: str, fraction: str, number: int) -> tuple[int, int, int]:
+        time = int(seconds) * 1_000_000_000 + int(fraction) * (
+            1000 if len(fraction) == 6 else 10 ** (9 - len(fraction))
+        )
+        head = time, int(cpu), int(pid)
+        if head[0] >= 1 << 63:
+            raise self._error(number, f"the time {seconds}.{fraction} s is absurd")
+        if head[1] > 0xFFFF:
+            raise self._error(number, f"cpu {cpu} is absurd, expected 0 to 65535")
+        if head[2] >= 1 << 31:
+            raise self._error(number, f"pid {pid} is absurd")
+        return head
+
+    def _small(self, value: int, name: str, number: int) -> int:
+        if not 0 <= value < NONE:
+            raise self._error(number, f"{name} {value} is absurd, expected 0 to 254")
+        return value
+
+    def _error(self, number: int, text: str) -> InputError:
+        return InputError(f"{self.path}: line {number}: {text}")

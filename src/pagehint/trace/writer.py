@@ -1,0 +1,180 @@
+"""Writing a trace bundle: to a temporary folder beside it, renamed when it is whole."""
+
+import dataclasses
+import gzip
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.trace.check import EventCheck, places
+from pagehint.trace.events import EVENT_SCHEMA, Event
+from pagehint.trace.meta import Meta, ZoneLayout, write_meta
+from pagehint.trace.snapshot import TEXTS, Snapshot
+from pagehint.trace.tables import BITMAP_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
+
+__all__ = ["TraceWriter"]
+
+# Rows of a row group of the events: what a reader holds in memory at once is about 30 bytes each.
+_GROUP_ROWS = 1 << 18
+_BITMAP_GROUP_BYTES = 16 << 20
+
+# Times are deltas that no general compressor would find; bytes of neighbouring pfns compress apart;
+# the rest are few distinct values in long runs.
+_EVENT_ENCODING = {"time": "DELTA_BINARY_PACKED", "pfn": "BYTE_STREAM_SPLIT"}
+_EVENT_DICTIONARY = [name for name in EVENT_SCHEMA.names if name not in _EVENT_ENCODING]
+
+
+class TraceWriter:
+    """Writes the bundle `path`; a context manager.
+
+    Call `finish` last: only then does the bundle exist. Leaving without it, or by an exception, leaves nothing.
+    Raises InputError where `path` exists already.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists():
+            raise InputError(f"{self.path}: exists already: remove it first, or choose another output")
+        if not self.path.parent.is_dir():
+            raise InputError(f"{self.path.parent}: no such folder for the output: make it first")
+        self._check = EventCheck()
+        self._marks: list[tuple[int, str]] = []
+        self._zones: list[ZoneLayout] = []
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        try:
+            self._temp.mkdir()
+        except PermissionError:
+            raise InputError(f"{self.path.parent}: permission denied: choose another folder for the output") from None
+        try:
+            self._events = self._parquet(
+                "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
+            )
+        except BaseException:
+            shutil.rmtree(self._temp, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._events.close()
+        finally:
+            shutil.rmtree(self._temp, ignore_errors=True)
+
+    def add_mark(self, time: int, text: str) -> int:
+        """Add a mark at `time` ns; returns the `detail` of its MARK event, which the caller adds where it belongs."""
+        self._marks.append((time, text))
+        return len(self._marks) - 1
+
+    def add_events(self, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str] | None = None) -> None:
+        """Add events: an array a column of EVENT_SCHEMA, all of one length. Raises InputError on a bad row.
+
+        `place` names the place of a row of these in the source, for the error.
+        """
+        self._check(columns, self._zones, place or places(f"{self.path}: row", self._check.rows))
+        table = pa.table(
+            [pa.array(columns[field.name]).cast(field.type) for field in EVENT_SCHEMA], schema=EVENT_SCHEMA
+        )
+        self._pending.append(table)
+        self._pending_rows += table.num_rows
+        if self._pending_rows >= _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = pa.concat_tables(self._pending)
+        whole = rows.num_rows - rows.num_rows % _GROUP_ROWS or rows.num_rows
+        self._events.write_table(rows[:whole], row_group_size=_GROUP_ROWS)
+        self._pending = [rows[whole:]]
+        self._pending_rows = rows.num_rows - whole
+
+    def add_snapshot(self, files: Mapping[str, Path], name: str = "snapshot") -> Snapshot:
+        """Copy a snapshot: `files` are paths by name (TEXTS, and kpageflags, raw or .gz). Returns the copy.
+
+        That of the start (`name` "snapshot") gives the zones that events are checked against. Raises InputError
+        where its files don't fit together.
+        """
+        folder = self._temp / name
+        folder.mkdir()
+        for each in TEXTS:
+            if each in files:
+                shutil.copyfile(files[each], folder / f"{each}.txt")
+        if "kpageflags" in files:
+            data = files["kpageflags"].read_bytes()
+            if not data.startswith(b"\x1f\x8b"):
+                data = gzip.compress(data, mtime=0)
+            (folder / "kpageflags.u64.gz").write_bytes(data)
+        snapshot = Snapshot(folder)
+        try:
+            snapshot.check()
+            if name == "snapshot":
+                self._zones = snapshot.zones()
+        except InputError as error:
+            source = next(iter(files.values())).parent
+            raise InputError(str(error).replace(str(folder), str(source))) from None
+        return snapshot
+
+    def add_residency(self, table: pa.Table) -> None:
+        """Add the host's samples: a table of RESIDENCY_SCHEMA, times ns of the guest's clock."""
+        self._write("residency", table.cast(RESIDENCY_SCHEMA))
+
+    def add_residency_bitmaps(self, times: NDArray[np.int64], bits: NDArray[np.uint8]) -> None:
+        """Add residency bitmaps: a row of `bits` a time; a bit per page, the first in the highest bit of byte 0."""
+        rows = max(1, _BITMAP_GROUP_BYTES // max(1, bits.shape[1]))
+        with self._parquet("residency_bitmaps", BITMAP_SCHEMA) as file:
+            for first in range(0, len(times), rows):
+                group = slice(first, first + rows)
+                packed = pa.array([row.tobytes() for row in bits[group]], pa.binary())
+                file.write_table(pa.table([pa.array(times[group]), packed], schema=BITMAP_SCHEMA))
+
+    def add_reported(self, table: pa.Table) -> None:
+        """Add the ranges that the host discarded: a table of REPORTED_SCHEMA, times ns of the guest's clock."""
+        self._write("reported", table.cast(REPORTED_SCHEMA))
+
+    def _parquet(self, name: str, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
+        path = self._temp / f"{name}.parquet"
+        return pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=12, write_page_checksum=True, **options
+        )
+
+    def _write(self, name: str, table: pa.Table) -> None:
+        with self._parquet(name, table.schema) as file:
+            file.write_table(table)
+
+    def finish(self, meta: Meta) -> None:
+        """Complete `meta` with what the events say, and make the bundle exist. Raises InputError where it has none."""
+        if not self._check.rows:
+            raise InputError(f"{meta.source}: holds no events: nothing was written")
+        self._flush()
+        self._events.close()
+        times, texts = zip(*self._marks, strict=True) if self._marks else ((), ())
+        self._write("marks", pa.table([pa.array(times, pa.int64()), pa.array(texts)], schema=MARK_SCHEMA))
+        whole = dataclasses.replace(
+            meta,
+            cpus=self._check.cpus,
+            events={event.letter: int(self._check.counts[event]) for event in Event if self._check.counts[event]},
+            first_ns=self._check.first_time,
+            last_ns=self._check.last_time,
+            pfn_end=self._check.pfn_end,
+            anomalies={**meta.anomalies, **self._check.anomalies},
+        )
+        write_meta(whole, self._temp / "meta.json")
+        try:
+            self._temp.rename(self.path)
+        except OSError:
+            if not self.path.exists():
+                raise
+            raise InputError(f"{self.path}: was made by somebody else meanwhile: choose another output") from None

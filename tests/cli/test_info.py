@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pagehint.cli.info import info
+from pagehint.trace import import_trace
+
+TEXT = """CPU:1 [LOST 10 EVENTS]
+sh-8 [001] d..1. 1.000000: mm_page_alloc: page=0000000012345678 pfn=64 order=0 migratetype=1 gfp_flags=GFP_KERNEL
+sh-8 [001] d..1. 1.000001: tracing_mark_write: MARK [bold]begin[/]
+sh-8 [001] d..1. 2.000000: mm_page_free: page=0000000012345678 pfn=64 order=0
+"""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    (tmp_path / "trace.txt").write_text(TEXT)
+    return import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace").path
+
+
+def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info(bundle)
+    page = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "trace.txt, tracefs trace_pipe",
+        "kernel not recorded",
+        "start not recorded: no snapshot",
+        "time 1 s, from 1.000 s to 2.000 s",
+        "3 events 1 allocations A",
+        "10 events were lost while recording",
+        "Measured on the host nothing",
+        "1.000 s [bold]begin[/]",
+    ):
+        assert words in page, page
+
+
+def test_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    info(bundle, json_=True)
+    data = json.loads(capsys.readouterr().out)
+    assert data["events"] == {"A": 1, "F": 1, "M": 1}
+    assert data["lost"]["total"] == 10

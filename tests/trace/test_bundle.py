@@ -1,0 +1,181 @@
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.trace import Trace
+from pagehint.trace.events import EVENT_SCHEMA
+
+
+def rewrite(bundle: Path, name: str = "events", **columns: object) -> None:
+    path = bundle / f"{name}.parquet"
+    table = pq.read_table(path)
+    for column, values in columns.items():
+        index = table.schema.get_field_index(column)
+        table = table.set_column(index, column, values if isinstance(values, pa.Array) else pa.array(values))
+    pq.write_table(table, path)
+
+
+def replace(trace: Trace, name: str, row: int, value: int) -> pa.Array:
+    values = next(iter(trace.batches([name])))[name].copy()
+    values[row] = value
+    return pa.array(values, EVENT_SCHEMA.field(name).type)
+
+
+def test_batches_are_views_of_the_columns_asked_for(trace: Trace) -> None:
+    batches = list(trace.batches(["pfn", "time"], batch_size=4))
+    assert [list(batch) for batch in batches] == 4 * [["pfn", "time"]]
+    assert [len(batch["pfn"]) for batch in batches] == [4, 4, 4, 3]
+    whole = next(iter(trace.batches()))
+    assert list(whole) == EVENT_SCHEMA.names
+    assert {name: str(array.dtype) for name, array in whole.items()} == {
+        field.name: str(field.type) for field in EVENT_SCHEMA
+    }
+    assert np.array_equal(np.concatenate([batch["pfn"] for batch in batches]), whole["pfn"])
+
+
+def test_snapshot(trace: Trace) -> None:
+    assert trace.snapshot is not None
+    assert trace.final_snapshot is not None
+    assert (trace.snapshot.text("pagetypeinfo") or "").startswith("Page block order: 4")
+    assert trace.snapshot.text("buddyinfo") is None
+    flags = trace.snapshot.kpageflags()
+    assert flags is not None
+    assert flags.tolist() == list(range(256))
+    assert trace.snapshot.zones() == trace.meta.zones
+
+
+def test_a_column_that_is_not_there(trace: Trace) -> None:
+    with pytest.raises(InputError, match="events have no column 'pnf': expected some of time, cpu"):
+        next(trace.batches(["pnf"]))
+
+
+def test_not_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such trace bundle"):
+        Trace.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match="not a whole trace bundle"):
+        Trace.open(tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="a file, not a trace bundle"):
+        Trace.open(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"hello world, this is no Parquet file"])
+def test_not_parquet(bundle: Path, content: bytes) -> None:
+    (bundle / "events.parquet").write_bytes(content)
+    with pytest.raises(InputError, match=r"events\.parquet: not a whole Parquet file"):
+        Trace.open(bundle)
+
+
+def test_truncated_parquet(bundle: Path) -> None:
+    data = (bundle / "events.parquet").read_bytes()
+    for size in (4, len(data) // 2, len(data) - 1):
+        (bundle / "events.parquet").write_bytes(data[:size])
+        with pytest.raises(InputError, match=r"events\.parquet: not a whole Parquet file"):
+            Trace.open(bundle)
+
+
+def test_flipped_bits_do_not_pass(bundle: Path) -> None:
+    data = (bundle / "events.parquet").read_bytes()
+    expected = [{name: array.tolist() for name, array in batch.items()} for batch in Trace.open(bundle).batches()]
+    noticed = 0
+    for place in range(0, len(data), 7):
+        (bundle / "events.parquet").write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        try:
+            found = [{name: array.tolist() for name, array in batch.items()} for batch in Trace.open(bundle).batches()]
+        except InputError:
+            noticed += 1
+        else:
+            assert found == expected
+    assert noticed > len(data) / 7 / 4
+
+
+def test_columns_missing_or_of_other_types(bundle: Path) -> None:
+    path = bundle / "events.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["pfn"]), path)
+    with pytest.raises(InputError, match=re.escape("column 'pfn' is missing (found time, cpu, pid, event, order")):
+        Trace.open(bundle)
+    pq.write_table(table.set_column(4, "pfn", table["pfn"].cast(pa.string())), path)
+    with pytest.raises(InputError, match="column 'pfn' is string, expected int64"):
+        Trace.open(bundle)
+
+
+def test_a_missing_file(bundle: Path) -> None:
+    (bundle / "events.parquet").unlink()
+    with pytest.raises(InputError, match=r"has no events\.parquet"):
+        Trace.open(bundle)
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "error"),
+    [
+        ("time", 3, 7, "row 3: the time goes backwards, from 1015 to 7 ns"),
+        ("event", 2, 0, "row 2: event 0 is unknown"),
+        ("order", 0, 21, "row 0: order 21 is absurd"),
+        ("pfn", 14, 1 << 41, "row 14: pfn 2199023255552 is no page of any machine"),
+        ("pfn", 1, -5, "row 1: pfn -5 is no page of any machine"),
+    ],
+)
+def test_rows_that_cannot_be(bundle: Path, column: str, row: int, value: int, error: str) -> None:
+    rewrite(bundle, **{column: replace(Trace.open(bundle), column, row, value)})
+    for size in (2, 1 << 16):
+        with pytest.raises(InputError, match=re.escape(error)):
+            list(Trace.open(bundle).batches(batch_size=size))
+
+
+def test_nulls(bundle: Path) -> None:
+    rewrite(bundle, order=pa.array([None] * 15, pa.uint8()))
+    with pytest.raises(InputError, match="column 'order' has nulls"):
+        list(Trace.open(bundle).batches())
+
+
+def test_rows_and_counts_differ(bundle: Path) -> None:
+    path = bundle / "events.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 3), path)
+    with pytest.raises(InputError, match=r"has 3 rows, but meta\.json counts 15"):
+        Trace.open(bundle)
+
+
+def test_no_events(bundle: Path) -> None:
+    path = bundle / "events.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, "events": {}}))
+    with pytest.raises(InputError, match="holds no events"):
+        Trace.open(bundle)
+
+
+def test_a_damaged_table_of_truth(bundle: Path) -> None:
+    (bundle / "residency.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"residency\.parquet: not a whole Parquet file"):
+        _ = Trace.open(bundle).residency
+
+
+def test_a_snapshot_that_does_not_fit(bundle: Path, zoneinfo: str) -> None:
+    (bundle / "snapshot" / "zoneinfo.txt").write_text(zoneinfo.replace("spanned  192", "spanned  1920"))
+    with pytest.raises(InputError, match="zone DMA32 ends at pfn 1984, but kpageflags has 256 entries"):
+        _ = Trace.open(bundle).snapshot
+
+
+def test_a_bundle_without_truth(bundle: Path) -> None:
+    for name in ("residency", "residency_bitmaps", "reported", "marks"):
+        (bundle / f"{name}.parquet").unlink()
+    shutil.rmtree(bundle / "snapshot")
+    trace = Trace.open(bundle)
+    assert trace.residency is trace.reported is trace.marks is trace.snapshot is None
+    assert trace.num_residency_bitmaps == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_unreadable(bundle: Path) -> None:
+    (bundle / "events.parquet").chmod(0)
+    with pytest.raises(InputError, match=r"events\.parquet: permission denied"):
+        Trace.open(bundle)

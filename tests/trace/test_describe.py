@@ -1,0 +1,42 @@
+import json
+
+from pagehint.trace import Lost, Trace
+from pagehint.trace.describe import describe, describe_anomalies, describe_lost, describe_missing
+
+
+def test_what_a_bundle_holds(trace: Trace) -> None:
+    data = json.loads(json.dumps(describe(trace)))
+    assert data["num_events"] == 15
+    assert data["page_level"]
+    assert data["zone_level"]
+    assert data["managed_bytes"] == 240 * 4096
+    assert data["lost"] == {"by_cpu": {"1": 4}, "overwritten": 0, "uncounted": 0, "total": 4}
+    assert data["reporting"]["order"] == 4
+    assert data["snapshot"] == ["kpageflags", "pagetypeinfo", "zoneinfo"]
+    assert data["truth"] == {
+        "residency_samples": 2,
+        "ram_resident_samples": 1,
+        "residency_bitmaps": 2,
+        "reported_ranges": 1,
+        "reported_bytes": 65536,
+    }
+    assert data["phases"] == [{"time": 1215, "name": "phase, one"}]
+
+
+def test_losses_in_words() -> None:
+    assert describe_lost(Lost()) == []
+    (line,) = describe_lost(Lost({"10": 5, "2": 1}, overwritten=2000, uncounted=1))
+    assert line.startswith(
+        "2,006 events were lost while recording: 1 on CPU 2; 5 on CPU 10; 2,000 overwritten, or of no known CPU; "
+        "an unknown number at 1 place. Each lost allocation is a page that a replay takes for free"
+    )
+    assert describe_lost(Lost(uncounted=2))[0].startswith("events were lost while recording: an unknown number at 2")
+
+
+def test_anomalies_in_words() -> None:
+    assert describe_anomalies({"pfn outside every zone": 1234}) == ["pfn outside every zone: 1,234"]
+
+
+def test_missing_kinds_in_words() -> None:
+    assert describe_missing({"A": 1, "F": 1}) == []
+    assert len(describe_missing({"Z": 1})) == 2

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.trace import import_trace
+
+
+def test_sources_that_are_none(tmp_path: Path, bundle: Path, run: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source, error in (
+        (tmp_path / "nothing", "no such file or folder to import"),
+        (tmp_path / "empty", "not the folder of a run"),
+        (bundle, "is a trace bundle already"),
+    ):
+        with pytest.raises(InputError, match=error):
+            import_trace(source, tmp_path / "t.pagetrace")
+    with pytest.raises(InputError, match="has its own snapshots"):
+        import_trace(run, tmp_path / "t.pagetrace", snapshot=tmp_path)
+    assert not (tmp_path / "t.pagetrace").exists()
+
+
+def test_progress_goes_up_to_the_end(run: Path, tmp_path: Path) -> None:
+    done: list[float] = []
+    import_trace(run, tmp_path / "t.pagetrace", progress=done.append)
+    assert done
+    assert done == sorted(done)
+    assert 0 <= done[0] <= done[-1] <= 1
+
+
+def test_the_output_is_not_overwritten(run: Path, bundle: Path) -> None:
+    before = (bundle / "meta.json").read_bytes()
+    with pytest.raises(InputError, match=r"guest\.pagetrace: exists already: remove it first"):
+        import_trace(run, bundle)
+    assert (bundle / "meta.json").read_bytes() == before

@@ -1,0 +1,175 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagehint.errors import InputError
+from pagehint.trace import Event
+from pagehint.trace.events import pack_fallback
+from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
+
+ALLOC = "page=00000000f6ed0d3b pfn=0x10f2d order=0 migratetype=1 gfp_flags=GFP_KERNEL|__GFP_ZERO"
+ALLOCATED = (Event.ALLOC, 0x10F2D, 0, 1, 0xDC0, 0)
+
+
+def parse(line: str) -> Row | MarkLine | LostLine | None:
+    return LineParser("trace.txt").parse(line + "\n", 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "time", "cpu", "pid"),
+    [
+        (f"           <...>-12      [000] d..1.   123.456789: mm_page_alloc: {ALLOC}", 123456789000, 0, 12),
+        (f"          <idle>-0       [003] ..s1     0.000001: mm_page_alloc: {ALLOC}", 1000, 3, 0),
+        (f"     kworker/0:1-22275 ( 1234) [006] ....   889.213383: mm_page_alloc: {ALLOC}", 889213383000, 6, 22275),
+        (f"           <...>-9   (-----) [001] ....   889.213383: mm_page_alloc: {ALLOC}", 889213383000, 1, 9),
+        (f"     a b [9] c-77    [010]     1.000000002: mm_page_alloc:        {ALLOC}", 1000000002, 10, 77),
+        (f"perf  6429 [000]    22.498450:             kmem:mm_page_alloc: {ALLOC}", 22498450000, 0, 6429),
+        (f"perf  6429/6430 [000]    22.498450:     1   kmem:mm_page_alloc: {ALLOC}", 22498450000, 0, 6429),
+        (f"my task 1 6429 [000]    22.498450123: kmem:mm_page_alloc: {ALLOC}", 22498450123, 0, 6429),
+    ],
+)
+def test_lines_of_all_tracers(line: str, time: int, cpu: int, pid: int) -> None:
+    assert parse(line) == (time, cpu, pid, *ALLOCATED)
+
+
+@pytest.mark.parametrize(
+    ("event", "row"),
+    [
+        ("mm_page_alloc: page=ffffea000411b380 pfn=1066702 order=3 migratetype=0 nr_free=3 gfp_flags=GFP_KERNEL",
+         (Event.ALLOC, 1066702, 3, 0, 0xCC0, 0)),
+        ("mm_page_alloc: page= (null) pfn=0 order=0 migratetype=1 gfp_flags=GFP_NOWAIT|__GFP_NOWARN",
+         (Event.ALLOC, -1, 0, 1, 0x2800, 0)),
+        ("mm_page_alloc: page=(nil) pfn=0x0 order=9 migratetype=1 gfp_flags=0x3c24ca",
+         (Event.ALLOC, -1, 9, 1, 0x3C24CA, 0)),
+        ("mm_page_alloc: page=0000000000000000 pfn=0x0 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE_LIGHT|0x10",
+         (Event.ALLOC, -1, 9, 1, 0x1C20DA, 0)),
+        ("mm_page_alloc: page=0x176a17 pfn=18446744073709551615 order=0 migratetype=0 gfp_flags=GFP_ATOMIC",
+         (Event.ALLOC, -1, 0, 0, 0xA20, 0)),
+        ("mm_page_free: page=00000000a pfn=0x10 order=4", (Event.FREE, 16, 4, 255, 0, 0)),
+        ("mm_page_free_batched: page=00000000a pfn=0x10 order=0 cold=1", (Event.FREE_BATCHED, 16, 0, 255, 0, 0)),
+        ("mm_page_alloc_zone_locked: page=00000000a pfn=16 order=0 migratetype=2 percpu_refill=1",
+         (Event.ZONE_ALLOC, 16, 0, 2, 0, 1)),
+        ("mm_page_pcpu_drain: page=00000000a pfn=16 order=3 migratetype=1", (Event.PCPU_DRAIN, 16, 3, 1, 0, 0)),
+        ("mm_page_alloc_extfrag: page=ffffea0064142000 pfn=26235008 alloc_order=3 fallback_order=10 pageblock_order=9 "
+         "alloc_migratetype=0 fallback_migratetype=2 fragmenting=1 change_ownership=1",
+         (Event.EXTFRAG, 26235008, 3, 0, 0, pack_fallback(10, 2, 1))),
+    ],
+)  # fmt: skip
+def test_events(event: str, row: tuple[int, ...]) -> None:
+    assert parse(f"task-1 [000] d..1 1.000000: {event}") == (10**9, 0, 1, *row)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "tracing_mark_write: MARK phase",
+        "print:                tracing_mark_write: MARK phase",
+        "print: ffffffff8114bc44s: MARK phase",
+        "ftrace:print: (ffffffff8114bc44) MARK phase",
+        "print: 0xffffffff8114bc44: MARK phase",
+    ],
+)
+def test_marks(event: str) -> None:
+    assert parse(f"sh-21 [001] ..... 1.000000: {event}") == MarkLine(10**9, 1, 21, "MARK phase")
+
+
+@pytest.mark.parametrize(
+    ("line", "lost"),
+    [
+        ("CPU:2 [LOST 1234 EVENTS]", LostLine(2, 1234)),
+        ("CPU:0 [LOST EVENTS]", LostLine(0, None)),
+        ("CPU:7 [204600 EVENTS DROPPED]", LostLine(7, 204600)),
+        ("CPU:7 [EVENTS DROPPED]", LostLine(7, None)),
+        ("swapper 0 [003] 1.000000001: PERF_RECORD_LOST lost 9", LostLine(3, 9)),
+        ("PERF_RECORD_LOST lost=7", LostLine(None, 7)),
+        ("PERF_RECORD_LOST_SAMPLES lost 7", LostLine(None, 7)),
+        ("# entries-in-buffer/entries-written: 100/250   #P:4", LostLine(None, 150)),
+        ("# entries-in-buffer/entries-written: 100/100   #P:4", LostLine(None, 0)),
+    ],
+)
+def test_lost(line: str, lost: LostLine) -> None:
+    assert parse(line) == lost
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("t-1 [000] .... 1.000000: mm_page_free: page=a pfn=0x10", "mm_page_free without order="),
+        ("t-1 [000] .... 1.000000: mm_page_alloc: page=a pfn=1 order=0 migratetype=0", "without gfp_flags="),
+        ("t-1 [000] .... 1.000000: mm_page_free: page=a pfn=zz order=0", "mm_page_free: invalid literal"),
+        ("t-1 [000] .... 1.000000: mm_page_free: page=a pfn=1 order=21", "order 21 is absurd, expected 0 to 20"),
+        ("t-1 [000] .... 1.000000: mm_page_free: page=a pfn=1 order=-1", "order -1 is absurd"),
+        ("t-1 [000] .... 1.000000: mm_page_free: page=a pfn=0x10000000000 order=0", "is no page of any machine"),
+        (
+            "t-1 [000] .... 1.000000: mm_page_pcpu_drain: page=a pfn=1 order=0 migratetype=-7",
+            "migratetype -7 is absurd",
+        ),
+        ("t-1 [000] .... 1.000000: mm_page_free: order=0", "expected TASK-PID [CPU] SECONDS: mm_page_free: page=..."),
+        ("t-1 [000] .... 81239123: mm_page_free: page=a pfn=1 order=0", "record with the trace clock mono"),
+        ("t-1 [70000] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "cpu 70000 is absurd"),
+        ("t-9999999999 [000] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "pid 9999999999 is absurd"),
+        ("t-1 [000] .... 99999999999.000000: mm_page_free: page=a pfn=1 order=0", "s is absurd"),
+    ],
+)
+def test_errors_name_the_line(line: str, error: str) -> None:
+    with pytest.raises(InputError, match=re.escape(error)) as caught:
+        parse(line)
+    assert str(caught.value).startswith("trace.txt: line 3: ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "# tracer: nop", " => __alloc_pages", "    ffffffffbe23e32e __alloc_pages_nodemask+0x22e (vmlinux)", "cpus=4"],
+)
+def test_other_lines_say_nothing(line: str) -> None:
+    assert parse(line) is None
+
+
+def test_other_events_are_counted() -> None:
+    parser = LineParser("t")
+    assert parser.parse("t-1 [000] .... 1.000000: sched_switch: prev_comm=a prev_pid=1\n", 1) is None
+    assert parser.parse("t-1 [000] .... 1.000000: mm_page_other: page=a pfn=1 order=0\n", 2) is None
+    assert parser.other_events == 2
+
+
+def test_unknown_flags_are_counted() -> None:
+    parser = LineParser("t")
+    for _ in range(2):
+        line = "t-1 [0] 1.000000: mm_page_alloc: page=a pfn=1 order=0 migratetype=0 gfp_flags=GFP_KERNEL|__GFP_X\n"
+        row = parser.parse(line, 1)
+        assert isinstance(row, Row)
+        assert row.gfp == 0xCC0
+    assert parser.unknown_gfp == {"__GFP_X": 2}
+
+
+@given(
+    st.from_regex(r"[\w/<>.: ]{0,15}", fullmatch=True).filter(lambda comm: not re.search(r"\d\s*$", comm)),
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 65535),
+    st.integers(0, 10**15),
+    st.integers(0, 2**40 - 1),
+    st.integers(0, 20),
+    st.integers(0, 5),
+    st.booleans(),
+)
+def test_any_event_is_read_back(
+    comm: str, pid: int, cpu: int, time: int, pfn: int, order: int, migratetype: int, perf: bool
+) -> None:
+    seconds = f"{time // 10**9}.{time % 10**9:09d}"
+    head = f"{comm} {pid} [{cpu:03d}] {seconds}: kmem:" if perf else f"{comm}-{pid} [{cpu:03d}] d..1. {seconds}: "
+    page = f"{pfn}" if perf else f"0x{pfn:x}"
+    line = f"{head}mm_page_pcpu_drain: page=00000000abcdef01 pfn={page} order={order} migratetype={migratetype}"
+    assert parse(line) == Row(time, cpu, pid, Event.PCPU_DRAIN, pfn, order, migratetype, 0, 0)
+
+
+@given(st.text(max_size=200) | st.from_regex(r"t-1 \[0+\] 1\.0{6}: mm_page_\w+: .*", fullmatch=True))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for line in text.splitlines():
+        try:
+            parse(line)
+        except InputError as error:
+            one_line = "\n" not in str(error)
+            if not one_line:
+                pytest.fail(f"an error of several lines: {error}")

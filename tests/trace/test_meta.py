@@ -1,0 +1,86 @@
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagehint.errors import InputError
+from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout, read_meta, write_meta
+
+FULL = Meta(
+    recorder="r",
+    source="s",
+    kernel="6.1",
+    pageblock_order=9,
+    zones=[ZoneLayout(0, "DMA", 1, 10, 10, 9, 1, 2, 3, pcp_high=4, pcp_batch=1)],
+    clock=Clock(1, 2, -3.5, 1e-5),
+    reporting=GuestReporting(on=True, order=9),
+    lost=Lost({"0": 5}, 1, 2),
+    cpus=1,
+    events={"A": 3},
+    first_ns=0,
+    last_ns=9,
+    anomalies={"odd": 1},
+)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    for meta in (FULL, Meta(recorder="r", source="s")):
+        write_meta(meta, tmp_path / "meta.json")
+        assert read_meta(tmp_path / "meta.json") == meta
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"format": "x"}, 'not the meta.json of a trace bundle: "format" is not "pagetrace"'),
+        ({"version": 2}, "version 2 is newer than this pagehint reads"),
+        ({"version": "1"}, "\"version\" is '1', expected 1"),
+        ({"version": True}, '"version" is True, expected 1'),
+        ({"recorder": 5}, "recorder is 5, expected str"),
+        ({"zones": {}}, "zones is {}, expected list"),
+        ({"zones": [{"node": 0}]}, r"zones\[0\].name is missing"),
+        ({"zones": [5]}, r"zones\[0\] is 5, expected an object"),
+        ({"clock": {"g0_ns": 1, "h0_ns": 1, "offset_ns": "0", "drift": 0}}, 'clock.offset_ns is "0", expected float'),
+        ({"reporting": {"on": 1}}, "reporting.on is 1, expected bool"),
+        ({"events": {"A": "many"}}, 'events.A is "many", expected int'),
+        ({"events": {"alloc": 3}}, "events has 3 of 'alloc'"),
+        ({"events": {"A": -3}}, "events has -3 of 'A'"),
+        ({"lost": {"by_cpu": {"x": 3}}}, "lost.by_cpu: expected numbers"),
+        ({"page_size": 5000}, "page_size is 5000, expected a power of two"),
+        ({"page_size": 1 << 70}, "doesn't fit in 64 bits"),
+        ({"pageblock_order": 99}, "pageblock_order is 99"),
+        ({"first_ns": None}, "first_ns or last_ns is missing"),
+    ],
+)
+def test_garbage(tmp_path: Path, change: dict[str, Any], error: str) -> None:
+    path = tmp_path / "meta.json"
+    write_meta(FULL, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=error) as caught:
+        read_meta(path)
+    assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])
+def test_not_a_meta(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "meta.json").write_bytes(content)
+    with pytest.raises(InputError):
+        read_meta(tmp_path / "meta.json")
+
+
+JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+VALUES = JSON | st.lists(JSON, max_size=2) | st.dictionaries(st.text(max_size=5), JSON, max_size=2)
+
+
+@given(st.sampled_from([field.name for field in dataclasses.fields(Meta)]), VALUES)
+def test_any_json_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, key: str, value: Any) -> None:
+    path = tmp_path_factory.mktemp("meta") / "meta.json"
+    write_meta(FULL, path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with contextlib.suppress(InputError):
+        assert isinstance(read_meta(path), Meta)

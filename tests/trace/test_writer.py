@@ -1,0 +1,127 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.trace import Event, Meta, Trace, TraceWriter
+from pagehint.trace.events import EVENT_SCHEMA
+
+META = Meta(recorder="test", source="test")
+
+
+def events(times: list[int], **columns: list[int]) -> dict[str, NDArray[Any]]:
+    values: dict[str, list[int]] = {
+        "time": times,
+        "event": [Event.FREE] * len(times),
+        **{name: [0] * len(times) for name in EVENT_SCHEMA.names if name not in ("time", "event")},
+        **columns,
+    }
+    return {field.name: np.array(values[field.name], field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
+
+
+COLUMNS = {
+    "cpu": st.integers(0, 65535),
+    "pid": st.integers(0, 2**31 - 1),
+    "event": st.sampled_from(list(Event)),
+    "pfn": st.integers(-1, 2**40 - 1),
+    "order": st.integers(0, 20) | st.just(255),
+    "migratetype": st.integers(0, 255),
+    "gfp": st.integers(0, 2**32 - 1),
+    "detail": st.integers(-(2**31), 2**31 - 1),
+}
+
+
+@given(
+    st.lists(st.tuples(st.integers(-(2**62), 2**62), *COLUMNS.values()), min_size=1, max_size=30), st.integers(1, 30)
+)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, ...]], cut: int) -> None:
+    path = tmp_path_factory.mktemp("writer") / "t.pagetrace"
+    columns = [list(column) for column in zip(*sorted(rows), strict=True)]
+    written = events(columns[0], **dict(zip(COLUMNS, columns[1:], strict=True)))
+    with TraceWriter(path) as writer:
+        for part in (slice(0, cut), slice(cut, None)):
+            writer.add_events({name: array[part] for name, array in written.items()})
+        writer.finish(META)
+    (batch,) = Trace.open(path).batches()
+    for name, array in written.items():
+        assert np.array_equal(batch[name], array), name
+
+
+def test_what_exists_stays(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    with pytest.raises(InputError, match="exists already: remove it first"):
+        TraceWriter(tmp_path / "t")
+    with pytest.raises(InputError, match="no such folder for the output"):
+        TraceWriter(tmp_path / "nothing" / "t")
+
+
+def test_nothing_is_left_of_a_failure(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(events([5, 9]))
+        with pytest.raises(InputError, match="row 2: the time goes backwards, from 9 to 8 ns"):
+            writer.add_events(events([8]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_without_finish(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(events([5, 9]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_leftover_is_no_bundle(tmp_path: Path) -> None:
+    writer = TraceWriter(tmp_path / "t")
+    writer.add_events(events([5, 9]))
+    (leftover,) = tmp_path.iterdir()
+    with pytest.raises(InputError, match="not a whole trace bundle"):
+        Trace.open(leftover)
+    writer.__exit__(None, None, None)
+
+
+def test_an_output_that_appears_meanwhile_stays(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(events([5, 9]))
+        (tmp_path / "t").mkdir()
+        (tmp_path / "t" / "mine").touch()
+        with pytest.raises(InputError, match="was made by somebody else"):
+            writer.finish(META)
+    assert [path.name for path in tmp_path.rglob("*")] == ["t", "mine"]
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_import_leaves_no_bundle(tmp_path: Path, signal_number: signal.Signals) -> None:
+    fifo = tmp_path / "trace.txt"
+    os.mkfifo(fifo)
+    code = textwrap.dedent(f"""
+        from pagehint.trace.text import import_text
+        from pagehint.trace import TraceWriter
+        from pathlib import Path
+        with TraceWriter({str(tmp_path / "t.pagetrace")!r}) as writer:
+            writer.finish(import_text(Path({str(fifo)!r}), None, writer, lambda done: None))
+    """)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    with fifo.open("w") as pipe:
+        for step in range(100_000):
+            pipe.write(f"sh-8 [001] 1.{step:06d}: mm_page_free: page=0000000012345678 pfn={step} order=0\\n")
+        pipe.flush()
+        time.sleep(0.2)
+        process.send_signal(signal_number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert (b"KeyboardInterrupt" in errors) == (signal_number == signal.SIGINT)
+    assert not (tmp_path / "t.pagetrace").exists()
+    for leftover in tmp_path.glob(".*.partial"):
+        assert signal_number == signal.SIGKILL
+        with pytest.raises(InputError, match="not a whole trace bundle"):
+            Trace.open(leftover)
