@@ -56,6 +56,7 @@ Run = Generator[React, BaseException | None, None]
 BEGIN = Begin()
 IDLE = Idle()
 
+_SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
 
 
@@ -92,7 +93,8 @@ class Design(ABC):
         self._outcome: BaseException | None = None
         self._due: int | None = None
         self._now = 0
-        self._pause = self.delay
+        self._shortest_pause = max(self.delay, _SHORTEST_PAUSE)
+        self._pause = self._shortest_pause
         self._stopping = False
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
         self._last_error: BaseException | None = None
@@ -134,7 +136,7 @@ class Design(ABC):
         self._zones = tuple(zones)
         self._reacts = {zone: React(zone, batch) for zone in zones}
         self._stopping = False
-        self._pause = self.delay
+        self._pause = self._shortest_pause
         self._now = now
         self._request_all()
 
@@ -199,7 +201,7 @@ class Design(ABC):
             self._batches += 1
             self._blocks += blocks
             self._pages += pages
-            self._pause = self.delay
+            self._pause = self._shortest_pause
 
     @abstractmethod
     def notified(self, zone: Zone, now: int) -> None:
