@@ -10,6 +10,9 @@ COMPILED = [
     "mm/batch",
     "mm/buddy",
     "mm/hinted",
+    "mm/ranges",
+    "mm/attached",
+    "mm/pcp",
     "mm/zone",
 ]
 

@@ -5,6 +5,7 @@ from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design, Statistics
 from pagehint.hinting.device import Device
+from pagehint.hinting.reporting import PageReporting
 from pagehint.hinting.thread import ThreadWorker
 from pagehint.hinting.virtual import VirtualWorker
 from pagehint.mm.batch import Batch, Block
@@ -25,6 +26,7 @@ __all__ = [
     "ListRules",
     "Migratetype",
     "PageHinting",
+    "PageReporting",
     "PagehintError",
     "Statistics",
     "ThreadWorker",

@@ -1,8 +1,6 @@
 """Free page hinting with boundaries, as proposed in 2019 (spec 1, sections 6 to 8)."""
 
-from collections.abc import Generator
-
-from pagehint.hinting.design import Action, Design, React, Run, Sleep
+from pagehint.hinting.design import Action, Design, Run, Sleep, Telling
 from pagehint.mm.zone import Zone
 from pagehint.units import parse_time
 
@@ -57,7 +55,7 @@ class PageHinting(Design):
                 self._schedule(self.delay)
                 return
 
-    def _process(self, zone: Zone) -> Generator[React, BaseException | None, bool]:
+    def _process(self, zone: Zone) -> Telling:
         """Fill, react, drain until nothing is left; false if the run must end."""
         try:
             zone.begin()

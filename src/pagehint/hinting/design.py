@@ -53,6 +53,7 @@ class Idle:
 
 Action = Begin | React | Sleep | Idle
 Run = Generator[React, BaseException | None, None]
+Telling = Generator[React, BaseException | None, bool]
 BEGIN = Begin()
 IDLE = Idle()
 
@@ -230,7 +231,7 @@ class Design(ABC):
         if self._due is None and not self._stopping:
             self._due = self._now + delay
 
-    def _tell(self, zone: Zone) -> Generator[React, BaseException | None, bool]:
+    def _tell(self, zone: Zone) -> Telling:
         """Have the batch told to the device; if that fails, the work is due again after a growing pause."""
         self._telling = self._reacts[zone]
         if (yield self._telling) is None:

@@ -54,6 +54,11 @@ class Batch:
             index += self._count
         return Block(int(self._pfns[index]), int(self._orders[index]))
 
+    def reverse(self):
+        """Turn the order of the blocks around."""
+        for array in (self._pfns_array, self._orders_array, self._types_array):
+            array[: self._count] = array[: self._count][::-1].copy()
+
     @property
     def pages(self):
         """Pages in the batch's blocks."""

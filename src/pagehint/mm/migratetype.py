@@ -30,7 +30,9 @@ class ListRules:
     """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of spec 1 places them."""
     merge_by_type: bool
     """From pageblock order on, different types merge only if both are types 0 to 2; else only ISOLATE stands apart."""
+    pcp_above_order_0: bool
+    """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
 
 
-LINUX_5_3 = ListRules("5.3", moved_to_tail=False, boot_to_tail=False, merge_by_type=False)
-LINUX_6_1 = ListRules("6.1", moved_to_tail=True, boot_to_tail=True, merge_by_type=True)
+LINUX_5_3 = ListRules("5.3", moved_to_tail=False, boot_to_tail=False, merge_by_type=False, pcp_above_order_0=False)
+LINUX_6_1 = ListRules("6.1", moved_to_tail=True, boot_to_tail=True, merge_by_type=True, pcp_above_order_0=True)

@@ -9,14 +9,25 @@ from pagehint.errors import BusyError, InputError
 from pagehint.mm.migratetype import LINUX_5_3, MIGRATE_TYPES
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import FREE, HINTED, ISOLATE, KIND, NEVER, ORDER, RECLAIMABLE, USED
-    from cython.cimports.pagehint.mm.hinted import HintedLists
+    from cython.cimports.pagehint.mm.attached import Attachable
+    from cython.cimports.pagehint.mm.buddy import (
+        FREE,
+        HINTED,
+        ISOLATE,
+        KIND,
+        OFFLINE,
+        ORDER,
+        RECLAIMABLE,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+    )
+    from cython.cimports.pagehint.mm.pcp import PerCpuLists
 else:
-    from pagehint.mm.batch import Batch
-    from pagehint.mm.hinted import HintedLists
+    from pagehint.mm.attached import Attachable
     from pagehint.mm.migratetype import Migratetype
-    from pagehint.mm.page import FREE, HINTED, KIND, NEVER, ORDER, USED
+    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.pcp import PerCpuLists
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -34,9 +45,10 @@ class Watermarks(NamedTuple):
 
 
 @cython.cclass
-class Zone(HintedLists):
+class Zone(Attachable):
     """A zone of ``pages`` pages from ``start_pfn`` on, all free, all pageblocks MOVABLE.
 
+    The first ``present`` pages (default: all) are online, the others are room for memory hotplug.
     ``max_order`` is exclusive (1 to 32), ``pageblock_order`` below it. ``shuffle_order``: blocks of at least this
     order are freed to a list's end that a coin (``seed``) chooses. ``hinting=False`` leaves hinting out. Safe to call
     from any thread. Memory: 10 bytes a page, resident where touched. Raises InputError. Source: spec 1.
@@ -46,6 +58,7 @@ class Zone(HintedLists):
         self,
         pages,
         *,
+        present=None,
         start_pfn=0,
         page_size=4096,
         max_order=11,
@@ -58,8 +71,10 @@ class Zone(HintedLists):
         name="Normal",
         node=0,
     ):
+        present = pages if present is None else present
         for what, value, least, most in (
             ("pages", pages, 1, _MOST_PAGES),
+            ("present", present, 0, pages),
             ("start_pfn", start_pfn, 0, 1 << 52),
             ("max_order", max_order, 1, 32),
             ("pageblock_order", pageblock_order, 0, max_order - 1),
@@ -71,40 +86,38 @@ class Zone(HintedLists):
                 raise InputError(f"{what} {value!r} of a zone: expected {least} to {most}")
         if page_size < 1 or page_size & (page_size - 1):
             raise InputError(f"page_size {page_size} of a zone: expected a power of two")
-        super().__init__(start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
-        if not cython.compiled:
-            self._lock = cython.pymutex()
-            self.nr_alloc = self.nr_free_ops = 0
+        super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
         self.page_size = page_size
         self.name = name
         self.node = node
-        self.hinting = hinting
-        self._device = self._doorbell = self._settle = None
-        self._attached = False
         self.watermarks = watermarks
-        self._boot(0, pages, rules.boot_to_tail)
+        populated: cython.Py_ssize_t = present
+        self._boot(0, populated, rules.boot_to_tail)
+        self._mark(populated, pages, OFFLINE)
+        self._offline_pages = pages - populated
 
     def __repr__(self):
         return f"<Zone {self.name}: {self.pages} pages from pfn {self.start_pfn}, {self.free_pages} free>"
 
     # Allocating and freeing
 
-    def alloc(self, order=0, migratetype=1):
+    def alloc(self, order=0, migratetype=1, pcp: PerCpuLists = None):
         """The pfn of a block of ``2**order`` pages, or -1 if there is none. O(max_order); a steal looks at a pageblock.
 
         One that finds nothing while blocks are in flight has their driver settle it: wait for them, and try again.
-        Raises InputError for an order or a migratetype (0 to 2) out of range.
+        ``pcp``: a CPU's lists of this zone, to allocate through. Raises InputError for an order or a migratetype (0 to
+        2) out of range.
         """
-        pfn: cython.Py_ssize_t = self._try(order, migratetype)
+        pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp)
         if pfn < -1 and self._settle is not None:
             return self._settle(self, order, migratetype)
         return max(pfn, -1)
 
     def alloc_nowait(self, order=0, migratetype=1):
         """The same, but it never waits for blocks in flight."""
-        return max(self._try(order, migratetype), -1)
+        return max(self._try(order, migratetype, None), -1)
 
-    def _try(self, order, migratetype):
+    def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
@@ -118,7 +131,7 @@ class Zone(HintedLists):
         if not 0 <= kind <= RECLAIMABLE:
             raise InputError(f"migratetype {migratetype}: expected 0 (UNMOVABLE), 1 (MOVABLE) or 2 (RECLAIMABLE)")
         with self._lock:
-            i = self._alloc(wanted, kind)
+            i = self._alloc(wanted, kind) if pcp is None else pcp._alloc(wanted, kind)
             if i >= 0:
                 self.nr_alloc += 1
                 i += self.start_pfn
@@ -126,8 +139,8 @@ class Zone(HintedLists):
                 i = -2
         return i
 
-    def free(self, pfn, order=0):
-        """Free the block that ``alloc`` gave. O(max_order).
+    def free(self, pfn, order=0, pcp: PerCpuLists = None):
+        """Free the block that ``alloc`` gave, through a CPU's lists if ``pcp`` is given. O(max_order).
 
         Raises InputError, and changes nothing, if no block of this order was allocated at ``pfn``.
         """
@@ -146,10 +159,12 @@ class Zone(HintedLists):
             with self._lock:
                 state = self._state[i]
                 if (state & (KIND | ORDER)) == (USED | wanted):
-                    self._free(i, wanted)
+                    if pcp is None:
+                        self._free(i, wanted)
+                    else:
+                        pcp._free(i, wanted)
                     self.nr_free_ops += 1
-                    ring = self._ring
-                    self._ring = False
+                    ring = self._rings()
                 else:
                     i = -1
         else:
@@ -160,13 +175,13 @@ class Zone(HintedLists):
         if ring:
             self._ring_doorbell()
 
-    def bulk(self, ops, slots, orders, migratetypes, table):
+    def bulk(self, ops, slots, orders, migratetypes, table, pcp: PerCpuLists = None):
         """Run many operations in one compiled loop without the GIL; returns how many allocations found nothing.
 
         Arrays of one length: ``ops`` (uint8: 1 allocates, 0 frees), ``slots`` (uint32: index into ``table``),
         ``orders`` and ``migratetypes`` (uint8, read where an operation allocates). ``table`` (int64) holds each slot's
-        pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. Raises InputError at the first
-        operation that can't be done; those before it stand.
+        pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
+        through. Raises InputError at the first operation that can't be done; those before it stand.
         """
         kinds = (("ops", ops, np.uint8), ("slots", slots, np.uint32), ("orders", orders, np.uint8))
         for what, array, dtype in (*kinds, ("migratetypes", migratetypes, np.uint8), ("table", table, np.int64)):
@@ -188,16 +203,22 @@ class Zone(HintedLists):
             _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, migratetypes.ctypes.data))
             _table = cython.cast(cython.p_longlong, cython.cast(cython.size_t, table.ctypes.data))
             with cython.nogil, self._lock:
-                done = self._bulk(0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed))
-                ring = self._ring
-                self._ring = False
+                if pcp is None:
+                    done = self._bulk(
+                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                    )
+                else:
+                    done = pcp._bulk(
+                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                    )
+                ring = self._rings()
         else:
             failures = [0]
             arrays = [memoryview(array) for array in (ops, slots, orders, migratetypes, table)]
             with self._lock:
-                done = self._bulk(0, count, *arrays, table_size, failures)
+                done = (pcp or self)._bulk(0, count, *arrays, table_size, failures)
                 failed = failures[0]
-                ring, self._ring = self._ring, False
+                ring = self._rings()
         if ring:
             self._ring_doorbell()
         if done < count:
@@ -206,6 +227,15 @@ class Zone(HintedLists):
                 f"migratetype {migratetypes[done]}"
             )
         return failed
+
+    def drain_pcp(self, pcp: PerCpuLists):
+        """Empty a CPU's lists into the zone. O(pages on them)."""
+        ring: cython.bint
+        with self._lock:
+            pcp._drain_all()
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
 
     # Isolating
 
@@ -232,92 +262,150 @@ class Zone(HintedLists):
             raise InputError(f"migratetype {migratetype}: expected 0 to 3")
         with self._lock:
             self._unisolate(self._pageblock(i), kind)
-            ring = self._ring
-            self._ring = False
+            ring = self._rings()
         if ring:
             self._ring_doorbell()
 
-    # What a hinting design does to the zone (spec 1, sections 6 to 8)
+    # Ranges that are no single block
 
-    def attach(self, order, high_water_mark, device, doorbell, settle=None):
-        """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
+    def _span(self, pfn, pages):
+        if not isinstance(pages, int) or pages < 1:
+            raise InputError(f"{pages!r} pages: expected at least 1")
+        self._index(pfn + pages - 1)
+        return self._index(pfn)
 
-        A device other than the last one starts with nothing hinted. ``settle(zone, order, migratetype)`` allocates
-        for a caller who found nothing while blocks were in flight. Raises BusyError if a device is attached.
+    def alloc_exact(self, pages, migratetype=1):
+        """The pfn of ``pages`` contiguous pages, or -1: a block whose tail is given back at once (alloc_pages_exact).
+
+        Raises InputError for more pages than the largest block has. O(max_order).
         """
-        least: cython.int = order
-        if not self.hinting:
-            raise InputError(f"zone {self.name} was made without hinting")
-        if not 0 <= least < self.max_order:
-            raise InputError(f"hinting order {order}: expected 0 to {self.max_order - 1}")
-        busy: cython.bint
-        other: cython.bint = self._device is not device
-        with self._lock:
-            busy = self._attached
-            if not busy:
-                self._attached = True
-                if other:
-                    self._forget()
-                self._high_water_mark = high_water_mark
-                self._min_order = self._notify_order = least
-        if busy:
-            raise BusyError(f"zone {self.name} has a hinting device already")
-        self._device = device
-        self._doorbell = doorbell
-        self._settle = settle
+        if not isinstance(pages, int) or not 1 <= pages <= 1 << (self.max_order - 1):
+            raise InputError(f"{pages} pages: expected 1 to {1 << (self.max_order - 1)}")
+        order: cython.int = (pages - 1).bit_length()
+        pfn = self.alloc(order, migratetype)
+        begin: cython.Py_ssize_t = pfn - self.start_pfn
+        end: cython.Py_ssize_t = begin + block_pages(order)
+        middle: cython.Py_ssize_t = begin + pages
+        kind: cython.int = migratetype
+        ring: cython.bint = False
+        if pfn >= 0 and middle < end:
+            with self._lock:
+                self._clear_used(begin, end)
+                self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
+                self._free_pieces(middle, end)
+                ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        return pfn
 
-    def mute(self):
-        """Frees stop notifying. What is hinted or requested stays so."""
-        with self._lock:
-            self._notify_order = NEVER
+    def free_exact(self, pfn, pages):
+        """Free contiguous pages, however they were allocated. O(pages' blocks).
 
-    def detach(self):
-        """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
-        self._doorbell = self._settle = None
-        with self._lock:
-            self._notify_order = NEVER
-            self._attached = False
-
-    def _ring_doorbell(self):
-        doorbell = self._doorbell
-        if doorbell is not None:
-            doorbell()
-
-    @property
-    def requested(self):
-        """A free asked for a cycle, and none has served it yet (REQUESTED)."""
-        return self._requested
-
-    def request(self, wanted=True):
-        """Set or clear ``requested``."""
-        with self._lock:
-            self._requested = wanted
-
-    def begin(self):
-        """A cycle begins (ACTIVE): the hinted counts exist, every boundary stands at its list's head. O(lists)."""
-        with self._lock:
-            self._begin()
-
-    def end(self):
-        """The cycle ends: ACTIVE is cleared."""
-        with self._lock:
-            self._active = False
-
-    def fill(self, batch: Batch):
-        """Pull unhinted blocks into ``batch``, largest first; true if it is full, else ``requested`` is cleared.
-
-        A pull never takes the zone's free pages below its low watermark. O(blocks + orders).
+        Raises InputError, and changes nothing, if any of them is not allocated.
         """
-        full: cython.bint
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        wrong: cython.Py_ssize_t
+        ring: cython.bint
         with self._lock:
-            full = self._fill(batch)
-        return full
+            wrong = self._first_not(begin, end, USED)
+            if wrong < 0:
+                self._cut(begin)
+                self._cut(end)
+                self._clear_used(begin, end)
+                self._free_pieces(begin, end)
+                self.nr_free_ops += 1
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        if wrong >= 0:
+            raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not allocated")
 
-    def drain(self, batch: Batch, hinted):
-        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing."""
-        flag: cython.bint = hinted
+    def alloc_range(self, pfn, pages, migratetype=1):
+        """Allocate these very pages, by isolating their pageblocks (alloc_contig_range). O(pages).
+
+        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
+        """
+        kind: cython.int = migratetype
+        if not 0 <= kind <= RECLAIMABLE:
+            raise InputError(f"migratetype {migratetype}: expected 0 to 2")
+        self._take_range(pfn, pages, USED | (kind << TYPE_SHIFT))
+
+    def offline(self, pfn, pages):
+        """Take pages away: they must be free (memory hotplug). O(pages).
+
+        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
+        """
+        self._take_range(pfn, pages, OFFLINE)
+
+    def _take_range(self, pfn, pages, word):
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        what: cython.int = word
+        first: cython.Py_ssize_t = self._pageblock(begin)
+        last: cython.Py_ssize_t = self._pageblock(end - 1)
+        k: cython.Py_ssize_t
+        kinds = self.pageblock_types[first : last + 1].tolist()
+        wrong: cython.Py_ssize_t = -1
         with self._lock:
-            self._put_back(batch, flag)
+            for k in range(first, last + 1):
+                if not self._isolate(k):
+                    wrong = k
+                    last = k - 1
+                    break
+        isolated = wrong >= 0
+        if not isolated:
+            with self._lock:
+                wrong = self._first_not(begin, end, FREE)
+                if wrong < 0:
+                    self._take_free(begin, end, what)
+                    if what == OFFLINE:
+                        self._offline_pages += end - begin
+                        if self._offline_pages == self._pages:
+                            self._forget_all()
+        for k in range(first, last + 1):
+            self.unisolate(
+                max((k + self._pageblock_lo << self.pageblock_order) - self._lo, 0) + self.start_pfn, kinds[k - first]
+            )
+        if isolated:
+            raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
+        if wrong >= 0:
+            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not free")
+
+    def online(self, pfn, pages):
+        """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        wrong: cython.Py_ssize_t
+        ring: cython.bint
+        with self._lock:
+            wrong = self._first_not(begin, end, OFFLINE)
+            if wrong < 0:
+                self._cut(begin)
+                self._cut(end)
+                self._clear_used(begin, end)
+                self._free_pieces(begin, end)
+                self._offline_pages -= end - begin
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        if wrong >= 0:
+            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
+
+    def reorder(self, pfn):
+        """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.
+
+        Hinted blocks that come to the list's head are hinted no more; a boundary is reset. Raises InputError if no
+        free block starts there. O(hinted blocks that come to the head).
+        """
+        i: cython.Py_ssize_t = self._index(pfn)
+        free: cython.bint
+        with self._lock:
+            free = (self._state[i] & KIND) == FREE
+            if free:
+                self._reorder(i)
+        if not free:
+            raise InputError(f"pfn {pfn}: no free block starts there")
 
     # What can be read
 
@@ -327,14 +415,14 @@ class Zone(HintedLists):
         return self._pages
 
     @property
+    def present_pages(self):
+        """Pages that are online."""
+        return self._pages - self._offline_pages
+
+    @property
     def free_pages(self):
         """The free page counter: pages on lists other than ISOLATE."""
         return self._free_pages
-
-    @property
-    def in_flight_pages(self):
-        """Pages of blocks that a device is being told of."""
-        return self._in_flight_pages
 
     @property
     def isolated(self):
@@ -342,19 +430,9 @@ class Zone(HintedLists):
         return self._nr_isolated
 
     @property
-    def active(self):
-        """A cycle is processing the zone (ACTIVE)."""
-        return self._active
-
-    @property
     def nr_free(self):
         """Free blocks of each order: a list of ``max_order`` numbers."""
         return [self._nr_free[order] for order in range(self.max_order)]
-
-    @property
-    def nr_hinted(self):
-        """Hinted blocks of each order, or None before hinting first runs here."""
-        return [self._hinted[order] for order in range(self.max_order)] if self._counts_exist else None
 
     @property
     def watermarks(self):
@@ -368,17 +446,8 @@ class Zone(HintedLists):
             raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {self._pages} pages")
         with self._lock:
             self._watermarks = wanted
+            self._min_watermark = wanted.min
             self._low_watermark = wanted.low
-
-    def boundary(self, order, migratetype):
-        """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
-        i: cython.Py_ssize_t = self._boundary[(migratetype << 5) + order]
-        return i + self.start_pfn if i < self._pages else -1
-
-    @property
-    def hinting_order(self):
-        """The least order that is hinted, or 255 before a device was first attached."""
-        return self._min_order
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""

@@ -1,0 +1,14 @@
+cimport cython
+from pagehint.mm.ranges cimport Ranges
+
+cdef class Attachable(Ranges):
+    cdef readonly bint hinting
+    cdef object _device
+    cdef object _doorbell
+    cdef object _settle
+    cdef bint _attached
+    cdef cython.pymutex _lock
+    cdef object __weakref__
+
+    @cython.final
+    cdef bint _rings(self) noexcept nogil

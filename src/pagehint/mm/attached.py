@@ -1,0 +1,151 @@
+"""What a hinting design does to a zone, under the zone's lock (spec 1, sections 6 to 8; spec 2)."""
+
+import cython
+
+from pagehint.errors import BusyError, InputError
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.batch import Batch
+    from cython.cimports.pagehint.mm.buddy import NEVER
+    from cython.cimports.pagehint.mm.ranges import Ranges
+else:
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.page import NEVER
+    from pagehint.mm.ranges import Ranges
+
+
+@cython.cclass
+class Attachable(Ranges):
+    """Free areas with a lock, which a device's design can be attached to."""
+
+    def __init__(self, hinting, *arguments):
+        super().__init__(*arguments)
+        if not cython.compiled:
+            self._lock = cython.pymutex()
+            self._attached = False
+        self.hinting = hinting
+        self._device = self._doorbell = self._settle = None
+
+    def attach(self, order, high_water_mark, device, doorbell, settle=None):
+        """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
+
+        A device other than the last one starts with nothing hinted. ``settle(zone, order, migratetype)`` allocates
+        for a caller who found nothing while blocks were in flight. Raises BusyError if a device is attached.
+        """
+        least: cython.int = order
+        if not self.hinting:
+            raise InputError("this zone was made without hinting")
+        if not 0 <= least < self.max_order:
+            raise InputError(f"hinting order {order}: expected 0 to {self.max_order - 1}")
+        busy: cython.bint
+        other: cython.bint = self._device is not device
+        with self._lock:
+            busy = self._attached
+            if not busy:
+                self._attached = True
+                if other:
+                    self._forget()
+                self._high_water_mark = high_water_mark
+                self._min_order = self._notify_order = least
+        if busy:
+            raise BusyError("this zone has a hinting device already")
+        self._device = device
+        self._doorbell = doorbell
+        self._settle = settle
+
+    def mute(self):
+        """Frees stop notifying. What is hinted or requested stays so."""
+        with self._lock:
+            self._notify_order = NEVER
+
+    def detach(self):
+        """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
+        self._doorbell = self._settle = None
+        with self._lock:
+            self._notify_order = NEVER
+            self._attached = False
+
+    def _rings(self):
+        ring: cython.bint = self._ring
+        self._ring = False
+        return ring
+
+    def _ring_doorbell(self):
+        doorbell = self._doorbell
+        if doorbell is not None:
+            doorbell()
+
+    @property
+    def requested(self):
+        """A free asked for a cycle, and none has served it yet (REQUESTED)."""
+        return self._requested
+
+    def request(self, wanted=True):
+        """Set or clear ``requested``."""
+        with self._lock:
+            self._requested = wanted
+
+    def begin(self):
+        """A cycle begins (ACTIVE): the hinted counts exist, every boundary stands at its list's head. O(lists)."""
+        with self._lock:
+            self._begin()
+
+    def end(self):
+        """The cycle ends: ACTIVE is cleared."""
+        with self._lock:
+            self._active = False
+
+    def fill(self, batch: Batch):
+        """Pull unhinted blocks into ``batch``, largest first; true if it is full, else ``requested`` is cleared.
+
+        A pull never takes the zone's free pages below its low watermark. O(blocks + orders).
+        """
+        full: cython.bint
+        with self._lock:
+            full = self._fill(batch)
+        return full
+
+    def drain(self, batch: Batch, hinted):
+        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing."""
+        flag: cython.bint = hinted
+        with self._lock:
+            self._put_back(batch, flag)
+
+    def take_unreported(self, order, migratetype, batch: Batch, budget):
+        """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (spec 2, a list).
+
+        Returns 0 at the list's end, or where the zone's min watermark stops it; 1 if the batch is full; 2 if the
+        budget is below 0. Where a walk ends at a block, the list is rotated so that it is first. O(blocks walked).
+        """
+        ended: cython.int
+        which: cython.int = order
+        kind: cython.int = migratetype
+        left: cython.Py_ssize_t = budget
+        with self._lock:
+            ended = self._take_unreported(which, kind, batch, left)
+        return ended
+
+    @property
+    def hinting_order(self):
+        """The least order that is hinted, or 255 before a device was first attached."""
+        return self._min_order
+
+    @property
+    def active(self):
+        """A cycle is processing the zone (ACTIVE)."""
+        return self._active
+
+    @property
+    def in_flight_pages(self):
+        """Pages of blocks that a device is being told of."""
+        return self._in_flight_pages
+
+    @property
+    def nr_hinted(self):
+        """Hinted blocks of each order, or None before hinting first runs here."""
+        return [self._hinted[order] for order in range(self.max_order)] if self._counts_exist else None
+
+    def boundary(self, order, migratetype):
+        """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
+        i: cython.Py_ssize_t = self._boundary[(migratetype << 5) + order]
+        return i + self.start_pfn if i < self._pages else -1

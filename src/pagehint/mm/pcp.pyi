@@ -1,0 +1,17 @@
+from pagehint.mm.buddy import Buddy
+from pagehint.mm.migratetype import ListRules
+
+__all__ = ["PerCpuLists", "pcp_batch", "pcp_high"]
+
+def pcp_batch(managed: int, page_size: int = 4096) -> int: ...
+def pcp_high(rules: ListRules, batch: int, low_watermark: int, cpus: int) -> int: ...
+
+class PerCpuLists:
+    buddy: Buddy
+    cpu: int
+    batch: int
+    high: int
+    orders_above_0: bool
+    def __init__(self, buddy: Buddy, cpu: int, batch: int, high: int) -> None: ...
+    @property
+    def count(self) -> int: ...

@@ -1,0 +1,34 @@
+cimport cython
+from pagehint.mm.batch cimport Batch
+from pagehint.mm.hinted cimport HintedLists
+
+cdef class Ranges(HintedLists):
+    cdef Py_ssize_t _offline_pages
+    cdef Py_ssize_t _min_watermark
+
+    @cython.final
+    cdef Py_ssize_t _head_of(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef void _cut(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef int _piece(self, Py_ssize_t i, Py_ssize_t end) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _first_not(self, Py_ssize_t begin, Py_ssize_t end, int kind) noexcept nogil
+    @cython.final
+    cdef void _clear_used(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    @cython.final
+    cdef void _mark(self, Py_ssize_t begin, Py_ssize_t end, int word) noexcept nogil
+    @cython.final
+    cdef void _take_free(self, Py_ssize_t begin, Py_ssize_t end, int word) noexcept nogil
+    @cython.final
+    cdef void _use(self, Py_ssize_t begin, Py_ssize_t end, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    @cython.final
+    cdef void _forget_all(self) noexcept nogil
+    @cython.final
+    cdef void _rotate(self, Py_ssize_t head, Py_ssize_t first) noexcept nogil
+    @cython.final
+    cdef void _reorder(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef int _take_unreported(self, int order, int migratetype, Batch batch, Py_ssize_t budget) noexcept nogil

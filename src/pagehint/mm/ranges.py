@@ -1,0 +1,201 @@
+"""Ranges of pages that are no single block: cutting blocks, contiguous ranges, hotplug; and orders of lists.
+
+A range is [begin, end) of indices. Nothing in this file locks.
+"""
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.batch import Batch
+    from cython.cimports.pagehint.mm.buddy import (
+        FREE,
+        HIGHATOMIC,
+        HINTED,
+        ISOLATE,
+        KIND,
+        MOVABLE,
+        ORDER,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+    )
+    from cython.cimports.pagehint.mm.hinted import HintedLists
+else:
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.hinted import HintedLists
+    from pagehint.mm.migratetype import Migratetype
+    from pagehint.mm.page import FREE, HINTED, KIND, ORDER, TYPE_SHIFT, USED, block_pages
+
+    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+
+@cython.cclass
+class Ranges(HintedLists):
+    """Free areas whose pages can also be had by where they are."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        if not cython.compiled:
+            self._offline_pages = self._min_watermark = 0
+
+    # The first page of the block that holds page ``i``.
+    def _head_of(self, i):
+        order: cython.int
+        head: cython.Py_ssize_t
+        for order in range(self.max_order):
+            head = (i + self._lo & ~(block_pages(order) - 1)) - self._lo
+            if head >= 0 and self._state[head] & KIND and (self._state[head] & ORDER) >= order:
+                return head
+        return -1
+
+    # Halve the block around page ``i`` until one starts there.
+    def _cut(self, i):
+        head: cython.Py_ssize_t
+        upper: cython.Py_ssize_t
+        order: cython.int
+        word: cython.int
+        if i >= self._pages:
+            return
+        head = self._head_of(i)
+        while head != i:
+            word = self._state[head]
+            order = (word & ORDER) - 1
+            upper = head + block_pages(order)
+            if (word & KIND) == FREE:
+                self._unlink(head)
+                self._add(upper, order, word >> TYPE_SHIFT, False)
+                self._add(head, order, word >> TYPE_SHIFT, False)
+            else:
+                self._state[head] = word - 1
+                self._state[upper] = word - 1
+                self._movable[self._pageblock(upper)] += (word & KIND) == USED and word >> TYPE_SHIFT == MOVABLE
+            if i >= upper:
+                head = upper
+
+    # The order of the largest aligned block that starts at ``i`` and ends by ``end``.
+    def _piece(self, i, end):
+        order: cython.int = self._top
+        while (i + self._lo) & (block_pages(order) - 1) or i + block_pages(order) > end:
+            order -= 1
+        return order
+
+    # The first page in the range whose block is of another kind, or -1.
+    def _first_not(self, begin, end, kind):
+        i: cython.Py_ssize_t = begin
+        head: cython.Py_ssize_t
+        while i < end:
+            head = self._head_of(i)
+            if (self._state[head] & KIND) != kind:
+                return i
+            i = head + block_pages(self._state[head] & ORDER)
+        return -1
+
+    # Forget the used blocks of a range, which no block crosses the ends of.
+    def _clear_used(self, begin, end):
+        i: cython.Py_ssize_t = begin
+        word: cython.int
+        while i < end:
+            word = self._state[i]
+            self._movable[self._pageblock(i)] -= word >> TYPE_SHIFT == MOVABLE
+            self._state[i] = 0
+            i += block_pages(word & ORDER)
+
+    # Fill a range without blocks with blocks as large as alignment allows, of this kind and migratetype.
+    def _mark(self, begin, end, word):
+        i: cython.Py_ssize_t = begin
+        order: cython.int
+        while i < end:
+            order = self._piece(i, end)
+            self._state[i] = word | order
+            self._movable[self._pageblock(i)] += (word & KIND) == USED and word >> TYPE_SHIFT == MOVABLE
+            i += block_pages(order)
+
+    # Take a range that is free off the lists, and mark it.
+    def _take_free(self, begin, end, word):
+        i: cython.Py_ssize_t = begin
+        state: cython.int
+        self._cut(begin)
+        self._cut(end)
+        while i < end:
+            state = self._state[i]
+            self._unlink(i)
+            self._count(state >> TYPE_SHIFT, -block_pages(state & ORDER))
+            self._state[i] = 0
+            i += block_pages(state & ORDER)
+        self._mark(begin, end, word)
+
+    def _use(self, begin, end, migratetype):
+        self._take_free(begin, end, USED | (migratetype << TYPE_SHIFT))
+
+    # Free a range without blocks, as blocks as large as alignment allows.
+    def _free_pieces(self, begin, end):
+        i: cython.Py_ssize_t = begin
+        order: cython.int
+        while i < end:
+            order = self._piece(i, end)
+            self._free_one_page(i, order, self._types[self._pageblock(i)], False)
+            i += block_pages(order)
+
+    # The zone lost its last page: no hinted counts, no request.
+    def _forget_all(self):
+        self._forget()
+        self._counts_exist = False
+        self._requested = False
+
+    # The order of a list
+
+    # Turn the ring so that ``first`` comes behind its head.
+    def _rotate(self, head, first):
+        before: cython.Py_ssize_t = self._links[2 * head + 1]
+        following: cython.Py_ssize_t = self._links[2 * head]
+        if following == first:
+            return
+        self._links[2 * before] = following
+        self._links[2 * following + 1] = before
+        before = self._links[2 * first + 1]
+        self._links[2 * before] = head
+        self._links[2 * head + 1] = before
+        self._links[2 * head] = first
+        self._links[2 * first + 1] = head
+
+    # Turn a list so that it starts behind block ``i``; hinted blocks that come to its head are hinted no more.
+    def _reorder(self, i):
+        word: cython.int = self._state[i]
+        which: cython.int = ((word >> TYPE_SHIFT) << 5) + (word & ORDER)
+        head: cython.Py_ssize_t = self._pages + which
+        first: cython.Py_ssize_t = self._links[2 * i]
+        if first == head:
+            return
+        self._rotate(head, first)
+        if self._counts_exist:
+            self._boundary[which] = head
+            while first != head and self._state[first] & HINTED:
+                self._state[first] &= 0xFFFF - HINTED
+                self._hinted[word & ORDER] -= 1
+                first = self._links[2 * first]
+
+    # Taking blocks for mainline's reporting (spec 2)
+
+    def _take_unreported(self, order, migratetype, batch: Batch, budget):
+        head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
+        i: cython.Py_ssize_t = self._links[2 * head]
+        following: cython.Py_ssize_t
+        pageblock: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        pages: cython.Py_ssize_t = block_pages(order)
+        while i != head:
+            following = self._links[2 * i]
+            if not self._state[i] & HINTED:
+                if budget < 0 or batch._count == batch.capacity or self._free_pages <= self._min_watermark + pages:
+                    self._rotate(head, i)
+                    if budget < 0:
+                        return 2
+                    return batch._count == batch.capacity
+                if order >= self.pageblock_order - 1:
+                    pageblock = self._pageblock(i)
+                    for k in range(pageblock, pageblock + max(pages >> self.pageblock_order, 1)):
+                        if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
+                            self._types[k] = MOVABLE
+                self._take_off(i, batch)
+            i = following
+        return 0

@@ -1,0 +1,3 @@
+from pagehint.mm.hinted import HintedLists
+
+class Ranges(HintedLists): ...
