@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from itertools import takewhile
+from itertools import compress, cycle, takewhile
 
 import pytest
 from hypothesis import settings
@@ -66,20 +66,20 @@ class Side:
             pfn = sorted(self.used)[which % len(self.used)]
             self.give(pfn, self.used.pop(pfn))
 
-    def free_many(self, first, step):
-        for pfn in sorted(self.used)[first::step]:
+    def free_some(self, pattern):
+        for pfn in compress(sorted(self.used), cycle(pattern)):
             self.give(pfn, self.used.pop(pfn))
 
 
-    def fragment(self, order, mt, first, step):
+    def fragment(self, order, mt, pattern):
         """Allocate all that there is, and free some of it."""
         self.alloc_many(order, mt, 1 << 12)
-        self.free_many(first, step)
+        self.free_some(pattern)
 
-    def unisolate_all(self, mt):
-        for at in range(0, self.pages, 1 << self.zone.pageblock_order):
-            self.unisolate(at, mt)
-        self.unisolate(self.pages - 1, mt)
+    def recast(self, at, mt):
+        """Change a pageblock's type, and end its isolation if there is one."""
+        self.isolate(at)
+        self.unisolate(at, mt)
 
 
 class Real(Side):
@@ -228,15 +228,16 @@ DEVICES = st.tuples(st.sampled_from([1, 2, 3, 5, 8, 20]), st.lists(st.booleans()
 ORDERS = st.one_of(st.integers(0, 3), st.integers(0, 9))
 TYPES = st.integers(0, 2)
 PLACES = st.one_of(st.integers(0, 40), st.integers(0, 3000))
+PATTERNS = st.lists(st.booleans(), min_size=1, max_size=7)
 OPS = st.one_of(
     st.tuples(st.just("alloc"), ORDERS, TYPES),
     st.tuples(st.just("alloc_many"), ORDERS, TYPES, st.integers(1, 30)),
     st.tuples(st.just("free"), PLACES),
-    st.tuples(st.just("free_many"), st.integers(0, 5), st.integers(1, 5)),
+    st.tuples(st.just("free_some"), PATTERNS),
     st.tuples(st.just("isolate"), PLACES),
     st.tuples(st.just("unisolate"), PLACES, st.integers(0, 3)),
-    st.tuples(st.just("unisolate_all"), st.integers(0, 3)),
-    st.tuples(st.just("fragment"), ORDERS, TYPES, st.integers(0, 3), st.integers(1, 4)),
+    st.tuples(st.just("recast"), PLACES, st.integers(0, 3)),
+    st.tuples(st.just("fragment"), ORDERS, TYPES, PATTERNS),
 )
 
 
@@ -274,10 +275,21 @@ class ZoneAgainstModel(RuleBasedStateMachine):
     @rule(op=OPS, device=st.integers(0, 1))
     def cycle(self, op, device):
         """Much happens in a run, if there are blocks to tell of."""
-        self.both("free_many", 0, 2)
+        self.both("free_some", [True, False])
         self.both(*self.fitting(op))
         self.both("start", device)
         self.both("tick", 100)
+
+    @rule(order=st.integers(0, 2), mt=TYPES, pattern=PATTERNS, then=st.lists(st.tuples(ORDERS, TYPES), max_size=4))
+    def fall_back(self, order, mt, pattern, then):
+        self.both("fragment", order % self.max_order, mt, pattern)
+        for other in then:
+            self.both("alloc", other[0] % self.max_order, other[1])
+
+    @rule(places=st.lists(st.tuples(PLACES, st.sampled_from([0, 1, 2, 3, 3, 3])), min_size=1, max_size=5))
+    def recast(self, places):
+        for at, mt in places:
+            self.both("recast", at, mt)
 
     @rule(milliseconds=st.sampled_from([1, 10, 100, 1000]))
     def tick(self, milliseconds):
@@ -305,7 +317,7 @@ class ZoneAgainstModel(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "real"):
             self.both("stop")
-            self.both("free_many", 0, 1)
+            self.both("free_some", [True])
             self.alike()
 
 
