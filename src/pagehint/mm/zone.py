@@ -474,17 +474,21 @@ class Zone(Attachable):
         head: cython.Py_ssize_t = self._pages + self._list(order, migratetype)
         i: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t
-        with self._lock:
-            most = self._nr_free[order] + 1
-            pfns = np.empty(most, np.int64)
+        room: cython.Py_ssize_t = 0
+        most: cython.Py_ssize_t = self._nr_free[order] + 1
+        while room < most:
+            # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
+            room = most
+            pfns = np.empty(room, np.int64)
             if cython.compiled:
                 out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
             else:
                 out = memoryview(pfns)
-            i = self._links[2 * head]
-            while i < self._pages and n < most:
-                out[n] = i + self.start_pfn
-                n += 1
-                i = self._links[2 * i]
+            with self._lock:
+                most = self._nr_free[order] + 1
+                i = self._links[2 * head] if most <= room else head
+                while i < self._pages and n < most:
+                    out[n] = i + self.start_pfn
+                    n += 1
+                    i = self._links[2 * i]
         return pfns[:n]
