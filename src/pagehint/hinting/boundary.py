@@ -36,7 +36,8 @@ class PageHinting(Design):
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now
-        if self.request_count <= zone.requested:
+        # A thread may hear of several zones only after all of them have asked: then none is the first.
+        if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
     def _request_all(self) -> None:
