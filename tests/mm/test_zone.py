@@ -165,7 +165,7 @@ def test_free_outside_the_zone(zone, pfn):
 def test_free_of_what_is_not_allocated(zone):
     pfn = zone.alloc(4)
     for order in [*range(4), *range(5, 12), *BAD_INTEGERS]:
-        with pytest.raises(InputError, match="it is allocated with order 4|it is not allocated"):
+        with pytest.raises(InputError, match=r"it is (allocated with order 4|not allocated)"):
             zone.free(pfn, order)
     for inside in (pfn + 1, pfn + 8):
         with pytest.raises(InputError, match="not allocated"):
@@ -295,7 +295,8 @@ def test_bulk_stops_at_the_first_operation_that_cannot_be_done(zone, bad):
 @pytest.mark.parametrize("which", range(5))
 def test_bulk_of_wrong_arrays(zone, which):
     good = [*arrays([1], [0], [0], [0]), np.full(2, -1, np.int64)]
-    for wrong in (None, [1], good[which].astype(np.float64), good[which].reshape(1, -1), np.zeros(8, good[which].dtype)[::4]):
+    dtype = good[which].dtype
+    for wrong in (None, [1], np.zeros(1), np.zeros((1, 1), dtype), np.zeros(8, dtype)[::4]):
         values = good.copy()
         values[which] = wrong
         with pytest.raises(InputError, match="bulk: "):
@@ -397,7 +398,9 @@ def test_page_state(zone):
     assert zone.pageblock_movable.sum() == 1
 
 
-@pytest.mark.parametrize(("order", "migratetype"), [(11, 0), (-1, 0), (0, 5), (0, -1), (HUGE, 0), (10**9, 0), (0, 10**9)])
+@pytest.mark.parametrize(
+    ("order", "migratetype"), [(11, 0), (-1, 0), (0, 5), (0, -1), (HUGE, 0), (10**9, 0), (0, 10**9)]
+)
 def test_no_such_list(zone, order, migratetype):
     with pytest.raises(InputError):
         zone.free_list(order, migratetype)
