@@ -15,7 +15,7 @@ from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device
 
-SOON = 30 # seconds: only what hangs waits so long
+SOON = 30  # seconds: only what hangs waits so long
 
 
 class Told(Device):
