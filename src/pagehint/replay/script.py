@@ -37,6 +37,10 @@ _ARGUMENTS = {
 _MAY_BE_QUEUED = ("a", "f", "i", "u", "dump", "sum", "check")
 
 
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
 class _ScriptDevice:
     """The device of a script: it prints what it is told, and then runs what is queued."""
 
@@ -90,17 +94,17 @@ class Script:
         if queued and words == _MARK:
             op, arguments = "r", ""
         elif op not in _ARGUMENTS or op == "r":
-            raise InputError(f"{op!r} is no op: expected one of {', '.join(_ARGUMENTS)}")
+            raise InputError(f"{_quoted(op)} is no op: expected one of {', '.join(_ARGUMENTS)}")
         else:
             arguments = _ARGUMENTS[op]
             if queued and op not in _MAY_BE_QUEUED:
                 raise InputError(f"{op} may not be queued: expected one of {', '.join(_MAY_BE_QUEUED)}")
             least, most = arguments.replace("[MT]", "").split(), arguments.split()
             if not len(least) <= len(words) - 1 <= len(most):
-                raise InputError(f"{' '.join(words)!r}: expected {op} {arguments}".rstrip())
+                raise InputError(f"{_quoted(' '.join(words))}: expected {op} {arguments}".rstrip())
             for word in words[1:]:
                 if not _NUMBER.fullmatch(word):
-                    raise InputError(f"{word!r}: expected a decimal number ({op} {arguments})")
+                    raise InputError(f"{_quoted(word)}: expected a decimal number ({op} {arguments})")
         if (op == "init") != (self._zone is None):
             raise InputError("a second init" if op == "init" else f"{op} before init: expected init NR_PAGES")
         self._check_values(op, [int(word) for word in words[1:]] if op != "r" else [])
