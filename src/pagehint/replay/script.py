@@ -41,6 +41,13 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= 60 else f"{text[:60]}...")
 
 
+class _MalformedError(BaseException):
+    """A queued op can't be done. No Exception: that would be a device's failure, after which the script goes on."""
+
+    def __init__(self, error: InputError) -> None:
+        self.error = error
+
+
 class _ScriptDevice:
     """The device of a script: it prints what it is told, and then runs what is queued."""
 
@@ -75,7 +82,10 @@ class Script:
             self._queue.append(words[1:])
         else:
             self._check_form(words)
-            self._run(words)
+            try:
+                self._run(words)
+            except _MalformedError as malformed:
+                raise malformed.error from None
 
     def reacts(self, blocks: Batch) -> None:
         """The device is told: print it, and run what is queued up to the next mark."""
@@ -84,7 +94,10 @@ class Script:
             words = self._queue.popleft()
             if words == _MARK:
                 break
-            self._run(words)
+            try:
+                self._run(words)
+            except InputError as error:
+                raise _MalformedError(error) from None
 
     def _print(self, line: str) -> None:
         self._write(line + "\n")
