@@ -1,4 +1,4 @@
-"""The worker in real time among threads that do everything at once: in the end every page is there, and all is sound."""
+"""The worker in real time among threads that do everything at once: in the end every page is there."""
 
 import random
 import threading
