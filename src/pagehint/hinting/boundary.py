@@ -46,7 +46,7 @@ class PageHinting(Design):
         self._schedule(self.delay)
 
     def _work(self) -> Run:
-        while True:
+        while self._zones:
             for zone in self._zones:
                 if zone.requested and not (yield from self._process(zone)):
                     return
