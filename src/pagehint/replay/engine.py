@@ -86,7 +86,7 @@ ANOMALY_NAMES = (
 @cython.cclass
 class Engine:
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
-    zone events. `straight`, `boot` and `compacted`: rows that a Scan found. `recorded`: every block where the guest had it.
+    zone events. `straight`, `boot` and `compacted`: rows that a Scan found. `recorded`: blocks stay where they were.
 
     The caller's thread is alone with the zones and the backing while it runs.
     """

@@ -23,6 +23,7 @@ __all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
 
 _BUDDY, _NOPAGE = (np.uint64(1 << bit) for bit in (10, 20))
 _MOST_PAGES = 1 << 28
+_HUGE_PAGE = 512
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
 _TIMER_WHEEL = 16 * 10**6
 
@@ -83,7 +84,8 @@ class Start:
         layouts = _layouts(trace)
         if not layouts:
             raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
-        pages = max(layout.end_pfn for layout in layouts)
+        # Whole huge pages: the host's last one may reach beyond the last zone.
+        pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
         if pages > _MOST_PAGES:
             raise InputError(
                 f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"
