@@ -336,6 +336,10 @@ class Engine:
         self._zone.nr_free_ops += 1
         for k in range(block_pages(order)):
             self._map[pfn + k] = NOWHERE
+            # Its free was lost.
+            if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
+                self._mark(self._used, page + k, 1, False)
+                self.used_pages -= 1
         self._mark(self._taken, page, block_pages(order), False)
 
     def _pcp_takes(self, i, order):
