@@ -14,6 +14,8 @@ COMPILED = [
     "mm/attached",
     "mm/pcp",
     "mm/zone",
+    "replay/engine",
+    "replay/scan",
 ]
 
 NO_COMPILER = (

@@ -40,6 +40,11 @@ class PageHinting(Design):
         if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
+    def holds_back(self, zone: Zone) -> str:
+        if zone.free_pages - (1 << self.order) < zone.watermarks.low:
+            return "watermark"
+        return "waiting" if zone.requested else "high_water_mark"
+
     def _request_all(self) -> None:
         for zone in self._zones:
             zone.request()

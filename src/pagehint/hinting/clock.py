@@ -37,16 +37,28 @@ class VirtualClock:
         heapq.heappush(self._timers, (timer.time, self._set, timer))
         return timer
 
+    @property
+    def next_time(self) -> int | None:
+        """When something is due next, or None."""
+        while self._timers and self._timers[0][2].action is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
     def run_until(self, time: int) -> None:
         """Go on to ``time`` and run what falls due, at the very end too, and what that sets. Never goes back."""
-        timers = self._timers
-        while timers and timers[0][0] <= time:
-            due, _, timer = heapq.heappop(timers)
-            action, timer.action = timer.action, None
-            if action is not None:
-                self.now = max(self.now, due)
-                action()
+        while (due := self.next_time) is not None and due <= time:
+            self.step()
         self.now = max(self.now, time)
+
+    def step(self) -> None:
+        """Go on to the next thing that is due, and run just that."""
+        time = self.next_time
+        if time is not None:
+            _, _, timer = heapq.heappop(self._timers)
+            action, timer.action = timer.action, None
+            self.now = max(self.now, time)
+            assert action is not None
+            action()
 
     def advance(self, nanoseconds: int) -> None:
         """``run_until`` this much later. Raises InputError if negative."""

@@ -213,6 +213,15 @@ class Design(ABC):
         """What was done so far."""
         return Statistics(self._runs, self._batches, self._blocks, self._pages, self._errors, self._last_error)
 
+    @property
+    def in_flight(self) -> Batch | None:
+        """The batch that the device is being told of, or None."""
+        return None if self._telling is None else self._telling.batch
+
+    @abstractmethod
+    def holds_back(self, zone: Zone) -> str:
+        """Why a free block of at least ``order`` in the zone is untold now: a name of attribution (docs/metrics.md)."""
+
     # What a design fills in
 
     @abstractmethod

@@ -35,6 +35,7 @@ class VirtualWorker:
         self._timer: Timer | None = None
         self._reacting: React | None = None
         self._stepping = False
+        self._waited_for = False
         self.stalls = 0
         self.stalled = 0
 
@@ -62,13 +63,24 @@ class VirtualWorker:
             self._arm(self.design.pending)
 
     def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
-        pfn, began = -1, self.clock.now
-        while pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
-            self.clock.run_until(self._timer.time)
+        pfn = -1
+        while pfn < 0 and zone.in_flight_pages and self.wait_for_react():
             pfn = zone.alloc_nowait(order, migratetype)
-        self.stalls += self.clock.now > began
-        self.stalled += self.clock.now - began
         return pfn
+
+    def wait_for_react(self) -> bool:
+        """Go on to the end of the running react, for an allocation that found nothing: its blocks are back then, and no
+        others pulled yet. False if none runs.
+        """
+        react, began = self._reacting, self.clock.now
+        if react is None:
+            return False
+        self._waited_for = True
+        while self._reacting is react:
+            self.clock.step()
+        self.stalls += 1
+        self.stalled += self.clock.now - began
+        return True
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -88,7 +100,7 @@ class VirtualWorker:
         try:
             if self._reacting is not None:
                 interrupt = self._tell(self._reacting)
-            while True:
+            while not self._waited_for:
                 action = self.design.next(self.clock.now)
                 if isinstance(action, React):
                     takes = self._react_time(action) if self._react_time else 0
@@ -106,6 +118,9 @@ class VirtualWorker:
                     break
         finally:
             self._stepping = False
+            if self._waited_for:
+                self._waited_for = False
+                self._arm(self.clock.now)
         if interrupt is not None:
             raise interrupt
 

@@ -25,6 +25,12 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
+    cdef bint _free_used(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
+    @cython.final
+    cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _load(self, const unsigned char *free) noexcept nogil
+    @cython.final
     cdef void _forget_all(self) noexcept nogil
     @cython.final
     cdef void _rotate(self, Py_ssize_t head, Py_ssize_t first) noexcept nogil

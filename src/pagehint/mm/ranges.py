@@ -13,6 +13,7 @@ if cython.compiled:
         HINTED,
         ISOLATE,
         KIND,
+        LISTS,
         MOVABLE,
         ORDER,
         TYPE_SHIFT,
@@ -135,6 +136,70 @@ class Ranges(HintedLists):
             order = self._piece(i, end)
             self._free_one_page(i, order, self._types[self._pageblock(i)], False)
             i += block_pages(order)
+
+    # Free used pages that are an aligned block, whatever blocks they were allocated as; false if they are not all used.
+    # To the tail: as boot does, without notifying.
+    def _free_used(self, i, order, to_tail):
+        end: cython.Py_ssize_t = i + block_pages(order)
+        if (self._state[i] & (KIND | ORDER)) == (USED | order) and not to_tail:
+            self._free(i, order)
+            return True
+        if end > self._pages or self._first_not(i, end, USED) >= 0:
+            return False
+        self._cut(i)
+        self._cut(end)
+        self._clear_used(i, end)
+        self._free_one_page(i, order, self._types[self._pageblock(i)], to_tail)
+        return True
+
+    # Allocate this very block, with the stealing and splitting that would have led to it; false if it is not free.
+    def _take_block(self, i, order, migratetype):
+        head: cython.Py_ssize_t = self._head_of(i)
+        found: cython.int = self._state[head] & ORDER
+        half: cython.Py_ssize_t
+        if (self._state[head] & KIND) != FREE or found < order or self._state[head] >> TYPE_SHIFT == ISOLATE:
+            return False
+        if self._state[head] >> TYPE_SHIFT != migratetype:
+            self._steal(head, migratetype, found >= self.pageblock_order // 2 or migratetype != MOVABLE)
+        self._unlink(head)
+        while found > order:
+            found -= 1
+            half = head + block_pages(found)
+            if i >= half:
+                self._add(head, found, migratetype, False)
+                head = half
+            else:
+                self._add(half, found, migratetype, False)
+        self._free_pages -= block_pages(order)
+        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        return True
+
+    # Make the zone's pages free and used as these bytes say (1: free), from nothing, in ascending order as at boot.
+    def _load(self, free):
+        i: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        head: cython.Py_ssize_t
+        order: cython.int
+        for head in range(self._pages, self._pages + LISTS):
+            self._links[2 * head] = self._links[2 * head + 1] = head
+        for order in range(self.max_order):
+            self._nr_free[order] = self._hinted[order] = 0
+        self._free_pages = self._isolate_list_pages = 0
+        for end in range(self._pages):
+            self._state[end] = 0
+        while i < self._pages:
+            end = i + 1
+            while end < self._pages and free[end] == free[i]:
+                end += 1
+            if not free[i]:
+                self._mark(i, end, USED)
+                i = end
+            while i < end:
+                order = self._piece(i, end)
+                self._add(i, order, self._types[self._pageblock(i)], True)
+                self._count(self._types[self._pageblock(i)], block_pages(order))
+                i += block_pages(order)
 
     # The zone lost its last page: no hinted counts, no request.
     def _forget_all(self):

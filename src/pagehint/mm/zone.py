@@ -402,6 +402,32 @@ class Zone(Attachable):
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
 
+    def load(self, free, pageblock_types=None):
+        """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
+
+        ``pageblock_types`` (uint8, one a pageblock): the migratetypes, none of them ISOLATE. Nothing may be allocated,
+        hinted or in flight. Raises InputError.
+        """
+        if len(free) != self._pages or not isinstance(free, np.ndarray) or free.dtype != np.bool_:
+            raise InputError(f"free: expected a bool array of {self._pages} pages")
+        if self._offline_pages or self._attached:
+            raise InputError("a zone that is loaded must be wholly online, with no hinting device")
+        if pageblock_types is not None:
+            kinds = np.asarray(pageblock_types)
+            if kinds.shape != self.pageblock_types.shape or (kinds >= ISOLATE).any():
+                raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} migratetypes, 0 to 3")
+        bytes_ = np.ascontiguousarray(free).view(np.uint8)
+        if cython.compiled:
+            _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
+        else:
+            _free = memoryview(bytes_)
+        with self._lock:
+            k: cython.Py_ssize_t
+            if pageblock_types is not None:
+                for k in range(len(kinds)):
+                    self._types[k] = kinds[k]
+            self._load(_free)
+
     def reorder(self, pfn):
         """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.
 
