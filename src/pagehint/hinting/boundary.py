@@ -46,9 +46,11 @@ class PageHinting(Design):
         return "waiting" if zone.requested else "high_water_mark"
 
     def _request_all(self) -> None:
-        for zone in self._zones:
+        populated = [zone for zone in self._zones if zone.present_pages]
+        for zone in populated:
             zone.request()
-        self._schedule(self.delay)
+        if populated:
+            self._schedule(self.delay)
 
     def _work(self) -> Run:
         while self._zones:
