@@ -495,3 +495,48 @@ def test_row_19_the_first_run_pulls_cold_blocks_first_and_later_runs_warm_ones()
     freed = rig.churn(40)
     rig.tick()
     assert device.batches[1] == [(pfn, TOP) for pfn in reversed(freed)], "from the head: the last freed"
+
+
+STRANDS = pytest.mark.xfail(reason="a block that loses its hinted flag between two hinted ones is not told of again")
+
+
+@pytest.mark.parametrize("which", [0, pytest.param(1, marks=STRANDS), 2, 3, 4, 5, 6])
+def test_row_11_a_list_that_is_reordered_in_a_cycle_strands_no_block(which):
+    rig = Rig(8 * BLOCK)
+    turns = []
+
+    def react(blocks):
+        pfns = rig.zone.free_list(TOP, 1).tolist()
+        if len(turns) < 6:  # each turn may make hinted blocks ordinary ones, so that there is more to tell
+            turns.append(pfns[which])
+            rig.zone.reorder(pfns[which])
+        rig.assert_sound()
+
+    device = rig.start(1, react)
+    rig.tick()
+    assert len(turns) == 6
+    assert set(device.told) == {n * BLOCK for n in range(8)}
+    assert rig.hinted_pages == 8 * BLOCK
+    rig.assert_sound()
+
+
+def test_row_12_a_zone_that_loses_its_last_page_asks_for_nothing():
+    rig = Rig(2 * BLOCK)
+    device = rig.start()
+    assert rig.zone.requested
+    rig.zone.offline(0, 2 * BLOCK)
+    assert not rig.zone.requested
+    assert rig.zone.nr_hinted is None
+    assert rig.design.request_count == 0
+    rig.worker.stop()
+    rig.worker.start(device)
+    assert rig.design.request_count == 0
+    rig.tick()
+    assert device.batches == []
+    rig.worker.stop()
+    rig.zone.online(0, 2 * BLOCK)
+    rig.worker.start(device)
+    assert rig.design.request_count == 1
+    rig.tick()
+    assert len(device.told) == 2
+    rig.assert_sound()
