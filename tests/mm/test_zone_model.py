@@ -322,6 +322,6 @@ class ZoneAgainstModel(RuleBasedStateMachine):
 
 
 ZoneAgainstModel.TestCase.settings = settings(
-    max_examples=3000 if LONG else 200, stateful_step_count=100 if LONG else 50
+    max_examples=3000 if LONG else 150, stateful_step_count=100 if LONG else 50
 )
 TestZoneAgainstModel = ZoneAgainstModel.TestCase
