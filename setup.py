@@ -15,6 +15,7 @@ COMPILED = [
     "mm/pcp",
     "mm/zone",
     "replay/engine",
+    "replay/pages",
     "replay/scan",
 ]
 
