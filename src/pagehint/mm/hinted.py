@@ -146,7 +146,7 @@ class HintedLists(Buddy):
                 if batch._count == batch.capacity:
                     return True
             order -= 1
-        self._requested = False
+        self._request(False)
         return False
 
     def _put_back(self, batch: Batch, hinted):
@@ -162,7 +162,7 @@ class HintedLists(Buddy):
                 migratetype = self._types[self._pageblock(i)]
             if self._free_one_page(i, order, migratetype, True) == order and hinted:
                 self._state[i] |= HINTED
-                self._hinted[order] += 1
+                self._count_hinted(order, 1)
                 if self._active:
                     self._boundary[(migratetype << 5) + order] = i
         self._in_flight_pages -= batch._pages
@@ -180,3 +180,4 @@ class HintedLists(Buddy):
                 i = self._links[2 * i]
         for order in range(32):
             self._hinted[order] = 0
+        self._request(self._requested)
