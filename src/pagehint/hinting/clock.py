@@ -1,6 +1,7 @@
 """Virtual time: a clock that goes on only when it is told to, and runs what is due on its way."""
 
 import heapq
+import math
 from collections.abc import Callable
 
 from pagehint.errors import InputError
@@ -29,24 +30,27 @@ class VirtualClock:
         self.now = now
         self._timers: list[tuple[int, int, Timer]] = []
         self._set = 0
+        self._next: float = math.inf  # when the first timer is due
 
     def call_at(self, time: int, action: Callable[[], None]) -> Timer:
         """Run ``action()`` when the clock gets to ``time``; on its next move if that is past. O(log timers)."""
         timer = Timer(max(time, self.now), action)
         self._set += 1
         heapq.heappush(self._timers, (timer.time, self._set, timer))
+        self._next = self._timers[0][0]
         return timer
 
     def run_until(self, time: int) -> None:
         """Go on to ``time`` and run what falls due, at the very end too, and what that sets. Never goes back."""
-        timers = self._timers
-        while timers and timers[0][0] <= time:
-            due, _, timer = heapq.heappop(timers)
+        while self._next <= time:
+            due, _, timer = heapq.heappop(self._timers)
+            self._next = self._timers[0][0] if self._timers else math.inf
             action, timer.action = timer.action, None
             if action is not None:
                 self.now = max(self.now, due)
                 action()
-        self.now = max(self.now, time)
+        if time > self.now:
+            self.now = time
 
     def advance(self, nanoseconds: int) -> None:
         """``run_until`` this much later. Raises InputError if negative."""
