@@ -236,7 +236,7 @@ class Buddy:
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
-        if self._nr_free[order] >= self._notify_at[order] and not hinted:
+        if order >= self._notify_order and self._nr_free[order] >= self._notify_at[order] and not hinted:
             self._request(True)
             self._ring = True
         return order
