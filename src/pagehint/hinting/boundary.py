@@ -70,7 +70,7 @@ class PageHinting(Design):
         try:
             while True:
                 full = fill(batch)
-                if not batch:
+                if not (full or batch):
                     return True
                 self._telling = react
                 if (yield react) is not None:
