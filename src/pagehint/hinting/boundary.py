@@ -36,7 +36,8 @@ class PageHinting(Design):
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now
-        if self.request_count <= zone.requested:
+        # A thread may hear of several zones only after all of them have asked: then none is the first.
+        if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
     def holds_back(self, zone: Zone) -> str:
@@ -45,12 +46,14 @@ class PageHinting(Design):
         return "waiting" if zone.requested else "high_water_mark"
 
     def _request_all(self) -> None:
-        for zone in self._zones:
+        populated = [zone for zone in self._zones if zone.present_pages]
+        for zone in populated:
             zone.request()
-        self._schedule(self.delay)
+        if populated:
+            self._schedule(self.delay)
 
     def _work(self) -> Run:
-        while True:
+        while self._zones:
             for zone in self._zones:
                 if zone.requested and not (yield from self._process(zone)):
                     return
