@@ -15,6 +15,7 @@ COMPILED = [
     "mm/pcp",
     "mm/zone",
     "replay/engine",
+    "replay/pages",
     "replay/scan",
 ]
 
@@ -35,7 +36,11 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"pagehint.{name.replace('/', '.')}", [f"src/pagehint/{name}.py"], extra_compile_args=["-O3"])
+            Extension(
+                f"pagehint.{name.replace('/', '.')}",
+                [f"src/pagehint/{name}.py"],
+                extra_compile_args=["-O3", "-finline-limit=5000"],
+            )
             for name in COMPILED
         ],
         compiler_directives={

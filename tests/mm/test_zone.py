@@ -70,9 +70,7 @@ def test_boot_frees_every_page_in_blocks_as_large_as_can_be(pages, start, max_or
     assert zone.free_pages == zone.pages == pages
     assert set(zone.pageblock_types) == {1}
     assert len(zone.pageblock_types) == (start + pages - 1 >> pageblock) - (start >> pageblock) + 1
-    covered = sorted(
-        (int(pfn), order) for order in range(max_order) for pfn in zone.free_list(order, 1)
-    )
+    covered = sorted((int(pfn), order) for order in range(max_order) for pfn in zone.free_list(order, 1))
     at = start
     for pfn, order in covered:
         assert pfn == at

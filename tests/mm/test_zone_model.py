@@ -70,7 +70,6 @@ class Side:
         for pfn in compress(sorted(self.used), cycle(pattern)):
             self.give(pfn, self.used.pop(pfn))
 
-
     def fragment(self, order, mt, pattern):
         """Allocate all that there is, and free some of it."""
         self.alloc_many(order, mt, 1 << 12)

@@ -48,9 +48,7 @@ def test_isolating():
 
 
 def test_work_at_the_very_end_of_a_tick_and_a_tick_of_none():
-    assert run("init 1024", "startup 1", "tick 0", "tick 99", "tick 1")[0] == (
-        "startup 0\nwork 100\nreact 1 0:10\n"
-    )
+    assert run("init 1024", "startup 1", "tick 0", "tick 99", "tick 1")[0] == ("startup 0\nwork 100\nreact 1 0:10\n")
 
 
 def test_the_queue_and_its_marks():

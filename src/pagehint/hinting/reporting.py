@@ -70,7 +70,10 @@ class PageReporting(Design):
         return not batch or (yield from self._report(zone))
 
     def _report(self, zone: Zone) -> Telling:
-        self._reacts[zone].batch.reverse()
-        reported = yield from self._tell(zone)
-        self._requested |= not reported
-        return reported and not self._stopping
+        self._telling = self._reacts[zone]
+        self._telling.batch.reverse()
+        if (yield self._telling) is not None:
+            self._retry_later()
+            self._requested = True
+            return False
+        return not self._stopping
