@@ -22,6 +22,8 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef void _put_back(self, Batch batch, bint hinted) noexcept nogil
     @cython.final
+    cdef void _uncover(self, int which) noexcept nogil
+    @cython.final
     cdef void _begin(self) noexcept nogil
     @cython.final
     cdef void _forget(self) noexcept nogil

@@ -167,6 +167,33 @@ class HintedLists(Buddy):
                     self._boundary[(migratetype << 5) + order] = i
         self._in_flight_pages -= batch._pages
         batch._count = batch._pages = 0
+        if not hinted and self._active:
+            for order in range(self._min_order, self.max_order):
+                for migratetype in range(ISOLATE + 1):
+                    self._uncover((migratetype << 5) + order)
+
+    # The device failed, and the run ends here. Later ones look from a list's two ends up to the first hinted block, so
+    # what was still to be pulled may not stay between hinted blocks: it goes to the list's head.
+    def _uncover(self, which):
+        head: cython.Py_ssize_t = self._pages + which
+        boundary: cython.Py_ssize_t = self._boundary[which]
+        last: cython.Py_ssize_t = self._links[2 * boundary + 1]
+        first: cython.Py_ssize_t
+        before: cython.Py_ssize_t = last
+        if boundary == head:
+            return
+        while before != head and not self._state[before] & HINTED:
+            before = self._links[2 * before + 1]
+        if before in (head, last):
+            return
+        first = self._links[2 * before]
+        self._links[2 * before] = boundary
+        self._links[2 * boundary + 1] = before
+        before = self._links[2 * head]
+        self._links[2 * last] = before
+        self._links[2 * before + 1] = last
+        self._links[2 * head] = first
+        self._links[2 * first + 1] = head
 
     def _forget(self):
         head: cython.Py_ssize_t
