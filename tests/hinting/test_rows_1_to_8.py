@@ -1,5 +1,7 @@
 """Spec 1, section 9, in virtual time, rows 1 to 8: each test fails with the published code's defect."""
 
+import random
+
 import pytest
 
 from pagehint.errors import BusyError, InputError
@@ -191,6 +193,29 @@ def test_row_6_only_the_failed_batch_is_unhinted():
     assert device.told == [0, BLOCK]
     assert rig.hinted_pages == 2 * BLOCK
     rig.assert_sound()
+
+
+def test_row_6_a_block_that_failed_is_told_again_wherever_hinted_ones_stand():
+    """In the middle of a list, between hinted blocks, no later run would look for it."""
+    rig = Rig(zone=Zone(8 * 32, max_order=6, pageblock_order=5), order=3, high_water_mark=0)
+    dice = random.Random(6)
+    def fail(blocks):
+        if dice.random() < 0.4:
+            raise OSError
+
+    device = rig.start(1, fail)
+    for _ in range(100):
+        held = [(pfn, order) for order in dice.choices([0, 3, 4, 5], k=12) if (pfn := rig.zone.alloc(order)) >= 0]
+        dice.shuffle(held)
+        while held:
+            rig.zone.free(*held.pop())
+            rig.tick(dice.choice([0, 0, 0, 100]))
+        rig.assert_sound()
+        rig.worker.stop()
+        rig.worker.start(device)
+        rig.tick(10**6)
+        assert not rig.zone.requested
+        assert rig.hinted_pages == 8 * 32
 
 
 def test_row_6_the_pause_ends_at_a_minute_and_a_success_makes_it_short_again():

@@ -247,6 +247,15 @@ class NaiveZone:
             self.set_boundary(order, mt, pfn)
             self.hinted.add(pfn)
 
+    def uncover(self):
+        """Row 6 of section 9: a run that failed leaves nothing between hinted blocks, where none would find it."""
+        for which, boundary in self.boundaries.items():
+            entries = self.lists[which]
+            at = first = entries.index(boundary)
+            while first and entries[first - 1] not in self.hinted:
+                first -= 1
+            self.lists[which] = entries[first:at] + entries[:first] + entries[at:]
+
 
 class NaiveHinting:
     """Spec 1, sections 7 and 8, and rows 6 and 17 of section 9: one zone, and time in nanoseconds."""
@@ -310,6 +319,7 @@ class NaiveHinting:
                 for pfn in batch:
                     zone.put_back(pfn, hinted)
                 if not hinted:
+                    zone.uncover()
                     return False
                 if not zone.requested:
                     return True
