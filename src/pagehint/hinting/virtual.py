@@ -61,11 +61,11 @@ class VirtualWorker:
         if self.design.pending is not None and not self._stepping and self._reacting is None:
             self._arm(self.design.pending)
 
-    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         pfn, began = -1, self.clock.now
         while pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
             self.clock.run_until(self._timer.time)
-            pfn = zone.alloc_nowait(order, migratetype)
+            pfn = attempt()
         self.stalls += self.clock.now > began
         self.stalled += self.clock.now - began
         return pfn

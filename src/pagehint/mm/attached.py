@@ -29,8 +29,8 @@ class Attachable(Ranges):
     def attach(self, order, high_water_mark, device, doorbell, settle=None):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
 
-        A device other than the last one starts with nothing hinted. ``settle(zone, order, migratetype)`` allocates
-        for a caller who found nothing while blocks were in flight. Raises BusyError if a device is attached.
+        A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
+        flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
         """
         least: cython.int = order
         if not self.hinting:

@@ -1,5 +1,6 @@
 """A zone: one range of page frames with its own free lists, counters and lock (spec 1)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import cython
@@ -109,13 +110,21 @@ class Zone(Attachable):
         2) out of range.
         """
         pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp)
-        if pfn < -1 and self._settle is not None:
-            return self._settle(self, order, migratetype)
-        return max(pfn, -1)
+        if pfn < -1:
+            return self.settle(partial(self.alloc_nowait, order, migratetype, pcp))
+        return pfn
 
-    def alloc_nowait(self, order=0, migratetype=1):
+    def alloc_nowait(self, order=0, migratetype=1, pcp: PerCpuLists = None):
         """The same, but it never waits for blocks in flight."""
-        return max(self._try(order, migratetype, None), -1)
+        return max(self._try(order, migratetype, pcp), -1)
+
+    def settle(self, attempt):
+        """Wait for the zone's blocks in flight, and call ``attempt()`` when they are back: it returns a pfn, or -1.
+
+        Again while it finds nothing and blocks are in flight. Returns the pfn; -1, too, if no driver is attached.
+        """
+        settle = self._settle
+        return -1 if settle is None else settle(self, attempt)
 
     def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
