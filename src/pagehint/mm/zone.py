@@ -354,28 +354,31 @@ class Zone(Attachable):
         first: cython.Py_ssize_t = self._pageblock(begin)
         last: cython.Py_ssize_t = self._pageblock(end - 1)
         k: cython.Py_ssize_t
-        kinds = self.pageblock_types[first : last + 1].tolist()
-        wrong: cython.Py_ssize_t = -1
+        wrong: cython.Py_ssize_t
+        isolated: cython.bint = False
+        array = np.empty(last - first + 1, np.uint8)
+        if cython.compiled:
+            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, array.ctypes.data))
+        else:
+            kinds = memoryview(array)
         with self._lock:
+            wrong = self._first_not(begin, end, FREE)
             for k in range(first, last + 1):
-                if not self._isolate(k):
-                    wrong = k
-                    last = k - 1
-                    break
-        isolated = wrong >= 0
-        if not isolated:
-            with self._lock:
-                wrong = self._first_not(begin, end, FREE)
-                if wrong < 0:
-                    self._take_free(begin, end, what)
-                    if what == OFFLINE:
-                        self._offline_pages += end - begin
-                        if self._offline_pages == self._pages:
-                            self._forget_all()
-        for k in range(first, last + 1):
-            self.unisolate(
-                max((k + self._pageblock_lo << self.pageblock_order) - self._lo, 0) + self.start_pfn, kinds[k - first]
-            )
+                kinds[k - first] = self._types[k]
+                isolated |= self._types[k] == ISOLATE
+            if wrong < 0 and not isolated:
+                # A free block that reaches beyond these pageblocks would be isolated whole, and stay so.
+                self._cut(max(((first + self._pageblock_lo) << self.pageblock_order) - self._lo, 0))
+                self._cut(((last + 1 + self._pageblock_lo) << self.pageblock_order) - self._lo)
+                for k in range(first, last + 1):
+                    self._isolate(k)
+                self._take_free(begin, end, what)
+                for k in range(first, last + 1):
+                    self._unisolate(k, kinds[k - first])
+                if what == OFFLINE:
+                    self._offline_pages += end - begin
+                    if self._offline_pages == self._pages:
+                        self._forget_all()
         if isolated:
             raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
         if wrong >= 0:
