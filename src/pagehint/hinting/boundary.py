@@ -40,9 +40,13 @@ class PageHinting(Design):
             self._schedule(self.delay)
 
     def _request_all(self) -> None:
-        for zone in self._zones:
-            zone.request()
+        self._request_populated()
         self._schedule(self.delay)
+
+    def _request_populated(self) -> None:
+        for zone in self._zones:
+            if zone.present_pages:
+                zone.request()
 
     def _work(self) -> Run:
         while True:
@@ -89,8 +93,7 @@ class PageHinting(Design):
         activity = self._activity()
         if activity == self._seen and activity != self._served:
             self._served = activity
-            for zone in self._zones:
-                zone.request()
+            self._request_populated()
             self._due = self._now
         self._seen = activity
 
