@@ -12,6 +12,7 @@ COMPILED = [
     "mm/hinted",
     "mm/ranges",
     "mm/attached",
+    "mm/loading",
     "mm/pcp",
     "mm/zone",
 ]

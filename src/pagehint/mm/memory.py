@@ -5,11 +5,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pagehint.errors import AllocationError, BusyError, InputError
 from pagehint.mm.gfp import Gfp, format_gfp, gfp_migratetype, gfp_zone
 from pagehint.mm.guest_zone import GuestZone, build_zones, zonelists
 from pagehint.mm.migratetype import LINUX_6_1, ListRules
 from pagehint.mm.show import show_free_areas
+from pagehint.mm.snapshot import snapshot_zones
 from pagehint.mm.watermarks import watermark_ok
 from pagehint.mm.zone import Zone
 from pagehint.units import parse_size
@@ -71,6 +75,24 @@ class GuestMemory:
         min_free_kbytes: int | None = None,
     ) -> None:
         self._adopt(build_zones(parse_size(size), nodes, cpus, parse_size(movable), rules, min_free_kbytes))
+
+    @classmethod
+    def from_snapshot(
+        cls,
+        zoneinfo: str,
+        kpageflags: NDArray[np.uint64],
+        pagetypeinfo: str | None = None,
+        rules: ListRules = LINUX_6_1,
+    ) -> "GuestMemory":
+        """A guest as its own /proc/zoneinfo, kpageflags (a word for each pfn) and pagetypeinfo tell it.
+
+        Zones, watermarks, protection and free blocks are as there; every other page is in use, one by one, those on
+        the CPUs' lists too. Which free block is on which type's list no file tells: as many as pagetypeinfo says, low
+        pfns UNMOVABLE first; without it all are MOVABLE. O(pages). Raises InputError.
+        """
+        memory = cls.__new__(cls)
+        memory._adopt(snapshot_zones(zoneinfo, kpageflags, pagetypeinfo, rules))
+        return memory
 
     def _adopt(self, guest_zones: Sequence[GuestZone]) -> None:
         self.guest_zones = tuple(guest_zones)

@@ -1,8 +1,8 @@
 cimport cython
-from pagehint.mm.attached cimport Attachable
+from pagehint.mm.loading cimport Loadable
 from pagehint.mm.pcp cimport PerCpuLists
 
-cdef class Zone(Attachable):
+cdef class Zone(Loadable):
     cdef readonly str name
     cdef readonly int node
     cdef readonly Py_ssize_t page_size

@@ -10,7 +10,6 @@ from pagehint.errors import BusyError, InputError
 from pagehint.mm.migratetype import LINUX_5_3, MIGRATE_TYPES
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.buddy import (
         FREE,
         HINTED,
@@ -23,9 +22,10 @@ if cython.compiled:
         USED,
         block_pages,
     )
+    from cython.cimports.pagehint.mm.loading import Loadable
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
 else:
-    from pagehint.mm.attached import Attachable
+    from pagehint.mm.loading import Loadable
     from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
     from pagehint.mm.pcp import PerCpuLists
@@ -46,7 +46,7 @@ class Watermarks(NamedTuple):
 
 
 @cython.cclass
-class Zone(Attachable):
+class Zone(Loadable):
     """A zone of ``pages`` pages from ``start_pfn`` on, all free, all pageblocks MOVABLE.
 
     The first ``present`` pages (default: all) are online, the others are room for memory hotplug.

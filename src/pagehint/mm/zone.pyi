@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.mm.attached import Attachable
+from pagehint.mm.loading import Loadable
 from pagehint.mm.migratetype import ListRules
 from pagehint.mm.pcp import PerCpuLists
 
@@ -15,7 +15,7 @@ class Watermarks(NamedTuple):
     low: int = 0
     high: int = 0
 
-class Zone(Attachable):
+class Zone(Loadable):
     name: str
     node: int
     page_size: int

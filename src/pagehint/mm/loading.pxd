@@ -1,0 +1,4 @@
+from pagehint.mm.attached cimport Attachable
+
+cdef class Loadable(Attachable):
+    pass
