@@ -36,7 +36,8 @@ class PageHinting(Design):
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now
-        if self.request_count <= zone.requested:
+        # On a thread, word of two zones may come when both are requested already: at rest, the first one's was.
+        if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
     def _request_all(self) -> None:
