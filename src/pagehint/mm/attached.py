@@ -143,7 +143,8 @@ class Attachable(Ranges):
     @property
     def nr_hinted(self):
         """Hinted blocks of each order, or None before hinting first runs here."""
-        return [self._hinted[order] for order in range(self.max_order)] if self._counts_exist else None
+        counts = [self._hinted[order] for order in range(self.max_order)]
+        return counts if self._counts_exist or any(counts) else None
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
