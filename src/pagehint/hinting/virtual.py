@@ -10,6 +10,17 @@ from pagehint.mm.zone import Zone
 __all__ = ["VirtualWorker"]
 
 
+# An allocation that waits for blocks in flight.
+class _Waiter:
+    def __init__(self, attempt: Callable[[], int]) -> None:
+        self._attempt = attempt
+        self.pfn = -1
+
+    def retry(self) -> None:
+        if self.pfn < 0:
+            self.pfn = self._attempt()
+
+
 class VirtualWorker:
     """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.
 
@@ -35,6 +46,7 @@ class VirtualWorker:
         self._timer: Timer | None = None
         self._reacting: React | None = None
         self._stepping = False
+        self._waiters: list[_Waiter] = []
         self.stalls = 0
         self.stalled = 0
 
@@ -62,13 +74,18 @@ class VirtualWorker:
             self._arm(self.design.pending)
 
     def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
-        pfn, began = -1, self.clock.now
-        while pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
-            self.clock.run_until(self._timer.time)
-            pfn = attempt()
-        self.stalls += self.clock.now > began
-        self.stalled += self.clock.now - began
-        return pfn
+        waiter = _Waiter(attempt)
+        began = self.clock.now
+        self._waiters.append(waiter)
+        try:
+            while waiter.pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
+                self.clock.run_until(self._timer.time)
+            waiter.retry()
+        finally:
+            self._waiters.remove(waiter)
+            self.stalls += self.clock.now > began
+            self.stalled += self.clock.now - began
+        return waiter.pfn
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -88,6 +105,9 @@ class VirtualWorker:
         try:
             if self._reacting is not None:
                 interrupt = self._tell(self._reacting)
+                # Before the next batch is pulled, whoever waited tries again: else it might never find anything.
+                for waiter in self._waiters:
+                    waiter.retry()
             while True:
                 action = self.design.next(self.clock.now)
                 if isinstance(action, React):
