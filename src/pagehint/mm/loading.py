@@ -69,7 +69,7 @@ class Loadable(Attachable):
                 while i < end:
                     order = self._piece(i, end)
                     kind = MOVABLE
-                    for k in (0, 2, 3):
+                    for k in (3, 2, 0):
                         if left[order * 5 + k] > 0:
                             kind = k
                     left[order * 5 + kind] -= 1
