@@ -12,9 +12,11 @@ COMPILED = [
     "mm/hinted",
     "mm/ranges",
     "mm/attached",
-    "mm/loading",
     "mm/pcp",
     "mm/zone",
+    "replay/engine",
+    "replay/pages",
+    "replay/scan",
 ]
 
 NO_COMPILER = (
@@ -34,7 +36,11 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"pagehint.{name.replace('/', '.')}", [f"src/pagehint/{name}.py"], extra_compile_args=["-O3"])
+            Extension(
+                f"pagehint.{name.replace('/', '.')}",
+                [f"src/pagehint/{name}.py"],
+                extra_compile_args=["-O3", "-finline-limit=5000"],
+            )
             for name in COMPILED
         ],
         compiler_directives={

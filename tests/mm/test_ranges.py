@@ -1,6 +1,5 @@
-"""Ranges that are no single block, hotplug, loading, and the order of a list, on one zone."""
+"""Ranges that are no single block, hotplug, and the order of a list, on one zone."""
 
-import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
@@ -9,7 +8,6 @@ from pagehint.hinting.design import Idle, React, Sleep
 from pagehint.hinting.stepper import Stepper
 from pagehint.mm.check import check
 from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
-from pagehint.mm.page import FREE, OFFLINE, TYPE_SHIFT, USED
 from pagehint.mm.zone import Zone
 
 ISOLATE = 4
@@ -117,43 +115,6 @@ def test_a_zone_with_room_for_memory():
     assert zone.nr_free == [0] * 10 + [4]
     with pytest.raises(BusyError, match="pfn 0 is online"):
         zone.online(0, 4096)
-    assert check(zone) == []
-
-
-def test_loading_a_state():
-    zone = Zone(2048, present=0, start_pfn=100, rules=LINUX_6_1)
-    words = np.full(2048, FREE, np.uint16)
-    words[5:9] = USED | 1 << TYPE_SHIFT
-    words[[28, 44, 60, 76]] = USED  # in the middle of 16 aligned pages, from pfn 100 on: a block of order 3 before each
-    words[1000:1100] = OFFLINE
-    counts = np.zeros((11, 5), np.int64)
-    counts[3, 0], counts[3, 2] = 1, 1
-    zone.load(words, counts)
-    assert check(zone) == []
-    assert zone.free_pages == 2048 - 104 - 4
-    assert zone.present_pages == 2048 - 100
-    assert zone.pageblock_movable.sum() == 4
-    blocks = sorted(pfn for kind in range(3) for pfn in zone.free_list(3, kind).tolist())
-    assert len(blocks) == zone.nr_free[3] >= 4
-    assert [zone.free_list(3, kind).tolist() for kind in (0, 2, 1)] == [blocks[:1], blocks[1:2], blocks[2:]]
-    zone.free(105)
-    with pytest.raises(InputError, match="online already"):
-        zone.load(words, counts)
-
-
-@pytest.mark.parametrize(
-    ("words", "counts", "match"),
-    [
-        (np.zeros(64, np.uint16), np.zeros((11, 5), np.int64), "words must be FREE"),
-        (np.zeros(63, np.uint16), np.zeros((11, 5), np.int64), "64 of uint16"),
-        (np.full(64, FREE, np.uint16), np.zeros((10, 5), np.int64), "of shape"),
-    ],
-)
-def test_a_state_that_is_none(words, counts, match):
-    zone = Zone(64, present=0)
-    with pytest.raises(InputError, match=match):
-        zone.load(words, counts)
-    zone.online(0, 64)
     assert check(zone) == []
 
 

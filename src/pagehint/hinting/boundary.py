@@ -40,6 +40,11 @@ class PageHinting(Design):
         if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
+    def holds_back(self, zone: Zone) -> str:
+        if zone.free_pages - (1 << self.order) < zone.watermarks.low:
+            return "watermark"
+        return "waiting" if zone.requested else "high_water_mark"
+
     def _request_all(self) -> None:
         self._request_populated()
         self._schedule(self.delay)
@@ -68,13 +73,16 @@ class PageHinting(Design):
             zone.request(False)
             self._count_error(error)
             return True
-        batch = self._reacts[zone].batch
+        react = self._reacts[zone]
+        batch, fill = react.batch, zone.fill
         try:
             while True:
-                full = zone.fill(batch)
-                if not batch:
+                full = fill(batch)
+                if not (full or batch):
                     return True
-                if not (yield from self._tell(zone)):
+                self._telling = react
+                if (yield react) is not None:
+                    self._retry_later()
                     zone.request()
                     return False
                 if self._stopping or not (full if self.once_a_delay else zone.requested):

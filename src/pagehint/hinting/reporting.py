@@ -22,6 +22,14 @@ class PageReporting(Design):
         self._now = now
         self._request()
 
+    def holds_back(self, zone: Zone) -> str:
+        if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
+            return "watermark"
+        return "waiting" if self._requested or self._active else "high_water_mark"
+
+    def _reserve(self, zone: Zone) -> int:
+        return self._reacts[zone].batch.capacity << self.order
+
     def _request(self) -> None:
         if not self._requested:
             self._requested = True
@@ -46,7 +54,7 @@ class PageReporting(Design):
     def _process(self, zone: Zone) -> Telling:
         """A pass over a zone; false if the run must end."""
         batch = self._reacts[zone].batch
-        if zone.free_pages <= zone.watermarks.low + (batch.capacity << self.order):
+        if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
             return True
         for order in range(self.order, zone.max_order):
             for migratetype in range(Migratetype.ISOLATE):
@@ -59,7 +67,10 @@ class PageReporting(Design):
         return not batch or (yield from self._report(zone))
 
     def _report(self, zone: Zone) -> Telling:
-        self._reacts[zone].batch.reverse()
-        reported = yield from self._tell(zone)
-        self._requested |= not reported
-        return reported and not self._stopping
+        self._telling = self._reacts[zone]
+        self._telling.batch.reverse()
+        if (yield self._telling) is not None:
+            self._retry_later()
+            self._requested = True
+            return False
+        return not self._stopping

@@ -10,17 +10,6 @@ from pagehint.mm.zone import Zone
 __all__ = ["VirtualWorker"]
 
 
-# An allocation that waits for blocks in flight.
-class _Waiter:
-    def __init__(self, attempt: Callable[[], int]) -> None:
-        self._attempt = attempt
-        self.pfn = -1
-
-    def retry(self) -> None:
-        if self.pfn < 0:
-            self.pfn = self._attempt()
-
-
 class VirtualWorker:
     """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.
 
@@ -46,7 +35,7 @@ class VirtualWorker:
         self._timer: Timer | None = None
         self._reacting: React | None = None
         self._stepping = False
-        self._waiters: list[_Waiter] = []
+        self._waited_for = False
         self.stalls = 0
         self.stalled = 0
 
@@ -74,18 +63,24 @@ class VirtualWorker:
             self._arm(self.design.pending)
 
     def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
-        waiter = _Waiter(attempt)
-        began = self.clock.now
-        self._waiters.append(waiter)
-        try:
-            while waiter.pfn < 0 and zone.in_flight_pages and self._reacting is not None and self._timer is not None:
-                self.clock.run_until(self._timer.time)
-            waiter.retry()
-        finally:
-            self._waiters.remove(waiter)
-            self.stalls += self.clock.now > began
-            self.stalled += self.clock.now - began
-        return waiter.pfn
+        pfn = -1
+        while pfn < 0 and zone.in_flight_pages and self.wait_for_react():
+            pfn = attempt()
+        return pfn
+
+    def wait_for_react(self) -> bool:
+        """Go on to the end of the running react, for an allocation that found nothing: its blocks are back then, and no
+        others pulled yet. False if none runs.
+        """
+        react, began = self._reacting, self.clock.now
+        if react is None:
+            return False
+        self._waited_for = True
+        while self._reacting is react:
+            self.clock.step()
+        self.stalls += 1
+        self.stalled += self.clock.now - began
+        return True
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -102,21 +97,18 @@ class VirtualWorker:
         self._timer = None
         interrupt: BaseException | None = None
         self._stepping = True
+        clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
         try:
             if self._reacting is not None:
-                interrupt = self._tell(self._reacting)
-                # Before the next batch is pulled, whoever waited tries again: else it might never find anything.
-                for waiter in self._waiters:
-                    waiter.retry()
-            while True:
-                action = self.design.next(self.clock.now)
+                interrupt = tell(self._reacting)
+            while not self._waited_for:
+                action = what_next(clock.now)
                 if isinstance(action, React):
-                    takes = self._react_time(action) if self._react_time else 0
-                    if takes > 0:
+                    if react_time is not None and (takes := react_time(action)) > 0:
                         self._reacting = action
-                        self._arm(self.clock.now + takes)
+                        self._arm(clock.now + takes)
                         break
-                    interrupt = self._tell(action) or interrupt
+                    interrupt = tell(action) or interrupt
                 elif isinstance(action, Begin):
                     if self._on_begin is not None:
                         self._on_begin(self.clock.now)
@@ -126,17 +118,21 @@ class VirtualWorker:
                     break
         finally:
             self._stepping = False
+            if self._waited_for:
+                self._waited_for = False
+                self._arm(self.clock.now)
         if interrupt is not None:
             raise interrupt
 
     def _tell(self, react: React) -> BaseException | None:
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
-        assert self._device is not None
+        device = self._device
+        assert device is not None
         error: BaseException | None = None
         try:
-            self._device.react(react.batch)
+            device.react(react.batch)
         except BaseException as raised:
             error = raised
         self.design.reacted(error, self.clock.now)
-        return error if not isinstance(error, Exception) else None
+        return None if error is None or isinstance(error, Exception) else error

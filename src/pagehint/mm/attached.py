@@ -47,6 +47,7 @@ class Attachable(Ranges):
                     self._forget()
                 self._high_water_mark = high_water_mark
                 self._min_order = self._notify_order = least
+                self._request(self._requested)
         if busy:
             raise BusyError("this zone has a hinting device already")
         self._device = device
@@ -57,12 +58,14 @@ class Attachable(Ranges):
         """Frees stop notifying. What is hinted or requested stays so."""
         with self._lock:
             self._notify_order = NEVER
+            self._request(self._requested)
 
     def detach(self):
         """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
         self._doorbell = self._settle = None
         with self._lock:
             self._notify_order = NEVER
+            self._request(self._requested)
             self._attached = False
 
     def _rings(self):
@@ -83,7 +86,7 @@ class Attachable(Ranges):
     def request(self, wanted=True):
         """Set or clear ``requested``."""
         with self._lock:
-            self._requested = wanted
+            self._request(wanted)
 
     def begin(self):
         """A cycle begins (ACTIVE): the hinted counts exist, every boundary stands at its list's head. O(lists)."""

@@ -86,9 +86,10 @@ class GuestMemory:
     ) -> "GuestMemory":
         """A guest as its own /proc/zoneinfo, kpageflags (a word for each pfn) and pagetypeinfo tell it.
 
-        Zones, watermarks, protection and free blocks are as there; every other page is in use, one by one, those on
-        the CPUs' lists too. Which free block is on which type's list no file tells: as many as pagetypeinfo says, low
-        pfns UNMOVABLE first; without it all are MOVABLE. O(pages). Raises InputError.
+        Zones, watermarks, protection and free blocks are as there. Every other page is in use, those on the CPUs'
+        lists too; no file tells in which blocks, so that they are freed with ``free_pages_exact``. A pageblock's type
+        is guessed by how many free blocks of each type pagetypeinfo counts; without it all are MOVABLE. O(pages).
+        Raises InputError.
         """
         memory = cls.__new__(cls)
         memory._adopt(snapshot_zones(zoneinfo, kpageflags, pagetypeinfo, rules))

@@ -25,6 +25,7 @@ __all__ = [
     "ORDER",
     "PCP",
     "TYPE_SHIFT",
+    "UNREACHABLE",
     "USED",
     "block_pages",
 ]
@@ -43,6 +44,8 @@ LISTS = 160
 """Rings of a zone: 5 migratetypes, 32 orders each."""
 NEVER = 255
 """An order that none reaches."""
+UNREACHABLE = 1 << 60
+"""A number of blocks that none reaches."""
 
 
 def block_pages(order: int) -> int:

@@ -25,10 +25,18 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
+    cdef bint _free_used(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
+    @cython.final
+    cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _load(self, const unsigned char *free) noexcept nogil
+    @cython.final
     cdef void _forget_all(self) noexcept nogil
     @cython.final
     cdef void _rotate(self, Py_ssize_t head, Py_ssize_t first) noexcept nogil
     @cython.final
     cdef void _reorder(self, Py_ssize_t i) noexcept nogil
+    @cython.final
+    cdef void _take_off(self, Py_ssize_t i, Batch batch) noexcept nogil
     @cython.final
     cdef int _take_unreported(self, int order, int migratetype, Batch batch, Py_ssize_t budget) noexcept nogil

@@ -11,8 +11,10 @@ if cython.compiled:
         FREE,
         HIGHATOMIC,
         HINTED,
+        IN_FLIGHT,
         ISOLATE,
         KIND,
+        LISTS,
         MOVABLE,
         ORDER,
         TYPE_SHIFT,
@@ -136,11 +138,76 @@ class Ranges(HintedLists):
             self._free_one_page(i, order, self._types[self._pageblock(i)], False)
             i += block_pages(order)
 
+    # Free used pages that are an aligned block, whatever blocks they were allocated as; false if they are not all used.
+    # To the tail: as boot does, without notifying.
+    def _free_used(self, i, order, to_tail):
+        end: cython.Py_ssize_t = i + block_pages(order)
+        if (self._state[i] & (KIND | ORDER)) == (USED | order) and not to_tail:
+            self._free(i, order)
+            return True
+        if end > self._pages or self._first_not(i, end, USED) >= 0:
+            return False
+        self._cut(i)
+        self._cut(end)
+        self._clear_used(i, end)
+        self._free_one_page(i, order, self._types[self._pageblock(i)], to_tail)
+        return True
+
+    # Allocate this very block, with the stealing and splitting that would have led to it; false if it is not free.
+    def _take_block(self, i, order, migratetype):
+        head: cython.Py_ssize_t = self._head_of(i)
+        found: cython.int = self._state[head] & ORDER
+        half: cython.Py_ssize_t
+        if (self._state[head] & KIND) != FREE or found < order or self._state[head] >> TYPE_SHIFT == ISOLATE:
+            return False
+        if self._state[head] >> TYPE_SHIFT != migratetype:
+            self._steal(head, migratetype, found >= self.pageblock_order // 2 or migratetype != MOVABLE)
+        self._unlink(head)
+        while found > order:
+            found -= 1
+            half = head + block_pages(found)
+            if i >= half:
+                self._add(head, found, migratetype, False)
+                head = half
+            else:
+                self._add(half, found, migratetype, False)
+        self._free_pages -= block_pages(order)
+        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        return True
+
+    # Make the zone's pages free and used as these bytes say (1: free), from nothing, in ascending order as at boot.
+    def _load(self, free):
+        i: cython.Py_ssize_t = 0
+        end: cython.Py_ssize_t
+        head: cython.Py_ssize_t
+        order: cython.int
+        for head in range(self._pages, self._pages + LISTS):
+            self._links[2 * head] = self._links[2 * head + 1] = head
+        for order in range(self.max_order):
+            self._nr_free[order] = 0
+        self._free_pages = self._isolate_list_pages = 0
+        self._forget()
+        for end in range(self._pages):
+            self._state[end] = 0
+        while i < self._pages:
+            end = i + 1
+            while end < self._pages and free[end] == free[i]:
+                end += 1
+            if not free[i]:
+                self._mark(i, end, USED)
+                i = end
+            while i < end:
+                order = self._piece(i, end)
+                self._add(i, order, self._types[self._pageblock(i)], True)
+                self._count(self._types[self._pageblock(i)], block_pages(order))
+                i += block_pages(order)
+
     # The zone lost its last page: no hinted counts, no request.
     def _forget_all(self):
         self._forget()
         self._counts_exist = False
-        self._requested = False
+        self._request(False)
 
     # The order of a list
 
@@ -171,10 +238,23 @@ class Ranges(HintedLists):
             self._boundary[which] = head
             while first != head and self._state[first] & HINTED:
                 self._state[first] &= 0xFFFF - HINTED
-                self._hinted[word & ORDER] -= 1
+                self._count_hinted(word & ORDER, -1)
                 first = self._links[2 * first]
 
     # Taking blocks for mainline's reporting (spec 2)
+
+    def _take_off(self, i, batch: Batch):
+        word: cython.int = self._state[i]
+        order: cython.int = word & ORDER
+        self._unlink(i)
+        self._state[i] = IN_FLIGHT | order
+        self._free_pages -= block_pages(order)
+        self._in_flight_pages += block_pages(order)
+        batch._pfns[batch._count] = i + self.start_pfn
+        batch._orders[batch._count] = order
+        batch._types[batch._count] = word >> TYPE_SHIFT
+        batch._count += 1
+        batch._pages += block_pages(order)
 
     def _take_unreported(self, order, migratetype, batch: Batch, budget):
         head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order

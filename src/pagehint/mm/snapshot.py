@@ -8,31 +8,23 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.mm.gfp import ZoneType
 from pagehint.mm.guest_zone import PAGE_SIZE, GuestZone
-from pagehint.mm.migratetype import MIGRATE_TYPES, ListRules, Migratetype
-from pagehint.mm.page import FREE, OFFLINE, TYPE_SHIFT, USED
+from pagehint.mm.migratetype import ListRules, Migratetype
+from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.mm.zoneinfo import ZoneLayout, parse_free_counts, parse_pageblock_order, parse_zoneinfo
 
 __all__ = ["snapshot_zones"]
 
-# Bits of /proc/kpageflags.
-_LRU = 5
-_BUDDY = 10
-_NOPAGE = 20
-
+_BUDDY = np.uint64(1 << 10)  # in /proc/kpageflags: set for every page of a free block
+_GUESSED = {"Unmovable": Migratetype.UNMOVABLE, "Reclaimable": Migratetype.RECLAIMABLE}
 _TYPES = {kind.title: kind for kind in ZoneType}
-_MIGRATETYPES = {"Unmovable": 0, "Movable": 1, "Reclaimable": 2, "HighAtomic": 3}
 
 
 def snapshot_zones(
     zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, rules: ListRules
 ) -> list[GuestZone]:
-    """The zones of a running guest; pages that are not free are in use, one by one. Raises InputError. O(pages).
-
-    ``kpageflags``: a word for each pfn from 0 on. ``pagetypeinfo`` says how many free blocks each list has, by which
-    their types are guessed (low pfns are unmovable); without it all are MOVABLE.
-    """
+    """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
     order = parse_pageblock_order(pagetypeinfo) if pagetypeinfo else None
     counts = parse_free_counts(pagetypeinfo) if pagetypeinfo else {}
     layouts = sorted(parse_zoneinfo(zoneinfo, "zoneinfo"), key=lambda layout: layout.start_pfn)
@@ -57,7 +49,6 @@ def _zones(
             )
         zone = Zone(
             layout.spanned,
-            present=0,
             start_pfn=layout.start_pfn,
             page_size=PAGE_SIZE,
             pageblock_order=pageblock_order,
@@ -66,7 +57,10 @@ def _zones(
             name=layout.name,
             node=layout.node,
         )
-        zone.load(_words(flags), _counts(counts.get((layout.node, layout.name), {}), zone.max_order))
+        free = (flags & _BUDDY) != 0
+        zone.load(free)
+        if of_types := counts.get((layout.node, layout.name)):
+            zone.load(free, _pageblock_types(zone, of_types))
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
         pcps = tuple(
@@ -75,23 +69,20 @@ def _zones(
         yield GuestZone(zone, _TYPES[layout.name], protection + (0,) * (kinds - len(protection)), pcps)
 
 
-def _words(flags: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    words = np.full(len(flags), USED | Migratetype.UNMOVABLE << TYPE_SHIFT, np.uint16)
-    words[_bit(flags, _LRU)] = USED | Migratetype.MOVABLE << TYPE_SHIFT
-    words[_bit(flags, _BUDDY)] = FREE
-    words[_bit(flags, _NOPAGE)] = OFFLINE
-    return words
-
-
-def _bit(flags: NDArray[np.uint64], bit: int) -> NDArray[np.bool_]:
-    return np.asarray((flags & np.uint64(1 << bit)) != 0)
-
-
-def _counts(of_types: dict[str, list[int]], max_order: int) -> NDArray[np.int64]:
-    counts = np.zeros((max_order, MIGRATE_TYPES), np.int64)
-    for name, numbers in of_types.items():
-        if name in _MIGRATETYPES:
-            if len(numbers) != max_order:
-                raise InputError(f"pagetypeinfo: {len(numbers)} orders of type {name}: expected {max_order}")
-            counts[:, _MIGRATETYPES[name]] = numbers
-    return counts
+# Pageblocks, in ascending pfn order, get the first type whose lists have room for all their free blocks. Nothing tells
+# the type of a pageblock that has none.
+def _pageblock_types(zone: Zone, of_types: dict[str, list[int]]) -> NDArray[np.uint8]:
+    types = zone.pageblock_types.copy()
+    heads = np.flatnonzero((zone.page_state & KIND) == FREE)
+    orders = zone.page_state[heads] & ORDER
+    pageblocks = (heads + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
+    left = {kind: np.array(of_types.get(name, ()), np.int64) for name, kind in _GUESSED.items()}
+    for pageblock in np.unique(pageblocks):
+        inside = orders[pageblocks == pageblock]
+        wanted = np.bincount(inside, minlength=zone.max_order)
+        for kind, room in left.items():
+            if len(room) == len(wanted) and (room >= wanted).all():
+                room -= wanted
+                types[pageblock : pageblock + max(1 << int(inside[0]) >> zone.pageblock_order, 1)] = kind
+                break
+    return types

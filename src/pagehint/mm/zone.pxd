@@ -1,8 +1,8 @@
 cimport cython
-from pagehint.mm.loading cimport Loadable
+from pagehint.mm.attached cimport Attachable
 from pagehint.mm.pcp cimport PerCpuLists
 
-cdef class Zone(Loadable):
+cdef class Zone(Attachable):
     cdef readonly str name
     cdef readonly int node
     cdef readonly Py_ssize_t page_size

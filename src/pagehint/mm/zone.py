@@ -10,6 +10,7 @@ from pagehint.errors import BusyError, InputError
 from pagehint.mm.migratetype import LINUX_5_3, MIGRATE_TYPES
 
 if cython.compiled:
+    from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.buddy import (
         FREE,
         HINTED,
@@ -22,10 +23,9 @@ if cython.compiled:
         USED,
         block_pages,
     )
-    from cython.cimports.pagehint.mm.loading import Loadable
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
 else:
-    from pagehint.mm.loading import Loadable
+    from pagehint.mm.attached import Attachable
     from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
     from pagehint.mm.pcp import PerCpuLists
@@ -35,6 +35,13 @@ else:
 __all__ = ["Watermarks", "Zone"]
 
 _MOST_PAGES = (1 << 32) - 256
+_BULK_ARRAYS = (
+    ("ops", np.dtype(np.uint8)),
+    ("slots", np.dtype(np.uint32)),
+    ("orders", np.dtype(np.uint8)),
+    ("migratetypes", np.dtype(np.uint8)),
+    ("table", np.dtype(np.int64)),
+)
 
 
 class Watermarks(NamedTuple):
@@ -46,7 +53,7 @@ class Watermarks(NamedTuple):
 
 
 @cython.cclass
-class Zone(Loadable):
+class Zone(Attachable):
     """A zone of ``pages`` pages from ``start_pfn`` on, all free, all pageblocks MOVABLE.
 
     The first ``present`` pages (default: all) are online, the others are room for memory hotplug.
@@ -192,10 +199,10 @@ class Zone(Loadable):
         pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
         through. Raises InputError at the first operation that can't be done; those before it stand.
         """
-        kinds = (("ops", ops, np.uint8), ("slots", slots, np.uint32), ("orders", orders, np.uint8))
-        for what, array, dtype in (*kinds, ("migratetypes", migratetypes, np.uint8), ("table", table, np.int64)):
+        arrays = ops, slots, orders, migratetypes, table
+        for (what, dtype), array in zip(_BULK_ARRAYS, arrays, strict=True):
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-                raise InputError(f"bulk: {what} must be a one-dimensional array of {dtype.__name__}")
+                raise InputError(f"bulk: {what} must be a one-dimensional array of {dtype}")
             if not array.flags.c_contiguous or (what == "table" and not array.flags.writeable):
                 raise InputError(f"bulk: {what} must be contiguous, and the table writable")
         if not len(ops) == len(slots) == len(orders) == len(migratetypes):
@@ -206,26 +213,42 @@ class Zone(Loadable):
         failed: cython.Py_ssize_t = 0
         ring: cython.bint
         if cython.compiled:
-            _ops = cython.cast(cython.p_uchar, cython.cast(cython.size_t, ops.ctypes.data))
-            _slots = cython.cast(cython.p_uint, cython.cast(cython.size_t, slots.ctypes.data))
-            _orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, orders.ctypes.data))
-            _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, migratetypes.ctypes.data))
-            _table = cython.cast(cython.p_longlong, cython.cast(cython.size_t, table.ctypes.data))
+            _ops: cython.const[cython.uchar][::1] = ops
+            _slots: cython.const[cython.uint][::1] = slots
+            _orders: cython.const[cython.uchar][::1] = orders
+            _types: cython.const[cython.uchar][::1] = migratetypes
+            _table: cython.longlong[::1] = table
             with cython.nogil, self._lock:
                 if pcp is None:
                     done = self._bulk(
-                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                        0,
+                        count,
+                        cython.address(_ops[0]),
+                        cython.address(_slots[0]),
+                        cython.address(_orders[0]),
+                        cython.address(_types[0]),
+                        cython.address(_table[0]),
+                        table_size,
+                        cython.address(failed),
                     )
                 else:
                     done = pcp._bulk(
-                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                        0,
+                        count,
+                        cython.address(_ops[0]),
+                        cython.address(_slots[0]),
+                        cython.address(_orders[0]),
+                        cython.address(_types[0]),
+                        cython.address(_table[0]),
+                        table_size,
+                        cython.address(failed),
                     )
                 ring = self._rings()
         else:
             failures = [0]
-            arrays = [memoryview(array) for array in (ops, slots, orders, migratetypes, table)]
+            views = [memoryview(array) for array in arrays]
             with self._lock:
-                done = (pcp or self)._bulk(0, count, *arrays, table_size, failures)
+                done = (pcp or self)._bulk(0, count, *views, table_size, failures)
                 failed = failures[0]
                 ring = self._rings()
         if ring:
@@ -403,6 +426,32 @@ class Zone(Loadable):
             self._ring_doorbell()
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
+
+    def load(self, free, pageblock_types=None):
+        """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
+
+        ``pageblock_types`` (uint8, one a pageblock): the migratetypes, none of them ISOLATE. Nothing may be allocated,
+        hinted or in flight. Raises InputError.
+        """
+        if len(free) != self._pages or not isinstance(free, np.ndarray) or free.dtype != np.bool_:
+            raise InputError(f"free: expected a bool array of {self._pages} pages")
+        if self._offline_pages or self._attached:
+            raise InputError("a zone that is loaded must be wholly online, with no hinting device")
+        if pageblock_types is not None:
+            kinds = np.asarray(pageblock_types)
+            if kinds.shape != self.pageblock_types.shape or (kinds >= ISOLATE).any():
+                raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} migratetypes, 0 to 3")
+        bytes_ = np.ascontiguousarray(free).view(np.uint8)
+        if cython.compiled:
+            _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
+        else:
+            _free = memoryview(bytes_)
+        with self._lock:
+            k: cython.Py_ssize_t
+            if pageblock_types is not None:
+                for k in range(len(kinds)):
+                    self._types[k] = kinds[k]
+            self._load(_free)
 
     def reorder(self, pfn):
         """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.

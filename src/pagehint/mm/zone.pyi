@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.mm.loading import Loadable
+from pagehint.mm.attached import Attachable
 from pagehint.mm.migratetype import ListRules
 from pagehint.mm.pcp import PerCpuLists
 
@@ -15,7 +15,7 @@ class Watermarks(NamedTuple):
     low: int = 0
     high: int = 0
 
-class Zone(Loadable):
+class Zone(Attachable):
     name: str
     node: int
     page_size: int
@@ -57,6 +57,7 @@ class Zone(Loadable):
     def alloc_range(self, pfn: int, pages: int, migratetype: int = 1) -> None: ...
     def offline(self, pfn: int, pages: int) -> None: ...
     def online(self, pfn: int, pages: int) -> None: ...
+    def load(self, free: NDArray[np.bool_], pageblock_types: NDArray[np.uint8] | None = None) -> None: ...
     def reorder(self, pfn: int) -> None: ...
     @property
     def pages(self) -> int: ...

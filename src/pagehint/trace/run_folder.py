@@ -154,6 +154,9 @@ def _kernel(source: Path) -> str | None:
     return words[2] if words[:2] == ["Linux", "version"] and len(words) > 2 else " ".join(words)[:80] or None
 
 
+_GUEST_TIME = re.compile(r"^\d+ (?:SAY|SYNC2? \S+ \d+(?: \d+ \d+)?) (\d+)", re.ASCII | re.MULTILINE)
+
+
 def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> GuestReporting | None:
     """The guest's own settings: from the lines of ctl.txt that its init wrote when it loaded the balloon driver."""
     path = source / "ctl.txt"
@@ -163,7 +166,9 @@ def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> 
     if load is None and features is None and "R" not in letters:
         return None
     on = "R" in letters if features is None else features[1][_FEATURE_REPORTING] == "1"
-    loaded = None if load is None else int(load[1])
+    # The driver registers while its module loads: after the line before, and before the one that tells of it.
+    before = [] if load is None else _GUEST_TIME.findall(text[: load.start()])
+    loaded = None if load is None else int(before[-1] if before else load[1])
     if not on:
         return GuestReporting(on=False, device_load_ns=loaded)
     order = pageblock_order if load is None or load[2] is None else int(load[2])

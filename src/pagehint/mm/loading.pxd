@@ -1,4 +1,0 @@
-from pagehint.mm.attached cimport Attachable
-
-cdef class Loadable(Attachable):
-    pass
