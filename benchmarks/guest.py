@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
@@ -30,60 +31,70 @@ OPERATIONS = 2_000_000
 SIZES_MIB = (256, 4096, 16384)
 now = time.thread_time_ns
 
-Arrays = tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Operations on slots, of which those from ``filled.start`` to ``filled.stop`` hold a page from the start."""
+
+    ops: np.ndarray
+    which: np.ndarray
+    filled: range
+    warm_up: int
 
 
-def lifo(slots: int) -> Arrays:
-    """16 allocations, then 16 frees, the last one first, again and again; slots apart from those of other programs."""
-    del slots
-    which = np.r_[np.arange(16), np.arange(16)[::-1]]
-    ops = np.repeat([1, 0], 16)
+def lifo(pages: int) -> Pattern:
+    """16 allocations, then 16 frees, the last one first, again and again; half of the zone is in use by others."""
     turns = OPERATIONS // 32
-    return np.tile(ops, turns).astype(np.uint8), np.tile(which, turns).astype(np.uint32)
+    which = np.tile(np.r_[np.arange(16), np.arange(16)[::-1]], turns)
+    ops = np.tile(np.repeat([1, 0], 16), turns)
+    return Pattern(ops.astype(np.uint8), which.astype(np.uint32), range(16, pages // 2), OPERATIONS // 4)
 
 
-def churn(slots: int) -> Arrays:
-    """Each operation toggles a random slot; all are empty at first, and as many as slots come before the clock."""
-    which = np.random.default_rng(1).integers(0, slots, OPERATIONS, np.uint32)
+def churn(pages: int) -> Pattern:
+    """Each operation toggles a random one of pages/2 slots, half of which are filled; as many as slots warm up."""
+    slots = pages // 2
+    which = np.random.default_rng(1).integers(0, slots, slots + OPERATIONS, np.uint32)
     order = np.argsort(which, kind="stable")
     ordered = which[order]
     firsts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     nth = np.arange(len(which)) - np.repeat(firsts, np.diff(np.r_[firsts, len(which)]))
     ops = np.empty(len(which), np.uint8)
-    ops[order] = nth % 2 == 0
-    return ops, which
+    ops[order] = (nth + (ordered < slots // 2)) % 2 == 0
+    return Pattern(ops, which, range(slots // 2), slots)
 
 
-def nanoseconds(pages: int, arrays: Arrays, through_lists: bool, filled: int) -> float:
-    """Per operation, on a new zone half of which is in use."""
+def nanoseconds(pages: int, pattern: Pattern, through_lists: bool) -> float:
+    """Per operation, on a new zone."""
     (watermarks,) = zone_watermarks([pages], default_min_free_kbytes(pages * 4, LINUX_6_1) // 4)
     zone = Zone(pages, rules=LINUX_6_1, watermarks=watermarks)
     pcp = None
     if through_lists:
         batch = pcp_batch(pages)
         pcp = PerCpuLists(zone, 0, batch, pcp_high(LINUX_6_1, batch, watermarks.low, 1))
-    ops, which = arrays
-    slots = int(which.max()) + 1
-    zeros, ones = np.zeros(len(ops), np.uint8), np.ones(len(ops), np.uint8)
-    held = np.full(filled, -1, np.int64)
-    some = np.arange(filled, dtype=np.uint32)
-    zone.bulk(np.ones(filled, np.uint8), some, np.zeros(filled, np.uint8), np.ones(filled, np.uint8), held)
-    begin = len(ops) // 4
-    table = np.full(slots, -1, np.int64)
-    zone.bulk(ops[:begin], which[:begin], zeros[:begin], ones[:begin], table, pcp)
-    start = now()
-    failed = zone.bulk(ops[begin:], which[begin:], zeros[begin:], ones[begin:], table, pcp)
-    took = now() - start
-    assert not failed
-    return took / (len(ops) - begin)
+    count, filled = len(pattern.ops), len(pattern.filled)
+    zeros, ones = np.zeros(max(count, filled), np.uint8), np.ones(max(count, filled), np.uint8)
+    table = np.full(pages // 2, -1, np.int64)
+    slots = np.arange(pattern.filled.start, pattern.filled.stop, dtype=np.uint32)
+    zone.bulk(ones[:filled], slots, zeros[:filled], ones[:filled], table, pcp)
+
+    def run(begin: int, end: int) -> int:
+        start = now()
+        orders, types = zeros[begin:end], ones[begin:end]
+        failed = zone.bulk(pattern.ops[begin:end], pattern.which[begin:end], orders, types, table, pcp)
+        took = now() - start
+        assert not failed
+        return took
+
+    run(0, pattern.warm_up)
+    return run(pattern.warm_up, count) / (count - pattern.warm_up)
 
 
 def per_cpu_lists(table: Table) -> None:
-    for name, pattern in (("16 allocations, 16 frees", lifo), ("random toggles", churn)):
+    for name, make in (("16 allocations, 16 frees", lifo), ("random toggles", churn)):
         for mib in SIZES_MIB:
             pages = mib << 8
-            arrays = pattern(pages // 2)
-            pairs = [[nanoseconds(pages, arrays, lists, pages // 4) for lists in (False, True)] for _ in range(RUNS)]
+            pattern = make(pages)
+            pairs = [[nanoseconds(pages, pattern, lists) for lists in (False, True)] for _ in range(RUNS)]
             zone, lists = (statistics.median(side) for side in zip(*pairs, strict=True))
             ratio = statistics.median(lists / zone for zone, lists in pairs)
             table.add_row(
