@@ -36,7 +36,7 @@ class PageHinting(Design):
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now
-        # On a thread, word of two zones may come when both are requested already: at rest, the first one's was.
+        # A thread may hear of several zones only after all of them have asked: then none is the first.
         if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
@@ -47,7 +47,8 @@ class PageHinting(Design):
 
     def _request_all(self) -> None:
         self._request_populated()
-        self._schedule(self.delay)
+        if self.request_count:
+            self._schedule(self.delay)
 
     def _request_populated(self) -> None:
         for zone in self._zones:
@@ -55,7 +56,7 @@ class PageHinting(Design):
                 zone.request()
 
     def _work(self) -> Run:
-        while True:
+        while self._zones:
             for zone in self._zones:
                 if zone.requested and not (yield from self._process(zone)):
                     return

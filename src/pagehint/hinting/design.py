@@ -57,6 +57,7 @@ Telling = Generator[React, BaseException | None, bool]
 BEGIN = Begin()
 IDLE = Idle()
 
+_SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
 
 
@@ -93,7 +94,8 @@ class Design(ABC):
         self._outcome: BaseException | None = None
         self._due: int | None = None
         self._now = 0
-        self._pause = self.delay
+        self._shortest_pause = max(self.delay, _SHORTEST_PAUSE)
+        self._pause = self._shortest_pause
         self._stopping = False
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
         self._last_error: BaseException | None = None
@@ -135,7 +137,7 @@ class Design(ABC):
         self._zones = tuple(zones)
         self._reacts = {zone: React(zone, batch) for zone in zones}
         self._stopping = False
-        self._pause = self.delay
+        self._pause = self._shortest_pause
         self._now = now
         self._request_all()
 
@@ -203,7 +205,7 @@ class Design(ABC):
             self._batches += 1
             self._blocks += blocks
             self._pages += pages
-            self._pause = self.delay
+            self._pause = self._shortest_pause
         else:
             self._count_error(error)
 

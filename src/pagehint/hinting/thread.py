@@ -18,6 +18,7 @@ __all__ = ["ThreadWorker"]
 # SimpleQueue, whose put() may interrupt itself, the free place for a device is an entry of a deque, and whoever waits
 # for blocks in flight waits on a lock of his own, which the worker releases.
 _LONGEST_RETRY = 1.0
+_LONGEST_WAIT = 3600.0  # seconds; a queue refuses to wait for centuries
 
 
 class _Waiter:
@@ -99,7 +100,7 @@ class ThreadWorker:
                 elif not design.started:
                     return
                 elif isinstance(action, Sleep):
-                    wait = max(action.until - now, 0) / 1e9
+                    wait = min(max(action.until - now, 0) / 1e9, _LONGEST_WAIT)
                 elif isinstance(action, Idle):
                     wait = None
         finally:

@@ -1,8 +1,11 @@
 """What a hinting design does to a zone, under the zone's lock (spec 1, sections 6 to 8; spec 2)."""
 
+from operator import index
+
 import cython
 
 from pagehint.errors import BusyError, InputError
+from pagehint.mm.migratetype import MIGRATE_TYPES
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -151,5 +154,11 @@ class Attachable(Ranges):
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
-        i: cython.Py_ssize_t = self._boundary[(migratetype << 5) + order]
+        which: cython.Py_ssize_t = self._list(order, migratetype)
+        i: cython.Py_ssize_t = self._boundary[which]
         return i + self.start_pfn if i < self._pages else -1
+
+    def _list(self, order, migratetype):
+        if not 0 <= index(order) < self.max_order or not 0 <= index(migratetype) < MIGRATE_TYPES:
+            raise InputError(f"no free list of order {order}, migratetype {migratetype}")
+        return (int(migratetype) << 5) + int(order)

@@ -29,8 +29,8 @@ class Buddy:
         self.shuffle_order = shuffle_order
         self._pages = pages
         self._top = max_order - 1
-        # Where the first page lies in the largest aligned block around it: buddies are pairs by pfn, not by index.
-        self._lo = start_pfn & ((1 << (max_order - 1)) - 1)
+        # Where the first page lies in the pair of largest blocks around it: buddies are pairs by pfn, not by index.
+        self._lo = start_pfn & ((1 << max_order) - 1)
         self._pageblock_lo = self._lo >> pageblock_order
         self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
         self._coin_state = seed & 0x7FFFFFFF

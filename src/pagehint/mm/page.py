@@ -25,7 +25,6 @@ __all__ = [
     "ORDER",
     "PCP",
     "TYPE_SHIFT",
-    "UNREACHABLE",
     "USED",
     "block_pages",
 ]

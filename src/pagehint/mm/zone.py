@@ -1,13 +1,14 @@
 """A zone: one range of page frames with its own free lists, counters and lock (spec 1)."""
 
 from functools import partial
+from operator import index
 from typing import NamedTuple
 
 import cython
 import numpy as np
 
 from pagehint.errors import BusyError, InputError
-from pagehint.mm.migratetype import LINUX_5_3, MIGRATE_TYPES
+from pagehint.mm.migratetype import LINUX_5_3
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
@@ -80,20 +81,21 @@ class Zone(Attachable):
         node=0,
     ):
         present = pages if present is None else present
+        top = max_order - 1 if isinstance(max_order, int) else 0
         for what, value, least, most in (
             ("pages", pages, 1, _MOST_PAGES),
             ("present", present, 0, pages),
             ("start_pfn", start_pfn, 0, 1 << 52),
             ("max_order", max_order, 1, 32),
-            ("pageblock_order", pageblock_order, 0, max_order - 1),
-            ("shuffle_order", 0 if shuffle_order is None else shuffle_order, 0, max_order - 1),
+            ("pageblock_order", pageblock_order, 0, top),
+            ("shuffle_order", 0 if shuffle_order is None else shuffle_order, 0, top),
             ("seed", seed, 0, (1 << 63) - 1),
             ("node", node, 0, 1023),
         ):
             if not isinstance(value, int) or not least <= value <= most:
                 raise InputError(f"{what} {value!r} of a zone: expected {least} to {most}")
-        if page_size < 1 or page_size & (page_size - 1):
-            raise InputError(f"page_size {page_size} of a zone: expected a power of two")
+        if not isinstance(page_size, int) or page_size < 1 or page_size & (page_size - 1):
+            raise InputError(f"page_size {page_size!r} of a zone: expected a power of two")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
         self.page_size = page_size
         self.name = name
@@ -137,11 +139,16 @@ class Zone(Attachable):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
+        if not isinstance(order, int) or not isinstance(migratetype, int):
+            order, migratetype = index(order), index(migratetype)
         try:
             wanted = order
+        except OverflowError:
+            wanted = -1
+        try:
             kind = migratetype
         except OverflowError:
-            wanted = kind = -1
+            kind = -1
         if not 0 <= wanted < self.max_order:
             raise InputError(f"order {order}: expected 0 to {self.max_order - 1}")
         if not 0 <= kind <= RECLAIMABLE:
@@ -164,6 +171,8 @@ class Zone(Attachable):
         i: cython.Py_ssize_t
         state: cython.int
         ring: cython.bint
+        if not isinstance(order, int):
+            order = index(order)
         try:
             i = pfn
             wanted = order
@@ -272,9 +281,10 @@ class Zone(Attachable):
     # Isolating
 
     def _index(self, pfn):
-        if not isinstance(pfn, int) or not 0 <= pfn - self.start_pfn < self._pages:
+        i = index(pfn) - self.start_pfn
+        if not 0 <= i < self._pages:
             raise InputError(f"pfn {pfn}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
-        return pfn - self.start_pfn
+        return i
 
     def isolate(self, pfn):
         """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
@@ -288,7 +298,7 @@ class Zone(Attachable):
     def unisolate(self, pfn, migratetype=1):
         """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
         i: cython.Py_ssize_t = self._index(pfn)
-        kind: cython.int = migratetype if 0 <= migratetype < ISOLATE else -1
+        kind: cython.int = migratetype if 0 <= index(migratetype) < ISOLATE else -1
         ring: cython.bint
         if kind < 0:
             raise InputError(f"migratetype {migratetype}: expected 0 to 3")
@@ -502,7 +512,10 @@ class Zone(Attachable):
 
     @watermarks.setter
     def watermarks(self, watermarks):
-        wanted = Watermarks(*watermarks)
+        try:
+            wanted = Watermarks(*map(index, watermarks))
+        except TypeError:
+            raise InputError(f"watermarks {watermarks!r}: expected three whole numbers of pages") from None
         if not 0 <= wanted.min <= wanted.low <= wanted.high <= self._pages:
             raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {self._pages} pages")
         with self._lock:
@@ -512,26 +525,31 @@ class Zone(Attachable):
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""
-        return (self.page_state[pfns - self.start_pfn] & (KIND | HINTED)) == (FREE | HINTED)
+        pages = pfns - self.start_pfn
+        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
+            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        return (self.page_state[pages] & (KIND | HINTED)) == (FREE | HINTED)
 
     def free_list(self, order, migratetype):
         """The pfns on a free list, head first (int64). O(blocks). A ring that is broken ends where it breaks."""
-        if not 0 <= order < self.max_order or not 0 <= migratetype < MIGRATE_TYPES:
-            raise InputError(f"no free list of order {order}, migratetype {migratetype}")
-        head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
+        head: cython.Py_ssize_t = self._pages + self._list(order, migratetype)
         i: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t
-        with self._lock:
-            most = self._nr_free[order] + 1
-            pfns = np.empty(most, np.int64)
+        room: cython.Py_ssize_t = 0
+        most: cython.Py_ssize_t = self._nr_free[order] + 1
+        while room < most:
+            # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
+            room = most
+            pfns = np.empty(room, np.int64)
             if cython.compiled:
                 out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
             else:
                 out = memoryview(pfns)
-            i = self._links[2 * head]
-            while i < self._pages and n < most:
-                out[n] = i + self.start_pfn
-                n += 1
-                i = self._links[2 * i]
+            with self._lock:
+                most = self._nr_free[order] + 1
+                i = self._links[2 * head] if most <= room else head
+                while i < self._pages and n < most:
+                    out[n] = i + self.start_pfn
+                    n += 1
+                    i = self._links[2 * i]
         return pfns[:n]
