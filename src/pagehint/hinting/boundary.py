@@ -46,11 +46,14 @@ class PageHinting(Design):
         return "waiting" if zone.requested else "high_water_mark"
 
     def _request_all(self) -> None:
-        populated = [zone for zone in self._zones if zone.present_pages]
-        for zone in populated:
-            zone.request()
-        if populated:
+        self._request_populated()
+        if self.request_count:
             self._schedule(self.delay)
+
+    def _request_populated(self) -> None:
+        for zone in self._zones:
+            if zone.present_pages:
+                zone.request()
 
     def _work(self) -> Run:
         while self._zones:
@@ -100,8 +103,7 @@ class PageHinting(Design):
         activity = self._activity()
         if activity == self._seen and activity != self._served:
             self._served = activity
-            for zone in self._zones:
-                zone.request()
+            self._request_populated()
             self._due = self._now
         self._seen = activity
 

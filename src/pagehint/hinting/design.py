@@ -113,11 +113,11 @@ class Design(ABC):
         device: Device,
         now: int,
         doorbell: Callable[[Zone], None],
-        settle: Callable[[Zone, int, int], int],
+        settle: Callable[[Zone, Callable[[], int]], int],
     ) -> None:
         """Begin to tell ``device`` of the blocks of ``zones``; ``doorbell(zone)`` rings where a free notifies.
 
-        ``settle(zone, order, migratetype)`` allocates for a caller who found nothing while blocks were in flight.
+        ``settle(zone, attempt)`` is called by who found nothing while blocks were in flight: see ``Zone.settle``.
 
         Raises BusyError if this design, or another one in a zone, has a device; InputError for a bad capacity or order.
         """

@@ -57,11 +57,8 @@ class PageReporting(Design):
         if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
             return True
         for order in range(self.order, zone.max_order):
-            blocks = zone.nr_free[order]
-            if not blocks:
-                continue
             for migratetype in range(Migratetype.ISOLATE):
-                budget = -(-blocks // _BLOCKS_A_BUDGET)
+                budget = -(-zone.nr_free[order] // _BLOCKS_A_BUDGET)
                 while (ended := zone.take_unreported(order, migratetype, batch, budget)) == _FULL:
                     if not (yield from self._report(zone)):
                         return False

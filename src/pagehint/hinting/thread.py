@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pagehint.errors import BusyError
 from pagehint.hinting.design import Design, Idle, React, Sleep
@@ -140,7 +140,7 @@ class ThreadWorker:
         for waiter in waiters:
             waiter.tried.acquire(timeout=_LONGEST_RETRY)
 
-    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         worker = self._worker
         if worker is not None and worker[0] is threading.current_thread():
             return -1
@@ -151,7 +151,7 @@ class ThreadWorker:
                 waiter.go.acquire()
             try:
                 in_flight = zone.in_flight_pages
-                pfn = zone.alloc_nowait(order, migratetype)
+                pfn = attempt()
             finally:
                 waiter.tried.release()
             if pfn >= 0 or not (in_flight or zone.in_flight_pages):

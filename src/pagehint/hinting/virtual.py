@@ -62,10 +62,10 @@ class VirtualWorker:
         if self.design.pending is not None and not self._stepping and self._reacting is None:
             self._arm(self.design.pending)
 
-    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         pfn = -1
         while pfn < 0 and zone.in_flight_pages and self.wait_for_react():
-            pfn = zone.alloc_nowait(order, migratetype)
+            pfn = attempt()
         return pfn
 
     def wait_for_react(self) -> bool:

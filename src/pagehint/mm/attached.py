@@ -32,8 +32,8 @@ class Attachable(Ranges):
     def attach(self, order, high_water_mark, device, doorbell, settle=None):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
 
-        A device other than the last one starts with nothing hinted. ``settle(zone, order, migratetype)`` allocates
-        for a caller who found nothing while blocks were in flight. Raises BusyError if a device is attached.
+        A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
+        flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
         """
         least: cython.int = order
         if not self.hinting:
@@ -149,7 +149,8 @@ class Attachable(Ranges):
     @property
     def nr_hinted(self):
         """Hinted blocks of each order, or None before hinting first runs here."""
-        return [self._hinted[order] for order in range(self.max_order)] if self._counts_exist else None
+        counts = [self._hinted[order] for order in range(self.max_order)]
+        return counts if self._counts_exist or any(counts) else None
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""

@@ -1,5 +1,6 @@
 """A zone: one range of page frames with its own free lists, counters and lock (spec 1)."""
 
+from functools import partial
 from operator import index
 from typing import NamedTuple
 
@@ -118,13 +119,21 @@ class Zone(Attachable):
         2) out of range.
         """
         pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp)
-        if pfn < -1 and self._settle is not None:
-            return self._settle(self, order, migratetype)
-        return max(pfn, -1)
+        if pfn < -1:
+            return self.settle(partial(self.alloc_nowait, order, migratetype, pcp))
+        return pfn
 
-    def alloc_nowait(self, order=0, migratetype=1):
+    def alloc_nowait(self, order=0, migratetype=1, pcp: PerCpuLists = None):
         """The same, but it never waits for blocks in flight."""
-        return max(self._try(order, migratetype, None), -1)
+        return max(self._try(order, migratetype, pcp), -1)
+
+    def settle(self, attempt):
+        """Wait for the zone's blocks in flight, and call ``attempt()`` when they are back: it returns a pfn, or -1.
+
+        Again while it finds nothing and blocks are in flight. Returns the pfn; -1, too, if no driver is attached.
+        """
+        settle = self._settle
+        return -1 if settle is None else settle(self, attempt)
 
     def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
@@ -378,28 +387,31 @@ class Zone(Attachable):
         first: cython.Py_ssize_t = self._pageblock(begin)
         last: cython.Py_ssize_t = self._pageblock(end - 1)
         k: cython.Py_ssize_t
-        kinds = self.pageblock_types[first : last + 1].tolist()
-        wrong: cython.Py_ssize_t = -1
+        wrong: cython.Py_ssize_t
+        isolated: cython.bint = False
+        array = np.empty(last - first + 1, np.uint8)
+        if cython.compiled:
+            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, array.ctypes.data))
+        else:
+            kinds = memoryview(array)
         with self._lock:
+            wrong = self._first_not(begin, end, FREE)
             for k in range(first, last + 1):
-                if not self._isolate(k):
-                    wrong = k
-                    last = k - 1
-                    break
-        isolated = wrong >= 0
-        if not isolated:
-            with self._lock:
-                wrong = self._first_not(begin, end, FREE)
-                if wrong < 0:
-                    self._take_free(begin, end, what)
-                    if what == OFFLINE:
-                        self._offline_pages += end - begin
-                        if self._offline_pages == self._pages:
-                            self._forget_all()
-        for k in range(first, last + 1):
-            self.unisolate(
-                max((k + self._pageblock_lo << self.pageblock_order) - self._lo, 0) + self.start_pfn, kinds[k - first]
-            )
+                kinds[k - first] = self._types[k]
+                isolated |= self._types[k] == ISOLATE
+            if wrong < 0 and not isolated:
+                # A free block that reaches beyond these pageblocks would be isolated whole, and stay so.
+                self._cut(max(((first + self._pageblock_lo) << self.pageblock_order) - self._lo, 0))
+                self._cut(((last + 1 + self._pageblock_lo) << self.pageblock_order) - self._lo)
+                for k in range(first, last + 1):
+                    self._isolate(k)
+                self._take_free(begin, end, what)
+                for k in range(first, last + 1):
+                    self._unisolate(k, kinds[k - first])
+                if what == OFFLINE:
+                    self._offline_pages += end - begin
+                    if self._offline_pages == self._pages:
+                        self._forget_all()
         if isolated:
             raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
         if wrong >= 0:
