@@ -13,6 +13,7 @@ COMPILED = [
     "mm/ranges",
     "mm/attached",
     "mm/pcp",
+    "mm/spans",
     "mm/zone",
     "replay/engine",
     "replay/pages",

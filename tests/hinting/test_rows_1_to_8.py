@@ -199,6 +199,7 @@ def test_row_6_a_block_that_failed_is_told_again_wherever_hinted_ones_stand():
     """In the middle of a list, between hinted blocks, no later run would look for it."""
     rig = Rig(zone=Zone(8 * 32, max_order=6, pageblock_order=5), order=3, high_water_mark=0)
     dice = random.Random(6)
+
     def fail(blocks):
         if dice.random() < 0.4:
             raise OSError

@@ -124,8 +124,9 @@ class Attachable(Ranges):
         budget is below 0. Where a walk ends at a block, the list is rotated so that it is first. O(blocks walked).
         """
         ended: cython.int
-        which: cython.int = order
-        kind: cython.int = migratetype
+        ring: cython.Py_ssize_t = self._list(order, migratetype)
+        which: cython.int = ring & 31
+        kind: cython.int = ring >> 5
         left: cython.Py_ssize_t = budget
         with self._lock:
             ended = self._take_unreported(which, kind, batch, left)
