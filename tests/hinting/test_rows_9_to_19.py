@@ -229,10 +229,7 @@ def test_row_19_the_first_run_pulls_cold_blocks_first_and_later_runs_warm_ones()
     assert device.batches[1] == [(pfn, TOP) for pfn in reversed(freed)], "from the head: the last freed"
 
 
-STRANDS = pytest.mark.xfail(reason="a block that loses its hinted flag between two hinted ones is not told of again")
-
-
-@pytest.mark.parametrize("which", [0, pytest.param(1, marks=STRANDS), 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("which", range(7))
 def test_row_11_a_list_that_is_reordered_in_a_cycle_strands_no_block(which):
     rig = Rig(8 * BLOCK)
     turns = []

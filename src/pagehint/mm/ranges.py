@@ -225,7 +225,8 @@ class Ranges(HintedLists):
         self._links[2 * head] = first
         self._links[2 * first + 1] = head
 
-    # Turn a list so that it starts behind block ``i``; hinted blocks that come to its head are hinted no more.
+    # Turn a list so that it starts behind block ``i``. Only the hinted blocks at its tail stay so: a run looks from
+    # a list's ends up to the first hinted block, so none may stand between others.
     def _reorder(self, i):
         word: cython.int = self._state[i]
         which: cython.int = ((word >> TYPE_SHIFT) << 5) + (word & ORDER)
@@ -235,11 +236,15 @@ class Ranges(HintedLists):
             return
         self._rotate(head, first)
         if self._counts_exist:
-            self._boundary[which] = head
-            while first != head and self._state[first] & HINTED:
-                self._state[first] &= 0xFFFF - HINTED
-                self._count_hinted(word & ORDER, -1)
-                first = self._links[2 * first]
+            i = self._links[2 * head + 1]
+            while i != head and self._state[i] & HINTED:
+                i = self._links[2 * i + 1]
+            self._boundary[which] = self._links[2 * i]
+            while i != head:
+                if self._state[i] & HINTED:
+                    self._state[i] &= 0xFFFF - HINTED
+                    self._count_hinted(word & ORDER, -1)
+                i = self._links[2 * i + 1]
 
     # Taking blocks for mainline's reporting (spec 2)
 

@@ -219,8 +219,8 @@ class Spans(Attachable):
     def reorder(self, pfn):
         """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.
 
-        Hinted blocks that come to the list's head are hinted no more; a boundary is reset. Raises InputError if no
-        free block starts there. O(hinted blocks that come to the head).
+        Of the hinted blocks only those at its tail then stay hinted, and the boundary is set before them. Raises
+        InputError if no free block starts there. O(blocks on the list).
         """
         i: cython.Py_ssize_t = self._index(pfn)
         free: cython.bint
