@@ -482,8 +482,8 @@ class Engine(Pages):
         for (index, _), lists in self._pcps.items():
             pcp, zone = lists, self.zones[index]
             for which in range(PCP_LISTS):
-                for j in range(pcp._first[which], pcp._end[which]):
-                    i = pcp._ring[which][j & pcp._mask[which]]
+                for j in range(pcp._length[which]):
+                    i = pcp._ring[which][(pcp._first[which] + j) & pcp._mask[which]]
                     self._mark(self._taken, i + zone.start_pfn, block_pages(zone._state[i] & ORDER), flag)
 
     def free_resident(self):
