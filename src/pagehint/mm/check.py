@@ -95,7 +95,7 @@ def _check_counters(
     if counted != zone.nr_free:
         problems.append(f"nr_free {zone.nr_free}: the lists hold {counted}")
     counted = np.bincount(orders[free & hinted], minlength=zone.max_order)[: zone.max_order].tolist()
-    if counted != (zone.nr_hinted or [0] * zone.max_order):
+    if zone.nr_hinted is not None and counted != zone.nr_hinted:
         problems.append(f"hinted {zone.nr_hinted}: the flags say {counted}")
     for what, counter, pages in (
         ("free_pages", zone.free_pages, sizes[free & ~isolate].sum()),

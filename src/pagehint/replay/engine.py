@@ -20,6 +20,7 @@ if cython.compiled:
         USED,
         block_pages,
     )
+    from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
     from cython.cimports.pagehint.replay.engine import (
         ALLOCATED_IN_BULK,
@@ -44,6 +45,7 @@ else:
     from pagehint.host.backing import Backing
     from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, USED, block_pages
+    from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replay.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
 
@@ -334,6 +336,10 @@ class Engine:
         self._zone.nr_free_ops += 1
         for k in range(block_pages(order)):
             self._map[pfn + k] = NOWHERE
+            # Its free was lost.
+            if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
+                self._mark(self._used, page + k, 1, False)
+                self.used_pages -= 1
         self._mark(self._taken, page, block_pages(order), False)
 
     def _pcp_takes(self, i, order):
@@ -425,6 +431,9 @@ class Engine:
                 return STALLED
             self._allocated(pfn, order)
             return AT_END
+        if not self.zone_events and self._map[pfn] == NOWHERE:
+            self._anomalies[FREED_UNALLOCATED] += 1
+            return AT_END
         self._freed(pfn, order)
         if straight or not self.zone_events or (order > self._most_pcp_order and order != self._pageblock_order):
             self._give(pfn, order, boot)
@@ -504,6 +513,21 @@ class Engine:
                 i = zone._links[2 * i]
         return told, untold
 
+    # In a recording without zone events, per-CPU lists are the model's own: their pages count as taken for a moment.
+    def _mark_pcps(self, value):
+        pcp: PerCpuLists
+        zone: Zone
+        flag: cython.bint = value
+        which: cython.int
+        j: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        for (index, _), lists in self._pcps.items():
+            pcp, zone = lists, self.zones[index]
+            for which in range(PCP_LISTS):
+                for j in range(pcp._length[which]):
+                    i = pcp._ring[which][(pcp._first[which] + j) & pcp._mask[which]]
+                    self._mark(self._taken, i + zone.start_pfn, block_pages(zone._state[i] & ORDER), flag)
+
     def free_resident(self, order):
         """Resident pages that are free: (on the lists or in flight, on per-CPU lists, of the first those in aligned
         areas of this order that hold used or per-CPU pages too). O(pages / 64).
@@ -525,6 +549,7 @@ class Engine:
         if order < 6:
             width = block_pages(order)
         ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+        self._mark_pcps(True)
         for begin in range(0, words, area):
             pages = 0
             inside = False
@@ -547,6 +572,7 @@ class Engine:
             listed += pages
             if inside and width == 64:
                 mixed += pages
+        self._mark_pcps(False)
         return listed, per_cpu, mixed
 
     def map_row(self, rows):

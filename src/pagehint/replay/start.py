@@ -21,7 +21,7 @@ from pagehint.trace.meta import ZoneLayout
 
 __all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
 
-_BUDDY, _NOPAGE = (np.uint64(1 << bit) for bit in (10, 20))
+_BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
@@ -70,7 +70,7 @@ class Start:
     zones: list[Zone]
     pages: int
     used: NDArray[np.int64]
-    """Pfns in use, where the recording has them."""
+    """Pfns in use, where the recording has them; without a snapshot, those too that no event names."""
     pcps: dict[tuple[int, int], PerCpuLists]
     straight: NDArray[np.int64]
     boot: NDArray[np.int64]
@@ -97,13 +97,11 @@ class Start:
             if progress is not None:
                 progress(len(batch["event"]))
         free = scan.at_start == FREE_AT_START
-        used = scan.at_start > FREE_AT_START
         flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
         if flags is not None:
             known = min(len(flags), pages)
             unseen = scan.at_start[:known] == UNSEEN
             free[:known] |= unseen & (flags[:known] & _BUDDY != 0)
-            used[:known] |= unseen & (flags[:known] & (_BUDDY | _NOPAGE) == 0)
         types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
         zones, pcps = [], {}
         for index, layout in enumerate(layouts):
@@ -115,7 +113,7 @@ class Start:
                 for cpu in range(meta.cpus):
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
         return cls(
-            zones, pages, np.flatnonzero(used), pcps, scan.straight(), scan.boot(), scan.compacted(), scan.in_bulk()
+            zones, pages, np.flatnonzero(~free), pcps, scan.straight(), scan.boot(), scan.compacted(), scan.in_bulk()
         )
 
     def engine(self, backing: Backing, recorded: bool) -> Engine:

@@ -1,0 +1,71 @@
+"""What the replay predicts, beside what was measured on the host of a real guest."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pagehint.replay.replay import replay
+from pagehint.replay.run import Run
+from pagehint.replay.start import guest_reporting
+from pagehint.trace import Trace
+
+_MOST_ERROR = 0.005
+_RSS = {"phased": "rss_kib", "churn": "memfd_kib"}
+
+
+def columns(run: Run, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return run.timeline.column("time").to_numpy(), run.timeline.column(name).to_numpy()
+
+
+@pytest.mark.parametrize("name", ["phased", "churn"])
+def test_residency(name: str, request: pytest.FixtureRequest) -> None:
+    trace = request.getfixturevalue(name)
+    run = replay(trace, guest_reporting(trace))
+    assert run.prediction.residency_error <= _MOST_ERROR / 10
+    assert run.prediction.reported_mib == run.truth["reported_mib"]
+
+
+def test_what_if_reporting_had_been_off(phased: Trace, control: Path) -> None:
+    """phased_on with no design, beside a guest that ran the same workload without reporting."""
+    run = replay(phased, None)
+    measured = json.loads(control.read_text())
+    times, resident = columns(run, "resident")
+    ours = {phase["name"]: phase["time"] for phase in run.phases}
+    names = [name for name in measured["phases"] if name in ours]
+    begin, end = measured["phases"]["balloon_loaded"], measured["phases"]["workload_end"]
+    when = np.array(measured["time"], np.float64)
+    inside = (when >= begin) & (when <= end)
+    aligned = np.interp(when[inside], [measured["phases"][name] for name in names], [ours[name] for name in names])
+    predicted = resident[np.searchsorted(times, aligned, side="right") - 1]
+    truth = np.array(measured["ram_resident_kib"], np.float64)[inside] * 1024
+    spans = np.gradient(aligned)
+    assert (np.abs(predicted - truth) * spans).sum() / (truth * spans).sum() <= 0.01
+
+
+def to_90_percent(times: NDArray[np.int64], resident: NDArray[np.int64], begin: int, end: int) -> float | None:
+    inside = (times >= begin) & (times < end)
+    values = resident[inside]
+    if not len(values) or values[0] - values.min() < 10 << 20:
+        return None
+    reached = values <= values[0] - 0.9 * (values[0] - values.min())
+    return float(times[inside][np.argmax(reached)] - begin) / 1e9
+
+
+@pytest.mark.parametrize(("name", "gives_back"), [("phased", 6), ("churn", 2)])
+def test_time_from_a_phases_free_to_given_back(name: str, gives_back: int, request: pytest.FixtureRequest) -> None:
+    trace = request.getfixturevalue(name)
+    run = replay(trace, guest_reporting(trace), sample="10ms")
+    times, resident = columns(run, "resident")
+    table = trace.residency
+    when, kib = table.column("time").to_numpy(), table.column(_RSS[name]).to_numpy()
+    found = 0
+    for phase, following in zip(run.phases, run.phases[1:], strict=False):
+        predicted = to_90_percent(times, resident, phase["time"], following["time"])
+        measured = to_90_percent(when, kib * 1024, phase["time"], following["time"])
+        if measured is not None:
+            found += 1
+            assert predicted == pytest.approx(measured, abs=0.1)
+    assert found == gives_back
