@@ -11,6 +11,7 @@ from pagehint.report.words import anomaly_lines, describe_guest, labels, mean_mi
 __all__ = ["print_runs"]
 
 _MIB = 1 << 20
+_LONG = 11
 
 
 def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
@@ -19,6 +20,11 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
     console.print(f"host pages {first.settings['host_page_size']}, pages {first.settings['placement']}\n")
     names = labels(runs)
+    if max(map(len, names)) > _LONG:
+        for number, name in enumerate(names):
+            console.print(f"[bold]{number + 1}[/]  {escape(name)}")
+        console.print()
+        names = [str(number + 1) for number in range(len(names))]
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline)))
     if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
         console.print(titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs)))
@@ -27,11 +33,9 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for index, column in enumerate(columns):
-        table.add_column(
-            column, justify="right" if index else "left", vertical="bottom", no_wrap=bool(index), overflow="fold"
-        )
+        table.add_column(column, justify="right" if index else "left", vertical="bottom", no_wrap=True)
     return table
 
 
@@ -44,8 +48,8 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
         "half\nin",
         "99 %\nin",
         "faults\nagain",
-        "cost to\nguest",
-        "cost to\nhost",
+        "guest\ncost",
+        "host\ncost",
         "\nblocks",
     )
     for name, run in zip(names, runs, strict=True):

@@ -9,6 +9,7 @@ from rich.text import Text
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.report.charts import area_chart, bar, columns_of
 from pagehint.report.words import (
+    about,
     anomaly_lines,
     describe_guest,
     describe_recorded,
@@ -20,7 +21,6 @@ from pagehint.report.words import (
     saved,
     settings_line,
 )
-from pagehint.units import format_time
 
 __all__ = ["print_run", "seconds", "titled"]
 
@@ -73,9 +73,10 @@ def _residency(run: Run, baseline: Run, width: int) -> RenderableType:
     for (character, style), name in (
         (_USED, "in use"),
         (_FREE, "free, but resident"),
-        (_BACK, "given back: resident without hinting"),
+        (_BACK, "given back"),
     ):
         legend.append(character * 2, style).append(f" {name}   ")
+    legend.rstrip()
     return Group(*lines, legend)
 
 
@@ -136,7 +137,7 @@ def _phases(run: Run) -> RenderableType:
         return Text("Nothing was given back.\n")
     waits = ""
     if totals.wait_p50 is not None and totals.wait_p99 is not None:
-        waits = f"; half within {format_time(totals.wait_p50)} of its free, 99 % within {format_time(totals.wait_p99)}"
+        waits = f"; half within {about(totals.wait_p50)} of its free, 99 % within {about(totals.wait_p99)}"
     title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
     table = _grid("right", "left", "right", "right", "right", "right")
     compare = is_as_recorded(run) and any(phase["measured_90"] is not None for phase in found)
@@ -179,20 +180,23 @@ def _cost(run: Run) -> RenderableType:
     if run.settings["design"] == "none":
         return Text()
     table = _grid("left", "left")
-    back = f"{totals.refaults:,} host faults on memory that had been given back"
+    table.columns[1].no_wrap = False
+    share = totals.refault_time / totals.duration if totals.duration else 0.0
     table.add_row(
         "  guest",
-        f"{back}: {format_time(totals.refault_time)}, {totals.refault_time / totals.duration:.2g} of its time",
+        f"{totals.refaults:,} faults on memory that had been given back: {about(totals.refault_time)}, {share:.2%}"
+        " of its time",
     )
-    again = f"{totals.blocks_again:,} of them with nothing behind" if totals.blocks_again else "memory behind each"
-    device = f"{totals.batches:,} batches of {totals.blocks:,} blocks, {again}: {format_time(totals.device_time)}"
-    table.add_row("  host", device)
+    empty = f" ({totals.blocks_again:,} with nothing behind)" if totals.blocks_again else ""
+    table.add_row(
+        "  host", f"{totals.batches:,} batches of {totals.blocks:,} blocks{empty}: {about(totals.device_time)}"
+    )
     held = f"{totals.allocations_delayed:,} waited for blocks in flight"
     if totals.allocations_delayed:
-        held += f", {format_time(totals.allocation_delay)} in all"
+        held += f", {about(totals.allocation_delay)} in all"
     table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
     if run.host.swapped_out:
-        swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {format_time(run.host.swap_time)}"
+        swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
         table.add_row("  swap", swap)
     return titled("Cost", table)
 

@@ -6,6 +6,7 @@ from pagehint.replay.run import Run
 from pagehint.units import format_size, format_time
 
 __all__ = [
+    "about",
     "anomaly_lines",
     "describe_guest",
     "describe_recorded",
@@ -36,6 +37,11 @@ _ANOMALIES = {
         "pages were freed that no event had allocated (the kernel's bulk allocations): in use until then"
     ),
 }
+
+
+def about(time: int) -> str:
+    """Nanoseconds in three digits: ``"4.03 s"``."""
+    return format_time(int(float(f"{time:.3g}")))
 
 
 def mib(size: float) -> str:
@@ -145,7 +151,7 @@ def headline(run: Run) -> str:
     count = _WORDS[passes] if passes < len(_WORDS) else f"{passes:,}"
     return (
         f"After {most['name']}, {mib(most['given_back'])} come back in {count} pass{'es' * (passes != 1)},"
-        f" 90 % of it within {format_time(most['given_back_90'])}"
+        f" 90 % of it within {about(most['given_back_90'])}"
     )
 
 
