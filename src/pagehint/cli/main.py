@@ -5,6 +5,7 @@ import sys
 
 import cyclopts
 
+from pagehint.cli.calibrate import calibrate
 from pagehint.cli.import_ import import_
 from pagehint.cli.info import info
 from pagehint.cli.run import run
@@ -18,6 +19,7 @@ app.command(run)
 app.command(script)
 app.command(import_, name="import")
 app.command(info)
+app.command(calibrate)
 
 
 def main() -> None:

@@ -49,8 +49,9 @@ def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | N
     if trace.marks is not None:
         read = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(_SNAPSHOT_READ)]
         after = max([after, *read])
+    last = trace.meta.last_ns or 0
     for time, bits in trace.residency_bitmaps():
-        if time >= after:
+        if after <= time <= last:
             backed = np.zeros(pages, np.bool_)
             known = np.unpackbits(bits)[:pages]
             backed[: len(known)] = known

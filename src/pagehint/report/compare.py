@@ -6,7 +6,7 @@ from rich.table import Table
 
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.report.terminal import seconds, titled
-from pagehint.report.words import anomaly_lines, describe_guest, labels, mean_mib, saved
+from pagehint.report.words import anomaly_lines, describe_guest, ground_line, labels, mean_mib, saved
 
 __all__ = ["print_runs"]
 
@@ -18,7 +18,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     """Print runs side by side; `baseline` is the same recording without hinting."""
     first = runs[0]
     console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
-    console.print(f"host pages {first.settings['host_page_size']}, pages {first.settings['placement']}\n")
+    console.print(f"{escape(ground_line(first))}\n")
     names = labels(runs)
     if max(map(len, names)) > _LONG:
         for number, name in enumerate(names):

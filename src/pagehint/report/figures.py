@@ -10,6 +10,7 @@ from pagehint.replay.run import ATTRIBUTION, Run
 
 __all__ = [
     "COLOURS",
+    "STATES",
     "attribution_figure",
     "batch_sizes_figure",
     "batches_figure",
@@ -35,6 +36,7 @@ COLOURS = {
     "never": "#f4f4f4",
     "measured": "#111111",
 }
+_TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
 _RUNS = ("#d1495b", "#2e7f5f", "#33658a", "#8d5fa8", "#c77d0a", "#46a0a8", "#7a6a53", "#d46fa5")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _REASONS = {
@@ -69,11 +71,19 @@ def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
     return layout
 
 
+def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
+    return _layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run)]}, **more)
+
+
 # Every chart's time is in seconds from the timeline's first row, and a long one is drawn by every n-th row.
 def _seconds(run: Run, times: Any) -> NDArray[np.float64]:
     rows = run.timeline.column("time")
     begin = rows[0].as_py() if len(rows) else 0
     return np.round((np.asarray(times, np.int64) - begin) / 1e9, 4)
+
+
+def _last(run: Run) -> float:
+    return float(_seconds(run, run.timeline.column("time")[-1:].to_numpy())[0])
 
 
 def _rows(run: Run, *names: str) -> list[NDArray[np.float64]]:
@@ -99,7 +109,7 @@ def _area(x: Any, y: Any, name: str, colour: str) -> dict[str, Any]:
 def _phases(run: Run) -> dict[str, Any]:
     shapes, annotations = [], []
     times = _seconds(run, [phase["time"] for phase in run.phases])
-    last = _seconds(run, run.timeline.column("time")[-1:].to_numpy())[0]
+    last = _last(run)
     for index, (time, phase) in enumerate(zip(times, run.phases, strict=True)):
         if not 0 <= time <= last:
             continue
@@ -166,18 +176,18 @@ def residency_figure(run: Run, baseline: Run) -> go.Figure:
         without = base[np.clip(np.searchsorted(base_x, x, side="right") - 1, 0, None)]
         back = np.maximum(without - resident, 0)
         traces.append(_area(x, back, "given back: resident without hinting", COLOURS["back"]))
-    layout = _layout("seconds", "MiB of the guest's memory", 470, hovermode="x unified", **_phases(run))
+    layout = _over_time(run, "MiB of the guest's memory", 470, **_phases(run))
     return go.Figure(data=traces + _measured(run), layout=layout)
 
 
-def compared_figure(runs: list[Run], names: list[str], baseline: Run) -> go.Figure:
+def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> go.Figure:
     """Resident memory of several runs over time."""
     x, used = _rows(runs[0], "time", "used")
     traces: list[dict[str, Any]] = [
         {**_area(x, used, "in use", "#d7dde2"), "stackgroup": None, "fill": "tozeroy"},
     ]
     shown = list(zip(names, runs, strict=True))
-    if not any(run is baseline for run in runs):
+    if baseline is not None and not any(run is baseline for run in runs):
         shown.append(("none", baseline))
     for index, (name, run) in enumerate(shown):
         x, resident = _rows(run, "time", "resident")
@@ -192,7 +202,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run) -> go.Figu
                 "hovertemplate": "%{y:,.0f} MiB",
             }
         )
-    layout = _layout("seconds", "MiB resident", 470, hovermode="x unified", **_phases(runs[0]))
+    layout = _over_time(runs[0], "MiB resident", 470, **_phases(runs[0]))
     return go.Figure(data=traces + _measured(runs[0]), layout=layout)
 
 
@@ -208,15 +218,14 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
     x, *values = _rows(run, "time", *sorted(shown, key=lambda name: -run.attribution[name]))
     names = sorted(shown, key=lambda name: -run.attribution[name])
     traces = [_area(x, y, ATTRIBUTION[name], _REASONS[name]) for name, y in zip(names, values, strict=True)]
-    layout = _layout("seconds", "MiB free, but resident", 360, hovermode="x unified")
+    layout = _over_time(run, "MiB free, but resident", 360)
     if most is not None:
         layout["yaxis"]["range"] = [0, most]
     return go.Figure(data=traces, layout=layout)
 
 
 def _binned(run: Run) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
-    times = run.timeline.column("time")
-    edges = np.linspace(0, float(_seconds(run, times[-1:].to_numpy())[0]), _BINS + 1)
+    edges = np.linspace(0, _last(run), _BINS + 1)
     when = np.clip(_seconds(run, run.batches.column("time").to_numpy()), 0, edges[-1])
     back = run.batches.column("given_back").to_numpy() / _PAGES_A_MIB
     told = run.batches.column("pages").to_numpy() / _PAGES_A_MIB
@@ -240,13 +249,7 @@ def batches_figure(run: Run) -> go.Figure:
         }
         for y, name, colour in ((back, "given back", "#2e7f5f"), (empty, "nothing behind it", "#b7b7b7"))
     ]
-    last = float(x[-1] + width / 2)
-    return go.Figure(
-        data=traces,
-        layout=_layout(
-            "seconds", "MiB told", 320, barmode="stack", hovermode="x unified", xaxis={"range": [-width, last + width]}
-        ),
-    )
+    return go.Figure(data=traces, layout=_over_time(run, "MiB told", 320, barmode="stack"))
 
 
 def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
@@ -286,7 +289,7 @@ def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "hovertemplate": "%{y:,.0f} MiB",
                 }
             )
-    return go.Figure(data=traces, layout=_layout("seconds", "MiB given back so far", 320, hovermode="x unified"))
+    return go.Figure(data=traces, layout=_over_time(runs[0], "MiB given back so far", 320))
 
 
 def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
@@ -313,20 +316,21 @@ def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
         "seconds from free to given back",
         "% of what was given back",
         320,
-        xaxis={"type": "log", "dtick": 1},
+        xaxis={"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]},
         yaxis={"range": [0, 102]},
         showlegend=len(runs) > 1,
     )
     return go.Figure(data=traces, layout=layout)
 
 
-_STATES = (
+STATES = (
     ("used", "in use"),
     ("mixed", "in use, with free memory between that is resident"),
     ("free", "free, but resident"),
     ("back", "given back"),
     ("never", "not resident yet"),
 )
+"""What an area of the guest's memory is: names of COLOURS, and what they mean."""
 
 
 def map_figure(run: Run) -> go.Figure:
@@ -342,7 +346,7 @@ def map_figure(run: Run) -> go.Figure:
         [(used > 0) & (free > 0.1 * resident), used > 0, resident > 0, back > 0], [1, 0, 2, 3], default=4
     ).astype(np.uint8)
     shares = np.stack([np.round(100 * part / sizes).astype(np.uint8) for part in (used, free, back)], axis=-1)
-    colours = [COLOURS[name] for name, _ in _STATES]
+    colours = [COLOURS[name] for name, _ in STATES]
     steps = [(k + side) / len(colours) for k in range(len(colours)) for side in (0, 1)]
     scale = [[step, colours[k // 2]] for k, step in enumerate(steps)]
     heat = {
@@ -360,24 +364,7 @@ def map_figure(run: Run) -> go.Figure:
             "<br>given back %{customdata[2]} %<extra></extra>"
         ),
     }
-    keys = [
-        {
-            "type": "scatter",
-            "x": [None],
-            "y": [None],
-            "name": words,
-            "mode": "markers",
-            "marker": {
-                "symbol": "square",
-                "size": 12,
-                "color": COLOURS[name],
-                "line": {"width": 0.5, "color": "#888888"},
-            },
-            "hoverinfo": "skip",
-        }
-        for name, words in _STATES
-    ]
-    return go.Figure(
-        data=[heat, *keys],
-        layout=_layout("seconds", "page frame number (4 KiB pages)", 440, yaxis={"tickformat": ",", "title": None}),
+    layout = _layout(
+        "seconds", "page frame number", 400, yaxis={"tickformat": ",", "rangemode": "normal", "automargin": True}
     )
+    return go.Figure(data=[heat], layout=layout)

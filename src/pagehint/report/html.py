@@ -19,13 +19,14 @@ from pagehint.report.words import (
     anomaly_lines,
     describe_guest,
     describe_recorded,
+    design_line,
+    ground_line,
     headline,
     is_as_recorded,
     labels,
     mean_mib,
     mib,
     saved,
-    settings_line,
 )
 
 __all__ = ["page_of", "write_html"]
@@ -44,7 +45,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
     page = _Page(runs, baseline)
     first = runs[0]
     if len(runs) == 1:
-        title = f"{first.recording['name']}: {settings_line(first)}"
+        title = f"{first.recording['name']}: {design_line(first)}"
         lead = _lead(first, baseline)
     else:
         title = f"{first.recording['name']}: {', '.join(page.names)}"
@@ -56,7 +57,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
     template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
-        about=escape(f"pagehint on {describe_guest(first)}."),
+        about=escape(f"pagehint on {describe_guest(first)}; {ground_line(first)}."),
         lead=escape(lead),
         warnings="\n".join(lines),
         sections="\n".join(page.sections()),
@@ -144,8 +145,13 @@ class _Page:
         if len(self.runs) == 1:
             figure = charts.residency_figure(run, self.baseline or run)
             return self._section(headline(run), note, [self._figure("residency", figure)])
-        figure = charts.compared_figure(self.runs, self.names, self.baseline or run)
-        return self._section("Resident memory over time", note, [self._figure("residency", figure)])
+        figure = charts.compared_figure(self.runs, self.names, self.baseline)
+        means = (
+            f"{name} {mib(mean_mib(one.totals.footprint, one.totals.duration) * _MIB)}"
+            for name, one in zip(self.names, self.runs, strict=True)
+        )
+        title = f"Resident on average: {', '.join(means)}"
+        return self._section(title, note, [self._figure("residency", figure)])
 
     def _attribution(self) -> str:
         shown = [any(value > 0 for value in run.attribution.values()) for run in self.runs]
@@ -192,13 +198,19 @@ class _Page:
         area = self.runs[0].memory_map["pages"] * 4096 // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
         figures = self._each("map", charts.map_figure, shown)
-        return self._section("Where in the guest's memory", note, figures, two=len(self.runs) > 1)
+        keys = (
+            f'<span><i style="background:{charts.COLOURS[name]}"></i>{words}</span>' for name, words in charts.STATES
+        )
+        section = self._section("Where in the guest's memory", note, figures, two=len(self.runs) > 1)
+        return section.replace("</section>", f'<div class="key">{"".join(keys)}</div></section>')
 
     def _phases(self) -> str:
         rows = []
+        shown = [run for run in self.runs if run.totals.given_back]
+        names = [name for name, run in zip(self.names, self.runs, strict=True) if run.totals.given_back]
         compare = is_as_recorded(self.runs[0]) and len(self.runs) == 1
         for index, phase in enumerate(self.runs[0].phases):
-            phases = [run.phases[index] for run in self.runs]
+            phases = [run.phases[index] for run in shown]
             if all(each["given_back_90"] is None for each in phases):
                 continue
             cells = [phase["name"]]
@@ -210,7 +222,7 @@ class _Page:
         if not rows:
             return ""
         head = ["after"]
-        for name in self.names:
+        for name in names:
             of = f"{name}: " if len(self.runs) > 1 else ""
             head += [f"{of}came back", "90 % within"]
         if compare:

@@ -13,13 +13,14 @@ from pagehint.report.words import (
     anomaly_lines,
     describe_guest,
     describe_recorded,
+    design_line,
     giving_back,
+    ground_line,
     headline,
     is_as_recorded,
     mean_mib,
     mib,
     saved,
-    settings_line,
 )
 
 __all__ = ["print_run", "seconds", "titled"]
@@ -33,15 +34,15 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     """Print a run; `baseline` is the same recording without hinting."""
     width = min(console.width, 110)
     console.print(f"[bold]{escape(run.recording['name'])}[/]: {escape(describe_guest(run))}")
-    console.print(f"[bold]{run.settings['design']}[/]{escape(settings_line(run).removeprefix(run.settings['design']))}")
+    console.print(f"[bold]{escape(design_line(run))}[/]; {escape(ground_line(run))}")
     console.print()
     console.print(f"[bold]{escape(headline(run))}.[/]")
     console.print(_residency(run, baseline, width))
     console.print()
     for part in (_footprint(run, baseline, width), _phases(run), _left_behind(run, width), _cost(run)):
         console.print(part)
-    for line in _prediction(run):
-        console.print(line)
+    for note in _prediction(run):
+        console.print(note)
     for line in anomaly_lines(run):
         console.print(Text(f"{line}.", style="red" if line in run.recording["warnings"] else "dim"))
 
@@ -63,12 +64,12 @@ def _residency(run: Run, baseline: Run, width: int) -> RenderableType:
     lines = area_chart(layers, _ROWS, most, marks)
     lines.append(_time_axis(edges, left))
     if found := giving_back(run):
-        line = list(" " * (left + 1 + columns))
+        numbers = [" "] * (left + 1 + columns)
         for index, phase in enumerate(found[:9]):
             place = int((phase["time"] - times[0]) / max(times[-1] - times[0], 1) * (columns - 1))
             if 0 <= place < columns:
-                line[left + 1 + place] = str(index + 1)
-        lines.append(Text("".join(line).rstrip(), style="bold"))
+                numbers[left + 1 + place] = str(index + 1)
+        lines.append(Text("".join(numbers).rstrip(), style="bold"))
     legend = Text(" " * (left + 1))
     for (character, style), name in (
         (_USED, "in use"),

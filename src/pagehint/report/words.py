@@ -10,14 +10,15 @@ __all__ = [
     "anomaly_lines",
     "describe_guest",
     "describe_recorded",
+    "design_line",
     "giving_back",
+    "ground_line",
     "headline",
     "is_as_recorded",
     "labels",
     "mean_mib",
     "mib",
     "saved",
-    "settings_line",
 ]
 
 _MIB = 1 << 20
@@ -66,15 +67,18 @@ def describe_guest(run: Run) -> str:
     )
 
 
-def settings_line(run: Run) -> str:
-    """The design and its settings, and the host's."""
+def design_line(run: Run) -> str:
+    """The design and its settings."""
+    return "no hinting" if run.settings["design"] == "none" else _design(run.settings, list(_NAMES))
+
+
+def ground_line(run: Run) -> str:
+    """The host, how pages are placed, and what is backed at the start."""
     settings = run.settings
     host = f"host pages {settings['host_page_size']}"
     if settings["host_memory"] is not None:
         host += f", {format_size(settings['host_memory'])} of host memory"
-    if settings["design"] == "none":
-        return f"no hinting; {host}"
-    return f"{_design(settings, list(_NAMES))}; {host}; pages {settings['placement']}"
+    return f"{host}; placement {settings['placement']}; backed at the start: {settings['backed_at_start']}"
 
 
 _NAMES = {
