@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pagehint.host.calibrate import calibrate as measure
 from pagehint.host.costs import Costs
-from pagehint.report.output import replacing
+from pagehint.report.output import Output
 
 __all__ = ["calibrate"]
 
@@ -46,7 +46,7 @@ def calibrate(
     if output is None:
         _show(measure(memory))
         return
-    with replacing(output) as file:
+    with Output(output) as file:
         costs = measure(memory)
         file.write(costs.to_json().encode())
     _show(costs)

@@ -26,6 +26,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
     try:
         app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except cyclopts.CycloptsError as error:
         text = " ".join(str(error).split())
         print(f"pagehint: {text} `pagehint --help` tells more.", file=sys.stderr)

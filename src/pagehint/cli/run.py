@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +26,7 @@ from pagehint.replay.run import Run
 from pagehint.replay.start import guest_reporting
 from pagehint.replay.truth import seen_page_size
 from pagehint.report.compare import print_runs
-from pagehint.report.output import replacing
+from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
@@ -115,8 +116,8 @@ def run(
         return replay(opened, plan[0], host, where, sample, free_backed, touched, report)
 
     with ExitStack() as stack:
-        timeline = None if out is None else stack.enter_context(replacing(out))
-        page = None if html is None else stack.enter_context(replacing(html))
+        timeline = None if out is None else stack.enter_context(Output(out))
+        page = None if html is None else stack.enter_context(Output(html))
         extra = not any(plan[0] is None and placement == "simulated" for plan in plans)
         with _progress(opened.path.name, 2 * opened.num_events * (len(plans) + extra)) as report:
             runs = [one(plan, report, placement) for plan in plans]
@@ -124,7 +125,9 @@ def run(
             # Without hinting the guest would have used other pages: what it took can't be the baseline.
             baseline = bases[0] if bases else one((None, _CAPACITY), report, "simulated")
         if timeline is not None:
-            pq.write_table(_timelines(runs), timeline)
+            data = BytesIO()
+            pq.write_table(_timelines(runs), data, compression="zstd")
+            timeline.write(data.getvalue())
         if page is not None:
             from pagehint.report.html import page_of
 

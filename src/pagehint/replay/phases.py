@@ -17,16 +17,18 @@ LEAST = 10 << 20
 _SHARE = 0.9
 
 
-def phases_given_back(trace: Trace, passes: list[int], batches: pa.Table) -> list[dict[str, Any]]:
+def phases_given_back(trace: Trace, passes: list[int], batches: pa.Table, timeline: pa.Table) -> list[dict[str, Any]]:
     """The phases, with the bytes given back in each, in how many passes, and the ns until 90 % of them were.
 
-    `measured_fall` and `measured_90` are those of the measured resident memory. None where there is less than LEAST.
+    `fall` is by how much resident memory fell; `measured_fall` and `measured_90` (ns) are of the measured resident
+    memory. A time is None where there is less than LEAST.
     """
     found = phases(trace)
     ends = [phase["time"] for phase in found[1:]] + [trace.meta.last_ns or 0]
     times, given_back = (batches.column(name).to_numpy() for name in ("time", "given_back"))
     which = np.searchsorted(np.array(passes, np.int64), times, side="right")
     measured = _fine_residency(trace)
+    predicted = timeline.column("time").to_numpy(), timeline.column("resident").to_numpy()
     for phase, end in zip(found, ends, strict=True):
         begin = phase["time"]
         inside = (times >= begin) & (times < end)
@@ -36,6 +38,7 @@ def phases_given_back(trace: Trace, passes: list[int], batches: pa.Table) -> lis
         phase["passes"] = len(np.unique(which[inside & (given_back > 0)]))
         enough = total * 4096 >= LEAST
         phase["given_back_90"] = int(times[inside][np.argmax(sums >= _SHARE * total)]) - begin if enough else None
+        phase["fall"] = _fall(predicted, begin, end)[0] or 0
         phase["measured_fall"], phase["measured_90"] = _fall(measured, begin, end)
     return found
 

@@ -26,6 +26,7 @@ _NAMES = {"PageHinting": "hinting", "PageReporting": "reporting", "NoneType": "n
 def make_run(replay: "Replay") -> Run:
     """What the replay tells, at its end."""
     trace, timeline, engine = replay.trace, replay.timeline, replay.engine
+    rows = timeline.table()
     end = trace.meta.last_ns or 0
     batches = pa.table(
         {
@@ -50,10 +51,10 @@ def make_run(replay: "Replay") -> Run:
         prediction=_prediction(replay),
         truth=_truth(replay),
         anomalies=engine.anomalies,
-        timeline=timeline.table(),
+        timeline=rows,
         batches=batches,
         passes=_passes(replay.passes, batches),
-        phases=phases_given_back(trace, replay.passes, batches),
+        phases=phases_given_back(trace, replay.passes, batches, rows),
         measured=timeline.measured,
         waits=engine.waits,
         memory_map=timeline.memory_map(),

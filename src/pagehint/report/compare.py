@@ -40,6 +40,7 @@ def _table(*columns: str) -> Table:
 
 
 def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
+    swapped = any(run.host.swapped_out for run in runs)
     table = _table(
         "",
         "memory\nGiB·min",
@@ -51,6 +52,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
         "guest\ncost",
         "host\ncost",
         "\nblocks",
+        *(["swap\ncost"] if swapped else []),
     )
     for name, run in zip(names, runs, strict=True):
         totals, share = run.totals, saved(run, baseline)
@@ -65,6 +67,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
             _ms(totals.refault_time + totals.allocation_delay),
             _ms(totals.device_time),
             f"{totals.blocks:,}",
+            *([_ms(run.host.swap_time)] if swapped else []),
         )
     return table
 

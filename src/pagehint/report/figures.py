@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.report.words import describe_recorded, is_as_recorded
 
 __all__ = [
     "COLOURS",
@@ -25,6 +26,7 @@ _MIB = 1 << 20
 _PAGES_A_MIB = 256
 _MOST_POINTS = 2000
 _MOST_LABELS = 0.014  # of the time: marks that are closer share a label
+_MOST_PHASES = 60  # beyond that, only those that give back are marked
 _BINS = 120
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _GRID, _INK = "#e4e4e4", "#222222"
@@ -63,7 +65,7 @@ def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
         "plot_bgcolor": "white",
         "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
         "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero"},
-        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "traceorder": "normal"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "hoverlabel": {"font": {"family": _FONT}},
     }
     for key, value in more.items():
@@ -110,8 +112,9 @@ def _phases(run: Run) -> dict[str, Any]:
     shapes, annotations = [], []
     times = _seconds(run, [phase["time"] for phase in run.phases])
     last = _last(run)
+    crowded = len(times) > _MOST_PHASES
     for index, (time, phase) in enumerate(zip(times, run.phases, strict=True)):
-        if not 0 <= time <= last:
+        if not 0 <= time <= last or (crowded and phase["given_back_90"] is None):
             continue
         shapes.append(
             {
@@ -140,10 +143,15 @@ def _phases(run: Run) -> dict[str, Any]:
             }
         )
     room = 7 * max((len(note["text"]) for note in annotations), default=0)
-    return {"shapes": shapes, "annotations": annotations, "margin": {"l": 64, "r": 16, "t": 14 + room, "b": 48}}
+    return {
+        "shapes": shapes,
+        "annotations": annotations,
+        "margin": {"l": 64, "r": 16, "t": 14 + room, "b": 48},
+        "legend": {"y": -0.25, "yanchor": "top"},
+    }
 
 
-def _measured(run: Run) -> list[dict[str, Any]]:
+def _measured(run: Run, as_recorded: bool) -> list[dict[str, Any]]:
     if run.measured is None:
         return []
     times = run.measured.column("time").to_numpy()
@@ -151,12 +159,13 @@ def _measured(run: Run) -> list[dict[str, Any]]:
     inside = (times >= rows[0].as_py()) & (times <= rows[-1].as_py())
     step = max(1, -(-int(inside.sum()) // _MOST_POINTS))
     resident = run.measured.column("resident").to_numpy()[inside][::step] / _MIB
+    name = "measured" if as_recorded else f"measured, {describe_recorded(run) or 'settings not recorded'}"
     return [
         {
             "type": "scatter",
             "x": _seconds(run, times[inside][::step]),
             "y": np.round(resident, 2).astype(np.float32),
-            "name": "measured: resident in the recorded guest",
+            "name": name,
             "mode": "markers",
             "marker": {"size": 5, "color": "rgba(0,0,0,0)", "line": {"color": COLOURS["measured"], "width": 1}},
             "hovertemplate": "%{y:,.0f} MiB",
@@ -177,7 +186,7 @@ def residency_figure(run: Run, baseline: Run) -> go.Figure:
         back = np.maximum(without - resident, 0)
         traces.append(_area(x, back, "given back: resident without hinting", COLOURS["back"]))
     layout = _over_time(run, "MiB of the guest's memory", 470, **_phases(run))
-    return go.Figure(data=traces + _measured(run), layout=layout)
+    return go.Figure(data=traces + _measured(run, is_as_recorded(run)), layout=layout)
 
 
 def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> go.Figure:
@@ -203,7 +212,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
             }
         )
     layout = _over_time(runs[0], "MiB resident", 470, **_phases(runs[0]))
-    return go.Figure(data=traces + _measured(runs[0]), layout=layout)
+    return go.Figure(data=traces + _measured(runs[0], any(map(is_as_recorded, runs))), layout=layout)
 
 
 def _line(index: int, is_baseline: bool) -> dict[str, Any]:

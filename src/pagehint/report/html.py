@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.report import figures as charts
-from pagehint.report.output import replacing
+from pagehint.report.output import Output
 from pagehint.report.words import (
     about,
     anomaly_lines,
@@ -23,6 +23,7 @@ from pagehint.report.words import (
     ground_line,
     headline,
     is_as_recorded,
+    is_fall,
     labels,
     mean_mib,
     mib,
@@ -32,11 +33,12 @@ from pagehint.report.words import (
 __all__ = ["page_of", "write_html"]
 
 _MIB = 1 << 20
+_LONG = 11
 
 
 def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
     """Write the page of some runs of one recording. Raises InputError."""
-    with replacing(path) as file:
+    with Output(path) as file:
         file.write(page_of(list(runs), baseline).encode())
 
 
@@ -48,7 +50,8 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         title = f"{first.recording['name']}: {design_line(first)}"
         lead = _lead(first, baseline)
     else:
-        title = f"{first.recording['name']}: {', '.join(page.names)}"
+        what = ", ".join(page.names) if page.short else f"{len(runs)} runs beside each other"
+        title = f"{first.recording['name']}: {what}"
         lead = _lead_of_several(page.names, runs, baseline)
     lines = [
         f'<p class="{"warning" if line in first.recording["warnings"] else "note"}">{escape(line)}.</p>'
@@ -101,6 +104,7 @@ class _Page:
         self.runs = runs
         self.baseline = baseline
         self.names = labels(runs)
+        self.short = max(map(len, self.names)) <= _LONG
         self.figures: dict[str, go.Figure] = {}
 
     def sections(self) -> list[str]:
@@ -150,7 +154,7 @@ class _Page:
             f"{name} {mib(mean_mib(one.totals.footprint, one.totals.duration) * _MIB)}"
             for name, one in zip(self.names, self.runs, strict=True)
         )
-        title = f"Resident on average: {', '.join(means)}"
+        title = f"Resident on average: {', '.join(means)}" if self.short else "Resident memory over time"
         return self._section(title, note, [self._figure("residency", figure)])
 
     def _attribution(self) -> str:
@@ -205,60 +209,59 @@ class _Page:
         return section.replace("</section>", f'<div class="key">{"".join(keys)}</div></section>')
 
     def _phases(self) -> str:
-        rows = []
         shown = [run for run in self.runs if run.totals.given_back]
         names = [name for name, run in zip(self.names, self.runs, strict=True) if run.totals.given_back]
-        compare = is_as_recorded(self.runs[0]) and len(self.runs) == 1
-        for index, phase in enumerate(self.runs[0].phases):
-            phases = [run.phases[index] for run in shown]
-            if all(each["given_back_90"] is None for each in phases):
+        compare = len(self.runs) == 1 and is_as_recorded(self.runs[0])
+        rows = []
+        for phases in zip(*(run.phases for run in shown), strict=True):
+            if all(phase["given_back_90"] is None for phase in phases):
                 continue
-            cells = [phase["name"]]
-            for each in phases:
-                cells += [mib(each["given_back"]), _wait(each["given_back_90"])]
+            row = [phases[0]["name"]]
+            row += [_came_back(phase["given_back"], phase["given_back_90"]) for phase in phases]
             if compare:
-                cells += [mib(phase["measured_fall"] or 0), _wait(phase["measured_90"])]
-            rows.append(cells)
+                fell = is_fall(phases[0])
+                row.append(_came_back(phases[0]["measured_fall"], phases[0]["measured_90"]) if fell else "-")
+            rows.append(row)
         if not rows:
             return ""
-        head = ["after"]
-        for name in names:
-            of = f"{name}: " if len(self.runs) > 1 else ""
-            head += [f"{of}came back", "90 % within"]
-        if compare:
-            head += ["measured fall", "90 % within"]
-        return f"<section><h2>What came back in each phase, and how fast</h2>{_table(head, rows)}</section>"
+        head = ["after", *(names if len(self.runs) > 1 else ["came back, 90 % within"])]
+        head += ["measured"] if compare else []
+        title = "What came back in each phase, and how long 90 % of it took"
+        return f"<section><h2>{title}</h2>{_table(head, rows)}</section>"
 
     def _totals(self) -> str:
         runs, names = list(self.runs), list(self.names)
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        rows = [
-            ["host memory over the time", *(f"{run.totals.footprint:.3f} GiB·min" for run in runs)],
-            ["of it in use", *(_optional(run.totals.ideal_footprint, "{:.3f} GiB·min") for run in runs)],
-            *(
-                [f"free: {words}", *(f"{run.attribution[name]:.3f} GiB·min" for run in runs)]
-                for name, words in ATTRIBUTION.items()
-                if any(run.attribution[name] > 0 for run in runs)
-            ),
-            ["given back", *(mib(run.totals.given_back) for run in runs)],
-            ["free to given back: half within", *(_wait(run.totals.wait_p50) for run in runs)],
-            ["free to given back: 99 % within", *(_wait(run.totals.wait_p99) for run in runs)],
-            ["host faults on memory given back", *(f"{run.totals.refaults:,}" for run in runs)],
-            ["their time", *(_time(run.totals.refault_time) for run in runs)],
-            ["time of all host faults", *(_time(run.totals.fault_time) for run in runs)],
-            ["the host's time to give back", *(_time(run.totals.device_time) for run in runs)],
-            ["runs of the work (passes)", *(f"{run.totals.runs:,}" for run in runs)],
-            ["batches", *(f"{run.totals.batches:,}" for run in runs)],
-            ["blocks", *(f"{run.totals.blocks:,}" for run in runs)],
-            ["of them with nothing behind", *(f"{run.totals.blocks_again:,}" for run in runs)],
-            ["allocations that waited for blocks in flight", *(f"{run.totals.allocations_delayed:,}" for run in runs)],
-            ["allocations that failed", *(f"{run.totals.allocations_failed:,}" for run in runs)],
-            ["resident at the most", *(mib(run.totals.peak_resident) for run in runs)],
-            ["resident at the end", *(mib(run.totals.end_resident) for run in runs)],
+        rows: list[tuple[str, list[str]]] = [
+            ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
+            ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
         ]
-        return f"<section><h2>Totals</h2>{_table(['', *names], rows)}</section>"
+        for name, words in ATTRIBUTION.items():
+            if any(run.attribution[name] > 0 for run in runs):
+                rows.append((f"of it free, {words}", [_gib(run.attribution[name]) for run in runs]))
+        rows += [
+            ("given back", [mib(run.totals.given_back) for run in runs]),
+            ("from free to given back, half within", [_wait(run.totals.wait_p50) for run in runs]),
+            ("from free to given back, 99 % within", [_wait(run.totals.wait_p99) for run in runs]),
+            ("host faults on memory given back", [f"{run.totals.refaults:,}" for run in runs]),
+            ("their time", [_time(run.totals.refault_time) for run in runs]),
+            ("time of all host faults", [_time(run.totals.fault_time) for run in runs]),
+            ("the host's time to give back", [_time(run.totals.device_time) for run in runs]),
+            ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
+            ("batches", [f"{run.totals.batches:,}" for run in runs]),
+            ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
+            ("of them with nothing behind", [f"{run.totals.blocks_again:,}" for run in runs]),
+            ("allocations that waited for blocks in flight", [f"{run.totals.allocations_delayed:,}" for run in runs]),
+            ("allocations that failed", [f"{run.totals.allocations_failed:,}" for run in runs]),
+            ("resident at the most", [mib(run.totals.peak_resident) for run in runs]),
+            ("resident at the end", [mib(run.totals.end_resident) for run in runs]),
+        ]
+        if any(run.host.swapped_out for run in runs):
+            rows.append(("pages swapped out", [f"{run.host.swapped_out:,}" for run in runs]))
+            rows.append(("time of swapping", [_time(run.host.swap_time) for run in runs]))
+        return f"<section><h2>Totals</h2>{_table(['', *names], [[name, *cells] for name, cells in rows])}</section>"
 
 
 def _left_behind(run: Run) -> str:
@@ -291,8 +294,12 @@ def _time(time: int) -> str:
     return f"{time / 1e6:,.1f} ms" if time else "-"
 
 
-def _optional(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+def _gib(value: float | None) -> str:
+    return f"{value:.3f}" if value else "-"
+
+
+def _came_back(size: int | None, wait: int | None) -> str:
+    return f"{mib(size)}, {_wait(wait)}" if size and wait is not None else mib(size or 0)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -18,6 +18,7 @@ from pagehint.report.words import (
     ground_line,
     headline,
     is_as_recorded,
+    is_fall,
     mean_mib,
     mib,
     saved,
@@ -141,7 +142,7 @@ def _phases(run: Run) -> RenderableType:
         waits = f"; half within {about(totals.wait_p50)} of its free, 99 % within {about(totals.wait_p99)}"
     title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
     table = _grid("right", "left", "right", "right", "right", "right")
-    compare = is_as_recorded(run) and any(phase["measured_90"] is not None for phase in found)
+    compare = is_as_recorded(run) and any(phase["measured_90"] is not None and is_fall(phase) for phase in found)
     head = ["", "after", "came back", "90 % within"] + (["measured", "90 % within"] if compare else [])
     table.add_row(*(Text(text, style="dim") for text in head))
     most = sorted(found, key=lambda phase: -phase["given_back"])[:6]
@@ -149,7 +150,7 @@ def _phases(run: Run) -> RenderableType:
         if phase not in most:
             continue
         row = [f"{number + 1}", escape(phase["name"]), mib(phase["given_back"]), seconds(phase["given_back_90"])]
-        if compare:
+        if compare and is_fall(phase):
             row += [mib(phase["measured_fall"] or 0), seconds(phase["measured_90"])]
         table.add_row(*row)
     if len(found) > len(most):

@@ -15,6 +15,7 @@ __all__ = [
     "ground_line",
     "headline",
     "is_as_recorded",
+    "is_fall",
     "labels",
     "mean_mib",
     "mib",
@@ -23,6 +24,7 @@ __all__ = [
 
 _MIB = 1 << 20
 _GIB_MINUTE_NS = 60e9
+_MOSTLY = 0.9
 _SAME_DELAY = 50 * 10**6
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANOMALIES = {
@@ -141,6 +143,14 @@ def giving_back(run: Run) -> list[dict[str, Any]]:
     return [phase for phase in run.phases if phase["given_back_90"] is not None]
 
 
+def is_fall(phase: dict[str, Any]) -> bool:
+    """Whether resident memory fell by about what was given back: nothing much was allocated meanwhile.
+
+    Only then can the fall that was measured be compared with what was given back.
+    """
+    return bool(phase["fall"] >= _MOSTLY * phase["given_back"] > 0)
+
+
 def headline(run: Run) -> str:
     """What is to be seen of resident memory over time, in a sentence."""
     if run.settings["design"] == "none":
@@ -150,13 +160,13 @@ def headline(run: Run) -> str:
         if run.totals.given_back:
             return f"{mib(run.totals.given_back)} come back"
         return "Nothing comes back"
-    most = max(found, key=lambda phase: phase["given_back"])
+    most = max([phase for phase in found if is_fall(phase)] or found, key=lambda phase: phase["given_back"])
     passes = most["passes"]
     count = _WORDS[passes] if passes < len(_WORDS) else f"{passes:,}"
-    return (
-        f"After {most['name']}, {mib(most['given_back'])} come back in {count} pass{'es' * (passes != 1)},"
-        f" 90 % of it within {about(most['given_back_90'])}"
-    )
+    text = f"{most['name']}, {mib(most['given_back'])} come back in {count} pass{'es' * (passes != 1)}"
+    if not is_fall(most):
+        return f"During {text}"
+    return f"After {text}, 90 % of it within {about(most['given_back_90'])}"
 
 
 def anomaly_lines(run: Run) -> list[str]:
