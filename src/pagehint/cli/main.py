@@ -14,7 +14,11 @@ from pagehint.errors import PagehintError
 
 __all__ = ["app", "main"]
 
-app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
+app = cyclopts.App(
+    name="pagehint",
+    help="Free page hinting: what a guest could give back to its host.",
+    suppress_keyboard_interrupt=False,
+)
 app.command(run)
 app.command(script)
 app.command(import_, name="import")
