@@ -43,7 +43,7 @@ class Costs:
             if field.name == "measured":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise InputError(f"the cost {field.name} is {value!r}: expected nanoseconds, 0 or more")
+                raise InputError(f"the cost {field.name} is {value} ns: expected a time of 0 or more")
 
     def to_json(self) -> str:
         """What `read` reads."""
