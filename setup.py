@@ -13,8 +13,10 @@ COMPILED = [
     "mm/ranges",
     "mm/attached",
     "mm/pcp",
+    "mm/spans",
     "mm/zone",
     "replay/engine",
+    "replay/pages",
     "replay/scan",
 ]
 
@@ -35,7 +37,11 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"pagehint.{name.replace('/', '.')}", [f"src/pagehint/{name}.py"], extra_compile_args=["-O3"])
+            Extension(
+                f"pagehint.{name.replace('/', '.')}",
+                [f"src/pagehint/{name}.py"],
+                extra_compile_args=["-O3", "-finline-limit=5000"],
+            )
             for name in COMPILED
         ],
         compiler_directives={

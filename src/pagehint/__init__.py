@@ -3,17 +3,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pagehint.errors import BusyError, InputError, PagehintError
+from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
 from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design, Statistics
 from pagehint.hinting.device import Device
 from pagehint.hinting.reporting import PageReporting
+from pagehint.hinting.stepper import Stepper
 from pagehint.hinting.thread import ThreadWorker
 from pagehint.hinting.virtual import VirtualWorker
 from pagehint.mm.batch import Batch, Block
 from pagehint.mm.check import check
+from pagehint.mm.memory import GuestMemory, PageCounts
 from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.procfs import buddyinfo, pagetypeinfo
 from pagehint.mm.zone import Watermarks, Zone
 
@@ -29,21 +32,26 @@ if TYPE_CHECKING:
 __all__ = [
     "LINUX_5_3",
     "LINUX_6_1",
+    "AllocationError",
     "Batch",
     "Block",
     "BusyError",
     "Costs",
     "Design",
     "Device",
+    "GuestMemory",
     "InputError",
     "ListRules",
     "Migratetype",
     "ModelHost",
+    "PageCounts",
     "PageHinting",
     "PageReporting",
     "PagehintError",
+    "PerCpuLists",
     "Run",
     "Statistics",
+    "Stepper",
     "ThreadWorker",
     "Trace",
     "VirtualClock",

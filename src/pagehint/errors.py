@@ -2,7 +2,7 @@
 
 import errno
 
-__all__ = ["BusyError", "InputError", "PagehintError"]
+__all__ = ["AllocationError", "BusyError", "InputError", "PagehintError"]
 
 
 class PagehintError(Exception):
@@ -21,3 +21,7 @@ class BusyError(PagehintError, OSError):
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+class AllocationError(PagehintError, MemoryError):
+    """A guest has no such pages; its text tells the state of each zone, as the kernel's report does."""

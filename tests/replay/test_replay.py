@@ -63,10 +63,11 @@ class Counting(Replay):
 
     def _go_on(self, time: int) -> None:
         super()._go_on(time)
-        rows = self.timeline.table().slice(max(self.timeline._count - 1, 0))
-        if not rows.num_rows or rows.column("time")[0].as_py() != time:
+        self.timeline.end()
+        rows = self.timeline.table()
+        row = rows.slice(rows.num_rows - 1).to_pylist()[0] if rows.num_rows else {}
+        if row.get("time") != time:
             return
-        row = rows.to_pylist()[0]
         backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(bool)
         used = np.unpackbits(self.engine.used.view(np.uint8), bitorder="little")[: self.start.pages].astype(bool)
         assert row["resident"] == backed.sum() * 4096

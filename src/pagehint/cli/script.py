@@ -13,6 +13,8 @@ from pagehint.replay.script import Script
 
 __all__ = ["script"]
 
+# With this, a lone - is a file, and no unknown option.
+_FILE = Parameter(allow_leading_hyphen=True, help="an op script, or - for standard input; .gz is unpacked")
 _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 
@@ -22,9 +24,7 @@ def _open(file: str) -> BinaryIO:
     return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
 
 
-def script(
-    file: Annotated[str | None, Parameter(help="an op script, or - for standard input; .gz is unpacked")] = None, /
-) -> None:
+def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     """Run an op script on one zone, and print what the allocator and the hinting do.
 
     Without FILE: a shipped one that tells the story of one hinting cycle, its lines printed too.

@@ -36,7 +36,8 @@ class PageHinting(Design):
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now
-        if self.request_count <= zone.requested:
+        # A thread may hear of several zones only after all of them have asked: then none is the first.
+        if self._run is None or self.request_count <= zone.requested:
             self._schedule(self.delay)
 
     def holds_back(self, zone: Zone) -> str:
@@ -45,12 +46,17 @@ class PageHinting(Design):
         return "waiting" if zone.requested else "high_water_mark"
 
     def _request_all(self) -> None:
+        self._request_populated()
+        if self.request_count:
+            self._schedule(self.delay)
+
+    def _request_populated(self) -> None:
         for zone in self._zones:
-            zone.request()
-        self._schedule(self.delay)
+            if zone.present_pages:
+                zone.request()
 
     def _work(self) -> Run:
-        while True:
+        while self._zones:
             for zone in self._zones:
                 if zone.requested and not (yield from self._process(zone)):
                     return
@@ -68,13 +74,16 @@ class PageHinting(Design):
             zone.request(False)
             self._count_error(error)
             return True
-        batch = self._reacts[zone].batch
+        react = self._reacts[zone]
+        batch, fill = react.batch, zone.fill
         try:
             while True:
-                full = zone.fill(batch)
-                if not batch:
+                full = fill(batch)
+                if not (full or batch):
                     return True
-                if not (yield from self._tell(zone)):
+                self._telling = react
+                if (yield react) is not None:
+                    self._retry_later()
                     zone.request()
                     return False
                 if self._stopping or not (full if self.once_a_delay else zone.requested):
@@ -94,8 +103,7 @@ class PageHinting(Design):
         activity = self._activity()
         if activity == self._seen and activity != self._served:
             self._served = activity
-            for zone in self._zones:
-                zone.request()
+            self._request_populated()
             self._due = self._now
         self._seen = activity
 

@@ -57,6 +57,7 @@ Telling = Generator[React, BaseException | None, bool]
 BEGIN = Begin()
 IDLE = Idle()
 
+_SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
 
 
@@ -93,7 +94,8 @@ class Design(ABC):
         self._outcome: BaseException | None = None
         self._due: int | None = None
         self._now = 0
-        self._pause = self.delay
+        self._shortest_pause = max(self.delay, _SHORTEST_PAUSE)
+        self._pause = self._shortest_pause
         self._stopping = False
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
         self._last_error: BaseException | None = None
@@ -111,11 +113,11 @@ class Design(ABC):
         device: Device,
         now: int,
         doorbell: Callable[[Zone], None],
-        settle: Callable[[Zone, int, int], int],
+        settle: Callable[[Zone, Callable[[], int]], int],
     ) -> None:
         """Begin to tell ``device`` of the blocks of ``zones``; ``doorbell(zone)`` rings where a free notifies.
 
-        ``settle(zone, order, migratetype)`` allocates for a caller who found nothing while blocks were in flight.
+        ``settle(zone, attempt)`` is called by who found nothing while blocks were in flight: see ``Zone.settle``.
 
         Raises BusyError if this design, or another one in a zone, has a device; InputError for a bad capacity or order.
         """
@@ -135,7 +137,7 @@ class Design(ABC):
         self._zones = tuple(zones)
         self._reacts = {zone: React(zone, batch) for zone in zones}
         self._stopping = False
-        self._pause = self.delay
+        self._pause = self._shortest_pause
         self._now = now
         self._request_all()
 
@@ -167,40 +169,45 @@ class Design(ABC):
     def next(self, now: int) -> Action:
         """What to do now."""
         self._now = now
-        if self._run is None:
-            self._look_around()
-            if self._due is None or now < self._due:
-                return self._rest()
-            self._due = None
-            self._runs += 1
-            self._outcome = None
-            self._run = self._work()
-            return BEGIN
+        run = self._run
+        if run is None:
+            return self._begin_or_rest()
         outcome, self._outcome = self._outcome, None
         try:
-            return self._run.send(outcome)
+            return run.send(outcome)
         except StopIteration:
             self._run = None
         if self._stopping:
             self._ended()
             return IDLE
-        return self.next(now)
+        return self._begin_or_rest()
+
+    def _begin_or_rest(self) -> Action:
+        self._look_around()
+        if self._due is None or self._now < self._due:
+            return self._rest()
+        self._due = None
+        self._runs += 1
+        self._outcome = None
+        self._run = self._work()
+        return BEGIN
 
     def reacted(self, error: BaseException | None, now: int) -> None:
         """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
-        assert self._telling is not None
         react, self._telling = self._telling, None
-        blocks, pages = len(react.batch), react.batch.pages
+        assert react is not None
+        batch = react.batch
+        blocks, pages = len(batch), batch.pages
         self._now = now
         self._outcome = error
-        react.zone.drain(react.batch, error is None)
-        if error is not None:
-            self._count_error(error)
-        else:
+        react.zone.drain(batch, error is None)
+        if error is None:
             self._batches += 1
             self._blocks += blocks
             self._pages += pages
-            self._pause = self.delay
+            self._pause = self._shortest_pause
+        else:
+            self._count_error(error)
 
     @abstractmethod
     def notified(self, zone: Zone, now: int) -> None:
@@ -238,15 +245,11 @@ class Design(ABC):
         if self._due is None and not self._stopping:
             self._due = self._now + delay
 
-    def _tell(self, zone: Zone) -> Telling:
-        """Have the batch told to the device; if that fails, the work is due again after a growing pause."""
-        self._telling = self._reacts[zone]
-        if (yield self._telling) is None:
-            return True
+    def _retry_later(self) -> None:
+        """The device failed: the work is due again after a growing pause."""
         if not self._stopping:
             self._due = self._now + self._pause
         self._pause = min(2 * self._pause, max(_LONGEST_PAUSE, self.delay))
-        return False
 
     def _count_error(self, error: BaseException) -> None:
         self._errors += 1

@@ -57,11 +57,8 @@ class PageReporting(Design):
         if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
             return True
         for order in range(self.order, zone.max_order):
-            blocks = zone.nr_free[order]
-            if not blocks:
-                continue
             for migratetype in range(Migratetype.ISOLATE):
-                budget = -(-blocks // _BLOCKS_A_BUDGET)
+                budget = -(-zone.nr_free[order] // _BLOCKS_A_BUDGET)
                 while (ended := zone.take_unreported(order, migratetype, batch, budget)) == _FULL:
                     if not (yield from self._report(zone)):
                         return False
@@ -70,7 +67,10 @@ class PageReporting(Design):
         return not batch or (yield from self._report(zone))
 
     def _report(self, zone: Zone) -> Telling:
-        self._reacts[zone].batch.reverse()
-        reported = yield from self._tell(zone)
-        self._requested |= not reported
-        return reported and not self._stopping
+        self._telling = self._reacts[zone]
+        self._telling.batch.reverse()
+        if (yield self._telling) is not None:
+            self._retry_later()
+            self._requested = True
+            return False
+        return not self._stopping

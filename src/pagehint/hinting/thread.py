@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pagehint.errors import BusyError
 from pagehint.hinting.design import Design, Idle, React, Sleep
@@ -18,6 +18,7 @@ __all__ = ["ThreadWorker"]
 # SimpleQueue, whose put() may interrupt itself, the free place for a device is an entry of a deque, and whoever waits
 # for blocks in flight waits on a lock of his own, which the worker releases.
 _LONGEST_RETRY = 1.0
+_LONGEST_WAIT = 3600.0  # seconds; a queue refuses to wait for centuries
 
 
 class _Waiter:
@@ -99,7 +100,7 @@ class ThreadWorker:
                 elif not design.started:
                     return
                 elif isinstance(action, Sleep):
-                    wait = max(action.until - now, 0) / 1e9
+                    wait = min(max(action.until - now, 0) / 1e9, _LONGEST_WAIT)
                 elif isinstance(action, Idle):
                     wait = None
         finally:
@@ -139,7 +140,7 @@ class ThreadWorker:
         for waiter in waiters:
             waiter.tried.acquire(timeout=_LONGEST_RETRY)
 
-    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         worker = self._worker
         if worker is not None and worker[0] is threading.current_thread():
             return -1
@@ -150,7 +151,7 @@ class ThreadWorker:
                 waiter.go.acquire()
             try:
                 in_flight = zone.in_flight_pages
-                pfn = zone.alloc_nowait(order, migratetype)
+                pfn = attempt()
             finally:
                 waiter.tried.release()
             if pfn >= 0 or not (in_flight or zone.in_flight_pages):

@@ -62,10 +62,10 @@ class VirtualWorker:
         if self.design.pending is not None and not self._stepping and self._reacting is None:
             self._arm(self.design.pending)
 
-    def _settle(self, zone: Zone, order: int, migratetype: int) -> int:
+    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         pfn = -1
         while pfn < 0 and zone.in_flight_pages and self.wait_for_react():
-            pfn = zone.alloc_nowait(order, migratetype)
+            pfn = attempt()
         return pfn
 
     def wait_for_react(self) -> bool:
@@ -97,18 +97,18 @@ class VirtualWorker:
         self._timer = None
         interrupt: BaseException | None = None
         self._stepping = True
+        clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
         try:
             if self._reacting is not None:
-                interrupt = self._tell(self._reacting)
+                interrupt = tell(self._reacting)
             while not self._waited_for:
-                action = self.design.next(self.clock.now)
+                action = what_next(clock.now)
                 if isinstance(action, React):
-                    takes = self._react_time(action) if self._react_time else 0
-                    if takes > 0:
+                    if react_time is not None and (takes := react_time(action)) > 0:
                         self._reacting = action
-                        self._arm(self.clock.now + takes)
+                        self._arm(clock.now + takes)
                         break
-                    interrupt = self._tell(action) or interrupt
+                    interrupt = tell(action) or interrupt
                 elif isinstance(action, Begin):
                     if self._on_begin is not None:
                         self._on_begin(self.clock.now)
@@ -127,11 +127,12 @@ class VirtualWorker:
     def _tell(self, react: React) -> BaseException | None:
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
-        assert self._device is not None
+        device = self._device
+        assert device is not None
         error: BaseException | None = None
         try:
-            self._device.react(react.batch)
+            device.react(react.batch)
         except BaseException as raised:
             error = raised
         self.design.reacted(error, self.clock.now)
-        return error if not isinstance(error, Exception) else None
+        return None if error is None or isinstance(error, Exception) else error

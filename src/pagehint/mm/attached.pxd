@@ -12,3 +12,5 @@ cdef class Attachable(Ranges):
 
     @cython.final
     cdef bint _rings(self) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _list(self, object order, object migratetype) except -1

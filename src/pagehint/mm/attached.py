@@ -1,8 +1,11 @@
 """What a hinting design does to a zone, under the zone's lock (spec 1, sections 6 to 8; spec 2)."""
 
+from operator import index
+
 import cython
 
 from pagehint.errors import BusyError, InputError
+from pagehint.mm.migratetype import MIGRATE_TYPES
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -29,8 +32,8 @@ class Attachable(Ranges):
     def attach(self, order, high_water_mark, device, doorbell, settle=None):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
 
-        A device other than the last one starts with nothing hinted. ``settle(zone, order, migratetype)`` allocates
-        for a caller who found nothing while blocks were in flight. Raises BusyError if a device is attached.
+        A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
+        flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
         """
         least: cython.int = order
         if not self.hinting:
@@ -47,6 +50,7 @@ class Attachable(Ranges):
                     self._forget()
                 self._high_water_mark = high_water_mark
                 self._min_order = self._notify_order = least
+                self._request(self._requested)
         if busy:
             raise BusyError("this zone has a hinting device already")
         self._device = device
@@ -57,12 +61,14 @@ class Attachable(Ranges):
         """Frees stop notifying. What is hinted or requested stays so."""
         with self._lock:
             self._notify_order = NEVER
+            self._request(self._requested)
 
     def detach(self):
         """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
         self._doorbell = self._settle = None
         with self._lock:
             self._notify_order = NEVER
+            self._request(self._requested)
             self._attached = False
 
     def _rings(self):
@@ -83,7 +89,7 @@ class Attachable(Ranges):
     def request(self, wanted=True):
         """Set or clear ``requested``."""
         with self._lock:
-            self._requested = wanted
+            self._request(wanted)
 
     def begin(self):
         """A cycle begins (ACTIVE): the hinted counts exist, every boundary stands at its list's head. O(lists)."""
@@ -118,8 +124,9 @@ class Attachable(Ranges):
         budget is below 0. Where a walk ends at a block, the list is rotated so that it is first. O(blocks walked).
         """
         ended: cython.int
-        which: cython.int = order
-        kind: cython.int = migratetype
+        ring: cython.Py_ssize_t = self._list(order, migratetype)
+        which: cython.int = ring & 31
+        kind: cython.int = ring >> 5
         left: cython.Py_ssize_t = budget
         with self._lock:
             ended = self._take_unreported(which, kind, batch, left)
@@ -143,9 +150,16 @@ class Attachable(Ranges):
     @property
     def nr_hinted(self):
         """Hinted blocks of each order, or None before hinting first runs here."""
-        return [self._hinted[order] for order in range(self.max_order)] if self._counts_exist else None
+        counts = [self._hinted[order] for order in range(self.max_order)]
+        return counts if self._counts_exist or any(counts) else None
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
-        i: cython.Py_ssize_t = self._boundary[(migratetype << 5) + order]
+        which: cython.Py_ssize_t = self._list(order, migratetype)
+        i: cython.Py_ssize_t = self._boundary[which]
         return i + self.start_pfn if i < self._pages else -1
+
+    def _list(self, order, migratetype):
+        if not 0 <= index(order) < self.max_order or not 0 <= index(migratetype) < MIGRATE_TYPES:
+            raise InputError(f"no free list of order {order}, migratetype {migratetype}")
+        return (int(migratetype) << 5) + int(order)

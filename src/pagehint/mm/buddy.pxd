@@ -8,8 +8,10 @@ cdef extern from *:
     #define pagehint_prefetch(address) ((void)(address))
     #endif
     #define pagehint_block_pages(order) (((Py_ssize_t)1) << (order))
+    #define pagehint_unreachable (((Py_ssize_t)1) << 60)
     """
     Py_ssize_t block_pages "pagehint_block_pages"(int order) noexcept nogil
+    const Py_ssize_t UNREACHABLE "pagehint_unreachable"
     void prefetch "pagehint_prefetch"(const void *address) noexcept nogil
 
 # A page's state word, in the order of the bits: order, kind, hinted, migratetype.
@@ -64,6 +66,7 @@ cdef class Buddy:
 
     cdef Py_ssize_t _nr_free[32]
     cdef Py_ssize_t _hinted[32]
+    cdef Py_ssize_t _notify_at[32]
     cdef unsigned int _boundary[LISTS]
     cdef Py_ssize_t _free_pages
     cdef Py_ssize_t _isolate_list_pages
@@ -104,7 +107,9 @@ cdef class Buddy:
     @cython.final
     cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
     @cython.final
-    cdef void _notify(self, int order) noexcept nogil
+    cdef void _request(self, bint wanted) noexcept nogil
+    @cython.final
+    cdef void _count_hinted(self, int order, Py_ssize_t blocks) noexcept nogil
     @cython.final
     cdef void _boot(self, Py_ssize_t begin, Py_ssize_t end, bint tail) noexcept nogil
     @cython.final

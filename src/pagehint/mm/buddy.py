@@ -9,10 +9,10 @@ import cython
 import numpy as np
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import AHEAD, block_pages, prefetch
+    from cython.cimports.pagehint.mm.buddy import AHEAD, UNREACHABLE, block_pages, prefetch
 else:
     from pagehint.mm.migratetype import Migratetype
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, UNREACHABLE, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -29,8 +29,8 @@ class Buddy:
         self.shuffle_order = shuffle_order
         self._pages = pages
         self._top = max_order - 1
-        # Where the first page lies in the largest aligned block around it: buddies are pairs by pfn, not by index.
-        self._lo = start_pfn & ((1 << (max_order - 1)) - 1)
+        # Where the first page lies in the pair of largest blocks around it: buddies are pairs by pfn, not by index.
+        self._lo = start_pfn & ((1 << max_order) - 1)
         self._pageblock_lo = self._lo >> pageblock_order
         self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
         self._coin_state = seed & 0x7FFFFFFF
@@ -61,6 +61,7 @@ class Buddy:
             self._movable = memoryview(self.pageblock_movable)
             self._nr_free = [0] * 32
             self._hinted = [0] * 32
+            self._notify_at = [0] * 32
             self._boundary = [0] * LISTS
             self._free_pages = self._isolate_list_pages = self._nr_isolated = 0
             self._active = self._requested = self._ring = False
@@ -71,6 +72,7 @@ class Buddy:
         for head in range(pages, pages + LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
         self._min_order = self._notify_order = NEVER
+        self._request(False)
 
     # Pageblocks
 
@@ -137,7 +139,7 @@ class Buddy:
                 which = ((state >> TYPE_SHIFT) << 5) + order
                 if self._boundary[which] == i:
                     self._boundary[which] = following
-            self._hinted[order] -= 1
+            self._count_hinted(order, -1)
         self._links[2 * before] = following
         self._links[2 * following + 1] = before
         self._nr_free[order] -= 1
@@ -163,7 +165,7 @@ class Buddy:
         # While a boundary stands, what comes to its tail position must read as unhinted (spec 1, section 6).
         if self._moved_to_tail and state & HINTED and not self._active:
             self._state[i] |= HINTED
-            self._hinted[order] += 1
+            self._count_hinted(order, 1)
 
     def _move_free_blocks(self, pageblock, migratetype):
         begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
@@ -234,13 +236,28 @@ class Buddy:
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
-        if order >= self._notify_order and not hinted:
-            self._notify(order)
+        if order >= self._notify_order and self._nr_free[order] >= self._notify_at[order] and not hinted:
+            self._request(True)
+            self._ring = True
         return order
 
-    def _notify(self, order):
-        if not self._requested and self._nr_free[order] >= self._hinted[order] + self._high_water_mark:
-            self._requested = self._ring = True
+    def _request(self, wanted):
+        # Every free runs the test of section 7, so that is one comparison: with the free blocks at which it notifies.
+        order: cython.int
+        self._requested = wanted
+        for order in range(32):
+            if order < self._notify_order or wanted:
+                self._notify_at[order] = UNREACHABLE
+            else:
+                self._notify_at[order] = self._hinted[order] + self._high_water_mark
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _count_hinted(self, order: cython.int, blocks: cython.Py_ssize_t) -> cython.void:
+        self._hinted[order] += blocks
+        self._notify_at[order] += blocks
 
     @cython.cfunc
     @cython.inline

@@ -12,13 +12,17 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
     @cython.final
-    cdef void _take_off(self, Py_ssize_t i, Batch batch) noexcept nogil
+    cdef Py_ssize_t _take_run(
+        self, Py_ssize_t i, int order, bint backward, Py_ssize_t room, Batch batch
+    ) noexcept nogil
     @cython.final
-    cdef Py_ssize_t _pull(self, int order, int migratetype) noexcept nogil
+    cdef void _pull(self, int order, int migratetype, Batch batch) noexcept nogil
     @cython.final
     cdef bint _fill(self, Batch batch) noexcept nogil
     @cython.final
     cdef void _put_back(self, Batch batch, bint hinted) noexcept nogil
+    @cython.final
+    cdef void _uncover(self, int which) noexcept nogil
     @cython.final
     cdef void _begin(self) noexcept nogil
     @cython.final

@@ -5,6 +5,7 @@ import cython
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
     from cython.cimports.pagehint.mm.buddy import (
+        AHEAD,
         FREE,
         HIGHATOMIC,
         HINTED,
@@ -17,6 +18,7 @@ if cython.compiled:
         TYPE_SHIFT,
         Buddy,
         block_pages,
+        prefetch,
     )
 else:
     from pagehint.mm.batch import Batch
@@ -80,49 +82,71 @@ class HintedLists(Buddy):
         self._counts_exist = True
         self._active = True
 
-    def _take_off(self, i, batch: Batch):
-        state: cython.int = self._state[i]
-        order: cython.int = state & ORDER
+    def _take_run(self, i, order, backward, room, batch: Batch):
+        # Takes unhinted blocks off a list, from entry i on in one direction, and returns the entry behind them. The
+        # caller closes the gap. What the list gives next is fetched early: lists are often in the order of the pfns.
         pages: cython.Py_ssize_t = block_pages(order)
-        self._unlink(i)
-        self._state[i] = IN_FLIGHT | order
-        self._free_pages -= pages
-        self._in_flight_pages += pages
-        batch._pfns[batch._count] = i + self.start_pfn
-        batch._orders[batch._count] = order
-        batch._types[batch._count] = state >> TYPE_SHIFT
-        batch._count += 1
-        batch._pages += pages
+        taken: cython.Py_ssize_t = 0
+        state: cython.int
+        following: cython.Py_ssize_t
+        guess: cython.Py_ssize_t
+        while taken < room and i < self._pages:
+            state = self._state[i]
+            if state & HINTED:
+                break
+            following = self._links[2 * i + backward]
+            if cython.compiled:
+                guess = i + AHEAD * (following - i)
+                if 0 <= guess < self._pages:
+                    prefetch(cython.address(self._state[guess]))
+                    prefetch(cython.address(self._links[2 * guess]))
+            self._state[i] = IN_FLIGHT | order
+            batch._pfns[batch._count] = i + self.start_pfn
+            batch._orders[batch._count] = order
+            batch._types[batch._count] = state >> TYPE_SHIFT
+            batch._count += 1
+            taken += 1
+            i = following
+        self._nr_free[order] -= taken
+        self._free_pages -= taken * pages
+        self._in_flight_pages += taken * pages
+        batch._pages += taken * pages
+        return i
 
-    def _pull(self, order, migratetype):
+    def _pull(self, order, migratetype, batch: Batch):
+        # Section 8, but with a whole run at once: those before the boundary, and if what comes then is hinted,
+        # those from the head on.
         which: cython.int = (migratetype << 5) + order
         head: cython.Py_ssize_t = self._pages + which
-        i: cython.Py_ssize_t = self._links[2 * cython.cast(cython.Py_ssize_t, self._boundary[which]) + 1]
-        if i == head:
-            return -1
-        if self._state[i] & HINTED:
-            i = self._links[2 * head]
-            if self._state[i] & HINTED:
-                self._boundary[which] = i
-                return -1
-        return i
+        boundary: cython.Py_ssize_t = self._boundary[which]
+        room: cython.Py_ssize_t = min(batch.capacity - batch._count, (self._free_pages - self._low_watermark) >> order)
+        i: cython.Py_ssize_t
+        most: cython.Py_ssize_t = batch._count + room
+        if room <= 0:
+            return
+        i = self._take_run(self._links[2 * boundary + 1], order, True, room, batch)
+        self._links[2 * boundary + 1] = i
+        self._links[2 * i] = boundary
+        room = most - batch._count
+        if i == head or room == 0:
+            return
+        i = self._take_run(self._links[2 * head], order, False, room, batch)
+        self._links[2 * head] = i
+        self._links[2 * i + 1] = head
+        if batch._count < most:
+            self._boundary[which] = i
 
     def _fill(self, batch: Batch):
         order: cython.int = self._top
         migratetype: cython.int
-        i: cython.Py_ssize_t
         batch._count = batch._pages = 0
         while order >= self._min_order:
             for migratetype in range(HIGHATOMIC, -1, -1):
-                while self._free_pages - (block_pages(order)) >= self._low_watermark:
-                    i = self._pull(order, migratetype)
-                    if i < 0:
-                        break
-                    self._take_off(i, batch)
-                    if batch._count == batch.capacity:
-                        return True
+                self._pull(order, migratetype, batch)
+                if batch._count == batch.capacity:
+                    return True
             order -= 1
-        self._requested = False
+        self._request(False)
         return False
 
     def _put_back(self, batch: Batch, hinted):
@@ -138,11 +162,38 @@ class HintedLists(Buddy):
                 migratetype = self._types[self._pageblock(i)]
             if self._free_one_page(i, order, migratetype, True) == order and hinted:
                 self._state[i] |= HINTED
-                self._hinted[order] += 1
+                self._count_hinted(order, 1)
                 if self._active:
                     self._boundary[(migratetype << 5) + order] = i
         self._in_flight_pages -= batch._pages
         batch._count = batch._pages = 0
+        if not hinted and self._active:
+            for order in range(self._min_order, self.max_order):
+                for migratetype in range(ISOLATE + 1):
+                    self._uncover((migratetype << 5) + order)
+
+    # The device failed, and the run ends here. Later ones look from a list's two ends up to the first hinted block, so
+    # what was still to be pulled may not stay between hinted blocks: it goes to the list's head.
+    def _uncover(self, which):
+        head: cython.Py_ssize_t = self._pages + which
+        boundary: cython.Py_ssize_t = self._boundary[which]
+        last: cython.Py_ssize_t = self._links[2 * boundary + 1]
+        first: cython.Py_ssize_t
+        before: cython.Py_ssize_t = last
+        if boundary == head:
+            return
+        while before != head and not self._state[before] & HINTED:
+            before = self._links[2 * before + 1]
+        if before in (head, last):
+            return
+        first = self._links[2 * before]
+        self._links[2 * before] = boundary
+        self._links[2 * boundary + 1] = before
+        before = self._links[2 * head]
+        self._links[2 * last] = before
+        self._links[2 * before + 1] = last
+        self._links[2 * head] = first
+        self._links[2 * first + 1] = head
 
     def _forget(self):
         head: cython.Py_ssize_t
@@ -156,3 +207,4 @@ class HintedLists(Buddy):
                 i = self._links[2 * i]
         for order in range(32):
             self._hinted[order] = 0
+        self._request(self._requested)

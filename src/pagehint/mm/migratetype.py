@@ -21,7 +21,7 @@ MIGRATE_TYPES = len(Migratetype)
 
 @dataclass(frozen=True, slots=True)
 class ListRules:
-    """Where blocks go on the free lists of one generation of Linux: one explicit choice per guest."""
+    """How one generation of Linux orders its lists and sets its limits: one explicit choice per guest."""
 
     name: str
     moved_to_tail: bool
@@ -32,7 +32,23 @@ class ListRules:
     """From pageblock order on, different types merge only if both are types 0 to 2; else only ISOLATE stands apart."""
     pcp_above_order_0: bool
     """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
+    most_min_free_kbytes: int
+    """The most that min_free_kbytes is set to by itself."""
 
 
-LINUX_5_3 = ListRules("5.3", moved_to_tail=False, boot_to_tail=False, merge_by_type=False, pcp_above_order_0=False)
-LINUX_6_1 = ListRules("6.1", moved_to_tail=True, boot_to_tail=True, merge_by_type=True, pcp_above_order_0=True)
+LINUX_5_3 = ListRules(
+    "5.3",
+    moved_to_tail=False,
+    boot_to_tail=False,
+    merge_by_type=False,
+    pcp_above_order_0=False,
+    most_min_free_kbytes=65536,
+)
+LINUX_6_1 = ListRules(
+    "6.1",
+    moved_to_tail=True,
+    boot_to_tail=True,
+    merge_by_type=True,
+    pcp_above_order_0=True,
+    most_min_free_kbytes=262144,
+)

@@ -43,6 +43,8 @@ LISTS = 160
 """Rings of a zone: 5 migratetypes, 32 orders each."""
 NEVER = 255
 """An order that none reaches."""
+UNREACHABLE = 1 << 60
+"""A number of blocks that none reaches."""
 
 
 def block_pages(order: int) -> int:

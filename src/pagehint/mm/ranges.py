@@ -11,6 +11,7 @@ if cython.compiled:
         FREE,
         HIGHATOMIC,
         HINTED,
+        IN_FLIGHT,
         ISOLATE,
         KIND,
         LISTS,
@@ -184,8 +185,9 @@ class Ranges(HintedLists):
         for head in range(self._pages, self._pages + LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
         for order in range(self.max_order):
-            self._nr_free[order] = self._hinted[order] = 0
+            self._nr_free[order] = 0
         self._free_pages = self._isolate_list_pages = 0
+        self._forget()
         for end in range(self._pages):
             self._state[end] = 0
         while i < self._pages:
@@ -205,7 +207,7 @@ class Ranges(HintedLists):
     def _forget_all(self):
         self._forget()
         self._counts_exist = False
-        self._requested = False
+        self._request(False)
 
     # The order of a list
 
@@ -223,7 +225,8 @@ class Ranges(HintedLists):
         self._links[2 * head] = first
         self._links[2 * first + 1] = head
 
-    # Turn a list so that it starts behind block ``i``; hinted blocks that come to its head are hinted no more.
+    # Turn a list so that it starts behind block ``i``. Only the hinted blocks at its tail stay so: a run looks from
+    # a list's ends up to the first hinted block, so none may stand between others.
     def _reorder(self, i):
         word: cython.int = self._state[i]
         which: cython.int = ((word >> TYPE_SHIFT) << 5) + (word & ORDER)
@@ -233,13 +236,30 @@ class Ranges(HintedLists):
             return
         self._rotate(head, first)
         if self._counts_exist:
-            self._boundary[which] = head
-            while first != head and self._state[first] & HINTED:
-                self._state[first] &= 0xFFFF - HINTED
-                self._hinted[word & ORDER] -= 1
-                first = self._links[2 * first]
+            i = self._links[2 * head + 1]
+            while i != head and self._state[i] & HINTED:
+                i = self._links[2 * i + 1]
+            self._boundary[which] = self._links[2 * i]
+            while i != head:
+                if self._state[i] & HINTED:
+                    self._state[i] &= 0xFFFF - HINTED
+                    self._count_hinted(word & ORDER, -1)
+                i = self._links[2 * i + 1]
 
     # Taking blocks for mainline's reporting (spec 2)
+
+    def _take_off(self, i, batch: Batch):
+        word: cython.int = self._state[i]
+        order: cython.int = word & ORDER
+        self._unlink(i)
+        self._state[i] = IN_FLIGHT | order
+        self._free_pages -= block_pages(order)
+        self._in_flight_pages += block_pages(order)
+        batch._pfns[batch._count] = i + self.start_pfn
+        batch._orders[batch._count] = order
+        batch._types[batch._count] = word >> TYPE_SHIFT
+        batch._count += 1
+        batch._pages += block_pages(order)
 
     def _take_unreported(self, order, migratetype, batch: Batch, budget):
         head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order

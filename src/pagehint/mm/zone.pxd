@@ -1,8 +1,8 @@
 cimport cython
-from pagehint.mm.attached cimport Attachable
 from pagehint.mm.pcp cimport PerCpuLists
+from pagehint.mm.spans cimport Spans
 
-cdef class Zone(Attachable):
+cdef class Zone(Spans):
     cdef readonly str name
     cdef readonly int node
     cdef readonly Py_ssize_t page_size
@@ -10,5 +10,3 @@ cdef class Zone(Attachable):
 
     @cython.final
     cdef Py_ssize_t _try(self, object order, object migratetype, PerCpuLists pcp) except -3
-    @cython.final
-    cdef Py_ssize_t _index(self, object pfn) except -1

@@ -1,15 +1,16 @@
 """A zone: one range of page frames with its own free lists, counters and lock (spec 1)."""
 
+from functools import partial
+from operator import index
 from typing import NamedTuple
 
 import cython
 import numpy as np
 
-from pagehint.errors import BusyError, InputError
-from pagehint.mm.migratetype import LINUX_5_3, MIGRATE_TYPES
+from pagehint.errors import InputError
+from pagehint.mm.migratetype import LINUX_5_3
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.buddy import (
         FREE,
         HINTED,
@@ -18,22 +19,28 @@ if cython.compiled:
         OFFLINE,
         ORDER,
         RECLAIMABLE,
-        TYPE_SHIFT,
         USED,
-        block_pages,
     )
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
+    from cython.cimports.pagehint.mm.spans import Spans
 else:
-    from pagehint.mm.attached import Attachable
     from pagehint.mm.migratetype import Migratetype
-    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, USED
     from pagehint.mm.pcp import PerCpuLists
+    from pagehint.mm.spans import Spans
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 __all__ = ["Watermarks", "Zone"]
 
 _MOST_PAGES = (1 << 32) - 256
+_BULK_ARRAYS = (
+    ("ops", np.dtype(np.uint8)),
+    ("slots", np.dtype(np.uint32)),
+    ("orders", np.dtype(np.uint8)),
+    ("migratetypes", np.dtype(np.uint8)),
+    ("table", np.dtype(np.int64)),
+)
 
 
 class Watermarks(NamedTuple):
@@ -45,7 +52,7 @@ class Watermarks(NamedTuple):
 
 
 @cython.cclass
-class Zone(Attachable):
+class Zone(Spans):
     """A zone of ``pages`` pages from ``start_pfn`` on, all free, all pageblocks MOVABLE.
 
     The first ``present`` pages (default: all) are online, the others are room for memory hotplug.
@@ -72,20 +79,21 @@ class Zone(Attachable):
         node=0,
     ):
         present = pages if present is None else present
+        top = max_order - 1 if isinstance(max_order, int) else 0
         for what, value, least, most in (
             ("pages", pages, 1, _MOST_PAGES),
             ("present", present, 0, pages),
             ("start_pfn", start_pfn, 0, 1 << 52),
             ("max_order", max_order, 1, 32),
-            ("pageblock_order", pageblock_order, 0, max_order - 1),
-            ("shuffle_order", 0 if shuffle_order is None else shuffle_order, 0, max_order - 1),
+            ("pageblock_order", pageblock_order, 0, top),
+            ("shuffle_order", 0 if shuffle_order is None else shuffle_order, 0, top),
             ("seed", seed, 0, (1 << 63) - 1),
             ("node", node, 0, 1023),
         ):
             if not isinstance(value, int) or not least <= value <= most:
                 raise InputError(f"{what} {value!r} of a zone: expected {least} to {most}")
-        if page_size < 1 or page_size & (page_size - 1):
-            raise InputError(f"page_size {page_size} of a zone: expected a power of two")
+        if not isinstance(page_size, int) or page_size < 1 or page_size & (page_size - 1):
+            raise InputError(f"page_size {page_size!r} of a zone: expected a power of two")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
         self.page_size = page_size
         self.name = name
@@ -109,23 +117,36 @@ class Zone(Attachable):
         2) out of range.
         """
         pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp)
-        if pfn < -1 and self._settle is not None:
-            return self._settle(self, order, migratetype)
-        return max(pfn, -1)
+        if pfn < -1:
+            return self.settle(partial(self.alloc_nowait, order, migratetype, pcp))
+        return pfn
 
-    def alloc_nowait(self, order=0, migratetype=1):
+    def alloc_nowait(self, order=0, migratetype=1, pcp: PerCpuLists = None):
         """The same, but it never waits for blocks in flight."""
-        return max(self._try(order, migratetype, None), -1)
+        return max(self._try(order, migratetype, pcp), -1)
+
+    def settle(self, attempt):
+        """Wait for the zone's blocks in flight, and call ``attempt()`` when they are back: it returns a pfn, or -1.
+
+        Again while it finds nothing and blocks are in flight. Returns the pfn; -1, too, if no driver is attached.
+        """
+        settle = self._settle
+        return -1 if settle is None else settle(self, attempt)
 
     def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
+        if not isinstance(order, int) or not isinstance(migratetype, int):
+            order, migratetype = index(order), index(migratetype)
         try:
             wanted = order
+        except OverflowError:
+            wanted = -1
+        try:
             kind = migratetype
         except OverflowError:
-            wanted = kind = -1
+            kind = -1
         if not 0 <= wanted < self.max_order:
             raise InputError(f"order {order}: expected 0 to {self.max_order - 1}")
         if not 0 <= kind <= RECLAIMABLE:
@@ -148,6 +169,8 @@ class Zone(Attachable):
         i: cython.Py_ssize_t
         state: cython.int
         ring: cython.bint
+        if not isinstance(order, int):
+            order = index(order)
         try:
             i = pfn
             wanted = order
@@ -183,10 +206,10 @@ class Zone(Attachable):
         pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
         through. Raises InputError at the first operation that can't be done; those before it stand.
         """
-        kinds = (("ops", ops, np.uint8), ("slots", slots, np.uint32), ("orders", orders, np.uint8))
-        for what, array, dtype in (*kinds, ("migratetypes", migratetypes, np.uint8), ("table", table, np.int64)):
+        arrays = ops, slots, orders, migratetypes, table
+        for (what, dtype), array in zip(_BULK_ARRAYS, arrays, strict=True):
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
-                raise InputError(f"bulk: {what} must be a one-dimensional array of {dtype.__name__}")
+                raise InputError(f"bulk: {what} must be a one-dimensional array of {dtype}")
             if not array.flags.c_contiguous or (what == "table" and not array.flags.writeable):
                 raise InputError(f"bulk: {what} must be contiguous, and the table writable")
         if not len(ops) == len(slots) == len(orders) == len(migratetypes):
@@ -197,26 +220,42 @@ class Zone(Attachable):
         failed: cython.Py_ssize_t = 0
         ring: cython.bint
         if cython.compiled:
-            _ops = cython.cast(cython.p_uchar, cython.cast(cython.size_t, ops.ctypes.data))
-            _slots = cython.cast(cython.p_uint, cython.cast(cython.size_t, slots.ctypes.data))
-            _orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, orders.ctypes.data))
-            _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, migratetypes.ctypes.data))
-            _table = cython.cast(cython.p_longlong, cython.cast(cython.size_t, table.ctypes.data))
+            _ops: cython.const[cython.uchar][::1] = ops
+            _slots: cython.const[cython.uint][::1] = slots
+            _orders: cython.const[cython.uchar][::1] = orders
+            _types: cython.const[cython.uchar][::1] = migratetypes
+            _table: cython.longlong[::1] = table
             with cython.nogil, self._lock:
                 if pcp is None:
                     done = self._bulk(
-                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                        0,
+                        count,
+                        cython.address(_ops[0]),
+                        cython.address(_slots[0]),
+                        cython.address(_orders[0]),
+                        cython.address(_types[0]),
+                        cython.address(_table[0]),
+                        table_size,
+                        cython.address(failed),
                     )
                 else:
                     done = pcp._bulk(
-                        0, count, _ops, _slots, _orders, _types, _table, table_size, cython.address(failed)
+                        0,
+                        count,
+                        cython.address(_ops[0]),
+                        cython.address(_slots[0]),
+                        cython.address(_orders[0]),
+                        cython.address(_types[0]),
+                        cython.address(_table[0]),
+                        table_size,
+                        cython.address(failed),
                     )
                 ring = self._rings()
         else:
             failures = [0]
-            arrays = [memoryview(array) for array in (ops, slots, orders, migratetypes, table)]
+            views = [memoryview(array) for array in arrays]
             with self._lock:
-                done = (pcp or self)._bulk(0, count, *arrays, table_size, failures)
+                done = (pcp or self)._bulk(0, count, *views, table_size, failures)
                 failed = failures[0]
                 ring = self._rings()
         if ring:
@@ -236,202 +275,6 @@ class Zone(Attachable):
             ring = self._rings()
         if ring:
             self._ring_doorbell()
-
-    # Isolating
-
-    def _index(self, pfn):
-        if not isinstance(pfn, int) or not 0 <= pfn - self.start_pfn < self._pages:
-            raise InputError(f"pfn {pfn}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
-        return pfn - self.start_pfn
-
-    def isolate(self, pfn):
-        """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
-        i: cython.Py_ssize_t = self._index(pfn)
-        done: cython.bint
-        with self._lock:
-            done = self._isolate(self._pageblock(i))
-        if not done:
-            raise BusyError(f"the pageblock of pfn {pfn} is isolated already")
-
-    def unisolate(self, pfn, migratetype=1):
-        """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
-        i: cython.Py_ssize_t = self._index(pfn)
-        kind: cython.int = migratetype if 0 <= migratetype < ISOLATE else -1
-        ring: cython.bint
-        if kind < 0:
-            raise InputError(f"migratetype {migratetype}: expected 0 to 3")
-        with self._lock:
-            self._unisolate(self._pageblock(i), kind)
-            ring = self._rings()
-        if ring:
-            self._ring_doorbell()
-
-    # Ranges that are no single block
-
-    def _span(self, pfn, pages):
-        if not isinstance(pages, int) or pages < 1:
-            raise InputError(f"{pages!r} pages: expected at least 1")
-        self._index(pfn + pages - 1)
-        return self._index(pfn)
-
-    def alloc_exact(self, pages, migratetype=1):
-        """The pfn of ``pages`` contiguous pages, or -1: a block whose tail is given back at once (alloc_pages_exact).
-
-        Raises InputError for more pages than the largest block has. O(max_order).
-        """
-        if not isinstance(pages, int) or not 1 <= pages <= 1 << (self.max_order - 1):
-            raise InputError(f"{pages} pages: expected 1 to {1 << (self.max_order - 1)}")
-        order: cython.int = (pages - 1).bit_length()
-        pfn = self.alloc(order, migratetype)
-        begin: cython.Py_ssize_t = pfn - self.start_pfn
-        end: cython.Py_ssize_t = begin + block_pages(order)
-        middle: cython.Py_ssize_t = begin + pages
-        kind: cython.int = migratetype
-        ring: cython.bint = False
-        if pfn >= 0 and middle < end:
-            with self._lock:
-                self._clear_used(begin, end)
-                self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
-                self._free_pieces(middle, end)
-                ring = self._rings()
-        if ring:
-            self._ring_doorbell()
-        return pfn
-
-    def free_exact(self, pfn, pages):
-        """Free contiguous pages, however they were allocated. O(pages' blocks).
-
-        Raises InputError, and changes nothing, if any of them is not allocated.
-        """
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
-        wrong: cython.Py_ssize_t
-        ring: cython.bint
-        with self._lock:
-            wrong = self._first_not(begin, end, USED)
-            if wrong < 0:
-                self._cut(begin)
-                self._cut(end)
-                self._clear_used(begin, end)
-                self._free_pieces(begin, end)
-                self.nr_free_ops += 1
-            ring = self._rings()
-        if ring:
-            self._ring_doorbell()
-        if wrong >= 0:
-            raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not allocated")
-
-    def alloc_range(self, pfn, pages, migratetype=1):
-        """Allocate these very pages, by isolating their pageblocks (alloc_contig_range). O(pages).
-
-        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
-        """
-        kind: cython.int = migratetype
-        if not 0 <= kind <= RECLAIMABLE:
-            raise InputError(f"migratetype {migratetype}: expected 0 to 2")
-        self._take_range(pfn, pages, USED | (kind << TYPE_SHIFT))
-
-    def offline(self, pfn, pages):
-        """Take pages away: they must be free (memory hotplug). O(pages).
-
-        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
-        """
-        self._take_range(pfn, pages, OFFLINE)
-
-    def _take_range(self, pfn, pages, word):
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
-        what: cython.int = word
-        first: cython.Py_ssize_t = self._pageblock(begin)
-        last: cython.Py_ssize_t = self._pageblock(end - 1)
-        k: cython.Py_ssize_t
-        kinds = self.pageblock_types[first : last + 1].tolist()
-        wrong: cython.Py_ssize_t = -1
-        with self._lock:
-            for k in range(first, last + 1):
-                if not self._isolate(k):
-                    wrong = k
-                    last = k - 1
-                    break
-        isolated = wrong >= 0
-        if not isolated:
-            with self._lock:
-                wrong = self._first_not(begin, end, FREE)
-                if wrong < 0:
-                    self._take_free(begin, end, what)
-                    if what == OFFLINE:
-                        self._offline_pages += end - begin
-                        if self._offline_pages == self._pages:
-                            self._forget_all()
-        for k in range(first, last + 1):
-            self.unisolate(
-                max((k + self._pageblock_lo << self.pageblock_order) - self._lo, 0) + self.start_pfn, kinds[k - first]
-            )
-        if isolated:
-            raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
-        if wrong >= 0:
-            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not free")
-
-    def online(self, pfn, pages):
-        """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
-        wrong: cython.Py_ssize_t
-        ring: cython.bint
-        with self._lock:
-            wrong = self._first_not(begin, end, OFFLINE)
-            if wrong < 0:
-                self._cut(begin)
-                self._cut(end)
-                self._clear_used(begin, end)
-                self._free_pieces(begin, end)
-                self._offline_pages -= end - begin
-            ring = self._rings()
-        if ring:
-            self._ring_doorbell()
-        if wrong >= 0:
-            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
-
-    def load(self, free, pageblock_types=None):
-        """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
-
-        ``pageblock_types`` (uint8, one a pageblock): the migratetypes, none of them ISOLATE. Nothing may be allocated,
-        hinted or in flight. Raises InputError.
-        """
-        if len(free) != self._pages or not isinstance(free, np.ndarray) or free.dtype != np.bool_:
-            raise InputError(f"free: expected a bool array of {self._pages} pages")
-        if self._offline_pages or self._attached:
-            raise InputError("a zone that is loaded must be wholly online, with no hinting device")
-        if pageblock_types is not None:
-            kinds = np.asarray(pageblock_types)
-            if kinds.shape != self.pageblock_types.shape or (kinds >= ISOLATE).any():
-                raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} migratetypes, 0 to 3")
-        bytes_ = np.ascontiguousarray(free).view(np.uint8)
-        if cython.compiled:
-            _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
-        else:
-            _free = memoryview(bytes_)
-        with self._lock:
-            k: cython.Py_ssize_t
-            if pageblock_types is not None:
-                for k in range(len(kinds)):
-                    self._types[k] = kinds[k]
-            self._load(_free)
-
-    def reorder(self, pfn):
-        """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.
-
-        Hinted blocks that come to the list's head are hinted no more; a boundary is reset. Raises InputError if no
-        free block starts there. O(hinted blocks that come to the head).
-        """
-        i: cython.Py_ssize_t = self._index(pfn)
-        free: cython.bint
-        with self._lock:
-            free = (self._state[i] & KIND) == FREE
-            if free:
-                self._reorder(i)
-        if not free:
-            raise InputError(f"pfn {pfn}: no free block starts there")
 
     # What can be read
 
@@ -467,7 +310,10 @@ class Zone(Attachable):
 
     @watermarks.setter
     def watermarks(self, watermarks):
-        wanted = Watermarks(*watermarks)
+        try:
+            wanted = Watermarks(*map(index, watermarks))
+        except TypeError:
+            raise InputError(f"watermarks {watermarks!r}: expected three whole numbers of pages") from None
         if not 0 <= wanted.min <= wanted.low <= wanted.high <= self._pages:
             raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {self._pages} pages")
         with self._lock:
@@ -477,26 +323,31 @@ class Zone(Attachable):
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""
-        return (self.page_state[pfns - self.start_pfn] & (KIND | HINTED)) == (FREE | HINTED)
+        pages = pfns - self.start_pfn
+        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
+            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        return (self.page_state[pages] & (KIND | HINTED)) == (FREE | HINTED)
 
     def free_list(self, order, migratetype):
         """The pfns on a free list, head first (int64). O(blocks). A ring that is broken ends where it breaks."""
-        if not 0 <= order < self.max_order or not 0 <= migratetype < MIGRATE_TYPES:
-            raise InputError(f"no free list of order {order}, migratetype {migratetype}")
-        head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
+        head: cython.Py_ssize_t = self._pages + self._list(order, migratetype)
         i: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t
-        with self._lock:
-            most = self._nr_free[order] + 1
-            pfns = np.empty(most, np.int64)
+        room: cython.Py_ssize_t = 0
+        most: cython.Py_ssize_t = self._nr_free[order] + 1
+        while room < most:
+            # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
+            room = most
+            pfns = np.empty(room, np.int64)
             if cython.compiled:
                 out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
             else:
                 out = memoryview(pfns)
-            i = self._links[2 * head]
-            while i < self._pages and n < most:
-                out[n] = i + self.start_pfn
-                n += 1
-                i = self._links[2 * i]
+            with self._lock:
+                most = self._nr_free[order] + 1
+                i = self._links[2 * head] if most <= room else head
+                while i < self._pages and n < most:
+                    out[n] = i + self.start_pfn
+                    n += 1
+                    i = self._links[2 * i]
         return pfns[:n]

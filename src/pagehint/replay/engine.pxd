@@ -1,14 +1,13 @@
 cimport cython
-from pagehint.host.backing cimport Backing
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.zone cimport Zone
+from pagehint.replay.pages cimport Pages
 
 cdef extern from *:
     """
     #define PAGEHINT_NOWHERE 0xffffffffLL
     """
     const long long NOWHERE "PAGEHINT_NOWHERE"
-    int popcount "__builtin_popcountll"(unsigned long long) noexcept nogil
 
 # Why a run over events ended.
 cdef enum:
@@ -30,15 +29,11 @@ cdef enum:
     ALLOCATED_IN_BULK = 8
     ANOMALIES = 9
 
-cdef class Engine:
+cdef class Engine(Pages):
     cdef readonly list zones
-    cdef readonly Backing backing
     cdef readonly bint recorded
     cdef readonly bint zone_events
-    cdef readonly Py_ssize_t pages
     cdef readonly object mapped
-    cdef readonly object used
-    cdef readonly object taken
     cdef readonly long long used_pages
     cdef readonly long long now
     cdef readonly double resident_time
@@ -56,8 +51,6 @@ cdef class Engine:
     cdef long long _anomalies[ANOMALIES]
     cdef unsigned int *_map
     cdef unsigned int *_freed_at
-    cdef unsigned long long *_used
-    cdef unsigned long long *_taken
     cdef long long *_waits
     cdef Py_ssize_t _most_wait
     cdef bint _started
@@ -90,8 +83,6 @@ cdef class Engine:
     @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
     @cython.final
-    cdef void _mark(self, unsigned long long *words, Py_ssize_t begin, Py_ssize_t pages, bint value) noexcept nogil
-    @cython.final
     cdef bint _enter(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final
     cdef bint _contiguous(self, Py_ssize_t pfn, int order) noexcept nogil
@@ -111,5 +102,3 @@ cdef class Engine:
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final
     cdef int _run(self, long long until) noexcept nogil
-    @cython.final
-    cdef long long _resident_in(self, Py_ssize_t pfn, int order) noexcept nogil

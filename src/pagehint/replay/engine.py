@@ -38,8 +38,8 @@ if cython.compiled:
         RANG,
         STALLED,
         TAKEN_TWICE,
-        popcount,
     )
+    from cython.cimports.pagehint.replay.pages import Pages
     from cython.cimports.pagehint.replay.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
 else:
     from pagehint.host.backing import Backing
@@ -47,6 +47,7 @@ else:
     from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, USED, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
+    from pagehint.replay.pages import Pages
     from pagehint.replay.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
@@ -64,9 +65,6 @@ else:
         ALLOCATED_IN_BULK,
         ANOMALIES,
     ) = range(10)
-
-    def popcount(word):
-        return int(word).bit_count()
 
 
 __all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
@@ -86,7 +84,7 @@ ANOMALY_NAMES = (
 
 
 @cython.cclass
-class Engine:
+class Engine(Pages):
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
     zone events. `straight`, `boot` and `compacted`: rows that a Scan found. `recorded`: blocks stay where they were.
 
@@ -94,19 +92,16 @@ class Engine:
     """
 
     def __init__(self, zones, backing: Backing, pages, recorded, pcps, straight, boot, compacted):
+        super().__init__(backing, pages)
         self.zones = list(zones)
-        self.backing = backing
         self.recorded = recorded
-        self.pages = pages
         self.zone_events = not pcps
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
         self._most_pcp_order = 3 if zones[0].rules.pcp_above_order_0 else 0
         self._pageblock_order = zones[0].pageblock_order
-        words = (pages + 63) // 64
         self.mapped = np.full(pages, NOWHERE, np.uint32)
-        self.used, self.taken = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
         self._freed_at_array = np.full(pages, NOWHERE, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
@@ -120,8 +115,6 @@ class Engine:
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
-            self._used = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.used.ctypes.data))
-            self._taken = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.taken.ctypes.data))
             self._waits = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self.waits.ctypes.data))
             self._straight = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._straight_array.ctypes.data)
@@ -132,7 +125,6 @@ class Engine:
             )
         else:
             self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
-            self._used, self._taken = memoryview(self.used), memoryview(self.taken)
             self._waits = memoryview(self.waits)
             self._straight, self._compacted = memoryview(self._straight_array), memoryview(self._compacted_array)
             self._boot = memoryview(self._boot_array)
@@ -145,10 +137,8 @@ class Engine:
 
     def start_used(self, pfns):
         """These pages (int64) are in use at the start, where the recording has them."""
-        k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
-        for k in range(len(pfns)):
-            pfn = pfns[k]
+        for pfn in memoryview(pfns):
             self._map[pfn] = pfn
             self._mark(self._taken, pfn, 1, True)
             self._mark(self._used, pfn, 1, True)
@@ -229,20 +219,6 @@ class Engine:
             self.now = now
         self._started = True
 
-    def _mark(self, words, begin, pages, value):
-        end: cython.Py_ssize_t = begin + pages
-        last: cython.Py_ssize_t
-        mask: cython.ulonglong
-        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
-        while begin < end:
-            last = min(end, (begin | 63) + 1)
-            mask = (ones >> (64 - (last - begin))) << (begin & 63)
-            if value:
-                words[begin >> 6] = words[begin >> 6] | mask
-            else:
-                words[begin >> 6] = words[begin >> 6] & (ones ^ mask)
-            begin = last
-
     # Make the zone that holds the block the present one, and the CPU's lists of it; false if there is none.
     def _enter(self, pfn, order, cpu):
         found: cython.bint = (
@@ -276,10 +252,12 @@ class Engine:
         k: cython.Py_ssize_t
         if self._contiguous(pfn, order):
             self.backing._touch(self._map[pfn], order)
+            self._changed(self._map[pfn], block_pages(order))
             return
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
                 self.backing._touch(self._map[k], 0)
+                self._changed(self._map[k], 1)
 
     # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
     def _take(self, pfn, order, migratetype):
@@ -357,7 +335,7 @@ class Engine:
             elif (self._used[page >> 6] >> (page & 63)) & 1:
                 twice = True
             else:
-                self._used[page >> 6] = self._used[page >> 6] | (cython.cast(cython.ulonglong, 1) << (page & 63))
+                self._mark(self._used, page, 1, True)
                 self.used_pages += 1
         self._anomalies[NOT_PLACED] += missing
         self._anomalies[ALLOCATED_TWICE] += twice
@@ -452,27 +430,6 @@ class Engine:
                 return RANG
         return AT_END
 
-    # What is behind blocks
-
-    def _resident_in(self, pfn, order):
-        first: cython.Py_ssize_t = pfn >> 6
-        last: cython.Py_ssize_t = (pfn + block_pages(order) - 1) >> 6
-        pages: cython.longlong = 0
-        word: cython.ulonglong
-        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
-        k: cython.Py_ssize_t
-        if order < 6:
-            word = (self.backing._backed[first] >> (pfn & 63)) & (ones >> (64 - block_pages(order)))
-            return popcount(word)
-        for k in range(first, last + 1):
-            if self.backing._backed[k]:
-                pages += popcount(self.backing._backed[k])
-        return pages
-
-    def resident_in(self, pfns, orders):
-        """Resident pages of these blocks. O(pages / 64)."""
-        return sum([self._resident_in(pfn, order) for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True)])
-
     def told(self, pfns, orders):
         """A device is being told of these blocks: note how long their resident pages waited since they were freed."""
         page: cython.Py_ssize_t
@@ -481,6 +438,7 @@ class Engine:
         for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True):
             if not self._resident_in(pfn, order):
                 continue
+            self._changed(pfn, 1 << order)
             for page in range(pfn, pfn + (1 << order)):
                 if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page] != NOWHERE:
                     wait = at - self._freed_at[page]
@@ -524,76 +482,13 @@ class Engine:
         for (index, _), lists in self._pcps.items():
             pcp, zone = lists, self.zones[index]
             for which in range(PCP_LISTS):
-                for j in range(pcp._length[which]):
-                    i = pcp._ring[which][(pcp._first[which] + j) & pcp._mask[which]]
+                for j in range(pcp._first[which], pcp._end[which]):
+                    i = pcp._ring[which][j & pcp._mask[which]]
                     self._mark(self._taken, i + zone.start_pfn, block_pages(zone._state[i] & ORDER), flag)
 
-    def free_resident(self, order):
-        """Resident pages that are free: (on the lists or in flight, on per-CPU lists, of the first those in aligned
-        areas of this order that hold used or per-CPU pages too). O(pages / 64).
-        """
-        area: cython.Py_ssize_t = max(block_pages(order) >> 6, 1)
-        listed: cython.longlong = 0
-        per_cpu: cython.longlong = 0
-        mixed: cython.longlong = 0
-        word: cython.ulonglong
-        taken: cython.ulonglong
-        mask: cython.ulonglong
-        k: cython.Py_ssize_t
-        begin: cython.Py_ssize_t
-        pages: cython.longlong
-        words: cython.Py_ssize_t = (self.pages + 63) >> 6
-        inside: cython.bint
-        shift: cython.int
-        width: cython.int = 64
-        if order < 6:
-            width = block_pages(order)
-        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+    def free_resident(self):
+        """As `Pages.free_resident`; where the per-CPU lists are the model's own, their pages count as per-CPU too."""
         self._mark_pcps(True)
-        for begin in range(0, words, area):
-            pages = 0
-            inside = False
-            for k in range(begin, min(begin + area, words)):
-                taken = self._taken[k]
-                word = self.backing._backed[k]
-                inside = inside or taken != 0
-                if word == 0:
-                    continue
-                per_cpu += popcount(word & taken & (ones ^ self._used[k]))
-                word = word & (ones ^ taken)
-                if word == 0:
-                    continue
-                pages += popcount(word)
-                if width < 64:
-                    for shift in range(0, 64, width):
-                        mask = (ones >> (64 - width)) << shift
-                        if taken & mask:
-                            mixed += popcount(word & mask)
-            listed += pages
-            if inside and width == 64:
-                mixed += pages
+        counts = Pages.free_resident(self)
         self._mark_pcps(False)
-        return listed, per_cpu, mixed
-
-    def map_row(self, rows):
-        """The memory from pfn 0 in `rows` equal areas: resident and used pages of each, int32 (rows, 2)."""
-        out = np.zeros((rows, 2), np.int32)
-        counts = memoryview(out)
-        words: cython.Py_ssize_t = (self.pages + 63) >> 6
-        k: cython.Py_ssize_t
-        row: cython.Py_ssize_t
-        begin: cython.Py_ssize_t
-        count: cython.Py_ssize_t = rows
-        resident: cython.longlong
-        used: cython.longlong
-        for row in range(count):
-            resident = used = 0
-            begin = row * words // count
-            for k in range(begin, (row + 1) * words // count):
-                if self._used[k]:
-                    used += popcount(self._used[k])
-                if self.backing._backed[k]:
-                    resident += popcount(self.backing._backed[k])
-            counts[row, 0] = resident
-            counts[row, 1] = used
-        return out
+        return counts

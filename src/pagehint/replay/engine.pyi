@@ -7,21 +7,18 @@ from numpy.typing import NDArray
 from pagehint.host.backing import Backing
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
+from pagehint.replay.pages import Pages
 
 __all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
 
 ANOMALY_NAMES: tuple[str, ...]
 COLUMNS: tuple[str, ...]
 
-class Engine:
+class Engine(Pages):
     zones: list[Zone]
-    backing: Backing
     recorded: bool
     zone_events: bool
-    pages: int
     mapped: NDArray[np.uint32]
-    used: NDArray[np.uint64]
-    taken: NDArray[np.uint64]
     used_pages: int
     now: int
     resident_time: float
@@ -53,8 +50,5 @@ class Engine:
     @property
     def anomalies(self) -> dict[str, int]: ...
     def ring(self) -> None: ...
-    def resident_in(self, pfns: NDArray[np.int64], orders: NDArray[np.uint8]) -> int: ...
     def told(self, pfns: NDArray[np.int64], orders: NDArray[np.uint8]) -> None: ...
     def listed(self, index: int, order: int) -> tuple[int, int]: ...
-    def free_resident(self, order: int) -> tuple[int, int, int]: ...
-    def map_row(self, rows: int) -> NDArray[np.int32]: ...

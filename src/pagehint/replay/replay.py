@@ -108,6 +108,7 @@ class Replay:
         self._go_on(end)
         if self.worker is not None:
             self.worker.stop()
+        self.timeline.end()
         return make_run(self)
 
     # Time

@@ -37,6 +37,17 @@ _ARGUMENTS = {
 _MAY_BE_QUEUED = ("a", "f", "i", "u", "dump", "sum", "check")
 
 
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+
+
+class _MalformedError(BaseException):
+    """A queued op can't be done. No Exception: that would be a device's failure, after which the script goes on."""
+
+    def __init__(self, error: InputError) -> None:
+        self.error = error
+
+
 class _ScriptDevice:
     """The device of a script: it prints what it is told, and then runs what is queued."""
 
@@ -71,7 +82,10 @@ class Script:
             self._queue.append(words[1:])
         else:
             self._check_form(words)
-            self._run(words)
+            try:
+                self._run(words)
+            except _MalformedError as malformed:
+                raise malformed.error from None
 
     def reacts(self, blocks: Batch) -> None:
         """The device is told: print it, and run what is queued up to the next mark."""
@@ -80,7 +94,10 @@ class Script:
             words = self._queue.popleft()
             if words == _MARK:
                 break
-            self._run(words)
+            try:
+                self._run(words)
+            except InputError as error:
+                raise _MalformedError(error) from None
 
     def _print(self, line: str) -> None:
         self._write(line + "\n")
@@ -90,17 +107,17 @@ class Script:
         if queued and words == _MARK:
             op, arguments = "r", ""
         elif op not in _ARGUMENTS or op == "r":
-            raise InputError(f"{op!r} is no op: expected one of {', '.join(_ARGUMENTS)}")
+            raise InputError(f"{_quoted(op)} is no op: expected one of {', '.join(_ARGUMENTS)}")
         else:
             arguments = _ARGUMENTS[op]
             if queued and op not in _MAY_BE_QUEUED:
                 raise InputError(f"{op} may not be queued: expected one of {', '.join(_MAY_BE_QUEUED)}")
             least, most = arguments.replace("[MT]", "").split(), arguments.split()
             if not len(least) <= len(words) - 1 <= len(most):
-                raise InputError(f"{' '.join(words)!r}: expected {op} {arguments}".rstrip())
+                raise InputError(f"{_quoted(' '.join(words))}: expected {op} {arguments}".rstrip())
             for word in words[1:]:
                 if not _NUMBER.fullmatch(word):
-                    raise InputError(f"{word!r}: expected a decimal number ({op} {arguments})")
+                    raise InputError(f"{_quoted(word)}: expected a decimal number ({op} {arguments})")
         if (op == "init") != (self._zone is None):
             raise InputError("a second init" if op == "init" else f"{op} before init: expected init NR_PAGES")
         self._check_values(op, [int(word) for word in words[1:]] if op != "r" else [])

@@ -24,6 +24,7 @@ __all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
 _BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
+_PAGEBLOCK_ORDER = 9
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
 _TIMER_WHEEL = 16 * 10**6
 
@@ -91,7 +92,8 @@ class Start:
                 f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
-        scan = Scan(pages, meta.pageblock_order, zone_events, rules.pcp_above_order_0, device_load(trace))
+        pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
+        scan = Scan(pages, pageblock_order, zone_events, rules.pcp_above_order_0, device_load(trace))
         for batch in trace.batches(COLUMNS):
             scan.add(batch)
             if progress is not None:
@@ -105,7 +107,7 @@ class Start:
         types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
         zones, pcps = [], {}
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, rules, meta.pageblock_order, free, types)
+            zone = _zone(layout, rules, pageblock_order, free, types)
             zones.append(zone)
             if not zone_events:
                 batch_pages = layout.pcp_batch or pcp_batch(layout.managed)

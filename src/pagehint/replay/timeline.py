@@ -31,8 +31,8 @@ class Timeline:
     def __init__(self, replay: "Replay", step: int | None) -> None:
         self._replay = replay
         self.step = step
-        self._rows = np.zeros((1024, len(_FIELDS)), np.int64)
-        self._count = 0
+        self._rows: list[tuple[int, ...]] = []
+        self.rows = np.zeros((0, len(_FIELDS)), np.int64)
         self._next_row = _NEVER
         self.measured = measured_residency(replay.trace)
         self._truth: list[int] = []
@@ -58,6 +58,7 @@ class Timeline:
             self.order = reporting.order
         if self.step is not None:
             self._next_row = self._next_map = now
+            replay.engine.count_by(self.order)
         if self.measured is not None:
             times = self.measured.column("time").to_numpy()
             self._truth = times[(times >= now) & (times <= self._end)].tolist()[::-1]
@@ -77,23 +78,21 @@ class Timeline:
             self._next_truth = self._truth.pop() if self._truth else _NEVER
         if now >= self._next_row:
             assert self.step is not None
-            self._add_row(now, resident)
+            self._add_row(now)
             if now >= self._next_map:
                 self._map.append((now, self._replay.engine.map_row(_MAP_ROWS)))
                 self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
             self._next_row = now + self.step
 
-    def _add_row(self, now: int, resident: int) -> None:
-        if self._count == len(self._rows):
-            if self._count < _MOST_ROWS:
-                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            else:
-                self._rows[: _MOST_ROWS // 2] = self._rows[::2]
-                self._count = _MOST_ROWS // 2
-                assert self.step is not None
-                self.step *= 2
+    def _add_row(self, now: int) -> None:
+        if len(self._rows) == _MOST_ROWS:
+            del self._rows[1::2]
+            assert self.step is not None
+            self.step *= 2
         replay = self._replay
-        listed, per_cpu, mixed = replay.engine.free_resident(self.order)
+        if replay.host.memory is not None:
+            replay.engine.all_stale()  # it swaps wherever it likes
+        listed, per_cpu, mixed = replay.engine.free_resident()
         reasons = dict.fromkeys(ATTRIBUTION, 0)
         reasons["per_cpu"] = per_cpu
         reasons["mixed"] = mixed
@@ -109,28 +108,35 @@ class Timeline:
             large += told + untold
             free += zone.free_pages
         reasons["below_order"] = listed - mixed - large
-        free_resident = (listed + per_cpu) * _PAGE
-        self._rows[self._count] = (
-            now,
-            resident,
-            resident - free_resident,
-            free_resident,
-            *(pages * _PAGE for pages in reasons.values()),
-            free * _PAGE,
-            replay.host.backing.given_back * _PAGE,
-            replay.host.backing.discards,
+        backing = replay.host.backing
+        free_resident = listed + per_cpu
+        self._rows.append(
+            (
+                now,
+                backing.resident,
+                backing.resident - free_resident,
+                free_resident,
+                *reasons.values(),
+                free,
+                backing.given_back,
+                backing.discards,
+            )
         )
-        self._count += 1
+
+    def end(self) -> None:
+        """There are no more samples."""
+        rows = np.array(self._rows, np.int64).reshape(-1, len(_FIELDS))
+        rows[:, 1:-1] *= _PAGE
+        self.rows = rows
 
     def table(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return pa.table({name: self._rows[: self._count, k] for k, name in enumerate(_FIELDS)})
+        return pa.table({name: self.rows[:, k] for k, name in enumerate(_FIELDS)})
 
     def integral(self, name: str, end: int) -> float:
         """The integral of a column over time, each row standing until the next: GiB * minutes."""
-        rows = self._rows[: self._count]
-        spans = np.diff(np.append(rows[:, 0], end))
-        return float(rows[:, _FIELDS.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
+        spans = np.diff(np.append(self.rows[:, 0], end))
+        return float(self.rows[:, _FIELDS.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
 
     def memory_map(self) -> dict[str, Any]:
         """Times (ns), and resident and used pages of equal areas at each."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pagehint.errors import InputError
+from pagehint.mm.zoneinfo import ZoneLayout
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 
 __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "ZoneLayout", "read_meta", "write_meta"]
@@ -16,28 +17,6 @@ __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "Zone
 FORMAT = "pagetrace"
 VERSION = 1
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class ZoneLayout:
-    """A zone of the recorded guest as /proc/zoneinfo tells it; everything in pages, `pcp_*` per CPU (of the first)."""
-
-    node: int
-    name: str
-    start_pfn: int
-    spanned: int
-    present: int
-    managed: int
-    min: int
-    low: int
-    high: int
-    pcp_high: int | None = None
-    pcp_batch: int | None = None
-
-    @property
-    def end_pfn(self) -> int:
-        """One past the last pfn."""
-        return self.start_pfn + self.spanned
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.mm.zoneinfo import parse_pageblock_order
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
 from pagehint.trace.meta import Lost, Meta
-from pagehint.trace.snapshot import TEXTS, parse_pageblock_order
+from pagehint.trace.snapshot import TEXTS
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["import_text"]

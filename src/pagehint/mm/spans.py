@@ -1,0 +1,232 @@
+"""Isolating, contiguous ranges, hotplug and reordering, under the zone's lock (spec 1, section 5)."""
+
+from operator import index
+
+import cython
+import numpy as np
+
+from pagehint.errors import BusyError, InputError
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.attached import Attachable
+    from cython.cimports.pagehint.mm.buddy import (
+        FREE,
+        ISOLATE,
+        KIND,
+        OFFLINE,
+        RECLAIMABLE,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+    )
+else:
+    from pagehint.mm.attached import Attachable
+    from pagehint.mm.migratetype import Migratetype
+    from pagehint.mm.page import FREE, KIND, OFFLINE, TYPE_SHIFT, USED, block_pages
+
+    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+
+@cython.cclass
+class Spans(Attachable):
+    """Free areas with a lock, whose pages can be had, taken away and brought by where they are."""
+
+    # Isolating
+
+    def _index(self, pfn):
+        i = index(pfn) - self.start_pfn
+        if not 0 <= i < self._pages:
+            raise InputError(f"pfn {pfn}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        return i
+
+    def isolate(self, pfn):
+        """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
+        i: cython.Py_ssize_t = self._index(pfn)
+        done: cython.bint
+        with self._lock:
+            done = self._isolate(self._pageblock(i))
+        if not done:
+            raise BusyError(f"the pageblock of pfn {pfn} is isolated already")
+
+    def unisolate(self, pfn, migratetype=1):
+        """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
+        i: cython.Py_ssize_t = self._index(pfn)
+        kind: cython.int = migratetype if 0 <= index(migratetype) < ISOLATE else -1
+        ring: cython.bint
+        if kind < 0:
+            raise InputError(f"migratetype {migratetype}: expected 0 to 3")
+        with self._lock:
+            self._unisolate(self._pageblock(i), kind)
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+
+    # Ranges that are no single block
+
+    def _span(self, pfn, pages):
+        if not isinstance(pages, int) or pages < 1:
+            raise InputError(f"{pages!r} pages: expected at least 1")
+        self._index(pfn + pages - 1)
+        return self._index(pfn)
+
+    def alloc_exact(self, pages, migratetype=1):
+        """The pfn of ``pages`` contiguous pages, or -1: a block whose tail is given back at once (alloc_pages_exact).
+
+        Raises InputError for more pages than the largest block has. O(max_order).
+        """
+        if not isinstance(pages, int) or not 1 <= pages <= 1 << (self.max_order - 1):
+            raise InputError(f"{pages} pages: expected 1 to {1 << (self.max_order - 1)}")
+        order: cython.int = (pages - 1).bit_length()
+        pfn = self.alloc(order, migratetype)
+        begin: cython.Py_ssize_t = pfn - self.start_pfn
+        end: cython.Py_ssize_t = begin + block_pages(order)
+        middle: cython.Py_ssize_t = begin + pages
+        kind: cython.int = migratetype
+        ring: cython.bint = False
+        if pfn >= 0 and middle < end:
+            with self._lock:
+                self._clear_used(begin, end)
+                self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
+                self._free_pieces(middle, end)
+                ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        return pfn
+
+    def free_exact(self, pfn, pages):
+        """Free contiguous pages, however they were allocated. O(pages' blocks).
+
+        Raises InputError, and changes nothing, if any of them is not allocated.
+        """
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        wrong: cython.Py_ssize_t
+        ring: cython.bint
+        with self._lock:
+            wrong = self._first_not(begin, end, USED)
+            if wrong < 0:
+                self._cut(begin)
+                self._cut(end)
+                self._clear_used(begin, end)
+                self._free_pieces(begin, end)
+                self.nr_free_ops += 1
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        if wrong >= 0:
+            raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not allocated")
+
+    def alloc_range(self, pfn, pages, migratetype=1):
+        """Allocate these very pages, by isolating their pageblocks (alloc_contig_range). O(pages).
+
+        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
+        """
+        kind: cython.int = migratetype
+        if not 0 <= kind <= RECLAIMABLE:
+            raise InputError(f"migratetype {migratetype}: expected 0 to 2")
+        self._take_range(pfn, pages, USED | (kind << TYPE_SHIFT))
+
+    def offline(self, pfn, pages):
+        """Take pages away: they must be free (memory hotplug). O(pages).
+
+        Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
+        """
+        self._take_range(pfn, pages, OFFLINE)
+
+    def _take_range(self, pfn, pages, word):
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        what: cython.int = word
+        first: cython.Py_ssize_t = self._pageblock(begin)
+        last: cython.Py_ssize_t = self._pageblock(end - 1)
+        k: cython.Py_ssize_t
+        wrong: cython.Py_ssize_t
+        isolated: cython.bint = False
+        array = np.empty(last - first + 1, np.uint8)
+        if cython.compiled:
+            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, array.ctypes.data))
+        else:
+            kinds = memoryview(array)
+        with self._lock:
+            wrong = self._first_not(begin, end, FREE)
+            for k in range(first, last + 1):
+                kinds[k - first] = self._types[k]
+                isolated |= self._types[k] == ISOLATE
+            if wrong < 0 and not isolated:
+                # A free block that reaches beyond these pageblocks would be isolated whole, and stay so.
+                self._cut(max(((first + self._pageblock_lo) << self.pageblock_order) - self._lo, 0))
+                self._cut(((last + 1 + self._pageblock_lo) << self.pageblock_order) - self._lo)
+                for k in range(first, last + 1):
+                    self._isolate(k)
+                self._take_free(begin, end, what)
+                for k in range(first, last + 1):
+                    self._unisolate(k, kinds[k - first])
+                if what == OFFLINE:
+                    self._offline_pages += end - begin
+                    if self._offline_pages == self._pages:
+                        self._forget_all()
+        if isolated:
+            raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
+        if wrong >= 0:
+            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not free")
+
+    def online(self, pfn, pages):
+        """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
+        begin: cython.Py_ssize_t = self._span(pfn, pages)
+        end: cython.Py_ssize_t = begin + pages
+        wrong: cython.Py_ssize_t
+        ring: cython.bint
+        with self._lock:
+            wrong = self._first_not(begin, end, OFFLINE)
+            if wrong < 0:
+                self._cut(begin)
+                self._cut(end)
+                self._clear_used(begin, end)
+                self._free_pieces(begin, end)
+                self._offline_pages -= end - begin
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+        if wrong >= 0:
+            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
+
+    def load(self, free, pageblock_types=None):
+        """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
+
+        ``pageblock_types`` (uint8, one a pageblock): the migratetypes, none of them ISOLATE. Nothing may be allocated,
+        hinted or in flight. Raises InputError.
+        """
+        if len(free) != self._pages or not isinstance(free, np.ndarray) or free.dtype != np.bool_:
+            raise InputError(f"free: expected a bool array of {self._pages} pages")
+        if self._offline_pages or self._attached:
+            raise InputError("a zone that is loaded must be wholly online, with no hinting device")
+        if pageblock_types is not None:
+            kinds = np.asarray(pageblock_types)
+            if kinds.shape != self.pageblock_types.shape or (kinds >= ISOLATE).any():
+                raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} migratetypes, 0 to 3")
+        bytes_ = np.ascontiguousarray(free).view(np.uint8)
+        if cython.compiled:
+            _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
+        else:
+            _free = memoryview(bytes_)
+        with self._lock:
+            k: cython.Py_ssize_t
+            if pageblock_types is not None:
+                for k in range(len(kinds)):
+                    self._types[k] = kinds[k]
+            self._load(_free)
+
+    def reorder(self, pfn):
+        """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.
+
+        Of the hinted blocks only those at its tail then stay hinted, and the boundary is set before them. Raises
+        InputError if no free block starts there. O(blocks on the list).
+        """
+        i: cython.Py_ssize_t = self._index(pfn)
+        free: cython.bint
+        with self._lock:
+            free = (self._state[i] & KIND) == FREE
+            if free:
+                self._reorder(i)
+        if not free:
+            raise InputError(f"pfn {pfn}: no free block starts there")

@@ -1,0 +1,44 @@
+cimport cython
+from pagehint.host.backing cimport Backing
+
+cdef extern from *:
+    """
+    /* Nearly all words are empty or full. */
+    #define pagehint_popcount(word) (!(word) ? 0 : !~(word) ? 64 : __builtin_popcountll(word))
+    """
+    int popcount "pagehint_popcount"(unsigned long long) noexcept nogil
+
+cdef enum:
+    AREA_ORDER = 9  # the backing counts its pages by 2 MiB
+
+cdef class Pages:
+    cdef readonly Backing backing
+    cdef readonly Py_ssize_t pages
+    cdef readonly object used
+    cdef readonly object taken
+    cdef unsigned long long *_used
+    cdef unsigned long long *_taken
+    cdef object _counts
+    cdef int _order
+    cdef int _unit_order
+    cdef Py_ssize_t _units
+    cdef Py_ssize_t _stale_count
+    cdef int *_listed
+    cdef int *_per_cpu
+    cdef int *_mixed
+    cdef unsigned int *_stale
+    cdef unsigned char *_is_stale
+    cdef long long _total_listed
+    cdef long long _total_per_cpu
+    cdef long long _total_mixed
+
+    @cython.final
+    cdef void _mark(self, unsigned long long *words, Py_ssize_t begin, Py_ssize_t pages, bint value) noexcept nogil
+    @cython.final
+    cdef void _changed(self, Py_ssize_t pfn, Py_ssize_t pages) noexcept nogil
+    @cython.final
+    cdef void _recount(self) noexcept nogil
+    @cython.final
+    cdef void _count_unit(self, Py_ssize_t unit) noexcept nogil
+    @cython.final
+    cdef long long _resident_in(self, Py_ssize_t pfn, int order) noexcept nogil

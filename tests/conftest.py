@@ -1,0 +1,14 @@
+"""Hypothesis runs the same examples every time (profile ci); HYPOTHESIS_PROFILE=long looks for new ones, for longer."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
+settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_QUIET)
+settings.register_profile("long", deadline=None, suppress_health_check=_QUIET, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds; leave it out with -m 'not slow'")

@@ -1,0 +1,129 @@
+"""Signal handlers and finalizers that use a zone and its worker while both are in use (spec 1, section 9, row 10)."""
+
+import subprocess
+import sys
+
+import pytest
+
+SIGNALS = """
+import faulthandler, gc, itertools, os, random, signal, sys, threading, time
+from pagehint.errors import BusyError
+from pagehint.hinting.boundary import PageHinting
+from pagehint.hinting.thread import ThreadWorker
+from pagehint.mm.check import check
+from pagehint.mm.zone import Zone
+
+faulthandler.dump_traceback_later(25, exit=True)
+zone = Zone(64 << 10)
+worker = ThreadWorker(PageHinting(delay="100us", high_water_mark=1), [zone])
+interrupted = 0
+
+class Device:
+    capacity = 8
+    def react(self, blocks):
+        if main_signals:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        meddle()
+
+device = Device()
+
+def meddle(*_):
+    global interrupted
+    interrupted += 1
+    for order in (0, 9, 10):
+        pfn = zone.alloc_nowait(order) if threading.current_thread().name == "pagehint" else zone.alloc(order)
+        if pfn >= 0:
+            zone.free(pfn, order)
+    zone.free_list(10, 1)
+    try:
+        zone.isolate(0)
+        zone.unisolate(0)
+    except BusyError:
+        pass
+    if interrupted % 7 == 0:
+        worker.stop()
+    try:
+        worker.start(device)
+    except BusyError:
+        pass
+
+def work():
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        for order in (0, 10):
+            pfns = [zone.alloc(order) for _ in range(20)]
+            zone.free_list(10, 1)
+            for pfn in pfns:
+                if pfn >= 0:
+                    zone.free(pfn, order)
+        if worker.running:
+            worker.stop()
+        try:
+            worker.start(device)
+        except BusyError:
+            pass
+"""
+
+BY_SIGNAL = """
+main_signals = True
+signal.signal(signal.SIGALRM, meddle)
+signal.signal(signal.SIGUSR1, meddle)
+signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+work()
+signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+"""
+
+BY_FINALIZER = """
+main_signals = False
+
+class Cycle:
+    def __init__(self):
+        self.itself = self
+    def __del__(self):
+        Cycle.depth += 1
+        if Cycle.depth == 1:
+            meddle()
+        Cycle.depth -= 1
+Cycle.depth = 0
+
+gc.set_threshold(7)
+before = work
+def litter(zone=zone):
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        Cycle()
+        pfns = [zone.alloc(0) for _ in range(3)]
+        Cycle()
+        zone.free_list(0, 1)
+        zone.nr_free
+        for pfn in pfns:
+            if pfn >= 0:
+                zone.free(pfn)
+        Cycle()
+        try:
+            worker.start(device)
+        except BusyError:
+            worker.stop()
+litter()
+gc.set_threshold(700)
+gc.collect()
+"""
+
+AT_LAST = """
+while worker.running:
+    worker.stop()
+faulthandler.cancel_dump_traceback_later()
+assert check(zone) == [], check(zone)
+assert zone.free_pages == zone.pages, zone
+assert interrupted > 50, interrupted
+print("done")
+"""
+
+
+@pytest.mark.parametrize("how", [BY_SIGNAL, BY_FINALIZER], ids=["signal handlers", "finalizers"])
+def test_row_10_nothing_that_interrupts_deadlocks(how):
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS + how + AT_LAST], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -1,0 +1,34 @@
+"""The constants of a page's state word are the same for Python and for the compiled engine."""
+
+import re
+from pathlib import Path
+
+import pagehint
+from pagehint.mm import page
+from pagehint.mm.migratetype import Migratetype
+
+PXD = (Path(pagehint.__file__).parent / "mm" / "buddy.pxd").read_text()
+COMPILED = {name: int(value, 0) for name, value in re.findall(r"^    (\w+) = (\w+)", PXD, re.MULTILINE)}
+
+
+def test_constants_of_the_compiled_engine():
+    assert len(COMPILED) > 15
+    for name in page.__all__:
+        if name.isupper():
+            assert COMPILED[name] == getattr(page, name), name
+
+
+def test_migratetypes_of_the_compiled_engine():
+    assert {member.name: COMPILED[member.name] for member in Migratetype} == {m.name: int(m) for m in Migratetype}
+
+
+def test_fields_do_not_overlap():
+    fields = [page.ORDER, page.KIND, page.HINTED, 7 << page.TYPE_SHIFT]
+    assert sum(fields) == fields[0] | fields[1] | fields[2] | fields[3] < 1 << 16
+    kinds = [page.FREE, page.USED, page.IN_FLIGHT, page.PCP, page.OFFLINE]
+    assert len(set(kinds)) == 5
+    assert all(kind & ~page.KIND == 0 for kind in kinds)
+
+
+def test_block_pages():
+    assert [page.block_pages(order) for order in (0, 9, 31)] == [1, 512, 1 << 31]

@@ -1,0 +1,206 @@
+"""Per-CPU page lists: what they take, keep and give back, and when."""
+
+import numpy as np
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.mm.check import check
+from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.mm.pcp import PerCpuLists
+from pagehint.mm.zone import Zone
+
+
+def make(rules=LINUX_6_1, pages=16 << 10, batch=63, high=378):
+    zone = Zone(pages, rules=rules)
+    return zone, PerCpuLists(zone, 0, batch, high)
+
+
+def sound(zone, pcp, used):
+    assert check(zone) == []
+    assert zone.free_pages + pcp.count + used == zone.pages
+
+
+@pytest.mark.parametrize(
+    ("order", "refill"),
+    # batch >> order, at least 2, in blocks
+    [(0, 63), (1, 31), (2, 15), (3, 7), (9, 2)],
+)
+def test_linux_6_1_refills_by_order(order, refill):
+    zone, pcp = make()
+    zone.alloc(order, 1, pcp)
+    assert pcp.count == (refill - 1) << order
+    sound(zone, pcp, 1 << order)
+
+
+@pytest.mark.parametrize("order", [4, 5, 8, 10])
+def test_other_orders_go_to_the_zone(order):
+    zone, pcp = make()
+    pfn = zone.alloc(order, 1, pcp)
+    assert pcp.count == 0
+    zone.free(pfn, order, pcp)
+    assert pcp.count == 0
+    assert zone.free_pages == zone.pages
+
+
+def test_linux_5_3_keeps_order_0_only():
+    zone, pcp = make(LINUX_5_3)
+    for order in (1, 2, 3, 9):
+        zone.free(zone.alloc(order, 1, pcp), order, pcp)
+    assert pcp.count == 0
+    zone.alloc(0, 1, pcp)
+    assert pcp.count == 62
+
+
+def test_the_last_page_that_was_freed_is_the_first_to_be_taken():
+    zone, pcp = make()
+    pages = [zone.alloc(0, 1, pcp) for _ in range(5)]
+    for pfn in pages:
+        zone.free(pfn, 0, pcp)
+    assert [zone.alloc(0, 1, pcp) for _ in range(5)] == pages[::-1]
+
+
+def test_a_refill_is_given_out_in_the_zones_order():
+    zone, pcp = make()
+    other = Zone(16 << 10, rules=LINUX_6_1)
+    assert [zone.alloc(0, 1, pcp) for _ in range(100)] == [other.alloc(0) for _ in range(100)]
+
+
+def test_types_have_lists_of_their_own_and_a_page_goes_to_its_pageblocks():
+    zone, pcp = make()
+    unmovable = zone.alloc(0, 0, pcp)
+    movable = zone.alloc(0, 1, pcp)
+    assert unmovable >> 9 != movable >> 9
+    zone.free(unmovable, 0, pcp)
+    assert zone.alloc(0, 1, pcp) != unmovable
+    assert zone.alloc(0, 0, pcp) == unmovable
+
+
+def test_linux_5_3_drains_a_batch_at_high():
+    zone, pcp = make(LINUX_5_3, batch=10, high=30)
+    pages = [zone.alloc(0) for _ in range(200)]
+    for pfn in pages[:29]:
+        zone.free(pfn, 0, pcp)
+    assert pcp.count == 29
+    zone.free(pages[29], 0, pcp)
+    assert pcp.count == 20
+    # The oldest went.
+    assert sorted(zone.alloc(0, 1, pcp) for _ in range(20)) == sorted(pages[10:30])
+
+
+def test_linux_5_3_drains_from_the_lists_in_turn():
+    zone, pcp = make(LINUX_5_3, batch=6, high=12)
+    movable = [zone.alloc(0, 1) for _ in range(6)]
+    unmovable = [zone.alloc(0, 0) for _ in range(6)]
+    for pfn in movable + unmovable:
+        zone.free(pfn, 0, pcp)
+    assert pcp.count == 6
+    # From list 1: one page; past the empty list 2 to list 0: two pages; to 1: one; to 0: two.
+    assert [zone.alloc(0, 1, pcp) for _ in range(4)] == movable[2:][::-1]
+    assert [zone.alloc(0, 0, pcp) for _ in range(2)] == unmovable[4:][::-1]
+
+
+def test_linux_6_1_drains_more_each_time_that_frees_follow_on_frees():
+    zone, pcp = make(batch=10, high=100)
+    pages = iter([zone.alloc(0) for _ in range(2000)])
+    drained = []
+    for _ in range(400):
+        before = pcp.count
+        zone.free(next(pages), 0, pcp)
+        if pcp.count <= before:
+            drained.append(before + 1 - pcp.count)
+    # batch << factor, at most high - batch.
+    assert drained[:6] == [10, 20, 40, 80, 90, 90]
+    # Each allocation halves the factor.
+    for _ in range(5):
+        zone.alloc(0, 1, pcp)
+    while (before := pcp.count) < 99:
+        zone.free(next(pages), 0, pcp)
+    zone.free(next(pages), 0, pcp)
+    assert before + 1 - pcp.count == 10
+
+
+def test_linux_6_1_keeps_no_blocks_of_order_1_to_3_while_frees_follow_on_frees():
+    zone, pcp = make(batch=10, high=100)
+    pages = iter([zone.alloc(0) for _ in range(200)])
+    block = zone.alloc(2)
+    while pcp.count < 99:
+        zone.free(next(pages), 0, pcp)
+    zone.free(next(pages), 0, pcp)
+    assert pcp.count == 90
+    zone.free(block, 2, pcp)
+    assert pcp.count == 0
+
+
+def test_linux_6_1_drains_the_list_that_was_freed_to_first():
+    zone, pcp = make(batch=4, high=12)
+    unmovable = [zone.alloc(0, 0) for _ in range(6)]
+    movable = [zone.alloc(0, 1) for _ in range(6)]
+    for pfn in unmovable + movable:
+        zone.free(pfn, 0, pcp)
+    assert pcp.count == 8
+    assert [zone.alloc(0, 0, pcp) for _ in range(6)] == unmovable[::-1]
+    assert [zone.alloc(0, 1, pcp) for _ in range(2)] == movable[4:][::-1]
+
+
+def test_isolated_pages_go_straight_to_the_zone_and_drained_ones_to_the_isolate_list():
+    zone, pcp = make()
+    pages = [zone.alloc(0, 1, pcp) for _ in range(4)]
+    zone.free(pages[0], 0, pcp)
+    zone.isolate(pages[0])
+    count = pcp.count
+    zone.free(pages[1], 0, pcp)
+    assert pcp.count == count
+    zone.drain_pcp(pcp)
+    assert pcp.count == 0
+    assert pages[0] not in [pfn for order in range(11) for pfn in zone.free_list(order, 1)]
+    assert check(zone) == []
+
+
+def test_a_zone_without_pages_gives_what_the_lists_have_and_then_none():
+    zone, pcp = make(pages=64, batch=63, high=378)
+    got = [zone.alloc(0, 1, pcp) for _ in range(64)]
+    assert sorted(got) == list(range(64))
+    assert zone.alloc(0, 1, pcp) == -1
+    sound(zone, pcp, 64)
+
+
+def test_a_page_on_a_list_can_not_be_freed_again():
+    zone, pcp = make()
+    pfn = zone.alloc(0, 1, pcp)
+    zone.free(pfn, 0, pcp)
+    for way in (pcp, None):
+        with pytest.raises(InputError, match="not allocated"):
+            zone.free(pfn, 0, way)
+
+
+def test_bulk_does_as_single_operations_do():
+    rng = np.random.default_rng(5)
+    count, slots = 20000, 700
+    ops = rng.integers(0, 2, count).astype(np.uint8)
+    which = rng.integers(0, slots, count).astype(np.uint32)
+    orders = rng.choice([0, 0, 0, 1, 3, 4, 9], count).astype(np.uint8)
+    types = rng.integers(0, 3, count).astype(np.uint8)
+    live = np.zeros(slots, bool)
+    for k in range(count):
+        ops[k] = not live[which[k]]
+        live[which[k]] = ops[k]
+    zone, pcp = make(pages=1 << 18, batch=7, high=40)
+    table = np.full(slots, -1, np.int64)
+    assert zone.bulk(ops, which, orders, types, table, pcp) == 0
+    other, lists = make(pages=1 << 18, batch=7, high=40)
+    mine, order_of = {}, {}
+    for op, slot, order, kind in zip(ops.tolist(), which.tolist(), orders.tolist(), types.tolist(), strict=True):
+        if op:
+            mine[slot], order_of[slot] = other.alloc(order, kind, lists), order
+        else:
+            other.free(mine.pop(slot), order_of.pop(slot), lists)
+    assert {slot: pfn for slot, pfn in enumerate(table.tolist()) if pfn >= 0} == mine
+    assert pcp.count == lists.count
+    assert zone.nr_free == other.nr_free
+    sound(zone, pcp, sum(1 << order for order in order_of.values()))
+
+
+@pytest.mark.parametrize(("batch", "high"), [(0, 10), (1 << 17, 10), (1, -1), (1, 1 << 40)])
+def test_absurd_figures(batch, high):
+    with pytest.raises(InputError, match="per-CPU lists"):
+        PerCpuLists(Zone(64), 0, batch, high)

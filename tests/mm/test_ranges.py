@@ -1,0 +1,154 @@
+"""Ranges that are no single block, hotplug, and the order of a list, on one zone."""
+
+import pytest
+
+from pagehint.errors import BusyError, InputError
+from pagehint.hinting.boundary import PageHinting
+from pagehint.hinting.design import Idle, React, Sleep
+from pagehint.hinting.stepper import Stepper
+from pagehint.mm.check import check
+from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.mm.zone import Zone
+
+ISOLATE = 4
+
+
+class Device:
+    capacity = 2
+
+
+def lists(zone):
+    return [zone.free_list(order, kind).tolist() for order in range(zone.max_order) for kind in range(5)]
+
+
+@pytest.mark.parametrize("rules", [LINUX_5_3, LINUX_6_1])
+@pytest.mark.parametrize(
+    ("pfn", "pages"), [(0, 512), (100, 700), (512, 512), (1, 1), (0, 4096), (1023, 2), (3583, 513)]
+)
+def test_a_range_is_taken_and_nothing_else(rules, pfn, pages):
+    zone = Zone(4096, rules=rules)
+    zone.alloc_range(pfn, pages)
+    assert zone.free_pages == 4096 - pages
+    assert [len(zone.free_list(order, ISOLATE)) for order in range(11)] == [0] * 11
+    assert zone.isolated == 0
+    assert set(zone.pageblock_types.tolist()) == {1}
+    assert check(zone) == []
+    with pytest.raises(BusyError):
+        zone.alloc_range(pfn, 1)
+    zone.free_exact(pfn, pages)
+    assert zone.nr_free == [0] * 10 + [4]
+    assert check(zone) == []
+
+
+def test_a_range_with_a_page_in_use_changes_nothing():
+    zone = Zone(4096, rules=LINUX_6_1)
+    pfn = zone.alloc(0)
+    before = lists(zone)
+    for take in (zone.alloc_range, zone.offline):
+        with pytest.raises(BusyError, match=f"pfn {pfn} is not free"):
+            take(0, 2048)
+        assert lists(zone) == before
+
+
+def test_a_range_with_an_isolated_pageblock_changes_nothing():
+    zone = Zone(4096, rules=LINUX_6_1)
+    zone.isolate(1024)
+    before = lists(zone)
+    with pytest.raises(BusyError, match="isolated already"):
+        zone.offline(0, 2048)
+    assert lists(zone) == before
+    assert zone.isolated == 1
+
+
+def test_pageblocks_keep_their_types():
+    zone = Zone(4096, rules=LINUX_6_1)
+    unmovable = zone.alloc(0, 0)
+    zone.free(unmovable)
+    zone.alloc_range(700, 600, migratetype=2)
+    zone.free_exact(700, 600)
+    assert zone.pageblock_types[0] == 0
+    assert check(zone) == []
+
+
+@pytest.mark.parametrize("pages", [1, 3, 511, 513, 600, 1023, 1024])
+def test_alloc_exact_gives_the_tail_back(pages):
+    zone = Zone(4096, rules=LINUX_6_1)
+    pfn = zone.alloc_exact(pages)
+    assert zone.free_pages == 4096 - pages
+    assert check(zone) == []
+    zone.free_exact(pfn, pages)
+    assert zone.nr_free == [0] * 10 + [4]
+
+
+def test_free_exact_takes_any_pages_of_any_blocks():
+    zone = Zone(4096, rules=LINUX_6_1)
+    zone.alloc(10)
+    zone.free_exact(3, 1000)
+    assert zone.free_pages == 3072 + 1000
+    assert check(zone) == []
+    with pytest.raises(InputError, match="pfn 500 is not allocated"):
+        zone.free_exact(500, 1)
+    # Left are 0-1 and 2; 1003, 1004-1007 and 1008-1023.
+    assert zone.pageblock_movable[:2].tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda zone: zone.alloc_range(0, 0), "at least 1"),
+        (lambda zone: zone.offline(4000, 97), "pfn 4096"),
+        (lambda zone: zone.online(-1, 1), "pfn -1"),
+        (lambda zone: zone.alloc_exact(1025), "1 to 1024"),
+        (lambda zone: zone.alloc_range(0, 1, 3), "migratetype 3"),
+        (lambda zone: zone.reorder(5), "no free block"),
+    ],
+)
+def test_bad_ranges(call, match):
+    with pytest.raises(InputError, match=match):
+        call(Zone(4096))
+
+
+def test_a_zone_with_room_for_memory():
+    zone = Zone(4096, present=1000, rules=LINUX_6_1)
+    assert (zone.present_pages, zone.free_pages) == (1000, 1000)
+    zone.online(1000, 3096)
+    assert zone.nr_free == [0] * 10 + [4]
+    with pytest.raises(BusyError, match="pfn 0 is online"):
+        zone.online(0, 4096)
+    assert check(zone) == []
+
+
+def test_reordering_turns_the_list():
+    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone.reorder(2 << 10)
+    assert (zone.free_list(10, 1) >> 10).tolist() == [3, 4, 5, 6, 7, 0, 1, 2]
+    zone.reorder(2 << 10)
+    assert (zone.free_list(10, 1) >> 10).tolist() == [3, 4, 5, 6, 7, 0, 1, 2]
+    assert check(zone) == []
+
+
+# Row 11 of spec 1, section 9.
+@pytest.mark.parametrize("rules", [LINUX_5_3, LINUX_6_1])
+@pytest.mark.parametrize("place", range(12))
+@pytest.mark.parametrize("when", range(6))
+def test_reordering_while_active_strands_nothing_and_breaks_nothing(rules, place, when):
+    zone = Zone(12 << 10, rules=rules)
+    design = PageHinting(high_water_mark=1, delay=0)
+    stepper = Stepper(design, [zone])
+    stepper.start(Device())
+    batch = 0
+    while not isinstance(action := stepper.step(), Idle):
+        if isinstance(action, Sleep):
+            stepper.now = action.until
+        elif isinstance(action, React):
+            assert zone.active
+            pfns = zone.free_list(10, 1)
+            if batch == when and len(pfns):
+                zone.reorder(int(pfns[place % len(pfns)]))
+                assert check(zone) == []
+            batch += 1
+            stepper.reacted()
+            assert check(zone) == []
+    # Nothing is left unhinted: what came to the list's head was hinted again.
+    assert zone.nr_hinted[10] == 12
+    assert batch >= 6
