@@ -85,13 +85,14 @@ class Replay:
         self.clock = VirtualClock(trace.meta.first_ns or 0)
         self.capacity = self.host.capacity
         self.worker: VirtualWorker | None = None
+        self.backed = False
         self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
         self.timeline = Timeline(self, step)
 
     def run(self) -> Run:
         """Replay it all."""
-        self.clock.call_at(max(self.first.time, self.clock.now), self._back)
+        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.design is not None:
             self.worker = VirtualWorker(
                 self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
@@ -142,9 +143,15 @@ class Replay:
 
     # The device and its host
 
-    def _back(self) -> None:
-        self.host.backing.load(self.engine.model_pages(self.first.backed))
+    def _begin(self) -> None:
+        self._back()
         self.timeline.begin(self.clock.now)
+
+    # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.
+    def _back(self) -> None:
+        if not self.backed:
+            self.backed = True
+            self.host.backing.load(self.engine.model_pages(self.first.backed))
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
@@ -152,6 +159,7 @@ class Replay:
             self.worker.start(self)
 
     def _react_time(self, react: React) -> int:
+        self._back()
         return self.host.react_time(react.batch)
 
     def react(self, blocks: Batch) -> None:
