@@ -185,7 +185,7 @@ def residency_figure(run: Run, baseline: Run) -> go.Figure:
         without = base[np.clip(np.searchsorted(base_x, x, side="right") - 1, 0, None)]
         back = np.maximum(without - resident, 0)
         traces.append(_area(x, back, "given back: resident without hinting", COLOURS["back"]))
-    layout = _over_time(run, "MiB of the guest's memory", 470, **_phases(run))
+    layout = _over_time(run, "guest memory, MiB", 470, **_phases(run))
     return go.Figure(data=traces + _measured(run, is_as_recorded(run)), layout=layout)
 
 
@@ -211,7 +211,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
                 "hovertemplate": "%{y:,.0f} MiB",
             }
         )
-    layout = _over_time(runs[0], "MiB resident", 470, **_phases(runs[0]))
+    layout = _over_time(runs[0], "resident, MiB", 470, **_phases(runs[0]))
     return go.Figure(data=traces + _measured(runs[0], any(map(is_as_recorded, runs))), layout=layout)
 
 
@@ -227,7 +227,7 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
     x, *values = _rows(run, "time", *sorted(shown, key=lambda name: -run.attribution[name]))
     names = sorted(shown, key=lambda name: -run.attribution[name])
     traces = [_area(x, y, ATTRIBUTION[name], _REASONS[name]) for name, y in zip(names, values, strict=True)]
-    layout = _over_time(run, "MiB free, but resident", 360)
+    layout = _over_time(run, "free, but resident, MiB", 360)
     if most is not None:
         layout["yaxis"]["range"] = [0, most]
     return go.Figure(data=traces, layout=layout)
@@ -258,7 +258,7 @@ def batches_figure(run: Run) -> go.Figure:
         }
         for y, name, colour in ((back, "given back", "#2e7f5f"), (empty, "nothing behind it", "#b7b7b7"))
     ]
-    return go.Figure(data=traces, layout=_over_time(run, "MiB told", 320, barmode="stack"))
+    return go.Figure(data=traces, layout=_over_time(run, "told, MiB", 320, barmode="stack"))
 
 
 def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
@@ -298,7 +298,7 @@ def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "hovertemplate": "%{y:,.0f} MiB",
                 }
             )
-    return go.Figure(data=traces, layout=_over_time(runs[0], "MiB given back so far", 320))
+    return go.Figure(data=traces, layout=_over_time(runs[0], "given back so far, MiB", 320))
 
 
 def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
