@@ -117,6 +117,15 @@ def test_every_json_key_is_documented() -> None:
     assert {key for key in keys - set(data["anomalies"]) if f"`{key}`" not in text} == set()
 
 
+@pytest.mark.parametrize("host", ["anonymous", "memfd"])
+def test_on_real_memory(host: str) -> None:
+    real = as_json("--host", host)["real"]
+    assert real["host"] == host
+    assert real["error"] < 0.01
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert {key for key in real if f"`{key}`" not in text} == set()
+
+
 def test_json_of_several_runs() -> None:
     data = as_json("--compare", "hinting,reporting,none", "--order", 9, "--order", 4)
     designs = [(run["settings"]["design"], run["settings"]["order"]) for run in data["runs"]]
