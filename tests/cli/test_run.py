@@ -94,6 +94,7 @@ def test_json_of_a_run() -> None:
         "attribution",
         "prediction",
         "truth",
+        "real",
         "anomalies",
         "phases",
         "passes",
