@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagehint.replay.run import ATTRIBUTION, Totals
-from pagehint.trace import Trace, TraceWriter
+from pagehint.trace import Meta, Trace, TraceWriter
 
 SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
 _MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
@@ -66,7 +66,7 @@ def test_without_arguments() -> None:
         "reporting, order 9 (2 MiB), delay 2.016 s, 32 blocks a batch",
         "backed at the start: recorded at 3.00 s",
         "After anon400_thp1_freed, 364 MiB come back in two passes",
-        "39.5% less than without hinting",
+        "39.5 % less than without hinting",
         "1,256 MiB came back, in 12 passes",
         "waiting for the delay",
         "2,048 and 2,048 MiB told to the host",
@@ -273,6 +273,20 @@ def test_a_recording_with_only_allocations(tmp_path: Path) -> None:
     ended = pagehint("run", path, "--html", tmp_path / "page.html")
     assert ended.returncode == 0, ended.stderr
     assert "no frees were recorded" in ended.stdout
+
+
+@pytest.mark.parametrize("events", [1, 2])
+def test_a_recording_of_hardly_anything(events: int, tmp_path: Path) -> None:
+    path = tmp_path / "short.pagetrace"
+    with TraceWriter(path) as writer:
+        batch = next(iter(Trace.open(SHIPPED).batches()))
+        writer.add_events({name: column[:events] for name, column in batch.items()})
+        writer.finish(Meta(recorder="test", source="test"))
+    ended = pagehint("run", path, "--html", tmp_path / "page.html", "--compare", "hinting,reporting,none")
+    assert ended.returncode == 0, ended.stderr
+    ended = pagehint("run", path, "--html", tmp_path / "page.html")
+    assert ended.returncode == 0, ended.stderr
+    assert as_json(path)["prediction"]["residency_error"] is None
 
 
 def test_lost_events_are_told(copy: Path) -> None:

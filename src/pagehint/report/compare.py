@@ -6,7 +6,7 @@ from rich.table import Table
 
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.report.terminal import seconds, titled
-from pagehint.report.words import anomaly_lines, describe_guest, ground_line, labels, mean_mib, saved
+from pagehint.report.words import anomaly_lines, describe_guest, ground_line, labels, mean_mib, percent, saved
 
 __all__ = ["print_runs"]
 
@@ -59,7 +59,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
         table.add_row(
             escape(name),
             f"{totals.footprint:.3f}",
-            "-" if share is None else f"{share:.1%}",
+            "-" if share is None else percent(share, 1),
             f"{totals.given_back / _MIB:,.0f}",
             seconds(totals.wait_p50),
             seconds(totals.wait_p99),

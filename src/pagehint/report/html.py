@@ -11,6 +11,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from pagehint.errors import InputError
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
@@ -27,6 +28,7 @@ from pagehint.report.words import (
     labels,
     mean_mib,
     mib,
+    percent,
     saved,
 )
 
@@ -43,9 +45,14 @@ def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = Non
 
 
 def page_of(runs: list[Run], baseline: Run | None = None) -> str:
-    """The page; `baseline` is the same recording without hinting, against which the runs are shown."""
-    page = _Page(runs, baseline)
+    """The page; `baseline` is the same recording without hinting, against which the runs are shown.
+
+    Raises InputError where a run has no timeline.
+    """
     first = runs[0]
+    if not all(run.timeline.num_rows for run in runs):
+        raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
+    page = _Page(runs, baseline)
     if len(runs) == 1:
         title = f"{first.recording['name']}: {design_line(first)}"
         lead = _lead(first, baseline)
@@ -75,8 +82,8 @@ def _lead(run: Run, baseline: Run | None) -> str:
     lead = f"{mib(run.totals.given_back)} came back"
     share = None if baseline is None or baseline is run else saved(run, baseline)
     if share is not None:
-        lead += f"; over the time that is {abs(share):.1%} {'less' if share >= 0 else 'more'} host memory than without"
-        lead += " hinting"
+        more = "less" if share >= 0 else "more"
+        lead += f"; over the time that is {percent(abs(share), 1)} {more} host memory than without hinting"
     return f"{lead}. It cost the guest {about(run.totals.refault_time)}, and the host {about(run.totals.device_time)}."
 
 
@@ -93,9 +100,9 @@ def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) ->
     if not shares:
         return "Nothing was given back."
     best, *others = sorted(shares, reverse=True)
-    lead = f"{best[1]} saves most: {best[0]:.1%} of the host memory that the guest holds without hinting"
+    lead = f"{best[1]} saves most: {percent(best[0], 1)} of the host memory that the guest holds without hinting"
     if others:
-        lead += "; " + ", ".join(f"{name} {share:.1%}" for share, name in others)
+        lead += "; " + ", ".join(f"{name} {percent(share, 1)}" for share, name in others)
     return f"{lead}."
 
 
@@ -271,7 +278,9 @@ def _left_behind(run: Run) -> str:
     whole = sum(reasons.values())
     most = max(reasons, key=lambda name: reasons[name])
     mean = mean_mib(whole, run.totals.duration) * _MIB
-    return f"{mib(mean)} are free but resident on average: {reasons[most] / whole:.0%} of it is {ATTRIBUTION[most]}"
+    return (
+        f"{mib(mean)} are free but resident on average: {percent(reasons[most] / whole)} of it is {ATTRIBUTION[most]}"
+    )
 
 
 def _measured_note(runs: list[Run]) -> str:
@@ -281,7 +290,7 @@ def _measured_note(runs: list[Run]) -> str:
     alike = [one for one in runs if is_as_recorded(one)]
     if alike and (error := alike[0].prediction.residency_error) is not None:
         which = f" ({alike[0].settings['design']})" if len(runs) > 1 else ""
-        return f"Predicted{which} and measured are {error:.3%} apart over the time."
+        return f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
     recorded = describe_recorded(run)
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
 

@@ -21,6 +21,7 @@ from pagehint.report.words import (
     is_fall,
     mean_mib,
     mib,
+    percent,
     saved,
 )
 
@@ -126,9 +127,9 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
     if run is not baseline and share is not None:
         rest = run.totals.footprint - (run.totals.ideal_footprint or 0.0)
         possible = baseline.totals.footprint - (run.totals.ideal_footprint or 0.0)
-        title += f": {abs(share):.1%} {'less' if share >= 0 else 'more'} than without hinting"
+        title += f": {percent(abs(share), 1)} {'less' if share >= 0 else 'more'} than without hinting"
         if possible > 0 and share >= 0:
-            title += f", {1 - rest / possible:.0%} of what could be saved"
+            title += f", {percent(1 - rest / possible)} of what could be saved"
     return titled(title, table)
 
 
@@ -172,7 +173,7 @@ def _left_behind(run: Run, width: int) -> RenderableType:
     table = _grid("left", "right", "right", "left")
     for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
         chart = bar(value, max(reasons.values()), max(width - 72, 8), "yellow")
-        table.add_row(f"  {ATTRIBUTION[name]}", mib(value * _MIB), f"{value / whole:.0%}", chart)
+        table.add_row(f"  {ATTRIBUTION[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
     mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
     return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)
 
@@ -184,11 +185,8 @@ def _cost(run: Run) -> RenderableType:
     table = _grid("left", "left")
     table.columns[1].no_wrap = False
     share = totals.refault_time / totals.duration if totals.duration else 0.0
-    table.add_row(
-        "  guest",
-        f"{totals.refaults:,} faults on memory that had been given back: {about(totals.refault_time)}, {share:.2%}"
-        " of its time",
-    )
+    faults = f"{totals.refaults:,} faults on memory that had been given back"
+    table.add_row("  guest", f"{faults}: {about(totals.refault_time)}, {percent(share, 2)} of its time")
     empty = f" ({totals.blocks_again:,} with nothing behind)" if totals.blocks_again else ""
     table.add_row(
         "  host", f"{totals.batches:,} batches of {totals.blocks:,} blocks{empty}: {about(totals.device_time)}"
@@ -226,7 +224,7 @@ def _prediction(run: Run) -> list[Text]:
         return [Text(f"What was measured on the recorded guest's host is not comparable: {what}.", style="dim")]
     line = (
         f"Predicted beside measured: {mib(prediction.predicted_mean)} and {mib(prediction.measured_mean)} resident on"
-        f" average, {prediction.residency_error:.3%} apart over the time"
+        f" average, {percent(prediction.residency_error, 3)} apart over the time"
     )
     if "reported_mib" in run.truth:
         line += f"; {prediction.reported_mib:,.0f} and {run.truth['reported_mib']:,.0f} MiB told to the host"

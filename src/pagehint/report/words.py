@@ -19,6 +19,7 @@ __all__ = [
     "labels",
     "mean_mib",
     "mib",
+    "percent",
     "saved",
 ]
 
@@ -51,6 +52,11 @@ def mib(size: float) -> str:
     """Bytes as MiB for people: ``"1,256 MiB"``."""
     value = size / _MIB
     return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share for people: ``"39.5 %"``."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def mean_mib(gib_minutes: float, duration: int) -> float:
