@@ -133,10 +133,17 @@ class Zone(Spans):
         settle = self._settle
         return -1 if settle is None else settle(self, attempt)
 
+    # Lists point into their own zone's pages, and are guarded by its lock.
+    def _check_lists(self, pcp: PerCpuLists):
+        if pcp is not None and pcp.buddy is not self:
+            raise InputError(f"the per-CPU lists of CPU {pcp.cpu} are not of this zone, but of {pcp.buddy!r}")
+        return 0
+
     def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
+        self._check_lists(pcp)
         if not isinstance(order, int) or not isinstance(migratetype, int):
             order, migratetype = index(order), index(migratetype)
         try:
@@ -169,6 +176,7 @@ class Zone(Spans):
         i: cython.Py_ssize_t
         state: cython.int
         ring: cython.bint
+        self._check_lists(pcp)
         if not isinstance(order, int):
             order = index(order)
         try:
@@ -206,6 +214,7 @@ class Zone(Spans):
         pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
         through. Raises InputError at the first operation that can't be done; those before it stand.
         """
+        self._check_lists(pcp)
         arrays = ops, slots, orders, migratetypes, table
         for (what, dtype), array in zip(_BULK_ARRAYS, arrays, strict=True):
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
@@ -268,8 +277,9 @@ class Zone(Spans):
         return failed
 
     def drain_pcp(self, pcp: PerCpuLists):
-        """Empty a CPU's lists into the zone. O(pages on them)."""
+        """Empty a CPU's lists into the zone. O(pages on them). Raises InputError if they are another zone's."""
         ring: cython.bint
+        self._check_lists(pcp)
         with self._lock:
             pcp._drain_all()
             ring = self._rings()
