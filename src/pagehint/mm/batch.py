@@ -5,7 +5,7 @@ from collections import namedtuple
 import cython
 import numpy as np
 
-from pagehint.errors import InputError
+from pagehint.units import whole_number
 
 __all__ = ["Batch", "Block"]
 
@@ -22,8 +22,7 @@ class Batch:
     """
 
     def __init__(self, capacity):
-        if not isinstance(capacity, int) or not 1 <= capacity <= _MOST:
-            raise InputError(f"capacity {capacity!r}: a device takes 1 to {_MOST} blocks a batch")
+        capacity = whole_number("a device's capacity", capacity, 1, _MOST)
         self.capacity = capacity
         self._pfns_array = np.zeros(capacity, np.int64)
         self._orders_array = np.zeros(capacity, np.uint8)
