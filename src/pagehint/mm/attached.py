@@ -104,18 +104,29 @@ class Attachable(Ranges):
     def fill(self, batch: Batch):
         """Pull unhinted blocks into ``batch``, largest first; true if it is full, else ``requested`` is cleared.
 
-        A pull never takes the zone's free pages below its low watermark. O(blocks + orders).
+        A pull never takes the zone's free pages below its low watermark. O(blocks + orders). Raises InputError if the
+        batch holds blocks: they are in flight, and would be lost.
         """
         full: cython.bint
+        if batch._count:
+            raise InputError(f"{batch!r}: drain it before it is filled again")
         with self._lock:
             full = self._fill(batch)
         return full
 
     def drain(self, batch: Batch, hinted):
-        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing."""
+        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing.
+
+        Raises InputError, and changes nothing, if one of them is not in flight in this zone.
+        """
         flag: cython.bint = hinted
+        wrong: cython.Py_ssize_t
         with self._lock:
-            self._put_back(batch, flag)
+            wrong = self._not_in_flight(batch)
+            if wrong < 0:
+                self._put_back(batch, flag)
+        if wrong >= 0:
+            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (spec 2, a list).
