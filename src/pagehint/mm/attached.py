@@ -6,6 +6,7 @@ import cython
 
 from pagehint.errors import BusyError, InputError
 from pagehint.mm.migratetype import MIGRATE_TYPES
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -35,11 +36,10 @@ class Attachable(Ranges):
         A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
         flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
         """
-        least: cython.int = order
         if not self.hinting:
             raise InputError("this zone was made without hinting")
-        if not 0 <= least < self.max_order:
-            raise InputError(f"hinting order {order}: expected 0 to {self.max_order - 1}")
+        least: cython.int = whole_number("hinting order", order, 0, self.max_order - 1)
+        mark: cython.Py_ssize_t = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         busy: cython.bint
         other: cython.bint = self._device is not device
         with self._lock:
@@ -48,7 +48,7 @@ class Attachable(Ranges):
                 self._attached = True
                 if other:
                     self._forget()
-                self._high_water_mark = high_water_mark
+                self._high_water_mark = mark
                 self._min_order = self._notify_order = least
                 self._request(self._requested)
         if busy:
