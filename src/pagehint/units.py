@@ -1,18 +1,31 @@
-"""Sizes and times as people write them: ``4GiB``, ``512 MiB``, ``100ms``, ``2s``."""
+"""Sizes and times as people write them (``4GiB``, ``512 MiB``, ``100ms``, ``2s``), and whole numbers."""
 
 import re
+from operator import index
+from typing import SupportsIndex, cast
 
 from pagehint.errors import InputError
 
-__all__ = ["format_size", "format_time", "parse_size", "parse_time"]
+__all__ = ["format_size", "format_time", "parse_size", "parse_time", "whole_number"]
 
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
-def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
-    match = _QUANTITY.fullmatch(text)
+def whole_number(what: str, value: object, least: int, most: int) -> int:
+    """``value`` as an int (NumPy's integers are fine, bools are not). Raises InputError, which names ``what``."""
+    try:
+        number = index(cast(SupportsIndex, value))
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise InputError(f"{what} {value!r}: expected {least} to {most}")
+    return number
+
+
+def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     names = {name.lower(): factor for name, factor in units.items()}
     if match is None or match[2].lower() not in names:
         known = ", ".join(name for name in units if name)
@@ -22,22 +35,25 @@ def _parse(text: str, units: dict[str, int], what: str, example: str) -> int:
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
 
 
-def parse_size(size: str | int) -> int:
-    """Bytes of a size such as ``"4GiB"``; an int is bytes already. Raises InputError."""
-    if isinstance(size, int):
-        if size < 0:
-            raise InputError(f"{size} is not a size: it is negative")
-        return size
-    return _parse(size, _SIZES, "size", "4GiB")
+def _quantity(value: str | SupportsIndex, units: dict[str, int], what: str, example: str) -> int:
+    if isinstance(value, str):
+        return _parse(value, units, what, example)
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise InputError(f"{value!r} is not a {what}: expected a whole number, or text such as {example}")
+    number = index(value)
+    if number < 0:
+        raise InputError(f"{number} is not a {what}: it is negative")
+    return number
 
 
-def parse_time(time: str | int) -> int:
-    """Nanoseconds of a time such as ``"100ms"``; an int is nanoseconds already. Raises InputError."""
-    if isinstance(time, int):
-        if time < 0:
-            raise InputError(f"{time} is not a time: it is negative")
-        return time
-    return _parse(time, _TIMES, "time", "100ms")
+def parse_size(size: str | SupportsIndex) -> int:
+    """Bytes of a size such as ``"4GiB"``; a whole number is bytes already. Raises InputError."""
+    return _quantity(size, _SIZES, "size", "4GiB")
+
+
+def parse_time(time: str | SupportsIndex) -> int:
+    """Nanoseconds of a time such as ``"100ms"``; a whole number is nanoseconds already. Raises InputError."""
+    return _quantity(time, _TIMES, "time", "100ms")
 
 
 def _format(value: int, units: list[tuple[str, int]]) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.mm.batch import Batch, Block
+from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
 
@@ -56,3 +57,30 @@ def test_an_empty_one():
 def test_a_bad_capacity(capacity):
     with pytest.raises(InputError, match="capacity"):
         Batch(capacity)
+
+
+def test_a_device_can_not_change_what_goes_back(batch):
+    for view in (batch.pfns, batch.orders):
+        with pytest.raises(ValueError, match="read-only"):
+            view += 1
+
+
+def test_reverse(batch):
+    blocks = list(batch)
+    batch.reverse()
+    assert list(batch) == blocks[::-1]
+    assert batch.orders.tolist() == [9, 10, 10]
+
+
+@pytest.mark.parametrize("start_pfn", [0, 1 << 22])
+def test_a_batch_goes_back_only_to_the_zone_that_it_is_of(start_pfn):
+    zone, other, batch = Zone(8192, start_pfn=start_pfn), Zone(8192), Batch(2)
+    zone.attach(9, 32, object(), lambda: None)
+    zone.begin()
+    assert zone.fill(batch)
+    with pytest.raises(InputError, match="is not in flight in this zone"):
+        other.drain(batch, True)
+    with pytest.raises(InputError, match="drain it before"):
+        zone.fill(batch)
+    zone.drain(batch, True)
+    assert (check(zone), check(other), zone.in_flight_pages) == ([], [], 0)

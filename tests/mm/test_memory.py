@@ -229,7 +229,7 @@ def test_exact_ranges():
     memory.free_pages_exact(pfn + 100, 500)
     memory.free_pages_exact(pfn, 100)
     assert memory.counts.free == free
-    with pytest.raises(InputError, match="1025 pages"):
+    with pytest.raises(InputError, match="pages 1025"):
         memory.alloc_pages_exact(1025, GFP_KERNEL)
     with pytest.raises(InputError, match="not allocated"):
         memory.free_pages_exact(pfn, 1)

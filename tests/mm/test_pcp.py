@@ -204,3 +204,21 @@ def test_bulk_does_as_single_operations_do():
 def test_absurd_figures(batch, high):
     with pytest.raises(InputError, match="per-CPU lists"):
         PerCpuLists(Zone(64), 0, batch, high)
+
+
+def test_lists_of_another_zone_are_refused():
+    zone, other = Zone(1 << 22), Zone(1024)
+    lists = PerCpuLists(other, 0, 7, 100)
+    zone.alloc_range((1 << 22) - 1, 1)
+    table = np.full(1, -1)
+    one, kind = np.ones(1, np.uint8), np.zeros(1, np.uint8)
+    for call in (
+        lambda: zone.alloc(0, 1, lists),
+        lambda: zone.alloc_nowait(0, 1, lists),
+        lambda: zone.free((1 << 22) - 1, 0, lists),
+        lambda: zone.bulk(one, np.zeros(1, np.uint32), kind, kind, table, lists),
+        lambda: zone.drain_pcp(lists),
+    ):
+        with pytest.raises(InputError, match="CPU 0 are not of this zone"):
+            call()
+    assert (check(zone), check(other), lists.count) == ([], [], 0)

@@ -348,10 +348,17 @@ def test_a_zone_without_hinting():
     assert (zone.hinting, zone.nr_hinted) == (False, None)
 
 
-@pytest.mark.parametrize("order", [-1, 11, 255])
+@pytest.mark.parametrize("order", [-1, 11, 255, HUGE, "9", None])
 def test_attach_of_a_bad_order(zone, order):
     with pytest.raises(InputError, match="order"):
         zone.attach(order, 32, object(), lambda: None)
+
+
+@pytest.mark.parametrize("mark", [-1, HUGE, "32", None, 1.5])
+def test_attach_with_a_bad_high_water_mark_attaches_nothing(zone, mark):
+    with pytest.raises(InputError, match="high_water_mark"):
+        zone.attach(9, mark, object(), lambda: None)
+    zone.attach(9, 32, object(), lambda: None)
 
 
 def test_two_devices(zone):

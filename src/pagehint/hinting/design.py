@@ -17,11 +17,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pagehint.errors import BusyError, InputError
+from pagehint.errors import BusyError
 from pagehint.hinting.device import Device
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_time
+from pagehint.units import parse_time, whole_number
 
 __all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "React", "Sleep", "Statistics"]
 
@@ -80,12 +80,9 @@ class Design(ABC):
     """
 
     def __init__(self, order: int, delay: int | str, high_water_mark: int) -> None:
-        for what, value, most in (("order", order, 31), ("high_water_mark", high_water_mark, 1 << 32)):
-            if not isinstance(value, int) or not 0 <= value <= most:
-                raise InputError(f"{what} {value!r}: expected 0 to {most}")
-        self.order = order
+        self.order = whole_number("order", order, 0, 31)
         self.delay = parse_time(delay)
-        self.high_water_mark = high_water_mark
+        self.high_water_mark = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         self._zones: tuple[Zone, ...] = ()
         self._reacts: dict[Zone, React] = {}
         self._batch: Batch | None = None

@@ -6,6 +6,7 @@ import cython
 
 from pagehint.errors import BusyError, InputError
 from pagehint.mm.migratetype import MIGRATE_TYPES
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -35,11 +36,10 @@ class Attachable(Ranges):
         A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
         flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
         """
-        least: cython.int = order
         if not self.hinting:
             raise InputError("this zone was made without hinting")
-        if not 0 <= least < self.max_order:
-            raise InputError(f"hinting order {order}: expected 0 to {self.max_order - 1}")
+        least: cython.int = whole_number("hinting order", order, 0, self.max_order - 1)
+        mark: cython.Py_ssize_t = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         busy: cython.bint
         other: cython.bint = self._device is not device
         with self._lock:
@@ -48,7 +48,7 @@ class Attachable(Ranges):
                 self._attached = True
                 if other:
                     self._forget()
-                self._high_water_mark = high_water_mark
+                self._high_water_mark = mark
                 self._min_order = self._notify_order = least
                 self._request(self._requested)
         if busy:
@@ -104,18 +104,29 @@ class Attachable(Ranges):
     def fill(self, batch: Batch):
         """Pull unhinted blocks into ``batch``, largest first; true if it is full, else ``requested`` is cleared.
 
-        A pull never takes the zone's free pages below its low watermark. O(blocks + orders).
+        A pull never takes the zone's free pages below its low watermark. O(blocks + orders). Raises InputError if the
+        batch holds blocks: they are in flight, and would be lost.
         """
         full: cython.bint
+        if batch._count:
+            raise InputError(f"{batch!r}: drain it before it is filled again")
         with self._lock:
             full = self._fill(batch)
         return full
 
     def drain(self, batch: Batch, hinted):
-        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing."""
+        """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing.
+
+        Raises InputError, and changes nothing, if one of them is not in flight in this zone.
+        """
         flag: cython.bint = hinted
+        wrong: cython.Py_ssize_t
         with self._lock:
-            self._put_back(batch, flag)
+            wrong = self._not_in_flight(batch)
+            if wrong < 0:
+                self._put_back(batch, flag)
+        if wrong >= 0:
+            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (spec 2, a list).

@@ -5,7 +5,7 @@ from collections import namedtuple
 import cython
 import numpy as np
 
-from pagehint.errors import InputError
+from pagehint.units import whole_number
 
 __all__ = ["Batch", "Block"]
 
@@ -18,12 +18,11 @@ Block = namedtuple("Block", "pfn order")
 class Batch:
     """Up to ``capacity`` blocks (1 to 2**20), in the order in which they were pulled; a sequence of Block(pfn, order).
 
-    ``pfns`` (int64) and ``orders`` (uint8) are views of the blocks held now. Raises InputError for other capacities.
+    ``pfns`` (int64) and ``orders`` (uint8) are read-only views of the blocks held now. Raises InputError for other capacities.
     """
 
     def __init__(self, capacity):
-        if not isinstance(capacity, int) or not 1 <= capacity <= _MOST:
-            raise InputError(f"capacity {capacity!r}: a device takes 1 to {_MOST} blocks a batch")
+        capacity = whole_number("a device's capacity", capacity, 1, _MOST)
         self.capacity = capacity
         self._pfns_array = np.zeros(capacity, np.int64)
         self._orders_array = np.zeros(capacity, np.uint8)
@@ -43,6 +42,8 @@ class Batch:
             self._pfns = memoryview(self._pfns_array)
             self._orders = memoryview(self._orders_array)
             self._types = memoryview(self._types_array)
+        for array in (self._pfns_array, self._orders_array, self._types_array):
+            array.flags.writeable = False
 
     def __len__(self):
         return self._count
@@ -56,8 +57,13 @@ class Batch:
 
     def reverse(self):
         """Turn the order of the blocks around."""
-        for array in (self._pfns_array, self._orders_array, self._types_array):
-            array[: self._count] = array[: self._count][::-1].copy()
+        k: cython.Py_ssize_t
+        other: cython.Py_ssize_t = self._count
+        for k in range(self._count // 2):
+            other -= 1
+            self._pfns[k], self._pfns[other] = self._pfns[other], self._pfns[k]
+            self._orders[k], self._orders[other] = self._orders[other], self._orders[k]
+            self._types[k], self._types[other] = self._types[other], self._types[k]
 
     @property
     def pages(self):

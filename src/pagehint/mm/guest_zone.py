@@ -10,7 +10,7 @@ from pagehint.mm.migratetype import ListRules
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.watermarks import default_min_free_kbytes, lowmem_reserve, zone_watermarks
 from pagehint.mm.zone import Zone
-from pagehint.units import format_size
+from pagehint.units import format_size, whole_number
 
 __all__ = ["PAGE_SIZE", "GuestZone", "build_zones", "zonelists"]
 
@@ -45,17 +45,12 @@ class _Span(NamedTuple):
     end: int
 
 
-def _check(what: str, value: object, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise InputError(f"{what} {value!r} of a guest: expected {least} to {most}")
-
-
 def build_zones(
     size: int, nodes: int, cpus: int, movable: int, rules: ListRules, min_free_kbytes: int | None
 ) -> list[GuestZone]:
     """The zones of a guest from nothing, all free, in ascending pfn order. O(pages / 1024). Raises InputError."""
-    _check("nodes", nodes, 1, _MOST_NODES)
-    _check("cpus", cpus, 1, _MOST_CPUS)
+    nodes = whole_number("nodes", nodes, 1, _MOST_NODES)
+    cpus = whole_number("cpus", cpus, 1, _MOST_CPUS)
     least = nodes * _LARGEST_BLOCK * PAGE_SIZE
     if not least <= size <= _MOST_BYTES or size % PAGE_SIZE:
         raise InputError(
@@ -67,7 +62,7 @@ def build_zones(
     if min_free_kbytes is None:
         below_movable = sum(span.end - span.begin for span in spans if span.type < ZoneType.MOVABLE)
         min_free_kbytes = default_min_free_kbytes(below_movable * PAGE_SIZE >> 10, rules)
-    _check("min_free_kbytes", min_free_kbytes, 0, size >> 11)
+    min_free_kbytes = whole_number("min_free_kbytes", min_free_kbytes, 0, size >> 11)
     marks = zone_watermarks(managed, (min_free_kbytes << 10) // PAGE_SIZE)
     zones = []
     for span, pages, watermarks in zip(spans, managed, marks, strict=True):

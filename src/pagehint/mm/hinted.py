@@ -149,6 +149,16 @@ class HintedLists(Buddy):
         self._request(False)
         return False
 
+    # The place of the first block of a batch that is not in flight here, or -1.
+    def _not_in_flight(self, batch: Batch):
+        k: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        for k in range(batch._count):
+            i = batch._pfns[k] - self.start_pfn
+            if not 0 <= i < self._pages or self._state[i] != (IN_FLIGHT | batch._orders[k]):
+                return k
+        return -1
+
     def _put_back(self, batch: Batch, hinted):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import index
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from pagehint.mm.show import show_free_areas
 from pagehint.mm.snapshot import snapshot_zones
 from pagehint.mm.watermarks import watermark_ok
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_size
+from pagehint.units import parse_size, whole_number
 
 __all__ = ["GuestMemory", "PageCounts"]
 
@@ -195,8 +196,7 @@ class GuestMemory:
     def alloc_pages_exact(self, pages: int, gfp: int, node: int = 0, cpu: int = 0) -> int:
         """The pfn of ``pages`` contiguous pages: a block whose tail is given back at once. Raises as alloc_pages."""
         most = 1 << (self.zones[0].max_order - 1)
-        if not 1 <= pages <= most:
-            raise InputError(f"{pages} pages: expected 1 to {most}")
+        pages = whole_number("pages", pages, 1, most)
         order = (pages - 1).bit_length()
         pfn = self.alloc_pages(order, gfp, node, cpu)
         if rest := (1 << order) - pages:
@@ -259,9 +259,8 @@ class GuestMemory:
         take()
 
     def _parts(self, pfn: int, pages: int) -> list[tuple[Zone, int, int]]:
-        if pages < 1:
-            raise InputError(f"{pages} pages: expected at least 1")
-        parts, end = [], pfn + pages
+        pages = whole_number("pages", pages, 1, sum(zone.pages for zone in self.zones))
+        parts, end = [], index(pfn) + pages
         while pfn < end:
             zone = self.zone_of(pfn)
             count = min(end, zone.start_pfn + zone.pages) - pfn
@@ -272,9 +271,9 @@ class GuestMemory:
     # What can be read
 
     def _guest_zone_of(self, pfn: int) -> GuestZone:
-        index = bisect_right(self._starts, pfn) - 1
-        if index >= 0 and pfn < self._starts[index] + self.zones[index].pages:
-            return self.guest_zones[index]
+        place = bisect_right(self._starts, pfn) - 1
+        if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
+            return self.guest_zones[place]
         raise InputError(f"pfn {pfn}: no zone of this guest has it")
 
     def zone_of(self, pfn: int) -> Zone:

@@ -6,6 +6,7 @@ import cython
 import numpy as np
 
 from pagehint.errors import BusyError, InputError
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
@@ -64,18 +65,17 @@ class Spans(Attachable):
     # Ranges that are no single block
 
     def _span(self, pfn, pages):
-        if not isinstance(pages, int) or pages < 1:
-            raise InputError(f"{pages!r} pages: expected at least 1")
-        self._index(pfn + pages - 1)
-        return self._index(pfn)
+        begin = self._index(pfn)
+        count = whole_number("pages", pages, 1, self._pages)
+        self._index(index(pfn) + count - 1)
+        return begin, begin + count
 
     def alloc_exact(self, pages, migratetype=1):
         """The pfn of ``pages`` contiguous pages, or -1: a block whose tail is given back at once (alloc_pages_exact).
 
         Raises InputError for more pages than the largest block has. O(max_order).
         """
-        if not isinstance(pages, int) or not 1 <= pages <= 1 << (self.max_order - 1):
-            raise InputError(f"{pages} pages: expected 1 to {1 << (self.max_order - 1)}")
+        pages = whole_number("pages", pages, 1, 1 << (self.max_order - 1))
         order: cython.int = (pages - 1).bit_length()
         pfn = self.alloc(order, migratetype)
         begin: cython.Py_ssize_t = pfn - self.start_pfn
@@ -98,8 +98,9 @@ class Spans(Attachable):
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
+        begin: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        begin, end = self._span(pfn, pages)
         wrong: cython.Py_ssize_t
         ring: cython.bint
         with self._lock:
@@ -121,9 +122,7 @@ class Spans(Attachable):
 
         Raises BusyError, and changes nothing, if one of them is not free, or is isolated already.
         """
-        kind: cython.int = migratetype
-        if not 0 <= kind <= RECLAIMABLE:
-            raise InputError(f"migratetype {migratetype}: expected 0 to 2")
+        kind: cython.int = whole_number("migratetype", migratetype, 0, RECLAIMABLE)
         self._take_range(pfn, pages, USED | (kind << TYPE_SHIFT))
 
     def offline(self, pfn, pages):
@@ -134,8 +133,9 @@ class Spans(Attachable):
         self._take_range(pfn, pages, OFFLINE)
 
     def _take_range(self, pfn, pages, word):
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
+        begin: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        begin, end = self._span(pfn, pages)
         what: cython.int = word
         first: cython.Py_ssize_t = self._pageblock(begin)
         last: cython.Py_ssize_t = self._pageblock(end - 1)
@@ -172,8 +172,9 @@ class Spans(Attachable):
 
     def online(self, pfn, pages):
         """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        begin: cython.Py_ssize_t = self._span(pfn, pages)
-        end: cython.Py_ssize_t = begin + pages
+        begin: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        begin, end = self._span(pfn, pages)
         wrong: cython.Py_ssize_t
         ring: cython.bint
         with self._lock:

@@ -9,4 +9,6 @@ cdef class Zone(Spans):
     cdef object _watermarks
 
     @cython.final
+    cdef int _check_lists(self, PerCpuLists pcp) except -1
+    @cython.final
     cdef Py_ssize_t _try(self, object order, object migratetype, PerCpuLists pcp) except -3

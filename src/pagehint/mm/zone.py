@@ -9,6 +9,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.mm.migratetype import LINUX_5_3
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import (
@@ -78,22 +79,18 @@ class Zone(Spans):
         name="Normal",
         node=0,
     ):
-        present = pages if present is None else present
-        top = max_order - 1 if isinstance(max_order, int) else 0
-        for what, value, least, most in (
-            ("pages", pages, 1, _MOST_PAGES),
-            ("present", present, 0, pages),
-            ("start_pfn", start_pfn, 0, 1 << 52),
-            ("max_order", max_order, 1, 32),
-            ("pageblock_order", pageblock_order, 0, top),
-            ("shuffle_order", 0 if shuffle_order is None else shuffle_order, 0, top),
-            ("seed", seed, 0, (1 << 63) - 1),
-            ("node", node, 0, 1023),
-        ):
-            if not isinstance(value, int) or not least <= value <= most:
-                raise InputError(f"{what} {value!r} of a zone: expected {least} to {most}")
-        if not isinstance(page_size, int) or page_size < 1 or page_size & (page_size - 1):
-            raise InputError(f"page_size {page_size!r} of a zone: expected a power of two")
+        pages = whole_number("pages", pages, 1, _MOST_PAGES)
+        present = pages if present is None else whole_number("present", present, 0, pages)
+        start_pfn = whole_number("start_pfn", start_pfn, 0, 1 << 52)
+        max_order = whole_number("max_order", max_order, 1, 32)
+        pageblock_order = whole_number("pageblock_order", pageblock_order, 0, max_order - 1)
+        if shuffle_order is not None:
+            shuffle_order = whole_number("shuffle_order", shuffle_order, 0, max_order - 1)
+        seed = whole_number("seed", seed, 0, (1 << 63) - 1)
+        node = whole_number("node", node, 0, 1023)
+        page_size = whole_number("page_size", page_size, 1, 1 << 40)
+        if page_size & (page_size - 1):
+            raise InputError(f"page_size {page_size}: expected a power of two")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
         self.page_size = page_size
         self.name = name
@@ -133,10 +130,17 @@ class Zone(Spans):
         settle = self._settle
         return -1 if settle is None else settle(self, attempt)
 
+    # Lists point into their own zone's pages, and are guarded by its lock.
+    def _check_lists(self, pcp: PerCpuLists):
+        if pcp is not None and pcp.buddy is not self:
+            raise InputError(f"the per-CPU lists of CPU {pcp.cpu} are not of this zone, but of {pcp.buddy!r}")
+        return 0
+
     def _try(self, order, migratetype, pcp: PerCpuLists):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
+        self._check_lists(pcp)
         if not isinstance(order, int) or not isinstance(migratetype, int):
             order, migratetype = index(order), index(migratetype)
         try:
@@ -169,8 +173,9 @@ class Zone(Spans):
         i: cython.Py_ssize_t
         state: cython.int
         ring: cython.bint
-        if not isinstance(order, int):
-            order = index(order)
+        self._check_lists(pcp)
+        if not isinstance(pfn, int) or not isinstance(order, int):
+            pfn, order = index(pfn), index(order)
         try:
             i = pfn
             wanted = order
@@ -206,6 +211,7 @@ class Zone(Spans):
         pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
         through. Raises InputError at the first operation that can't be done; those before it stand.
         """
+        self._check_lists(pcp)
         arrays = ops, slots, orders, migratetypes, table
         for (what, dtype), array in zip(_BULK_ARRAYS, arrays, strict=True):
             if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
@@ -268,8 +274,9 @@ class Zone(Spans):
         return failed
 
     def drain_pcp(self, pcp: PerCpuLists):
-        """Empty a CPU's lists into the zone. O(pages on them)."""
+        """Empty a CPU's lists into the zone. O(pages on them). Raises InputError if they are another zone's."""
         ring: cython.bint
+        self._check_lists(pcp)
         with self._lock:
             pcp._drain_all()
             ring = self._rings()

@@ -1,0 +1,56 @@
+"""Sizes, times and whole numbers as people and programs give them."""
+
+import numpy as np
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.hinting.boundary import PageHinting
+from pagehint.mm.batch import Batch
+from pagehint.mm.check import check
+from pagehint.mm.memory import GuestMemory
+from pagehint.mm.zone import Zone
+from pagehint.units import parse_size, parse_time, whole_number
+
+
+@pytest.mark.parametrize("value", [5, np.uint8(5), np.int64(5)])
+def test_whole_numbers(value):
+    number = whole_number("x", value, 5, 5)
+    assert (number, type(number)) == (5, int)
+
+
+@pytest.mark.parametrize("value", [4, 6, 10**30, True, None, "5", 5.0, np.float64(5), np.bool_(True)])
+def test_no_whole_number_in_range(value):
+    with pytest.raises(InputError, match=r"x .*: expected 5 to 5"):
+        whole_number("x", value, 5, 5)
+
+
+def test_sizes_and_times():
+    assert parse_size("1.5 KiB") == parse_size(1536) == parse_size(np.int32(1536)) == 1536
+    assert parse_time("1.5us") == parse_time(1500) == parse_time(np.uint16(1500)) == 1500
+
+
+@pytest.mark.parametrize("value", [None, 1.5, True, b"4KiB", [], "4 horses", "", -1, np.int8(-1)])
+def test_what_is_no_size_or_time(value):
+    for parse in (parse_size, parse_time):
+        with pytest.raises(InputError, match="is not a"):
+            parse(value)
+
+
+def test_numpys_integers_are_taken_wherever_a_number_is():
+    zone = Zone(
+        np.int64(255), start_pfn=np.uint8(0), max_order=np.int32(9), pageblock_order=np.uint8(8), node=np.int8(1)
+    )
+    assert (zone.pages, zone.max_order, zone.node) == (255, 9, 1)
+    assert (Batch(np.int64(4)).capacity, PageHinting(order=np.int64(3)).order) == (4, 3)
+    assert GuestMemory(np.int64(1 << 26), nodes=np.int64(2), cpus=np.int32(1)).counts.span == 1 << 14
+
+
+@pytest.mark.parametrize("call", ["alloc_range", "free_exact", "offline", "online"])
+def test_small_numpy_integers_do_not_wrap_around_at_a_zones_end(call):
+    zone = Zone(255)
+    with pytest.raises(InputError, match="pfn 259"):
+        getattr(zone, call)(np.uint8(250), np.uint8(10))
+    zone.alloc_range(np.uint8(250), np.uint8(5))
+    zone.free_exact(np.uint8(250), np.uint8(5))
+    assert zone.free_pages == 255
+    assert check(zone) == []
