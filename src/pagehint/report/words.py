@@ -70,7 +70,7 @@ def describe_guest(run: Run) -> str:
     kernel = f"Linux {recording['kernel']}" if recording["kernel"] else "kernel not recorded"
     cpus = f"{recording['cpus']} CPU{'s' * (recording['cpus'] != 1)}"
     return (
-        f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {run.totals.events:,} events"
+        f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {run.totals.events:,} event{'s' * (run.totals.events != 1)}"
         f" in {format_time(run.totals.duration)}"
     )
 
