@@ -94,6 +94,7 @@ def test_json_of_a_run() -> None:
         "attribution",
         "prediction",
         "truth",
+        "real",
         "anomalies",
         "phases",
         "passes",
@@ -115,6 +116,15 @@ def test_every_json_key_is_documented() -> None:
     rows = data["phases"] + data["passes"]
     keys = set(data).union(*(data[name] for name in data if isinstance(data[name], dict)), *rows)
     assert {key for key in keys - set(data["anomalies"]) if f"`{key}`" not in text} == set()
+
+
+@pytest.mark.parametrize("host", ["anonymous", "memfd"])
+def test_on_real_memory(host: str) -> None:
+    real = as_json("--host", host)["real"]
+    assert real["host"] == host
+    assert real["error"] < 0.01
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert {key for key in real if f"`{key}`" not in text} == set()
 
 
 def test_json_of_several_runs() -> None:

@@ -5,11 +5,6 @@ import sys
 
 import cyclopts
 
-from pagehint.cli.calibrate import calibrate
-from pagehint.cli.import_ import import_
-from pagehint.cli.info import info
-from pagehint.cli.run import run
-from pagehint.cli.script import script
 from pagehint.errors import PagehintError
 
 __all__ = ["app", "main"]
@@ -19,11 +14,16 @@ app = cyclopts.App(
     help="Free page hinting: what a guest could give back to its host.",
     suppress_keyboard_interrupt=False,
 )
-app.command(run)
-app.command(script)
-app.command(import_, name="import")
-app.command(info)
-app.command(calibrate)
+# By name: a command's libraries are loaded when it runs.
+for _name, _help in (
+    ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
+    ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
+    ("import", "Import a recording as a trace bundle."),
+    ("info", "Show what a trace bundle holds."),
+    ("calibrate", "Measure what giving back and faulting costs on this machine."),
+):
+    _module = "import_" if _name == "import" else _name
+    app.command(f"pagehint.cli.{_module}:{_module}", name=_name, help=_help)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.replay.real import RealKind
 from pagehint.replay.replay import replay
 from pagehint.replay.run import Run
 from pagehint.replay.start import guest_reporting
@@ -50,6 +51,7 @@ def run(
     high_water_mark: Annotated[list[int] | None, Parameter(negative=())] = None,
     capacity: Annotated[list[int] | None, Parameter(negative=())] = None,
     placement: Literal["simulated", "recorded"] = "simulated",
+    host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
     host_memory: str | None = None,
     costs: Path | None = None,
@@ -84,6 +86,9 @@ def run(
     placement
         Which block an allocation takes: the model's choice, or the one that the guest took (valid for the recorded
         settings only).
+    host
+        Do it on this machine's memory too, with real touches and real give-back, and show what the kernel measured
+        beside the model (thinned where the guest does not fit).
     host_page_size
         By what the host backs the guest; default: as seen in the recording, else 4KiB.
     host_memory
@@ -108,19 +113,24 @@ def run(
     settings = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
     plans = _plans(names, settings, opened)
     charged = Costs() if costs is None else Costs.read(costs)
-    page_size = host_page_size or seen_page_size(opened)
+    page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
     touched = frozenset(touch or ["alloc"])
 
-    def one(plan: "_Plan", report: Callable[[int], None] | None, where: Literal["simulated", "recorded"]) -> Run:
-        host = ModelHost(page_size, charged, host_memory, plan[1])
-        return replay(opened, plan[0], host, where, sample, free_backed, touched, report)
+    def one(
+        plan: "_Plan",
+        report: Callable[[int], None] | None,
+        where: Literal["simulated", "recorded"],
+        real: RealKind | None = None,
+    ) -> Run:
+        model = ModelHost(page_size, charged, host_memory, plan[1])
+        return replay(opened, plan[0], model, where, sample, free_backed, touched, report, real)
 
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))
         page = None if html is None else stack.enter_context(Output(html))
         extra = not any(plan[0] is None and placement == "simulated" for plan in plans)
         with _progress(opened.path.name, 2 * opened.num_events * (len(plans) + extra)) as report:
-            runs = [one(plan, report, placement) for plan in plans]
+            runs = [one(plan, report, placement, host) for plan in plans]
             bases = [run for run in runs if run.settings["design"] == "none" and placement == "simulated"]
             # Without hinting the guest would have used other pages: what it took can't be the baseline.
             baseline = bases[0] if bases else one((None, _CAPACITY), report, "simulated")

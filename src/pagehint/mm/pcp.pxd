@@ -22,7 +22,7 @@ cdef class PerCpuLists:
     cdef unsigned int *_ring[PCP_LISTS]
     cdef Py_ssize_t _mask[PCP_LISTS]
     cdef Py_ssize_t _first[PCP_LISTS]
-    cdef Py_ssize_t _end[PCP_LISTS]
+    cdef Py_ssize_t _length[PCP_LISTS]
     cdef Py_ssize_t _count
     cdef int _free_factor
 

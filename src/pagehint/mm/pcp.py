@@ -73,7 +73,7 @@ class PerCpuLists:
         self._count = self._free_factor = 0
         if not cython.compiled:
             self._ring = [None] * PCP_LISTS
-            self._mask, self._first, self._end = ([0] * PCP_LISTS for _ in range(3))
+            self._mask, self._first, self._length = ([0] * PCP_LISTS for _ in range(3))
         self._arrays = []
         for which in range(PCP_LISTS):
             order = self._pageblock_order if which == PCP_LISTS - 1 else which // 3
@@ -116,8 +116,8 @@ class PerCpuLists:
                 break
             self._movable[self._pageblock(i)] -= migratetype == MOVABLE
             self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)
-            self._ring[which][self._end[which] & self._mask[which]] = i
-            self._end[which] += 1
+            self._ring[which][(self._first[which] + self._length[which]) & self._mask[which]] = i
+            self._length[which] += 1
             got += 1
         self._count += got << order
         return got
@@ -132,10 +132,11 @@ class PerCpuLists:
         if which < 0:
             return self.buddy._alloc(order, migratetype)
         self._free_factor >>= 1
-        if self._first[which] == self._end[which] and not self._refill(which, order, migratetype):
+        if not self._length[which] and not self._refill(which, order, migratetype):
             return -1
         i = self._ring[which][self._first[which] & self._mask[which]]
         self._first[which] += 1
+        self._length[which] -= 1
         self._count -= block_pages(order)
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
@@ -155,6 +156,7 @@ class PerCpuLists:
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)
         self._first[which] -= 1
+        self._length[which] += 1
         self._ring[which][self._first[which] & self._mask[which]] = i
         self._count += block_pages(order)
         if self._count >= self.high or (self._free_factor and 0 < order <= 3):
@@ -164,8 +166,8 @@ class PerCpuLists:
 
     # The last page of a list goes back to the buddy.
     def _give_back(self, which):
-        self._end[which] -= 1
-        i: cython.Py_ssize_t = self._ring[which][self._end[which] & self._mask[which]]
+        self._length[which] -= 1
+        i: cython.Py_ssize_t = self._ring[which][(self._first[which] + self._length[which]) & self._mask[which]]
         order: cython.int = self._state[i] & ORDER
         migratetype: cython.int = self._state[i] >> TYPE_SHIFT
         self._count -= block_pages(order)
@@ -198,7 +200,7 @@ class PerCpuLists:
             while True:
                 in_turn += 1
                 which = 0 if which == 2 else which + 1
-                if self._first[which] != self._end[which]:
+                if self._length[which]:
                     break
             if in_turn == 3:
                 in_turn = count
@@ -206,7 +208,7 @@ class PerCpuLists:
                 self._give_back(which)
                 count -= 1
                 in_turn -= 1
-                if not count or not in_turn or self._first[which] == self._end[which]:
+                if not count or not in_turn or not self._length[which]:
                     break
 
     # Linux 6.1: one list after the other, from the one that was freed to.
@@ -215,7 +217,7 @@ class PerCpuLists:
         count = min(count, self._count)
         while count > 0:
             order = self._pageblock_order if which == PCP_LISTS - 1 else which // 3
-            while count > 0 and self._first[which] != self._end[which]:
+            while count > 0 and self._length[which]:
                 self._give_back(which)
                 count -= block_pages(order)
             which = 0 if which == PCP_LISTS - 1 else which + 1
@@ -224,7 +226,7 @@ class PerCpuLists:
     def _drain_all(self):
         which: cython.int
         for which in range(PCP_LISTS):
-            while self._first[which] != self._end[which]:
+            while self._length[which]:
                 self._give_back(which)
 
     # As Buddy._bulk, through these lists.

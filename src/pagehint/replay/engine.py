@@ -253,11 +253,13 @@ class Engine(Pages):
         if self._contiguous(pfn, order):
             self.backing._touch(self._map[pfn], order)
             self._changed(self._map[pfn], block_pages(order))
+            self._write(self._map[pfn], block_pages(order))
             return
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
                 self.backing._touch(self._map[k], 0)
                 self._changed(self._map[k], 1)
+                self._write(self._map[k], 1)
 
     # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
     def _take(self, pfn, order, migratetype):
@@ -482,8 +484,8 @@ class Engine(Pages):
         for (index, _), lists in self._pcps.items():
             pcp, zone = lists, self.zones[index]
             for which in range(PCP_LISTS):
-                for j in range(pcp._first[which], pcp._end[which]):
-                    i = pcp._ring[which][j & pcp._mask[which]]
+                for j in range(pcp._length[which]):
+                    i = pcp._ring[which][(pcp._first[which] + j) & pcp._mask[which]]
                     self._mark(self._taken, i + zone.start_pfn, block_pages(zone._state[i] & ORDER), flag)
 
     def free_resident(self):

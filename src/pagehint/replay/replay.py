@@ -12,6 +12,7 @@ from pagehint.hinting.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
 from pagehint.mm.batch import Batch
 from pagehint.replay.engine import COLUMNS, Engine
+from pagehint.replay.real import RealKind, RealMemory
 from pagehint.replay.run import Run
 from pagehint.replay.start import Start, device_load, rules_of
 from pagehint.replay.timeline import Timeline
@@ -36,16 +37,18 @@ def replay(
     backed: bool = True,
     touch: frozenset[str] = frozenset({"alloc"}),
     progress: Callable[[int], None] | None = None,
+    real: RealKind | None = None,
 ) -> Run:
     """Replay a recording; `design` None: nothing is given back.
 
     `placement`: which block an allocation takes: the model's choice, or (valid for the recorded settings only) the
     recorded one. `sample`: the timeline's step; None: no timeline. `backed`: whether free memory is backed at the
     start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
-    `progress(events)` is called as events were read (the recording is read twice). Memory is bounded by the guest's
+    `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
+    this machine, and measure (`Run.real`). Memory is bounded by the guest's
     size and the settings. Raises InputError.
     """
-    return Replay(trace, design, host, placement, sample, backed, touch, progress).run()
+    return Replay(trace, design, host, placement, sample, backed, touch, progress, real).run()
 
 
 class Replay:
@@ -61,6 +64,7 @@ class Replay:
         backed: bool,
         touch: frozenset[str],
         progress: Callable[[int], None] | None,
+        real: RealKind | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -89,6 +93,7 @@ class Replay:
         self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
         self.timeline = Timeline(self, step)
+        self.real = None if real is None else RealMemory(real, self.host, self.start.pages)
 
     def run(self) -> Run:
         """Replay it all."""
@@ -152,6 +157,17 @@ class Replay:
         if not self.backed:
             self.backed = True
             self.host.backing.load(self.engine.model_pages(self.first.backed))
+            if self.real is not None:
+                self.real.attach(self.engine)
+                self._sample_real()
+
+    def _sample_real(self) -> None:
+        assert self.real is not None
+        self.real.sample(self.clock.now)
+        end = self.trace.meta.last_ns or 0
+        step = self.real.step(end - self.first.time)
+        if self.clock.now + step <= end:
+            self.clock.call_at(self.clock.now + step, self._sample_real)
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
@@ -168,6 +184,8 @@ class Replay:
         self.engine.told(blocks.pfns, blocks.orders)
         before = self.host.backing.resident
         self.host.react(blocks)
+        if self.real is not None:
+            self.real.react(blocks)
         self.batches.append(
             (self.clock.now, self._zone_of(blocks), len(blocks), blocks.pages, before - self.host.backing.resident)
         )

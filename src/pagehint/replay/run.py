@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.host.model import HostStatistics
+from pagehint.replay.real import RealResidency
 
 __all__ = ["ATTRIBUTION", "Prediction", "Run", "Totals"]
 
@@ -103,6 +104,8 @@ class Run:
     memory_map: dict[str, Any]
     """Times (ns), and resident and used pages of equal areas of the memory at each: int32 (times, areas, 2)."""
     host: HostStatistics
+    real: RealResidency | None
+    """What the kernel measured, where the replay ran on this machine's memory too."""
 
     def to_dict(self) -> dict[str, Any]:
         """Totals, attribution, prediction and truth, in plain types: what `--json` prints."""
@@ -114,6 +117,7 @@ class Run:
             "attribution": self.attribution,
             "prediction": vars_of(self.prediction),
             "truth": self.truth,
+            "real": None if self.real is None else self.real.to_dict(),
             "anomalies": self.anomalies,
             "phases": self.phases,
             "passes": self.passes.to_pylist(),

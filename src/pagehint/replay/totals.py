@@ -59,6 +59,7 @@ def make_run(replay: "Replay") -> Run:
         waits=engine.waits,
         memory_map=timeline.memory_map(),
         host=replay.host.statistics(),
+        real=None if replay.real is None else replay.real.result(),
     )
 
 

@@ -43,7 +43,7 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     console.print()
     for part in (_footprint(run, baseline, width), _phases(run), _left_behind(run, width), _cost(run)):
         console.print(part)
-    for note in _prediction(run):
+    for note in (*_prediction(run), *_real(run)):
         console.print(note)
     print_anomalies(console, run)
 
@@ -204,6 +204,19 @@ def _cost(run: Run) -> RenderableType:
         swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
         table.add_row("  swap", swap)
     return titled("Cost", table)
+
+
+def _real(run: Run) -> list[Text]:
+    real = run.real
+    if real is None:
+        return []
+    line = (
+        f"On this machine's memory ({real.host}): {mib(real.measured_mean)} resident on average by the kernel's count, "
+        f"{mib(real.predicted_mean)} by the model, {real.error:.3%} apart over the time"
+    )
+    if real.pages_per_page > 1:
+        line += f"; one page stood for {real.pages_per_page} of the guest's, which did not fit"
+    return [Text(f"{line}.")]
 
 
 def _prediction(run: Run) -> list[Text]:
