@@ -5,8 +5,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from pagehint.replay.run import ATTRIBUTION, Run
-from pagehint.report.terminal import seconds, titled
-from pagehint.report.words import anomaly_lines, describe_guest, ground_line, labels, mean_mib, percent, saved
+from pagehint.report.terminal import print_anomalies, seconds, titled
+from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved
 
 __all__ = ["print_runs"]
 
@@ -28,8 +28,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline)))
     if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
         console.print(titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs)))
-    for line in anomaly_lines(first):
-        console.print(f"[dim]{escape(line)}.[/]")
+    print_anomalies(console, first)
 
 
 def _table(*columns: str) -> Table:

@@ -25,7 +25,7 @@ from pagehint.report.words import (
     saved,
 )
 
-__all__ = ["print_run", "seconds", "titled"]
+__all__ = ["print_anomalies", "print_run", "seconds", "titled"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
@@ -45,8 +45,13 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
         console.print(part)
     for note in (*_prediction(run), *_real(run)):
         console.print(note)
+    print_anomalies(console, run)
+
+
+def print_anomalies(console: Console, run: Run) -> None:
+    """Print what is odd or lost in the recording: what spoils the result in red."""
     for line in anomaly_lines(run):
-        console.print(Text(f"{line}.", style="red" if line in run.recording["warnings"] else "dim"))
+        console.print(Text(f"{line}.", style="bold red" if line in run.recording["warnings"] else "dim"))
 
 
 def _residency(run: Run, baseline: Run, width: int) -> RenderableType:

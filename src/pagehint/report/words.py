@@ -69,8 +69,9 @@ def describe_guest(run: Run) -> str:
     recording = run.recording
     kernel = f"Linux {recording['kernel']}" if recording["kernel"] else "kernel not recorded"
     cpus = f"{recording['cpus']} CPU{'s' * (recording['cpus'] != 1)}"
+    events = f"{run.totals.events:,} event{'s' * (run.totals.events != 1)}"
     return (
-        f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {run.totals.events:,} events"
+        f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {events}"
         f" in {format_time(run.totals.duration)}"
     )
 
