@@ -14,6 +14,8 @@ COMPILED = [
     "mm/attached",
     "mm/pcp",
     "mm/zone",
+    "arena/warm",
+    "arena/block",
 ]
 
 NO_COMPILER = (

@@ -1,5 +1,7 @@
 """Free page hinting in Python: what a guest could give back to its host, and real memory that does it."""
 
+from pagehint.arena.arena import Arena
+from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.errors import BusyError, InputError, PagehintError
 from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
@@ -17,6 +19,9 @@ from pagehint.mm.zone import Watermarks, Zone
 __all__ = [
     "LINUX_5_3",
     "LINUX_6_1",
+    "Arena",
+    "ArenaFullError",
+    "ArenaStatistics",
     "Batch",
     "Block",
     "BusyError",
