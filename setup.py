@@ -1,5 +1,6 @@
 """Builds the compiled parts: plain Python files with Cython annotations. Everything else is in pyproject.toml."""
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -16,6 +17,7 @@ COMPILED = [
     "mm/zone",
     "arena/warm",
     "arena/block",
+    "arena/numpy_handler",
 ]
 
 NO_COMPILER = (
@@ -35,7 +37,13 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         [
-            Extension(f"pagehint.{name.replace('/', '.')}", [f"src/pagehint/{name}.py"], extra_compile_args=["-O3"])
+            Extension(
+                f"pagehint.{name.replace('/', '.')}",
+                [f"src/pagehint/{name}.py"],
+                extra_compile_args=["-O3"],
+                include_dirs=[numpy.get_include()],
+                define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
+            )
             for name in COMPILED
         ],
         compiler_directives={

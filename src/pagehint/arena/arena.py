@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from pagehint.arena.aging import Aging
 from pagehint.arena.block import Block, allocate
 from pagehint.arena.giver import Giver
+from pagehint.arena.numpy_handler import NumpyHandler
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmZone
 from pagehint.errors import InputError, PagehintError
@@ -103,6 +104,13 @@ class Arena:
         array = np.asanyarray(prototype)
         return self._array(array.shape, array.dtype, False)
 
+    def numpy(self, threshold: int | str = "1MiB") -> NumpyHandler:
+        """A context manager: within it, NumPy's own arrays of at least ``threshold`` bytes come from this arena.
+
+        They may outlive it. It holds for this thread. What the arena has no room for comes from malloc, as always.
+        """
+        return NumpyHandler(self.zone, self._open_memory(), self._address, parse_size(threshold))
+
     def _array(self, shape: int | tuple[int, ...], dtype: DTypeLike, zeroed: bool) -> NDArray[Any]:
         kind = np.dtype(dtype)
         if kind.hasobject:
@@ -117,14 +125,17 @@ class Arena:
         return np.ndarray(shape, kind, buffer=memoryview(self._alloc(nbytes, zeroed)))
 
     def _alloc(self, nbytes: int | str, zeroed: bool) -> Block:
-        memory = self._memory
-        if memory is None:
-            raise PagehintError("this arena is closed: nothing can be allocated in it any more")
+        memory = self._open_memory()
         size = parse_size(nbytes)
         if size < 1:
             raise InputError(f"{nbytes!r} is not a size for a block: expected at least 1 byte")
         block = allocate(self.zone, memory, self._address, size, zeroed)
         return self._alloc_slowly(memory, size, zeroed) if block is None else block
+
+    def _open_memory(self) -> memoryview:
+        if self._memory is None:
+            raise PagehintError("this arena is closed: nothing can be allocated in it any more")
+        return self._memory
 
     def _alloc_slowly(self, memory: memoryview, size: int, zeroed: bool) -> Block:
         """Wait for blocks in flight, which may be all that is left."""
@@ -238,6 +249,7 @@ class Arena:
         if self._memory is None:
             return
         self._worker.ask_to_stop()
+        self.zone.shut()
         try:
             if self.zone.blocks and not self.zone.foreign:
                 self.trim()

@@ -20,6 +20,7 @@ cdef class WarmZone(Zone):
     cdef long long _epoch
     cdef Py_ssize_t _wanting
     cdef bint _foreign
+    cdef bint _shut
     cdef object _waiters
 
     @cython.final

@@ -77,7 +77,7 @@ class WarmZone(Zone):
             self._begins, self._ends, self._epochs, self._dirty, self._lengths = map(memoryview, self._arrays)
             self._nr_extents = self._warm_pages = self._used_pages = self._blocks = 0
             self._given_pages = self._wanting = self._epoch = 0
-            self._foreign = False
+            self._foreign = self._shut = False
         self._waiters = deque()
 
     # Extents
@@ -248,7 +248,7 @@ class WarmZone(Zone):
     def _take(self, pages):
         i: cython.Py_ssize_t = -1
         with self._lock:
-            if not self._foreign and pages <= self._pages:
+            if not (self._foreign or self._shut) and pages <= self._pages:
                 i = self._find(pages)
                 if i < 0 and pages <= self._pages - self._used_pages and self._grow(pages):
                     i = self._find(pages)
@@ -393,6 +393,10 @@ class WarmZone(Zone):
     def disown(self):
         """The memory is another process's: nothing is allocated here any more, and freeing does nothing."""
         self._foreign = True
+
+    def shut(self):
+        """Nothing is allocated any more; freeing goes on."""
+        self._shut = True
 
     # What can be read
 
