@@ -1,13 +1,18 @@
 import gc
 import resource
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pagehint.arena import Arena
 from pagehint.mm.check import check
+
+# Processes that are spawned import what they run by its name.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Until:

@@ -2,6 +2,7 @@
 
 from pagehint.arena.arena import Arena
 from pagehint.arena.block import Block
+from pagehint.arena.shared import Handle
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 
-__all__ = ["Arena", "ArenaFullError", "ArenaStatistics", "Block"]
+__all__ = ["Arena", "ArenaFullError", "ArenaStatistics", "Block", "Handle"]

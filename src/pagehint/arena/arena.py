@@ -16,6 +16,7 @@ from pagehint.arena.aging import Aging
 from pagehint.arena.block import Block, allocate
 from pagehint.arena.giver import Giver
 from pagehint.arena.numpy_handler import NumpyHandler
+from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmZone
 from pagehint.errors import InputError, PagehintError
@@ -69,6 +70,7 @@ class Arena:
         self._address = self.host.address
         self._giver = Giver(self.host, (self.page_size // self.host.page_size).bit_length() - 1)
         self._owner = os.getpid()
+        self._leases = Leases()
         self._trims = self._trim_errors = 0
         self._trim_error: BaseException | None = None
         self._hire()
@@ -139,10 +141,7 @@ class Arena:
 
     def _alloc_slowly(self, memory: memoryview, size: int, zeroed: bool) -> Block:
         """Wait for blocks in flight, which may be all that is left."""
-        if self.zone.foreign:
-            raise PagehintError(
-                f"this arena's memory belongs to process {self._owner}, which forked this one: make an arena here"
-            )
+        self._check_owner()
         note = "free blocks, or make the arena larger"
         deadline = time.monotonic() + _PATIENCE
         while size <= self.limit and self.zone.in_flight_pages:
@@ -165,6 +164,34 @@ class Arena:
         if block is not None:
             return block
         raise ArenaFullError(size, self.zone.largest_free * self.page_size, self.stats(), note)
+
+    # Sharing
+
+    def share(self, block: Any, readonly: bool = False) -> Handle:
+        """A handle by which other processes can map ``block``: a Block or an array of this arena, contiguous.
+
+        The memory is freed when neither is left, and no process has it mapped through the handle. Needs an arena on
+        ``memfd`` or ``hugetlb``. Raises InputError, PagehintError, OSError.
+        """
+        self._open_memory()
+        if not isinstance(self.host, MemfdHost):
+            raise InputError("the memory of an anonymous arena can't be shared: make the arena with host='memfd'")
+        self._check_owner()
+        view = memoryview(block)
+        if not view.c_contiguous or not view.nbytes:
+            raise InputError("only contiguous memory can be shared, of at least 1 byte")
+        offset = np.frombuffer(view, np.uint8).ctypes.data - self._address
+        if not 0 <= offset < self.limit:
+            raise InputError("this memory is not of this arena: only its blocks and arrays can be shared")
+        flags = os.O_CLOEXEC | (os.O_RDONLY if readonly else os.O_RDWR)
+        memory = os.open(f"/proc/self/fd/{self.host.fd}", flags)
+        return Handle(memory, self._leases.keep(view), offset, view.nbytes, self.page_size, readonly)
+
+    def _check_owner(self) -> None:
+        if self.zone.foreign:
+            raise PagehintError(
+                f"this arena's memory belongs to process {self._owner}, which forked this one: make an arena here"
+            )
 
     # Giving back
 
@@ -237,6 +264,7 @@ class Arena:
         self.zone.detach()
         if isinstance(self.host, MemfdHost):
             self.zone.disown()
+            self._leases = Leases()
         else:
             self.zone.orphan()
         self._hire()
