@@ -129,7 +129,7 @@ def test_what_stayed_free_is_told_and_reads_as_zeros_then() -> None:
     assert check(zone) == []
 
 
-def test_a_failed_react_leaves_it_warm_and_dirty() -> None:
+def test_a_failed_react_leaves_it_warm_and_dirty_for_another_time() -> None:
     zone = zone_of(64)
     begin = zone.take(8)
     zone.release(begin)
@@ -141,6 +141,8 @@ def test_a_failed_react_leaves_it_warm_and_dirty() -> None:
     zone.drain(batch, False)
     assert zone.warm_pages == 8
     assert zone.dirty(begin, begin + 8).all()
+    assert give_back(zone) == []
+    age(zone)
     assert give_back(zone) == [(begin, begin + 8)]
 
 
@@ -174,7 +176,7 @@ def test_nothing_is_pulled_while_an_allocation_waits() -> None:
     assert len(batch) == 0
     zone.drain(batch, True)
     assert not lock.locked()
-    zone.waited()
+    zone.waited(lock)
     zone.fill(batch)
     assert len(batch) == 1
     zone.drain(batch, True)
@@ -254,7 +256,7 @@ def test_against_a_model_of_bytes(data: st.DataObject) -> None:
             batch = Batch(3)
             zone.fill(batch)
             for block in batch:
-                freed[block.pfn : block.pfn + (1 << block.order)] = epoch - EPOCHS
+                freed[block.pfn : block.pfn + (1 << block.order)] = epoch
             zone.drain(batch, False)
         covered = np.zeros(pages, np.bool_)
         for begin, end, _ in zone.extents().tolist():

@@ -16,6 +16,7 @@ from pagehint.arena.aging import Aging
 from pagehint.arena.block import Block, allocate
 from pagehint.arena.giver import Giver
 from pagehint.arena.numpy_handler import NumpyHandler
+from pagehint.arena.pressure import Pressure
 from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmZone
@@ -149,14 +150,14 @@ class Arena:
                 break
             lock = threading.Lock()
             lock.acquire()
-            self.zone.wait(lock)
             try:
+                self.zone.wait(lock)
                 if self.zone.in_flight_pages and not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
                     note = f"blocks have been in flight for {_PATIENCE:g} s, the kernel may be slow or stuck"
                     break
                 block = allocate(self.zone, memory, self._address, size, zeroed)
             finally:
-                self.zone.waited()
+                self.zone.waited(lock)
             if block is not None:
                 return block
         # What was in flight may have come back before it was looked for.
@@ -198,10 +199,11 @@ class Arena:
     def trim(self) -> int:
         """Give back all that is free, now; bytes. What is in flight already isn't waited for.
 
-        Raises what the kernel refuses (OSError): what is left stays warm, and is tried again later.
+        What the kernel refuses stays warm, and is tried again later; the first such error is raised (OSError) when all
+        else is given back.
         """
         batch = Batch(self._giver.capacity)
-        given = 0
+        given, refused = 0, None
         self.zone.tick()
         while True:
             pages, done = 0, False
@@ -211,16 +213,20 @@ class Arena:
                 if pages:
                     self._giver.react(batch)
                 done = True
-            except Exception as error:
+            except OSError as error:
                 self._trim_errors += 1
-                self._trim_error = error
-                raise
+                self._trim_error = refused = refused or error
             finally:
+                # In here also when a signal handler raised.
                 self.zone.drain(batch, done)
             if not pages:
-                return given
-            self._trims += 1
-            given += pages * self.page_size
+                break
+            if done:
+                self._trims += 1
+                given += pages * self.page_size
+        if refused is not None:
+            raise refused
+        return given
 
     def stats(self) -> ArenaStatistics:
         """The arena's state now. O(1), but for what is resident: about 1 ms for 2 GiB of resident memory."""
@@ -255,8 +261,9 @@ class Arena:
         """Start the worker thread: after a fork the child has none until it asks for it here. BusyError if it runs."""
         if self._memory is None:
             raise PagehintError("this arena is closed: it can't be started")
-        if not self.zone.foreign:
-            self._worker.start(self._giver)
+        self._check_owner()
+        self._worker.start(self._giver)
+        _pressure.watch(self)
 
     def _after_fork(self) -> None:
         # Only the thread that forked is in the child: neither the worker nor who waits for it.
@@ -295,9 +302,12 @@ class Arena:
 
 
 _arenas: weakref.WeakSet[Arena] = weakref.WeakSet()
+_pressure = Pressure()
 
 
 def _after_fork() -> None:
+    global _pressure
+    _pressure = Pressure()
     for arena in list(_arenas):
         arena._after_fork()
 

@@ -36,9 +36,27 @@ class Giver:
         return getattr(self._here, "reacting", False)
 
     def react(self, blocks: Batch) -> None:
-        """As Device.react. Raises what the host raises."""
-        self._here.reacting = True
+        """As Device.react; if the host fails, block by block, so that one that can't be given back keeps no other.
+
+        Raises what the host raises.
+        """
+        pfns, orders = blocks.pfns << self._order, blocks.orders + np.uint8(self._order)
         try:
-            self.host.react(_Blocks(blocks.pfns << self._order, blocks.orders + np.uint8(self._order)))
+            self._here.reacting = True
+            try:
+                self.host.react(_Blocks(pfns, orders))
+            except OSError:
+                if len(blocks) == 1 or not self._react_singly(pfns, orders):
+                    raise
         finally:
             self._here.reacting = False
+
+    # True if all went well after all.
+    def _react_singly(self, pfns: NDArray[np.int64], orders: NDArray[np.uint8]) -> bool:
+        failed = 0
+        for k in range(len(pfns)):
+            try:
+                self.host.react(_Blocks(pfns[k : k + 1], orders[k : k + 1]))
+            except OSError:
+                failed += 1
+        return not failed

@@ -22,6 +22,7 @@ cdef class WarmZone(Zone):
     cdef bint _foreign
     cdef bint _shut
     cdef object _waiters
+    cdef set _waiting
 
     @cython.final
     cdef Py_ssize_t _first_extent(self, Py_ssize_t i) noexcept nogil

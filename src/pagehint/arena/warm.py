@@ -79,6 +79,7 @@ class WarmZone(Zone):
             self._given_pages = self._wanting = self._epoch = 0
             self._foreign = self._shut = False
         self._waiters = deque()
+        self._waiting = set()
 
     # Extents
 
@@ -340,7 +341,7 @@ class WarmZone(Zone):
             self._remove_warm(begin, end)
 
     def drain(self, batch: Batch, hinted):
-        """Put a batch's blocks back: clean if ``hinted``, else as warm as before."""
+        """Put a batch's blocks back: clean if ``hinted``, else as if freed now: others have their turn first."""
         flag: cython.bint = hinted
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
@@ -353,7 +354,7 @@ class WarmZone(Zone):
                     self._set_dirty(i, i + pages, False)
                     self._given_pages += pages
                 else:
-                    self._add_warm(i, i + pages, self._epoch - self._lifetime)
+                    self._add_warm(i, i + pages, self._epoch)
             self._put_back(batch, False)
         with contextlib.suppress(IndexError):
             while True:
@@ -361,14 +362,14 @@ class WarmZone(Zone):
 
     def wait(self, lock):
         """Have ``lock`` released when blocks come back; until ``waited``, nothing more is pulled."""
-        with self._lock:
-            self._wanting += 1
+        self._waiting.add(lock)
+        self._wanting = len(self._waiting)
         self._waiters.append(lock)
 
-    def waited(self):
-        """The end of a ``wait``."""
-        with self._lock:
-            self._wanting -= 1
+    def waited(self, lock):
+        """The end of a ``wait``, if there was one."""
+        self._waiting.discard(lock)
+        self._wanting = len(self._waiting)
 
     # After a fork, in the child
 
@@ -378,8 +379,9 @@ class WarmZone(Zone):
         pages: cython.Py_ssize_t
         word: cython.int
         self._waiters = deque()
+        self._waiting = set()
+        self._wanting = 0
         with self._lock:
-            self._wanting = 0
             while i < self._pages:
                 word = self._state[i]
                 pages = block_pages(word & ORDER)
@@ -404,6 +406,11 @@ class WarmZone(Zone):
     def foreign(self):
         """The memory is another process's."""
         return self._foreign
+
+    @property
+    def waiting(self):
+        """Allocations that wait for blocks in flight."""
+        return self._wanting
 
     @property
     def warm_pages(self):
