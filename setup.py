@@ -15,6 +15,7 @@ COMPILED = [
     "mm/attached",
     "mm/pcp",
     "mm/zone",
+    "arena/extents",
     "arena/warm",
     "arena/block",
     "arena/numpy_handler",

@@ -48,6 +48,9 @@ def test_locked_pages(make: Make, until: Until) -> None:
     assert isinstance(error, OSError)
     assert error.errno == errno.EINVAL
     assert (kept == 5).all()
+    assert until(lambda: arena.stats().errors > 8)
+    used(arena, 64 * MIB)  # other memory is given back as soon as ever
+    assert until(lambda: arena.stats().resident <= kept.nbytes + 4 * MIB, 1)
     with pytest.raises(OSError, match="madvise: Invalid argument"):
         arena.trim()
     assert arena.stats().resident > kept.nbytes

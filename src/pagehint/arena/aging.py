@@ -56,7 +56,8 @@ class Aging(Design):
                 zone.fill(batch)
                 if not batch:
                     break
-                if not (yield from self._tell(zone)):
-                    return
+                yield from self._tell(zone)
+        # What failed is as if freed just now: it waits for its time again, and keeps nothing else waiting.
+        self._due = None
         if any(zone.requested for zone in self._warm):
             self._schedule(self.delay)

@@ -3,12 +3,12 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.arena.extents import Extents
 from pagehint.mm.batch import Batch
-from pagehint.mm.zone import Zone
 
 EPOCHS: int
 
-class WarmZone(Zone):
+class WarmZone(Extents):
     def __init__(self, pages: int, page_size: int) -> None: ...
     def take(self, pages: int) -> int: ...
     def release(self, begin: int) -> None: ...
