@@ -1,5 +1,6 @@
 """Builds the compiled parts: plain Python files with Cython annotations. Everything else is in pyproject.toml."""
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -18,6 +19,10 @@ COMPILED = [
     "replay/engine",
     "replay/pages",
     "replay/scan",
+    "arena/extents",
+    "arena/warm",
+    "arena/block",
+    "arena/numpy_handler",
 ]
 
 NO_COMPILER = (
@@ -41,6 +46,8 @@ setup(
                 f"pagehint.{name.replace('/', '.')}",
                 [f"src/pagehint/{name}.py"],
                 extra_compile_args=["-O3", "-finline-limit=5000"],
+                include_dirs=[numpy.get_include()],
+                define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
             )
             for name in COMPILED
         ],

@@ -21,6 +21,8 @@ from pagehint.mm.procfs import buddyinfo, pagetypeinfo
 from pagehint.mm.zone import Watermarks, Zone
 
 if TYPE_CHECKING:
+    from pagehint.arena.arena import Arena
+    from pagehint.arena.state import ArenaFullError, ArenaStatistics
     from pagehint.host.calibrate import calibrate
     from pagehint.host.costs import Costs
     from pagehint.host.model import ModelHost
@@ -33,6 +35,9 @@ __all__ = [
     "LINUX_5_3",
     "LINUX_6_1",
     "AllocationError",
+    "Arena",
+    "ArenaFullError",
+    "ArenaStatistics",
     "Batch",
     "Block",
     "BusyError",
@@ -70,8 +75,11 @@ __all__ = [
 import_module("pagehint.replay")
 del globals()["replay"]
 
-# These bring pyarrow along, which takes longer to load than all else together.
+# These take longer to load than all else together: most bring pyarrow along.
 _LATER = {
+    "Arena": "pagehint.arena.arena",
+    "ArenaFullError": "pagehint.arena.state",
+    "ArenaStatistics": "pagehint.arena.state",
     "Costs": "pagehint.host.costs",
     "ModelHost": "pagehint.host.model",
     "Run": "pagehint.replay.run",

@@ -75,11 +75,17 @@ class ThreadWorker:
         worker = self._worker
         if worker is None:
             return
-        thread, inbox = worker
-        inbox.put(None)
+        self.ask_to_stop()
+        thread, _ = worker
         # It can't be joined from itself, nor by a signal handler that interrupts start() before it runs.
         with contextlib.suppress(RuntimeError):
             thread.join()
+
+    def ask_to_stop(self) -> None:
+        """The same, but nothing is waited for: the device is stopped soon, or once its react ends."""
+        worker = self._worker
+        if worker is not None:
+            worker[1].put(None)
 
     @property
     def running(self) -> bool:

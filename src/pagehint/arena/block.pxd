@@ -1,0 +1,13 @@
+cimport cython
+from pagehint.arena.warm cimport WarmZone
+
+cdef void zero_dirty(WarmZone zone, Py_ssize_t begin, Py_ssize_t nbytes, char *address) noexcept nogil
+
+cdef class Block:
+    cdef readonly Py_ssize_t nbytes
+    cdef WarmZone _zone
+    cdef object _memory
+    cdef char *_address
+    cdef Py_ssize_t _begin
+    cdef Py_ssize_t _exports
+    cdef object __weakref__

@@ -1,0 +1,3 @@
+from pagehint.mm.zone import Zone
+
+class Extents(Zone): ...

@@ -1,0 +1,118 @@
+"""NumPy's own allocations from an arena: a data memory handler (NEP 49). Only compiled: NumPy calls C functions."""
+
+import cython
+from cython.cimports import numpy as cnp
+from cython.cimports.cpython.pycapsule import PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
+from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
+from cython.cimports.libc.string import memcpy, strcpy
+from cython.cimports.pagehint.arena.block import zero_dirty
+from cython.cimports.pagehint.arena.warm import WarmZone
+
+cnp.import_array()
+
+__all__ = ["NumpyHandler"]
+
+
+@cython.final
+@cython.no_gc
+@cython.cclass
+class NumpyHandler:
+    """A context manager: within it, NumPy's data of at least ``threshold`` bytes come from the zone's pages.
+
+    Made by ``Arena.numpy``. It holds for the thread (the context) that enters it, and for nothing that is allocated
+    outside. What the zone has no room for comes from malloc.
+    """
+
+    def __init__(self, zone: WarmZone, memory, address: cython.size_t, threshold: cython.size_t):
+        self._zone = zone
+        self._memory = memory
+        self._address = cython.cast(cython.p_char, address)
+        self._size = memory.nbytes
+        self._threshold = threshold
+        self._replaced = []
+        strcpy(self._handler.name, b"pagehint_arena")
+        self._handler.version = 1
+        self._handler.allocator.ctx = cython.cast(cython.p_void, self)
+        self._handler.allocator.malloc = _malloc
+        self._handler.allocator.calloc = _calloc
+        self._handler.allocator.realloc = _realloc
+        self._handler.allocator.free = _free
+
+    def __enter__(self):
+        # Each array holds on to the capsule, so that it can be freed wherever it ends up; the capsule holds this.
+        capsule = PyCapsule_New(cython.address(self._handler), b"mem_handler", _dropped)
+        Py_INCREF(self)
+        PyCapsule_SetContext(capsule, cython.cast(cython.p_void, self))
+        self._replaced.append(cnp.PyDataMem_SetHandler(capsule))
+        return self
+
+    def __exit__(self, kind, error, where):
+        cnp.PyDataMem_SetHandler(self._replaced.pop())
+
+
+def _dropped(capsule):
+    Py_DECREF(cython.cast(object, PyCapsule_GetContext(capsule)))
+
+
+# The first page of memory that is the zone's, else -1.
+def _begin_of(self, pointer):
+    offset: cython.Py_ssize_t = cython.cast(cython.p_char, pointer) - self._address
+    return offset // self._zone.page_size if 0 <= offset < self._size else -1
+
+
+def _take(self, size, zeroed):
+    zone: WarmZone = self._zone
+    begin: cython.Py_ssize_t = zone._take((size + zone.page_size - 1) // zone.page_size)
+    address: cython.p_char
+    if begin < 0:
+        return cython.NULL
+    address = self._address + begin * zone.page_size
+    if zeroed:
+        with cython.nogil:
+            zero_dirty(zone, begin, size, address)
+    return address
+
+
+def _malloc(context, size):
+    self: NumpyHandler = cython.cast(NumpyHandler, context)
+    pointer: cython.p_void = cython.NULL
+    if size >= self._threshold:
+        pointer = _take(self, size, False)
+    return malloc(size) if pointer == cython.NULL else pointer
+
+
+def _calloc(context, count, size):
+    self: NumpyHandler = cython.cast(NumpyHandler, context)
+    pointer: cython.p_void = cython.NULL
+    if size and self._threshold <= count * size and count <= cython.cast(cython.size_t, -1) // size:
+        pointer = _take(self, count * size, True)
+    return calloc(count, size) if pointer == cython.NULL else pointer
+
+
+# Memory of malloc stays there: how much of it there is to copy, only malloc knows.
+def _realloc(context, pointer, size):
+    self: NumpyHandler = cython.cast(NumpyHandler, context)
+    begin: cython.Py_ssize_t = _begin_of(self, pointer)
+    held: cython.size_t
+    moved: cython.p_void
+    if begin < 0:
+        return realloc(pointer, size)
+    held = self._zone._lengths[begin] * self._zone.page_size
+    if held - self._zone.page_size < size <= held:
+        return pointer
+    moved = _malloc(context, size)
+    if moved != cython.NULL:
+        with cython.nogil:
+            memcpy(moved, pointer, min(held, size))
+        self._zone._release(begin)
+    return moved
+
+
+def _free(context, pointer, size):
+    self: NumpyHandler = cython.cast(NumpyHandler, context)
+    begin: cython.Py_ssize_t = _begin_of(self, pointer)
+    if begin < 0:
+        free(pointer)
+    else:
+        self._zone._release(begin)

@@ -1,0 +1,13 @@
+from types import TracebackType
+from typing import Self
+
+from pagehint.arena.warm import WarmZone
+
+__all__ = ["NumpyHandler"]
+
+class NumpyHandler:
+    def __init__(self, zone: WarmZone, memory: memoryview, address: int, threshold: int) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None: ...

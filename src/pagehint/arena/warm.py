@@ -1,0 +1,314 @@
+"""The arena's zone: it hands out warm pages first, and pulls those that stayed free for a number of epochs.
+
+*Dirty* pages have been used since they were last given back; the others read as zeros.
+"""
+
+import contextlib
+from collections import deque
+
+import cython
+import numpy as np
+
+from pagehint.errors import InputError
+
+if cython.compiled:
+    from cython.cimports.pagehint.arena.extents import Extents
+    from cython.cimports.pagehint.mm.batch import Batch
+    from cython.cimports.pagehint.mm.buddy import FREE, IN_FLIGHT, KIND, MOVABLE, ORDER, block_pages
+else:
+    from pagehint.arena.extents import Extents
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.migratetype import Migratetype
+    from pagehint.mm.page import FREE, IN_FLIGHT, KIND, ORDER, block_pages
+
+    MOVABLE = int(Migratetype.MOVABLE)
+
+
+__all__ = ["EPOCHS", "WarmZone"]
+
+EPOCHS = 4
+"""Epochs that a page stays warm; so it is given back after more than 3/4 of that time, and no later than at its end."""
+
+_SECTION = 128 << 20  # what memory hotplug adds at least, bytes
+_LARGEST = 32 << 20  # of the blocks that a device is told of, bytes: what is in flight can't be allocated
+
+
+# The garbage collector may clear it before a block that is in the same garbage: that block is freed into it yet.
+@cython.no_gc_clear
+@cython.cclass
+class WarmZone(Extents):
+    """A zone of ``pages`` pages of ``page_size`` bytes, from pfn 0 on, most of it offline until it is needed.
+
+    Raises InputError. Memory: 39 bytes a page, resident where touched.
+    """
+
+    def __init__(self, pages, page_size):
+        top: cython.int = max(pages - 1, 1).bit_length()
+        section: cython.Py_ssize_t = _SECTION // page_size
+        if top > 31:
+            raise InputError(
+                f"{pages} pages of {page_size} bytes are too many for an arena: expected at most {1 << 31}"
+            )
+        super().__init__(
+            pages,
+            present=min(section, pages),
+            page_size=page_size,
+            max_order=top + 1,
+            pageblock_order=top,
+            name="arena",
+        )
+        self._section = section
+        self._most_pages = max(_LARGEST // page_size, 1)
+        self._lifetime = EPOCHS
+        self._dirty_array = np.zeros(pages, np.uint8)
+        self._lengths_array = np.zeros(pages, np.uint32)
+        if cython.compiled:
+            self._dirty = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._dirty_array.ctypes.data))
+            self._lengths = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._lengths_array.ctypes.data))
+        else:
+            self._dirty, self._lengths = memoryview(self._dirty_array), memoryview(self._lengths_array)
+            self._used_pages = self._blocks = self._given_pages = self._wanting = self._epoch = 0
+            self._foreign = self._shut = False
+        self._waiters = deque()
+        self._waiting = set()
+
+    def _set_dirty(self, begin, end, dirty):
+        i: cython.Py_ssize_t
+        for i in range(begin, end):
+            self._dirty[i] = dirty
+
+    # Memory hotplug: the next sections come online; false if all are.
+    def _grow(self, pages):
+        begin: cython.Py_ssize_t = self._pages - self._offline_pages
+        end: cython.Py_ssize_t = min(begin + (pages + self._section - 1) // self._section * self._section, self._pages)
+        if begin == end:
+            return False
+        self._cut(begin)
+        self._cut(end)
+        self._clear_used(begin, end)
+        self._free_pieces(begin, end)
+        self._offline_pages -= end - begin
+        return True
+
+    # Allocating and freeing, for blocks and for NumPy
+
+    def _take(self, pages):
+        i: cython.Py_ssize_t = -1
+        with self._lock:
+            if not (self._foreign or self._shut) and pages <= self._pages:
+                i = self._find(pages)
+                if i < 0 and pages <= self._pages - self._used_pages and self._grow(pages):
+                    i = self._find(pages)
+            if i >= 0:
+                self._use(i, i + pages, MOVABLE)
+                self._remove_warm(i, i + pages)
+                self._lengths[i] = pages
+                self._used_pages += pages
+                self._blocks += 1
+                self.nr_alloc += 1
+        return i
+
+    def _release(self, begin):
+        ring: cython.bint
+        end: cython.Py_ssize_t
+        if self._foreign:
+            return 0
+        with self._lock:
+            end = begin + self._lengths[begin]
+            self._lengths[begin] = 0
+            self._clear_used(begin, end)
+            self._free_pieces(begin, end)
+            self._set_dirty(begin, end, True)
+            self._add_warm(begin, end, self._epoch)
+            self._used_pages -= end - begin
+            self._blocks -= 1
+            self.nr_free_ops += 1
+            self._ring = False
+            ring = not self._requested
+            self._requested = True
+        if ring:
+            self._ring_doorbell()
+        return 0
+
+    def take(self, pages):
+        """The pfn of ``pages`` contiguous pages, warm ones first; -1 if there are none. O(extents + blocks)."""
+        return self._take(pages)
+
+    def release(self, begin):
+        """Free what ``take`` gave: it is warm now."""
+        self._release(begin)
+
+    def dirty(self, begin, end):
+        """Which pages may hold something else than zeros: a view, a byte each."""
+        return self._dirty_array[begin:end]
+
+    # The cycle
+
+    def tick(self):
+        """The next epoch begins."""
+        with self._lock:
+            self._epoch += 1
+
+    def fill(self, batch: Batch):
+        """Pull what has been warm for ``EPOCHS`` epochs into ``batch``; true if it is full.
+
+        ``requested`` is cleared if nothing is warm any more. Pulls nothing while an allocation waits for blocks in
+        flight. O(extents + blocks).
+        """
+        with self._lock:
+            self._pull_warm(batch, self._epoch - self._lifetime)
+            if not self._nr_extents and not batch._count:
+                self._requested = False
+        return batch._count == batch.capacity
+
+    def fill_all(self, batch: Batch):
+        """The same, but pull everything that was freed before this epoch."""
+        with self._lock:
+            self._pull_warm(batch, self._epoch - 1)
+        return batch._count == batch.capacity
+
+    def _pull_warm(self, batch: Batch, newest):
+        k: cython.Py_ssize_t = 0
+        begin: cython.Py_ssize_t
+        end: cython.Py_ssize_t
+        order: cython.int
+        batch._count = batch._pages = 0
+        if self._foreign:
+            return
+        while k < self._nr_extents and batch._count < batch.capacity and not self._wanting:
+            if self._epochs[k] > newest:
+                k += 1
+                continue
+            begin = self._begins[k]
+            end = min(begin + self._most_pages, self._ends[k])
+            order = self._piece(begin, end)
+            end = begin + block_pages(order)
+            self._cut(begin)
+            self._cut(end)
+            self._take_off(begin, batch)
+            self._remove_warm(begin, end)
+
+    def drain(self, batch: Batch, hinted):
+        """Put a batch's blocks back: clean if ``hinted``, else as if freed now: others have their turn first."""
+        flag: cython.bint = hinted
+        k: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        pages: cython.Py_ssize_t
+        with self._lock:
+            for k in range(batch._count):
+                i = batch._pfns[k]
+                pages = block_pages(batch._orders[k])
+                if flag:
+                    self._set_dirty(i, i + pages, False)
+                    self._given_pages += pages
+                else:
+                    self._add_warm(i, i + pages, self._epoch)
+            self._put_back(batch, False)
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiters.popleft().release()
+
+    def wait(self, lock):
+        """Have ``lock`` released when blocks come back; until ``waited``, nothing more is pulled."""
+        self._waiting.add(lock)
+        self._wanting = len(self._waiting)
+        self._waiters.append(lock)
+
+    def waited(self, lock):
+        """The end of a ``wait``, if there was one."""
+        self._waiting.discard(lock)
+        self._wanting = len(self._waiting)
+
+    # After a fork, in the child
+
+    def orphan(self):
+        """Take back what is in flight: whoever told the device is not in this process. O(blocks)."""
+        i: cython.Py_ssize_t = 0
+        pages: cython.Py_ssize_t
+        word: cython.int
+        self._waiters = deque()
+        self._waiting = set()
+        self._wanting = 0
+        with self._lock:
+            while i < self._pages:
+                word = self._state[i]
+                pages = block_pages(word & ORDER)
+                if (word & KIND) == IN_FLIGHT:
+                    self._state[i] = 0
+                    self._in_flight_pages -= pages
+                    self._add_warm(i, i + pages, self._epoch - self._lifetime)
+                    self._free_one_page(i, word & ORDER, MOVABLE, True)
+                i += pages
+
+    def disown(self):
+        """The memory is another process's: nothing is allocated or pulled here any more, and freeing does nothing."""
+        self._foreign = True
+
+    def shut(self):
+        """Nothing is allocated any more; freeing goes on."""
+        self._shut = True
+
+    # What can be read
+
+    @property
+    def foreign(self):
+        """The memory is another process's."""
+        return self._foreign
+
+    @property
+    def waiting(self):
+        """Allocations that wait for blocks in flight."""
+        return self._wanting
+
+    @property
+    def warm_pages(self):
+        """Free pages that were not given back since they were used."""
+        return self._warm_pages
+
+    @property
+    def used_pages(self):
+        """Pages of blocks."""
+        return self._used_pages
+
+    @property
+    def blocks(self):
+        """Blocks that are allocated."""
+        return self._blocks
+
+    @property
+    def given_pages(self):
+        """Pages given back so far."""
+        return self._given_pages
+
+    @property
+    def largest_free(self):
+        """Pages of the largest free range, those in reach of hotplug too. O(blocks)."""
+        i: cython.Py_ssize_t = 0
+        begin: cython.Py_ssize_t = 0
+        largest: cython.Py_ssize_t = 0
+        with self._lock:
+            while i < self._pages:
+                if (self._state[i] & KIND) == FREE or i >= self._pages - self._offline_pages:
+                    i += block_pages(self._state[i] & ORDER)
+                    largest = max(largest, i - begin)
+                else:
+                    i += block_pages(self._state[i] & ORDER)
+                    begin = i
+        return largest
+
+    def extents(self):
+        """The warm extents, ascending: (begin, end, epochs ago), an int64 array of three columns."""
+        k: cython.Py_ssize_t
+        count: cython.Py_ssize_t = self._nr_extents + 64
+        table = np.zeros((count, 3), np.int64)
+        if cython.compiled:
+            out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, table.ctypes.data))
+        else:
+            out = memoryview(table.reshape(-1))
+        with self._lock:
+            count = min(count, self._nr_extents)
+            for k in range(count):
+                out[3 * k] = self._begins[k]
+                out[3 * k + 1] = self._ends[k]
+                out[3 * k + 2] = self._epoch - self._epochs[k]
+        return table[:count]

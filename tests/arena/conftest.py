@@ -1,0 +1,73 @@
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pagehint.arena import Arena
+from pagehint.mm.check import check
+
+# Processes that are spawned import what they run by its name.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+class Until:
+    """Waits until the kernel's figure, or another condition, is as expected; false at the deadline."""
+
+    def __call__(self, condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.002)
+        return True
+
+
+@pytest.fixture
+def until() -> Until:
+    return Until()
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Arena]]:
+    """Makes arenas, which are sound at the end."""
+    arenas: list[Arena] = []
+
+    def opened(*arguments: Any, **settings: Any) -> Arena:
+        arenas.append(Arena(*arguments, **settings))
+        return arenas[-1]
+
+    yield opened
+    gc.collect()
+    for arena in arenas:
+        arena.close()
+        assert check(arena.zone) == []
+
+
+@pytest.fixture
+def kernel_faults() -> Callable[[], int]:
+    """Page faults of this thread so far."""
+    return lambda: resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+
+
+@pytest.fixture
+def huge_bytes() -> Callable[[int], int]:
+    """Bytes of transparent huge pages in the mapping at an address."""
+
+    def count(address: int) -> int:
+        inside = False
+        with open("/proc/self/smaps") as file:
+            for line in file:
+                name, *rest = line.split()
+                if not name.endswith(":"):
+                    start, end = (int(word, 16) for word in name.split("-"))
+                    inside = start <= address < end
+                elif inside and name == "AnonHugePages:":
+                    return int(rest[0]) * 1024
+        return 0
+
+    return count
