@@ -37,7 +37,9 @@ def test_what_is_no_size_or_time(value):
 
 
 def test_numpys_integers_are_taken_wherever_a_number_is():
-    zone = Zone(np.int64(255), start_pfn=np.uint8(0), max_order=np.int32(9), pageblock_order=np.uint8(8), node=np.int8(1))
+    zone = Zone(
+        np.int64(255), start_pfn=np.uint8(0), max_order=np.int32(9), pageblock_order=np.uint8(8), node=np.int8(1)
+    )
     assert (zone.pages, zone.max_order, zone.node) == (255, 9, 1)
     assert (Batch(np.int64(4)).capacity, PageHinting(order=np.int64(3)).order) == (4, 3)
     assert GuestMemory(np.int64(1 << 26), nodes=np.int64(2), cpus=np.int32(1)).counts.span == 1 << 14

@@ -25,6 +25,11 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
 
 
 def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
+    if hasattr(text, "__index__") and not isinstance(text, bool):
+        number = index(cast(SupportsIndex, text))
+        if number < 0:
+            raise InputError(f"{number} is not a {what}: it is negative")
+        return number
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     names = {name.lower(): factor for name, factor in units.items()}
     if match is None or match[2].lower() not in names:
@@ -37,19 +42,11 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
 
 def parse_size(size: str | int) -> int:
     """Bytes of a size such as ``"4GiB"``; an int is bytes already. Raises InputError."""
-    if hasattr(size, "__index__") and not isinstance(size, bool):
-        if size < 0:
-            raise InputError(f"{size} is not a size: it is negative")
-        return index(size)
     return _parse(size, _SIZES, "size", "4GiB")
 
 
 def parse_time(time: str | int) -> int:
     """Nanoseconds of a time such as ``"100ms"``; an int is nanoseconds already. Raises InputError."""
-    if hasattr(time, "__index__") and not isinstance(time, bool):
-        if time < 0:
-            raise InputError(f"{time} is not a time: it is negative")
-        return index(time)
     return _parse(time, _TIMES, "time", "100ms")
 
 
