@@ -1,5 +1,8 @@
 """Free page hinting in Python: what a guest could give back to its host, and real memory that does it."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
 from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
@@ -17,6 +20,15 @@ from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.procfs import buddyinfo, pagetypeinfo
 from pagehint.mm.zone import Watermarks, Zone
 
+if TYPE_CHECKING:
+    from pagehint.host.calibrate import calibrate
+    from pagehint.host.costs import Costs
+    from pagehint.host.model import ModelHost
+    from pagehint.replay.replay import replay
+    from pagehint.replay.run import Run
+    from pagehint.replay.start import guest_reporting
+    from pagehint.trace.bundle import Trace
+
 __all__ = [
     "LINUX_5_3",
     "LINUX_6_1",
@@ -24,25 +36,58 @@ __all__ = [
     "Batch",
     "Block",
     "BusyError",
+    "Costs",
     "Design",
     "Device",
     "GuestMemory",
     "InputError",
     "ListRules",
     "Migratetype",
+    "ModelHost",
     "PageCounts",
     "PageHinting",
     "PageReporting",
     "PagehintError",
     "PerCpuLists",
+    "Run",
     "Statistics",
     "Stepper",
     "ThreadWorker",
+    "Trace",
     "VirtualClock",
     "VirtualWorker",
     "Watermarks",
     "Zone",
     "buddyinfo",
+    "calibrate",
     "check",
+    "guest_reporting",
     "pagetypeinfo",
+    "replay",
 ]
+
+# Loaded now, the package `replay` can't take the place of the function of that name when it would be loaded later.
+import_module("pagehint.replay")
+del globals()["replay"]
+
+# These bring pyarrow along, which takes longer to load than all else together.
+_LATER = {
+    "Costs": "pagehint.host.costs",
+    "ModelHost": "pagehint.host.model",
+    "Run": "pagehint.replay.run",
+    "Trace": "pagehint.trace.bundle",
+    "guest_reporting": "pagehint.replay.start",
+    "calibrate": "pagehint.host.calibrate",
+    "replay": "pagehint.replay.replay",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'pagehint' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -25,11 +25,6 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
 
 
 def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
-    if hasattr(text, "__index__") and not isinstance(text, bool):
-        number = index(cast(SupportsIndex, text))
-        if number < 0:
-            raise InputError(f"{number} is not a {what}: it is negative")
-        return number
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     names = {name.lower(): factor for name, factor in units.items()}
     if match is None or match[2].lower() not in names:
@@ -40,14 +35,25 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
 
 
-def parse_size(size: str | int) -> int:
-    """Bytes of a size such as ``"4GiB"``; an int is bytes already. Raises InputError."""
-    return _parse(size, _SIZES, "size", "4GiB")
+def _quantity(value: str | SupportsIndex, units: dict[str, int], what: str, example: str) -> int:
+    if isinstance(value, str):
+        return _parse(value, units, what, example)
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise InputError(f"{value!r} is not a {what}: expected a whole number, or text such as {example}")
+    number = index(value)
+    if number < 0:
+        raise InputError(f"{number} is not a {what}: it is negative")
+    return number
 
 
-def parse_time(time: str | int) -> int:
-    """Nanoseconds of a time such as ``"100ms"``; an int is nanoseconds already. Raises InputError."""
-    return _parse(time, _TIMES, "time", "100ms")
+def parse_size(size: str | SupportsIndex) -> int:
+    """Bytes of a size such as ``"4GiB"``; a whole number is bytes already. Raises InputError."""
+    return _quantity(size, _SIZES, "size", "4GiB")
+
+
+def parse_time(time: str | SupportsIndex) -> int:
+    """Nanoseconds of a time such as ``"100ms"``; a whole number is nanoseconds already. Raises InputError."""
+    return _quantity(time, _TIMES, "time", "100ms")
 
 
 def _format(value: int, units: list[tuple[str, int]]) -> str:

@@ -62,7 +62,7 @@ def test_a_batch_comes_back(make: Make, batch: Batches, kernel: Any) -> None:
     assert host.resident() == 16 * MIB - given.sum() * 4096
     assert (host.resident_map() == ~given).all()
     assert (kernel.pagemap(host.address, host.size) == ~given).all()
-    assert kernel.smaps(host.address, "Rss") == host.resident()
+    assert kernel.smaps(host.address, "Rss") >= host.resident()  # it may have merged the mapping with a neighbour
     pages = data.reshape(-1, 4096)
     assert (pages[~given] == 7).all()
     assert (pages[given] == 0).all()

@@ -5,23 +5,36 @@ import sys
 
 import cyclopts
 
-from pagehint.cli.import_ import import_
-from pagehint.cli.info import info
-from pagehint.cli.script import script
 from pagehint.errors import PagehintError
 
 __all__ = ["app", "main"]
 
-app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
-app.command(script)
-app.command(import_, name="import")
-app.command(info)
+app = cyclopts.App(
+    name="pagehint",
+    help="Free page hinting: what a guest could give back to its host.",
+    suppress_keyboard_interrupt=False,
+)
+# By name: a command's libraries are loaded when it runs.
+for _name, _help in (
+    ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
+    ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
+    ("import", "Import a recording as a trace bundle."),
+    ("info", "Show what a trace bundle holds."),
+    ("calibrate", "Measure what giving back and faulting costs on this machine."),
+):
+    _module = "import_" if _name == "import" else _name
+    app.command(f"pagehint.cli.{_module}:{_module}", name=_name, help=_help)
 
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
     try:
-        app()
+        app(exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except cyclopts.CycloptsError as error:
+        text = " ".join(str(error).split())
+        print(f"pagehint: {text} `pagehint --help` tells more.", file=sys.stderr)
+        raise SystemExit(2) from None
     except PagehintError as error:
         print(f"pagehint: {error}", file=sys.stderr)
         raise SystemExit(2) from None

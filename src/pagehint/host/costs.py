@@ -1,6 +1,8 @@
 """What the host's work costs, in nanoseconds."""
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from pagehint.errors import InputError
 
@@ -38,5 +40,31 @@ class Costs:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name != "measured" and not 0 <= value < float("inf"):
+            if field.name == "measured":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
                 raise InputError(f"the cost {field.name} is {value} ns: expected a time of 0 or more")
+
+    def to_json(self) -> str:
+        """What `read` reads."""
+        return json.dumps({**asdict(self), "measured": sorted(self.measured)}, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Costs":
+        """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError, OSError."""
+        try:
+            data = json.loads(Path(path).read_bytes())
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            raise InputError(f"{path}: not a file of costs: `pagehint calibrate -o FILE.json` makes one")
+        names = [field.name for field in fields(cls)]
+        if unknown := [name for name in data if name not in names]:
+            raise InputError(f"{path}: {unknown[0]!r} is no cost: expected some of {', '.join(names)}")
+        measured = data.pop("measured", [])
+        if not isinstance(measured, list) or not all(name in names for name in measured):
+            raise InputError(f"{path}: measured: expected a list of names of costs")
+        try:
+            return cls(**data, measured=frozenset(measured))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None

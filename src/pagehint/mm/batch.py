@@ -18,7 +18,7 @@ Block = namedtuple("Block", "pfn order")
 class Batch:
     """Up to ``capacity`` blocks (1 to 2**20), in the order in which they were pulled; a sequence of Block(pfn, order).
 
-    ``pfns`` (int64) and ``orders`` (uint8): read-only views of the blocks held now. Raises InputError.
+    ``pfns`` (int64) and ``orders`` (uint8) are read-only views of the blocks held now. Raises InputError.
     """
 
     def __init__(self, capacity):

@@ -253,11 +253,13 @@ class Engine(Pages):
         if self._contiguous(pfn, order):
             self.backing._touch(self._map[pfn], order)
             self._changed(self._map[pfn], block_pages(order))
+            self._write(self._map[pfn], block_pages(order))
             return
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
                 self.backing._touch(self._map[k], 0)
                 self._changed(self._map[k], 1)
+                self._write(self._map[k], 1)
 
     # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
     def _take(self, pfn, order, migratetype):

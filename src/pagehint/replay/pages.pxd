@@ -18,6 +18,9 @@ cdef class Pages:
     cdef readonly object taken
     cdef unsigned long long *_used
     cdef unsigned long long *_taken
+    cdef unsigned char *_memory
+    cdef Py_ssize_t _memory_pages
+    cdef int _shift
     cdef object _counts
     cdef int _order
     cdef int _unit_order
@@ -42,3 +45,5 @@ cdef class Pages:
     cdef void _count_unit(self, Py_ssize_t unit) noexcept nogil
     @cython.final
     cdef long long _resident_in(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _write(self, Py_ssize_t page, Py_ssize_t pages) noexcept nogil

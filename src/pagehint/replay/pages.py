@@ -3,6 +3,8 @@
 import cython
 import numpy as np
 
+from pagehint.errors import InputError
+
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.buddy import block_pages
@@ -29,6 +31,7 @@ class Pages:
         words = (pages + 63) // 64
         self.used, self.taken = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
         self._units = 0
+        self._memory_pages = self._shift = 0
         if cython.compiled:
             self._used = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.used.ctypes.data))
             self._taken = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.taken.ctypes.data))
@@ -204,3 +207,28 @@ class Pages:
             counts[row, 0] = resident
             counts[row, 1] = used
         return out
+
+    # Real memory
+
+    # Touch real memory, where there is some behind the model.
+    def _write(self, page, pages):
+        k: cython.Py_ssize_t
+        if self._memory_pages:
+            for k in range(page >> self._shift, ((page + pages - 1) >> self._shift) + 1):
+                if k < self._memory_pages:
+                    self._memory[k << 12] = 1
+
+    def use_memory(self, address, pages, shift):
+        """Touch `pages` 4 KiB pages of memory at `address` as well: one for every ``2**shift`` pages of the guest.
+
+        What is backed now is touched at once. The memory must stay while this is used; `pages` 0 ends it.
+        """
+        k: cython.Py_ssize_t
+        if not cython.compiled:
+            raise InputError("real memory needs the compiled engine")
+        self._memory = cython.cast(cython.p_uchar, cython.cast(cython.size_t, address))
+        self._memory_pages = pages
+        self._shift = shift
+        for k in range(self.pages if pages else 0):
+            if (self.backing._backed[k >> 6] >> (k & 63)) & 1:
+                self._write(k, 1)

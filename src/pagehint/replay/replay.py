@@ -12,6 +12,7 @@ from pagehint.hinting.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
 from pagehint.mm.batch import Batch
 from pagehint.replay.engine import COLUMNS, Engine
+from pagehint.replay.real import RealKind, RealMemory
 from pagehint.replay.run import Run
 from pagehint.replay.start import Start, device_load, rules_of
 from pagehint.replay.timeline import Timeline
@@ -36,16 +37,18 @@ def replay(
     backed: bool = True,
     touch: frozenset[str] = frozenset({"alloc"}),
     progress: Callable[[int], None] | None = None,
+    real: RealKind | None = None,
 ) -> Run:
     """Replay a recording; `design` None: nothing is given back.
 
     `placement`: which block an allocation takes: the model's choice, or (valid for the recorded settings only) the
     recorded one. `sample`: the timeline's step; None: no timeline. `backed`: whether free memory is backed at the
     start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
-    `progress(events)` is called as events were read (the recording is read twice). Memory is bounded by the guest's
+    `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
+    this machine, and measure (`Run.real`). Memory is bounded by the guest's
     size and the settings. Raises InputError.
     """
-    return Replay(trace, design, host, placement, sample, backed, touch, progress).run()
+    return Replay(trace, design, host, placement, sample, backed, touch, progress, real).run()
 
 
 class Replay:
@@ -61,6 +64,7 @@ class Replay:
         backed: bool,
         touch: frozenset[str],
         progress: Callable[[int], None] | None,
+        real: RealKind | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -85,13 +89,15 @@ class Replay:
         self.clock = VirtualClock(trace.meta.first_ns or 0)
         self.capacity = self.host.capacity
         self.worker: VirtualWorker | None = None
+        self.backed = False
         self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
         self.timeline = Timeline(self, step)
+        self.real = None if real is None else RealMemory(real, self.host, self.start.pages)
 
     def run(self) -> Run:
         """Replay it all."""
-        self.clock.call_at(max(self.first.time, self.clock.now), self._back)
+        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.design is not None:
             self.worker = VirtualWorker(
                 self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
@@ -142,9 +148,26 @@ class Replay:
 
     # The device and its host
 
-    def _back(self) -> None:
-        self.host.backing.load(self.engine.model_pages(self.first.backed))
+    def _begin(self) -> None:
+        self._back()
         self.timeline.begin(self.clock.now)
+
+    # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.
+    def _back(self) -> None:
+        if not self.backed:
+            self.backed = True
+            self.host.backing.load(self.engine.model_pages(self.first.backed))
+            if self.real is not None:
+                self.real.attach(self.engine)
+                self._sample_real()
+
+    def _sample_real(self) -> None:
+        assert self.real is not None
+        self.real.sample(self.clock.now)
+        end = self.trace.meta.last_ns or 0
+        step = self.real.step(end - self.first.time)
+        if self.clock.now + step <= end:
+            self.clock.call_at(self.clock.now + step, self._sample_real)
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
@@ -152,6 +175,7 @@ class Replay:
             self.worker.start(self)
 
     def _react_time(self, react: React) -> int:
+        self._back()
         return self.host.react_time(react.batch)
 
     def react(self, blocks: Batch) -> None:
@@ -160,6 +184,8 @@ class Replay:
         self.engine.told(blocks.pfns, blocks.orders)
         before = self.host.backing.resident
         self.host.react(blocks)
+        if self.real is not None:
+            self.real.react(blocks)
         self.batches.append(
             (self.clock.now, self._zone_of(blocks), len(blocks), blocks.pages, before - self.host.backing.resident)
         )

@@ -1,6 +1,7 @@
 """What a replay tells: totals, a timeline, what stayed behind and why, and how close the model came."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.host.model import HostStatistics
+from pagehint.replay.real import RealResidency
 
 __all__ = ["ATTRIBUTION", "Prediction", "Run", "Totals"]
 
@@ -77,6 +79,8 @@ class Run:
     """What a replay tells; `to_dict` is the whole of it but the timeline."""
 
     trace: str
+    recording: dict[str, Any]
+    """The guest that was recorded: name, kernel, cpus, memory (bytes), events lost, warnings."""
     settings: dict[str, Any]
     totals: Totals
     attribution: dict[str, float]
@@ -92,6 +96,7 @@ class Run:
     passes: pa.Table
     """A row a run of the work: time (ns), batches, blocks, pages."""
     phases: list[dict[str, Any]]
+    """The workload's phases in order: name, time (ns), and what came back in each (see `phases_given_back`)."""
     measured: pa.Table | None
     """The measured residency: time (ns), resident (bytes)."""
     waits: NDArray[np.int64]
@@ -99,19 +104,30 @@ class Run:
     memory_map: dict[str, Any]
     """Times (ns), and resident and used pages of equal areas of the memory at each: int32 (times, areas, 2)."""
     host: HostStatistics
+    real: RealResidency | None
+    """What the kernel measured, where the replay ran on this machine's memory too."""
 
     def to_dict(self) -> dict[str, Any]:
         """Totals, attribution, prediction and truth, in plain types: what `--json` prints."""
         return {
             "trace": self.trace,
+            "recording": self.recording,
             "settings": self.settings,
             "totals": vars_of(self.totals),
             "attribution": self.attribution,
             "prediction": vars_of(self.prediction),
             "truth": self.truth,
+            "real": None if self.real is None else self.real.to_dict(),
             "anomalies": self.anomalies,
             "phases": self.phases,
+            "passes": self.passes.to_pylist(),
         }
+
+    def to_html(self, path: str | Path) -> None:
+        """Write one page with its charts, which needs nothing else. Raises InputError, OSError."""
+        from pagehint.report.html import write_html
+
+        write_html([self], path)
 
 
 def vars_of(record: Any) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pagehint.replay.phases import phases_given_back
 from pagehint.replay.run import ATTRIBUTION, Prediction, Run, Totals, vars_of
-from pagehint.trace.describe import phases
+from pagehint.trace.bundle import Trace
+from pagehint.trace.describe import describe_lost, describe_missing
 
 if TYPE_CHECKING:
     from pagehint.replay.replay import Replay
@@ -18,11 +20,13 @@ __all__ = ["make_run"]
 _PAGE = 4096
 _MIB = 1 << 20
 _GIB_MINUTE = (1 << 30) * 60e9
+_NAMES = {"PageHinting": "hinting", "PageReporting": "reporting", "NoneType": "none"}
 
 
 def make_run(replay: "Replay") -> Run:
     """What the replay tells, at its end."""
     trace, timeline, engine = replay.trace, replay.timeline, replay.engine
+    rows = timeline.table()
     end = trace.meta.last_ns or 0
     batches = pa.table(
         {
@@ -40,27 +44,43 @@ def make_run(replay: "Replay") -> Run:
     )
     return Run(
         trace=str(trace.path),
+        recording=_recording(trace),
         settings=_settings(replay),
         totals=_totals(replay, end),
         attribution={name: timeline.integral(name, end) for name in ATTRIBUTION},
         prediction=_prediction(replay),
         truth=_truth(replay),
         anomalies=engine.anomalies,
-        timeline=timeline.table(),
+        timeline=rows,
         batches=batches,
         passes=_passes(replay.passes, batches),
-        phases=phases(trace),
+        phases=phases_given_back(trace, replay.passes, batches, rows),
         measured=timeline.measured,
         waits=engine.waits,
         memory_map=timeline.memory_map(),
         host=replay.host.statistics(),
+        real=None if replay.real is None else replay.real.result(),
     )
+
+
+def _recording(trace: Trace) -> dict[str, Any]:
+    meta = trace.meta
+    return {
+        "name": trace.path.name.removesuffix(".pagetrace"),
+        "kernel": meta.kernel,
+        "cpus": meta.cpus,
+        "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
+        "lost": meta.lost.total,
+        "lost_uncounted": meta.lost.uncounted,
+        "warnings": describe_lost(meta.lost) + describe_missing(meta.events),
+    }
 
 
 def _settings(replay: "Replay") -> dict[str, Any]:
     design, first = replay.design, replay.first
+    design_name = type(design).__name__
     return {
-        "design": "none" if design is None else type(design).__name__,
+        "design": _NAMES.get(design_name, design_name),
         "order": None if design is None else design.order,
         "delay": None if design is None else design.delay,
         "high_water_mark": getattr(design, "high_water_mark", None) or None,

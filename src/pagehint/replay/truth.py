@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pagehint.replay.start import Start
 from pagehint.trace.bundle import Trace
 
-__all__ = ["AtStart", "backed_at_start", "measured_residency"]
+__all__ = ["AtStart", "backed_at_start", "measured_residency", "seen_page_size"]
 
 _SNAPSHOT_READ = "KPF-END init"
 _AREA = 512
@@ -28,20 +28,35 @@ class AtStart:
 
 def backed_at_start(trace: Trace, start: Start, free_backed: bool) -> AtStart:
     """The first residency bitmap after the initial snapshot was read, else by the setting for free memory."""
-    after = first = trace.meta.first_ns or 0
-    if trace.marks is not None:
-        read = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(_SNAPSHOT_READ)]
-        after = max([after, *read])
-    for time, bits in trace.residency_bitmaps():
-        if time >= after:
-            backed = np.zeros(start.pages, np.bool_)
-            known = np.unpackbits(bits)[: start.pages]
-            backed[: len(known)] = known
-            return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s")
+    found = _first_bitmap(trace, start.pages)
+    if found is not None:
+        time, backed = found
+        return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s")
     backed = np.full(start.pages, free_backed, np.bool_)
     backed[start.used] = True
     what = "used and free memory" if free_backed else "used memory, no free memory"
-    return AtStart(first, backed, "4KiB", f"assumed: {what}")
+    return AtStart(trace.meta.first_ns or 0, backed, "4KiB", f"assumed: {what}")
+
+
+def seen_page_size(trace: Trace) -> str:
+    """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
+    found = _first_bitmap(trace, trace.meta.span_pages)
+    return "4KiB" if found is None else _page_size(trace, found[1])
+
+
+def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
+    after = trace.meta.first_ns or 0
+    if trace.marks is not None:
+        read = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(_SNAPSHOT_READ)]
+        after = max([after, *read])
+    last = trace.meta.last_ns or 0
+    for time, bits in trace.residency_bitmaps():
+        if after <= time <= last:
+            backed = np.zeros(pages, np.bool_)
+            known = np.unpackbits(bits)[:pages]
+            backed[: len(known)] = known
+            return time, backed
+    return None
 
 
 # Huge pages show in a residency bitmap: nearly every aligned 2 MiB that has any page has them all.

@@ -1,0 +1,89 @@
+"""Several runs of one recording in one table."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.report.terminal import print_anomalies, seconds, titled
+from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved
+
+__all__ = ["print_runs"]
+
+_MIB = 1 << 20
+_LONG = 11
+
+
+def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
+    """Print runs side by side; `baseline` is the same recording without hinting."""
+    first = runs[0]
+    console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
+    console.print(f"{escape(ground_line(first))}\n")
+    names = labels(runs)
+    if max(map(len, names)) > _LONG:
+        for number, name in enumerate(names):
+            console.print(f"[bold]{number + 1}[/]  {escape(name)}")
+        console.print()
+        names = [str(number + 1) for number in range(len(names))]
+    console.print(titled("What came back, and what it cost", _costs(names, runs, baseline)))
+    if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
+        console.print(titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs)))
+    print_anomalies(console, first)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", vertical="bottom", no_wrap=True)
+    return table
+
+
+def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
+    swapped = any(run.host.swapped_out for run in runs)
+    table = _table(
+        "",
+        "memory\nGiB·min",
+        "\nsaved",
+        "back\nMiB",
+        "half\nin",
+        "99 %\nin",
+        "faults\nagain",
+        "guest\ncost",
+        "host\ncost",
+        "\nblocks",
+        *(["swap\ncost"] if swapped else []),
+    )
+    for name, run in zip(names, runs, strict=True):
+        totals, share = run.totals, saved(run, baseline)
+        table.add_row(
+            escape(name),
+            f"{totals.footprint:.3f}",
+            "-" if share is None else percent(share, 1),
+            f"{totals.given_back / _MIB:,.0f}",
+            seconds(totals.wait_p50),
+            seconds(totals.wait_p99),
+            f"{totals.refaults:,}",
+            _ms(totals.refault_time + totals.allocation_delay),
+            _ms(totals.device_time),
+            f"{totals.blocks:,}",
+            *([_ms(run.host.swap_time)] if swapped else []),
+        )
+    return table
+
+
+def _ms(time: int) -> str:
+    return f"{time / 1e6:,.1f} ms" if time else "-"
+
+
+def _left_behind(names: list[str], runs: list[Run]) -> Table:
+    reasons = [name for name in ATTRIBUTION if any(run.attribution[name] > 0 for run in runs)]
+    table = _table("", *map(escape, names))
+    for reason in reasons:
+        table.add_row(ATTRIBUTION[reason], *(_mean(run, run.attribution[reason]) for run in runs))
+    table.add_row("all", *(_mean(run, sum(run.attribution.values())) for run in runs))
+    return table
+
+
+def _mean(run: Run, gib_minutes: float) -> str:
+    value = mean_mib(gib_minutes, run.totals.duration)
+    return f"{value:,.1f}" if value else "-"

@@ -1,0 +1,379 @@
+"""The charts of the page, as plotly figures."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.report.words import describe_recorded, is_as_recorded
+
+__all__ = [
+    "COLOURS",
+    "STATES",
+    "attribution_figure",
+    "batch_sizes_figure",
+    "batches_figure",
+    "compared_figure",
+    "given_back_figure",
+    "map_figure",
+    "residency_figure",
+    "waits_figure",
+]
+
+_MIB = 1 << 20
+_PAGES_A_MIB = 256
+_MOST_POINTS = 2000
+_MOST_LABELS = 0.014  # of the time: marks that are closer share a label
+_MOST_PHASES = 60  # beyond that, only those that give back are marked
+_BINS = 120
+_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_GRID, _INK = "#e4e4e4", "#222222"
+COLOURS = {
+    "used": "#33658a",
+    "free": "#f2a541",
+    "back": "#cfe8cf",
+    "mixed": "#a23b3b",
+    "never": "#f4f4f4",
+    "measured": "#111111",
+}
+_TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
+_RUNS = ("#d1495b", "#2e7f5f", "#33658a", "#8d5fa8", "#c77d0a", "#46a0a8", "#7a6a53", "#d46fa5")
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_REASONS = {
+    "waiting": "#f2a541",
+    "mixed": "#a23b3b",
+    "below_order": "#d98880",
+    "per_cpu": "#8d5fa8",
+    "watermark": "#46a0a8",
+    "high_water_mark": "#2e7f5f",
+    "in_flight": "#f6d55c",
+    "told": "#b0b0b0",
+    "no_device": "#c9b79c",
+}
+
+
+def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
+    axis = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "ticks": "outside", "tickcolor": _INK}
+    layout: dict[str, Any] = {
+        "template": "none",
+        "height": height,
+        "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
+        "font": {"family": _FONT, "size": 13, "color": _INK},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
+        "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero"},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        "hoverlabel": {"font": {"family": _FONT}},
+    }
+    for key, value in more.items():
+        layout[key] = {**layout.get(key, {}), **value} if isinstance(value, dict) else value
+    return layout
+
+
+def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
+    return _layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run)]}, **more)
+
+
+# Every chart's time is in seconds from the timeline's first row, and a long one is drawn by every n-th row.
+def _seconds(run: Run, times: Any) -> NDArray[np.float64]:
+    rows = run.timeline.column("time")
+    begin = rows[0].as_py() if len(rows) else 0
+    return np.round((np.asarray(times, np.int64) - begin) / 1e9, 4)
+
+
+def _last(run: Run) -> float:
+    return float(_seconds(run, run.timeline.column("time")[-1:].to_numpy())[0])
+
+
+def _rows(run: Run, *names: str) -> list[NDArray[np.float64]]:
+    step = max(1, -(-run.timeline.num_rows // _MOST_POINTS))
+    columns = [run.timeline.column(name).to_numpy()[::step] for name in names]
+    return [_seconds(run, columns[0]), *(np.round(column / _MIB, 2).astype(np.float32) for column in columns[1:])]
+
+
+def _area(x: Any, y: Any, name: str, colour: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "name": name,
+        "mode": "lines",
+        "line": {"width": 0, "shape": "hv", "color": colour},
+        "fillcolor": colour,
+        "stackgroup": "one",
+        "hovertemplate": "%{y:,.0f} MiB",
+    }
+
+
+def _phases(run: Run) -> dict[str, Any]:
+    shapes, annotations = [], []
+    times = _seconds(run, [phase["time"] for phase in run.phases])
+    last = _last(run)
+    crowded = len(times) > _MOST_PHASES
+    for index, (time, phase) in enumerate(zip(times, run.phases, strict=True)):
+        if not 0 <= time <= last or (crowded and phase["given_back_90"] is None):
+            continue
+        shapes.append(
+            {
+                "type": "line",
+                "x0": time,
+                "x1": time,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"color": "#777777", "width": 1, "dash": "dot"},
+            }
+        )
+        if index + 1 < len(times) and times[index + 1] - time < _MOST_LABELS * last and times[index + 1] <= last:
+            continue
+        annotations.append(
+            {
+                "x": time,
+                "y": 1,
+                "yref": "paper",
+                "text": phase["name"],
+                "textangle": -90,
+                "yanchor": "bottom",
+                "xanchor": "center",
+                "showarrow": False,
+                "font": {"size": 11, "color": "#555555"},
+            }
+        )
+    room = 7 * max((len(note["text"]) for note in annotations), default=0)
+    return {
+        "shapes": shapes,
+        "annotations": annotations,
+        "margin": {"l": 64, "r": 16, "t": 14 + room, "b": 48},
+        "legend": {"y": -0.25, "yanchor": "top"},
+    }
+
+
+def _measured(run: Run, as_recorded: bool) -> list[dict[str, Any]]:
+    if run.measured is None:
+        return []
+    times = run.measured.column("time").to_numpy()
+    rows = run.timeline.column("time")
+    inside = (times >= rows[0].as_py()) & (times <= rows[-1].as_py())
+    step = max(1, -(-int(inside.sum()) // _MOST_POINTS))
+    resident = run.measured.column("resident").to_numpy()[inside][::step] / _MIB
+    name = "measured" if as_recorded else f"measured, {describe_recorded(run) or 'settings not recorded'}"
+    return [
+        {
+            "type": "scatter",
+            "x": _seconds(run, times[inside][::step]),
+            "y": np.round(resident, 2).astype(np.float32),
+            "name": name,
+            "mode": "markers",
+            "marker": {"size": 5, "color": "rgba(0,0,0,0)", "line": {"color": COLOURS["measured"], "width": 1}},
+            "hovertemplate": "%{y:,.0f} MiB",
+        }
+    ]
+
+
+def residency_figure(run: Run, baseline: Run) -> go.Figure:
+    """Resident memory over time: in use, free, and what would be resident without hinting; measured beside it."""
+    x, used, resident, free = _rows(run, "time", "used", "resident", "free_resident")
+    traces = [
+        _area(x, used, "in use", COLOURS["used"]),
+        _area(x, free, "free, but resident", COLOURS["free"]),
+    ]
+    if run is not baseline:
+        base_x, base = _rows(baseline, "time", "resident")
+        without = base[np.clip(np.searchsorted(base_x, x, side="right") - 1, 0, None)]
+        back = np.maximum(without - resident, 0)
+        traces.append(_area(x, back, "given back: resident without hinting", COLOURS["back"]))
+    layout = _over_time(run, "guest memory, MiB", 470, **_phases(run))
+    return go.Figure(data=traces + _measured(run, is_as_recorded(run)), layout=layout)
+
+
+def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> go.Figure:
+    """Resident memory of several runs over time."""
+    x, used = _rows(runs[0], "time", "used")
+    traces: list[dict[str, Any]] = [
+        {**_area(x, used, "in use", "#d7dde2"), "stackgroup": None, "fill": "tozeroy"},
+    ]
+    shown = list(zip(names, runs, strict=True))
+    if baseline is not None and not any(run is baseline for run in runs):
+        shown.append(("none", baseline))
+    for index, (name, run) in enumerate(shown):
+        x, resident = _rows(run, "time", "resident")
+        traces.append(
+            {
+                "type": "scatter",
+                "x": x,
+                "y": resident,
+                "name": name,
+                "mode": "lines",
+                "line": {"width": 1.8, "shape": "hv", **_line(index, run is baseline)},
+                "hovertemplate": "%{y:,.0f} MiB",
+            }
+        )
+    layout = _over_time(runs[0], "resident, MiB", 470, **_phases(runs[0]))
+    return go.Figure(data=traces + _measured(runs[0], any(map(is_as_recorded, runs))), layout=layout)
+
+
+def _line(index: int, is_baseline: bool) -> dict[str, Any]:
+    if is_baseline:
+        return {"color": "#777777", "dash": "dash"}
+    return {"color": _RUNS[index % len(_RUNS)], "dash": _DASHES[index // len(_RUNS) % len(_DASHES)]}
+
+
+def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
+    """Free and resident memory over time, by why it stayed behind; `most`: the top of the axis in MiB."""
+    shown = [name for name in ATTRIBUTION if run.attribution[name] > 0]
+    x, *values = _rows(run, "time", *sorted(shown, key=lambda name: -run.attribution[name]))
+    names = sorted(shown, key=lambda name: -run.attribution[name])
+    traces = [_area(x, y, ATTRIBUTION[name], _REASONS[name]) for name, y in zip(names, values, strict=True)]
+    layout = _over_time(run, "free, but resident, MiB", 360)
+    if most is not None:
+        layout["yaxis"]["range"] = [0, most]
+    return go.Figure(data=traces, layout=layout)
+
+
+def _binned(run: Run) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
+    edges = np.linspace(0, _last(run), _BINS + 1)
+    when = np.clip(_seconds(run, run.batches.column("time").to_numpy()), 0, edges[-1])
+    back = run.batches.column("given_back").to_numpy() / _PAGES_A_MIB
+    told = run.batches.column("pages").to_numpy() / _PAGES_A_MIB
+    sums = [np.histogram(when, edges, weights=weights)[0] for weights in (back, told - back)]
+    return (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0]), sums
+
+
+def batches_figure(run: Run) -> go.Figure:
+    """What was told to the host over time: given back, or with nothing behind it."""
+    x, width, (back, empty) = _binned(run)
+    kept = (back > 0) | (empty > 0)
+    traces = [
+        {
+            "type": "bar",
+            "x": np.round(x[kept], 3),
+            "y": np.round(y[kept], 2),
+            "width": width,
+            "name": name,
+            "marker": {"color": colour, "line": {"width": 0.5, "color": "white"}},
+            "hovertemplate": "%{y:,.1f} MiB",
+        }
+        for y, name, colour in ((back, "given back", "#2e7f5f"), (empty, "nothing behind it", "#b7b7b7"))
+    ]
+    return go.Figure(data=traces, layout=_over_time(run, "told, MiB", 320, barmode="stack"))
+
+
+def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
+    """How many batches had how many blocks."""
+    traces = []
+    for index, (name, run) in enumerate(zip(names, runs, strict=True)):
+        sizes, counts = np.unique(run.batches.column("blocks").to_numpy(), return_counts=True)
+        if len(sizes):
+            traces.append(
+                {
+                    "type": "bar",
+                    "x": sizes,
+                    "y": counts,
+                    "name": name,
+                    "marker": {"color": "#33658a" if len(runs) == 1 else _RUNS[index % len(_RUNS)]},
+                    "hovertemplate": "%{y:,} batches of %{x} blocks",
+                }
+            )
+    layout = _layout("blocks in a batch", "batches", 320, showlegend=len(runs) > 1)
+    return go.Figure(data=traces, layout=layout)
+
+
+def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
+    """What was given back until then, of several runs."""
+    traces = []
+    for index, (name, run) in enumerate(zip(names, runs, strict=True)):
+        if run.batches.num_rows:
+            x, _, (back, _) = _binned(run)
+            traces.append(
+                {
+                    "type": "scatter",
+                    "x": np.round(x, 3),
+                    "y": np.round(np.cumsum(back), 2),
+                    "name": name,
+                    "mode": "lines",
+                    "line": {"width": 2, "shape": "hv", **_line(index, False)},
+                    "hovertemplate": "%{y:,.0f} MiB",
+                }
+            )
+    return go.Figure(data=traces, layout=_over_time(runs[0], "given back so far, MiB", 320))
+
+
+def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
+    """The share of what was given back that had waited no longer since its free."""
+    traces = []
+    for index, (name, run) in enumerate(zip(names, runs, strict=True)):
+        waited = np.flatnonzero(run.waits)
+        if not len(waited):
+            continue
+        shares = 100 * np.cumsum(run.waits[waited]) / run.waits.sum()
+        x = np.maximum(waited, 1) / 1e3
+        traces.append(
+            {
+                "type": "scatter",
+                "x": np.append(x[0], x),
+                "y": np.round(np.append(0, shares), 3),
+                "name": name,
+                "mode": "lines",
+                "line": {"width": 2, "shape": "hv", **_line(index, False)},
+                "hovertemplate": "%{y:.1f} % within %{x:.4~g} s",
+            }
+        )
+    layout = _layout(
+        "seconds from free to given back",
+        "% of what was given back",
+        320,
+        xaxis={"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]},
+        yaxis={"range": [0, 102]},
+        showlegend=len(runs) > 1,
+    )
+    return go.Figure(data=traces, layout=layout)
+
+
+STATES = (
+    ("used", "in use"),
+    ("mixed", "in use, with free memory between that is resident"),
+    ("free", "free, but resident"),
+    ("back", "given back"),
+    ("never", "not resident yet"),
+)
+"""What an area of the guest's memory is: names of COLOURS, and what they mean."""
+
+
+def map_figure(run: Run) -> go.Figure:
+    """The guest's memory over time: what each area of it is."""
+    times, counts = run.memory_map["time"], run.memory_map["counts"].astype(np.int64)
+    rows = counts.shape[1]
+    edges = np.arange(rows + 1) * run.memory_map["pages"] // rows
+    sizes = np.maximum(np.diff(edges), 1)
+    resident, used = counts[:, :, 0], np.minimum(counts[:, :, 1], counts[:, :, 0])
+    free = resident - used
+    back = np.maximum.accumulate(resident, axis=0) - resident
+    state = np.select(
+        [(used > 0) & (free > 0.1 * resident), used > 0, resident > 0, back > 0], [1, 0, 2, 3], default=4
+    ).astype(np.uint8)
+    shares = np.stack([np.round(100 * part / sizes).astype(np.uint8) for part in (used, free, back)], axis=-1)
+    colours = [COLOURS[name] for name, _ in STATES]
+    steps = [(k + side) / len(colours) for k in range(len(colours)) for side in (0, 1)]
+    scale = [[step, colours[k // 2]] for k, step in enumerate(steps)]
+    heat = {
+        "type": "heatmap",
+        "x": _seconds(run, times),
+        "y": edges[:-1],
+        "z": state.T,
+        "customdata": shares.transpose(1, 0, 2),
+        "zmin": -0.5,
+        "zmax": len(colours) - 0.5,
+        "colorscale": scale,
+        "showscale": False,
+        "hovertemplate": (
+            "%{x:.1f} s, from page frame %{y:,}<br>in use %{customdata[0]} %<br>free, but resident %{customdata[1]} %"
+            "<br>given back %{customdata[2]} %<extra></extra>"
+        ),
+    }
+    layout = _layout(
+        "seconds", "page frame number", 400, yaxis={"tickformat": ",", "rangemode": "normal", "automargin": True}
+    )
+    return go.Figure(data=[heat], layout=layout)

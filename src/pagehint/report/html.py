@@ -1,0 +1,317 @@
+"""One self-contained page of one run or several: charts and figures, without anything to load."""
+
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from pagehint.errors import InputError
+from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.report import figures as charts
+from pagehint.report.output import Output
+from pagehint.report.words import (
+    about,
+    anomaly_lines,
+    describe_guest,
+    describe_recorded,
+    design_line,
+    ground_line,
+    headline,
+    is_as_recorded,
+    is_fall,
+    labels,
+    mean_mib,
+    mib,
+    percent,
+    saved,
+)
+
+__all__ = ["page_of", "write_html"]
+
+_MIB = 1 << 20
+_LONG = 11
+
+
+def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
+    """Write the page of some runs of one recording. Raises InputError."""
+    with Output(path) as file:
+        file.write(page_of(list(runs), baseline).encode())
+
+
+def page_of(runs: list[Run], baseline: Run | None = None) -> str:
+    """The page; `baseline` is the same recording without hinting, against which the runs are shown.
+
+    Raises InputError where a run has no timeline.
+    """
+    first = runs[0]
+    if not all(run.timeline.num_rows for run in runs):
+        raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
+    page = _Page(runs, baseline)
+    if len(runs) == 1:
+        title = f"{first.recording['name']}: {design_line(first)}"
+        lead = _lead(first, baseline)
+    else:
+        what = ", ".join(page.names) if page.short else f"{len(runs)} runs beside each other"
+        title = f"{first.recording['name']}: {what}"
+        lead = _lead_of_several(page.names, runs, baseline)
+    lines = [
+        f'<p class="{"warning" if line in first.recording["warnings"] else "note"}">{escape(line)}.</p>'
+        for line in anomaly_lines(first)
+    ]
+    template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(title),
+        about=escape(f"pagehint on {describe_guest(first)}; {ground_line(first)}."),
+        lead=escape(lead),
+        warnings="\n".join(lines),
+        sections="\n".join(page.sections()),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        figures=page.figures_json(),
+    )
+
+
+def _lead(run: Run, baseline: Run | None) -> str:
+    if not run.totals.given_back:
+        return "Nothing was given back."
+    lead = f"{mib(run.totals.given_back)} came back"
+    share = None if baseline is None or baseline is run else saved(run, baseline)
+    if share is not None:
+        more = "less" if share >= 0 else "more"
+        lead += f"; over the time that is {percent(abs(share), 1)} {more} host memory than without hinting"
+    return f"{lead}. It cost the guest {about(run.totals.refault_time)}, and the host {about(run.totals.device_time)}."
+
+
+def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) -> str:
+    if baseline is None:
+        return "Host memory over the time: " + "; ".join(
+            f"{name} {run.totals.footprint:.3f} GiB·min" for name, run in zip(names, runs, strict=True)
+        )
+    shares = [
+        (share, name)
+        for name, run in zip(names, runs, strict=True)
+        if run is not baseline and (share := saved(run, baseline)) is not None
+    ]
+    if not shares:
+        return "Nothing was given back."
+    best, *others = sorted(shares, reverse=True)
+    lead = f"{best[1]} saves most: {percent(best[0], 1)} of the host memory that the guest holds without hinting"
+    if others:
+        lead += "; " + ", ".join(f"{name} {percent(share, 1)}" for share, name in others)
+    return f"{lead}."
+
+
+class _Page:
+    def __init__(self, runs: list[Run], baseline: Run | None) -> None:
+        self.runs = runs
+        self.baseline = baseline
+        self.names = labels(runs)
+        self.short = max(map(len, self.names)) <= _LONG
+        self.figures: dict[str, go.Figure] = {}
+
+    def sections(self) -> list[str]:
+        return [
+            self._residency(),
+            self._attribution(),
+            self._told(),
+            self._waits(),
+            self._maps(),
+            self._phases(),
+            self._totals(),
+        ]
+
+    def figures_json(self) -> str:
+        whole = {name: json.loads(figure.to_json()) for name, figure in self.figures.items()}
+        return json.dumps(whole, separators=(",", ":")).replace("</", "<\\/")
+
+    def _figure(self, name: str, figure: go.Figure, title: str = "") -> str:
+        self.figures[name] = figure
+        heading = f"<h3>{escape(title)}</h3>" if title else ""
+        return f'<div class="figure">{heading}<div id="{name}" style="height:{figure.layout.height}px"></div></div>'
+
+    def _section(self, title: str, note: str, figures: list[str], two: bool = False) -> str:
+        inside = "".join(figures)
+        return (
+            f'<section><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
+            f'<div class="figures{" two" if two else ""}">{inside}</div></section>'
+        )
+
+    # A chart for each run that has anything to show, two beside each other.
+    def _each(self, name: str, make: Any, shown: list[bool]) -> list[str]:
+        several = len(self.runs) > 1
+        return [
+            self._figure(f"{name}-{index}", make(run), self.names[index] if several else "")
+            for index, run in enumerate(self.runs)
+            if shown[index]
+        ]
+
+    def _residency(self) -> str:
+        run = self.runs[0]
+        note = _measured_note(self.runs)
+        if len(self.runs) == 1:
+            figure = charts.residency_figure(run, self.baseline or run)
+            return self._section(headline(run), note, [self._figure("residency", figure)])
+        figure = charts.compared_figure(self.runs, self.names, self.baseline)
+        means = (
+            f"{name} {mib(mean_mib(one.totals.footprint, one.totals.duration) * _MIB)}"
+            for name, one in zip(self.names, self.runs, strict=True)
+        )
+        title = f"Resident on average: {', '.join(means)}" if self.short else "Resident memory over time"
+        return self._section(title, note, [self._figure("residency", figure)])
+
+    def _attribution(self) -> str:
+        shown = [any(value > 0 for value in run.attribution.values()) for run in self.runs]
+        note = "Every free byte that the host still backs, by what keeps it; the reasons add up to all of it."
+        if len(self.runs) == 1:
+            title = _left_behind(self.runs[0])
+            return self._section(title, note, self._each("attribution", charts.attribution_figure, shown))
+        most = 1.05 * max(run.timeline.column("free_resident").to_numpy().max() / _MIB for run in self.runs)
+        figures = self._each("attribution", lambda run: charts.attribution_figure(run, most), shown)
+        return self._section("What stayed behind, and why", note, figures, two=True)
+
+    def _told(self) -> str:
+        shown = [run.batches.num_rows > 0 for run in self.runs]
+        if not any(shown):
+            return ""
+        note = "What the host was told of over time, and how many blocks a batch had."
+        sizes = self._figure("sizes", charts.batch_sizes_figure(self.runs, self.names))
+        if len(self.runs) == 1:
+            run = self.runs[0]
+            totals = run.totals
+            title = f"{totals.batches:,} batches told of {totals.blocks:,} blocks"
+            title += f"; {totals.blocks_again:,} had nothing behind them" if totals.blocks_again else ""
+            return self._section(title, note, [self._figure("batches", charts.batches_figure(run)), sizes], two=True)
+        back = self._figure("batches", charts.given_back_figure(self.runs, self.names))
+        return self._section("Batches", note, [back, sizes], two=True)
+
+    def _waits(self) -> str:
+        if not any(run.waits.any() for run in self.runs):
+            return ""
+        run = self.runs[0]
+        title = "From free to given back"
+        if len(self.runs) == 1 and run.totals.wait_p50 is not None and run.totals.wait_p99 is not None:
+            title = (
+                f"Half of what came back was back within {about(run.totals.wait_p50)} of its free,"
+                f" 99 % within {about(run.totals.wait_p99)}"
+            )
+        note = "Memory that nobody freed during the recording, since it was free from the start, is not counted."
+        return self._section(title, note, [self._figure("waits", charts.waits_figure(self.runs, self.names))])
+
+    def _maps(self) -> str:
+        shown = [len(run.memory_map["time"]) > 0 for run in self.runs]
+        if not any(shown):
+            return ""
+        area = self.runs[0].memory_map["pages"] * 4096 // self.runs[0].memory_map["counts"].shape[1]
+        note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
+        figures = self._each("map", charts.map_figure, shown)
+        keys = (
+            f'<span><i style="background:{charts.COLOURS[name]}"></i>{words}</span>' for name, words in charts.STATES
+        )
+        section = self._section("Where in the guest's memory", note, figures, two=len(self.runs) > 1)
+        return section.replace("</section>", f'<div class="key">{"".join(keys)}</div></section>')
+
+    def _phases(self) -> str:
+        shown = [run for run in self.runs if run.totals.given_back]
+        names = [name for name, run in zip(self.names, self.runs, strict=True) if run.totals.given_back]
+        compare = len(self.runs) == 1 and is_as_recorded(self.runs[0])
+        rows = []
+        for phases in zip(*(run.phases for run in shown), strict=True):
+            if all(phase["given_back_90"] is None for phase in phases):
+                continue
+            row = [phases[0]["name"]]
+            row += [_came_back(phase["given_back"], phase["given_back_90"]) for phase in phases]
+            if compare:
+                fell = is_fall(phases[0])
+                row.append(_came_back(phases[0]["measured_fall"], phases[0]["measured_90"]) if fell else "-")
+            rows.append(row)
+        if not rows:
+            return ""
+        head = ["after", *(names if len(self.runs) > 1 else ["came back, 90 % within"])]
+        head += ["measured"] if compare else []
+        title = "What came back in each phase, and how long 90 % of it took"
+        return f"<section><h2>{title}</h2>{_table(head, rows)}</section>"
+
+    def _totals(self) -> str:
+        runs, names = list(self.runs), list(self.names)
+        if self.baseline is not None and not any(run is self.baseline for run in runs):
+            runs.append(self.baseline)
+            names.append("without hinting")
+        rows: list[tuple[str, list[str]]] = [
+            ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
+            ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
+        ]
+        for name, words in ATTRIBUTION.items():
+            if any(run.attribution[name] > 0 for run in runs):
+                rows.append((f"of it free, {words}", [_gib(run.attribution[name]) for run in runs]))
+        rows += [
+            ("given back", [mib(run.totals.given_back) for run in runs]),
+            ("from free to given back, half within", [_wait(run.totals.wait_p50) for run in runs]),
+            ("from free to given back, 99 % within", [_wait(run.totals.wait_p99) for run in runs]),
+            ("host faults on memory given back", [f"{run.totals.refaults:,}" for run in runs]),
+            ("their time", [_time(run.totals.refault_time) for run in runs]),
+            ("time of all host faults", [_time(run.totals.fault_time) for run in runs]),
+            ("the host's time to give back", [_time(run.totals.device_time) for run in runs]),
+            ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
+            ("batches", [f"{run.totals.batches:,}" for run in runs]),
+            ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
+            ("of them with nothing behind", [f"{run.totals.blocks_again:,}" for run in runs]),
+            ("allocations that waited for blocks in flight", [f"{run.totals.allocations_delayed:,}" for run in runs]),
+            ("allocations that failed", [f"{run.totals.allocations_failed:,}" for run in runs]),
+            ("resident at the most", [mib(run.totals.peak_resident) for run in runs]),
+            ("resident at the end", [mib(run.totals.end_resident) for run in runs]),
+        ]
+        if any(run.host.swapped_out for run in runs):
+            rows.append(("pages swapped out", [f"{run.host.swapped_out:,}" for run in runs]))
+            rows.append(("time of swapping", [_time(run.host.swap_time) for run in runs]))
+        return f"<section><h2>Totals</h2>{_table(['', *names], [[name, *cells] for name, cells in rows])}</section>"
+
+
+def _left_behind(run: Run) -> str:
+    reasons = {name: value for name, value in run.attribution.items() if value > 0}
+    if not reasons:
+        return "No free memory stayed resident"
+    whole = sum(reasons.values())
+    most = max(reasons, key=lambda name: reasons[name])
+    mean = mean_mib(whole, run.totals.duration) * _MIB
+    return (
+        f"{mib(mean)} are free but resident on average: {percent(reasons[most] / whole)} of it is {ATTRIBUTION[most]}"
+    )
+
+
+def _measured_note(runs: list[Run]) -> str:
+    run = runs[0]
+    if run.measured is None:
+        return "The recording has no measurement of the host's side."
+    alike = [one for one in runs if is_as_recorded(one)]
+    if alike and (error := alike[0].prediction.residency_error) is not None:
+        which = f" ({alike[0].settings['design']})" if len(runs) > 1 else ""
+        return f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
+    recorded = describe_recorded(run)
+    return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
+
+
+def _wait(time: int | None) -> str:
+    return "-" if time is None else f"{time / 1e9:.2f} s"
+
+
+def _time(time: int) -> str:
+    return f"{time / 1e6:,.1f} ms" if time else "-"
+
+
+def _gib(value: float | None) -> str:
+    return f"{value:.3f}" if value else "-"
+
+
+def _came_back(size: int | None, wait: int | None) -> str:
+    return f"{mib(size)}, {_wait(wait)}" if size and wait is not None else mib(size or 0)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

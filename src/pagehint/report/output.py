@@ -1,0 +1,58 @@
+"""Files that are either whole or not there."""
+
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pagehint.errors import InputError
+
+__all__ = ["Output"]
+
+
+class Output:
+    """A file that takes the place of `path` when it is written, whole; a context manager.
+
+    That it can be written is seen at once, before work is spent on what it is to hold. A device or a pipe is written
+    directly. Raises InputError.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._target = self.path.resolve()
+        if not str(path) or self._target.is_dir():
+            raise InputError(f"{path or repr(path)}: is a folder: name a file in it")
+        self._temp: Path | None = None
+        if self._target.exists() and not self._target.is_file():
+            return
+        self._temp = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            self._temp.open("xb").close()
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._temp is not None:
+            self._temp.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        """Write it all. Raises InputError, and leaves what was there."""
+        try:
+            with (self._temp or self._target).open("wb") as file:
+                file.write(data)
+                if self._temp is not None:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if self._temp is not None:
+                self._temp.replace(self._target)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> InputError:
+        return InputError(f"{self.path}: {error.strerror or error}: choose another output")

@@ -1,0 +1,236 @@
+"""One screen of what a replay tells: what came back, how fast, what it cost, what stayed behind and why."""
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.report.charts import area_chart, bar, columns_of
+from pagehint.report.words import (
+    about,
+    anomaly_lines,
+    describe_guest,
+    describe_recorded,
+    design_line,
+    giving_back,
+    ground_line,
+    headline,
+    is_as_recorded,
+    is_fall,
+    mean_mib,
+    mib,
+    percent,
+    saved,
+)
+
+__all__ = ["print_anomalies", "print_run", "seconds", "titled"]
+
+_USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
+_ROWS = 9
+_MIB = 1 << 20
+
+
+def print_run(console: Console, run: Run, baseline: Run) -> None:
+    """Print a run; `baseline` is the same recording without hinting."""
+    width = min(console.width, 110)
+    console.print(f"[bold]{escape(run.recording['name'])}[/]: {escape(describe_guest(run))}")
+    console.print(f"[bold]{escape(design_line(run))}[/]; {escape(ground_line(run))}")
+    console.print()
+    console.print(f"[bold]{escape(headline(run))}.[/]")
+    console.print(_residency(run, baseline, width))
+    console.print()
+    for part in (_footprint(run, baseline, width), _phases(run), _left_behind(run, width), _cost(run)):
+        console.print(part)
+    for note in (*_prediction(run), *_real(run)):
+        console.print(note)
+    print_anomalies(console, run)
+
+
+def print_anomalies(console: Console, run: Run) -> None:
+    """Print what is odd or lost in the recording: what spoils the result in red."""
+    for line in anomaly_lines(run):
+        console.print(Text(f"{line}.", style="bold red" if line in run.recording["warnings"] else "dim"))
+
+
+def _residency(run: Run, baseline: Run, width: int) -> RenderableType:
+    times = run.timeline.column("time").to_numpy()
+    columns = width - 12
+    edges = np.linspace(times[0], times[-1] + 1, columns + 1)
+    used, resident = (columns_of(times, run.timeline.column(name).to_numpy(), edges) for name in ("used", "resident"))
+    without = columns_of(
+        baseline.timeline.column("time").to_numpy(), baseline.timeline.column("resident").to_numpy(), edges
+    )
+    most = max(float(resident.max()), float(without.max()), 1.0)
+    marks = [""] * _ROWS
+    for row in (0, _ROWS // 2):
+        marks[row] = mib(most * (_ROWS - row) / _ROWS)
+    layers = [(used, *_USED), (resident, *_FREE), (without, *_BACK)]
+    left = max(len(mark) for mark in marks)
+    lines = area_chart(layers, _ROWS, most, marks)
+    lines.append(_time_axis(edges, left))
+    if found := giving_back(run):
+        numbers = [" "] * (left + 1 + columns)
+        for index, phase in enumerate(found[:9]):
+            place = int((phase["time"] - times[0]) / max(times[-1] - times[0], 1) * (columns - 1))
+            if 0 <= place < columns:
+                numbers[left + 1 + place] = str(index + 1)
+        lines.append(Text("".join(numbers).rstrip(), style="bold"))
+    legend = Text(" " * (left + 1))
+    for (character, style), name in (
+        (_USED, "in use"),
+        (_FREE, "free, but resident"),
+        (_BACK, "given back"),
+    ):
+        legend.append(character * 2, style).append(f" {name}   ")
+    legend.rstrip()
+    return Group(*lines, legend)
+
+
+def _time_axis(edges: np.ndarray[tuple[int], np.dtype[np.float64]], left: int) -> Text:
+    columns = len(edges) - 1
+    span = (edges[-1] - edges[0]) / 1e9
+    line = list(" " * left + "└" + "─" * columns)
+    step = next(
+        (s for k in range(-3, 9) for s in (10.0**k, 2 * 10.0**k, 5 * 10.0**k) if span / s <= columns / 12), span or 1.0
+    )
+    number = 0
+    while number * step <= span:
+        text = f"{number * step:g} s"
+        place = left + 1 + int(number * step / (span or 1.0) * (columns - 1))
+        if place + len(text) <= len(line):
+            line[place : place + len(text)] = text
+        number += 1
+    return Text("".join(line), style="dim")
+
+
+def _grid(*justify: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for each in justify:
+        table.add_column(justify="right" if each == "right" else "left", no_wrap=True)
+    return table
+
+
+def titled(title: str, table: Table) -> Group:
+    """A table under a title, and an empty line."""
+    return Group(Text(title, style="bold"), table, Text())
+
+
+def _footprint(run: Run, baseline: Run, width: int) -> Group:
+    table = _grid("left", "right", "left")
+    most = max(baseline.totals.footprint, run.totals.footprint)
+    share = saved(run, baseline)
+    rows = [("without hinting", baseline.totals.footprint, "green")]
+    if run is not baseline:
+        rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
+    if run.totals.ideal_footprint is not None:
+        rows.append(("in use", run.totals.ideal_footprint, "blue"))
+    for name, value, style in rows:
+        table.add_row(f"  {name}", f"{value:.3g} GiB·min", bar(value, most, width - 40, style))
+    title = "Host memory over the time"
+    if run is not baseline and share is not None:
+        rest = run.totals.footprint - (run.totals.ideal_footprint or 0.0)
+        possible = baseline.totals.footprint - (run.totals.ideal_footprint or 0.0)
+        title += f": {percent(abs(share), 1)} {'less' if share >= 0 else 'more'} than without hinting"
+        if possible > 0 and share >= 0:
+            title += f", {percent(1 - rest / possible)} of what could be saved"
+    return titled(title, table)
+
+
+def _phases(run: Run) -> RenderableType:
+    found = giving_back(run)
+    totals = run.totals
+    if not totals.given_back:
+        return Text("Nothing was given back.\n")
+    waits = ""
+    if totals.wait_p50 is not None and totals.wait_p99 is not None:
+        waits = f"; half within {about(totals.wait_p50)} of its free, 99 % within {about(totals.wait_p99)}"
+    title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
+    table = _grid("right", "left", "right", "right", "right", "right")
+    compare = is_as_recorded(run) and any(phase["measured_90"] is not None and is_fall(phase) for phase in found)
+    head = ["", "after", "came back", "90 % within"] + (["measured", "90 % within"] if compare else [])
+    table.add_row(*(Text(text, style="dim") for text in head))
+    most = sorted(found, key=lambda phase: -phase["given_back"])[:6]
+    for number, phase in enumerate(found):
+        if phase not in most:
+            continue
+        row = [f"{number + 1}", escape(phase["name"]), mib(phase["given_back"]), seconds(phase["given_back_90"])]
+        if compare and is_fall(phase):
+            row += [mib(phase["measured_fall"] or 0), seconds(phase["measured_90"])]
+        table.add_row(*row)
+    if len(found) > len(most):
+        table.add_row("", f"and {len(found) - len(most)} more phases")
+    return titled(title, table) if found else Text(f"{title}\n")
+
+
+def seconds(time: int | None) -> str:
+    """Nanoseconds as seconds for people; None is a dash."""
+    return "-" if time is None else f"{time / 1e9:.2f} s"
+
+
+def _left_behind(run: Run, width: int) -> RenderableType:
+    duration = run.totals.duration
+    reasons = {name: mean_mib(value, duration) for name, value in run.attribution.items() if value > 0}
+    whole = sum(reasons.values())
+    if not whole:
+        return Text("No free memory stayed resident.\n")
+    table = _grid("left", "right", "right", "left")
+    for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
+        chart = bar(value, max(reasons.values()), max(width - 72, 8), "yellow")
+        table.add_row(f"  {ATTRIBUTION[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
+    mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
+    return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)
+
+
+def _cost(run: Run) -> RenderableType:
+    totals = run.totals
+    if run.settings["design"] == "none":
+        return Text()
+    table = _grid("left", "left")
+    table.columns[1].no_wrap = False
+    share = totals.refault_time / totals.duration if totals.duration else 0.0
+    faults = f"{totals.refaults:,} faults on memory that had been given back"
+    table.add_row("  guest", f"{faults}: {about(totals.refault_time)}, {percent(share, 2)} of its time")
+    empty = f" ({totals.blocks_again:,} with nothing behind)" if totals.blocks_again else ""
+    table.add_row(
+        "  host", f"{totals.batches:,} batches of {totals.blocks:,} blocks{empty}: {about(totals.device_time)}"
+    )
+    held = f"{totals.allocations_delayed:,} waited for blocks in flight"
+    if totals.allocations_delayed:
+        held += f", {about(totals.allocation_delay)} in all"
+    table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
+    if run.host.swapped_out:
+        swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
+        table.add_row("  swap", swap)
+    return titled("Cost", table)
+
+
+def _real(run: Run) -> list[Text]:
+    real = run.real
+    if real is None:
+        return []
+    line = (
+        f"On this machine's memory ({real.host}): {mib(real.measured_mean)} resident on average by the kernel's count, "
+        f"{mib(real.predicted_mean)} by the model, {real.error:.3%} apart over the time"
+    )
+    if real.pages_per_page > 1:
+        line += f"; one page stood for {real.pages_per_page} of the guest's, which did not fit"
+    return [Text(f"{line}.")]
+
+
+def _prediction(run: Run) -> list[Text]:
+    prediction = run.prediction
+    if prediction.residency_error is None or prediction.measured_mean is None or prediction.predicted_mean is None:
+        return []
+    recorded = describe_recorded(run)
+    if not is_as_recorded(run):
+        what = "whether it reported is not known" if recorded is None else f"it ran {recorded}"
+        return [Text(f"What was measured on the recorded guest's host is not comparable: {what}.", style="dim")]
+    line = (
+        f"Predicted beside measured: {mib(prediction.predicted_mean)} and {mib(prediction.measured_mean)} resident on"
+        f" average, {percent(prediction.residency_error, 3)} apart over the time"
+    )
+    if "reported_mib" in run.truth:
+        line += f"; {prediction.reported_mib:,.0f} and {run.truth['reported_mib']:,.0f} MiB told to the host"
+    return [Text(f"{line}.")]

@@ -1,0 +1,182 @@
+"""The words of reports, the same on the terminal and on the page."""
+
+from typing import Any
+
+from pagehint.replay.run import Run
+from pagehint.units import format_size, format_time
+
+__all__ = [
+    "about",
+    "anomaly_lines",
+    "describe_guest",
+    "describe_recorded",
+    "design_line",
+    "giving_back",
+    "ground_line",
+    "headline",
+    "is_as_recorded",
+    "is_fall",
+    "labels",
+    "mean_mib",
+    "mib",
+    "percent",
+    "saved",
+]
+
+_MIB = 1 << 20
+_GIB_MINUTE_NS = 60e9
+_MOSTLY = 0.9
+_SAME_DELAY = 50 * 10**6
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_ANOMALIES = {
+    "outside every zone": "events outside every zone: left out",
+    "allocated twice": "allocations of pages that were in use: taken as in use",
+    "freed, never allocated": "frees of pages that were not in use: left out",
+    "drained, never taken": "pages came back to the free lists that had not left them: left out",
+    "taken twice": "blocks left the free lists that had left them before: left out",
+    "not placed": "allocations of blocks that never left the free lists: not placed",
+    "allocation failed here": "allocations for which the model had no free block: left out, their pages count as free",
+    "allocation failed in the guest": "allocations that failed in the guest itself: left out there and here",
+    "allocated without an event (in bulk)": (
+        "pages were freed that no event had allocated (the kernel's bulk allocations): in use until then"
+    ),
+}
+
+
+def about(time: int) -> str:
+    """Nanoseconds in three digits: ``"4.03 s"``."""
+    return format_time(int(float(f"{time:.3g}")))
+
+
+def mib(size: float) -> str:
+    """Bytes as MiB for people: ``"1,256 MiB"``."""
+    value = size / _MIB
+    return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share for people: ``"39.5 %"``."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def mean_mib(gib_minutes: float, duration: int) -> float:
+    """The mean, in MiB, of an integral in GiB * minutes over `duration` ns."""
+    return gib_minutes * 1024 * _GIB_MINUTE_NS / duration if duration else 0.0
+
+
+def describe_guest(run: Run) -> str:
+    """The recorded guest in a line."""
+    recording = run.recording
+    kernel = f"Linux {recording['kernel']}" if recording["kernel"] else "kernel not recorded"
+    cpus = f"{recording['cpus']} CPU{'s' * (recording['cpus'] != 1)}"
+    events = f"{run.totals.events:,} event{'s' * (run.totals.events != 1)}"
+    return (
+        f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {events}"
+        f" in {format_time(run.totals.duration)}"
+    )
+
+
+def design_line(run: Run) -> str:
+    """The design and its settings."""
+    return "no hinting" if run.settings["design"] == "none" else _design(run.settings, list(_NAMES))
+
+
+def ground_line(run: Run) -> str:
+    """The host, how pages are placed, and what is backed at the start."""
+    settings = run.settings
+    host = f"host pages {settings['host_page_size']}"
+    if settings["host_memory"] is not None:
+        host += f", {format_size(settings['host_memory'])} of host memory"
+    return f"{host}; placement {settings['placement']}; backed at the start: {settings['backed_at_start']}"
+
+
+_NAMES = {
+    "order": lambda value: f"order {value} ({format_size(4096 << value)})",
+    "delay": lambda value: f"delay {format_time(value)}",
+    "high_water_mark": lambda value: f"high water mark {value}",
+    "capacity": lambda value: f"{value} block{'s' * (value != 1)} a batch",
+}
+
+
+def _design(settings: dict[str, Any], names: list[str]) -> str:
+    parts = [_NAMES[name](settings[name]) for name in names if settings[name] is not None]
+    return ", ".join([settings["design"], *parts])
+
+
+def labels(runs: list[Run]) -> list[str]:
+    """A short name for each of the runs: the design, and the settings in which those of one design differ."""
+    found = []
+    for run in runs:
+        if run.settings["design"] == "none":
+            found.append("none")
+            continue
+        alike = [other for other in runs if other.settings["design"] == run.settings["design"]]
+        differ = [name for name in _NAMES if len({other.settings[name] for other in alike}) > 1]
+        found.append(_design(run.settings, differ))
+    return found
+
+
+def describe_recorded(run: Run) -> str | None:
+    """What the recorded guest itself did, or None where that isn't known."""
+    reporting = run.truth.get("reporting")
+    if reporting is None:
+        return None
+    if not reporting["on"]:
+        return "without reporting"
+    parts = [] if reporting["order"] is None else [f"order {reporting['order']}"]
+    parts += [] if reporting["delay_ns"] is None else [f"delay {format_time(reporting['delay_ns'])}"]
+    return ", ".join(["with free page reporting", *parts])
+
+
+def is_as_recorded(run: Run) -> bool:
+    """Whether the run has the recorded guest's own settings, so that what was measured is what it should predict."""
+    reporting, settings = run.truth.get("reporting"), run.settings
+    if reporting is None or not reporting["on"]:
+        return reporting is not None and settings["design"] == "none"
+    same = settings["design"] == "reporting" and settings["host_memory"] is None
+    for name in ("order", "capacity"):
+        same = same and reporting[name] in (None, settings[name])
+    return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)
+
+
+def saved(run: Run, baseline: Run) -> float | None:
+    """The share of the footprint without hinting that the run saves."""
+    whole = baseline.totals.footprint
+    return (whole - run.totals.footprint) / whole if whole else None
+
+
+def giving_back(run: Run) -> list[dict[str, Any]]:
+    """The phases that give back enough to tell of."""
+    return [phase for phase in run.phases if phase["given_back_90"] is not None]
+
+
+def is_fall(phase: dict[str, Any]) -> bool:
+    """Whether resident memory fell by about what was given back: nothing much was allocated meanwhile.
+
+    Only then can the fall that was measured be compared with what was given back.
+    """
+    return bool(phase["fall"] >= _MOSTLY * phase["given_back"] > 0)
+
+
+def headline(run: Run) -> str:
+    """What is to be seen of resident memory over time, in a sentence."""
+    if run.settings["design"] == "none":
+        return "Without hinting, what was resident once stays resident"
+    found = giving_back(run)
+    if not found:
+        if run.totals.given_back:
+            return f"{mib(run.totals.given_back)} come back"
+        return "Nothing comes back"
+    most = max([phase for phase in found if is_fall(phase)] or found, key=lambda phase: phase["given_back"])
+    passes = most["passes"]
+    count = _WORDS[passes] if passes < len(_WORDS) else f"{passes:,}"
+    text = f"{most['name']}, {mib(most['given_back'])} come back in {count} pass{'es' * (passes != 1)}"
+    if not is_fall(most):
+        return f"During {text}"
+    return f"After {text}, 90 % of it within {about(most['given_back_90'])}"
+
+
+def anomaly_lines(run: Run) -> list[str]:
+    """What is odd or lost in the recording, and what that does to the result."""
+    lines = list(run.recording["warnings"])
+    return lines + [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]

@@ -1,0 +1,346 @@
+"""`pagehint run` as people call it: a process, its screen, its files, its status."""
+
+import json
+import os
+import pty
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pagehint.replay.run import ATTRIBUTION, Totals
+from pagehint.trace import Meta, Trace, TraceWriter
+
+SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
+_MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
+
+
+def pagehint(*arguments: object, width: int = 100, **more: Any) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": str(width)}
+    return subprocess.run(
+        [*_MAIN, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **more
+    )
+
+
+def as_json(*arguments: object) -> dict[str, Any]:
+    ended = pagehint("run", *arguments, "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    data: dict[str, Any] = json.loads(ended.stdout)
+    return data
+
+
+def refused(*arguments: object, **more: Any) -> str:
+    ended = pagehint("run", *arguments, **more)
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stderr.startswith("pagehint: ")
+    return ended.stderr
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SHIPPED, tmp_path / "copy.pagetrace"))
+
+
+def test_without_arguments() -> None:
+    ended = pagehint("run")
+    assert ended.returncode == 0
+    assert ended.stderr == ""  # no progress where nobody watches
+    lines = ended.stdout.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 100
+    text = " ".join(ended.stdout.split())
+    for words in (
+        "phased: a guest of 1023 MiB, Linux 6.1.0-56-cloud-amd64, 1 CPU",
+        "reporting, order 9 (2 MiB), delay 2.016 s, 32 blocks a batch",
+        "backed at the start: recorded at 3.00 s",
+        "After anon400_thp1_freed, 364 MiB come back in two passes",
+        "39.5 % less than without hinting",
+        "1,256 MiB came back, in 12 passes",
+        "waiting for the delay",
+        "2,048 and 2,048 MiB told to the host",
+    ):
+        assert words in text, ended.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("arguments", [(), ("--compare", "hinting,reporting,none"), ("--order", 9, "--order", 4)])
+def test_the_screen_fits(width: int, arguments: tuple[object, ...]) -> None:
+    ended = pagehint("run", *arguments, width=width)
+    assert ended.returncode == 0
+    assert max(map(len, ended.stdout.splitlines())) <= width
+    if width >= 80:
+        assert "…" not in ended.stdout
+
+
+def test_json_of_a_run() -> None:
+    data = as_json()
+    assert list(data) == [
+        "trace",
+        "recording",
+        "settings",
+        "totals",
+        "attribution",
+        "prediction",
+        "truth",
+        "real",
+        "anomalies",
+        "phases",
+        "passes",
+        "baseline",
+    ]
+    assert data["settings"]["design"] == "reporting"
+    assert list(data["totals"]) == list(Totals.__dataclass_fields__)
+    assert list(data["attribution"]) == list(ATTRIBUTION)
+    assert 0 <= data["prediction"]["residency_error"] <= 0.005
+    assert data["prediction"]["reported_mib"] == data["truth"]["reported_mib"] == 2048
+    assert data["baseline"]["settings"]["design"] == "none"
+    free = data["totals"]["footprint"] - data["totals"]["ideal_footprint"]
+    assert sum(data["attribution"].values()) == pytest.approx(free, rel=0.01)
+
+
+def test_every_json_key_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    data = as_json()
+    rows = data["phases"] + data["passes"]
+    keys = set(data).union(*(data[name] for name in data if isinstance(data[name], dict)), *rows)
+    assert {key for key in keys - set(data["anomalies"]) if f"`{key}`" not in text} == set()
+
+
+@pytest.mark.parametrize("host", ["anonymous", "memfd"])
+def test_on_real_memory(host: str) -> None:
+    real = as_json("--host", host)["real"]
+    assert real["host"] == host
+    assert real["error"] < 0.01
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert {key for key in real if f"`{key}`" not in text} == set()
+
+
+def test_json_of_several_runs() -> None:
+    data = as_json("--compare", "hinting,reporting,none", "--order", 9, "--order", 4)
+    designs = [(run["settings"]["design"], run["settings"]["order"]) for run in data["runs"]]
+    assert designs == [("hinting", 9), ("hinting", 4), ("reporting", 9), ("reporting", 4), ("none", None)]
+    assert len({run["label"] for run in data["runs"]}) == 5
+    none = data["runs"][-1]
+    assert data["baseline"]["totals"] == none["totals"]
+    assert all(run["totals"]["footprint"] < none["totals"]["footprint"] for run in data["runs"][:-1])
+
+
+def test_settings_combine() -> None:
+    data = as_json("--order", 9, "--order", 4, "--delay", "1s", "--delay", "100ms", "--capacity", 8)
+    settings = [
+        (run["settings"]["order"], run["settings"]["delay"], run["settings"]["capacity"]) for run in data["runs"]
+    ]
+    assert settings == [(9, 10**9, 8), (9, 10**8, 8), (4, 10**9, 8), (4, 10**8, 8)]
+
+
+def test_twice_is_the_same(tmp_path: Path) -> None:
+    outputs = []
+    for name in ("one", "two"):
+        page, table = tmp_path / f"{name}.html", tmp_path / f"{name}.parquet"
+        ended = pagehint("run", "--json", "--html", page, "--out", table)
+        outputs.append((ended.stdout, page.read_bytes(), table.read_bytes()))
+    assert outputs[0] == outputs[1]
+
+
+def test_timeline(tmp_path: Path) -> None:
+    path = tmp_path / "timeline.parquet"
+    assert pagehint("run", "--out", path, "--sample", "500ms").returncode == 0
+    table = pq.read_table(path)
+    assert np.diff(table.column("time").to_numpy()).min() == 500 * 10**6
+    reasons = sum(table.column(name).to_numpy() for name in ATTRIBUTION)
+    assert np.array_equal(reasons, table.column("free_resident").to_numpy())
+    assert pagehint("run", "--out", path, "--compare", "hinting,none").returncode == 0
+    assert pq.read_table(path).column("run").unique().to_pylist() == ["hinting", "none"]
+
+
+def test_what_if_the_host_has_less_memory_and_costs_more(tmp_path: Path) -> None:
+    costs = tmp_path / "costs.json"
+    costs.write_text('{"fault_2mib": 1000000, "measured": ["fault_2mib"]}')
+    data = as_json("--host-memory", "256MiB", "--costs", costs, "--host-page-size", "4KiB")
+    assert data["settings"]["host_page_size"] == "4KiB"
+    assert data["totals"]["peak_resident"] <= 256 << 20
+    dear = as_json("--costs", costs)["totals"]
+    assert dear["refault_time"] == dear["refaults"] * 1_001_000
+
+
+def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
+    data = as_json("--placement", "recorded")
+    assert data["settings"]["placement"] == "recorded"
+    assert data["baseline"]["settings"]["placement"] == "simulated"
+    assert data["prediction"]["placed_as_recorded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing.pagetrace"], "no such trace bundle"),
+        (["/dev/null"], "not a trace bundle"),
+        (["."], "no meta.json"),
+        (["--design", "magic"], '"none", "hinting", "reporting"'),
+        (["--compare", "hinting,magic"], "'magic' is no design"),
+        (["--compare", "none,none"], "twice"),
+        (["--compare", "none", "--design", "none"], "use one of them"),
+        (["--order", "-1"], "order -1"),
+        (["--order", "11"], "expected 0 to 10"),
+        (["--order", "99999999999999999999"], "expected 0 to 31"),
+        (["--order", "two"], "two"),
+        (["--delay", "soon"], "'soon' is not a time"),
+        (["--delay", "-5"], "'-5' is not a time"),
+        (["--high-water-mark", "4"], "--high-water-mark is no setting of reporting"),
+        (["--design", "none", "--order", "3"], "--order is no setting of none"),
+        (["--design", "hinting", "--high-water-mark", "-1"], "high_water_mark -1"),
+        (["--capacity", "0"], "needs at least 1"),
+        (["--capacity", "99999999999"], "1 to 1048576"),
+        (["--host-memory", "1MiB"], "too little memory"),
+        (["--host-memory", "some"], "'some' is not a size"),
+        (["--host-page-size", "1GiB"], "4KiB"),
+        (["--sample", "0s"], "a step above 0"),
+        (["--touch", "read"], "zone_alloc"),
+        (["--costs", "nothing.json"], "nothing.json: No such file"),
+        (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
+        (["--html", "/dev/full"], "No space left on device"),
+        (["--out", "/dev/full"], "No space left on device"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_options(arguments: list[str], says: str, tmp_path: Path) -> None:
+    assert says in refused(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "not a file of costs"),
+        ("[]", "not a file of costs"),
+        ('{"magic": 1}', "'magic' is no cost"),
+        ('{"swap_in": "much"}', "swap_in"),
+        ('{"swap_in": -1}', "swap_in"),
+        ('{"measured": ["magic"]}', "measured"),
+    ],
+)
+def test_bad_costs(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "costs.json"
+    path.write_text(text)
+    message = refused("--costs", path)
+    assert says in message
+    assert str(path) in message
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def without_pfn(path: Path) -> None:
+    pq.write_table(pq.read_table(path).drop_columns(["pfn"]), path)
+
+
+def empty(path: Path) -> None:
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+
+
+@pytest.mark.parametrize("damage", [cut, without_pfn, empty, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_damaged_recordings(damage: Callable[[Path], None], copy: Path, tmp_path: Path) -> None:
+    damage(copy / "events.parquet")
+    page = tmp_path / "page.html"
+    page.write_text("before")
+    assert str(copy) in refused(copy, "--html", page)
+    assert page.read_text() == "before"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.pagetrace", "page.html"]
+
+
+def test_a_recording_with_only_allocations(tmp_path: Path) -> None:
+    shipped = Trace.open(SHIPPED)
+    path = tmp_path / "allocations.pagetrace"
+    with TraceWriter(path) as writer:
+        for batch in shipped.batches():
+            kept = np.flatnonzero(batch["event"] == ord("A"))
+            if len(kept):
+                writer.add_events({name: column[kept] for name, column in batch.items()})
+        writer.finish(shipped.meta)
+    ended = pagehint("run", path, "--html", tmp_path / "page.html")
+    assert ended.returncode == 0, ended.stderr
+    assert "no frees were recorded" in ended.stdout
+
+
+@pytest.mark.parametrize("events", [1, 2])
+def test_a_recording_of_hardly_anything(events: int, tmp_path: Path) -> None:
+    path = tmp_path / "short.pagetrace"
+    with TraceWriter(path) as writer:
+        batch = next(iter(Trace.open(SHIPPED).batches()))
+        writer.add_events({name: column[:events] for name, column in batch.items()})
+        writer.finish(Meta(recorder="test", source="test"))
+    ended = pagehint("run", path, "--html", tmp_path / "page.html", "--compare", "hinting,reporting,none")
+    assert ended.returncode == 0, ended.stderr
+    ended = pagehint("run", path, "--html", tmp_path / "page.html")
+    assert ended.returncode == 0, ended.stderr
+    assert as_json(path)["prediction"]["residency_error"] is None
+
+
+def test_lost_events_are_told(copy: Path) -> None:
+    meta = json.loads((copy / "meta.json").read_text())
+    meta["lost"] = {"by_cpu": {"0": 1234}, "overwritten": 0, "uncounted": 0}
+    (copy / "meta.json").write_text(json.dumps(meta))
+    ended = pagehint("run", copy)
+    text = " ".join(ended.stdout.split())
+    assert "1,234 events were lost while recording" in text
+    assert "Each lost allocation is a page that a replay takes for free" in text
+    assert as_json(copy)["recording"]["lost"] == 1234
+
+
+def test_an_output_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("before")
+    limit = (100_000, 100_000)
+    message = refused("--html", page, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert f"{page}: File too large" in message
+    assert page.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [page]
+    assert "is a folder" in refused("--html", tmp_path)
+
+
+def test_closed_and_full_standard_output() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([*_MAIN, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "pagehint: No space left on device\n")
+
+
+def test_interrupted_on_a_terminal(tmp_path: Path) -> None:
+    """Progress is shown on a terminal; an interrupt while it runs leaves nothing."""
+    terminal, side = pty.openpty()
+    page = tmp_path / "page.html"
+    orders = [word for order in range(3, 10) for word in ("--order", str(order))]
+    started = subprocess.Popen(
+        [*_MAIN, "run", *orders, "--sample", "1ms", "--html", str(page)],
+        stdout=subprocess.DEVNULL,
+        stderr=side,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        start_new_session=True,
+    )
+    os.close(side)
+    seen = b""
+    while b"replaying" not in seen:
+        seen += os.read(terminal, 1024)
+    started.send_signal(signal.SIGINT)
+    try:
+        while more := os.read(terminal, 1024):
+            seen += more
+    except OSError:  # the other side is closed
+        pass
+    assert started.wait() == 130
+    assert b"interrupted" in seen
+    assert b"Traceback" not in seen
+    assert list(tmp_path.iterdir()) == []
+    os.close(terminal)

@@ -1,0 +1,170 @@
+"""The page, in a real browser: it draws every chart, loads nothing, answers the mouse and prints."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+from pagehint.errors import InputError
+from pagehint.replay.replay import replay
+from pagehint.replay.run import Run
+from pagehint.report.html import page_of, write_html
+from pagehint.trace import Trace
+
+Show = Callable[[Path], Any]
+_DRAWN = """
+return [...document.querySelectorAll('.figure > div')].map(div => [
+  div.id,
+  div.querySelectorAll('.scatterlayer path, .barlayer path, .heatmaplayer image').length,
+  div.querySelector('.xtitle') && div.querySelector('.xtitle').textContent,
+  div.querySelector('.ytitle') && div.querySelector('.ytitle').textContent,
+])
+"""
+_OVERLAPS = """
+const boxes = [...document.querySelectorAll('#residency .annotation text')].map(e => e.getBoundingClientRect());
+let found = 0;
+for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++) {
+  const a = boxes[i], b = boxes[j];
+  if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom && b.top < a.bottom) found++;
+}
+return [boxes.length, found];
+"""
+
+
+@pytest.fixture(scope="module")
+def one(runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "one.html"
+    write_html([runs["reporting"]], path, runs["none"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def three(runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "three.html"
+    write_html(list(runs.values()), path, runs["none"])
+    return path
+
+
+def check(page: Any, path: Path, figures: list[str]) -> None:
+    drawn = page.run(_DRAWN)
+    assert [name for name, *_ in drawn] == figures
+    for name, shapes, x, y in drawn:
+        assert shapes > 0, name
+        assert x, name
+        assert y, name
+    assert page.console == []
+    assert page.requests == [path.as_uri()]
+
+
+def test_one_run(show: Show, one: Path) -> None:
+    page = show(one)
+    check(page, one, ["residency", "attribution-0", "batches", "sizes", "waits", "map-0"])
+    titles = [each.text for each in page.driver.find_elements(By.TAG_NAME, "h2")]
+    assert titles[0] == "After anon400_thp1_freed, 364 MiB come back in two passes, 90 % of it within 4.03 s"
+    labels, overlapping = page.run(_OVERLAPS)
+    assert labels >= 10
+    assert overlapping == 0
+
+
+def test_several_runs(show: Show, three: Path) -> None:
+    page = show(three)
+    several = [f"attribution-{k}" for k in range(3)], [f"map-{k}" for k in range(3)]
+    check(page, three, ["residency", *several[0], "batches", "sizes", "waits", *several[1]])
+
+
+@pytest.mark.parametrize(
+    ("figure", "words"),
+    [
+        ("residency", ["in use", "MiB", "measured"]),
+        ("attribution-0", ["waiting for the delay", "MiB"]),
+        ("batches", ["given back"]),
+        ("sizes", ["batches of 32 blocks"]),
+        ("waits", ["% within"]),
+        ("map-0", ["from page frame", "in use", "%"]),
+    ],
+)
+def test_hover(show: Show, one: Path, figure: str, words: list[str]) -> None:
+    page = show(one)
+    chart = page.driver.find_element(By.ID, figure)
+    page.run("arguments[0].scrollIntoView({block: 'center'})", chart)
+    # Where the first trace has its middle point, or the map its middle; in pixels from the chart's own middle.
+    x, y = page.run(
+        """
+        const div = arguments[0], layout = div._fullLayout, box = div.getBoundingClientRect();
+        const trace = div.calcdata[0], bars = div.id === 'sizes';
+        const point = bars ? trace[trace.length - 1] : trace[Math.floor(trace.length / 2)];
+        const heat = div.data[0].type === 'heatmap';
+        const at = heat ? layout.xaxis._length / 2 : layout.xaxis.c2p(bars ? point.p : point.x ?? point.p);
+        return [layout._size.l + at - box.width / 2, layout._size.t + layout.yaxis._length * 0.6 - box.height / 2];
+        """,
+        chart,
+    )
+    ActionChains(page.driver).move_to_element_with_offset(chart, round(x), round(y)).perform()
+    page.driver.implicitly_wait(5)
+    chart.find_element(By.CSS_SELECTOR, ".hoverlayer text")
+    text = page.run("return arguments[0].querySelector('.hoverlayer').textContent", chart)
+    for word in words:
+        assert word in text, text
+
+
+def test_print(show: Show, three: Path) -> None:
+    page = show(three)
+    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})["data"]
+    data = base64.b64decode(printed)
+    assert data.startswith(b"%PDF")
+    assert 2 <= data.count(b"/Type /Page\n") <= 6
+
+
+def test_a_narrow_window(show: Show, three: Path) -> None:
+    page = show(three)
+    size = page.driver.get_window_size()
+    try:
+        page.driver.set_window_size(600, 900)
+        page.driver.get(three.as_uri())
+        assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    finally:
+        page.driver.set_window_size(size["width"], size["height"])
+
+
+def test_nothing_to_show(show: Show, phased: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "none.html"
+    run = replay(phased, None)
+    run.to_html(path)
+    page = show(path)
+    check(page, path, ["residency", "attribution-0", "map-0"])
+
+
+def test_what_a_recording_says_is_text(runs: dict[str, Run], show: Show, tmp_path: Path) -> None:
+    run = runs["reporting"]
+    evil = "</script><script>document.title = 'run'</script>"
+    phases = [{**phase, "name": evil} for phase in run.phases]
+    recording = {**run.recording, "name": evil, "warnings": [evil]}
+    path = tmp_path / "evil.html"
+    path.write_text(page_of([replace(run, phases=phases, recording=recording)]), encoding="utf-8")
+    page = show(path)
+    assert page.driver.title.startswith("</script>")
+    assert page.console == []
+
+
+def test_the_same_run_is_the_same_page(phased: Trace, runs: dict[str, Run]) -> None:
+    again = replay(phased, None)
+    assert page_of([again], again) == page_of([runs["none"]], runs["none"])
+
+
+def test_the_output(runs: dict[str, Run], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a folder"):
+        runs["none"].to_html(tmp_path)
+    with pytest.raises(InputError, match="No such file or directory"):
+        runs["none"].to_html(tmp_path / "no" / "page.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_timeline_has_no_page(phased: Trace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a page needs a timeline"):
+        replay(phased, None, sample=None).to_html(tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []

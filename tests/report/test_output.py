@@ -1,0 +1,57 @@
+"""Outputs are whole or not there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.report.output import Output
+
+
+def test_it_takes_its_place_when_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_bytes(b"before")
+    with Output(path) as output:
+        assert path.read_bytes() == b"before"
+        assert len(list(tmp_path.iterdir())) == 2
+        output.write(b"after")
+    assert path.read_bytes() == b"after"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), Output(path):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"before")
+    link.symlink_to(target)
+    with Output(link) as output:
+        output.write(b"after")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"after"
+
+
+def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with Output(pipe) as output:
+        output.write(b"data")
+    assert os.read(reader, 10) == b"data"
+    os.close(reader)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("name", [".", "no/such/file", "file/below"])
+def test_what_cannot_be_written_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"choose another output|is a folder"):
+        Output(tmp_path / name)
+    with pytest.raises(InputError, match="'': is a folder"):
+        Output("")

@@ -1,0 +1,75 @@
+"""The words of reports: names of runs, what is comparable with what was measured, the headline."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pagehint.replay.run import Run
+from pagehint.report.words import anomaly_lines, headline, is_as_recorded, labels, mib
+
+
+def with_settings(run: Run, **settings: Any) -> Run:
+    return replace(run, settings={**run.settings, **settings})
+
+
+def with_reporting(run: Run, **reporting: Any) -> Run:
+    known = {"on": True, "order": 9, "delay_ns": 2 * 10**9, "capacity": 32, "device_load_ns": None}
+    return replace(run, truth={**run.truth, "reporting": {**known, **reporting}})
+
+
+def test_labels_name_what_differs(runs: dict[str, Run]) -> None:
+    one = runs["reporting"]
+    assert labels([one]) == ["reporting"]
+    assert labels(list(runs.values())) == ["none", "hinting", "reporting"]
+    assert labels([one, with_settings(one, order=4), runs["none"]]) == [
+        "reporting, order 9 (2 MiB)",
+        "reporting, order 4 (64 KiB)",
+        "none",
+    ]
+    assert labels([one, with_settings(one, delay=10**8, capacity=1)]) == [
+        "reporting, delay 2.016 s, 32 blocks a batch",
+        "reporting, delay 100 ms, 1 block a batch",
+    ]
+
+
+def test_what_was_measured_is_compared_with_the_same_settings_only(runs: dict[str, Run]) -> None:
+    reporting, none = runs["reporting"], runs["none"]
+    assert is_as_recorded(reporting)
+    assert not is_as_recorded(none)
+    assert not is_as_recorded(runs["hinting"])
+    for changed in ({"order": 4}, {"delay": 10**9}, {"capacity": 1}, {"host_memory": 1 << 28}):
+        assert not is_as_recorded(with_settings(reporting, **changed))
+    assert is_as_recorded(with_reporting(none, on=False))
+    assert not is_as_recorded(with_reporting(reporting, on=False))
+    assert is_as_recorded(with_reporting(reporting, order=None, delay_ns=None, capacity=None))
+    assert not is_as_recorded(replace(reporting, truth={}))
+
+
+def test_headlines(runs: dict[str, Run]) -> None:
+    run = runs["reporting"]
+    assert headline(runs["none"]) == "Without hinting, what was resident once stays resident"
+    assert headline(run).startswith("After anon400_thp1_freed, 364 MiB come back in two passes, 90 % of it within")
+    busy = [{**phase, "fall": 0} for phase in run.phases]
+    assert headline(replace(run, phases=busy)) == "During anon400_thp1_freed, 364 MiB come back in two passes"
+    assert headline(replace(run, phases=[])) == "1,256 MiB come back"
+    nothing = replace(run, phases=[], totals=replace(run.totals, given_back=0))
+    assert headline(nothing) == "Nothing comes back"
+
+
+def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
+    from pagehint.replay.engine import ANOMALY_NAMES
+
+    run = replace(runs["none"], anomalies=dict.fromkeys(ANOMALY_NAMES, 1234))
+    lines = anomaly_lines(run)
+    assert len(lines) == len(ANOMALY_NAMES)
+    for line in lines:
+        assert line.startswith("1,234 ")
+        assert not any(line == f"1,234 {name}" for name in ANOMALY_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 MiB"), (4096, "0.0039 MiB"), (5 << 19, "2.5 MiB"), (1 << 31, "2,048 MiB")]
+)
+def test_sizes(size: int, text: str) -> None:
+    assert mib(size) == text
