@@ -192,3 +192,13 @@ def test_a_zone_in_use_is_not_loaded(use, match):
     with pytest.raises(InputError, match=match):
         zone.load(np.zeros(1024, bool), [1, 1])
     assert check(zone) == []
+
+
+def test_migratetypes_may_be_numpys():
+    zone = Zone(5000)
+    pfn = zone.alloc_exact(np.int8(3), np.uint8(1))
+    assert zone.pageblock_movable.sum() == 2  # a block of two pages, and one
+    zone.free_exact(pfn, 3)
+    zone.isolate(np.int64(1024))
+    zone.unisolate(np.uint16(1024), np.uint8(1))
+    assert (zone.free_pages, zone.isolated, check(zone)) == (5000, 0, [])

@@ -52,10 +52,8 @@ class Spans(Attachable):
     def unisolate(self, pfn, migratetype=1):
         """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
         i: cython.Py_ssize_t = self._index(pfn)
-        kind: cython.int = migratetype if 0 <= index(migratetype) < ISOLATE else -1
+        kind: cython.int = whole_number("migratetype", migratetype, 0, ISOLATE - 1)
         ring: cython.bint
-        if kind < 0:
-            raise InputError(f"migratetype {migratetype}: expected 0 to 3")
         with self._lock:
             self._unisolate(self._pageblock(i), kind)
             ring = self._rings()
@@ -77,11 +75,11 @@ class Spans(Attachable):
         """
         pages = whole_number("pages", pages, 1, 1 << (self.max_order - 1))
         order: cython.int = (pages - 1).bit_length()
-        pfn = self.alloc(order, migratetype)
+        kind: cython.int = whole_number("migratetype", migratetype, 0, RECLAIMABLE)
+        pfn = self.alloc(order, kind)
         begin: cython.Py_ssize_t = pfn - self.start_pfn
         end: cython.Py_ssize_t = begin + block_pages(order)
         middle: cython.Py_ssize_t = begin + pages
-        kind: cython.int = migratetype
         ring: cython.bint = False
         if pfn >= 0 and middle < end:
             with self._lock:
