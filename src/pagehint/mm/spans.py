@@ -56,6 +56,7 @@ class Spans(Attachable):
         ring: cython.bint
         with self._lock:
             self._unisolate(self._pageblock(i), kind)
+            self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
@@ -159,6 +160,7 @@ class Spans(Attachable):
                 self._take_free(begin, end, what)
                 for k in range(first, last + 1):
                     self._unisolate(k, kinds[k - first])
+                self.nr_other_ops += 1
                 if what == OFFLINE:
                     self._offline_pages += end - begin
                     if self._offline_pages == self._pages:
@@ -183,6 +185,7 @@ class Spans(Attachable):
                 self._clear_used(begin, end)
                 self._free_pieces(begin, end)
                 self._offline_pages -= end - begin
+                self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
@@ -233,5 +236,6 @@ class Spans(Attachable):
             free = (self._state[i] & KIND) == FREE
             if free:
                 self._reorder(i)
+                self.nr_other_ops += 1
         if not free:
             raise InputError(f"pfn {pfn}: no free block starts there")

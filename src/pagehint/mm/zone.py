@@ -280,6 +280,7 @@ class Zone(Spans):
         self._check_lists(pcp)
         with self._lock:
             pcp._drain_all()
+            self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
