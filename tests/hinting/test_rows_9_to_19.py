@@ -3,6 +3,7 @@
 import pytest
 
 from pagehint.errors import BusyError
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, MS, TOP, Device, Rig
@@ -81,6 +82,32 @@ def test_row_9_a_zone_in_use_is_not_idle():
     assert unhinted(rig) > 0
     rig.tick(2000)
     assert unhinted(rig) == 0
+
+
+@pytest.mark.parametrize("how", ["online", "unisolate", "drain"])
+def test_row_9_blocks_that_no_free_of_their_own_made(how):
+    rig = Rig(20 * BLOCK, idle="1s")
+    zone, lists = rig.zone, PerCpuLists(rig.zone, 0, 7, 1 << 20)
+    if how == "online":
+        zone.offline(0, 4 * BLOCK)
+    if how == "drain":
+        pages = [zone.alloc(0, 1, lists) for _ in range(2 * BLOCK)]
+        for pfn in pages:
+            zone.free(pfn, 0, lists)
+    rig.start()
+    rig.tick(10_000)
+    assert unhinted(rig) == 0
+    if how == "online":
+        zone.online(0, 4 * BLOCK)
+    elif how == "unisolate":
+        zone.isolate(0)
+        zone.unisolate(0)
+    else:
+        zone.drain_pcp(lists)
+    assert unhinted(rig) > 0
+    rig.tick(3000)
+    assert unhinted(rig) == 0
+    rig.assert_sound()
 
 
 def test_row_9_an_idle_zone_is_left_alone_once_it_is_hinted():

@@ -1,5 +1,6 @@
 """Ranges that are no single block, hotplug, and the order of a list, on one zone."""
 
+import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
@@ -8,6 +9,7 @@ from pagehint.hinting.design import Idle, React, Sleep
 from pagehint.hinting.stepper import Stepper
 from pagehint.mm.check import check
 from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 ISOLATE = 4
@@ -152,3 +154,51 @@ def test_reordering_while_active_strands_nothing_and_breaks_nothing(rules, place
     # Nothing is left unhinted: what came to the list's head was hinted again.
     assert zone.nr_hinted[10] == 12
     assert batch >= 6
+
+
+@pytest.mark.parametrize(
+    ("free", "types", "match"),
+    [
+        (5, None, "bool array"),
+        (np.ones(1023, bool), None, "bool array"),
+        (np.ones((1024, 1), bool), None, "bool array"),
+        (np.ones(1024, bool), [1], "2 whole numbers"),
+        (np.ones(1024, bool), [1.5, 0.0], "2 whole numbers"),
+        (np.ones(1024, bool), ["a", "b"], "2 whole numbers"),
+        (np.ones(1024, bool), [0, -1], "0 to 3"),
+        (np.ones(1024, bool), [0, 4], "0 to 3"),
+    ],
+)
+def test_a_bad_state_is_not_loaded(free, types, match):
+    zone = Zone(1024)
+    with pytest.raises(InputError, match=match):
+        zone.load(free, types)
+    assert (zone.pageblock_types.tolist(), zone.free_pages, check(zone)) == ([1, 1], 1024, [])
+
+
+@pytest.mark.parametrize(
+    ("use", "match"),
+    [
+        (lambda zone: zone.alloc(0, 0), "a new one"),
+        (lambda zone: zone.alloc_range(5, 1), "a new one"),
+        (lambda zone: zone.alloc(0, 1, PerCpuLists(zone, 0, 7, 100)), "a new one"),
+        (lambda zone: zone.isolate(0), "isolated"),
+        (lambda zone: zone.offline(0, 1), "online"),
+    ],
+)
+def test_a_zone_in_use_is_not_loaded(use, match):
+    zone = Zone(1024)
+    use(zone)
+    with pytest.raises(InputError, match=match):
+        zone.load(np.zeros(1024, bool), [1, 1])
+    assert check(zone) == []
+
+
+def test_migratetypes_may_be_numpys():
+    zone = Zone(5000)
+    pfn = zone.alloc_exact(np.int8(3), np.uint8(1))
+    assert zone.pageblock_movable.sum() == 2  # a block of two pages, and one
+    zone.free_exact(pfn, 3)
+    zone.isolate(np.int64(1024))
+    zone.unisolate(np.uint16(1024), np.uint8(1))
+    assert (zone.free_pages, zone.isolated, check(zone)) == (5000, 0, [])

@@ -94,7 +94,7 @@ class PageHinting(Design):
     # Row 9 of spec 1, section 9: nobody is notified of a block that a split or a put back made.
 
     def _activity(self) -> int:
-        return sum(zone.nr_alloc + zone.nr_free_ops for zone in self._zones)
+        return sum(zone.nr_alloc + zone.nr_free_ops + zone.nr_other_ops for zone in self._zones)
 
     def _look_around(self) -> None:
         if self.idle is None or self._now < self._look:

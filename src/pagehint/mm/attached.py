@@ -51,11 +51,11 @@ class Attachable(Ranges):
                 self._high_water_mark = mark
                 self._min_order = self._notify_order = least
                 self._request(self._requested)
+                self._doorbell = doorbell  # None before, so that nothing is let go of under the lock
+                self._settle = settle
         if busy:
             raise BusyError("this zone has a hinting device already")
         self._device = device
-        self._doorbell = doorbell
-        self._settle = settle
 
     def mute(self):
         """Frees stop notifying. What is hinted or requested stays so."""
@@ -65,11 +65,14 @@ class Attachable(Ranges):
 
     def detach(self):
         """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
-        self._doorbell = self._settle = None
         with self._lock:
+            # Kept until the lock is free: who lets go of them may run anything.
+            doorbell, settle = self._doorbell, self._settle
+            self._doorbell = self._settle = None
             self._notify_order = NEVER
             self._request(self._requested)
             self._attached = False
+        del doorbell, settle
 
     def _rings(self):
         ring: cython.bint = self._ring
@@ -77,7 +80,8 @@ class Attachable(Ranges):
         return ring
 
     def _ring_doorbell(self):
-        doorbell = self._doorbell
+        with self._lock:
+            doorbell = self._doorbell
         if doorbell is not None:
             doorbell()
 

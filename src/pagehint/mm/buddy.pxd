@@ -76,6 +76,7 @@ cdef class Buddy:
 
     cdef readonly unsigned long long nr_alloc
     cdef readonly unsigned long long nr_free_ops
+    cdef readonly unsigned long long nr_other_ops  # isolation, hotplug, drains, reordering
 
     cdef int _notify_order
     cdef Py_ssize_t _high_water_mark

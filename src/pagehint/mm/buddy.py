@@ -65,7 +65,7 @@ class Buddy:
             self._boundary = [0] * LISTS
             self._free_pages = self._isolate_list_pages = self._nr_isolated = 0
             self._active = self._requested = self._ring = False
-            self._high_water_mark = self.nr_alloc = self.nr_free_ops = 0
+            self._high_water_mark = self.nr_alloc = self.nr_free_ops = self.nr_other_ops = 0
         for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):
             array.flags.writeable = False
         head: cython.Py_ssize_t

@@ -11,6 +11,7 @@ class Buddy:
     shuffle_order: int | None
     nr_alloc: int
     nr_free_ops: int
+    nr_other_ops: int
     page_state: NDArray[np.uint16]
     page_links: NDArray[np.uint32]
     pageblock_types: NDArray[np.uint8]

@@ -21,8 +21,6 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _take_free(self, Py_ssize_t begin, Py_ssize_t end, int word) noexcept nogil
     @cython.final
-    cdef void _use(self, Py_ssize_t begin, Py_ssize_t end, int migratetype) noexcept nogil
-    @cython.final
     cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef bint _free_used(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil

@@ -126,9 +126,6 @@ class Ranges(HintedLists):
             i += block_pages(state & ORDER)
         self._mark(begin, end, word)
 
-    def _use(self, begin, end, migratetype):
-        self._take_free(begin, end, USED | (migratetype << TYPE_SHIFT))
-
     # Free a range without blocks, as blocks as large as alignment allows.
     def _free_pieces(self, begin, end):
         i: cython.Py_ssize_t = begin

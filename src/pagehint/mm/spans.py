@@ -52,12 +52,11 @@ class Spans(Attachable):
     def unisolate(self, pfn, migratetype=1):
         """End the isolation of the pageblock of ``pfn``, which becomes ``migratetype``; nothing if there is none."""
         i: cython.Py_ssize_t = self._index(pfn)
-        kind: cython.int = migratetype if 0 <= index(migratetype) < ISOLATE else -1
+        kind: cython.int = whole_number("migratetype", migratetype, 0, ISOLATE - 1)
         ring: cython.bint
-        if kind < 0:
-            raise InputError(f"migratetype {migratetype}: expected 0 to 3")
         with self._lock:
             self._unisolate(self._pageblock(i), kind)
+            self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
@@ -77,11 +76,11 @@ class Spans(Attachable):
         """
         pages = whole_number("pages", pages, 1, 1 << (self.max_order - 1))
         order: cython.int = (pages - 1).bit_length()
-        pfn = self.alloc(order, migratetype)
+        kind: cython.int = whole_number("migratetype", migratetype, 0, RECLAIMABLE)
+        pfn = self.alloc(order, kind)
         begin: cython.Py_ssize_t = pfn - self.start_pfn
         end: cython.Py_ssize_t = begin + block_pages(order)
         middle: cython.Py_ssize_t = begin + pages
-        kind: cython.int = migratetype
         ring: cython.bint = False
         if pfn >= 0 and middle < end:
             with self._lock:
@@ -161,6 +160,7 @@ class Spans(Attachable):
                 self._take_free(begin, end, what)
                 for k in range(first, last + 1):
                     self._unisolate(k, kinds[k - first])
+                self.nr_other_ops += 1
                 if what == OFFLINE:
                     self._offline_pages += end - begin
                     if self._offline_pages == self._pages:
@@ -185,6 +185,7 @@ class Spans(Attachable):
                 self._clear_used(begin, end)
                 self._free_pieces(begin, end)
                 self._offline_pages -= end - begin
+                self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
@@ -194,27 +195,33 @@ class Spans(Attachable):
     def load(self, free, pageblock_types=None):
         """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
 
-        ``pageblock_types`` (uint8, one a pageblock): the migratetypes, none of them ISOLATE. Nothing may be allocated,
-        hinted or in flight. Raises InputError.
+        ``pageblock_types`` (integers, one a pageblock): the migratetypes, none of them ISOLATE. The zone must be a new
+        one, nothing allocated yet. Raises InputError, and changes nothing.
         """
-        if len(free) != self._pages or not isinstance(free, np.ndarray) or free.dtype != np.bool_:
+        if not isinstance(free, np.ndarray) or free.shape != (self._pages,) or free.dtype != np.bool_:
             raise InputError(f"free: expected a bool array of {self._pages} pages")
         if self._offline_pages or self._attached:
             raise InputError("a zone that is loaded must be wholly online, with no hinting device")
-        if pageblock_types is not None:
-            kinds = np.asarray(pageblock_types)
-            if kinds.shape != self.pageblock_types.shape or (kinds >= ISOLATE).any():
-                raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} migratetypes, 0 to 3")
+        if self.nr_alloc or self.nr_free_ops or self._in_flight_pages or self.pageblock_movable.any():
+            raise InputError("a zone that is loaded must be a new one: pages of this one were allocated")
+        kinds = np.asarray(self.pageblock_types if pageblock_types is None else pageblock_types)
+        if kinds.shape != self.pageblock_types.shape or kinds.dtype.kind not in "iu":
+            raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} whole numbers")
+        if self._nr_isolated or (kinds < 0).any() or (kinds >= ISOLATE).any():
+            raise InputError("pageblock_types: expected migratetypes 0 to 3, and no pageblock isolated")
         bytes_ = np.ascontiguousarray(free).view(np.uint8)
+        of_pageblocks = kinds.astype(np.uint8)
+        count: cython.Py_ssize_t = len(of_pageblocks)
+        k: cython.Py_ssize_t
         if cython.compiled:
             _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
+            _kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, of_pageblocks.ctypes.data))
         else:
             _free = memoryview(bytes_)
+            _kinds = memoryview(of_pageblocks)
         with self._lock:
-            k: cython.Py_ssize_t
-            if pageblock_types is not None:
-                for k in range(len(kinds)):
-                    self._types[k] = kinds[k]
+            for k in range(count):
+                self._types[k] = _kinds[k]
             self._load(_free)
 
     def reorder(self, pfn):
@@ -229,5 +236,6 @@ class Spans(Attachable):
             free = (self._state[i] & KIND) == FREE
             if free:
                 self._reorder(i)
+                self.nr_other_ops += 1
         if not free:
             raise InputError(f"pfn {pfn}: no free block starts there")

@@ -127,7 +127,8 @@ class Zone(Spans):
 
         Again while it finds nothing and blocks are in flight. Returns the pfn; -1, too, if no driver is attached.
         """
-        settle = self._settle
+        with self._lock:
+            settle = self._settle
         return -1 if settle is None else settle(self, attempt)
 
     # Lists point into their own zone's pages, and are guarded by its lock.
@@ -279,6 +280,7 @@ class Zone(Spans):
         self._check_lists(pcp)
         with self._lock:
             pcp._drain_all()
+            self.nr_other_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
@@ -313,7 +315,9 @@ class Zone(Spans):
     @property
     def watermarks(self):
         """Watermarks(min, low, high) in pages."""
-        return self._watermarks
+        # Costs nothing but on free-threaded Python, where another thread may replace them now.
+        with cython.critical_section(self):
+            return self._watermarks
 
     @watermarks.setter
     def watermarks(self, watermarks):
@@ -323,10 +327,13 @@ class Zone(Spans):
             raise InputError(f"watermarks {watermarks!r}: expected three whole numbers of pages") from None
         if not 0 <= wanted.min <= wanted.low <= wanted.high <= self._pages:
             raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {self._pages} pages")
-        with self._lock:
+        least: cython.Py_ssize_t = wanted.min
+        low: cython.Py_ssize_t = wanted.low
+        with cython.critical_section(self):
             self._watermarks = wanted
-            self._min_watermark = wanted.min
-            self._low_watermark = wanted.low
+        with self._lock:
+            self._min_watermark = least
+            self._low_watermark = low
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""
@@ -337,11 +344,13 @@ class Zone(Spans):
 
     def free_list(self, order, migratetype):
         """The pfns on a free list, head first (int64). O(blocks). A ring that is broken ends where it breaks."""
-        head: cython.Py_ssize_t = self._pages + self._list(order, migratetype)
+        ring: cython.Py_ssize_t = self._list(order, migratetype)
+        which: cython.int = ring & 31
+        head: cython.Py_ssize_t = self._pages + ring
         i: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
         room: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t = self._nr_free[order] + 1
+        most: cython.Py_ssize_t = self._nr_free[which] + 1
         while room < most:
             # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
             room = most
@@ -351,7 +360,7 @@ class Zone(Spans):
             else:
                 out = memoryview(pfns)
             with self._lock:
-                most = self._nr_free[order] + 1
+                most = self._nr_free[which] + 1
                 i = self._links[2 * head] if most <= room else head
                 while i < self._pages and n < most:
                     out[n] = i + self.start_pfn
