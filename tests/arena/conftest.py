@@ -45,6 +45,8 @@ def make() -> Iterator[Callable[..., Arena]]:
     gc.collect()
     for arena in arenas:
         arena.close()
+        arena._worker.stop()  # closing does not wait for it, and the check wants a zone at rest
+        assert Until()(lambda arena=arena: not len(arena._leases))
         assert check(arena.zone) == []
 
 

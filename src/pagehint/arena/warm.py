@@ -14,12 +14,12 @@ from pagehint.errors import InputError
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import FREE, IN_FLIGHT, KIND, MOVABLE, ORDER, block_pages
+    from cython.cimports.pagehint.mm.buddy import FREE, IN_FLIGHT, KIND, MOVABLE, ORDER, TYPE_SHIFT, USED, block_pages
 else:
     from pagehint.arena.extents import Extents
     from pagehint.mm.batch import Batch
     from pagehint.mm.migratetype import Migratetype
-    from pagehint.mm.page import FREE, IN_FLIGHT, KIND, ORDER, block_pages
+    from pagehint.mm.page import FREE, IN_FLIGHT, KIND, ORDER, TYPE_SHIFT, USED, block_pages
 
     MOVABLE = int(Migratetype.MOVABLE)
 
@@ -100,7 +100,7 @@ class WarmZone(Extents):
                 if i < 0 and pages <= self._pages - self._used_pages and self._grow(pages):
                     i = self._find(pages)
             if i >= 0:
-                self._use(i, i + pages, MOVABLE)
+                self._take_free(i, i + pages, USED | (MOVABLE << TYPE_SHIFT))
                 self._remove_warm(i, i + pages)
                 self._lengths[i] = pages
                 self._used_pages += pages
