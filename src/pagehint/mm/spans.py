@@ -97,24 +97,34 @@ class Spans(Attachable):
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
+        wrong = self._free_all(pfn, pages, USED)
+        if wrong >= 0:
+            raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong} is not allocated")
+
+    # Free pages that are all of this kind, used or offline; else return the pfn of the first that is not.
+    def _free_all(self, pfn, pages, kind):
         begin: cython.Py_ssize_t
         end: cython.Py_ssize_t
         begin, end = self._span(pfn, pages)
+        what: cython.int = kind
         wrong: cython.Py_ssize_t
         ring: cython.bint
         with self._lock:
-            wrong = self._first_not(begin, end, USED)
+            wrong = self._first_not(begin, end, what)
             if wrong < 0:
                 self._cut(begin)
                 self._cut(end)
                 self._clear_used(begin, end)
                 self._free_pieces(begin, end)
-                self.nr_free_ops += 1
+                if what == OFFLINE:
+                    self._offline_pages -= end - begin
+                    self.nr_other_ops += 1
+                else:
+                    self.nr_free_ops += 1
             ring = self._rings()
         if ring:
             self._ring_doorbell()
-        if wrong >= 0:
-            raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not allocated")
+        return wrong + self.start_pfn if wrong >= 0 else -1
 
     def alloc_range(self, pfn, pages, migratetype=1):
         """Allocate these very pages, by isolating their pageblocks (alloc_contig_range). O(pages).
@@ -172,25 +182,9 @@ class Spans(Attachable):
 
     def online(self, pfn, pages):
         """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        begin: cython.Py_ssize_t
-        end: cython.Py_ssize_t
-        begin, end = self._span(pfn, pages)
-        wrong: cython.Py_ssize_t
-        ring: cython.bint
-        with self._lock:
-            wrong = self._first_not(begin, end, OFFLINE)
-            if wrong < 0:
-                self._cut(begin)
-                self._cut(end)
-                self._clear_used(begin, end)
-                self._free_pieces(begin, end)
-                self._offline_pages -= end - begin
-                self.nr_other_ops += 1
-            ring = self._rings()
-        if ring:
-            self._ring_doorbell()
+        wrong = self._free_all(pfn, pages, OFFLINE)
         if wrong >= 0:
-            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is online")
+            raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 
     def load(self, free, pageblock_types=None):
         """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
