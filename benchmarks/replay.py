@@ -1,6 +1,7 @@
 """Speed of a replay, and how close it comes: ``python benchmarks/replay.py``.
 
-Each figure is the median of several runs; the two sides of a ratio are run in turn.
+Each figure is the median of several runs; the two sides of a ratio are run in turn. Times are the process's CPU time: a
+replay is one thread, and other work on the machine does not count.
 """
 
 import json
@@ -25,9 +26,9 @@ _PHASED = str(files("pagehint") / "examples" / "phased.pagetrace")
 
 
 def seconds(run: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+    begin = time.process_time()
     run()
-    return time.perf_counter() - begin
+    return time.process_time() - begin
 
 
 def in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float, float]:

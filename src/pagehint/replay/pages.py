@@ -108,6 +108,11 @@ class Pages:
         self._total_listed = self._total_per_cpu = self._total_mixed = 0
         self.all_stale()
 
+    @property
+    def stale(self):
+        """Something changed since the last count."""
+        return self._stale_count > 0
+
     def all_stale(self):
         """The backing changed anywhere: count all of it anew."""
         if self._units:

@@ -17,7 +17,7 @@ __all__ = ["Timeline"]
 _PAGE = 4096
 _NEVER = 1 << 62
 _MOST_ROWS = 1 << 15
-_MAP_COLUMNS = 240
+_MAP_COLUMNS = 120
 _MAP_ROWS = 256
 _FIELDS = ("time", "resident", "used", "free_resident", *ATTRIBUTION, "free", "given_back", "blocks")
 
@@ -41,6 +41,8 @@ class Timeline:
         self._map: list[tuple[int, NDArray[np.int32]]] = []
         self._next_map = _NEVER
         self.order = 9
+        self._listed: list[tuple[int, int]] = []
+        self._batches = -1
         self.peak_resident = 0
         self.begun = 0
         self._end = replay.trace.meta.last_ns or 0
@@ -92,6 +94,7 @@ class Timeline:
         replay = self._replay
         if replay.host.memory is not None:
             replay.engine.all_stale()  # it swaps wherever it likes
+        changed = replay.engine.stale
         listed, per_cpu, mixed = replay.engine.free_resident()
         reasons = dict.fromkeys(ATTRIBUTION, 0)
         reasons["per_cpu"] = per_cpu
@@ -101,8 +104,12 @@ class Timeline:
             reasons["in_flight"] = replay.engine.resident_in(batch.pfns, batch.orders)
         large = reasons["in_flight"]
         free = 0
-        for index, zone in enumerate(replay.start.zones):
-            told, untold = replay.engine.listed(index, self.order)
+        zones = replay.start.zones
+        # Blocks leave and join the lists only where pages changed, or a device is told of them.
+        if changed or reasons["in_flight"] or len(replay.batches) != self._batches:
+            self._listed = [replay.engine.listed(index, self.order) for index in range(len(zones))]
+            self._batches = -1 if reasons["in_flight"] else len(replay.batches)
+        for zone, (told, untold) in zip(zones, self._listed, strict=True):
             reasons["told"] += told
             reasons["no_device" if design is None else design.holds_back(zone)] += untold
             large += told + untold
