@@ -110,6 +110,16 @@ def test_json_of_a_run() -> None:
     assert sum(data["attribution"].values()) == pytest.approx(free, rel=0.01)
 
 
+def test_the_recording_is_never_written_over(copy: Path) -> None:
+    events = copy / "events.parquet"
+    before = events.stat().st_size
+    assert "lies in the recording" in refused(copy, "--out", events)
+    assert "lies in the recording" in refused(copy, "--html", copy / "meta.json")
+    assert events.stat().st_size == before
+    assert "the same file" in refused(copy, "--html", copy.parent / "same", "--out", copy.parent / "same")
+    assert "whole number" in refused(copy, "--order", "9.5")
+
+
 def test_every_json_key_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
     data = as_json()

@@ -30,6 +30,7 @@ from pagehint.units import format_size, parse_size
 
 __all__ = ["Arena"]
 
+_LARGEST = 1 << 60  # bytes, more than any arena has
 _PATIENCE = 10.0  # seconds that an allocation waits for blocks in flight
 
 
@@ -132,6 +133,7 @@ class Arena:
         size = parse_size(nbytes)
         if size < 1:
             raise InputError(f"{nbytes!r} is not a size for a block: expected at least 1 byte")
+        size = min(size, _LARGEST)
         block = allocate(self.zone, memory, self._address, size, zeroed)
         return self._alloc_slowly(memory, size, zeroed) if block is None else block
 

@@ -1,6 +1,7 @@
 """``pagehint run``: replay a recording, and tell what came back, what it cost, and what stayed behind."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
@@ -46,10 +47,10 @@ def run(
     *,
     design: Name | None = None,
     compare: str | None = None,
-    order: Annotated[list[int] | None, Parameter(negative=())] = None,
+    order: Annotated[list[str] | None, Parameter(negative=())] = None,
     delay: Annotated[list[str] | None, Parameter(negative=())] = None,
-    high_water_mark: Annotated[list[int] | None, Parameter(negative=())] = None,
-    capacity: Annotated[list[int] | None, Parameter(negative=())] = None,
+    high_water_mark: Annotated[list[str] | None, Parameter(negative=())] = None,
+    capacity: Annotated[list[str] | None, Parameter(negative=())] = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
@@ -110,7 +111,13 @@ def run(
     """
     names = _names(design, compare)
     opened = Trace.open(Path(str(_SHIPPED)) if trace is None else trace)
-    settings = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
+    settings: dict[str, list[Any] | None] = {
+        "order": _numbers("--order", order),
+        "delay": None if delay is None else list(delay),
+        "high_water_mark": _numbers("--high-water-mark", high_water_mark),
+        "capacity": _numbers("--capacity", capacity),
+    }
+    _check_outputs(opened, out, html)
     plans = _plans(names, settings, opened)
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
@@ -153,6 +160,23 @@ def run(
 
 
 _Plan = tuple[Design | None, int]
+
+
+def _numbers(option: str, texts: list[str] | None) -> list[Any] | None:
+    for text in texts or []:
+        if not re.fullmatch(r"-?[0-9]{1,40}", text):
+            raise InputError(f"{option} {text!r}: expected a whole number")
+    return None if texts is None else [int(text) for text in texts]
+
+
+# A recording is never written over, nor one output over the other.
+def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
+    targets = [output.resolve() for output in outputs if output is not None]
+    for target in targets:
+        if target.is_relative_to(trace.path.resolve()):
+            raise InputError(f"{target}: lies in the recording {trace.path}: choose another output")
+    if len(set(targets)) < len(targets):
+        raise InputError(f"{targets[0]}: --out and --html name the same file: choose another for one of them")
 
 
 def _names(design: Name | None, compare: str | None) -> list[str]:

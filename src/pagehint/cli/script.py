@@ -15,6 +15,7 @@ __all__ = ["script"]
 
 # With this, a lone - is a file, and no unknown option.
 _FILE = Parameter(allow_leading_hyphen=True, help="an op script, or - for standard input; .gz is unpacked")
+_LONGEST_LINE = 1 << 16
 _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 
@@ -38,7 +39,7 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     number = 0
     with _open(file) as source:
         try:
-            for line in source:
+            for line in iter(lambda: source.readline(_LONGEST_LINE), b""):
                 number += 1
                 run.line(line.decode("utf-8", "replace"))
         except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:

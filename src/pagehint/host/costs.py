@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pagehint.errors import InputError
 
+_MOST_BYTES = 1 << 20
+
 __all__ = ["Costs"]
 
 
@@ -53,7 +55,8 @@ class Costs:
     def read(cls, path: str | Path) -> "Costs":
         """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError, OSError."""
         try:
-            data = json.loads(Path(path).read_bytes())
+            with open(path, "rb") as file:
+                data = json.loads(file.read(_MOST_BYTES))
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):

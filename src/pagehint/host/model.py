@@ -15,6 +15,8 @@ from pagehint.host.blocks import PAGE_BYTES, Blocks
 from pagehint.host.costs import Costs
 from pagehint.units import parse_size
 
+_MOST_MEMORY = 1 << 60
+
 __all__ = ["HostStatistics", "ModelHost"]
 
 
@@ -65,7 +67,7 @@ class ModelHost:
             raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
         self.page_size = page_size
         self.costs = Costs() if costs is None else costs
-        self.memory = None if memory is None else parse_size(memory)
+        self.memory = None if memory is None else min(parse_size(memory), _MOST_MEMORY)
         self.capacity = capacity
         self._calls = 0
         self._backing: Backing | None = None

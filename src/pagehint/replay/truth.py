@@ -14,6 +14,7 @@ __all__ = ["AtStart", "backed_at_start", "measured_residency", "seen_page_size"]
 
 _SNAPSHOT_READ = "KPF-END init"
 _AREA = 512
+_MOST_PAGES = 1 << 28  # a replay refuses more
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool) -> AtStart:
 
 def seen_page_size(trace: Trace) -> str:
     """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
-    found = _first_bitmap(trace, trace.meta.span_pages)
+    found = _first_bitmap(trace, min(trace.meta.span_pages, _MOST_PAGES))
     return "4KiB" if found is None else _page_size(trace, found[1])
 
 
