@@ -8,6 +8,7 @@ from cython.cimports.pagehint.arena.warm import WarmZone
 __all__ = ["Block", "allocate"]
 
 
+# The garbage collector doesn't see its reference to the zone, so never clears that first: freeing needs it whole.
 @cython.final
 @cython.no_gc
 @cython.cclass

@@ -14,6 +14,7 @@ cnp.import_array()
 __all__ = ["NumpyHandler"]
 
 
+# The garbage collector doesn't see its reference to the zone, so never clears that first: freeing needs it whole.
 @cython.final
 @cython.no_gc
 @cython.cclass
