@@ -112,10 +112,11 @@ gc.collect()
 """
 
 AT_LAST = """
-while worker.running:
+while worker.running or threading.active_count() > 1:
     worker.stop()
 faulthandler.cancel_dump_traceback_later()
-assert check(zone) == [], check(zone)
+problems = check(zone)
+assert problems == [], (problems, worker.running, threading.enumerate())
 assert zone.free_pages == zone.pages, zone
 assert interrupted > 50, interrupted
 print("done")
