@@ -1,6 +1,5 @@
 """A design driven in real time, on a thread of its own."""
 
-import contextlib
 import queue
 import threading
 import time
@@ -14,9 +13,10 @@ from pagehint.mm.zone import Zone
 
 __all__ = ["ThreadWorker"]
 
-# Nothing here holds a lock that code interrupted by a signal handler or a finalizer could hold: the inbox is a
-# SimpleQueue, whose put() may interrupt itself, the free place for a device is an entry of a deque, and whoever waits
-# for blocks in flight waits on a lock of his own, which the worker releases.
+# Code that a signal handler or a finalizer interrupts may be anywhere, and what interrupts it may call anything here,
+# or raise. So nothing here holds a lock that both might want: messages go through a SimpleQueue, whose put() may
+# interrupt itself, whose device it is is an entry of a dict, and whoever waits waits on a lock of his own, which the
+# worker releases. And only the worker touches the design, as no signal handler runs on its thread.
 _LONGEST_RETRY = 1.0
 _LONGEST_WAIT = 3600.0  # seconds; a queue refuses to wait for centuries
 
@@ -31,88 +31,130 @@ class _Waiter:
         self.tried.acquire()
 
 
+class _Session:
+    """A device from its start to its end: the worker's thread and messages, and how its start went."""
+
+    def __init__(self, run: Callable[["_Session"], None], device: Device, name: str) -> None:
+        self.device = device
+        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+        self.inbox: queue.SimpleQueue[Zone | None] = queue.SimpleQueue()
+        self.outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self.ident: int | None = None  # of the thread, once it runs
+        self.ended = False
+        self.waiting: deque[threading.Lock] = deque()
+        self._fate: deque[None] = deque([None])
+
+    def decide(self) -> bool:
+        """Decide whether it runs at all: true for the first who asks, its thread or who gives it up."""
+        try:
+            self._fate.popleft()
+        except IndexError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        lock = threading.Lock()
+        lock.acquire()
+        self.waiting.append(lock)
+        while not self.ended:
+            lock.acquire(timeout=_LONGEST_RETRY)
+
+    def end(self) -> None:
+        self.ended = True
+        while self.waiting:
+            self.waiting.popleft().release()
+
+
 class ThreadWorker:
     """Runs a design over ``zones`` on a daemon thread. ``start`` and ``stop`` may race with anything.
 
-    Nothing that is called from a signal handler, a finalizer or the device itself deadlocks.
+    Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
+    a ``start`` that it ends has started nothing, or what it started ends soon.
     """
 
     def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
         self.design = design
         self._zones = tuple(zones)
         self._name = name
-        self._place: deque[None] = deque([None])
         self._waiters: deque[_Waiter] = deque()
-        self._worker: tuple[threading.Thread, queue.SimpleQueue[Zone | None]] | None = None
+        self._session: dict[str, _Session] = {}  # the one there is under "now"
 
     def start(self, device: Device) -> None:
         """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start."""
+        session = _Session(self._run, device, self._name)
         try:
-            self._place.popleft()
-        except IndexError:
-            raise BusyError("a hinting device is started already") from None
-        try:
-            inbox: queue.SimpleQueue[Zone | None] = queue.SimpleQueue()
-            self.design.start(self._zones, device, time.monotonic_ns(), inbox.put, self._settle)
-            try:
-                thread = threading.Thread(target=self._run, args=(device, inbox), name=self._name, daemon=True)
-                self._worker = thread, inbox
-                thread.start()
-            except BaseException:
-                self.design.stop()
-                raise
+            if self._session.setdefault("now", session) is not session:
+                raise BusyError("a hinting device is started already")
+            session.thread.start()
+            error = session.outcome.get()
         except BaseException:
-            self._worker = None
-            self._place.append(None)
+            session.inbox.put(None)
+            if session.decide() and self._session.get("now") is session:
+                del self._session["now"]
             raise
+        if error is not None:
+            raise error
 
     def stop(self) -> None:
-        """Stop it: frees stop notifying, a running react is waited for, and so is the thread.
+        """Stop it: frees stop notifying, and a running react is waited for.
 
-        Called from the device or a finalizer on that thread, it returns at once, and the device is stopped soon.
-        Nothing if no device is started.
+        Called from the device or a finalizer on the worker's thread, or by what interrupts a ``start``, it returns at
+        once, and the device is stopped soon. Nothing if no device is started.
         """
-        worker = self._worker
-        if worker is None:
+        session = self._session.get("now")
+        if session is None:
             return
-        self.ask_to_stop()
-        thread, _ = worker
-        # It can't be joined from itself, nor by a signal handler that interrupts start() before it runs.
-        with contextlib.suppress(RuntimeError):
-            thread.join()
+        session.inbox.put(None)
+        if session.ident not in (None, threading.get_ident()):
+            session.wait()
 
     def ask_to_stop(self) -> None:
         """The same, but nothing is waited for: the device is stopped soon, or once its react ends."""
-        worker = self._worker
-        if worker is not None:
-            worker[1].put(None)
+        session = self._session.get("now")
+        if session is not None:
+            session.inbox.put(None)
 
     @property
     def running(self) -> bool:
-        """A device is started, or is being stopped."""
-        return not self._place
+        """A device is started, or is being started or stopped."""
+        return bool(self._session)
 
-    def _run(self, device: Device, inbox: queue.SimpleQueue[Zone | None]) -> None:
-        design = self.design
-        wait: float | None = 0
+    def _run(self, session: _Session) -> None:
+        if not session.decide():
+            return
+        session.ident = threading.get_ident()
         try:
-            while True:
-                self._take_messages(inbox, wait)
-                now = time.monotonic_ns()
-                action = design.next(now)
-                wait = 0
-                if isinstance(action, React):
-                    self._tell(device, action)
-                elif not design.started:
-                    return
-                elif isinstance(action, Sleep):
-                    wait = min(max(action.until - now, 0) / 1e9, _LONGEST_WAIT)
-                elif isinstance(action, Idle):
-                    wait = None
+            self.design.start(self._zones, session.device, time.monotonic_ns(), session.inbox.put, self._settle)
+        except BaseException as error:
+            self._end(session)
+            session.outcome.put(error)
+            return
+        session.outcome.put(None)
+        try:
+            self._work(session)
         finally:
-            self._worker = None
-            self._place.append(None)
-            self._serve_waiters()
+            self._end(session)
+
+    def _end(self, session: _Session) -> None:
+        del self._session["now"]
+        session.end()
+        self._serve_waiters()
+
+    def _work(self, session: _Session) -> None:
+        wait: float | None = 0
+        while True:
+            self._take_messages(session.inbox, wait)
+            now = time.monotonic_ns()
+            action = self.design.next(now)
+            wait = 0
+            if isinstance(action, React):
+                self._tell(session.device, action)
+            elif not self.design.started:
+                return
+            elif isinstance(action, Sleep):
+                wait = min(max(action.until - now, 0) / 1e9, _LONGEST_WAIT)
+            elif isinstance(action, Idle):
+                wait = None
 
     def _tell(self, device: Device, react: React) -> None:
         error: BaseException | None = None
@@ -147,15 +189,15 @@ class ThreadWorker:
             waiter.tried.acquire(timeout=_LONGEST_RETRY)
 
     def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
-        worker = self._worker
-        if worker is not None and worker[0] is threading.current_thread():
+        session = self._session.get("now")
+        if session is not None and session.ident == threading.get_ident():
             return -1
         while True:
             waiter = _Waiter()
             self._waiters.append(waiter)
-            if zone.in_flight_pages:
-                waiter.go.acquire()
             try:
+                if zone.in_flight_pages:
+                    waiter.go.acquire()
                 in_flight = zone.in_flight_pages
                 pfn = attempt()
             finally:
