@@ -1,5 +1,7 @@
 """The worker in real time, on a thread: spec 1, section 9, where threads come in."""
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -322,6 +324,19 @@ def test_stopping_without_a_device_and_twice(worker):
     worker.start(Device())
     join(*[in_thread(worker.stop) for _ in range(4)])
     worker.stop()
+
+
+def test_a_forked_child_waits_for_no_worker(worker):
+    gate = Gate()
+    worker.start(Device(4, gate))
+    assert gate.entered.wait(SOON)
+    pid = os.fork()
+    if not pid:
+        signal.alarm(SOON)
+        worker.stop()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    gate.opened.set()
 
 
 def test_a_react_that_runs_is_waited_for(worker):

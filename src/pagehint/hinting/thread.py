@@ -56,7 +56,7 @@ class _Session:
         lock = threading.Lock()
         lock.acquire()
         self.waiting.append(lock)
-        while not self.ended:
+        while not self.ended and self.thread.is_alive():  # it isn't in a forked child
             lock.acquire(timeout=_LONGEST_RETRY)
 
     def end(self) -> None:
@@ -69,7 +69,8 @@ class ThreadWorker:
     """Runs a design over ``zones`` on a daemon thread. ``start`` and ``stop`` may race with anything.
 
     Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
-    a ``start`` that it ends has started nothing, or what it started ends soon.
+    a ``start`` that it ends has started nothing, or what it started ends soon. A forked child has no worker: there
+    ``stop`` returns, but nothing can be started; make its own zone and worker.
     """
 
     def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
