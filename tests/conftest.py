@@ -1,13 +1,31 @@
 """Hypothesis runs the same examples every time (profile ci); HYPOTHESIS_PROFILE=long looks for new ones, for longer."""
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_QUIET)
 settings.register_profile("long", deadline=None, suppress_health_check=_QUIET, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _tasks(name):
+    names = []
+    for comm in Path("/proc/self/task").glob("*/comm"):
+        try:
+            names.append(comm.read_text().strip())
+        except OSError:  # it has just ended
+            continue
+    return names.count(name)
+
+
+@pytest.fixture
+def tasks():
+    """``tasks(name)``: how many threads of this process have the name, as the kernel sees them."""
+    return _tasks
 
 
 def pytest_configure(config):

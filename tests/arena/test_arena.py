@@ -18,6 +18,7 @@ from pagehint.host.mapping import HUGE_PAGE
 MIB = 1 << 20
 Make = Callable[..., Arena]
 Until = Callable[..., bool]
+Tasks = Callable[[str], int]
 SETTINGS: dict[str, dict[str, Any]] = {
     "anonymous": {},
     "anonymous-small": {"hugepages": False},
@@ -243,15 +244,15 @@ def test_closing_with_live_blocks(until: Until) -> None:
         assert not any(int(line.split("-")[0], 16) == address for line in file)
 
 
-def test_an_arena_that_is_dropped_ends_its_worker(until: Until) -> None:
+def test_an_arena_that_is_dropped_ends_its_worker(until: Until, tasks: Tasks) -> None:
 
     def workers() -> int:
-        return sum(thread.name == "pagehint-arena" for thread in threading.enumerate())
+        return tasks("pagehint-arena")
 
     before = workers()
     arena = Arena("64MiB")
     kept = arena.empty(MIB, "u1")
-    assert workers() == before + 1
+    assert until(lambda: workers() == before + 1)
     del arena
     assert until(lambda: workers() == before)
     kept[:] = 1

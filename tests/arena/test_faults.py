@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,7 @@ def test_finalizers_in_the_worker(make: Make, until: Until, monkeypatch: pytest.
             done.append(f"{arena.alloc(MIB).nbytes}")
             with pytest.raises(ArenaFullError):
                 arena.alloc(64 * MIB)  # some is in flight, and this is whom it waits for
-            done.append(threading.current_thread().name)
+            done.append(Path("/proc/thread-self/comm").read_text().strip())
 
     box = [Finalized()]
 

@@ -42,7 +42,7 @@ def in_child(work: Callable[[], Any], seconds: int = 60) -> Any:
     return value
 
 
-def test_a_child_has_an_arena_of_its_own(make: Make) -> None:
+def test_a_child_has_an_arena_of_its_own(make: Make, tasks: Callable[[str], int]) -> None:
     arena = make("256MiB", idle="50ms")
     kept = arena.empty(16 * MIB, "u1")
     kept[:] = 1
@@ -50,7 +50,7 @@ def test_a_child_has_an_arena_of_its_own(make: Make) -> None:
     dropped[0][:] = 2
 
     def child() -> tuple[Any, ...]:
-        workers = sum(thread.name == "pagehint-arena" for thread in threading.enumerate())
+        workers = tasks("pagehint-arena")
         same = bool((kept == 1).all() and (dropped[0] == 2).all())
         kept[:] = 3
         dropped.clear()

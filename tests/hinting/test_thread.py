@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -48,12 +49,14 @@ def zone():
 
 
 @pytest.fixture
-def worker(zone):
+def worker(zone, tasks):
     worker = ThreadWorker(PageHinting(delay="1ms"), [zone], name="under test")
     yield worker
     worker.stop()
     assert not worker.running
-    assert not [thread for thread in threading.enumerate() if thread.name == "under test"]
+    deadline = time.monotonic() + SOON
+    while tasks("under test"):  # its last steps
+        assert time.monotonic() < deadline, "its thread lives on"
     assert check(zone) == []
 
 

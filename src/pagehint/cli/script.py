@@ -41,6 +41,8 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
         try:
             for line in iter(lambda: source.readline(_LONGEST_LINE), b""):
                 number += 1
+                if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                    raise InputError(f"a line of more than {_LONGEST_LINE} bytes: this is no op script")
                 run.line(line.decode("utf-8", "replace"))
         except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
             sys.stdout.flush()

@@ -1,10 +1,13 @@
 """Free page hinting with boundaries, as proposed in 2019 (spec 1, sections 6 to 8)."""
 
+from pagehint.errors import InputError
 from pagehint.hinting.design import Action, Design, Run, Sleep, Telling
 from pagehint.mm.zone import Zone
 from pagehint.units import parse_time
 
 __all__ = ["PageHinting"]
+
+_SHORTEST_IDLE = 10**6  # who looks more often does nothing else
 
 
 class PageHinting(Design):
@@ -12,7 +15,7 @@ class PageHinting(Design):
 
     ``delay``: from the first request to the work. ``once_a_delay``: frees during a react wait for the next work, so
     that it never runs more often than once a delay. ``idle``: what is still unhinted after this time without any
-    allocation or free is hinted too, however it came to be free; None never does that. Source: spec 1.
+    allocation or free is hinted too, however it came to be free (at least 1 ms); None never does that. Source: spec 1.
     """
 
     def __init__(
@@ -26,6 +29,8 @@ class PageHinting(Design):
         super().__init__(order, delay, high_water_mark)
         self.once_a_delay = once_a_delay
         self.idle = None if idle is None else parse_time(idle)
+        if self.idle is not None and self.idle < _SHORTEST_IDLE:
+            raise InputError(f"an idle time of {idle!r} is too short: expected at least 1 ms, or None")
         self._look = 0
         self._seen = self._served = -1
 

@@ -1,7 +1,6 @@
 """Virtual time: a clock that goes on only when it is told to, and runs what is due on its way."""
 
 import heapq
-import math
 from collections.abc import Callable
 
 from pagehint.errors import InputError
@@ -30,32 +29,28 @@ class VirtualClock:
         self.now = now
         self._timers: list[tuple[int, int, Timer]] = []
         self._set = 0
-        self._next: float = math.inf  # when the first timer is due
 
     def call_at(self, time: int, action: Callable[[], None]) -> Timer:
         """Run ``action()`` when the clock gets to ``time``; on its next move if that is past. O(log timers)."""
         timer = Timer(max(time, self.now), action)
         self._set += 1
         heapq.heappush(self._timers, (timer.time, self._set, timer))
-        self._next = self._timers[0][0]
         return timer
 
     @property
     def next_time(self) -> int | None:
         """When something is due next, or None."""
         while self._timers and self._timers[0][2].action is None:
-            self._pop()
+            heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
-
-    def _pop(self) -> Timer:
-        _, _, timer = heapq.heappop(self._timers)
-        self._next = self._timers[0][0] if self._timers else math.inf
-        return timer
 
     def run_until(self, time: int) -> None:
         """Go on to ``time`` and run what falls due, at the very end too, and what that sets. Never goes back."""
-        while self._next <= time:
-            if self.next_time is not None and self._next <= time:
+        timers = self._timers
+        while timers and timers[0][0] <= time:
+            if timers[0][2].action is None:
+                heapq.heappop(timers)
+            else:
                 self.step()
         if time > self.now:
             self.now = time
@@ -64,8 +59,8 @@ class VirtualClock:
         """Go on to the next thing that is due, and run just that."""
         if self.next_time is None:
             return
-        timer = self._pop()
-        action, timer.action = timer.action, None
+        timer = self._timers[0][2]
+        action, timer.action = timer.action, None  # so that it is dropped from the heap, now or after an interrupt
         self.now = max(self.now, timer.time)
         assert action is not None
         action()

@@ -14,10 +14,11 @@ Times are nanoseconds on a clock of the driver's choice. A driver calls a design
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from pagehint.errors import BusyError
+from pagehint.errors import BusyError, InputError
 from pagehint.hinting.device import Device
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
@@ -84,6 +85,7 @@ class Design(ABC):
         self.delay = parse_time(delay)
         self.high_water_mark = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         self._zones: tuple[Zone, ...] = ()
+        self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
         self._reacts: dict[Zone, React] = {}
         self._batch: Batch | None = None
         self._run: Run | None = None
@@ -118,19 +120,24 @@ class Design(ABC):
 
         Raises BusyError if this design, or another one in a zone, has a device; InputError for a bad capacity or order.
         """
-        if self.started:
+        if self._started:
             raise BusyError("a hinting device is started already")
         batch = Batch(device.capacity)
         attached: list[Zone] = []
         try:
+            if self._started.setdefault("batch", batch) is not batch:
+                raise BusyError("a hinting device is started already")
             for zone in zones:
                 zone.attach(self.order, self.high_water_mark, device, partial(doorbell, zone), settle)
                 attached.append(zone)
         except BaseException:
             for zone in attached:
                 zone.detach()
+            if self._started.get("batch") is batch:
+                self._started.clear()
             raise
         self._batch = batch
+        self._run = self._telling = self._outcome = self._due = None
         self._zones = tuple(zones)
         self._reacts = {zone: React(zone, batch) for zone in zones}
         self._stopping = False
@@ -143,6 +150,8 @@ class Design(ABC):
 
         then tell of its end and ask ``next`` as before, until it says Idle.
         """
+        if self._batch is None:
+            return True
         for zone in self._zones:
             zone.mute()
         self._due = None
@@ -151,10 +160,30 @@ class Design(ABC):
             self._ended()
         return not self.started
 
+    def abort(self, error: BaseException | None = None) -> None:
+        """Stop at once, wherever it is, when a driver can't go on: blocks in flight go back unhinted.
+
+        ``error`` is counted. Nothing if no device is started.
+        """
+        batch = self._batch
+        if batch is None:
+            return
+        run, self._run = self._run, None
+        if run is not None:
+            run.close()
+        self._telling = None
+        if error is not None:
+            self._count_error(error)
+        for zone in self._zones:
+            with suppress(InputError):  # they are another zone's
+                zone.drain(batch, False)
+        self.stop()
+
     def _ended(self) -> None:
         for zone in self._zones:
             zone.detach()
         self._batch = None
+        self._started.clear()
 
     # What the driver asks and tells
 
@@ -180,6 +209,8 @@ class Design(ABC):
         return self._begin_or_rest()
 
     def _begin_or_rest(self) -> Action:
+        if self._batch is None:
+            return IDLE
         self._look_around()
         if self._due is None or self._now < self._due:
             return self._rest()

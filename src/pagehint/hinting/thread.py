@@ -1,12 +1,16 @@
 """A design driven in real time, on a thread of its own."""
 
+import _thread
+import contextlib
+import os
 import queue
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pagehint.errors import BusyError
+from pagehint.errors import BusyError, PagehintError
 from pagehint.hinting.design import Design, Idle, React, Sleep
 from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
@@ -15,10 +19,14 @@ __all__ = ["ThreadWorker"]
 
 # Code that a signal handler or a finalizer interrupts may be anywhere, and what interrupts it may call anything here,
 # or raise. So nothing here holds a lock that both might want: messages go through a SimpleQueue, whose put() may
-# interrupt itself, whose device it is is an entry of a dict, and whoever waits waits on a lock of his own, which the
-# worker releases. And only the worker touches the design, as no signal handler runs on its thread.
+# interrupt itself, and whoever waits waits on a lock of his own, which the worker releases. A start is one call that
+# makes the thread, and only that thread, where no handler runs, takes the worker's place and touches the design.
+# threading.Thread won't do: its start() takes locks, and what ends it halfway leaves a thread that hangs.
 _LONGEST_RETRY = 1.0
 _LONGEST_WAIT = 3600.0  # seconds; a queue refuses to wait for centuries
+_LONGEST_NAME = 15
+
+_here = threading.local()  # .works: this is a worker's thread, so nobody would end the react that it waits for
 
 
 class _Waiter:
@@ -32,45 +40,63 @@ class _Waiter:
 
 
 class _Session:
-    """A device from its start to its end: the worker's thread and messages, and how its start went."""
+    """A device from its start to its end: the worker's thread and messages, how its start went, and what came next.
 
-    def __init__(self, run: Callable[["_Session"], None], device: Device, name: str) -> None:
-        self.device = device
-        self.thread = threading.Thread(target=run, args=(self,), name=name, daemon=True)
+    What is to be decided once is: ``setdefault`` on ``_decided`` is one step, and tells everybody the same.
+    """
+
+    def __init__(self) -> None:
+        self.ident = 0  # of its thread
         self.inbox: queue.SimpleQueue[Zone | None] = queue.SimpleQueue()
         self.outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self.ident: int | None = None  # of the thread, once it runs
-        self.ended = False
-        self.waiting: deque[threading.Lock] = deque()
-        self._fate: deque[None] = deque([None])
+        self._decided: dict[str, _Session | bool] = {}
+        self._process = os.getpid()
+        self._ended = False
+        self._waiting: deque[threading.Lock] = deque()
 
-    def decide(self) -> bool:
-        """Decide whether it runs at all: true for the first who asks, its thread or who gives it up."""
-        try:
-            self._fate.popleft()
-        except IndexError:
-            return False
-        return True
+    def runs(self, wish: bool) -> bool:
+        """Whether it runs: its thread wishes that it does, who gives it up that it doesn't."""
+        return bool(self._decided.setdefault("runs", wish))
+
+    def next(self, wish: "_Session | None" = None) -> "_Session | None":
+        """The session after this one: the first that was wished for, or None."""
+        found = self._decided.get("next") if wish is None else self._decided.setdefault("next", wish)
+        return found if isinstance(found, _Session) else None
+
+    @property
+    def over(self) -> bool:
+        return self._ended or self._decided.get("runs") is False
+
+    @property
+    def gone(self) -> bool:
+        """Its thread does nothing any more: it is over, or not in this forked child, or Python ends."""
+        return self.over or self._process != os.getpid() or sys.is_finalizing()
+
+    def ask_to_stop(self) -> bool:
+        """True if it runs, and so is still to end."""
+        self.inbox.put(None)
+        return self.runs(False)
 
     def wait(self) -> None:
         lock = threading.Lock()
         lock.acquire()
-        self.waiting.append(lock)
-        while not self.ended and self.thread.is_alive():  # it isn't in a forked child
+        self._waiting.append(lock)
+        while not self.gone:
             lock.acquire(timeout=_LONGEST_RETRY)
 
     def end(self) -> None:
-        self.ended = True
-        while self.waiting:
-            self.waiting.popleft().release()
+        self._ended = True
+        while self._waiting:
+            self._waiting.popleft().release()
 
 
 class ThreadWorker:
     """Runs a design over ``zones`` on a daemon thread. ``start`` and ``stop`` may race with anything.
 
     Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
-    a ``start`` that it ends has started nothing, or what it started ends soon. A forked child has no worker: there
-    ``stop`` returns, but nothing can be started; make its own zone and worker.
+    a ``start`` that it ends has started nothing, or what it started ends soon, and ``running`` says so. A forked child
+    has no worker: there ``stop`` returns, but nothing can be started; make its own zone and worker. ``name`` is the
+    thread's, as the kernel shows it (``top -H``).
     """
 
     def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
@@ -78,20 +104,34 @@ class ThreadWorker:
         self._zones = tuple(zones)
         self._name = name
         self._waiters: deque[_Waiter] = deque()
-        self._session: dict[str, _Session] = {}  # the one there is under "now"
+        self._session = _Session()  # this one or a later one: see _latest
+        self._session.runs(False)
+
+    def _latest(self) -> _Session:
+        session = self._session
+        while (following := session.next()) is not None:
+            session = following
+        self._session = session
+        return session
 
     def start(self, device: Device) -> None:
-        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start."""
-        session = _Session(self._run, device, self._name)
+        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start.
+
+        PagehintError if Python is shutting down.
+        """
+        latest = self._latest()
+        if not latest.over:
+            raise BusyError("a hinting device is started already")
+        if sys.is_finalizing():
+            raise PagehintError("Python is shutting down: no hinting device can be started")
+        session = _Session()
         try:
-            if self._session.setdefault("now", session) is not session:
+            if latest.next(session) is not session:
                 raise BusyError("a hinting device is started already")
-            session.thread.start()
+            _thread.start_new_thread(self._run, (session, device))
             error = session.outcome.get()
         except BaseException:
-            session.inbox.put(None)
-            if session.decide() and self._session.get("now") is session:
-                del self._session["now"]
+            session.ask_to_stop()
             raise
         if error is not None:
             raise error
@@ -99,49 +139,50 @@ class ThreadWorker:
     def stop(self) -> None:
         """Stop it: frees stop notifying, and a running react is waited for.
 
-        Called from the device or a finalizer on the worker's thread, or by what interrupts a ``start``, it returns at
-        once, and the device is stopped soon. Nothing if no device is started.
+        Called from the device or a finalizer on the worker's thread, it returns at once, and the device is stopped
+        soon. Nothing if no device is started.
         """
-        session = self._session.get("now")
-        if session is None:
-            return
-        session.inbox.put(None)
-        if session.ident not in (None, threading.get_ident()):
+        session = self._latest()
+        if session.ask_to_stop() and session.ident != threading.get_ident():
             session.wait()
 
     def ask_to_stop(self) -> None:
         """The same, but nothing is waited for: the device is stopped soon, or once its react ends."""
-        session = self._session.get("now")
-        if session is not None:
-            session.inbox.put(None)
+        self._latest().ask_to_stop()
 
     @property
     def running(self) -> bool:
         """A device is started, or is being started or stopped."""
-        return bool(self._session)
+        return not self._latest().over
 
-    def _run(self, session: _Session) -> None:
-        if not session.decide():
-            return
+    def _run(self, session: _Session, device: Device) -> None:
         session.ident = threading.get_ident()
+        _here.works = True
+        if not session.runs(True):
+            session.outcome.put(None)  # stopped before it began
+            return
         try:
-            self.design.start(self._zones, session.device, time.monotonic_ns(), session.inbox.put, self._settle)
+            self.design.start(self._zones, device, time.monotonic_ns(), session.inbox.put, self._settle)
         except BaseException as error:
             self._end(session)
             session.outcome.put(error)
             return
         session.outcome.put(None)
+        with contextlib.suppress(OSError), open("/proc/thread-self/comm", "w") as comm:
+            comm.write(self._name[:_LONGEST_NAME])
         try:
-            self._work(session)
+            self._work(session, device)
+        except BaseException as error:  # of the design's or a zone's own: it goes to sys.unraisablehook
+            self.design.abort(error)
+            raise
         finally:
             self._end(session)
 
     def _end(self, session: _Session) -> None:
-        del self._session["now"]
         session.end()
         self._serve_waiters()
 
-    def _work(self, session: _Session) -> None:
+    def _work(self, session: _Session, device: Device) -> None:
         wait: float | None = 0
         while True:
             self._take_messages(session.inbox, wait)
@@ -149,7 +190,7 @@ class ThreadWorker:
             action = self.design.next(now)
             wait = 0
             if isinstance(action, React):
-                self._tell(session.device, action)
+                self._tell(device, action)
             elif not self.design.started:
                 return
             elif isinstance(action, Sleep):
@@ -190,18 +231,18 @@ class ThreadWorker:
             waiter.tried.acquire(timeout=_LONGEST_RETRY)
 
     def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
-        session = self._session.get("now")
-        if session is not None and session.ident == threading.get_ident():
+        if getattr(_here, "works", False):
             return -1
-        while True:
+        while not (session := self._latest()).gone:
             waiter = _Waiter()
             self._waiters.append(waiter)
             try:
-                if zone.in_flight_pages:
-                    waiter.go.acquire()
+                while zone.in_flight_pages and not session.gone and not waiter.go.acquire(timeout=_LONGEST_RETRY):
+                    pass
                 in_flight = zone.in_flight_pages
                 pfn = attempt()
             finally:
                 waiter.tried.release()
             if pfn >= 0 or not (in_flight or zone.in_flight_pages):
                 return pfn
+        return attempt()

@@ -48,14 +48,16 @@ class VirtualWorker:
     def stop(self) -> None:
         """Stop it: frees stop notifying, and a running react is waited for: the clock goes on to its end.
 
-        Called from within a react, it returns at once, and the device is stopped when the react ends. Nothing if no
-        device is started.
+        Called from within a react, it returns at once, and the device is stopped when the react ends. What an
+        exception interrupted (Ctrl-C) ends as it is: blocks in flight go back. Nothing if no device is started.
         """
         self.design.stop()
-        if self._reacting is None:
-            self._disarm()
-        while self._reacting is not None and self._timer is not None:
+        while self._reacting is not None and self._timer is not None and self._timer.action is not None:
             self.clock.run_until(self._timer.time)
+        if not self._stepping:
+            self._reacting = None
+            self._disarm()
+            self.design.abort()
 
     def _notified(self, zone: Zone) -> None:
         self.design.notified(zone, self.clock.now)
@@ -96,9 +98,9 @@ class VirtualWorker:
     def _step(self) -> None:
         self._timer = None
         interrupt: BaseException | None = None
-        self._stepping = True
         clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
         try:
+            self._stepping = True
             if self._reacting is not None:
                 interrupt = tell(self._reacting)
             while not self._waited_for:

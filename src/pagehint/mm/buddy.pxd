@@ -128,6 +128,5 @@ cdef class Buddy:
     @cython.final
     cdef Py_ssize_t _bulk(
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,
-        const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size,
-        Py_ssize_t *failed
+        const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size
     ) noexcept nogil

@@ -382,11 +382,14 @@ class Buddy:
 
     # Many operations at once
 
-    def _bulk(self, begin, end, ops, slots, orders, types, table, table_size, failed):
+    # Returns how far it came: to the end, to an operation that can't be done, or as ~k to one that found nothing.
+    def _bulk(self, begin, end, ops, slots, orders, types, table, table_size):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
         slot: cython.Py_ssize_t
         order: cython.int
+        migratetype: cython.int
+        found: cython.bint = True
         allocated: cython.Py_ssize_t = 0
         freed: cython.Py_ssize_t = 0
         for k in range(begin, end):
@@ -403,12 +406,13 @@ class Buddy:
                 break
             if ops[k]:
                 order = orders[k]
-                if table[slot] >= 0 or order >= self.max_order or types[k] > RECLAIMABLE:
+                migratetype = types[k]
+                if table[slot] >= 0 or order >= self.max_order or migratetype > RECLAIMABLE:
                     break
-                i = self._alloc(order, types[k])
+                i = self._alloc(order, migratetype)
                 if i < 0:
-                    failed[0] += 1
-                    continue
+                    found = False
+                    break
                 table[slot] = i + self.start_pfn
                 allocated += 1
             elif table[slot] >= 0:
@@ -422,4 +426,4 @@ class Buddy:
             k = end
         self.nr_alloc += allocated
         self.nr_free_ops += freed
-        return k
+        return k if found else ~k

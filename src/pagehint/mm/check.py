@@ -1,18 +1,22 @@
 """The invariants of a zone, all of them, by walking everything (spec 3, ``check``)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.mm.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
-from pagehint.mm.zone import Zone
+
+if TYPE_CHECKING:
+    from pagehint.mm.zone import Zone
 
 __all__ = ["check"]
 
 _KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OFFLINE: "offline"}
 
 
-def check(zone: Zone) -> list[str]:
+def check(zone: "Zone") -> list[str]:
     """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
     state = zone.page_state
     heads = np.flatnonzero(state & KIND)
@@ -26,7 +30,7 @@ def check(zone: Zone) -> list[str]:
     ]
 
 
-def _check_blocks(zone: Zone, heads: NDArray[np.intp], orders: NDArray[np.int64]) -> list[str]:
+def _check_blocks(zone: "Zone", heads: NDArray[np.intp], orders: NDArray[np.int64]) -> list[str]:
     """Blocks are aligned, in the zone, don't overlap, and together are all pages."""
     problems = []
     state = zone.page_state
@@ -46,7 +50,7 @@ def _check_blocks(zone: Zone, heads: NDArray[np.intp], orders: NDArray[np.int64]
     return problems
 
 
-def _check_lists(zone: Zone, heads: NDArray[np.intp], kinds: NDArray[np.uint16]) -> list[str]:
+def _check_lists(zone: "Zone", heads: NDArray[np.intp], kinds: NDArray[np.uint16]) -> list[str]:
     """Each free block is on the one list that its state word names; links are sound; boundaries stand right."""
     problems = []
     state, links = zone.page_state, zone.page_links
@@ -69,7 +73,7 @@ def _check_lists(zone: Zone, heads: NDArray[np.intp], kinds: NDArray[np.uint16])
     return problems
 
 
-def _check_boundary(zone: Zone, where: str, order: int, migratetype: int, pages: NDArray[np.int64]) -> list[str]:
+def _check_boundary(zone: "Zone", where: str, order: int, migratetype: int, pages: NDArray[np.int64]) -> list[str]:
     if not zone.active or order < zone.hinting_order:
         return []
     boundary = zone.boundary(order, migratetype)
@@ -83,7 +87,7 @@ def _check_boundary(zone: Zone, where: str, order: int, migratetype: int, pages:
 
 
 def _check_counters(
-    zone: Zone, heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+    zone: "Zone", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
 ) -> list[str]:
     """Counters say what the lists and the state words say."""
     problems = []
@@ -115,7 +119,7 @@ def _check_counters(
 
 
 def _check_buddies(
-    zone: Zone, heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+    zone: "Zone", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
 ) -> list[str]:
     """No two buddies that would merge are both free."""
     state, types = zone.page_state, zone.pageblock_types

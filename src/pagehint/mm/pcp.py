@@ -230,12 +230,15 @@ class PerCpuLists:
                 self._give_back(which)
 
     # As Buddy._bulk, through these lists.
-    def _bulk(self, begin, end, ops, slots, orders, types, table, table_size, failed):
+    def _bulk(self, begin, end, ops, slots, orders, types, table, table_size):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
         slot: cython.Py_ssize_t
         allocated: cython.Py_ssize_t = 0
         freed: cython.Py_ssize_t = 0
+        order: cython.int
+        migratetype: cython.int
+        found: cython.bint = True
         max_order: cython.int = self.buddy.max_order
         for k in range(begin, end):
             if cython.compiled and k + 2 * AHEAD < end:
@@ -248,12 +251,14 @@ class PerCpuLists:
             if slot >= table_size or ops[k] > 1:
                 break
             if ops[k]:
-                if table[slot] >= 0 or orders[k] >= max_order or types[k] > RECLAIMABLE:
+                order = orders[k]
+                migratetype = types[k]
+                if table[slot] >= 0 or order >= max_order or migratetype > RECLAIMABLE:
                     break
-                i = self._alloc(orders[k], types[k])
+                i = self._alloc(order, migratetype)
                 if i < 0:
-                    failed[0] += 1
-                    continue
+                    found = False
+                    break
                 table[slot] = i + self._start_pfn
                 allocated += 1
             elif table[slot] >= 0:
@@ -267,7 +272,7 @@ class PerCpuLists:
             k = end
         self.buddy.nr_alloc += allocated
         self.buddy.nr_free_ops += freed
-        return k
+        return k if found else ~k
 
     @property
     def count(self):

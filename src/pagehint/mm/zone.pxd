@@ -12,3 +12,9 @@ cdef class Zone(Spans):
     cdef int _check_lists(self, PerCpuLists pcp) except -1
     @cython.final
     cdef Py_ssize_t _try(self, object order, object migratetype, PerCpuLists pcp) except -3
+    @cython.final
+    cdef Py_ssize_t _operate(
+        self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,
+        const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size,
+        PerCpuLists pcp
+    ) noexcept nogil

@@ -8,6 +8,7 @@ import cython
 import numpy as np
 
 from pagehint.errors import InputError
+from pagehint.mm.check import check
 from pagehint.mm.migratetype import LINUX_5_3
 from pagehint.units import whole_number
 
@@ -127,9 +128,16 @@ class Zone(Spans):
 
         Again while it finds nothing and blocks are in flight. Returns the pfn; -1, too, if no driver is attached.
         """
-        with self._lock:
-            settle = self._settle
-        return -1 if settle is None else settle(self, attempt)
+        last = None
+        pfn = -1
+        while pfn < 0:
+            with self._lock:
+                settle = self._settle
+            if settle is None or settle == last:  # another driver's blocks may be in flight now
+                return -1
+            last = settle
+            pfn = settle(self, attempt)
+        return pfn
 
     # Lists point into their own zone's pages, and are guarded by its lock.
     def _check_lists(self, pcp: PerCpuLists):
@@ -204,13 +212,19 @@ class Zone(Spans):
         if ring:
             self._ring_doorbell()
 
+    def _operate(self, begin, end, ops, slots, orders, types, table, table_size, pcp: PerCpuLists):
+        if pcp is None:
+            return self._bulk(begin, end, ops, slots, orders, types, table, table_size)
+        return pcp._bulk(begin, end, ops, slots, orders, types, table, table_size)
+
     def bulk(self, ops, slots, orders, migratetypes, table, pcp: PerCpuLists = None):
         """Run many operations in one compiled loop without the GIL; returns how many allocations found nothing.
 
         Arrays of one length: ``ops`` (uint8: 1 allocates, 0 frees), ``slots`` (uint32: index into ``table``),
         ``orders`` and ``migratetypes`` (uint8, read where an operation allocates). ``table`` (int64) holds each slot's
         pfn, -1 where empty; it is read and written. Freeing an empty slot does nothing. ``pcp``: a CPU's lists to go
-        through. Raises InputError at the first operation that can't be done; those before it stand.
+        through. An allocation that finds nothing while blocks are in flight waits, as in ``alloc``. Raises InputError
+        at the first operation that can't be done; those before it stand.
         """
         self._check_lists(pcp)
         arrays = ops, slots, orders, migratetypes, table
@@ -223,7 +237,8 @@ class Zone(Spans):
             raise InputError("bulk: ops, slots, orders and migratetypes must have one length")
         count: cython.Py_ssize_t = len(ops)
         table_size: cython.Py_ssize_t = len(table)
-        done: cython.Py_ssize_t = 0
+        begin: cython.Py_ssize_t = 0
+        done: cython.Py_ssize_t = -1
         failed: cython.Py_ssize_t = 0
         ring: cython.bint
         if cython.compiled:
@@ -232,41 +247,46 @@ class Zone(Spans):
             _orders: cython.const[cython.uchar][::1] = orders
             _types: cython.const[cython.uchar][::1] = migratetypes
             _table: cython.longlong[::1] = table
-            with cython.nogil, self._lock:
-                if pcp is None:
-                    done = self._bulk(
-                        0,
-                        count,
-                        cython.address(_ops[0]),
-                        cython.address(_slots[0]),
-                        cython.address(_orders[0]),
-                        cython.address(_types[0]),
-                        cython.address(_table[0]),
-                        table_size,
-                        cython.address(failed),
-                    )
-                else:
-                    done = pcp._bulk(
-                        0,
-                        count,
-                        cython.address(_ops[0]),
-                        cython.address(_slots[0]),
-                        cython.address(_orders[0]),
-                        cython.address(_types[0]),
-                        cython.address(_table[0]),
-                        table_size,
-                        cython.address(failed),
-                    )
-                ring = self._rings()
         else:
-            failures = [0]
             views = [memoryview(array) for array in arrays]
-            with self._lock:
-                done = (pcp or self)._bulk(0, count, *views, table_size, failures)
-                failed = failures[0]
-                ring = self._rings()
-        if ring:
-            self._ring_doorbell()
+        while done < 0:
+            if cython.compiled:
+                with cython.nogil, self._lock:
+                    while True:
+                        done = self._operate(
+                            begin,
+                            count,
+                            cython.address(_ops[0]),
+                            cython.address(_slots[0]),
+                            cython.address(_orders[0]),
+                            cython.address(_types[0]),
+                            cython.address(_table[0]),
+                            table_size,
+                            pcp,
+                        )
+                        if done >= 0 or self._in_flight_pages:
+                            break
+                        failed += 1
+                        begin = ~done + 1
+                    ring = self._rings()
+            else:
+                with self._lock:
+                    while (done := self._operate(begin, count, *views, table_size, pcp)) < 0:
+                        if self._in_flight_pages:
+                            break
+                        failed += 1
+                        begin = ~done + 1
+                    ring = self._rings()
+            if ring:
+                self._ring_doorbell()
+            if done < 0:
+                begin = ~done
+                pfn = self.settle(partial(self.alloc_nowait, orders[begin], migratetypes[begin], pcp))
+                if pfn < 0:
+                    failed += 1
+                else:
+                    table[slots[begin]] = pfn
+                begin += 1
         if done < count:
             raise InputError(
                 f"bulk: operation {done} can't be done: ops {ops[done]}, slot {slots[done]}, order {orders[done]}, "
@@ -284,6 +304,10 @@ class Zone(Spans):
             ring = self._rings()
         if ring:
             self._ring_doorbell()
+
+    def check(self):
+        """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
+        return check(self)
 
     # What can be read
 
