@@ -132,6 +132,17 @@ def test_trim(make: Make, settings: Any) -> None:
     assert (kept == 3).all()
 
 
+@each
+def test_row_13_what_a_discard_leaves_is_no_corruption(make: Make, settings: Any) -> None:
+    """A pattern that a caller left in freed memory is gone after a discard, and nobody looks for it."""
+    arena = make("64MiB", idle="60s", **settings)
+    for _ in range(3):
+        arena.empty(64 * MIB, "u1")[:] = 0xAA
+        assert arena.trim() == 64 * MIB
+        assert not arena.zeros(64 * MIB, "u1").any()
+    assert (arena.stats().errors, arena.zone.check()) == (0, [])
+
+
 def test_the_limit(make: Make) -> None:
     arena = make("64MiB")
     blocks = [arena.alloc("16MiB") for _ in range(4)]

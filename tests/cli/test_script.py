@@ -78,6 +78,14 @@ def test_a_name_too_long():
     assert_refused(script("x" * 5000), "too long")
 
 
+@pytest.mark.parametrize("line", ["#" + "x" * 65535 + "tick 5", "tick " + "5" * 100_000], ids=["comment", "op"])
+def test_a_line_too_long_is_refused_whole(tmp_path, line):
+    (tmp_path / "long.ops").write_text(f"init 1024\n{line}\ndump\n")
+    done = script(tmp_path / "long.ops")
+    assert_refused(done, "long.ops, line 2: a line of more than 65536 bytes: this is no op script")
+    assert b"jiffies" not in done.stdout
+
+
 def test_a_truncated_gzip_file(tmp_path):
     text = b"init 1024\na 1 0 1\n" + b"".join(b"tick %d\n" % n for n in range(5000))
     file = tmp_path / "cut.ops.gz"

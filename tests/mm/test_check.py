@@ -118,6 +118,7 @@ def test_what_is_broken_is_found(zone, spoil):
     problems = check(zone)
     assert problems
     assert all("\n" not in problem for problem in problems)
+    assert zone.check() == problems
 
 
 def test_two_free_buddies(zone):
