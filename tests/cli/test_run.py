@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ _MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
 
 def pagehint(*arguments: object, width: int = 100, **more: Any) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": str(width)}
+    environment |= {name: more.pop(name) for name in list(more) if name.isupper()}
     return subprocess.run(
         [*_MAIN, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **more
     )
@@ -155,6 +157,11 @@ def test_settings_combine() -> None:
     assert settings == [(9, 10**9, 8), (9, 10**8, 8), (4, 10**9, 8), (4, 10**8, 8)]
 
 
+def test_a_setting_given_twice_is_one() -> None:
+    data = as_json("--order", 9, "--order", "09", "--delay", "1s", "--delay", "1000ms")
+    assert (data["settings"]["order"], data["settings"]["delay"]) == (9, 10**9)
+
+
 def test_twice_is_the_same(tmp_path: Path) -> None:
     outputs = []
     for name in ("one", "two"):
@@ -190,35 +197,42 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
     assert data["settings"]["placement"] == "recorded"
     assert data["baseline"]["settings"]["placement"] == "simulated"
     assert data["prediction"]["placed_as_recorded"] == 1
+    told = "placed as recorded, with other settings than the recorded ones"
+    assert told not in pagehint("run", "--placement", "recorded").stdout
+    assert told in pagehint("run", "--placement", "recorded", "--order", 9, "--order", 4).stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["nothing.pagetrace"], "no such trace bundle"),
+        (["two\nlines"], "two\\nlines: no such trace bundle"),
         (["/dev/null"], "not a trace bundle"),
         (["."], "no meta.json"),
         (["--design", "magic"], '"none", "hinting", "reporting"'),
         (["--compare", "hinting,magic"], "'magic' is no design"),
         (["--compare", "none,none"], "twice"),
         (["--compare", "none", "--design", "none"], "use one of them"),
-        (["--order", "-1"], "order -1"),
-        (["--order", "11"], "expected 0 to 10"),
-        (["--order", "99999999999999999999"], "expected 0 to 31"),
-        (["--order", "two"], "two"),
-        (["--delay", "soon"], "'soon' is not a time"),
-        (["--delay", "-5"], "'-5' is not a time"),
+        (["--order", "-1"], "--order -1: expected a whole number, 0 to 10"),
+        (["--order", "11"], "--order 11: expected a whole number, 0 to 10"),
+        (["--order", "99999999999999999999"], "--order 99999999999999999999: expected a whole number, 0 to 10"),
+        (["--order", "two"], "--order two: expected"),
+        (["--delay", "soon"], "--delay: 'soon' is not a time"),
+        (["--delay", "-5"], "--delay: '-5' is not a time"),
+        (["--delay", "-1s"], "--delay: '-1s' is not a time"),
+        (["--delay", "9" * 5000], "--delay: '9999"),
+        (["--delay", "9" * 20 + "s"], "s' is too long a time: expected up to 1000000 h"),
         (["--high-water-mark", "4"], "--high-water-mark is no setting of reporting"),
         (["--design", "none", "--order", "3"], "--order is no setting of none"),
-        (["--design", "hinting", "--high-water-mark", "-1"], "high_water_mark -1"),
-        (["--capacity", "0"], "needs at least 1"),
+        (["--design", "hinting", "--high-water-mark", "-1"], "--high-water-mark -1: expected"),
+        (["--capacity", "0"], "--capacity 0: expected a whole number, 1 to"),
         (["--capacity", "99999999999"], "1 to 1048576"),
-        (["--host-memory", "1MiB"], "too little memory"),
-        (["--host-memory", "some"], "'some' is not a size"),
+        (["--host-memory", "1MiB"], "--host-memory: 256 pages are too little memory"),
+        (["--host-memory", "some"], "--host-memory: 'some' is not a size"),
         (["--host-page-size", "1GiB"], "4KiB"),
-        (["--sample", "0s"], "a step above 0"),
+        (["--sample", "0s"], "--sample: 0s is no step: expected one above 0"),
         (["--touch", "read"], "zone_alloc"),
-        (["--costs", "nothing.json"], "nothing.json: No such file"),
+        (["--costs", "nothing.json"], "nothing.json: no such file of costs"),
         (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
         (["--html", "/dev/full"], "No space left on device"),
         (["--out", "/dev/full"], "No space left on device"),
@@ -325,6 +339,33 @@ def test_closed_and_full_standard_output() -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run([*_MAIN, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, "pagehint: No space left on device\n")
+    for command in ("run", "--help", f"info {SHIPPED}", "script"):
+        shell = f"{shlex.join(_MAIN)} {command}"
+        ended = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
+        said = "pagehint: standard output is closed: redirect it to /dev/null instead\n"
+        assert (ended.returncode, ended.stderr) == (2, said)
+        ended = subprocess.run(
+            f"({shell}; echo $? >&2) | true", shell=True, capture_output=True, text=True, check=False
+        )
+        assert ended.stderr == "141\n"
+
+
+def test_a_terminal_that_can_write_little() -> None:
+    ended = pagehint("run", LANG="C", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "free, but resident" in ended.stdout
+
+
+@pytest.mark.parametrize("library", ["cyclopts.exceptions", "numpy.linalg", "pyarrow.lib"])
+def test_interrupted_while_libraries_are_loaded(library: str) -> None:
+    command = [_MAIN[0], "-X", "importtime", *_MAIN[1:], "run"]
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    while not started.stderr.readline().rstrip().endswith(library):
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    said = [line for line in started.communicate()[1].splitlines() if not line.startswith("import time:")]
+    assert (started.returncode, said) == (130, ["pagehint: interrupted"])
 
 
 def test_interrupted_on_a_terminal(tmp_path: Path) -> None:

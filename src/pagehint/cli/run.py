@@ -32,6 +32,7 @@ from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
+from pagehint.units import parse_time
 
 __all__ = ["run"]
 
@@ -39,6 +40,7 @@ Name = Literal["none", "hinting", "reporting"]
 _SHIPPED = files("pagehint") / "examples" / "phased.pagetrace"
 _NAMES = ("none", "hinting", "reporting")
 _CAPACITY = 32
+_MAX_ORDER = 10
 
 
 def run(
@@ -48,15 +50,15 @@ def run(
     design: Name | None = None,
     compare: str | None = None,
     order: Annotated[list[str] | None, Parameter(negative=())] = None,
-    delay: Annotated[list[str] | None, Parameter(negative=())] = None,
+    delay: Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)] = None,
     high_water_mark: Annotated[list[str] | None, Parameter(negative=())] = None,
     capacity: Annotated[list[str] | None, Parameter(negative=())] = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
-    host_memory: str | None = None,
+    host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     costs: Path | None = None,
-    sample: str = "50ms",
+    sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
     free_backed: bool = True,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
     out: Path | None = None,
@@ -112,16 +114,21 @@ def run(
     names = _names(design, compare)
     opened = Trace.open(Path(str(_SHIPPED)) if trace is None else trace)
     settings: dict[str, list[Any] | None] = {
-        "order": _numbers("--order", order),
-        "delay": None if delay is None else list(delay),
-        "high_water_mark": _numbers("--high-water-mark", high_water_mark),
-        "capacity": _numbers("--capacity", capacity),
+        "order": _numbers("--order", order, 0, _MAX_ORDER),
+        "delay": _each("--delay", delay, parse_time),
+        "high_water_mark": _numbers("--high-water-mark", high_water_mark, 0, 1 << 32),
+        "capacity": _numbers("--capacity", capacity, 1, 1 << 20),
     }
     _check_outputs(opened, out, html)
     plans = _plans(names, settings, opened)
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
     touched = frozenset(touch or ["alloc"])
+    with _naming("--host-memory"):
+        ModelHost(page_size, charged, host_memory)
+    with _naming("--sample"):
+        if not parse_time(sample):
+            raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
     def one(
         plan: "_Plan",
@@ -162,11 +169,25 @@ def run(
 _Plan = tuple[Design | None, int]
 
 
-def _numbers(option: str, texts: list[str] | None) -> list[Any] | None:
+def _numbers(option: str, texts: list[str] | None, least: int, most: int) -> list[Any] | None:
     for text in texts or []:
-        if not re.fullmatch(r"-?[0-9]{1,40}", text):
-            raise InputError(f"{option} {text!r}: expected a whole number")
-    return None if texts is None else [int(text) for text in texts]
+        if not re.fullmatch(r"-?[0-9]{1,40}", text) or not least <= int(text) <= most:
+            raise InputError(f"{option} {text[:40]}: expected a whole number, {least} to {most}")
+    return _each(option, texts, int)
+
+
+# Each value once: what is given twice is one setting.
+def _each(option: str, texts: list[str] | None, parse: Callable[[str], int]) -> list[Any] | None:
+    with _naming(option):
+        return None if texts is None else list(dict.fromkeys(map(parse, texts)))
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 # A recording is never written over, nor one output over the other.

@@ -21,8 +21,13 @@ _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 def _open(file: str) -> BinaryIO:
     if file == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed: name an op script")
         return sys.stdin.buffer
-    return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
+    try:
+        return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such op script") from None
 
 
 def script(file: Annotated[str | None, _FILE] = None, /) -> None:

@@ -57,6 +57,8 @@ class Costs:
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read(_MOST_BYTES))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file of costs: `pagehint calibrate -o FILE.json` makes one") from None
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):

@@ -28,7 +28,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline)))
     if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
         console.print(titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs)))
-    print_anomalies(console, first)
+    print_anomalies(console, *runs)
 
 
 def _table(*columns: str) -> Table:

@@ -48,9 +48,9 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     print_anomalies(console, run)
 
 
-def print_anomalies(console: Console, run: Run) -> None:
+def print_anomalies(console: Console, run: Run, *more: Run) -> None:
     """Print what is odd or lost in the recording: what spoils the result in red."""
-    for line in anomaly_lines(run):
+    for line in anomaly_lines(run, *more):
         console.print(Text(f"{line}.", style="bold red" if line in run.recording["warnings"] else "dim"))
 
 

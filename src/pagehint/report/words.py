@@ -176,7 +176,9 @@ def headline(run: Run) -> str:
     return f"After {text}, 90 % of it within {about(most['given_back_90'])}"
 
 
-def anomaly_lines(run: Run) -> list[str]:
-    """What is odd or lost in the recording, and what that does to the result."""
+def anomaly_lines(run: Run, *more: Run) -> list[str]:
+    """What is odd or lost in the recording, or in how runs of it place pages, and what that does to the result."""
     lines = list(run.recording["warnings"])
+    if any(each.settings["placement"] == "recorded" and not is_as_recorded(each) for each in (run, *more)):
+        lines.append("placed as recorded, with other settings than the recorded ones: it would have used other pages")
     return lines + [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]
