@@ -48,6 +48,19 @@ def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace
     return Trace.open(path)
 
 
+@pytest.mark.parametrize("key", ["pageblock_order", "reporting.order"])
+def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
+    meta = phased.meta
+    meta = (
+        replace(meta, pageblock_order=13)
+        if key == "pageblock_order"
+        else replace(meta, reporting=replace(meta.reporting, order=13))
+    )
+    trace = Trace(phased.path, meta)
+    with pytest.raises(InputError, match=rf"meta\.json: {key} is 13: replays go up to order 10"):
+        replay(trace, guest_reporting(trace))
+
+
 def same(one: Run, other: Run) -> bool:
     return (
         one.to_dict() == other.to_dict()

@@ -144,6 +144,14 @@ def test_rows_and_counts_differ(bundle: Path) -> None:
         Trace.open(bundle)
 
 
+@pytest.mark.parametrize(("key", "time"), [("first_ns", 999), ("first_ns", -5), ("last_ns", 1 << 50)])
+def test_times_and_those_of_meta_differ(bundle: Path, key: str, time: int) -> None:
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, key: time}))
+    with pytest.raises(InputError, match=rf"meta\.json: {key} is {time}, but that event's time is {meta[key]}"):
+        list(Trace.open(bundle).batches(batch_size=4))
+
+
 def test_no_events(bundle: Path) -> None:
     path = bundle / "events.parquet"
     pq.write_table(pq.read_table(path).slice(0, 0), path)

@@ -24,6 +24,7 @@ __all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
 _BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
+_MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
 _TIMER_WHEEL = 16 * 10**6
@@ -83,6 +84,10 @@ class Start:
         """Reads the whole recording once. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
+        reported = None if meta.reporting is None else meta.reporting.order
+        for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
+            if order is not None and order > _MAX_ORDER:
+                raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
         if not layouts:
             raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
         # Whole huge pages: the host's last one may reach beyond the last zone.

@@ -102,12 +102,23 @@ class Trace:
             for batch in self._iterate(events, path, names, batch_size):
                 arrays = {name: _array(batch.column(name), f"{path}: column {name!r}") for name in names}
                 check_batch(arrays, places(f"{path}: row", row), last_time)
-                row += batch.num_rows
                 if "time" in arrays:
+                    if not row:
+                        self._check_time("first_ns", self.meta.first_ns, int(arrays["time"][0]))
                     last_time = int(arrays["time"][-1])
+                row += batch.num_rows
                 yield arrays
         if row != self.num_events:
             raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): import the bundle again")
+        if last_time is not None:
+            self._check_time("last_ns", self.meta.last_ns, last_time)
+
+    def _check_time(self, key: str, said: int | None, time: int) -> None:
+        if said != time:
+            raise InputError(
+                f"{self.path / 'meta.json'}: {key} is {said}, but that event's time is {time}: "
+                "the bundle is damaged, import it again"
+            )
 
     @cached_property
     def marks(self) -> pa.Table | None:
