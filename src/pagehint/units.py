@@ -6,11 +6,12 @@ from typing import SupportsIndex, cast
 
 from pagehint.errors import InputError
 
-__all__ = ["format_size", "format_time", "parse_size", "parse_time", "whole_number"]
+__all__ = ["LONGEST_TIME", "format_size", "format_time", "parse_size", "parse_time", "whole_number"]
 
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-_LONGEST = 10**6 * _TIMES["h"]  # such times are added up in 64 bits
+LONGEST_TIME = 10**6 * _TIMES["h"]
+"""Nanoseconds: times are added up in 64 bits."""
 _QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
@@ -56,8 +57,8 @@ def parse_size(size: str | SupportsIndex) -> int:
 def parse_time(time: str | SupportsIndex) -> int:
     """Nanoseconds of a time such as ``"100ms"``; a whole number is nanoseconds already. Raises InputError."""
     number = _quantity(time, _TIMES, "time", "100ms")
-    if number > _LONGEST:
-        raise InputError(f"{time!r} is too long a time: expected up to {_LONGEST // _TIMES['h']} h")
+    if number > LONGEST_TIME:
+        raise InputError(f"{time!r} is too long a time: expected up to {LONGEST_TIME // _TIMES['h']} h")
     return number
 
 

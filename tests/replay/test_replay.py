@@ -48,6 +48,20 @@ def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace
     return Trace.open(path)
 
 
+@pytest.mark.parametrize("shift", [60 * 24 * 3600 * 10**9, -100 * 10**9])
+def test_waits_do_not_depend_on_how_long_the_guest_was_up(shift: int, phased: Trace, tmp_path: Path) -> None:
+    waits = []
+    for name, by in (("as it was", 0), ("shifted", shift)):
+        with TraceWriter(tmp_path / name) as writer:
+            for batch in phased.batches():
+                writer.add_events({**batch, "time": batch["time"] + by})
+            load = phased.meta.reporting.device_load_ns + by
+            writer.finish(replace(phased.meta, reporting=replace(phased.meta.reporting, device_load_ns=load)))
+        trace = Trace.open(tmp_path / name)
+        waits.append(replay(trace, guest_reporting(trace)).waits.tolist())
+    assert waits[0] == waits[1]
+
+
 @pytest.mark.parametrize("key", ["pageblock_order", "reporting.order"])
 def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
     meta = phased.meta
@@ -59,6 +73,12 @@ def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
     trace = Trace(phased.path, meta)
     with pytest.raises(InputError, match=rf"meta\.json: {key} is 13: replays go up to order 10"):
         replay(trace, guest_reporting(trace))
+
+
+def test_a_recording_too_long(phased: Trace) -> None:
+    trace = Trace(phased.path, replace(phased.meta, last_ns=4 * 10**18))
+    with pytest.raises(InputError, match="lasts 4e[+]09 s: too long"):
+        replay(trace)
 
 
 def same(one: Run, other: Run) -> bool:

@@ -75,7 +75,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"zones": [{**ZONE, "managed": 11}]}, r"zones\[0\].managed is 11, expected 0 to 10"),
         ({"zones": [{**ZONE, "start_pfn": -1}]}, r"zones\[0\]: start_pfn -1, spanned 10: expected"),
         ({"last_ns": -1}, "last_ns is -1, expected first_ns, 0, or more"),
-        ({"last_ns": 1 << 62}, "last_ns is 4611686018427387904, expected -"),
+        ({"last_ns": (1 << 62) + 1}, "last_ns is 4611686018427387905, expected -"),
         ({"first_ns": None}, "first_ns or last_ns is missing"),
     ],
 )

@@ -18,6 +18,7 @@ from pagehint.replay.scan import COLUMNS, FREE_AT_START, UNSEEN, Scan
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
+from pagehint.units import LONGEST_TIME, format_time
 
 __all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
 
@@ -88,6 +89,8 @@ class Start:
         for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
             if order is not None and order > _MAX_ORDER:
                 raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
+        if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
+            raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
         if not layouts:
             raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
         # Whole huge pages: the host's last one may reach beyond the last zone.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pagehint.errors import InputError
 from pagehint.mm.zoneinfo import ZoneLayout
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
+from pagehint.units import LONGEST_TIME
 
 __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "ZoneLayout", "read_meta", "write_meta"]
 
@@ -153,7 +154,7 @@ def _ranges(meta: Meta) -> Iterator[tuple[str, int | None, int, int]]:
     yield "pfn_end", meta.pfn_end, 0, MAX_PFN + (1 << MAX_ORDER)
     if meta.reporting is not None:
         yield "reporting.order", meta.reporting.order, 0, MAX_ORDER
-        yield "reporting.delay_ns", meta.reporting.delay_ns, 0, _MOST
+        yield "reporting.delay_ns", meta.reporting.delay_ns, 0, LONGEST_TIME
         yield "reporting.capacity", meta.reporting.capacity, 1, _MOST_BLOCKS
         yield "reporting.device_load_ns", meta.reporting.device_load_ns, -_MOST, _MOST
     yield "first_ns", meta.first_ns, -_MOST, _MOST
