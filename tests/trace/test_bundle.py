@@ -74,6 +74,11 @@ def test_not_parquet(bundle: Path, content: bytes) -> None:
         Trace.open(bundle)
 
 
+def test_a_name_that_is_not_utf_8(bundle: Path) -> None:
+    with pytest.raises(InputError, match="the name is not UTF-8: rename it"):
+        Trace.open(bundle.rename(bundle.with_name("\udcff")))
+
+
 def test_truncated_parquet(bundle: Path) -> None:
     data = (bundle / "events.parquet").read_bytes()
     for size in (4, len(data) // 2, len(data) - 1):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -194,7 +195,7 @@ def _csv(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.RecordB
         raise InputError(f"{path}: {first_line(error)}") from None
     except OSError as error:
         if error.errno is not None:
-            raise
+            raise InputError(f"{path}: {os.strerror(error.errno)}: it can't be read") from None
         raise InputError(f"{path}: {first_line(error)}: the file is damaged or cut off") from None
 
 
