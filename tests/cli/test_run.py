@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import resource
 import shlex
 import shutil
@@ -76,14 +77,19 @@ def test_without_arguments() -> None:
         assert words in text, ended.stdout
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("arguments", [(), ("--compare", "hinting,reporting,none"), ("--order", 9, "--order", 4)])
 def test_the_screen_fits(width: int, arguments: tuple[object, ...]) -> None:
     ended = pagehint("run", *arguments, width=width)
     assert ended.returncode == 0
     assert max(map(len, ended.stdout.splitlines())) <= width
-    if width >= 80:
-        assert "…" not in ended.stdout
+    assert "…" not in ended.stdout
+    wide = pagehint("run", *arguments, width=200)
+    figures = [
+        set(re.findall(r"[0-9][0-9.,]*(?: ms| s| %)?", re.split("What came back|Host memory over", text)[1]))
+        for text in (wide.stdout, " ".join(ended.stdout.split()))
+    ]
+    assert figures[0] - figures[1] == set()
 
 
 def test_json_of_a_run() -> None:
