@@ -2,7 +2,7 @@
 
 import errno
 
-__all__ = ["AllocationError", "BusyError", "InputError", "PagehintError"]
+__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError"]
 
 
 class PagehintError(Exception):
@@ -18,6 +18,13 @@ class BusyError(PagehintError, OSError):
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.EBUSY, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class HostError(PagehintError, OSError):
+    """The machine refuses memory."""
 
     def __str__(self) -> str:
         return str(self.strerror)

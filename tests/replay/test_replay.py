@@ -242,10 +242,17 @@ def test_kernel_versions_choose_the_list_rules() -> None:
     [
         ({"placement": "elsewhere"}, "placement"),
         ({"touch": frozenset({"read"})}, "touch"),
+        ({"touch": "alloc"}, "touch 'alloc': expected a set"),
+        ({"touch": None}, "touch None: expected a set"),
+        ({"design": "reporting"}, "'reporting' is no design"),
+        ({"host": "THP"}, "'THP' is no modelled host"),
         ({"sample": "0s"}, "step above 0"),
         ({"sample": "soon"}, "not a time"),
     ],
 )
 def test_bad_options(phased: Trace, options: dict[str, object], expected: str) -> None:
     with pytest.raises(InputError, match=expected):
-        replay(phased, None, **options)  # type: ignore[arg-type]
+        replay(phased, **options)  # type: ignore[arg-type]
+    for call in (replay, guest_reporting):
+        with pytest.raises(InputError, match=r"'guest\.pagetrace' is no recording: expected a Trace"):
+            call("guest.pagetrace")  # type: ignore[operator]

@@ -20,7 +20,7 @@ from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time
 
-__all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
+__all__ = ["Start", "check_trace", "device_load", "guest_reporting", "rules_of"]
 
 _BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
@@ -37,8 +37,15 @@ def rules_of(kernel: str | None) -> ListRules:
     return LINUX_5_3 if match is not None and (int(match[1]), int(match[2])) < (5, 7) else LINUX_6_1
 
 
+def check_trace(trace: object) -> None:
+    """Raise InputError unless it is a Trace."""
+    if not isinstance(trace, Trace):
+        raise InputError(f"{trace!r} is no recording: expected a Trace, such as Trace.open(path)")
+
+
 def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay), or mainline's defaults."""
+    check_trace(trace)
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
