@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.cli.info import info
-from pagehint.trace import import_trace
+from pagehint.trace import Trace, import_trace
 
 TEXT = """CPU:1 [LOST 10 EVENTS]
 sh-8 [001] d..1. 1.000000: mm_page_alloc: page=0000000012345678 pfn=64 order=0 migratetype=1 gfp_flags=GFP_KERNEL
@@ -33,6 +33,13 @@ def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "1.000 s [bold]begin[/]",
     ):
         assert words in page, page
+
+
+def test_without_a_bundle_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
+    info(json_=True)
+    path = Path(json.loads(capsys.readouterr().out)["path"])
+    assert path.name == "phased.pagetrace"
+    assert Trace.open(path).num_events == 1_246_626
 
 
 def test_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

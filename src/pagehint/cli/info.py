@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pagehint.cli.shipped import SHIPPED
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
@@ -16,17 +17,19 @@ from pagehint.units import format_size, format_time
 __all__ = ["info"]
 
 
-def info(trace: Path, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+def info(
+    trace: Path | None = None, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False
+) -> None:
     """Show what a trace bundle holds.
 
     Parameters
     ----------
     trace
-        The bundle, NAME.pagetrace.
+        The bundle, NAME.pagetrace. Without it: the one that ships with the package.
     json_
         Print it as JSON, times in ns of the guest's clock.
     """
-    opened = Trace.open(trace)
+    opened = Trace.open(SHIPPED if trace is None else trace)
     data = describe(opened)
     if json_:
         print(json.dumps(data, indent=1))

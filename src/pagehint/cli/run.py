@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.resources import files
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -16,6 +15,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pagehint.cli.shipped import SHIPPED
 from pagehint.errors import InputError
 from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.design import Design
@@ -37,7 +37,6 @@ from pagehint.units import parse_time
 __all__ = ["run"]
 
 Name = Literal["none", "hinting", "reporting"]
-_SHIPPED = files("pagehint") / "examples" / "phased.pagetrace"
 _NAMES = ("none", "hinting", "reporting")
 _CAPACITY = 32
 _MAX_ORDER = 10
@@ -93,7 +92,7 @@ def run(
         Do it on this machine's memory too, with real touches and real give-back, and show what the kernel measured
         beside the model (thinned where the guest does not fit).
     host_page_size
-        By what the host backs the guest; default: as seen in the recording, else 4KiB.
+        By what the host backs the guest; default: as seen in the recording, else 4KiB; with --host memfd 4KiB.
     host_memory
         What the host has for this guest, such as 512MiB; the rest is swapped. Default: as much as it needs.
     costs
@@ -101,9 +100,11 @@ def run(
     sample
         The step of the timeline.
     free_backed
-        Whether free memory is backed at the start, where the recording doesn't tell.
+        What the recording may not tell: whether the host holds memory at the start that is free in the guest, since it
+        was used before. It then stays resident until it is given back.
     touch
-        Which events touch their pages, so that the host backs them; default: alloc.
+        When the guest touches memory, so that the host has to back it: as it is allocated (alloc), as it leaves the
+        zone's free lists (zone_alloc), as it is freed (free). May be repeated; default: alloc.
     out
         Write the timeline as Parquet, a row a sample (several runs: all, with a column run).
     html
@@ -112,7 +113,7 @@ def run(
         Print everything but the timeline as JSON.
     """
     names = _names(design, compare)
-    opened = Trace.open(Path(str(_SHIPPED)) if trace is None else trace)
+    opened = Trace.open(SHIPPED if trace is None else trace)
     settings: dict[str, list[Any] | None] = {
         "order": _numbers("--order", order, 0, _MAX_ORDER),
         "delay": _each("--delay", delay, parse_time),
