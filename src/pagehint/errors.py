@@ -2,7 +2,12 @@
 
 import errno
 
-__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError"]
+__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable"]
+
+
+def printable(text: str) -> str:
+    """The text in one line: what is no character to print is escaped."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class PagehintError(Exception):

@@ -8,7 +8,7 @@ from pagehint.trace import Trace, import_trace
 
 TEXT = """CPU:1 [LOST 10 EVENTS]
 sh-8 [001] d..1. 1.000000: mm_page_alloc: page=0000000012345678 pfn=64 order=0 migratetype=1 gfp_flags=GFP_KERNEL
-sh-8 [001] d..1. 1.000001: tracing_mark_write: MARK [bold]begin[/]
+sh-8 [001] d..1. 1.000001: tracing_mark_write: MARK [bold]begin[/]\x1b
 sh-8 [001] d..1. 2.000000: mm_page_free: page=0000000012345678 pfn=64 order=0
 """
 
@@ -20,17 +20,19 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, "kernel": "6.1\x1b[31m"}))
     info(bundle)
     page = " ".join(capsys.readouterr().out.split())
     for words in (
         "trace.txt, tracefs trace_pipe",
-        "kernel not recorded",
+        "kernel 6.1\\x1b[31m",
         "start not recorded: no snapshot",
         "time 1 s, from 1.000 s to 2.000 s",
         "3 events 1 allocations A",
         "10 events were lost while recording",
         "Measured on the host nothing",
-        "1.000 s [bold]begin[/]",
+        "1.000 s [bold]begin[/]\\x1b",
     ):
         assert words in page, page
 

@@ -291,6 +291,13 @@ def test_damaged_recordings(damage: Callable[[Path], None], copy: Path, tmp_path
     assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.pagetrace", "page.html"]
 
 
+def test_a_recording_for_which_there_is_not_enough_memory(copy: Path) -> None:
+    os.truncate(copy / "snapshot" / "zoneinfo.txt", 20 << 30)
+    limit = (8 << 30, 8 << 30)
+    told = refused(copy, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    assert "there is not enough memory for this" in told
+
+
 def test_a_recording_with_only_allocations(tmp_path: Path) -> None:
     shipped = Trace.open(SHIPPED)
     path = tmp_path / "allocations.pagetrace"

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pagehint.errors import InputError
@@ -222,6 +223,14 @@ def test_a_recording_without_a_snapshot(phased: Trace, tmp_path: Path) -> None:
     assert run.totals.given_back > 100 << 20
     nothing_backed = replay(Trace.open(path), PageReporting(), backed=False)
     assert nothing_backed.totals.footprint < run.totals.footprint
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_guest_of_which_nothing_was_ever_resident(phased: Trace) -> None:
+    trace = Trace(phased.path, phased.meta)
+    nothing = pa.array([0] * phased.residency.num_rows, pa.int64())
+    trace.residency = phased.residency.set_column(1, "ram_resident_kib", nothing)
+    assert replay(trace).prediction.residency_error is None
 
 
 def test_a_long_timeline_is_bounded(phased: Trace) -> None:

@@ -172,6 +172,15 @@ def test_a_damaged_table_of_truth(bundle: Path) -> None:
         _ = Trace.open(bundle).residency
 
 
+@pytest.mark.parametrize(("name", "column"), [("residency", "ram_resident_kib"), ("reported", "pages")])
+@pytest.mark.parametrize("number", [-1, 1 << 62])
+def test_counts_that_cannot_be(bundle: Path, name: str, column: str, number: int) -> None:
+    path = bundle / f"{name}.parquet"
+    rewrite(bundle, name, **{column: pa.array([number] * pq.read_table(path).num_rows, pa.int64())})
+    with pytest.raises(InputError, match=rf"{name}\.parquet: column '{column}' has a number that no machine has"):
+        getattr(Trace.open(bundle), name)
+
+
 def test_a_snapshot_that_does_not_fit(bundle: Path, zoneinfo: str) -> None:
     (bundle / "snapshot" / "zoneinfo.txt").write_text(zoneinfo.replace("spanned  192", "spanned  1920"))
     with pytest.raises(InputError, match="zone DMA32 ends at pfn 1984, but kpageflags has 256 entries"):

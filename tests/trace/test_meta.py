@@ -88,7 +88,7 @@ def test_garbage(tmp_path: Path, change: dict[str, Any], error: str) -> None:
     assert str(caught.value).startswith(str(path))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"", b"{", b" " * (1 << 27) + b"{}", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])
 def test_not_a_meta(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "meta.json").write_bytes(content)
     with pytest.raises(InputError):

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import cyclopts
 
-from pagehint.errors import PagehintError
+from pagehint.errors import PagehintError, printable
 
 __all__ = ["app", "run"]
 
@@ -45,6 +45,8 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _refuse(f"{where}{error.strerror or error}")
+    except MemoryError:
+        _refuse("there is not enough memory for this: is it a recording of this machine's size?")
     except SystemExit as ended:
         # Rich's own answer to it.
         if isinstance(ended.__context__, BrokenPipeError):
@@ -55,10 +57,8 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         raise SystemExit(130) from None
 
 
-# One line, whatever a file's name holds.
 def _refuse(text: str) -> NoReturn:
-    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-    print(f"pagehint: {line}", file=sys.stderr)
+    print(f"pagehint: {printable(text)}", file=sys.stderr)
     raise SystemExit(2) from None
 
 

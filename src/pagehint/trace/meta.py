@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.mm.zoneinfo import ZoneLayout
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 from pagehint.units import LONGEST_TIME
@@ -18,6 +18,7 @@ __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "Zone
 
 FORMAT = "pagetrace"
 VERSION = 1
+_MOST_BYTES = 1 << 26
 _MOST_CPUS = 1 << 16
 _MOST_NODES = 1 << 10
 _MOST_BLOCKS = 1 << 20
@@ -111,7 +112,8 @@ def write_meta(meta: Meta, path: Path) -> None:
 def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
     try:
-        data = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = json.loads(file.read(_MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -206,7 +208,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is None and type(value) is hint:
         if hint is int and not -(2**63) <= value < 2**63:
             raise InputError(f"{where} is {_short(value)}: it doesn't fit in 64 bits")
-        return value
+        return printable(value) if hint is str else value
     raise InputError(f"{where} is {_short(value)}, expected {getattr(origin or hint, '__name__', hint)}")
 
 
