@@ -239,6 +239,7 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["--sample", "0s"], "--sample: 0s is no step: expected one above 0"),
         (["--touch", "read"], "zone_alloc"),
         (["--costs", "nothing.json"], "nothing.json: no such file of costs"),
+        (["--costs", "/proc/self/mem"], "/proc/self/mem: Input/output error"),
         (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
         (["--html", "/dev/full"], "No space left on device"),
         (["--out", "/dev/full"], "No space left on device"),
@@ -258,6 +259,8 @@ def test_bad_options(arguments: list[str], says: str, tmp_path: Path) -> None:
         ('{"magic": 1}', "'magic' is no cost"),
         ('{"swap_in": "much"}', "swap_in"),
         ('{"swap_in": -1}', "swap_in"),
+        ('{"swap_in": 1e300}', "swap_in is 1e+300 ns: expected a time of 0 to 1000000000000000"),
+        (f'{{"swap_in": {"9" * 4000}}}', "swap_in is 9999"),
         ('{"measured": ["magic"]}', "measured"),
     ],
 )
@@ -379,6 +382,15 @@ def test_interrupted_while_libraries_are_loaded(library: str) -> None:
     started.send_signal(signal.SIGINT)
     said = [line for line in started.communicate()[1].splitlines() if not line.startswith("import time:")]
     assert (started.returncode, said) == (130, ["pagehint: interrupted"])
+
+
+def test_a_page_to_standard_output() -> None:
+    shell = f"{shlex.join(_MAIN)} run --html /dev/stdout"
+    ended = subprocess.run(["sh", "-c", f"{shell} | cat"], capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("<!doctype html>")
+    ended = subprocess.run(["sh", "-c", f"({shell}; echo $? >&2) | true"], capture_output=True, text=True, check=False)
+    assert ended.stderr == "141\n"
 
 
 def test_interrupted_on_a_terminal(tmp_path: Path) -> None:

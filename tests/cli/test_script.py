@@ -69,6 +69,10 @@ def test_a_directory(tmp_path):
     assert_refused(script(tmp_path), "Is a directory")
 
 
+def test_what_cannot_be_read():
+    assert_refused(script("/proc/self/mem"), "/proc/self/mem, line 1: Input/output error: it can't be read")
+
+
 def test_a_path_below_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     assert_refused(script(tmp_path / "file" / "below.ops"), "Not a directory")

@@ -1,6 +1,7 @@
 """``pagehint run``: replay a recording, and tell what came back, what it cost, and what stayed behind."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -193,7 +194,7 @@ def _naming(option: str) -> Iterator[None]:
 
 # A recording is never written over, nor one output over the other.
 def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
-    targets = [output.resolve() for output in outputs if output is not None]
+    targets = [Path(os.path.realpath(output)) for output in outputs if output is not None]
     for target in targets:
         if target.is_relative_to(trace.path.resolve()):
             raise InputError(f"{target}: lies in the recording {trace.path}: choose another output")

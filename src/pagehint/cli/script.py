@@ -30,6 +30,15 @@ def _open(file: str) -> BinaryIO:
         raise InputError(f"{file}: no such op script") from None
 
 
+def _line_of(source: BinaryIO) -> bytes:
+    try:
+        return source.readline(_LONGEST_LINE)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.strerror}: it can't be read") from None
+
+
 def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     """Run an op script on one zone, and print what the allocator and the hinting do.
 
@@ -44,7 +53,7 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     number = 0
     with _open(file) as source:
         try:
-            for line in iter(lambda: source.readline(_LONGEST_LINE), b""):
+            for line in iter(lambda: _line_of(source), b""):
                 number += 1
                 run.line(line.decode("utf-8", "replace"))
         except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
