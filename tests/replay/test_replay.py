@@ -15,7 +15,7 @@ from pagehint.hinting.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.mm.check import check
-from pagehint.replay.replay import Replay, replay
+from pagehint.replay.replay import Placement, Replay, replay
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.replay.start import guest_reporting, rules_of
 from pagehint.trace import Trace, TraceWriter
@@ -74,6 +74,20 @@ def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
     trace = Trace(phased.path, meta)
     with pytest.raises(InputError, match=rf"meta\.json: {key} is 13: replays go up to order 10"):
         replay(trace, guest_reporting(trace))
+
+
+@pytest.mark.parametrize("placement", ["simulated", "recorded"])
+def test_blocks_that_no_buddy_allocator_has_are_left_out(placement: Placement, phased: Trace, tmp_path: Path) -> None:
+    batch = next(iter(phased.batches()))
+    columns = {name: column[:4].copy() for name, column in batch.items()}
+    columns["event"][:] = list(b"AFAF")
+    columns["order"][:] = [3, 3, 0, 0]
+    columns["pfn"][:] = [8193, 8193, 8200, 8200]
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(columns)
+        writer.finish(phased.meta)
+    run = replay(Trace.open(tmp_path / "t"), placement=placement)
+    assert run.anomalies == {"outside every zone": 2}
 
 
 def test_a_recording_too_long(phased: Trace) -> None:

@@ -395,7 +395,7 @@ class Engine(Pages):
         if pfn < 0:
             self._anomalies[FAILED_IN_GUEST] += 1
             return AT_END
-        if order > 20 or not self._enter(pfn, order, cpu):
+        if order > 20 or pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
             self._anomalies[OUTSIDE] += 1
             return AT_END
         if kind == ISOLATED:

@@ -29,7 +29,7 @@ _MOSTLY = 0.9
 _SAME_DELAY = 50 * 10**6
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANOMALIES = {
-    "outside every zone": "events outside every zone: left out",
+    "outside every zone": "events outside every zone, or not aligned to their order: left out",
     "allocated twice": "allocations of pages that were in use: taken as in use",
     "freed, never allocated": "frees of pages that were not in use: left out",
     "drained, never taken": "pages came back to the free lists that had not left them: left out",
