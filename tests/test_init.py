@@ -21,7 +21,7 @@ def test_every_name_is_there() -> None:
 
 
 def test_heavy_libraries_load_only_when_they_are_needed() -> None:
-    code = "import sys, pagehint; print(sorted({'pyarrow', 'plotly', 'rich', 'cyclopts'} & set(sys.modules)))"
+    code = "import sys, pagehint; print(sorted({'numpy', 'pyarrow', 'plotly', 'rich', 'cyclopts'} & set(sys.modules)))"
     assert run_python(code) == "[]\n"
 
 

@@ -36,6 +36,13 @@ def test_what_is_no_size_or_time(value):
             parse(value)
 
 
+def test_how_long_a_time_may_be():
+    assert parse_time("1000000h") == parse_time(3600 * 10**15) == 3600 * 10**15
+    for time in ("1000001h", 10**19):
+        with pytest.raises(InputError, match="too long a time: expected up to 1000000 h"):
+            parse_time(time)
+
+
 def test_numpys_integers_are_taken_wherever_a_number_is():
     zone = Zone(
         np.int64(255), start_pfn=np.uint8(0), max_order=np.int32(9), pageblock_order=np.uint8(8), node=np.int8(1)

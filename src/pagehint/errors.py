@@ -2,7 +2,12 @@
 
 import errno
 
-__all__ = ["AllocationError", "BusyError", "InputError", "PagehintError"]
+__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable"]
+
+
+def printable(text: str) -> str:
+    """The text in one line: what is no character to print is escaped."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class PagehintError(Exception):
@@ -18,6 +23,13 @@ class BusyError(PagehintError, OSError):
 
     def __init__(self, text: str) -> None:
         super().__init__(errno.EBUSY, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class HostError(PagehintError, OSError):
+    """The machine refuses memory."""
 
     def __str__(self) -> str:
         return str(self.strerror)

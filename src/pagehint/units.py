@@ -6,11 +6,13 @@ from typing import SupportsIndex, cast
 
 from pagehint.errors import InputError
 
-__all__ = ["format_size", "format_time", "parse_size", "parse_time", "whole_number"]
+__all__ = ["LONGEST_TIME", "format_size", "format_time", "parse_size", "parse_time", "whole_number"]
 
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
-_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", re.ASCII)
+LONGEST_TIME = 10**6 * _TIMES["h"]
+"""Nanoseconds: times are added up in 64 bits."""
+_QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
 def whole_number(what: str, value: object, least: int, most: int) -> int:
@@ -29,7 +31,8 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
     names = {name.lower(): factor for name, factor in units.items()}
     if match is None or match[2].lower() not in names:
         known = ", ".join(name for name in units if name)
-        raise InputError(f"{text!r} is not a {what}: expected a number and one of {known}, such as {example}")
+        shown = repr(f"{text[:40]}..." if isinstance(text, str) and len(text) > 50 else text)
+        raise InputError(f"{shown} is not a {what}: expected a number and one of {known}, such as {example}")
     factor = names[match[2].lower()]
     whole, _, fraction = match[1].partition(".")
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
@@ -53,7 +56,10 @@ def parse_size(size: str | SupportsIndex) -> int:
 
 def parse_time(time: str | SupportsIndex) -> int:
     """Nanoseconds of a time such as ``"100ms"``; a whole number is nanoseconds already. Raises InputError."""
-    return _quantity(time, _TIMES, "time", "100ms")
+    number = _quantity(time, _TIMES, "time", "100ms")
+    if number > LONGEST_TIME:
+        raise InputError(f"{time!r} is too long a time: expected up to {LONGEST_TIME // _TIMES['h']} h")
+    return number
 
 
 def _format(value: int, units: list[tuple[str, int]]) -> str:

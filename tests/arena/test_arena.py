@@ -158,8 +158,12 @@ def test_the_limit(make: Make) -> None:
     with pytest.raises(MemoryError, match=r"16 MiB warm, .*the largest free range is 16 MiB"):
         arena.alloc("17MiB")
     assert arena.alloc("16MiB").nbytes == 16 * MIB
-    with pytest.raises(MemoryError):
+    with pytest.raises(MemoryError, match="no room for 10 PiB in the arena"):
         arena.alloc("10PiB")
+    with pytest.raises(ArenaFullError, match=r"no room for 8\.59e\+09 PiB in the arena"):
+        arena.empty((1 << 40, 1 << 40))
+    with pytest.raises(ArenaFullError):
+        arena.alloc(10**30)
 
 
 def test_the_tail_is_given_back_at_once(make: Make) -> None:
@@ -197,6 +201,7 @@ def test_arrays(make: Make) -> None:
     assert arena.empty(5).dtype == np.float64
     assert arena.zeros((0, 4)).shape == (0, 4)
     assert arena.zeros(()).shape == ()
+    assert arena.empty(np.int64(5)).shape == (5,)
     assert arena.empty_like([1, 2, 3]).shape == (3,)
     assert np.from_dlpack(array).ctypes.data == array.ctypes.data
 
@@ -214,7 +219,13 @@ def test_bad_input(make: Make) -> None:
         make("1GiB", idle=1)
     with pytest.raises(InputError, match="is not a time"):
         make("1GiB", idle="soon")
+    for host in ("anonymous", "memfd"):
+        with pytest.raises(PagehintError, match=r"the machine refuses 1 PiB of memory .*: ask for less"):
+            make("1PiB", host=host)
     arena = make("64MiB")
+    for shape in ("x", None, (1.5, 2)):
+        with pytest.raises(InputError, match="is not a shape: expected whole numbers"):
+            arena.empty(shape)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="expected at least 1 byte"):
         arena.alloc(0)
     with pytest.raises(InputError, match="is not a size"):

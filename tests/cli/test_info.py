@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from pagehint.cli.info import info
-from pagehint.trace import import_trace
+from pagehint.trace import Trace, import_trace
 
 TEXT = """CPU:1 [LOST 10 EVENTS]
 sh-8 [001] d..1. 1.000000: mm_page_alloc: page=0000000012345678 pfn=64 order=0 migratetype=1 gfp_flags=GFP_KERNEL
-sh-8 [001] d..1. 1.000001: tracing_mark_write: MARK [bold]begin[/]
+sh-8 [001] d..1. 1.000001: tracing_mark_write: MARK [bold]begin[/]\x1b
 sh-8 [001] d..1. 2.000000: mm_page_free: page=0000000012345678 pfn=64 order=0
 """
 
@@ -20,19 +20,28 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, "kernel": "6.1\x1b[31m"}))
     info(bundle)
     page = " ".join(capsys.readouterr().out.split())
     for words in (
         "trace.txt, tracefs trace_pipe",
-        "kernel not recorded",
+        "kernel 6.1\\x1b[31m",
         "start not recorded: no snapshot",
         "time 1 s, from 1.000 s to 2.000 s",
         "3 events 1 allocations A",
         "10 events were lost while recording",
         "Measured on the host nothing",
-        "1.000 s [bold]begin[/]",
+        "1.000 s [bold]begin[/]\\x1b",
     ):
         assert words in page, page
+
+
+def test_without_a_bundle_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
+    info(json_=True)
+    path = Path(json.loads(capsys.readouterr().out)["path"])
+    assert path.name == "phased.pagetrace"
+    assert Trace.open(path).num_events == 1_246_626
 
 
 def test_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

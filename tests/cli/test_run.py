@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,6 +28,7 @@ _MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
 
 def pagehint(*arguments: object, width: int = 100, **more: Any) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": str(width)}
+    environment |= {name: more.pop(name) for name in list(more) if name.isupper()}
     return subprocess.run(
         [*_MAIN, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **more
     )
@@ -74,14 +77,19 @@ def test_without_arguments() -> None:
         assert words in text, ended.stdout
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("arguments", [(), ("--compare", "hinting,reporting,none"), ("--order", 9, "--order", 4)])
 def test_the_screen_fits(width: int, arguments: tuple[object, ...]) -> None:
     ended = pagehint("run", *arguments, width=width)
     assert ended.returncode == 0
     assert max(map(len, ended.stdout.splitlines())) <= width
-    if width >= 80:
-        assert "…" not in ended.stdout
+    assert "…" not in ended.stdout
+    wide = pagehint("run", *arguments, width=200)
+    figures = [
+        set(re.findall(r"[0-9][0-9.,]*(?: ms| s| %)?", re.split("What came back|Host memory over", text)[1]))
+        for text in (wide.stdout, " ".join(ended.stdout.split()))
+    ]
+    assert figures[0] - figures[1] == set()
 
 
 def test_json_of_a_run() -> None:
@@ -155,6 +163,11 @@ def test_settings_combine() -> None:
     assert settings == [(9, 10**9, 8), (9, 10**8, 8), (4, 10**9, 8), (4, 10**8, 8)]
 
 
+def test_a_setting_given_twice_is_one() -> None:
+    data = as_json("--order", 9, "--order", "09", "--delay", "1s", "--delay", "1000ms")
+    assert (data["settings"]["order"], data["settings"]["delay"]) == (9, 10**9)
+
+
 def test_twice_is_the_same(tmp_path: Path) -> None:
     outputs = []
     for name in ("one", "two"):
@@ -190,35 +203,43 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
     assert data["settings"]["placement"] == "recorded"
     assert data["baseline"]["settings"]["placement"] == "simulated"
     assert data["prediction"]["placed_as_recorded"] == 1
+    told = "placed as recorded, with other settings than the recorded ones"
+    assert told not in pagehint("run", "--placement", "recorded").stdout
+    assert told in pagehint("run", "--placement", "recorded", "--order", 9, "--order", 4).stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["nothing.pagetrace"], "no such trace bundle"),
+        (["two\nlines"], "two\\nlines: no such trace bundle"),
         (["/dev/null"], "not a trace bundle"),
         (["."], "no meta.json"),
         (["--design", "magic"], '"none", "hinting", "reporting"'),
         (["--compare", "hinting,magic"], "'magic' is no design"),
         (["--compare", "none,none"], "twice"),
         (["--compare", "none", "--design", "none"], "use one of them"),
-        (["--order", "-1"], "order -1"),
-        (["--order", "11"], "expected 0 to 10"),
-        (["--order", "99999999999999999999"], "expected 0 to 31"),
-        (["--order", "two"], "two"),
-        (["--delay", "soon"], "'soon' is not a time"),
-        (["--delay", "-5"], "'-5' is not a time"),
+        (["--order", "-1"], "--order -1: expected a whole number, 0 to 10"),
+        (["--order", "11"], "--order 11: expected a whole number, 0 to 10"),
+        (["--order", "99999999999999999999"], "--order 99999999999999999999: expected a whole number, 0 to 10"),
+        (["--order", "two"], "--order two: expected"),
+        (["--delay", "soon"], "--delay: 'soon' is not a time"),
+        (["--delay", "-5"], "--delay: '-5' is not a time"),
+        (["--delay", "-1s"], "--delay: '-1s' is not a time"),
+        (["--delay", "9" * 5000], "--delay: '9999"),
+        (["--delay", "9" * 20 + "s"], "s' is too long a time: expected up to 1000000 h"),
         (["--high-water-mark", "4"], "--high-water-mark is no setting of reporting"),
         (["--design", "none", "--order", "3"], "--order is no setting of none"),
-        (["--design", "hinting", "--high-water-mark", "-1"], "high_water_mark -1"),
-        (["--capacity", "0"], "needs at least 1"),
+        (["--design", "hinting", "--high-water-mark", "-1"], "--high-water-mark -1: expected"),
+        (["--capacity", "0"], "--capacity 0: expected a whole number, 1 to"),
         (["--capacity", "99999999999"], "1 to 1048576"),
-        (["--host-memory", "1MiB"], "too little memory"),
-        (["--host-memory", "some"], "'some' is not a size"),
+        (["--host-memory", "1MiB"], "--host-memory: 256 pages are too little memory"),
+        (["--host-memory", "some"], "--host-memory: 'some' is not a size"),
         (["--host-page-size", "1GiB"], "4KiB"),
-        (["--sample", "0s"], "a step above 0"),
+        (["--sample", "0s"], "--sample: 0s is no step: expected one above 0"),
         (["--touch", "read"], "zone_alloc"),
-        (["--costs", "nothing.json"], "nothing.json: No such file"),
+        (["--costs", "nothing.json"], "nothing.json: no such file of costs"),
+        (["--costs", "/proc/self/mem"], "/proc/self/mem: Input/output error"),
         (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
         (["--html", "/dev/full"], "No space left on device"),
         (["--out", "/dev/full"], "No space left on device"),
@@ -238,6 +259,8 @@ def test_bad_options(arguments: list[str], says: str, tmp_path: Path) -> None:
         ('{"magic": 1}', "'magic' is no cost"),
         ('{"swap_in": "much"}', "swap_in"),
         ('{"swap_in": -1}', "swap_in"),
+        ('{"swap_in": 1e300}', "swap_in is 1e+300 ns: expected a time of 0 to 1000000000000000"),
+        (f'{{"swap_in": {"9" * 4000}}}', "swap_in is 9999"),
         ('{"measured": ["magic"]}', "measured"),
     ],
 )
@@ -269,6 +292,13 @@ def test_damaged_recordings(damage: Callable[[Path], None], copy: Path, tmp_path
     assert str(copy) in refused(copy, "--html", page)
     assert page.read_text() == "before"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.pagetrace", "page.html"]
+
+
+def test_a_recording_for_which_there_is_not_enough_memory(copy: Path) -> None:
+    os.truncate(copy / "snapshot" / "zoneinfo.txt", 20 << 30)
+    limit = (8 << 30, 8 << 30)
+    told = refused(copy, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    assert "there is not enough memory for this" in told
 
 
 def test_a_recording_with_only_allocations(tmp_path: Path) -> None:
@@ -325,6 +355,42 @@ def test_closed_and_full_standard_output() -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run([*_MAIN, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, "pagehint: No space left on device\n")
+    for command in ("run", "--help", f"info {SHIPPED}", "script"):
+        shell = f"{shlex.join(_MAIN)} {command}"
+        ended = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
+        said = "pagehint: standard output is closed: redirect it to /dev/null instead\n"
+        assert (ended.returncode, ended.stderr) == (2, said)
+        ended = subprocess.run(
+            f"({shell}; echo $? >&2) | true", shell=True, capture_output=True, text=True, check=False
+        )
+        assert ended.stderr == "141\n"
+
+
+def test_a_terminal_that_can_write_little() -> None:
+    ended = pagehint("run", LANG="C", PYTHONIOENCODING="ascii")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "free, but resident" in ended.stdout
+
+
+@pytest.mark.parametrize("library", ["cyclopts.exceptions", "numpy.linalg", "pyarrow.lib"])
+def test_interrupted_while_libraries_are_loaded(library: str) -> None:
+    command = [_MAIN[0], "-X", "importtime", *_MAIN[1:], "run"]
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    while not started.stderr.readline().rstrip().endswith(library):
+        assert started.poll() is None
+    started.send_signal(signal.SIGINT)
+    said = [line for line in started.communicate()[1].splitlines() if not line.startswith("import time:")]
+    assert (started.returncode, said) == (130, ["pagehint: interrupted"])
+
+
+def test_a_page_to_standard_output() -> None:
+    shell = f"{shlex.join(_MAIN)} run --html /dev/stdout"
+    ended = subprocess.run(["sh", "-c", f"{shell} | cat"], capture_output=True, text=True, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("<!doctype html>")
+    ended = subprocess.run(["sh", "-c", f"({shell}; echo $? >&2) | true"], capture_output=True, text=True, check=False)
+    assert ended.stderr == "141\n"
 
 
 def test_interrupted_on_a_terminal(tmp_path: Path) -> None:

@@ -61,12 +61,16 @@ def test_an_empty_file(tmp_path):
 
 
 def test_no_such_file(tmp_path):
-    assert_refused(script(tmp_path / "absent.ops"), "absent.ops: No such file")
-    assert_refused(script(tmp_path / "absent.ops.gz"), "absent.ops.gz: No such file")
+    assert_refused(script(tmp_path / "absent.ops"), "absent.ops: no such op script")
+    assert_refused(script(tmp_path / "absent.ops.gz"), "absent.ops.gz: no such op script")
 
 
 def test_a_directory(tmp_path):
     assert_refused(script(tmp_path), "Is a directory")
+
+
+def test_what_cannot_be_read():
+    assert_refused(script("/proc/self/mem"), "/proc/self/mem, line 1: Input/output error: it can't be read")
 
 
 def test_a_path_below_a_file(tmp_path):
@@ -148,6 +152,11 @@ def test_no_standard_output_at_all(tmp_path):
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
     assert b"Traceback" not in done.stderr
+
+
+def test_no_standard_input_at_all():
+    done = subprocess.run([*MAIN, "-"], preexec_fn=lambda: os.close(0), capture_output=True, check=False)
+    assert_refused(done, "standard input is closed")
 
 
 def test_a_full_disk():

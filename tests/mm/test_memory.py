@@ -82,6 +82,7 @@ def test_zones_are_all_of_the_memory(size):
         ("1GiB", {"cpus": 100000}, "cpus 100000"),
         ("1GiB", {"movable": "1GiB"}, "movable"),
         ("1GiB", {"min_free_kbytes": 1 << 30}, "min_free_kbytes"),
+        ("1GiB", {"rules": None}, "rules None: expected ListRules"),
         ("lots", {}, "not a size"),
     ],
 )
@@ -99,6 +100,12 @@ def test_absurd_guests(size, settings, match):
         ((0, GFP_KERNEL, 1), "node 1"),
         ((0, GFP_KERNEL, 0, 1), "cpu 1"),
         ((0, 0x3), "only one of"),
+        ((0, 1 << 64), "gfp 18446744073709551616: expected 0 to"),
+        ((0, -1), "gfp -1: expected 0 to"),
+        (("x", GFP_KERNEL), "order 'x', gfp .*: expected whole numbers"),
+        ((0, "x"), "gfp 'x': expected"),
+        ((0, []), "expected whole numbers"),
+        ((0, GFP_KERNEL, 0, None), "cpu None: expected whole numbers"),
     ],
 )
 def test_bad_requests(arguments, match):
@@ -108,6 +115,8 @@ def test_bad_requests(arguments, match):
 
 def test_frees_of_what_is_not_allocated():
     memory = GuestMemory("64MiB")
+    with pytest.raises(InputError, match="pfn 'x': expected a whole number"):
+        memory.free_pages("x", 0)
     with pytest.raises(InputError, match="no zone"):
         memory.free_pages(1 << 20, 0)
     with pytest.raises(InputError, match="not allocated"):

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pagehint.errors import InputError
@@ -14,7 +15,7 @@ from pagehint.hinting.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.mm.check import check
-from pagehint.replay.replay import Replay, replay
+from pagehint.replay.replay import Placement, Replay, replay
 from pagehint.replay.run import ATTRIBUTION, Run
 from pagehint.replay.start import guest_reporting, rules_of
 from pagehint.trace import Trace, TraceWriter
@@ -46,6 +47,53 @@ def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace
         writer.add_residency_bitmaps(list(times), np.stack(bits))
         writer.finish(trace.meta)
     return Trace.open(path)
+
+
+@pytest.mark.parametrize("shift", [60 * 24 * 3600 * 10**9, -100 * 10**9])
+def test_waits_do_not_depend_on_how_long_the_guest_was_up(shift: int, phased: Trace, tmp_path: Path) -> None:
+    waits = []
+    for name, by in (("as it was", 0), ("shifted", shift)):
+        with TraceWriter(tmp_path / name) as writer:
+            for batch in phased.batches():
+                writer.add_events({**batch, "time": batch["time"] + by})
+            load = phased.meta.reporting.device_load_ns + by
+            writer.finish(replace(phased.meta, reporting=replace(phased.meta.reporting, device_load_ns=load)))
+        trace = Trace.open(tmp_path / name)
+        waits.append(replay(trace, guest_reporting(trace)).waits.tolist())
+    assert waits[0] == waits[1]
+
+
+@pytest.mark.parametrize("key", ["pageblock_order", "reporting.order"])
+def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
+    meta = phased.meta
+    meta = (
+        replace(meta, pageblock_order=13)
+        if key == "pageblock_order"
+        else replace(meta, reporting=replace(meta.reporting, order=13))
+    )
+    trace = Trace(phased.path, meta)
+    with pytest.raises(InputError, match=rf"meta\.json: {key} is 13: replays go up to order 10"):
+        replay(trace, guest_reporting(trace))
+
+
+@pytest.mark.parametrize("placement", ["simulated", "recorded"])
+def test_blocks_that_no_buddy_allocator_has_are_left_out(placement: Placement, phased: Trace, tmp_path: Path) -> None:
+    batch = next(iter(phased.batches()))
+    columns = {name: column[:4].copy() for name, column in batch.items()}
+    columns["event"][:] = list(b"AFAF")
+    columns["order"][:] = [3, 3, 0, 0]
+    columns["pfn"][:] = [8193, 8193, 8200, 8200]
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(columns)
+        writer.finish(phased.meta)
+    run = replay(Trace.open(tmp_path / "t"), placement=placement)
+    assert run.anomalies == {"outside every zone": 2}
+
+
+def test_a_recording_too_long(phased: Trace) -> None:
+    trace = Trace(phased.path, replace(phased.meta, last_ns=4 * 10**18))
+    with pytest.raises(InputError, match=r"lasts 4e\+09 s: too long"):
+        replay(trace)
 
 
 def same(one: Run, other: Run) -> bool:
@@ -191,6 +239,14 @@ def test_a_recording_without_a_snapshot(phased: Trace, tmp_path: Path) -> None:
     assert nothing_backed.totals.footprint < run.totals.footprint
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_guest_of_which_nothing_was_ever_resident(phased: Trace) -> None:
+    trace = Trace(phased.path, phased.meta)
+    nothing = pa.array([0] * phased.residency.num_rows, pa.int64())
+    trace.residency = phased.residency.set_column(1, "ram_resident_kib", nothing)
+    assert replay(trace).prediction.residency_error is None
+
+
 def test_a_long_timeline_is_bounded(phased: Trace) -> None:
     run = replay(phased, None, sample="1ms")
     assert run.timeline.num_rows <= 1 << 15
@@ -209,10 +265,17 @@ def test_kernel_versions_choose_the_list_rules() -> None:
     [
         ({"placement": "elsewhere"}, "placement"),
         ({"touch": frozenset({"read"})}, "touch"),
+        ({"touch": "alloc"}, "touch 'alloc': expected a set"),
+        ({"touch": None}, "touch None: expected a set"),
+        ({"design": "reporting"}, "'reporting' is no design"),
+        ({"host": "THP"}, "'THP' is no modelled host"),
         ({"sample": "0s"}, "step above 0"),
         ({"sample": "soon"}, "not a time"),
     ],
 )
 def test_bad_options(phased: Trace, options: dict[str, object], expected: str) -> None:
     with pytest.raises(InputError, match=expected):
-        replay(phased, None, **options)  # type: ignore[arg-type]
+        replay(phased, **options)  # type: ignore[arg-type]
+    for call in (replay, guest_reporting):
+        with pytest.raises(InputError, match=r"'guest\.pagetrace' is no recording: expected a Trace"):
+            call("guest.pagetrace")  # type: ignore[operator]

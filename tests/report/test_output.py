@@ -37,6 +37,16 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert target.read_bytes() == b"after"
 
 
+def test_a_link_to_itself_is_no_crash(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    with pytest.raises(InputError, match="choose another output"):
+        Output(link / "below")
+    with Output(link) as output:
+        output.write(b"after")
+    assert link.read_bytes() == b"after"
+
+
 def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

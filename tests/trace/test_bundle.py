@@ -74,6 +74,11 @@ def test_not_parquet(bundle: Path, content: bytes) -> None:
         Trace.open(bundle)
 
 
+def test_a_name_that_is_not_utf_8(bundle: Path) -> None:
+    with pytest.raises(InputError, match="the name is not UTF-8: rename it"):
+        Trace.open(bundle.rename(bundle.with_name("\udcff")))
+
+
 def test_truncated_parquet(bundle: Path) -> None:
     data = (bundle / "events.parquet").read_bytes()
     for size in (4, len(data) // 2, len(data) - 1):
@@ -144,6 +149,14 @@ def test_rows_and_counts_differ(bundle: Path) -> None:
         Trace.open(bundle)
 
 
+@pytest.mark.parametrize(("key", "time"), [("first_ns", 999), ("first_ns", -5), ("last_ns", 1 << 50)])
+def test_times_and_those_of_meta_differ(bundle: Path, key: str, time: int) -> None:
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, key: time}))
+    with pytest.raises(InputError, match=rf"meta\.json: {key} is {time}, but that event's time is {meta[key]}"):
+        list(Trace.open(bundle).batches(batch_size=4))
+
+
 def test_no_events(bundle: Path) -> None:
     path = bundle / "events.parquet"
     pq.write_table(pq.read_table(path).slice(0, 0), path)
@@ -157,6 +170,15 @@ def test_a_damaged_table_of_truth(bundle: Path) -> None:
     (bundle / "residency.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"residency\.parquet: not a whole Parquet file"):
         _ = Trace.open(bundle).residency
+
+
+@pytest.mark.parametrize(("name", "column"), [("residency", "ram_resident_kib"), ("reported", "pages")])
+@pytest.mark.parametrize("number", [-1, 1 << 62])
+def test_counts_that_cannot_be(bundle: Path, name: str, column: str, number: int) -> None:
+    path = bundle / f"{name}.parquet"
+    rewrite(bundle, name, **{column: pa.array([number] * pq.read_table(path).num_rows, pa.int64())})
+    with pytest.raises(InputError, match=rf"{name}\.parquet: column '{column}' has a number that no machine has"):
+        getattr(Trace.open(bundle), name)
 
 
 def test_a_snapshot_that_does_not_fit(bundle: Path, zoneinfo: str) -> None:

@@ -12,6 +12,7 @@ def test_sources_that_are_none(tmp_path: Path, bundle: Path, run: Path) -> None:
         (tmp_path / "nothing", "no such file or folder to import"),
         (tmp_path / "empty", "not the folder of a run"),
         (bundle, "is a trace bundle already"),
+        ("/proc/self/mem", r"/proc/self/mem: Input/output error: it can't be read"),
     ):
         with pytest.raises(InputError, match=error):
             import_trace(source, tmp_path / "t.pagetrace")

@@ -11,12 +11,23 @@ from hypothesis import strategies as st
 from pagehint.errors import InputError
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout, read_meta, write_meta
 
+ZONE = {
+    "node": 0,
+    "name": "DMA",
+    "start_pfn": 1,
+    "spanned": 10,
+    "present": 10,
+    "managed": 9,
+    "min": 2,
+    "low": 3,
+    "high": 4,
+}
 FULL = Meta(
     recorder="r",
     source="s",
     kernel="6.1",
     pageblock_order=9,
-    zones=[ZoneLayout(0, "DMA", 1, 10, 10, 9, 1, 2, 3, pcp_high=4, pcp_batch=1)],
+    zones=[ZoneLayout(**ZONE, pcp_high=4, pcp_batch=1)],
     clock=Clock(1, 2, -3.5, 1e-5),
     reporting=GuestReporting(on=True, order=9),
     lost=Lost({"0": 5}, 1, 2),
@@ -54,6 +65,17 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"page_size": 5000}, "page_size is 5000, expected a power of two"),
         ({"page_size": 1 << 70}, "doesn't fit in 64 bits"),
         ({"pageblock_order": 99}, "pageblock_order is 99"),
+        ({"cpus": -1}, "cpus is -1, expected 0 to 65536"),
+        ({"cpus": 10**12}, "cpus is 1000000000000, expected 0 to 65536"),
+        ({"reporting": {"on": True, "order": 99}}, "reporting.order is 99, expected 0 to 20"),
+        ({"reporting": {"on": True, "delay_ns": -1}}, "reporting.delay_ns is -1, expected 0 to"),
+        ({"reporting": {"on": True, "capacity": 0}}, "reporting.capacity is 0, expected 1 to"),
+        ({"lost": {"by_cpu": {"3": -3}}}, "lost.by_cpu.3 is -3, expected 0 to"),
+        ({"zones": [{**ZONE, "low": 1}]}, r"zones\[0\].low is 1, expected 2 to 10"),
+        ({"zones": [{**ZONE, "managed": 11}]}, r"zones\[0\].managed is 11, expected 0 to 10"),
+        ({"zones": [{**ZONE, "start_pfn": -1}]}, r"zones\[0\]: start_pfn -1, spanned 10: expected"),
+        ({"last_ns": -1}, "last_ns is -1, expected first_ns, 0, or more"),
+        ({"last_ns": (1 << 62) + 1}, "last_ns is 4611686018427387905, expected -"),
         ({"first_ns": None}, "first_ns or last_ns is missing"),
     ],
 )
@@ -66,7 +88,7 @@ def test_garbage(tmp_path: Path, change: dict[str, Any], error: str) -> None:
     assert str(caught.value).startswith(str(path))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"", b"{", b" " * (1 << 27) + b"{}", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])
 def test_not_a_meta(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "meta.json").write_bytes(content)
     with pytest.raises(InputError):

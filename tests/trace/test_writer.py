@@ -99,6 +99,33 @@ def test_an_output_that_appears_meanwhile_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["t", "mine"]
 
 
+@pytest.mark.parametrize("name", ["x" * 250, "nothing/t.pagetrace", "\udcff"])
+def test_outputs_that_cannot_be(tmp_path: Path, name: str) -> None:
+    if "/" in name:
+        (tmp_path / "nothing").symlink_to("/proc")
+    with pytest.raises(InputError, match=r": choose another output$") as caught, TraceWriter(tmp_path / name):
+        pass
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert "partial" not in str(caught.value)
+
+
+def test_an_output_that_grows_too_large(tmp_path: Path) -> None:
+    code = textwrap.dedent(f"""
+        import resource, numpy as np
+        from pagehint.trace import TraceWriter
+        from pagehint.trace.events import EVENT_SCHEMA
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+        noise = np.random.default_rng(1).integers(0, 1 << 30, 300_000)
+        columns = {{name: np.zeros(300_000, np.int64) for name in EVENT_SCHEMA.names}}
+        with TraceWriter({str(tmp_path / "t.pagetrace")!r}) as writer:
+            writer.add_events({{**columns, "event": columns["event"] + ord("A"), "pfn": noise}})
+    """)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = ended.stderr.splitlines()[-1]
+    assert last.endswith(f"InputError: {tmp_path / 't.pagetrace'}: File too large: choose another output")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_import_leaves_no_bundle(tmp_path: Path, signal_number: signal.Signals) -> None:
     fifo = tmp_path / "trace.txt"

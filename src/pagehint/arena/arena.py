@@ -6,8 +6,10 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Sequence
+from operator import index
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -30,7 +32,6 @@ from pagehint.units import format_size, parse_size
 
 __all__ = ["Arena"]
 
-_LARGEST = 1 << 60  # bytes, more than any arena has
 _PATIENCE = 10.0  # seconds that an allocation waits for blocks in flight
 
 
@@ -92,14 +93,14 @@ class Arena:
         """
         return self._alloc(nbytes, False)
 
-    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
+    def empty(self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike = float) -> NDArray[Any]:
         """A NumPy array whose contents are not defined. Its memory is freed with the last reference to it.
 
         Raises ArenaFullError (a MemoryError), InputError.
         """
         return self._array(shape, dtype, False)
 
-    def zeros(self, shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
+    def zeros(self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike = float) -> NDArray[Any]:
         """A NumPy array of zeros; only memory that has been used since it was last given back is written."""
         return self._array(shape, dtype, True)
 
@@ -115,26 +116,28 @@ class Arena:
         """
         return NumpyHandler(self.zone, self._open_memory(), self._address, parse_size(threshold))
 
-    def _array(self, shape: int | tuple[int, ...], dtype: DTypeLike, zeroed: bool) -> NDArray[Any]:
+    def _array(self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike, zeroed: bool) -> NDArray[Any]:
         kind = np.dtype(dtype)
         if kind.hasobject:
             raise InputError(f"an array of {kind} can't lie in an arena: it holds Python objects")
-        sizes = (shape,) if isinstance(shape, int) else shape
+        try:
+            sizes = tuple(map(index, (shape,) if isinstance(shape, SupportsIndex) else shape))
+        except TypeError:
+            raise InputError(f"{shape!r} is not a shape: expected whole numbers") from None
         if any(size < 0 for size in sizes):
             raise InputError(f"{shape!r} is not a shape: a size is negative")
         nbytes = math.prod(sizes) * kind.itemsize
         if not nbytes:
-            return np.empty(shape, kind)
+            return np.empty(sizes, kind)
         # NumPy keeps no view of a buffer that it is given here: the memoryview does.
-        return np.ndarray(shape, kind, buffer=memoryview(self._alloc(nbytes, zeroed)))
+        return np.ndarray(sizes, kind, buffer=memoryview(self._alloc(nbytes, zeroed)))
 
     def _alloc(self, nbytes: int | str, zeroed: bool) -> Block:
         memory = self._open_memory()
         size = parse_size(nbytes)
         if size < 1:
             raise InputError(f"{nbytes!r} is not a size for a block: expected at least 1 byte")
-        size = min(size, _LARGEST)
-        block = allocate(self.zone, memory, self._address, size, zeroed)
+        block = allocate(self.zone, memory, self._address, size, zeroed) if size <= self.limit else None
         return self._alloc_slowly(memory, size, zeroed) if block is None else block
 
     def _open_memory(self) -> memoryview:
@@ -163,7 +166,7 @@ class Arena:
             if block is not None:
                 return block
         # What was in flight may have come back before it was looked for.
-        block = allocate(self.zone, memory, self._address, size, zeroed)
+        block = allocate(self.zone, memory, self._address, size, zeroed) if size <= self.limit else None
         if block is not None:
             return block
         raise ArenaFullError(size, self.zone.largest_free * self.page_size, self.stats(), note)

@@ -1,7 +1,10 @@
+from typing import final
+
 from pagehint.arena.warm import WarmZone
 
 __all__ = ["Block", "allocate"]
 
+@final
 class Block:
     nbytes: int
     def __buffer__(self, flags: int, /) -> memoryview: ...

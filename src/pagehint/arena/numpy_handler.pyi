@@ -1,10 +1,11 @@
 from types import TracebackType
-from typing import Self
+from typing import Self, final
 
 from pagehint.arena.warm import WarmZone
 
 __all__ = ["NumpyHandler"]
 
+@final
 class NumpyHandler:
     def __init__(self, zone: WarmZone, memory: memoryview, address: int, threshold: int) -> None: ...
     def __enter__(self) -> Self: ...

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from pagehint.arena.extents import Extents
 from pagehint.mm.batch import Batch
 
+__all__ = ["EPOCHS", "WarmZone"]
+
 EPOCHS: int
 
 class WarmZone(Extents):

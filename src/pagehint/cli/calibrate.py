@@ -55,10 +55,10 @@ def calibrate(
 
 def _show(costs: Costs) -> None:
     table = Table(box=None, pad_edge=False)
-    table.add_column("cost")
-    table.add_column("ns", justify="right")
-    table.add_column("")
-    table.add_column("of")
+    table.add_column("cost", no_wrap=True)
+    table.add_column("ns", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("of", overflow="fold")
     for field in fields(costs):
         if field.name != "measured":
             source = "measured" if field.name in costs.measured else "[dim]default[/]"

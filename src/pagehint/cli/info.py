@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pagehint.cli.shipped import SHIPPED
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
@@ -16,17 +17,19 @@ from pagehint.units import format_size, format_time
 __all__ = ["info"]
 
 
-def info(trace: Path, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False) -> None:
+def info(
+    trace: Path | None = None, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False
+) -> None:
     """Show what a trace bundle holds.
 
     Parameters
     ----------
     trace
-        The bundle, NAME.pagetrace.
+        The bundle, NAME.pagetrace. Without it: the one that ships with the package.
     json_
         Print it as JSON, times in ns of the guest's clock.
     """
-    opened = Trace.open(trace)
+    opened = Trace.open(SHIPPED if trace is None else trace)
     data = describe(opened)
     if json_:
         print(json.dumps(data, indent=1))
@@ -47,8 +50,8 @@ def info(trace: Path, *, json_: Annotated[bool, Parameter(name="--json", negativ
 
 def _grid() -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_column()
+    table.add_column(style="dim", overflow="fold")
+    table.add_column(overflow="fold")
     return table
 
 
@@ -92,8 +95,8 @@ def _reporting(data: dict[str, Any]) -> str:
 
 def _events(data: dict[str, Any]) -> Table:
     table = Table(title=f"{data['num_events']:,} events", title_justify="left", box=None, show_header=False)
-    table.add_column(justify="right")
-    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     for event in Event:
         if count := data["events"].get(event.letter):
             table.add_row(f"{count:,}", f"{EVENT_NAMES[event]} [dim]{event.letter}[/]")
@@ -107,8 +110,8 @@ def _events(data: dict[str, Any]) -> Table:
 def _truth(data: dict[str, Any]) -> Table:
     truth = data["truth"]
     table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False)
-    table.add_column(justify="right")
-    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     discarded = f"ranges discarded, {format_size(truth['reported_bytes'])}"
     rows = {
         "samples of the VM's resident memory": truth["residency_samples"],
@@ -127,8 +130,8 @@ def _truth(data: dict[str, Any]) -> Table:
 
 def _phases(data: dict[str, Any]) -> Table:
     table = Table(title="Phases", title_justify="left", box=None, show_header=False)
-    table.add_column(justify="right")
-    table.add_column()
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
     for phase in data["phases"]:
         table.add_row(_seconds(phase["time"]), escape(phase["name"]))
     return table

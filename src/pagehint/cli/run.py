@@ -1,10 +1,10 @@
 """``pagehint run``: replay a recording, and tell what came back, what it cost, and what stayed behind."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.resources import files
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pagehint.cli.shipped import SHIPPED
 from pagehint.errors import InputError
 from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.design import Design
@@ -32,13 +33,14 @@ from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
+from pagehint.units import parse_time
 
 __all__ = ["run"]
 
 Name = Literal["none", "hinting", "reporting"]
-_SHIPPED = files("pagehint") / "examples" / "phased.pagetrace"
 _NAMES = ("none", "hinting", "reporting")
 _CAPACITY = 32
+_MAX_ORDER = 10
 
 
 def run(
@@ -48,15 +50,15 @@ def run(
     design: Name | None = None,
     compare: str | None = None,
     order: Annotated[list[str] | None, Parameter(negative=())] = None,
-    delay: Annotated[list[str] | None, Parameter(negative=())] = None,
+    delay: Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)] = None,
     high_water_mark: Annotated[list[str] | None, Parameter(negative=())] = None,
     capacity: Annotated[list[str] | None, Parameter(negative=())] = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
-    host_memory: str | None = None,
+    host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     costs: Path | None = None,
-    sample: str = "50ms",
+    sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
     free_backed: bool = True,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
     out: Path | None = None,
@@ -91,7 +93,7 @@ def run(
         Do it on this machine's memory too, with real touches and real give-back, and show what the kernel measured
         beside the model (thinned where the guest does not fit).
     host_page_size
-        By what the host backs the guest; default: as seen in the recording, else 4KiB.
+        By what the host backs the guest; default: as seen in the recording, else 4KiB; with --host memfd 4KiB.
     host_memory
         What the host has for this guest, such as 512MiB; the rest is swapped. Default: as much as it needs.
     costs
@@ -99,9 +101,11 @@ def run(
     sample
         The step of the timeline.
     free_backed
-        Whether free memory is backed at the start, where the recording doesn't tell.
+        What the recording may not tell: whether the host holds memory at the start that is free in the guest, since it
+        was used before. It then stays resident until it is given back.
     touch
-        Which events touch their pages, so that the host backs them; default: alloc.
+        When the guest touches memory, so that the host has to back it: as it is allocated (alloc), as it leaves the
+        zone's free lists (zone_alloc), as it is freed (free). May be repeated; default: alloc.
     out
         Write the timeline as Parquet, a row a sample (several runs: all, with a column run).
     html
@@ -110,18 +114,23 @@ def run(
         Print everything but the timeline as JSON.
     """
     names = _names(design, compare)
-    opened = Trace.open(Path(str(_SHIPPED)) if trace is None else trace)
+    opened = Trace.open(SHIPPED if trace is None else trace)
     settings: dict[str, list[Any] | None] = {
-        "order": _numbers("--order", order),
-        "delay": None if delay is None else list(delay),
-        "high_water_mark": _numbers("--high-water-mark", high_water_mark),
-        "capacity": _numbers("--capacity", capacity),
+        "order": _numbers("--order", order, 0, _MAX_ORDER),
+        "delay": _each("--delay", delay, parse_time),
+        "high_water_mark": _numbers("--high-water-mark", high_water_mark, 0, 1 << 32),
+        "capacity": _numbers("--capacity", capacity, 1, 1 << 20),
     }
     _check_outputs(opened, out, html)
     plans = _plans(names, settings, opened)
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
     touched = frozenset(touch or ["alloc"])
+    with _naming("--host-memory"):
+        ModelHost(page_size, charged, host_memory)
+    with _naming("--sample"):
+        if not parse_time(sample):
+            raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
     def one(
         plan: "_Plan",
@@ -162,16 +171,30 @@ def run(
 _Plan = tuple[Design | None, int]
 
 
-def _numbers(option: str, texts: list[str] | None) -> list[Any] | None:
+def _numbers(option: str, texts: list[str] | None, least: int, most: int) -> list[Any] | None:
     for text in texts or []:
-        if not re.fullmatch(r"-?[0-9]{1,40}", text):
-            raise InputError(f"{option} {text!r}: expected a whole number")
-    return None if texts is None else [int(text) for text in texts]
+        if not re.fullmatch(r"-?[0-9]{1,40}", text) or not least <= int(text) <= most:
+            raise InputError(f"{option} {text[:40]}: expected a whole number, {least} to {most}")
+    return _each(option, texts, int)
+
+
+# Each value once: what is given twice is one setting.
+def _each(option: str, texts: list[str] | None, parse: Callable[[str], int]) -> list[Any] | None:
+    with _naming(option):
+        return None if texts is None else list(dict.fromkeys(map(parse, texts)))
+
+
+@contextmanager
+def _naming(option: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 # A recording is never written over, nor one output over the other.
 def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
-    targets = [output.resolve() for output in outputs if output is not None]
+    targets = [Path(os.path.realpath(output)) for output in outputs if output is not None]
     for target in targets:
         if target.is_relative_to(trace.path.resolve()):
             raise InputError(f"{target}: lies in the recording {trace.path}: choose another output")

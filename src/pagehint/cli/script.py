@@ -21,8 +21,22 @@ _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 def _open(file: str) -> BinaryIO:
     if file == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed: name an op script")
         return sys.stdin.buffer
-    return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
+    try:
+        return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such op script") from None
+
+
+def _line_of(source: BinaryIO) -> bytes:
+    try:
+        return source.readline(_LONGEST_LINE)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.strerror}: it can't be read") from None
 
 
 def script(file: Annotated[str | None, _FILE] = None, /) -> None:
@@ -39,7 +53,7 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     number = 0
     with _open(file) as source:
         try:
-            for line in iter(lambda: source.readline(_LONGEST_LINE), b""):
+            for line in iter(lambda: _line_of(source), b""):
                 number += 1
                 if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
                     raise InputError(f"a line of more than {_LONGEST_LINE} bytes: this is no op script")

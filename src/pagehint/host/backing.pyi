@@ -1,11 +1,15 @@
 from collections.abc import Sequence
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["AREA_PAGES", "PAGE_SIZES", "Backing"]
+
 AREA_PAGES: int
 PAGE_SIZES: Sequence[str]
 
+@final
 class Backing:
     pages: int
     page_size: str

@@ -7,6 +7,7 @@ from pathlib import Path
 from pagehint.errors import InputError
 
 _MOST_BYTES = 1 << 20
+_MOST_NS = 10**15
 
 __all__ = ["Costs"]
 
@@ -44,8 +45,8 @@ class Costs:
             value = getattr(self, field.name)
             if field.name == "measured":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise InputError(f"the cost {field.name} is {value} ns: expected a time of 0 or more")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_NS:
+                raise InputError(f"the cost {field.name} is {value!s:.40} ns: expected a time of 0 to {_MOST_NS}")
 
     def to_json(self) -> str:
         """What `read` reads."""
@@ -53,10 +54,14 @@ class Costs:
 
     @classmethod
     def read(cls, path: str | Path) -> "Costs":
-        """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError, OSError."""
+        """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError."""
         try:
             with open(path, "rb") as file:
                 data = json.loads(file.read(_MOST_BYTES))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file of costs: `pagehint calibrate -o FILE.json` makes one") from None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: no file of costs can be read") from None
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError, PagehintError
+from pagehint.errors import HostError, InputError, PagehintError
 from pagehint.host import libc
 from pagehint.host.blocks import Blocks
 from pagehint.units import format_size, parse_size
@@ -46,7 +46,11 @@ class MappedHost(ABC):
             )
         if capacity < 1:
             raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
-        self._map: mmap.mmap | None = self._reserve()
+        try:
+            self._map: mmap.mmap | None = self._reserve()
+        except OSError as error:
+            text = f"the machine refuses {format_size(self.size)} of memory ({error.strerror}): ask for less"
+            raise HostError(error.errno, text) from None
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self._offset = -start % self._alignment
         self.address = start + self._offset

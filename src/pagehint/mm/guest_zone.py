@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pagehint.errors import InputError
 from pagehint.mm.gfp import ZoneType
-from pagehint.mm.migratetype import ListRules
+from pagehint.mm.migratetype import ListRules, check_rules
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.watermarks import default_min_free_kbytes, lowmem_reserve, zone_watermarks
 from pagehint.mm.zone import Zone
@@ -51,6 +51,7 @@ def build_zones(
     """The zones of a guest from nothing, all free, in ascending pfn order. O(pages / 1024). Raises InputError."""
     nodes = whole_number("nodes", nodes, 1, _MOST_NODES)
     cpus = whole_number("cpus", cpus, 1, _MOST_CPUS)
+    check_rules(rules)
     least = nodes * _LARGEST_BLOCK * PAGE_SIZE
     if not least <= size <= _MOST_BYTES or size % PAGE_SIZE:
         raise InputError(

@@ -21,6 +21,8 @@ from pagehint.units import parse_size, whole_number
 
 __all__ = ["GuestMemory", "PageCounts"]
 
+_MOST_GFP = (1 << 32) - 1
+
 
 class PageCounts(NamedTuple):
     """Where a guest's pages are. ``free``: on the zones' lists but the ISOLATE ones, whose pages are ``isolated``."""
@@ -142,16 +144,21 @@ class GuestMemory:
 
     def _request(self, order: int, gfp: int, node: int, cpu: int) -> _Request:
         most = self.zones[0].max_order - 1
-        if not 0 <= order <= most:
-            raise InputError(f"order {order}: expected 0 to {most}")
-        if node not in self._zonelists:
-            raise InputError(f"node {node}: expected one of {', '.join(map(str, self._zonelists))}")
-        wish = self._wishes.get((gfp, node))
-        if wish is None:
-            wish = self._wishes[gfp, node] = self._wish(gfp, node)
-        return _Request(order, self._cpu(cpu), wish)
+        try:
+            if not 0 <= order <= most:
+                raise InputError(f"order {order}: expected 0 to {most}")
+            if node not in self._zonelists:
+                raise InputError(f"node {node}: expected one of {', '.join(map(str, self._zonelists))}")
+            wish = self._wishes.get((gfp, node))
+            if wish is None:
+                wish = self._wishes[gfp, node] = self._wish(gfp, node)
+            return _Request(order, self._cpu(cpu), wish)
+        except TypeError:
+            told = f"order {order!r}, gfp {gfp!r}, node {node!r}, cpu {cpu!r}"
+            raise InputError(f"{told}: expected whole numbers") from None
 
     def _wish(self, gfp: int, node: int) -> _Wish:
+        gfp = whole_number("gfp", gfp, 0, _MOST_GFP)
         highest = gfp_zone(gfp)
         zones = [
             (guest_zone, guest_zone.protection[highest])
@@ -271,7 +278,10 @@ class GuestMemory:
     # What can be read
 
     def _guest_zone_of(self, pfn: int) -> GuestZone:
-        place = bisect_right(self._starts, pfn) - 1
+        try:
+            place = bisect_right(self._starts, pfn) - 1
+        except TypeError:
+            raise InputError(f"pfn {pfn!r}: expected a whole number") from None
         if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
             return self.guest_zones[place]
         raise InputError(f"pfn {pfn}: no zone of this guest has it")

@@ -3,7 +3,9 @@
 import enum
 from dataclasses import dataclass
 
-__all__ = ["LINUX_5_3", "LINUX_6_1", "MIGRATE_TYPES", "ListRules", "Migratetype"]
+from pagehint.errors import InputError
+
+__all__ = ["LINUX_5_3", "LINUX_6_1", "MIGRATE_TYPES", "ListRules", "Migratetype", "check_rules"]
 
 
 class Migratetype(enum.IntEnum):
@@ -34,6 +36,12 @@ class ListRules:
     """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
+
+
+def check_rules(rules: object) -> None:
+    """Raise InputError unless these are ListRules."""
+    if not isinstance(rules, ListRules):
+        raise InputError(f"rules {rules!r}: expected ListRules, such as LINUX_6_1")
 
 
 LINUX_5_3 = ListRules(

@@ -9,7 +9,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.mm.check import check
-from pagehint.mm.migratetype import LINUX_5_3
+from pagehint.mm.migratetype import LINUX_5_3, check_rules
 from pagehint.units import whole_number
 
 if cython.compiled:
@@ -92,6 +92,7 @@ class Zone(Spans):
         page_size = whole_number("page_size", page_size, 1, 1 << 40)
         if page_size & (page_size - 1):
             raise InputError(f"page_size {page_size}: expected a power of two")
+        check_rules(rules)
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
         self.page_size = page_size
         self.name = name

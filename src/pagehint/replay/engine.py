@@ -349,7 +349,7 @@ class Engine(Pages):
         page: cython.Py_ssize_t
         missing: cython.bint = False
         bulk: cython.bint = False
-        at: cython.uint = cython.cast(cython.uint, self.now // 1000000)
+        at: cython.uint = (self.now // 1000000) & NOWHERE
         if self.touch_free:
             self._touch(pfn, order)
         for k in range(pfn, pfn + block_pages(order)):
@@ -395,7 +395,7 @@ class Engine(Pages):
         if pfn < 0:
             self._anomalies[FAILED_IN_GUEST] += 1
             return AT_END
-        if order > 20 or not self._enter(pfn, order, cpu):
+        if order > 20 or pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
             self._anomalies[OUTSIDE] += 1
             return AT_END
         if kind == ISOLATED:
@@ -435,15 +435,15 @@ class Engine(Pages):
     def told(self, pfns, orders):
         """A device is being told of these blocks: note how long their resident pages waited since they were freed."""
         page: cython.Py_ssize_t
-        wait: cython.longlong
-        at: cython.longlong = self.now // 1000000
+        wait: cython.uint  # ms, modulo 2**32, as the times of frees are
+        at: cython.uint = (self.now // 1000000) & NOWHERE
         for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True):
             if not self._resident_in(pfn, order):
                 continue
             self._changed(pfn, 1 << order)
             for page in range(pfn, pfn + (1 << order)):
                 if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page] != NOWHERE:
-                    wait = at - self._freed_at[page]
+                    wait = (at - self._freed_at[page]) & NOWHERE
                     self._waits[min(wait, self._most_wait)] += 1
                     self._freed_at[page] = NOWHERE
 

@@ -1,6 +1,6 @@
 """A recording through a design on a modelled host, in virtual time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from pagehint.mm.batch import Batch
 from pagehint.replay.engine import COLUMNS, Engine
 from pagehint.replay.real import RealKind, RealMemory
 from pagehint.replay.run import Run
-from pagehint.replay.start import Start, device_load, rules_of
+from pagehint.replay.start import Start, check_trace, device_load, rules_of
 from pagehint.replay.timeline import Timeline
 from pagehint.replay.totals import make_run
 from pagehint.replay.truth import backed_at_start
@@ -35,7 +35,7 @@ def replay(
     placement: Placement = "simulated",
     sample: str | int | None = "50ms",
     backed: bool = True,
-    touch: frozenset[str] = frozenset({"alloc"}),
+    touch: Set[str] = frozenset({"alloc"}),
     progress: Callable[[int], None] | None = None,
     real: RealKind | None = None,
 ) -> Run:
@@ -62,14 +62,19 @@ class Replay:
         placement: Placement,
         sample: str | int | None,
         backed: bool,
-        touch: frozenset[str],
+        touch: Set[str],
         progress: Callable[[int], None] | None,
         real: RealKind | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
-        if unknown := touch - {"alloc", "zone_alloc", "free"}:
-            raise InputError(f"touch {min(unknown)!r}: expected some of alloc, zone_alloc, free")
+        check_trace(trace)
+        if design is not None and not isinstance(design, Design):
+            raise InputError(f"{design!r} is no design: expected one such as PageReporting(), or None")
+        if host is not None and not isinstance(host, ModelHost):
+            raise InputError(f"{host!r} is no modelled host: expected a ModelHost, or None")
+        if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
+            raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
         step = None if sample is None else parse_time(sample)
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")

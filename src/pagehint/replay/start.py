@@ -18,12 +18,14 @@ from pagehint.replay.scan import COLUMNS, FREE_AT_START, UNSEEN, Scan
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
+from pagehint.units import LONGEST_TIME, format_time
 
-__all__ = ["Start", "device_load", "guest_reporting", "rules_of"]
+__all__ = ["Start", "check_trace", "device_load", "guest_reporting", "rules_of"]
 
 _BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
+_MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
 _TIMER_WHEEL = 16 * 10**6
@@ -35,8 +37,15 @@ def rules_of(kernel: str | None) -> ListRules:
     return LINUX_5_3 if match is not None and (int(match[1]), int(match[2])) < (5, 7) else LINUX_6_1
 
 
+def check_trace(trace: object) -> None:
+    """Raise InputError unless it is a Trace."""
+    if not isinstance(trace, Trace):
+        raise InputError(f"{trace!r} is no recording: expected a Trace, such as Trace.open(path)")
+
+
 def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay), or mainline's defaults."""
+    check_trace(trace)
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
@@ -83,6 +92,12 @@ class Start:
         """Reads the whole recording once. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
+        reported = None if meta.reporting is None else meta.reporting.order
+        for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
+            if order is not None and order > _MAX_ORDER:
+                raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
+        if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
+            raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
         if not layouts:
             raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
         # Whole huge pages: the host's last one may reach beyond the last zone.

@@ -138,9 +138,10 @@ def _prediction(replay: "Replay") -> Prediction:
         known = timeline.measured.filter(pc.is_in(timeline.measured.column("time"), pa.array(times)))
         measured = known.column("resident").to_numpy()
         spans = np.diff(times).astype(np.float64)
-        error = float((np.abs(predicted - measured)[:-1] * spans).sum() / (measured[:-1] * spans).sum())
-        measured_mean = float((measured[:-1] * spans).sum() / spans.sum())
-        predicted_mean = float((predicted[:-1] * spans).sum() / spans.sum())
+        if whole := float((measured[:-1] * spans).sum()):
+            error = float((np.abs(predicted - measured)[:-1] * spans).sum()) / whole
+            measured_mean = whole / float(spans.sum())
+            predicted_mean = float((predicted[:-1] * spans).sum() / spans.sum())
     return Prediction(
         residency_error=error,
         measured_mean=measured_mean,

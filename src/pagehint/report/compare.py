@@ -1,11 +1,10 @@
 """Several runs of one recording in one table."""
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
 
 from pagehint.replay.run import ATTRIBUTION, Run
-from pagehint.report.terminal import print_anomalies, seconds, titled
+from pagehint.report.terminal import fitting, print_anomalies, seconds, titled
 from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved
 
 __all__ = ["print_runs"]
@@ -16,7 +15,7 @@ _LONG = 11
 
 def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     """Print runs side by side; `baseline` is the same recording without hinting."""
-    first = runs[0]
+    first, width = runs[0], console.width
     console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
     console.print(f"{escape(ground_line(first))}\n")
     names = labels(runs)
@@ -25,22 +24,17 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
             console.print(f"[bold]{number + 1}[/]  {escape(name)}")
         console.print()
         names = [str(number + 1) for number in range(len(names))]
-    console.print(titled("What came back, and what it cost", _costs(names, runs, baseline)))
+    console.print(titled("What came back, and what it cost", _costs(names, runs, baseline, width)))
     if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
-        console.print(titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs)))
-    print_anomalies(console, first)
+        console.print(
+            titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs, width))
+        )
+    print_anomalies(console, *runs)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", vertical="bottom", no_wrap=True)
-    return table
-
-
-def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
+def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Group:
     swapped = any(run.host.swapped_out for run in runs)
-    table = _table(
+    head = [
         "",
         "memory\nGiB·min",
         "\nsaved",
@@ -52,11 +46,12 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
         "host\ncost",
         "\nblocks",
         *(["swap\ncost"] if swapped else []),
-    )
+    ]
+    rows = []
     for name, run in zip(names, runs, strict=True):
         totals, share = run.totals, saved(run, baseline)
-        table.add_row(
-            escape(name),
+        row = [
+            name,
             f"{totals.footprint:.3f}",
             "-" if share is None else percent(share, 1),
             f"{totals.given_back / _MIB:,.0f}",
@@ -67,21 +62,20 @@ def _costs(names: list[str], runs: list[Run], baseline: Run) -> Table:
             _ms(totals.device_time),
             f"{totals.blocks:,}",
             *([_ms(run.host.swap_time)] if swapped else []),
-        )
-    return table
+        ]
+        rows.append(row)
+    return fitting(width, head, rows)
 
 
 def _ms(time: int) -> str:
     return f"{time / 1e6:,.1f} ms" if time else "-"
 
 
-def _left_behind(names: list[str], runs: list[Run]) -> Table:
+def _left_behind(names: list[str], runs: list[Run], width: int) -> Group:
     reasons = [name for name in ATTRIBUTION if any(run.attribution[name] > 0 for run in runs)]
-    table = _table("", *map(escape, names))
-    for reason in reasons:
-        table.add_row(ATTRIBUTION[reason], *(_mean(run, run.attribution[reason]) for run in runs))
-    table.add_row("all", *(_mean(run, sum(run.attribution.values())) for run in runs))
-    return table
+    rows = [[ATTRIBUTION[reason], *(_mean(run, run.attribution[reason]) for run in runs)] for reason in reasons]
+    rows.append(["all", *(_mean(run, sum(run.attribution.values())) for run in runs)])
+    return fitting(width, ["", *names], rows)
 
 
 def _mean(run: Run, gib_minutes: float) -> str:

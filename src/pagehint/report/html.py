@@ -62,7 +62,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         lead = _lead_of_several(page.names, runs, baseline)
     lines = [
         f'<p class="{"warning" if line in first.recording["warnings"] else "note"}">{escape(line)}.</p>'
-        for line in anomaly_lines(first)
+        for line in anomaly_lines(*runs)
     ]
     template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(

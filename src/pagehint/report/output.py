@@ -20,12 +20,13 @@ class Output:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._target = self.path.resolve()
-        if not str(path) or self._target.is_dir():
+        self._target = self.path
+        if not str(path) or self.path.is_dir():
             raise InputError(f"{path or repr(path)}: is a folder: name a file in it")
         self._temp: Path | None = None
-        if self._target.exists() and not self._target.is_file():
+        if self.path.exists() and not self.path.is_file():
             return
+        self._target = Path(os.path.realpath(self.path))
         self._temp = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
         try:
             self._temp.open("xb").close()
@@ -51,6 +52,8 @@ class Output:
                     os.fsync(file.fileno())
             if self._temp is not None:
                 self._temp.replace(self._target)
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise self._refused(error) from None
 

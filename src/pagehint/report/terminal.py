@@ -1,6 +1,7 @@
 """One screen of what a replay tells: what came back, how fast, what it cost, what stayed behind and why."""
 
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -25,7 +26,7 @@ from pagehint.report.words import (
     saved,
 )
 
-__all__ = ["print_anomalies", "print_run", "seconds", "titled"]
+__all__ = ["fitting", "print_anomalies", "print_run", "seconds", "titled"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
@@ -41,16 +42,16 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     console.print(f"[bold]{escape(headline(run))}.[/]")
     console.print(_residency(run, baseline, width))
     console.print()
-    for part in (_footprint(run, baseline, width), _phases(run), _left_behind(run, width), _cost(run)):
+    for part in (_footprint(run, baseline, width), _phases(run, width), _left_behind(run, width), _cost(run)):
         console.print(part)
     for note in (*_prediction(run), *_real(run)):
         console.print(note)
     print_anomalies(console, run)
 
 
-def print_anomalies(console: Console, run: Run) -> None:
+def print_anomalies(console: Console, run: Run, *more: Run) -> None:
     """Print what is odd or lost in the recording: what spoils the result in red."""
-    for line in anomaly_lines(run):
+    for line in anomaly_lines(run, *more):
         console.print(Text(f"{line}.", style="bold red" if line in run.recording["warnings"] else "dim"))
 
 
@@ -105,16 +106,40 @@ def _time_axis(edges: np.ndarray[tuple[int], np.dtype[np.float64]], left: int) -
     return Text("".join(line), style="dim")
 
 
+# Words wrap in a narrow terminal, figures never do.
 def _grid(*justify: str) -> Table:
     table = Table.grid(padding=(0, 2))
-    for each in justify:
-        table.add_column(justify="right" if each == "right" else "left", no_wrap=True)
+    for index, each in enumerate(justify):
+        right = each == "right"
+        table.add_column(justify="right" if right else "left", no_wrap=right or index > 0, overflow="fold")
     return table
 
 
-def titled(title: str, table: Table) -> Group:
+def titled(title: str, table: RenderableType) -> Group:
     """A table under a title, and an empty line."""
     return Group(Text(title, style="bold"), table, Text())
+
+
+def fitting(width: int, head: list[str], rows: list[list[str]]) -> Group:
+    """A table of names and their figures; in a narrow terminal several, of some of the columns each."""
+    columns = zip(head, *rows, strict=True)
+    needs = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
+    names = min(needs[0], max(width // 3, width - sum(needs[1:]) - len(needs)))
+    tables = []
+    first = 1
+    while first < len(head):
+        last = first + 1
+        while last < len(head) and names + sum(need + 1 for need in needs[first : last + 1]) <= width:
+            last += 1
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column(Text(head[0]), vertical="bottom", max_width=names, overflow="fold")
+        for name in head[first:last]:
+            table.add_column(Text(name), justify="right", vertical="bottom", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, [row[0], *row[first:last]]))
+        tables.append(table)
+        first = last
+    return Group(*tables)
 
 
 def _footprint(run: Run, baseline: Run, width: int) -> Group:
@@ -127,7 +152,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
     if run.totals.ideal_footprint is not None:
         rows.append(("in use", run.totals.ideal_footprint, "blue"))
     for name, value, style in rows:
-        table.add_row(f"  {name}", f"{value:.3g} GiB·min", bar(value, most, width - 40, style))
+        table.add_row(f"  {name}", f"{value:.3g} GiB·min", bar(value, most, max(width - 40, 0), style))
     title = "Host memory over the time"
     if run is not baseline and share is not None:
         rest = run.totals.footprint - (run.totals.ideal_footprint or 0.0)
@@ -138,7 +163,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
     return titled(title, table)
 
 
-def _phases(run: Run) -> RenderableType:
+def _phases(run: Run, width: int) -> RenderableType:
     found = giving_back(run)
     totals = run.totals
     if not totals.given_back:
@@ -147,21 +172,21 @@ def _phases(run: Run) -> RenderableType:
     if totals.wait_p50 is not None and totals.wait_p99 is not None:
         waits = f"; half within {about(totals.wait_p50)} of its free, 99 % within {about(totals.wait_p99)}"
     title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
-    table = _grid("right", "left", "right", "right", "right", "right")
     compare = is_as_recorded(run) and any(phase["measured_90"] is not None and is_fall(phase) for phase in found)
-    head = ["", "after", "came back", "90 % within"] + (["measured", "90 % within"] if compare else [])
-    table.add_row(*(Text(text, style="dim") for text in head))
+    head = ["after", "came\nback", "90 %\nwithin"] + (["\nmeasured", "90 %\nwithin"] if compare else [])
+    rows: list[list[str]] = []
     most = sorted(found, key=lambda phase: -phase["given_back"])[:6]
     for number, phase in enumerate(found):
         if phase not in most:
             continue
-        row = [f"{number + 1}", escape(phase["name"]), mib(phase["given_back"]), seconds(phase["given_back_90"])]
-        if compare and is_fall(phase):
-            row += [mib(phase["measured_fall"] or 0), seconds(phase["measured_90"])]
-        table.add_row(*row)
+        row = [f"{number + 1}  {phase['name']}", mib(phase["given_back"]), seconds(phase["given_back_90"])]
+        if compare:
+            fall = is_fall(phase)
+            row += [mib(phase["measured_fall"] or 0), seconds(phase["measured_90"])] if fall else ["", ""]
+        rows.append(row)
     if len(found) > len(most):
-        table.add_row("", f"and {len(found) - len(most)} more phases")
-    return titled(title, table) if found else Text(f"{title}\n")
+        rows.append([f"and {len(found) - len(most)} more phases", *[""] * (len(head) - 1)])
+    return titled(title, fitting(width, head, rows)) if found else Text(f"{title}\n")
 
 
 def seconds(time: int | None) -> str:
@@ -177,7 +202,7 @@ def _left_behind(run: Run, width: int) -> RenderableType:
         return Text("No free memory stayed resident.\n")
     table = _grid("left", "right", "right", "left")
     for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
-        chart = bar(value, max(reasons.values()), max(width - 72, 8), "yellow")
+        chart = bar(value, max(reasons.values()), max(width - 72, 0), "yellow")
         table.add_row(f"  {ATTRIBUTION[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
     mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
     return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)

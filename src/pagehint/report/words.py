@@ -29,7 +29,7 @@ _MOSTLY = 0.9
 _SAME_DELAY = 50 * 10**6
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANOMALIES = {
-    "outside every zone": "events outside every zone: left out",
+    "outside every zone": "events outside every zone, or not aligned to their order: left out",
     "allocated twice": "allocations of pages that were in use: taken as in use",
     "freed, never allocated": "frees of pages that were not in use: left out",
     "drained, never taken": "pages came back to the free lists that had not left them: left out",
@@ -176,7 +176,9 @@ def headline(run: Run) -> str:
     return f"After {text}, 90 % of it within {about(most['given_back_90'])}"
 
 
-def anomaly_lines(run: Run) -> list[str]:
-    """What is odd or lost in the recording, and what that does to the result."""
+def anomaly_lines(run: Run, *more: Run) -> list[str]:
+    """What is odd or lost in the recording, or in how runs of it place pages, and what that does to the result."""
     lines = list(run.recording["warnings"])
+    if any(each.settings["placement"] == "recorded" and not is_as_recorded(each) for each in (run, *more)):
+        lines.append("placed as recorded, with other settings than the recorded ones: it would have used other pages")
     return lines + [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]

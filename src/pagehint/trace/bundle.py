@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.trace.check import check_batch, places
-from pagehint.trace.events import EVENT_SCHEMA
+from pagehint.trace.events import EVENT_SCHEMA, MAX_PFN
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.tables import (
@@ -102,12 +103,23 @@ class Trace:
             for batch in self._iterate(events, path, names, batch_size):
                 arrays = {name: _array(batch.column(name), f"{path}: column {name!r}") for name in names}
                 check_batch(arrays, places(f"{path}: row", row), last_time)
-                row += batch.num_rows
                 if "time" in arrays:
+                    if not row:
+                        self._check_time("first_ns", self.meta.first_ns, int(arrays["time"][0]))
                     last_time = int(arrays["time"][-1])
+                row += batch.num_rows
                 yield arrays
         if row != self.num_events:
             raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): import the bundle again")
+        if last_time is not None:
+            self._check_time("last_ns", self.meta.last_ns, last_time)
+
+    def _check_time(self, key: str, said: int | None, time: int) -> None:
+        if said != time:
+            raise InputError(
+                f"{self.path / 'meta.json'}: {key} is {said}, but that event's time is {time}: "
+                "the bundle is damaged, import it again"
+            )
 
     @cached_property
     def marks(self) -> pa.Table | None:
@@ -117,12 +129,12 @@ class Trace:
     @cached_property
     def residency(self) -> pa.Table | None:
         """The host's samples: columns time (ns of the guest's clock), ram_resident_kib, rss_kib, memfd_kib."""
-        return self._table("residency", RESIDENCY_SCHEMA)
+        return self._table("residency", RESIDENCY_SCHEMA, "ram_resident_kib", "rss_kib", "memfd_kib")
 
     @cached_property
     def reported(self) -> pa.Table | None:
         """The ranges that the host discarded: columns time (ns of the guest's clock), pfn, pages, ret."""
-        return self._table("reported", REPORTED_SCHEMA)
+        return self._table("reported", REPORTED_SCHEMA, "pfn", "pages")
 
     @cached_property
     def num_residency_bitmaps(self) -> int:
@@ -149,15 +161,21 @@ class Trace:
         check_schema(path, file.schema_arrow, schema)
         return file
 
-    def _table(self, name: str, schema: pa.Schema) -> pa.Table | None:
+    # `counted`: columns of pages or KiB.
+    def _table(self, name: str, schema: pa.Schema, *counted: str) -> pa.Table | None:
         path = self.path / f"{name}.parquet"
         if not path.exists():
             return None
         with self._file(name, schema) as file:
             try:
-                return file.read(columns=schema.names, use_threads=False)
+                table = file.read(columns=schema.names, use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise _damaged(path, error) from None
+        for column in counted:
+            numbers = table[column].drop_null()
+            if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= 4 * (MAX_PFN + 1):
+                raise InputError(f"{path}: column {column!r} has a number that no machine has: import the bundle again")
+        return table
 
     @staticmethod
     def _iterate(file: pq.ParquetFile, path: Path, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from pagehint.errors import printable
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost
@@ -90,7 +91,7 @@ def phases(trace: Trace) -> list[dict[str, Any]]:
         return []
     marks = trace.marks.to_pylist()
     named = [mark for mark in marks if mark["text"].startswith("MARK ")]
-    return [{"time": mark["time"], "name": mark["text"].removeprefix("MARK ")} for mark in named or marks]
+    return [{"time": mark["time"], "name": printable(mark["text"].removeprefix("MARK "))} for mark in named or marks]
 
 
 def describe_lost(lost: Lost) -> list[str]:

@@ -4,18 +4,25 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.mm.zoneinfo import ZoneLayout
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
+from pagehint.units import LONGEST_TIME
 
 __all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "ZoneLayout", "read_meta", "write_meta"]
 
 FORMAT = "pagetrace"
 VERSION = 1
+_MOST_BYTES = 1 << 26
+_MOST_CPUS = 1 << 16
+_MOST_NODES = 1 << 10
+_MOST_BLOCKS = 1 << 20
+_MOST = 1 << 62  # of what is added up in 64 bits
 _T = TypeVar("_T")
 
 
@@ -105,7 +112,8 @@ def write_meta(meta: Meta, path: Path) -> None:
 def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
     try:
-        data = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = json.loads(file.read(_MOST_BYTES))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -123,18 +131,51 @@ def read_meta(path: Path) -> Meta:
 def _check(meta: Meta, where: str) -> None:
     if meta.page_size < 512 or meta.page_size & (meta.page_size - 1):
         raise InputError(f"{where}: page_size is {meta.page_size}, expected a power of two from 512")
-    if meta.pageblock_order is not None and not 0 <= meta.pageblock_order <= MAX_ORDER:
-        raise InputError(f"{where}: pageblock_order is {meta.pageblock_order}, expected 0 to {MAX_ORDER}")
-    for zone in meta.zones:
+    for index, zone in enumerate(meta.zones):
         if zone.start_pfn < 0 or zone.spanned < 1 or zone.end_pfn > MAX_PFN + 1:
-            raise InputError(f"{where}: zone {zone.name} has {zone.spanned} pages from pfn {zone.start_pfn}")
+            pages = f"start_pfn {zone.start_pfn}, spanned {zone.spanned}"
+            raise InputError(f"{where}: zones[{index}]: {pages}: expected 1 to {MAX_PFN + 1} pages from pfn 0 on")
+    for key, value, least, most in _ranges(meta):
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{where}: {key} is {value}, expected {least} to {most}")
     for letter, count in meta.events.items():
         if len(letter) != 1 or ord(letter) not in list(Event) or count < 0:
             raise InputError(f"{where}: events has {count} of {letter!r}: expected letters of events, and counts")
     if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
         raise InputError(f"{where}: first_ns or last_ns is missing")
+    if meta.first_ns is not None and meta.last_ns is not None and meta.last_ns < meta.first_ns:
+        raise InputError(f"{where}: last_ns is {meta.last_ns}, expected first_ns, {meta.first_ns}, or more")
     if any(not cpu.isdecimal() for cpu in meta.lost.by_cpu):
         raise InputError(f"{where}: lost.by_cpu: expected numbers of CPUs as keys")
+
+
+def _ranges(meta: Meta) -> Iterator[tuple[str, int | None, int, int]]:
+    """The key of a number, the number, and the least and most it may be."""
+    yield "pageblock_order", meta.pageblock_order, 0, MAX_ORDER
+    yield "cpus", meta.cpus, 0, _MOST_CPUS
+    yield "pfn_end", meta.pfn_end, 0, MAX_PFN + (1 << MAX_ORDER)
+    if meta.reporting is not None:
+        yield "reporting.order", meta.reporting.order, 0, MAX_ORDER
+        yield "reporting.delay_ns", meta.reporting.delay_ns, 0, LONGEST_TIME
+        yield "reporting.capacity", meta.reporting.capacity, 1, _MOST_BLOCKS
+        yield "reporting.device_load_ns", meta.reporting.device_load_ns, -_MOST, _MOST
+    yield "first_ns", meta.first_ns, -_MOST, _MOST
+    yield "last_ns", meta.last_ns, -_MOST, _MOST
+    yield "lost.overwritten", meta.lost.overwritten, 0, _MOST
+    yield "lost.uncounted", meta.lost.uncounted, 0, _MOST
+    for cpu, number in meta.lost.by_cpu.items():
+        yield f"lost.by_cpu.{cpu}", number, 0, _MOST
+    for kind, number in meta.anomalies.items():
+        yield f"anomalies.{kind}", number, 0, _MOST
+    for index, zone in enumerate(meta.zones):
+        yield f"zones[{index}].node", zone.node, 0, _MOST_NODES - 1
+        yield f"zones[{index}].present", zone.present, 0, zone.spanned
+        yield f"zones[{index}].managed", zone.managed, 0, zone.spanned
+        yield f"zones[{index}].min", zone.min, 0, zone.spanned
+        yield f"zones[{index}].low", zone.low, zone.min, zone.spanned
+        yield f"zones[{index}].high", zone.high, zone.low, zone.spanned
+        for name in ("pcp_high", "pcp_batch", "cpus"):
+            yield f"zones[{index}].{name}", getattr(zone, name), 0, MAX_PFN
 
 
 def _dataclass(kind: type[_T], data: Any, where: str) -> _T:
@@ -167,7 +208,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is None and type(value) is hint:
         if hint is int and not -(2**63) <= value < 2**63:
             raise InputError(f"{where} is {_short(value)}: it doesn't fit in 64 bits")
-        return value
+        return printable(value) if hint is str else value
     raise InputError(f"{where} is {_short(value)}, expected {getattr(origin or hint, '__name__', hint)}")
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -107,7 +108,7 @@ def _clock(decode: dict[str, Any], path: Path) -> Clock | None:
             offset_ns=float(data["offset_ns"]),
             drift=float(data["drift"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: clock: {error} is missing or not a number") from None
 
 
@@ -126,7 +127,7 @@ def _lost(decode: dict[str, Any], path: Path) -> Lost:
                 if number := sum(int(stats.get(name, 0)) for name in names):
                     by_cpu[match[1]] = number
         return Lost(by_cpu=by_cpu, uncounted=int(decode.get("lost_page_flags", 0)))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: the counts of lost events are not numbers") from None
 
 
@@ -194,7 +195,7 @@ def _csv(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.RecordB
         raise InputError(f"{path}: {first_line(error)}") from None
     except OSError as error:
         if error.errno is not None:
-            raise
+            raise InputError(f"{path}: {os.strerror(error.errno)}: it can't be read") from None
         raise InputError(f"{path}: {first_line(error)}: the file is damaged or cut off") from None
 
 

@@ -30,6 +30,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file whose pages' checksums are verified. Raises InputError where it isn't one."""
     try:
         return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: the name is not UTF-8: rename it") from None
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, PermissionError):
             raise InputError(f"{path}: permission denied: make it readable") from None

@@ -100,8 +100,8 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
     """The lines of a file. Raises InputError where it isn't text."""
     size = path.stat().st_size  # 0 of a pipe, which can't tell how far it is
     with path.open("rb") as raw:
-        stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
         try:
+            stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
             start = stream.peek(64)[:4096]
             for magic, hint in _BINARY.items():
                 if start.startswith(magic):
@@ -117,6 +117,8 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
                     progress(min(1.0, raw.tell() / size))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}: it can't be read") from None
 
 
 class _Rows:

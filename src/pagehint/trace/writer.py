@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
@@ -54,14 +55,12 @@ class TraceWriter:
         self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
         try:
             self._temp.mkdir()
-        except PermissionError:
-            raise InputError(f"{self.path.parent}: permission denied: choose another folder for the output") from None
-        try:
             self._events = self._parquet(
                 "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
             )
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(self._temp, ignore_errors=True)
+            self._refuse(error)
             raise
 
     def __enter__(self) -> Self:
@@ -72,8 +71,21 @@ class TraceWriter:
     ) -> None:
         try:
             self._events.close()
+        except OSError as refused:
+            error = error or refused
         finally:
             shutil.rmtree(self._temp, ignore_errors=True)
+        self._refuse(error)
+
+    # Who reads names the file: what has no other name is of what is written here.
+    def _refuse(self, error: BaseException | None) -> None:
+        if isinstance(error, UnicodeEncodeError):
+            raise InputError(f"{self.path}: the name is not UTF-8: choose another output") from None
+        if not isinstance(error, OSError):
+            return
+        if error.filename is None or Path(error.filename).is_relative_to(self._temp):
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise InputError(f"{self.path}: {reason}: choose another output") from None
 
     def add_mark(self, time: int, text: str) -> int:
         """Add a mark at `time` ns; returns the `detail` of its MARK event, which the caller adds where it belongs."""

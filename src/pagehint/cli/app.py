@@ -1,0 +1,67 @@
+"""The command line: every command is a file of its own in this folder."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import cyclopts
+
+from pagehint.errors import PagehintError, printable
+
+__all__ = ["app", "run"]
+
+app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
+# By name: a command's libraries are loaded when it runs.
+for _name, _help in (
+    ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
+    ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
+    ("import", "Import a recording as a trace bundle."),
+    ("info", "Show what a trace bundle holds."),
+    ("calibrate", "Measure what giving back and faulting costs on this machine."),
+):
+    _module = "import_" if _name == "import" else _name
+    app.command(f"pagehint.cli.{_module}:{_module}", name=_name, help=_help)
+
+
+def run(interrupt: Callable[..., Any] | int | None) -> None:
+    """Run the command line; `interrupt` handles SIGINT while a command runs."""
+    loading = signal.getsignal(signal.SIGINT)
+    try:
+        command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
+        try:
+            signal.signal(signal.SIGINT, interrupt)
+            command(*bound.args, **bound.kwargs)
+            sys.stdout.flush()
+        finally:
+            signal.signal(signal.SIGINT, loading)
+    except cyclopts.CycloptsError as error:
+        _refuse(f"{' '.join(str(error).split())} `pagehint --help` tells more.")
+    except PagehintError as error:
+        _refuse(str(error))
+    except BrokenPipeError:
+        _nobody_reads()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}")
+    except MemoryError:
+        _refuse("there is not enough memory for this: is it a recording of this machine's size?")
+    except SystemExit as ended:
+        # Rich's own answer to it.
+        if isinstance(ended.__context__, BrokenPipeError):
+            _nobody_reads()
+        raise
+    except KeyboardInterrupt:
+        print("pagehint: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _refuse(text: str) -> NoReturn:
+    print(f"pagehint: {printable(text)}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _nobody_reads() -> NoReturn:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(141) from None
