@@ -22,6 +22,9 @@ from pagehint.mm.zone import Zone
 from .rig import BLOCK, MS, TOP, Device, Rig
 from .test_thread import SOON, Gate, in_thread, join
 
+# Errors that are nobody's to catch are said by Python itself, on whatever test runs then.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 # The device has globals of its own: the worker's frame keeps those, and what they hold lives on.
 AT_EXIT = """
 import os
@@ -184,7 +187,6 @@ def test_a_design_has_one_device_whoever_starts_it():
         worker.stop()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_error_of_a_zones_own_ends_the_device_and_gives_all_back():
     class Broken(Zone):
         broken = True
@@ -263,7 +265,6 @@ def test_virtual_time_that_is_interrupted_stops_and_starts_again(where):
     assert len(device.told) == 64
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_virtual_time_interrupted_anywhere_stops():
     """A real signal, 300 times at another moment: nothing stays in flight or started, and the clock goes on."""
     interrupts = []
