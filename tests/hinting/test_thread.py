@@ -12,6 +12,7 @@ from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
+from pagehint.units import LONGEST_TIME
 
 from .rig import BLOCK, TOP, Device
 
@@ -111,7 +112,7 @@ def test_two_zones_that_ask_at_the_same_time_are_both_served():
     worker.stop()
 
 
-@pytest.mark.parametrize("delay", [10**20, "100000000h"])
+@pytest.mark.parametrize("delay", [LONGEST_TIME, "1000000h"])
 def test_a_delay_beyond_any_wait_is_waited_for(zone, delay):
     worker = ThreadWorker(PageHinting(delay=delay), [zone])
     device = Device()
