@@ -230,6 +230,23 @@ def test_a_design_that_has_ended_does_nothing():
     assert (design.started, zone.requested, zone.in_flight_pages) == (False, False, 0)
 
 
+def test_row_2_frees_while_a_stop_waits_for_a_react_ask_for_nothing():
+    zone = Zone(64 * BLOCK)
+    stepper = Stepper(PageHinting(delay=0, high_water_mark=1), [zone])
+    spare = [zone.alloc(TOP) for _ in range(8)]
+    stepper.start(Device(64))
+    while stepper.reacting is None:
+        stepper.step()
+    assert not zone.requested
+    stepper.stop()
+    for pfn in spare:
+        zone.free(pfn, TOP)
+    assert not zone.requested
+    stepper.reacted()
+    assert stepper.step() is IDLE
+    assert (zone.requested, stepper.design.started) == (False, False)
+
+
 def test_stopping_again_leaves_another_device_alone():
     rig = Rig(64 * BLOCK)
     rig.start()

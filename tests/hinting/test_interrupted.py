@@ -6,7 +6,7 @@ import sys
 import pytest
 
 SIGNALS = """
-import faulthandler, gc, os, random, signal, threading, time
+import faulthandler, gc, os, random, signal, threading, time, traceback
 import numpy as np
 from pagehint.errors import BusyError
 from pagehint.hinting.boundary import PageHinting
@@ -140,6 +140,7 @@ class Quiet:
 
 quiet = Quiet()
 threads = len(os.listdir("/proc/self/task"))
+in_start = 0
 signal.signal(signal.SIGALRM, interrupt)
 end = time.monotonic() + 1.5
 while time.monotonic() < end:
@@ -151,8 +152,11 @@ while time.monotonic() < end:
         while interrupted == before:  # where Python can't raise, it says so and goes on
             zone.free(zone.alloc(0))
             time.sleep(0)  # gives the GIL away and takes it: only then does Python see a signal another thread got
-    except Interruption:
-        pass
+    except Interruption as interruption:
+        if any(frame.name == "start" for frame in traceback.extract_tb(interruption.__traceback__)):
+            in_start += 1
+            while worker.running:  # it ends by itself
+                pass
     zone.free_list(10, 1)
     while worker.running:
         worker.stop()
@@ -160,6 +164,7 @@ while time.monotonic() < end:
     for pfn in used.tolist():  # what was interrupted between alloc and free
         zone.free(pfn)
     assert check(zone) == []
+assert in_start > 20, in_start
 while len(os.listdir("/proc/self/task")) > threads:  # faulthandler ends what hangs
     pass
 """
