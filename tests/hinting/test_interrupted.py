@@ -124,14 +124,15 @@ assert interrupted > 50, interrupted
 print("done")
 """
 
-RAISING = """
+INTERRUPTION = """
 class Interruption(BaseException):
     pass
 
 def interrupt(*_):
     global interrupted
-    interrupted += 1
-    raise Interruption
+    if armed:
+        interrupted += 1
+        raise Interruption
 
 class Quiet:
     capacity = 8
@@ -139,9 +140,13 @@ class Quiet:
         pass
 
 quiet = Quiet()
+armed = True
+signal.signal(signal.SIGALRM, interrupt)
+"""
+
+RAISING = """
 threads = len(os.listdir("/proc/self/task"))
 in_start = 0
-signal.signal(signal.SIGALRM, interrupt)
 end = time.monotonic() + 1.5
 while time.monotonic() < end:
     before = interrupted
@@ -171,23 +176,6 @@ while len(os.listdir("/proc/self/task")) > threads:  # faulthandler ends what ha
 
 # One interrupts another: nothing may depend on what a start does after it was interrupted.
 RAISING_AGAIN = """
-class Interruption(BaseException):
-    pass
-
-def interrupt(*_):
-    global interrupted
-    if armed:
-        interrupted += 1
-        raise Interruption
-
-class Quiet:
-    capacity = 8
-    def react(self, blocks):
-        pass
-
-quiet = Quiet()
-armed = False
-signal.signal(signal.SIGALRM, interrupt)
 end = time.monotonic() + 1.5
 while time.monotonic() < end:
     try:
@@ -210,7 +198,7 @@ while time.monotonic() < end:
 
 @pytest.mark.parametrize(
     "how",
-    [BY_SIGNAL, BY_FINALIZER, RAISING, RAISING_AGAIN],
+    [BY_SIGNAL, BY_FINALIZER, INTERRUPTION + RAISING, INTERRUPTION + RAISING_AGAIN],
     ids=["signal handlers", "finalizers", "handlers that raise", "handlers that raise again"],
 )
 def test_row_10_nothing_that_interrupts_deadlocks(how):
