@@ -389,7 +389,6 @@ class Buddy:
         slot: cython.Py_ssize_t
         order: cython.int
         migratetype: cython.int
-        found: cython.bint = True
         allocated: cython.Py_ssize_t = 0
         freed: cython.Py_ssize_t = 0
         for k in range(begin, end):
@@ -411,7 +410,7 @@ class Buddy:
                     break
                 i = self._alloc(order, migratetype)
                 if i < 0:
-                    found = False
+                    k = ~k
                     break
                 table[slot] = i + self.start_pfn
                 allocated += 1
@@ -426,4 +425,4 @@ class Buddy:
             k = end
         self.nr_alloc += allocated
         self.nr_free_ops += freed
-        return k if found else ~k
+        return k

@@ -238,7 +238,6 @@ class PerCpuLists:
         freed: cython.Py_ssize_t = 0
         order: cython.int
         migratetype: cython.int
-        found: cython.bint = True
         max_order: cython.int = self.buddy.max_order
         for k in range(begin, end):
             if cython.compiled and k + 2 * AHEAD < end:
@@ -257,7 +256,7 @@ class PerCpuLists:
                     break
                 i = self._alloc(order, migratetype)
                 if i < 0:
-                    found = False
+                    k = ~k
                     break
                 table[slot] = i + self._start_pfn
                 allocated += 1
@@ -272,7 +271,7 @@ class PerCpuLists:
             k = end
         self.buddy.nr_alloc += allocated
         self.buddy.nr_free_ops += freed
-        return k if found else ~k
+        return k
 
     @property
     def count(self):
