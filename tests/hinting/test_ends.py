@@ -290,6 +290,11 @@ def test_virtual_time_interrupted_anywhere_stops():
         interrupts.append(True)  # for where Python can't raise: in a callback of a library's own
         raise KeyboardInterrupt
 
+    def use(rig, turn):  # Python 3.13 does not see the except around a loop that is interrupted as it jumps back
+        while len(interrupts) == turn:
+            rig.tick(1)
+            rig.churn(20)
+
     before = signal.signal(signal.SIGALRM, interrupt_now)
     try:
         for turn in range(300):
@@ -297,16 +302,18 @@ def test_virtual_time_interrupted_anywhere_stops():
             rig.start(1)
             try:
                 signal.setitimer(signal.ITIMER_REAL, (1 + turn) * 2e-6)
-                while len(interrupts) == turn:
-                    rig.tick(1)
-                    rig.churn(20)
+                use(rig, turn)
             except KeyboardInterrupt:
                 pass
-            rig.tick(1000)
+            if turn % 2:
+                rig.tick(1000)
             rig.worker.stop()
             assert not rig.design.started
             assert rig.zone.in_flight_pages == 0
             rig.assert_sound()
+            rig.start()
+            rig.tick(1000)
+            assert rig.zone.nr_hinted[9:] == rig.zone.nr_free[9:]
     finally:
         signal.signal(signal.SIGALRM, before)
 

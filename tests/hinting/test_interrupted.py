@@ -144,7 +144,13 @@ armed = True
 signal.signal(signal.SIGALRM, interrupt)
 """
 
+# Python 3.13 does not see the except around a loop that is interrupted as it jumps back: so loops are functions.
 RAISING = """
+def use(before):
+    while interrupted == before:  # where Python can't raise, it says so and goes on
+        zone.free(zone.alloc(0))
+        time.sleep(0)  # gives the GIL away and takes it: only then does Python see a signal another thread got
+
 threads = len(os.listdir("/proc/self/task"))
 in_start = 0
 end = time.monotonic() + 1.5
@@ -154,9 +160,7 @@ while time.monotonic() < end:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 5e-4))
         worker.start(quiet)
         worker.stop()
-        while interrupted == before:  # where Python can't raise, it says so and goes on
-            zone.free(zone.alloc(0))
-            time.sleep(0)  # gives the GIL away and takes it: only then does Python see a signal another thread got
+        use(before)
     except Interruption as interruption:
         if any(frame.name == "start" for frame in traceback.extract_tb(interruption.__traceback__)):
             in_start += 1
@@ -176,14 +180,17 @@ while len(os.listdir("/proc/self/task")) > threads:  # faulthandler ends what ha
 
 # One interrupts another: nothing may depend on what a start does after it was interrupted.
 RAISING_AGAIN = """
+def rest():
+    while True:
+        time.sleep(0)
+
 end = time.monotonic() + 1.5
 while time.monotonic() < end:
     try:
         armed = True
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-4), random.uniform(2e-6, 3e-5))
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-4), random.uniform(1e-5, 1e-4))
         worker.start(quiet)
-        while True:
-            time.sleep(0)
+        rest()
     except Interruption:
         try:
             armed = False

@@ -165,8 +165,7 @@ class Design(ABC):
 
         ``error`` is counted. Nothing if no device is started.
         """
-        batch = self._batch
-        if batch is None:
+        if self._batch is None:
             return
         run, self._run = self._run, None
         if run is not None:
@@ -174,13 +173,20 @@ class Design(ABC):
         self._telling = None
         if error is not None:
             self._count_error(error)
-        for zone in self._zones:
-            with suppress(InputError):  # they are another zone's
-                zone.drain(batch, False)
         self.stop()
 
+    def _take_back(self) -> None:
+        """Blocks that were pulled, and that nobody will be told of, go back."""
+        batch = self._batch
+        if batch and self._telling is None:
+            for zone in self._zones:
+                with suppress(InputError):  # they are another zone's
+                    zone.drain(batch, False)
+
     def _ended(self) -> None:
+        self._take_back()
         for zone in self._zones:
+            zone.end()
             zone.detach()
         self._batch = None
         self._started.clear()
@@ -193,8 +199,10 @@ class Design(ABC):
         return self._due
 
     def next(self, now: int) -> Action:
-        """What to do now."""
+        """What to do now. A React is said again until ``reacted`` ends it."""
         self._now = now
+        if self._telling is not None:
+            return self._telling
         run = self._run
         if run is None:
             return self._begin_or_rest()
@@ -203,6 +211,12 @@ class Design(ABC):
             return run.send(outcome)
         except StopIteration:
             self._run = None
+        except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
+            self._run = self._telling = None
+            self._take_back()
+            if not self._stopping:
+                self._request_all()
+            raise
         if self._stopping:
             self._ended()
             return IDLE

@@ -49,7 +49,8 @@ class VirtualWorker:
         """Stop it: frees stop notifying, and a running react is waited for: the clock goes on to its end.
 
         Called from within a react, it returns at once, and the device is stopped when the react ends. What an
-        exception interrupted (Ctrl-C) ends as it is: blocks in flight go back. Nothing if no device is started.
+        exception interrupted (Ctrl-C) ends as it is: blocks in flight go back, and it can be started again. Nothing if
+        no device is started.
         """
         self.design.stop()
         while self._reacting is not None and self._timer is not None and self._timer.action is not None:
@@ -90,7 +91,8 @@ class VirtualWorker:
             self._timer = None
 
     def _arm(self, time: int) -> None:
-        if self._timer is not None and self._timer.time <= time:
+        timer = self._timer
+        if timer is not None and timer.action is not None and timer.time <= time:
             return
         self._disarm()
         self._timer = self.clock.call_at(time, self._step)
@@ -98,33 +100,41 @@ class VirtualWorker:
     def _step(self) -> None:
         self._timer = None
         interrupt: BaseException | None = None
-        clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
+        ended = False
         try:
             self._stepping = True
-            if self._reacting is not None:
-                interrupt = tell(self._reacting)
-            while not self._waited_for:
-                action = what_next(clock.now)
-                if isinstance(action, React):
-                    if react_time is not None and (takes := react_time(action)) > 0:
-                        self._reacting = action
-                        self._arm(clock.now + takes)
-                        break
-                    interrupt = tell(action) or interrupt
-                elif isinstance(action, Begin):
-                    if self._on_begin is not None:
-                        self._on_begin(self.clock.now)
-                else:
-                    if isinstance(action, Sleep):
-                        self._arm(action.until)
-                    break
+            interrupt = self._act()
+            ended = True
         finally:
             self._stepping = False
-            if self._waited_for:
+            if self._waited_for or not ended:
                 self._waited_for = False
                 self._arm(self.clock.now)
         if interrupt is not None:
             raise interrupt
+
+    # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
+    def _act(self) -> BaseException | None:
+        interrupt: BaseException | None = None
+        clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
+        if self._reacting is not None:
+            interrupt = tell(self._reacting)
+        while not self._waited_for:
+            action = what_next(clock.now)
+            if isinstance(action, React):
+                if react_time is not None and (takes := react_time(action)) > 0:
+                    self._reacting = action
+                    self._arm(clock.now + takes)
+                    break
+                interrupt = tell(action) or interrupt
+            elif isinstance(action, Begin):
+                if self._on_begin is not None:
+                    self._on_begin(self.clock.now)
+            else:
+                if isinstance(action, Sleep):
+                    self._arm(action.until)
+                break
+        return interrupt
 
     def _tell(self, react: React) -> BaseException | None:
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
