@@ -354,7 +354,7 @@ def test_an_output_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) 
 def test_closed_and_full_standard_output() -> None:
     with open("/dev/full", "w") as full:
         ended = subprocess.run([*_MAIN, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (2, "pagehint: No space left on device\n")
+    assert (ended.returncode, ended.stderr) == (2, "pagehint: standard output: No space left on device\n")
     for command in ("run", "--help", f"info {SHIPPED}", "script"):
         shell = f"{shlex.join(_MAIN)} {command}"
         ended = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)

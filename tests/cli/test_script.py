@@ -159,6 +159,12 @@ def test_no_standard_input_at_all():
     assert_refused(done, "standard input is closed")
 
 
+def test_an_error_that_nobody_can_read_has_its_status():
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*MAIN, "absent.ops"], stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
 def test_a_full_disk():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(

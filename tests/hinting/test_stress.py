@@ -33,7 +33,7 @@ class Fickle:
             pfn = zone.alloc(0)
             if pfn >= 0:
                 zone.free(pfn)
-        if self.random.random() < 0.2:
+        if not self.failed or self.random.random() < 0.2:
             self.failed += 1
             raise OSError("fickle")
         self.told += len(blocks)

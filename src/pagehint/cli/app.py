@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from errno import ENOSPC
 from typing import Any, NoReturn
 
 import cyclopts
@@ -43,7 +45,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except BrokenPipeError:
         _nobody_reads()
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{error.filename}: " if error.filename else "standard output: " if error.errno == ENOSPC else ""
         _refuse(f"{where}{error.strerror or error}")
     except MemoryError:
         _refuse("there is not enough memory for this: is it a recording of this machine's size?")
@@ -53,13 +55,19 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
             _nobody_reads()
         raise
     except KeyboardInterrupt:
-        print("pagehint: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        _end("interrupted", 130)
 
 
 def _refuse(text: str) -> NoReturn:
-    print(f"pagehint: {printable(text)}", file=sys.stderr)
-    raise SystemExit(2) from None
+    _end(printable(text), 2)
+
+
+def _end(text: str, status: int) -> NoReturn:
+    # Where nobody can read why, the status still says it.
+    with suppress(OSError):
+        print(f"pagehint: {text}", file=sys.stderr, flush=True)
+        raise SystemExit(status) from None
+    os._exit(status)
 
 
 def _nobody_reads() -> NoReturn:

@@ -185,7 +185,8 @@ def _phases(run: Run, width: int) -> RenderableType:
             row += [mib(phase["measured_fall"] or 0), seconds(phase["measured_90"])] if fall else ["", ""]
         rows.append(row)
     if len(found) > len(most):
-        rows.append([f"and {len(found) - len(most)} more phases", *[""] * (len(head) - 1)])
+        left = len(found) - len(most)
+        rows.append([f"and {left} more phase{'s' * (left != 1)}", *[""] * (len(head) - 1)])
     return titled(title, fitting(width, head, rows)) if found else Text(f"{title}\n")
 
 
@@ -237,7 +238,7 @@ def _real(run: Run) -> list[Text]:
         return []
     line = (
         f"On this machine's memory ({real.host}): {mib(real.measured_mean)} resident on average by the kernel's count, "
-        f"{mib(real.predicted_mean)} by the model, {real.error:.3%} apart over the time"
+        f"{mib(real.predicted_mean)} by the model, {percent(real.error, 3)} apart over the time"
     )
     if real.pages_per_page > 1:
         line += f"; one page stood for {real.pages_per_page} of the guest's, which did not fit"
