@@ -25,6 +25,29 @@ def test_heavy_libraries_load_only_when_they_are_needed() -> None:
     assert run_python(code) == "[]\n"
 
 
+def test_threads_that_load_names_at_once() -> None:
+    code = """
+import random, threading, pagehint
+def load(seed):
+    names = random.Random(seed).sample(pagehint.__all__, len(pagehint.__all__))
+    try:
+        for name in names:
+            getattr(pagehint, name)
+    except BaseException as error:
+        print(type(error), error)
+threads = [threading.Thread(target=load, args=(seed,)) for seed in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    for _ in range(3):
+        assert run_python(code) == ""
+
+
+def test_it_can_be_loaded_again() -> None:
+    code = "import importlib, sys, pagehint; importlib.reload(pagehint); del sys.modules['pagehint']; import pagehint"
+    assert run_python(f"{code}; print(type(pagehint.replay).__name__)") == "function\n"
+
+
 @pytest.mark.parametrize(
     "before", ["", "pagehint.Run", "import pagehint.replay.run", "from pagehint.replay.replay import Replay"]
 )

@@ -1,5 +1,6 @@
 """Free page hinting in Python: what a guest could give back to its host, and real memory that does it."""
 
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,7 @@ __all__ = [
 
 # Loaded now, the package `replay` can't take the place of the function of that name when it would be loaded later.
 import_module("pagehint.replay")
-del globals()["replay"]
+globals().pop("replay", None)
 
 # Loaded when they are asked for: most bring NumPy along, many pyarrow.
 _LATER = {
@@ -113,10 +114,15 @@ _LATER = {
 }
 
 
+# Two threads that load parts of it from different ends would each find the other's half loaded.
+_loading = threading.RLock()
+
+
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'pagehint' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    with _loading:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
     return value
 
 

@@ -143,6 +143,11 @@ def test_row_13_what_a_discard_leaves_is_no_corruption(make: Make, settings: Any
     assert (arena.stats().errors, arena.zone.check()) == (0, [])
 
 
+@pytest.mark.parametrize("shape", [np.array([2, 3]), np.array([6]), np.array(6), [2, 3], (6,), np.int64(6)])
+def test_shapes_as_numpy_takes_them(make: Make, shape: Any) -> None:
+    assert make("64MiB").zeros(shape).shape == np.zeros(shape).shape
+
+
 def test_the_limit(make: Make) -> None:
     arena = make("64MiB")
     blocks = [arena.alloc("16MiB") for _ in range(4)]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -154,6 +155,34 @@ def test_devices_that_allocate_from_each_others_zones_do_not_wait_for_each_other
     assert -1 in found
     join(*[in_thread(worker.stop) for worker in workers])
     assert not any(zone.in_flight_pages for zone in zones)
+
+
+def test_devices_that_stop_each_other_do_not_wait_for_each_other():
+    both, workers = threading.Barrier(2), []
+
+    def stops(other):
+        def once(blocks):
+            both.wait(SOON)
+            workers[other].stop()
+
+        return once
+
+    workers += [ThreadWorker(PageHinting(delay="1ms"), [Zone(4 * BLOCK)]) for _ in range(2)]
+    for worker, other in zip(workers, (1, 0), strict=True):
+        worker.start(Device(32, stops(other)))
+    deadline = time.monotonic() + SOON
+    while any(worker.running for worker in workers):
+        assert time.monotonic() < deadline, "they hang"
+
+
+def test_a_name_as_the_kernel_shows_it(tasks):
+    worker = ThreadWorker(PageHinting(delay="1ms"), [Zone(4 * BLOCK)], name="longer than 15 bytes \udc80")
+    gate = Gate()
+    worker.start(Device(32, gate))
+    assert gate.entered.wait(SOON)
+    assert tasks("longer than 15") == 1
+    gate.opened.set()
+    worker.stop()
 
 
 def test_a_design_has_one_device_whoever_starts_it():
@@ -339,7 +368,7 @@ def test_row_5_a_bulk_call_waits_for_blocks_in_flight(lists):
     ones, slots = np.ones(5, np.uint8), np.arange(5, dtype=np.uint32)
     orders = np.array([0, TOP, TOP, TOP, TOP], np.uint8)
     waiting = in_thread(lambda: failed.append(zone.bulk(ones, slots, orders, ones, table, pcp)))
-    gate.opened.set()
+    threading.Timer(0.05, gate.opened.set).start()
     join(waiting)
     worker.stop()
     assert failed == [1]  # four blocks, of which order 0 splits one

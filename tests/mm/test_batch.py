@@ -1,5 +1,7 @@
 """A batch: a sequence of blocks, and views of them."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,8 @@ def test_a_batch_goes_back_only_to_the_zone_that_it_is_of(start_pfn):
         zone.fill(batch)
     zone.drain(batch, True)
     assert (check(zone), check(other), zone.in_flight_pages) == ([], [], 0)
+
+
+def test_a_block_can_be_pickled(batch):
+    assert pickle.loads(pickle.dumps(batch[0])) == batch[0]
+    assert Block.__module__ == "pagehint.mm.batch"

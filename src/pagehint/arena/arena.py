@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Sequence
 from operator import index
 from types import TracebackType
-from typing import Any, Literal, Self, SupportsIndex
+from typing import Any, Literal, Self, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -33,6 +33,13 @@ from pagehint.units import format_size, parse_size
 __all__ = ["Arena"]
 
 _PATIENCE = 10.0  # seconds that an allocation waits for blocks in flight
+
+
+def _sizes(shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
+    try:
+        return (index(cast(SupportsIndex, shape)),)
+    except TypeError:  # an array has __index__ too, whatever its size
+        return tuple(map(index, cast(Sequence[SupportsIndex], shape)))
 
 
 class Arena:
@@ -121,7 +128,7 @@ class Arena:
         if kind.hasobject:
             raise InputError(f"an array of {kind} can't lie in an arena: it holds Python objects")
         try:
-            sizes = tuple(map(index, (shape,) if isinstance(shape, SupportsIndex) else shape))
+            sizes = _sizes(shape)
         except TypeError:
             raise InputError(f"{shape!r} is not a shape: expected whole numbers") from None
         if any(size < 0 for size in sizes):

@@ -130,20 +130,21 @@ class Design(ABC):
             for zone in zones:
                 zone.attach(self.order, self.high_water_mark, device, partial(doorbell, zone), settle)
                 attached.append(zone)
+            self._batch = batch
+            self._run = self._telling = self._outcome = self._due = None
+            self._zones = tuple(zones)
+            self._reacts = {zone: React(zone, batch) for zone in zones}
+            self._stopping = False
+            self._pause = self._shortest_pause
+            self._now = now
+            self._request_all()
         except BaseException:
             for zone in attached:
                 zone.detach()
             if self._started.get("batch") is batch:
+                self._batch = None
                 self._started.clear()
             raise
-        self._batch = batch
-        self._run = self._telling = self._outcome = self._due = None
-        self._zones = tuple(zones)
-        self._reacts = {zone: React(zone, batch) for zone in zones}
-        self._stopping = False
-        self._pause = self._shortest_pause
-        self._now = now
-        self._request_all()
 
     def stop(self) -> bool:
         """Frees stop notifying and pending work is cancelled; true if that is all, false if a react still runs:

@@ -26,7 +26,7 @@ _LONGEST_RETRY = 1.0
 _LONGEST_WAIT = 3600.0  # seconds; a queue refuses to wait for centuries
 _LONGEST_NAME = 15
 
-_here = threading.local()  # .works: this is a worker's thread, so nobody would end the react that it waits for
+_here = threading.local()  # .works: a worker's thread, where a wait for a react, this one's or another's, may not end
 
 
 class _Waiter:
@@ -46,7 +46,6 @@ class _Session:
     """
 
     def __init__(self) -> None:
-        self.ident = 0  # of its thread
         self.inbox: queue.SimpleQueue[Zone | None] = queue.SimpleQueue()
         self.outcome: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._decided: dict[str, _Session | bool] = {}
@@ -96,13 +95,13 @@ class ThreadWorker:
     Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
     a ``start`` that it ends has started nothing, or what it started ends soon, and ``running`` says so. A forked child
     has no worker: there ``stop`` returns, but nothing can be started; make its own zone and worker. ``name`` is the
-    thread's, as the kernel shows it (``top -H``).
+    thread's, as the kernel shows it (``top -H``). An allocation on a worker's thread waits for no blocks in flight.
     """
 
     def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
         self.design = design
         self._zones = tuple(zones)
-        self._name = name
+        self._name = os.fsencode(name)[:_LONGEST_NAME]
         self._waiters: deque[_Waiter] = deque()
         self._session = _Session()  # this one or a later one: see _latest
         self._session.runs(False)
@@ -139,11 +138,11 @@ class ThreadWorker:
     def stop(self) -> None:
         """Stop it: frees stop notifying, and a running react is waited for.
 
-        Called from the device or a finalizer on the worker's thread, it returns at once, and the device is stopped
-        soon. Nothing if no device is started.
+        Called from a device or a finalizer on a worker's thread, it returns at once, and the device is stopped soon.
+        Nothing if no device is started.
         """
         session = self._latest()
-        if session.ask_to_stop() and session.ident != threading.get_ident():
+        if session.ask_to_stop() and not getattr(_here, "works", False):
             session.wait()
 
     def ask_to_stop(self) -> None:
@@ -156,7 +155,6 @@ class ThreadWorker:
         return not self._latest().over
 
     def _run(self, session: _Session, device: Device) -> None:
-        session.ident = threading.get_ident()
         _here.works = True
         if not session.runs(True):
             session.outcome.put(None)  # stopped before it began
@@ -168,9 +166,9 @@ class ThreadWorker:
             session.outcome.put(error)
             return
         session.outcome.put(None)
-        with contextlib.suppress(OSError), open("/proc/thread-self/comm", "w") as comm:
-            comm.write(self._name[:_LONGEST_NAME])
         try:
+            with contextlib.suppress(OSError), open("/proc/thread-self/comm", "wb") as comm:
+                comm.write(self._name)
             self._work(session, device)
         except BaseException as error:  # of the design's or a zone's own: it goes to sys.unraisablehook
             self.design.abort(error)

@@ -80,6 +80,8 @@ class VirtualWorker:
             return False
         self._waited_for = True
         while self._reacting is react:
+            if self._timer is None or self._timer.action is None:  # an interrupt took it away
+                self._arm(self.clock.now)
             self.clock.step()
         self.stalls += 1
         self.stalled += self.clock.now - began
@@ -123,8 +125,8 @@ class VirtualWorker:
             action = what_next(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
-                    self._reacting = action
                     self._arm(clock.now + takes)
+                    self._reacting = action
                     break
                 interrupt = tell(action) or interrupt
             elif isinstance(action, Begin):

@@ -11,7 +11,7 @@ __all__ = ["Batch", "Block"]
 
 _MOST = 1 << 20
 
-Block = namedtuple("Block", "pfn order")
+Block = namedtuple("Block", "pfn order", module="pagehint.mm.batch")
 
 
 @cython.cclass
