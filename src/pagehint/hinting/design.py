@@ -203,7 +203,9 @@ class Design(ABC):
         """What to do now. A React is said again until ``reacted`` ends it."""
         self._now = now
         if self._telling is not None:
-            return self._telling
+            if self._batch:
+                return self._telling
+            self._telling = None  # interrupted when its blocks were back
         run = self._run
         if run is None:
             return self._begin_or_rest()
@@ -237,13 +239,14 @@ class Design(ABC):
 
     def reacted(self, error: BaseException | None, now: int) -> None:
         """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
-        react, self._telling = self._telling, None
+        react = self._telling
         assert react is not None
         batch = react.batch
         blocks, pages = len(batch), batch.pages
         self._now = now
         self._outcome = error
         react.zone.drain(batch, error is None)
+        self._telling = None
         if error is None:
             self._batches += 1
             self._blocks += blocks
