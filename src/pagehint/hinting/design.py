@@ -123,13 +123,13 @@ class Design(ABC):
         if self._started:
             raise BusyError("a hinting device is started already")
         batch = Batch(device.capacity)
-        attached: list[Zone] = []
+        bells: list[tuple[Zone, Callable[[], None]]] = []
         try:
             if self._started.setdefault("batch", batch) is not batch:
                 raise BusyError("a hinting device is started already")
             for zone in zones:
-                zone.attach(self.order, self.high_water_mark, device, partial(doorbell, zone), settle)
-                attached.append(zone)
+                bells.append((zone, partial(doorbell, zone)))
+                zone.attach(self.order, self.high_water_mark, device, bells[-1][1], settle)
             self._batch = batch
             self._run = self._telling = self._outcome = self._due = None
             self._zones = tuple(zones)
@@ -139,8 +139,8 @@ class Design(ABC):
             self._now = now
             self._request_all()
         except BaseException:
-            for zone in attached:
-                zone.detach()
+            for zone, bell in bells:
+                zone.detach(bell)
             if self._started.get("batch") is batch:
                 self._batch = None
                 self._started.clear()

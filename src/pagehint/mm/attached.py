@@ -63,16 +63,20 @@ class Attachable(Ranges):
             self._notify_order = NEVER
             self._request(self._requested)
 
-    def detach(self):
-        """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so."""
+    def detach(self, doorbell=None):
+        """The device is gone: frees stop notifying, another may be attached. What is hinted or requested stays so.
+
+        With a ``doorbell``: only if it is the attached device's.
+        """
+        old = settle = None  # kept until the lock is free: who lets go of them may run anything
         with self._lock:
-            # Kept until the lock is free: who lets go of them may run anything.
-            doorbell, settle = self._doorbell, self._settle
-            self._doorbell = self._settle = None
-            self._notify_order = NEVER
-            self._request(self._requested)
-            self._attached = False
-        del doorbell, settle
+            if doorbell is None or self._doorbell is doorbell:
+                old, settle = self._doorbell, self._settle
+                self._doorbell = self._settle = None
+                self._notify_order = NEVER
+                self._request(self._requested)
+                self._attached = False
+        del old, settle
 
     def _rings(self):
         ring: cython.bint = self._ring
