@@ -104,7 +104,8 @@ class Stress:
         try:
             self.worker.start(device)
         except BusyError:
-            if dice.random() < 0.0002:  # busy is said in no time; reacts are to come between
+            time.sleep(0.001)  # a pace, or all that is done is to ask
+            if dice.random() < 0.05:
                 self.worker.stop()
         else:
             self.devices.append(device)
