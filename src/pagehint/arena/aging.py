@@ -1,11 +1,8 @@
 """The arena's hinting design: memory that stayed free for a time is given back, whatever else is in use meanwhile."""
 
-from collections.abc import Callable, Sequence
-
 from pagehint.arena.warm import EPOCHS, WarmZone
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design, Run
-from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
 from pagehint.units import parse_time
 
@@ -26,18 +23,10 @@ class Aging(Design):
         if self.idle < EPOCHS:
             raise InputError(f"an idle time of {idle!r} is too short: expected at least {EPOCHS} ns")
         super().__init__(0, self.idle // EPOCHS, _NO_MARK)
-        self._warm: tuple[WarmZone, ...] = ()
 
-    def start(
-        self,
-        zones: Sequence[Zone],
-        device: Device,
-        now: int,
-        doorbell: Callable[[Zone], None],
-        settle: Callable[[Zone, Callable[[], int]], int],
-    ) -> None:
-        self._warm = tuple(zone for zone in zones if isinstance(zone, WarmZone))
-        super().start(zones, device, now, doorbell, settle)
+    @property
+    def _warm(self) -> list[WarmZone]:
+        return [zone for zone in self._zones if isinstance(zone, WarmZone)]
 
     def notified(self, zone: Zone, now: int) -> None:
         self._now = now

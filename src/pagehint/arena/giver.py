@@ -1,23 +1,17 @@
 """The device of an arena: it tells a host of its pages, which may be smaller than the zone's."""
 
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.host.blocks import OtherBlocks
 from pagehint.host.mapping import MappedHost
 from pagehint.mm.batch import Batch
 
 __all__ = ["Giver"]
 
 _CAPACITY = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    pfns: NDArray[np.int64]
-    orders: NDArray[np.uint8]
 
 
 class Giver:
@@ -44,7 +38,7 @@ class Giver:
         try:
             self._here.reacting = True
             try:
-                self.host.react(_Blocks(pfns, orders))
+                self.host.react(OtherBlocks(pfns, orders))
             except OSError:
                 if len(blocks) == 1 or not self._react_singly(pfns, orders):
                     raise
@@ -56,7 +50,7 @@ class Giver:
         failed = 0
         for k in range(len(pfns)):
             try:
-                self.host.react(_Blocks(pfns[k : k + 1], orders[k : k + 1]))
+                self.host.react(OtherBlocks(pfns[k : k + 1], orders[k : k + 1]))
             except OSError:
                 failed += 1
         return not failed

@@ -1,11 +1,12 @@
 """What the devices of this folder use of a batch."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PAGE_BYTES", "Blocks"]
+__all__ = ["PAGE_BYTES", "Blocks", "OtherBlocks"]
 
 PAGE_BYTES = 4096
 
@@ -18,3 +19,11 @@ class Blocks(Protocol):
 
     @property
     def orders(self) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OtherBlocks:
+    """The blocks of a batch in pages of another size, or some of them."""
+
+    pfns: NDArray[np.int64]
+    orders: NDArray[np.uint8]

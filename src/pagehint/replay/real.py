@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.host.anonymous import AnonymousHost
+from pagehint.host.blocks import PAGE_BYTES, OtherBlocks
 from pagehint.host.model import ModelHost
 from pagehint.host.shared import MemfdHost
 from pagehint.mm.batch import Batch
@@ -18,7 +18,6 @@ from pagehint.replay.engine import Engine
 __all__ = ["RealKind", "RealMemory", "RealResidency"]
 
 RealKind = Literal["anonymous", "memfd"]
-_PAGE = 4096
 _SAMPLES = 400
 
 
@@ -42,12 +41,6 @@ class RealResidency:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "samples"}
 
 
-@dataclass(frozen=True)
-class _Blocks:
-    pfns: NDArray[np.int64]
-    orders: NDArray[np.uint8]
-
-
 class RealMemory:
     """Memory of this machine for a guest of `pages` pages, thinned by powers of two until it is half of what is free.
 
@@ -63,9 +56,9 @@ class RealMemory:
             raise InputError("host memfd: its memory is backed by 4KiB: --host-page-size 4KiB")
         self.kind = kind
         self.shift = 0
-        while (pages >> self.shift) * _PAGE > _available() // 2:
+        while (pages >> self.shift) * PAGE_BYTES > _available() // 2:
             self.shift += 1
-        size = max(pages >> self.shift, 1) * _PAGE
+        size = max(pages >> self.shift, 1) * PAGE_BYTES
         huge = host.page_size == "THP"
         self._host = AnonymousHost(size, hugepages=huge) if kind == "anonymous" else MemfdHost(size)
         self._model = host
@@ -75,16 +68,16 @@ class RealMemory:
     def attach(self, engine: Engine) -> None:
         """From here on the engine touches this memory too; what the model has backed is touched at once."""
         self._engine = engine
-        engine.use_memory(self._host.address, self._host.size // _PAGE, self.shift)
+        engine.use_memory(self._host.address, self._host.size // PAGE_BYTES, self.shift)
 
     def react(self, blocks: Batch) -> None:
         """Give the blocks' memory back; a block smaller than one of this machine's pages has none of its own."""
         whole = blocks.orders >= self.shift
-        self._host.react(_Blocks(blocks.pfns[whole] >> self.shift, blocks.orders[whole] - np.uint8(self.shift)))
+        self._host.react(OtherBlocks(blocks.pfns[whole] >> self.shift, blocks.orders[whole] - np.uint8(self.shift)))
 
     def sample(self, now: int) -> None:
         """Ask the kernel what is resident."""
-        self._rows.append((now, self._host.resident() << self.shift, self._model.backing.resident * _PAGE))
+        self._rows.append((now, self._host.resident() << self.shift, self._model.backing.resident * PAGE_BYTES))
 
     def result(self) -> RealResidency:
         """What was measured; the memory goes back."""
