@@ -53,8 +53,8 @@ class VirtualWorker:
         no device is started.
         """
         self.design.stop()
-        while self._reacting is not None and self._timer is not None and self._timer.action is not None:
-            self.clock.run_until(self._timer.time)
+        while self._reacting is not None and (timer := self._set_timer()) is not None:
+            self.clock.run_until(timer.time)
         if not self._stepping:
             self._reacting = None
             self._disarm()
@@ -80,12 +80,16 @@ class VirtualWorker:
             return False
         self._waited_for = True
         while self._reacting is react:
-            if self._timer is None or self._timer.action is None:  # an interrupt took it away
+            if self._set_timer() is None:  # an interrupt took it away
                 self._arm(self.clock.now)
             self.clock.step()
         self.stalls += 1
         self.stalled += self.clock.now - began
         return True
+
+    # The timer, unless it has run, or an interrupt took it away.
+    def _set_timer(self) -> Timer | None:
+        return None if self._timer is None or self._timer.action is None else self._timer
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -93,8 +97,8 @@ class VirtualWorker:
             self._timer = None
 
     def _arm(self, time: int) -> None:
-        timer = self._timer
-        if timer is not None and timer.action is not None and timer.time <= time:
+        timer = self._set_timer()
+        if timer is not None and timer.time <= time:
             return
         self._disarm()
         self._timer = self.clock.call_at(time, self._step)
