@@ -1,5 +1,7 @@
 """Builds the compiled parts: plain Python files with Cython annotations. Everything else is in pyproject.toml."""
 
+import os
+
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -16,9 +18,9 @@ COMPILED = [
     "mm/pcp",
     "mm/spans",
     "mm/zone",
-    "replay/engine",
-    "replay/pages",
-    "replay/scan",
+    "replays/engine",
+    "replays/pages",
+    "replays/scan",
     "arena/extents",
     "arena/warm",
     "arena/block",
@@ -33,6 +35,7 @@ NO_COMPILER = (
 
 class BuildExt(build_ext):
     def run(self) -> None:
+        self.parallel = self.parallel or os.cpu_count()
         try:
             super().run()
         except (CCompilerError, ExecError, PlatformError, OSError) as error:
@@ -51,6 +54,7 @@ setup(
             )
             for name in COMPILED
         ],
+        nthreads=os.cpu_count() or 1,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

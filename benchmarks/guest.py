@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.reporting import PageReporting
-from pagehint.hinting.virtual import VirtualWorker
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.kernel.migratetype import LINUX_6_1
 from pagehint.mm.batch import Batch
-from pagehint.mm.migratetype import LINUX_6_1
+from pagehint.mm.guest.watermarks import default_min_free_kbytes, zone_watermarks
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
-from pagehint.mm.watermarks import default_min_free_kbytes, zone_watermarks
 from pagehint.mm.zone import Zone
 
 RUNS = 9
@@ -105,7 +105,7 @@ def per_cpu_lists(table: Table) -> None:
 OPEN = """
 import json, sys, time
 import numpy
-from pagehint.mm.memory import GuestMemory
+from pagehint.mm.guest.memory import GuestMemory
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 before, begin = resident(), time.perf_counter()

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pagehint.replay.replay import replay
-from pagehint.replay.start import guest_reporting
+from pagehint.replays.replay import replay
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace, TraceWriter
 
 _RUNS = 7

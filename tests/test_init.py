@@ -48,9 +48,6 @@ def test_it_can_be_loaded_again() -> None:
     assert run_python(f"{code}; print(type(pagehint.replay).__name__)") == "function\n"
 
 
-@pytest.mark.parametrize(
-    "before", ["", "pagehint.Run", "import pagehint.replay.run", "from pagehint.replay.replay import Replay"]
-)
-def test_replay_is_the_function_whatever_was_imported_before(before: str) -> None:
-    code = f"import pagehint\n{before}\nfrom pagehint.replay import totals\nprint(type(pagehint.replay).__name__)"
-    assert run_python(code) == "function\n"
+def test_the_package_of_replays_is_no_function() -> None:
+    code = "import pagehint.replays.engine as engine, pagehint\nprint(type(pagehint.replay).__name__, engine.__name__)"
+    assert run_python(code) == "function pagehint.replays.engine\n"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.hinting.boundary import PageHinting
+from pagehint.hinting.designs.boundary import PageHinting
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
-from pagehint.mm.memory import GuestMemory
+from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
 from pagehint.units import parse_size, parse_time, whole_number
 

@@ -9,27 +9,27 @@ from pagehint.errors import AllocationError, BusyError, InputError, PagehintErro
 if TYPE_CHECKING:
     from pagehint.arena.arena import Arena
     from pagehint.arena.state import ArenaFullError, ArenaStatistics
-    from pagehint.hinting.boundary import PageHinting
     from pagehint.hinting.clock import VirtualClock
     from pagehint.hinting.design import Design, Statistics
+    from pagehint.hinting.designs.boundary import PageHinting
+    from pagehint.hinting.designs.reporting import PageReporting
     from pagehint.hinting.device import Device
-    from pagehint.hinting.reporting import PageReporting
-    from pagehint.hinting.stepper import Stepper
-    from pagehint.hinting.thread import ThreadWorker
-    from pagehint.hinting.virtual import VirtualWorker
+    from pagehint.hinting.drivers.stepper import Stepper
+    from pagehint.hinting.drivers.thread import ThreadWorker
+    from pagehint.hinting.drivers.virtual import VirtualWorker
     from pagehint.host.calibrate import calibrate
     from pagehint.host.costs import Costs
     from pagehint.host.model import ModelHost
+    from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
     from pagehint.mm.batch import Batch, Block
     from pagehint.mm.check import check
-    from pagehint.mm.memory import GuestMemory, PageCounts
-    from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
+    from pagehint.mm.guest.memory import GuestMemory, PageCounts
+    from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
     from pagehint.mm.pcp import PerCpuLists
-    from pagehint.mm.procfs import buddyinfo, pagetypeinfo
     from pagehint.mm.zone import Watermarks, Zone
-    from pagehint.replay.replay import replay
-    from pagehint.replay.run import Run
-    from pagehint.replay.start import guest_reporting
+    from pagehint.replays.replay import replay
+    from pagehint.replays.run import Run
+    from pagehint.replays.start import guest_reporting
     from pagehint.trace.bundle import Trace
 
 __all__ = [
@@ -72,10 +72,6 @@ __all__ = [
     "replay",
 ]
 
-# Loaded now, the package `replay` can't take the place of the function of that name when it would be loaded later.
-import_module("pagehint.replay")
-globals().pop("replay", None)
-
 # Loaded when they are asked for: most bring NumPy along, many pyarrow.
 _LATER = {
     "Arena": "pagehint.arena.arena",
@@ -86,31 +82,31 @@ _LATER = {
     "Costs": "pagehint.host.costs",
     "Design": "pagehint.hinting.design",
     "Device": "pagehint.hinting.device",
-    "GuestMemory": "pagehint.mm.memory",
-    "LINUX_5_3": "pagehint.mm.migratetype",
-    "LINUX_6_1": "pagehint.mm.migratetype",
-    "ListRules": "pagehint.mm.migratetype",
-    "Migratetype": "pagehint.mm.migratetype",
+    "GuestMemory": "pagehint.mm.guest.memory",
+    "LINUX_5_3": "pagehint.kernel.migratetype",
+    "LINUX_6_1": "pagehint.kernel.migratetype",
+    "ListRules": "pagehint.kernel.migratetype",
+    "Migratetype": "pagehint.kernel.migratetype",
     "ModelHost": "pagehint.host.model",
-    "PageCounts": "pagehint.mm.memory",
-    "PageHinting": "pagehint.hinting.boundary",
-    "PageReporting": "pagehint.hinting.reporting",
+    "PageCounts": "pagehint.mm.guest.memory",
+    "PageHinting": "pagehint.hinting.designs.boundary",
+    "PageReporting": "pagehint.hinting.designs.reporting",
     "PerCpuLists": "pagehint.mm.pcp",
-    "Run": "pagehint.replay.run",
+    "Run": "pagehint.replays.run",
     "Statistics": "pagehint.hinting.design",
-    "Stepper": "pagehint.hinting.stepper",
-    "ThreadWorker": "pagehint.hinting.thread",
+    "Stepper": "pagehint.hinting.drivers.stepper",
+    "ThreadWorker": "pagehint.hinting.drivers.thread",
     "Trace": "pagehint.trace.bundle",
     "VirtualClock": "pagehint.hinting.clock",
-    "VirtualWorker": "pagehint.hinting.virtual",
+    "VirtualWorker": "pagehint.hinting.drivers.virtual",
     "Watermarks": "pagehint.mm.zone",
     "Zone": "pagehint.mm.zone",
-    "buddyinfo": "pagehint.mm.procfs",
+    "buddyinfo": "pagehint.mm.guest.procfs",
     "calibrate": "pagehint.host.calibrate",
     "check": "pagehint.mm.check",
-    "guest_reporting": "pagehint.replay.start",
-    "pagetypeinfo": "pagehint.mm.procfs",
-    "replay": "pagehint.replay.replay",
+    "guest_reporting": "pagehint.replays.start",
+    "pagetypeinfo": "pagehint.mm.guest.procfs",
+    "replay": "pagehint.replays.replay",
 }
 
 

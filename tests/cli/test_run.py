@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pagehint.replay.run import ATTRIBUTION, Totals
+from pagehint.replays.run import ATTRIBUTION, Totals
 from pagehint.trace import Meta, Trace, TraceWriter
 
 SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))

@@ -11,7 +11,7 @@ import pytest
 
 import pagehint
 import pagehint.mm.buddy
-from pagehint.replay.script import Script
+from pagehint.replays.script import Script
 
 DATA = Path(__file__).parent / "data"
 NAMES = sorted(path.name.removesuffix(".ops.gz") for path in DATA.glob("*.ops.gz"))
@@ -21,7 +21,7 @@ COMMAND = "from pagehint.cli.main import main; main()"
 UNCOMPILED = """
 import sys
 import pagehint.mm.batch, pagehint.mm.buddy, pagehint.mm.hinted, pagehint.mm.zone
-from pagehint.replay.script import Script
+from pagehint.replays.script import Script
 for name in ("batch", "buddy", "hinted", "zone"):
     print(sys.modules["pagehint.mm." + name].__file__, file=sys.stderr)
 script = Script(sys.stdout.write)

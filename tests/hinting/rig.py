@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.virtual import VirtualWorker
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 

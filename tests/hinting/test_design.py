@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.design import BEGIN, IDLE, React, Sleep
+from pagehint.hinting.designs.boundary import PageHinting
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device, Rig

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import IDLE
-from pagehint.hinting.stepper import Stepper
-from pagehint.hinting.thread import ThreadWorker
-from pagehint.hinting.virtual import VirtualWorker
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.stepper import Stepper
+from pagehint.hinting.drivers.thread import ThreadWorker
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 

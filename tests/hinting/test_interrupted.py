@@ -9,8 +9,8 @@ SIGNALS = """
 import faulthandler, gc, os, random, signal, threading, time, traceback
 import numpy as np
 from pagehint.errors import BusyError
-from pagehint.hinting.boundary import PageHinting
-from pagehint.hinting.thread import ThreadWorker
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.page import KIND, USED
 from pagehint.mm.zone import Zone

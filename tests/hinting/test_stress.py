@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 from pagehint.errors import BusyError
-from pagehint.hinting.boundary import PageHinting
-from pagehint.hinting.thread import ThreadWorker
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 

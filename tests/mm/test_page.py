@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pagehint
+from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm import page
-from pagehint.mm.migratetype import Migratetype
 
 PXD = (Path(pagehint.__file__).parent / "mm" / "buddy.pxd").read_text()
 COMPILED = {name: int(value, 0) for name, value in re.findall(r"^    (\w+) = (\w+)", PXD, re.MULTILINE)}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
-from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.design import Idle, React, Sleep
-from pagehint.hinting.stepper import Stepper
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.stepper import Stepper
+from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
-from pagehint.mm.migratetype import LINUX_5_3, LINUX_6_1
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 

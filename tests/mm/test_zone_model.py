@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.virtual import VirtualWorker
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 

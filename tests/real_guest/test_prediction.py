@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pagehint.replay.replay import replay
-from pagehint.replay.run import Run
-from pagehint.replay.start import guest_reporting
+from pagehint.replays.replay import replay
+from pagehint.replays.run import Run
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 
 _MOST_ERROR = 0.005

@@ -6,8 +6,8 @@ import pytest
 
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
-from pagehint.replay.replay import Replay
-from pagehint.replay.start import guest_reporting
+from pagehint.replays.replay import Replay
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 
 _PASS = 500_000_000

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from pagehint.errors import AllocationError, InputError
+from pagehint.kernel.gfp import GFP_DMA, GFP_KERNEL
+from pagehint.kernel.migratetype import LINUX_6_1
 from pagehint.mm.check import check
-from pagehint.mm.gfp import GFP_DMA, GFP_KERNEL
-from pagehint.mm.memory import GuestMemory
-from pagehint.mm.migratetype import LINUX_6_1
-from pagehint.mm.procfs import buddyinfo, pagetypeinfo
-from pagehint.mm.zoneinfo import parse_free_counts, parse_zoneinfo
+from pagehint.mm.guest.memory import GuestMemory
+from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
+from pagehint.proc.zoneinfo import parse_free_counts, parse_zoneinfo
 
 DATA = Path(__file__).parent / "data"
 SNAPSHOTS = ["phased_on.init", "phased_on.final", "churn_smp2.init", "churn_smp2.final"]

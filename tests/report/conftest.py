@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from pagehint.hinting.boundary import PageHinting
-from pagehint.replay.replay import replay
-from pagehint.replay.run import Run
-from pagehint.replay.start import guest_reporting
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.replays.replay import replay
+from pagehint.replays.run import Run
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 
 _ARGUMENTS = (

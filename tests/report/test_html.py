@@ -11,8 +11,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 from pagehint.errors import InputError
-from pagehint.replay.replay import replay
-from pagehint.replay.run import Run
+from pagehint.replays.replay import replay
+from pagehint.replays.run import Run
 from pagehint.report.html import page_of, write_html
 from pagehint.trace import Trace
 

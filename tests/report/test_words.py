@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pagehint.replay.run import Run
+from pagehint.replays.run import Run
 from pagehint.report.words import anomaly_lines, headline, is_as_recorded, labels, mib
 
 
@@ -58,7 +58,7 @@ def test_headlines(runs: dict[str, Run]) -> None:
 
 
 def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
-    from pagehint.replay.engine import ANOMALY_NAMES
+    from pagehint.replays.engine import ANOMALY_NAMES
 
     run = replace(runs["none"], anomalies=dict.fromkeys(ANOMALY_NAMES, 1234))
     lines = anomaly_lines(run)

@@ -23,7 +23,7 @@ from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmZone
 from pagehint.errors import InputError, PagehintError
-from pagehint.hinting.thread import ThreadWorker
+from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.host.anonymous import AnonymousHost
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
 from pagehint.host.shared import HugetlbHost, MemfdHost

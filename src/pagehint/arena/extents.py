@@ -12,7 +12,7 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import FREE, KIND, MOVABLE, ORDER, block_pages
     from cython.cimports.pagehint.mm.zone import Zone
 else:
-    from pagehint.mm.migratetype import Migratetype
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import FREE, KIND, ORDER, block_pages
     from pagehint.mm.zone import Zone
 

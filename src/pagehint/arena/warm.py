@@ -17,8 +17,8 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import FREE, IN_FLIGHT, KIND, MOVABLE, ORDER, TYPE_SHIFT, USED, block_pages
 else:
     from pagehint.arena.extents import Extents
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, IN_FLIGHT, KIND, ORDER, TYPE_SHIFT, USED, block_pages
 
     MOVABLE = int(Migratetype.MOVABLE)

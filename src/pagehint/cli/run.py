@@ -18,16 +18,16 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pagehint.cli.shipped import SHIPPED
 from pagehint.errors import InputError
-from pagehint.hinting.boundary import PageHinting
 from pagehint.hinting.design import Design
-from pagehint.hinting.reporting import PageReporting
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
-from pagehint.replay.real import RealKind
-from pagehint.replay.replay import replay
-from pagehint.replay.run import Run
-from pagehint.replay.start import guest_reporting
-from pagehint.replay.truth import seen_page_size
+from pagehint.replays.real import RealKind
+from pagehint.replays.replay import replay
+from pagehint.replays.run import Run
+from pagehint.replays.start import guest_reporting
+from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
 from pagehint.report.terminal import print_run

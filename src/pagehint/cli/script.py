@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, cast
 from cyclopts import Parameter
 
 from pagehint.errors import InputError
-from pagehint.replay.script import Script
+from pagehint.replays.script import Script
 
 __all__ = ["script"]
 

@@ -5,7 +5,7 @@ from operator import index
 import cython
 
 from pagehint.errors import BusyError, InputError
-from pagehint.mm.migratetype import MIGRATE_TYPES
+from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.units import whole_number
 
 if cython.compiled:

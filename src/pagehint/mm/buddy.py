@@ -11,7 +11,7 @@ import numpy as np
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import AHEAD, UNREACHABLE, block_pages, prefetch
 else:
-    from pagehint.mm.migratetype import Migratetype
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, UNREACHABLE, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)

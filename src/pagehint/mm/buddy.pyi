@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.mm.migratetype import ListRules
+from pagehint.kernel.migratetype import ListRules
 
 class Buddy:
     start_pfn: int

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.mm.migratetype import MIGRATE_TYPES, Migratetype
+from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ if cython.compiled:
         prefetch,
     )
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.buddy import Buddy
-    from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)

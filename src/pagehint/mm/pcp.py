@@ -26,8 +26,8 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.buddy import Buddy
-    from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import KIND, ORDER, PCP, TYPE_SHIFT, USED, block_pages
 
     PCP_LISTS = 13

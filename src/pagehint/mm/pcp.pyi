@@ -1,5 +1,5 @@
+from pagehint.kernel.migratetype import ListRules
 from pagehint.mm.buddy import Buddy
-from pagehint.mm.migratetype import ListRules
 
 __all__ = ["PerCpuLists", "pcp_batch", "pcp_high"]
 

@@ -23,9 +23,9 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.mm.hinted import HintedLists
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.hinted import HintedLists
-    from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)

@@ -21,8 +21,8 @@ if cython.compiled:
         block_pages,
     )
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.migratetype import Migratetype
     from pagehint.mm.page import FREE, KIND, OFFLINE, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)

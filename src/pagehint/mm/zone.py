@@ -8,8 +8,8 @@ import cython
 import numpy as np
 
 from pagehint.errors import InputError
+from pagehint.kernel.migratetype import LINUX_5_3, check_rules
 from pagehint.mm.check import check
-from pagehint.mm.migratetype import LINUX_5_3, check_rules
 from pagehint.units import whole_number
 
 if cython.compiled:
@@ -26,7 +26,7 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
     from cython.cimports.pagehint.mm.spans import Spans
 else:
-    from pagehint.mm.migratetype import Migratetype
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans

@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.mm.migratetype import ListRules
+from pagehint.kernel.migratetype import ListRules
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.spans import Spans
 

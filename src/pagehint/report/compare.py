@@ -3,7 +3,7 @@
 from rich.console import Console, Group
 from rich.markup import escape
 
-from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.replays.run import ATTRIBUTION, Run
 from pagehint.report.terminal import fitting, print_anomalies, seconds, titled
 from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved
 

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.replays.run import ATTRIBUTION, Run
 from pagehint.report.words import describe_recorded, is_as_recorded
 
 __all__ = [

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from pagehint.errors import InputError
-from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.replays.run import ATTRIBUTION, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
 from pagehint.report.words import (

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pagehint.replay.run import ATTRIBUTION, Run
+from pagehint.replays.run import ATTRIBUTION, Run
 from pagehint.report.charts import area_chart, bar, columns_of
 from pagehint.report.words import (
     about,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pagehint.replay.run import Run
+from pagehint.replays.run import Run
 from pagehint.units import format_size, format_time
 
 __all__ = [

@@ -1,6 +1,6 @@
 """Allocation flags as tracers print them, parsed to the bits of the `gfp` column (those of Linux 6.1)."""
 
-from pagehint.mm.gfp import GFP_BY_NAME
+from pagehint.kernel.gfp import GFP_BY_NAME
 
 __all__ = ["parse_gfp"]
 

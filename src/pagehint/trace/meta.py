@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pagehint.errors import InputError, printable
-from pagehint.mm.zoneinfo import ZoneLayout
+from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 from pagehint.units import LONGEST_TIME
 

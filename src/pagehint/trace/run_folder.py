@@ -17,7 +17,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.mm.zoneinfo import parse_pageblock_order
+from pagehint.proc.zoneinfo import parse_pageblock_order
 from pagehint.trace.check import places
 from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.mm.zoneinfo import ZoneLayout, parse_zoneinfo
+from pagehint.proc.zoneinfo import ZoneLayout, parse_zoneinfo
 
 __all__ = ["TEXTS", "Snapshot"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.mm.zoneinfo import parse_pageblock_order
+from pagehint.proc.zoneinfo import parse_pageblock_order
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
 from pagehint.trace.meta import Lost, Meta

@@ -1,0 +1,302 @@
+"""A guest's memory: nodes, zones and zonelists, with the allocator's public face (``alloc_pages`` and its family)."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import index
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import AllocationError, BusyError, InputError
+from pagehint.kernel.gfp import Gfp, format_gfp, gfp_migratetype, gfp_zone
+from pagehint.kernel.migratetype import LINUX_6_1, ListRules
+from pagehint.mm.guest.show import show_free_areas
+from pagehint.mm.guest.snapshot import snapshot_zones
+from pagehint.mm.guest.watermarks import watermark_ok
+from pagehint.mm.guest.zones import GuestZone, build_zones, zonelists
+from pagehint.mm.zone import Zone
+from pagehint.units import parse_size, whole_number
+
+__all__ = ["GuestMemory", "PageCounts"]
+
+_MOST_GFP = (1 << 32) - 1
+
+
+class PageCounts(NamedTuple):
+    """Where a guest's pages are. ``free``: on the zones' lists but the ISOLATE ones, whose pages are ``isolated``."""
+
+    allocated: int
+    free: int
+    isolated: int
+    per_cpu: int
+    in_flight: int
+    offline: int
+
+    @property
+    def span(self) -> int:
+        """All pages."""
+        return sum(self)
+
+    @property
+    def present(self) -> int:
+        """Pages that are online."""
+        return self.span - self.offline
+
+
+# What flags mean on a node: kept for each pair, because an allocation is cheaper than finding it out.
+class _Wish(NamedTuple):
+    migratetype: int
+    high: bool
+    atomic: bool
+    zones: list[tuple[GuestZone, int]]  # in the order in which they are tried, with their protection
+
+
+class _Request(NamedTuple):
+    order: int
+    cpu: int
+    wish: _Wish
+
+
+class GuestMemory:
+    """A guest of ``size`` (bytes, or ``"64GiB"``), all free; pages of 4 KiB, numbered from 0 on, without holes.
+
+    Zones as on 64 bit x86: DMA below 16 MiB, DMA32 below 4 GiB, Normal, and Movable: ``movable`` bytes, from the ends
+    of the nodes. Each of ``cpus`` has lists of each zone; CPU c is on node c * nodes // cpus. ``min_free_kbytes``: None
+    computes it. Safe to call from any thread. Memory: 10 bytes a page, 4 to 10 of them resident. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        size: int | str,
+        *,
+        nodes: int = 1,
+        cpus: int = 1,
+        movable: int | str = 0,
+        rules: ListRules = LINUX_6_1,
+        min_free_kbytes: int | None = None,
+    ) -> None:
+        self._adopt(build_zones(parse_size(size), nodes, cpus, parse_size(movable), rules, min_free_kbytes))
+
+    @classmethod
+    def from_snapshot(
+        cls,
+        zoneinfo: str,
+        kpageflags: NDArray[np.uint64],
+        pagetypeinfo: str | None = None,
+        rules: ListRules = LINUX_6_1,
+    ) -> "GuestMemory":
+        """A guest as its own /proc/zoneinfo, kpageflags (a word for each pfn) and pagetypeinfo tell it.
+
+        Zones, watermarks, protection and free blocks are as there. Every other page is in use, those on the CPUs'
+        lists too; no file tells in which blocks, so that they are freed with ``free_pages_exact``. A pageblock's type
+        is guessed by how many free blocks of each type pagetypeinfo counts; without it all are MOVABLE. O(pages).
+        Raises InputError.
+        """
+        memory = cls.__new__(cls)
+        memory._adopt(snapshot_zones(zoneinfo, kpageflags, pagetypeinfo, rules))
+        return memory
+
+    def _adopt(self, guest_zones: Sequence[GuestZone]) -> None:
+        self.guest_zones = tuple(guest_zones)
+        self.zones = tuple(guest_zone.zone for guest_zone in guest_zones)
+        self._starts = [zone.start_pfn for zone in self.zones]
+        self._zonelists = zonelists(guest_zones)
+        self._cpus = len(guest_zones[0].pcps)
+        self._wishes: dict[tuple[int, int], _Wish] = {}
+
+    def __repr__(self) -> str:
+        zones = ", ".join(f"{zone.node}:{zone.name} {zone.pages}" for zone in self.zones)
+        return f"<GuestMemory: {zones} pages>"
+
+    # Blocks
+
+    def alloc_pages(self, order: int, gfp: int, node: int = 0, cpu: int = 0) -> int:
+        """The pfn of a block of ``2**order`` pages, from the first zone of ``node``'s zonelist that can spare it.
+
+        Zones are tried down to their low watermarks, then to their min ones (half of it for __GFP_HIGH, and a quarter
+        less for __GFP_ATOMIC). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
+        AllocationError, or InputError for bad arguments. O(zones), and an allocation of the zone's.
+        """
+        request = self._request(order, gfp, node, cpu)
+        pfn = self._scan(request, low=True)
+        if pfn < 0:
+            pfn = self._scan(request, low=False)
+        if pfn < 0:
+            pfn = self._retry(request)
+        if pfn < 0:
+            raise AllocationError(
+                f"page allocation failure: order:{order}, mode:{format_gfp(gfp)}, node:{node}, cpu:{cpu}\n"
+                + show_free_areas(self.guest_zones)
+            )
+        return pfn
+
+    def free_pages(self, pfn: int, order: int, cpu: int = 0) -> None:
+        """Free a block that ``alloc_pages`` gave, through a CPU's lists. Raises InputError if it isn't allocated."""
+        guest_zone = self._guest_zone_of(pfn)
+        guest_zone.zone.free(pfn, order, guest_zone.pcps[self._cpu(cpu)])
+
+    def _cpu(self, cpu: int) -> int:
+        if not 0 <= cpu < self._cpus:
+            raise InputError(f"cpu {cpu}: expected 0 to {self._cpus - 1}")
+        return cpu
+
+    def _request(self, order: int, gfp: int, node: int, cpu: int) -> _Request:
+        most = self.zones[0].max_order - 1
+        try:
+            if not 0 <= order <= most:
+                raise InputError(f"order {order}: expected 0 to {most}")
+            if node not in self._zonelists:
+                raise InputError(f"node {node}: expected one of {', '.join(map(str, self._zonelists))}")
+            wish = self._wishes.get((gfp, node))
+            if wish is None:
+                wish = self._wishes[gfp, node] = self._wish(gfp, node)
+            return _Request(order, self._cpu(cpu), wish)
+        except TypeError:
+            told = f"order {order!r}, gfp {gfp!r}, node {node!r}, cpu {cpu!r}"
+            raise InputError(f"{told}: expected whole numbers") from None
+
+    def _wish(self, gfp: int, node: int) -> _Wish:
+        gfp = whole_number("gfp", gfp, 0, _MOST_GFP)
+        highest = gfp_zone(gfp)
+        zones = [
+            (guest_zone, guest_zone.protection[highest])
+            for guest_zone in self._zonelists[node]
+            if guest_zone.type <= highest and (guest_zone.zone.node == node or not gfp & Gfp.THISNODE)
+        ]
+        return _Wish(gfp_migratetype(gfp), bool(gfp & Gfp.HIGH), bool(gfp & Gfp.ATOMIC), zones)
+
+    def _scan(self, request: _Request, low: bool) -> int:
+        order, cpu, wish = request
+        for guest_zone, protection in wish.zones:
+            zone = guest_zone.zone
+            mark = zone.watermarks.low if low else zone.watermarks.min
+            if not low:
+                mark -= mark // 2 if wish.high else 0
+                mark -= mark // 4 if wish.atomic else 0
+            if watermark_ok(zone, order, mark + protection):
+                pfn = zone.alloc_nowait(order, wish.migratetype, guest_zone.pcps[cpu])
+                if pfn >= 0:
+                    return pfn
+        return -1
+
+    def _retry(self, request: _Request) -> int:
+        def attempt() -> int:
+            return self._scan(request, low=False)
+
+        self.drain_all_pages()
+        pfn = attempt()
+        for guest_zone, _ in request.wish.zones:
+            if pfn < 0 and guest_zone.zone.in_flight_pages:
+                pfn = guest_zone.zone.settle(attempt)
+        return pfn
+
+    def drain_all_pages(self) -> None:
+        """Empty all CPUs' lists into the zones. O(pages on them)."""
+        for guest_zone in self.guest_zones:
+            for pcp in guest_zone.pcps:
+                guest_zone.zone.drain_pcp(pcp)
+
+    # Ranges
+
+    def alloc_pages_exact(self, pages: int, gfp: int, node: int = 0, cpu: int = 0) -> int:
+        """The pfn of ``pages`` contiguous pages: a block whose tail is given back at once. Raises as alloc_pages."""
+        most = 1 << (self.zones[0].max_order - 1)
+        pages = whole_number("pages", pages, 1, most)
+        order = (pages - 1).bit_length()
+        pfn = self.alloc_pages(order, gfp, node, cpu)
+        if rest := (1 << order) - pages:
+            self.zone_of(pfn).free_exact(pfn + pages, rest)
+        return pfn
+
+    def free_pages_exact(self, pfn: int, pages: int) -> None:
+        """Free contiguous pages of one zone, however allocated. Raises InputError if any of them isn't allocated."""
+        self.zone_of(pfn).free_exact(pfn, pages)
+
+    def alloc_contig_range(self, pfn: int, pages: int, migratetype: int = 1) -> None:
+        """Allocate these very pages, of one zone. CPUs' lists are drained and blocks in flight waited for. O(pages).
+
+        Raises BusyError, and changes no block, if one of them is not free; InputError if the zone lacks one.
+        """
+        zone = self.zone_of(pfn)
+        self._without_lists(zone, partial(zone.alloc_range, pfn, pages, migratetype))
+
+    def offline(self, pfn: int, pages: int) -> None:
+        """Take pages away (memory hotplug), of as many zones as they lie in. Waits as ``alloc_contig_range`` does.
+
+        Raises BusyError, and takes none, if one of them is not free; InputError if the guest lacks one.
+        """
+        done: list[tuple[Zone, int, int]] = []
+        for zone, begin, count in self._parts(pfn, pages):
+            try:
+                self._without_lists(zone, partial(zone.offline, begin, count))
+            except BaseException:
+                for zone_done, begin_done, count_done in done:
+                    zone_done.online(begin_done, count_done)
+                raise
+            done.append((zone, begin, count))
+
+    def online(self, pfn: int, pages: int) -> None:
+        """Bring back pages that are offline, of as many zones as they lie in. O(pages).
+
+        Raises BusyError, and brings none, if one of them is online; InputError if the guest lacks one.
+        """
+        done: list[tuple[Zone, int, int]] = []
+        for zone, begin, count in self._parts(pfn, pages):
+            try:
+                zone.online(begin, count)
+            except BusyError:
+                for zone_done, begin_done, count_done in done:
+                    zone_done.offline(begin_done, count_done)
+                raise
+            done.append((zone, begin, count))
+
+    def _without_lists(self, zone: Zone, take: Callable[[], None]) -> None:
+        def attempt() -> int:
+            try:
+                take()
+            except BusyError:
+                return -1
+            return 0
+
+        self.drain_all_pages()
+        if zone.in_flight_pages and zone.settle(attempt) >= 0:
+            return
+        take()
+
+    def _parts(self, pfn: int, pages: int) -> list[tuple[Zone, int, int]]:
+        pages = whole_number("pages", pages, 1, sum(zone.pages for zone in self.zones))
+        parts, end = [], index(pfn) + pages
+        while pfn < end:
+            zone = self.zone_of(pfn)
+            count = min(end, zone.start_pfn + zone.pages) - pfn
+            parts.append((zone, pfn, count))
+            pfn += count
+        return parts
+
+    # What can be read
+
+    def _guest_zone_of(self, pfn: int) -> GuestZone:
+        try:
+            place = bisect_right(self._starts, pfn) - 1
+        except TypeError:
+            raise InputError(f"pfn {pfn!r}: expected a whole number") from None
+        if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
+            return self.guest_zones[place]
+        raise InputError(f"pfn {pfn}: no zone of this guest has it")
+
+    def zone_of(self, pfn: int) -> Zone:
+        """The zone that a page lies in. O(log zones). Raises InputError if none has it."""
+        return self._guest_zone_of(pfn).zone
+
+    @property
+    def counts(self) -> PageCounts:
+        """Where the pages are now; exact while no other thread changes anything. O(zones * cpus)."""
+        free = sum(zone.free_pages for zone in self.zones)
+        isolated = sum(sum(n << order for order, n in enumerate(zone.nr_free)) for zone in self.zones) - free
+        per_cpu = sum(guest_zone.per_cpu_pages for guest_zone in self.guest_zones)
+        in_flight = sum(zone.in_flight_pages for zone in self.zones)
+        present = sum(zone.present_pages for zone in self.zones)
+        offline = sum(zone.pages for zone in self.zones) - present
+        return PageCounts(present - free - isolated - per_cpu - in_flight, free, isolated, per_cpu, in_flight, offline)

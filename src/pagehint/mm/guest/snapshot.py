@@ -1,0 +1,88 @@
+"""A guest's zones as a running guest's /proc files tell them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.kernel.gfp import ZoneType
+from pagehint.kernel.migratetype import ListRules, Migratetype
+from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone
+from pagehint.mm.page import FREE, KIND, ORDER
+from pagehint.mm.pcp import PerCpuLists
+from pagehint.mm.zone import Zone
+from pagehint.proc.zoneinfo import ZoneLayout, parse_free_counts, parse_pageblock_order, parse_zoneinfo
+
+__all__ = ["snapshot_zones"]
+
+_BUDDY = np.uint64(1 << 10)  # in /proc/kpageflags: set for every page of a free block
+_GUESSED = {"Unmovable": Migratetype.UNMOVABLE, "Reclaimable": Migratetype.RECLAIMABLE}
+_TYPES = {kind.title: kind for kind in ZoneType}
+
+
+def snapshot_zones(
+    zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, rules: ListRules
+) -> list[GuestZone]:
+    """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
+    order = parse_pageblock_order(pagetypeinfo) if pagetypeinfo else None
+    counts = parse_free_counts(pagetypeinfo) if pagetypeinfo else {}
+    layouts = sorted(parse_zoneinfo(zoneinfo, "zoneinfo"), key=lambda layout: layout.start_pfn)
+    return list(_zones(layouts, kpageflags, counts, 9 if order is None else order, rules))
+
+
+def _zones(
+    layouts: list[ZoneLayout],
+    kpageflags: NDArray[np.uint64],
+    counts: dict[tuple[int, str], dict[str, list[int]]],
+    pageblock_order: int,
+    rules: ListRules,
+) -> Iterator[GuestZone]:
+    for layout in layouts:
+        if layout.name not in _TYPES:
+            raise InputError(f"zoneinfo: zone {layout.name} of node {layout.node}: expected {', '.join(_TYPES)}")
+        flags = kpageflags[layout.start_pfn : layout.end_pfn]
+        if len(flags) < layout.spanned:
+            raise InputError(
+                f"kpageflags has {len(kpageflags)} words, but zone {layout.name} ends at pfn {layout.end_pfn}: "
+                "the files are not of one guest"
+            )
+        zone = Zone(
+            layout.spanned,
+            start_pfn=layout.start_pfn,
+            page_size=PAGE_SIZE,
+            pageblock_order=pageblock_order,
+            rules=rules,
+            watermarks=(layout.min, layout.low, layout.high),
+            name=layout.name,
+            node=layout.node,
+        )
+        free = (flags & _BUDDY) != 0
+        zone.load(free)
+        if of_types := counts.get((layout.node, layout.name)):
+            zone.load(free, _pageblock_types(zone, of_types))
+        kinds = len(ZoneType)
+        protection = tuple(layout.protection or ())[:kinds]
+        pcps = tuple(
+            PerCpuLists(zone, cpu, layout.pcp_batch or 1, layout.pcp_high or 0) for cpu in range(layout.cpus or 1)
+        )
+        yield GuestZone(zone, _TYPES[layout.name], protection + (0,) * (kinds - len(protection)), pcps)
+
+
+# Pageblocks, in ascending pfn order, get the first type whose lists have room for all their free blocks. Nothing tells
+# the type of a pageblock that has none.
+def _pageblock_types(zone: Zone, of_types: dict[str, list[int]]) -> NDArray[np.uint8]:
+    types = zone.pageblock_types.copy()
+    heads = np.flatnonzero((zone.page_state & KIND) == FREE)
+    orders = zone.page_state[heads] & ORDER
+    pageblocks = (heads + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
+    left = {kind: np.array(of_types.get(name, ()), np.int64) for name, kind in _GUESSED.items()}
+    for pageblock in np.unique(pageblocks):
+        inside = orders[pageblocks == pageblock]
+        wanted = np.bincount(inside, minlength=zone.max_order)
+        for kind, room in left.items():
+            if len(room) == len(wanted) and (room >= wanted).all():
+                room -= wanted
+                types[pageblock : pageblock + max(1 << int(inside[0]) >> zone.pageblock_order, 1)] = kind
+                break
+    return types

@@ -1,0 +1,104 @@
+cimport cython
+from pagehint.mm.pcp cimport PerCpuLists
+from pagehint.mm.zone cimport Zone
+from pagehint.replays.pages cimport Pages
+
+cdef extern from *:
+    """
+    #define PAGEHINT_NOWHERE 0xffffffffLL
+    """
+    const long long NOWHERE "PAGEHINT_NOWHERE"
+
+# Why a run over events ended.
+cdef enum:
+    AT_END = 0
+    AT_TIME = 1
+    RANG = 2
+    STALLED = 3
+
+# What real recordings do that can't be replayed as it stands.
+cdef enum:
+    OUTSIDE = 0
+    ALLOCATED_TWICE = 1
+    FREED_UNALLOCATED = 2
+    DRAINED_FREE = 3
+    TAKEN_TWICE = 4
+    NOT_PLACED = 5
+    FAILED_HERE = 6
+    FAILED_IN_GUEST = 7
+    ALLOCATED_IN_BULK = 8
+    ANOMALIES = 9
+
+cdef class Engine(Pages):
+    cdef readonly list zones
+    cdef readonly bint recorded
+    cdef readonly bint zone_events
+    cdef readonly object mapped
+    cdef readonly long long used_pages
+    cdef readonly long long now
+    cdef readonly double resident_time
+    cdef readonly object waits
+    cdef readonly long long placed
+    cdef readonly long long placed_as_recorded
+    cdef public bint touch_alloc
+    cdef public bint touch_zone_alloc
+    cdef public bint touch_free
+    cdef Zone _zone
+    cdef PerCpuLists _pcp
+    cdef int _cpu
+    cdef dict _pcps
+    cdef object _freed_at_array
+    cdef long long _anomalies[ANOMALIES]
+    cdef unsigned int *_map
+    cdef unsigned int *_freed_at
+    cdef long long *_waits
+    cdef Py_ssize_t _most_wait
+    cdef bint _started
+    cdef bint _give_up
+    cdef int _most_pcp_order
+    cdef int _pageblock_order
+
+    cdef object _batch
+    cdef const long long *_times
+    cdef const unsigned short *_cpus
+    cdef const unsigned char *_events
+    cdef const long long *_pfns
+    cdef const unsigned char *_orders
+    cdef const unsigned char *_types
+    cdef const int *_details
+    cdef Py_ssize_t _k
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _row
+    cdef object _straight_array
+    cdef const long long *_straight
+    cdef Py_ssize_t _s
+    cdef object _boot_array
+    cdef const long long *_boot
+    cdef Py_ssize_t _b
+    cdef object _compacted_array
+    cdef const long long *_compacted
+    cdef Py_ssize_t _c
+    cdef long long _isolating[1024]
+
+    @cython.final
+    cdef void _pass_time(self, long long now) noexcept nogil
+    @cython.final
+    cdef bint _enter(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
+    @cython.final
+    cdef bint _contiguous(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef int _take(self, Py_ssize_t pfn, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _give(self, Py_ssize_t pfn, int order, bint to_tail) noexcept nogil
+    @cython.final
+    cdef bint _pcp_takes(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _freed(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef int _event(self, Py_ssize_t k) noexcept nogil
+    @cython.final
+    cdef int _run(self, long long until) noexcept nogil

@@ -1,0 +1,496 @@
+"""The inner loop of a replay: events of a recording applied to zones and to the host's backing.
+
+A recorded page is a key: ``_map`` says which page of the model it is now. Where the model chooses the pages, keys and
+pages differ; with recorded placement they are the same. Two sets of model pages, a bit each, say where a page is:
+``taken`` (off the buddy lists), and of those ``used`` (by the guest; the others are on per-CPU lists).
+"""
+
+import cython
+import numpy as np
+
+if cython.compiled:
+    from cython.cimports.pagehint.host.backing import Backing
+    from cython.cimports.pagehint.mm.buddy import (
+        HINTED,
+        KIND,
+        LISTS,
+        MOVABLE,
+        ORDER,
+        RECLAIMABLE,
+        USED,
+        block_pages,
+    )
+    from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
+    from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.replays.engine import (
+        ALLOCATED_IN_BULK,
+        ALLOCATED_TWICE,
+        ANOMALIES,
+        AT_END,
+        AT_TIME,
+        DRAINED_FREE,
+        FAILED_HERE,
+        FAILED_IN_GUEST,
+        FREED_UNALLOCATED,
+        NOT_PLACED,
+        NOWHERE,
+        OUTSIDE,
+        RANG,
+        STALLED,
+        TAKEN_TWICE,
+    )
+    from cython.cimports.pagehint.replays.pages import Pages
+    from cython.cimports.pagehint.replays.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
+else:
+    from pagehint.host.backing import Backing
+    from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, USED, block_pages
+    from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
+    from pagehint.mm.zone import Zone
+    from pagehint.replays.pages import Pages
+    from pagehint.replays.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
+
+    MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
+    AT_END, AT_TIME, RANG, STALLED = range(4)
+    NOWHERE = 0xFFFFFFFF
+    (
+        OUTSIDE,
+        ALLOCATED_TWICE,
+        FREED_UNALLOCATED,
+        DRAINED_FREE,
+        TAKEN_TWICE,
+        NOT_PLACED,
+        FAILED_HERE,
+        FAILED_IN_GUEST,
+        ALLOCATED_IN_BULK,
+        ANOMALIES,
+    ) = range(10)
+
+
+__all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
+
+COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
+ANOMALY_NAMES = (
+    "outside every zone",
+    "allocated twice",
+    "freed, never allocated",
+    "drained, never taken",
+    "taken twice",
+    "not placed",
+    "allocation failed here",
+    "allocation failed in the guest",
+    "allocated without an event (in bulk)",
+)
+
+
+@cython.cclass
+class Engine(Pages):
+    """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
+    zone events. `straight`, `boot` and `compacted`: rows that a Scan found. `recorded`: blocks stay where they were.
+
+    The caller's thread is alone with the zones and the backing while it runs.
+    """
+
+    def __init__(self, zones, backing: Backing, pages, recorded, pcps, straight, boot, compacted):
+        super().__init__(backing, pages)
+        self.zones = list(zones)
+        self.recorded = recorded
+        self.zone_events = not pcps
+        self._pcps = dict(pcps)
+        self.touch_alloc = True
+        self.touch_zone_alloc = self.touch_free = False
+        self._most_pcp_order = 3 if zones[0].rules.pcp_above_order_0 else 0
+        self._pageblock_order = zones[0].pageblock_order
+        self.mapped = np.full(pages, NOWHERE, np.uint32)
+        self._freed_at_array = np.full(pages, NOWHERE, np.uint32)
+        self.waits = np.zeros(200_001, np.int64)
+        self._most_wait = 200_000
+        self._straight_array, self._compacted_array = np.append(straight, -1), np.append(compacted, -1)
+        self._boot_array = np.append(boot, -1)
+        self._count = self._k = self._row = self._s = self._b = self._c = 0
+        self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
+        self.resident_time = 0.0
+        self._started = self._give_up = False
+        self._cpu = -1
+        if cython.compiled:
+            self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
+            self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
+            self._waits = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self.waits.ctypes.data))
+            self._straight = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._straight_array.ctypes.data)
+            )
+            self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_array.ctypes.data))
+            self._compacted = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._compacted_array.ctypes.data)
+            )
+        else:
+            self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
+            self._waits = memoryview(self.waits)
+            self._straight, self._compacted = memoryview(self._straight_array), memoryview(self._compacted_array)
+            self._boot = memoryview(self._boot_array)
+            self._anomalies = [0] * ANOMALIES
+            self._isolating = [0] * 1024
+        self._zone = self.zones[0]
+        self._pcp = None
+
+    # The state at the start
+
+    def start_used(self, pfns):
+        """These pages (int64) are in use at the start, where the recording has them."""
+        pfn: cython.Py_ssize_t
+        for pfn in memoryview(pfns):
+            self._map[pfn] = pfn
+            self._mark(self._taken, pfn, 1, True)
+            self._mark(self._used, pfn, 1, True)
+        self.used_pages += len(pfns)
+
+    def still_used(self, pfns):
+        """These pages (int64), as the recording has them, were taken by now, and are in use without an event."""
+        where = self.mapped[pfns]
+        for page in where[where != NOWHERE].tolist():
+            if not (self._used[page >> 6] >> (page & 63)) & 1:
+                self._mark(self._used, page, 1, True)
+                self.used_pages += 1
+
+    def model_pages(self, keys):
+        """Where the pages that the recording has (bool, one a page) are in the model: bool, one a page."""
+        present = np.zeros(self.pages, np.bool_)
+        which = np.flatnonzero(keys)
+        where = self.mapped[which]
+        present[np.where(where == NOWHERE, which, where)] = True
+        return present
+
+    # Events
+
+    def load(self, batch):
+        """The next events: a dict of the columns COLUMNS."""
+        arrays = [batch[name] for name in COLUMNS]
+        self._row += self._count
+        self._count = len(arrays[0])
+        self._k = 0
+        self._batch = arrays
+        if cython.compiled:
+            self._times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, arrays[0].ctypes.data))
+            self._cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, arrays[1].ctypes.data))
+            self._events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[2].ctypes.data))
+            self._pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, arrays[3].ctypes.data))
+            self._orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[4].ctypes.data))
+            self._types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[5].ctypes.data))
+            self._details = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[6].ctypes.data))
+        else:
+            views = [memoryview(array) for array in arrays]
+            self._times, self._cpus, self._events, self._pfns, self._orders, self._types, self._details = views
+
+    def run(self, until, give_up=False):
+        """Apply events before time `until`. Returns AT_END (of this batch), AT_TIME, RANG (the event before notified:
+        `now` is its time), or STALLED (the next one found nothing while blocks are in flight; `give_up` goes past it).
+        """
+        ended: cython.int
+        last: cython.longlong = until
+        self._give_up = give_up
+        with cython.nogil:
+            ended = self._run(last)
+        return ended
+
+    def pass_time(self, now):
+        """Go on to a time without events."""
+        self._pass_time(now)
+
+    @property
+    def next_time(self):
+        """The time of the next event of this batch."""
+        return self._times[self._k]
+
+    @property
+    def anomalies(self):
+        """How often each thing happened that can't be replayed as it stands."""
+        return {ANOMALY_NAMES[k]: self._anomalies[k] for k in range(ANOMALIES) if self._anomalies[k]}
+
+    def ring(self):
+        """Ring the doorbell that the last event rang."""
+        if self._zone._rings():
+            self._zone._ring_doorbell()
+
+    def _pass_time(self, now):
+        span: cython.longlong = now - self.now
+        if self._started and span > 0:
+            self.resident_time += cython.cast(cython.double, self.backing.resident) * span
+        if span > 0 or not self._started:
+            self.now = now
+        self._started = True
+
+    # Make the zone that holds the block the present one, and the CPU's lists of it; false if there is none.
+    def _enter(self, pfn, order, cpu):
+        found: cython.bint = (
+            self._zone.start_pfn <= pfn and pfn + block_pages(order) <= self._zone.start_pfn + self._zone._pages
+        )
+        if found and (self.zone_events or cpu == self._cpu):
+            return True
+        with cython.gil:
+            found = False
+            for index, zone in enumerate(self.zones):
+                if zone.start_pfn <= pfn and pfn + (1 << order) <= zone.start_pfn + zone.pages:
+                    self._zone = zone
+                    self._pcp = self._pcps.get((index, cpu))
+                    self._cpu = cpu
+                    found = self.zone_events or self._pcp is not None
+                    break
+        return found
+
+    # Whether the model has a block's pages as one block.
+    def _contiguous(self, pfn, order):
+        first: cython.Py_ssize_t = self._map[pfn]
+        k: cython.Py_ssize_t
+        if first == NOWHERE or first & (block_pages(order) - 1):
+            return False
+        for k in range(1, block_pages(order)):  # noqa: SIM110  (no generator where there is no GIL)
+            if self._map[pfn + k] != first + k:
+                return False
+        return True
+
+    def _touch(self, pfn, order):
+        k: cython.Py_ssize_t
+        if self._contiguous(pfn, order):
+            self.backing._touch(self._map[pfn], order)
+            self._changed(self._map[pfn], block_pages(order))
+            self._write(self._map[pfn], block_pages(order))
+            return
+        for k in range(pfn, pfn + block_pages(order)):
+            if self._map[k] != NOWHERE:
+                self.backing._touch(self._map[k], 0)
+                self._changed(self._map[k], 1)
+                self._write(self._map[k], 1)
+
+    # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
+    def _take(self, pfn, order, migratetype):
+        zone_pfn: cython.Py_ssize_t = pfn - self._zone.start_pfn
+        i: cython.Py_ssize_t = -1
+        k: cython.Py_ssize_t
+        if self._map[pfn] != NOWHERE:
+            self._anomalies[TAKEN_TWICE] += 1
+            return AT_END
+        if migratetype > RECLAIMABLE:
+            migratetype = MOVABLE
+        if self.recorded:
+            if self._zone._take_block(zone_pfn, order, migratetype):
+                i = zone_pfn
+        elif self.zone_events:
+            i = self._zone._alloc(order, migratetype)
+        else:
+            i = self._pcp._alloc(order, migratetype)
+        if i < 0:
+            if self._zone._in_flight_pages and not self._give_up:
+                return STALLED
+            self._anomalies[FAILED_HERE] += 1
+            return AT_END
+        self.placed += 1
+        self.placed_as_recorded += i == zone_pfn
+        self._zone.nr_alloc += 1
+        i += self._zone.start_pfn
+        for k in range(block_pages(order)):
+            self._map[pfn + k] = i + k
+        self._mark(self._taken, i, block_pages(order), True)
+        if self.touch_zone_alloc:
+            self._touch(pfn, order)
+        return AT_END
+
+    # A block comes back to the zone's lists: whole if the model has it as one block, else page by page.
+    def _give(self, pfn, order, to_tail):
+        k: cython.Py_ssize_t
+        if order > 0 and not self._contiguous(pfn, order):
+            for k in range(pfn, pfn + block_pages(order)):
+                self._give(k, 0, to_tail)
+            return
+        page: cython.Py_ssize_t = self._map[pfn]
+        if page == NOWHERE:
+            self._anomalies[DRAINED_FREE] += 1
+            return
+        i: cython.Py_ssize_t = page - self._zone.start_pfn
+        if not 0 <= i < self._zone._pages:
+            return
+        if self._pcp_takes(i, order):
+            self._pcp._free(i, order)
+        elif not self._zone._free_used(i, order, to_tail):
+            self._anomalies[DRAINED_FREE] += 1
+            return
+        self._zone.nr_free_ops += 1
+        for k in range(block_pages(order)):
+            self._map[pfn + k] = NOWHERE
+            # Its free was lost.
+            if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
+                self._mark(self._used, page + k, 1, False)
+                self.used_pages -= 1
+        self._mark(self._taken, page, block_pages(order), False)
+
+    def _pcp_takes(self, i, order):
+        return not self.zone_events and (self._zone._state[i] & (KIND | ORDER)) == (USED | order)
+
+    def _allocated(self, pfn, order):
+        k: cython.Py_ssize_t
+        page: cython.Py_ssize_t
+        missing: cython.bint = False
+        twice: cython.bint = False
+        for k in range(pfn, pfn + block_pages(order)):
+            page = self._map[k]
+            if page == NOWHERE:
+                missing = True
+            elif (self._used[page >> 6] >> (page & 63)) & 1:
+                twice = True
+            else:
+                self._mark(self._used, page, 1, True)
+                self.used_pages += 1
+        self._anomalies[NOT_PLACED] += missing
+        self._anomalies[ALLOCATED_TWICE] += twice
+        if self.touch_alloc:
+            self._touch(pfn, order)
+
+    def _freed(self, pfn, order):
+        k: cython.Py_ssize_t
+        page: cython.Py_ssize_t
+        missing: cython.bint = False
+        bulk: cython.bint = False
+        at: cython.uint = (self.now // 1000000) & NOWHERE
+        if self.touch_free:
+            self._touch(pfn, order)
+        for k in range(pfn, pfn + block_pages(order)):
+            page = self._map[k]
+            if page == NOWHERE:
+                missing = True
+                continue
+            if (self._used[page >> 6] >> (page & 63)) & 1:
+                self._mark(self._used, page, 1, False)
+                self.used_pages -= 1
+            else:
+                bulk = True
+            self._freed_at[page] = at
+        self._anomalies[FREED_UNALLOCATED] += missing
+        self._anomalies[ALLOCATED_IN_BULK] += bulk
+
+    def _event(self, k):
+        kind: cython.int = self._events[k]
+        order: cython.int = self._orders[k]
+        pfn: cython.Py_ssize_t = self._pfns[k]
+        cpu: cython.int = self._cpus[k]
+        straight: cython.bint = False
+        boot: cython.bint = False
+        if self._straight[self._s] == self._row + k:
+            self._s += 1
+            straight = True
+        if self._boot[self._b] == self._row + k:
+            self._b += 1
+            boot = True
+        if kind == ISOLATING:
+            self._isolating[cpu & 1023] = pfn
+            return AT_END
+        if kind == ISOLATED:
+            if self._compacted[self._c] != self._row + k:
+                return AT_END
+            self._c += 1
+            pfn = self._isolating[cpu & 1023]
+            order = 0
+            while block_pages(order) < self._details[k]:
+                order += 1
+        elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN:
+            return AT_END
+        if pfn < 0:
+            self._anomalies[FAILED_IN_GUEST] += 1
+            return AT_END
+        if order > 20 or pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
+            self._anomalies[OUTSIDE] += 1
+            return AT_END
+        if kind == ISOLATED:
+            return self._take(pfn, order, MOVABLE)
+        if kind == ZONE_ALLOC:
+            return self._take(pfn, order, self._types[k]) if self.zone_events else AT_END
+        if kind == PCPU_DRAIN:
+            if self.zone_events:
+                self._give(pfn, order, False)
+            return AT_END
+        if kind == ALLOC:
+            if not self.zone_events and self._take(pfn, order, self._types[k]) == STALLED:
+                return STALLED
+            self._allocated(pfn, order)
+            return AT_END
+        if not self.zone_events and self._map[pfn] == NOWHERE:
+            self._anomalies[FREED_UNALLOCATED] += 1
+            return AT_END
+        self._freed(pfn, order)
+        if straight or not self.zone_events or (order > self._most_pcp_order and order != self._pageblock_order):
+            self._give(pfn, order, boot)
+        return AT_END
+
+    def _run(self, until):
+        while self._k < self._count:
+            if self._times[self._k] >= until:
+                return AT_TIME
+            self._pass_time(self._times[self._k])
+            if self._event(self._k) == STALLED:
+                return STALLED
+            self._give_up = False
+            self._k += 1
+            if self._zone._ring:
+                return RANG
+        return AT_END
+
+    def told(self, pfns, orders):
+        """A device is being told of these blocks: note how long their resident pages waited since they were freed."""
+        page: cython.Py_ssize_t
+        wait: cython.uint  # ms, modulo 2**32, as the times of frees are
+        at: cython.uint = (self.now // 1000000) & NOWHERE
+        for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True):
+            if not self._resident_in(pfn, order):
+                continue
+            self._changed(pfn, 1 << order)
+            for page in range(pfn, pfn + (1 << order)):
+                if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page] != NOWHERE:
+                    wait = (at - self._freed_at[page]) & NOWHERE
+                    self._waits[min(wait, self._most_wait)] += 1
+                    self._freed_at[page] = NOWHERE
+
+    # What is free and resident, and where
+
+    def listed(self, index, order):
+        """Resident pages of a zone's free blocks of at least `order`: (hinted, not hinted). O(blocks)."""
+        zone: Zone = self.zones[index]
+        least: cython.int = order
+        told: cython.longlong = 0
+        untold: cython.longlong = 0
+        which: cython.Py_ssize_t
+        head: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        pages: cython.longlong
+        for which in range(LISTS):
+            if (which & 31) < least:
+                continue
+            head = zone._pages + which
+            i = zone._links[2 * head]
+            while i != head:
+                pages = self._resident_in(i + zone.start_pfn, which & 31)
+                if zone._state[i] & HINTED:
+                    told += pages
+                else:
+                    untold += pages
+                i = zone._links[2 * i]
+        return told, untold
+
+    # In a recording without zone events, per-CPU lists are the model's own: their pages count as taken for a moment.
+    def _mark_pcps(self, value):
+        pcp: PerCpuLists
+        zone: Zone
+        flag: cython.bint = value
+        which: cython.int
+        j: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        for (index, _), lists in self._pcps.items():
+            pcp, zone = lists, self.zones[index]
+            for which in range(PCP_LISTS):
+                for j in range(pcp._length[which]):
+                    i = pcp._ring[which][(pcp._first[which] + j) & pcp._mask[which]]
+                    self._mark(self._taken, i + zone.start_pfn, block_pages(zone._state[i] & ORDER), flag)
+
+    def free_resident(self):
+        """As `Pages.free_resident`; where the per-CPU lists are the model's own, their pages count as per-CPU too."""
+        self._mark_pcps(True)
+        counts = Pages.free_resident(self)
+        self._mark_pcps(False)
+        return counts

@@ -1,0 +1,54 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.host.backing import Backing
+from pagehint.mm.pcp import PerCpuLists
+from pagehint.mm.zone import Zone
+from pagehint.replays.pages import Pages
+
+__all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
+
+ANOMALY_NAMES: tuple[str, ...]
+COLUMNS: tuple[str, ...]
+
+class Engine(Pages):
+    zones: list[Zone]
+    recorded: bool
+    zone_events: bool
+    mapped: NDArray[np.uint32]
+    used_pages: int
+    now: int
+    resident_time: float
+    waits: NDArray[np.int64]
+    placed: int
+    placed_as_recorded: int
+    touch_alloc: bool
+    touch_zone_alloc: bool
+    touch_free: bool
+    def __init__(
+        self,
+        zones: Sequence[Zone],
+        backing: Backing,
+        pages: int,
+        recorded: bool,
+        pcps: Mapping[tuple[int, int], PerCpuLists],
+        straight: NDArray[np.int64],
+        boot: NDArray[np.int64],
+        compacted: NDArray[np.int64],
+    ) -> None: ...
+    def start_used(self, pfns: NDArray[np.int64]) -> None: ...
+    def still_used(self, pfns: NDArray[np.int64]) -> None: ...
+    def model_pages(self, keys: NDArray[np.bool_]) -> NDArray[np.bool_]: ...
+    def load(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
+    def run(self, until: int, give_up: bool = False) -> int: ...
+    def pass_time(self, now: int) -> None: ...
+    @property
+    def next_time(self) -> int: ...
+    @property
+    def anomalies(self) -> dict[str, int]: ...
+    def ring(self) -> None: ...
+    def told(self, pfns: NDArray[np.int64], orders: NDArray[np.uint8]) -> None: ...
+    def listed(self, index: int, order: int) -> tuple[int, int]: ...

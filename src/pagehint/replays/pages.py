@@ -1,0 +1,239 @@
+"""Which pages of the model are used, taken and backed, and how many of the free ones are resident."""
+
+import cython
+import numpy as np
+
+from pagehint.errors import InputError
+
+if cython.compiled:
+    from cython.cimports.pagehint.host.backing import Backing
+    from cython.cimports.pagehint.mm.buddy import block_pages
+    from cython.cimports.pagehint.replays.pages import AREA_ORDER, popcount
+else:
+    from pagehint.host.backing import Backing
+    from pagehint.mm.page import block_pages
+
+    AREA_ORDER = 9
+
+    def popcount(word):
+        return int(word).bit_count()
+
+
+@cython.cclass
+class Pages:
+    """Two sets of pages, a bit each: `taken` (off the buddy lists), and of those `used` (by the guest; the others are
+    on per-CPU lists); and counts of the free ones that `backing` backs. `pages`: how many there are.
+    """
+
+    def __init__(self, backing: Backing, pages):
+        self.backing = backing
+        self.pages = pages
+        words = (pages + 63) // 64
+        self.used, self.taken = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+        self._units = 0
+        self._memory_pages = self._shift = 0
+        if cython.compiled:
+            self._used = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.used.ctypes.data))
+            self._taken = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.taken.ctypes.data))
+        else:
+            self._used, self._taken = memoryview(self.used), memoryview(self.taken)
+
+    def _mark(self, words, begin, pages, value):
+        self._changed(begin, pages)
+        end: cython.Py_ssize_t = begin + pages
+        last: cython.Py_ssize_t
+        mask: cython.ulonglong
+        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+        while begin < end:
+            last = min(end, (begin | 63) + 1)
+            mask = (ones >> (64 - (last - begin))) << (begin & 63)
+            if value:
+                words[begin >> 6] = words[begin >> 6] | mask
+            else:
+                words[begin >> 6] = words[begin >> 6] & (ones ^ mask)
+            begin = last
+
+    # Pages came or went, or were backed or not: their units are counted anew at the next sample.
+    def _changed(self, pfn, pages):
+        unit: cython.Py_ssize_t
+        if not self._units:
+            return
+        for unit in range(pfn >> self._unit_order, ((pfn + pages - 1) >> self._unit_order) + 1):
+            if not self._is_stale[unit]:
+                self._is_stale[unit] = 1
+                self._stale[self._stale_count] = unit
+                self._stale_count += 1
+
+    # What is behind blocks
+
+    def _resident_in(self, pfn, order):
+        first: cython.Py_ssize_t = pfn >> 6
+        pages: cython.longlong = 0
+        word: cython.ulonglong
+        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+        k: cython.Py_ssize_t
+        if order < 6:
+            word = (self.backing._backed[first] >> (pfn & 63)) & (ones >> (64 - block_pages(order)))
+            return popcount(word)
+        if order < AREA_ORDER:
+            for k in range(first, first + (block_pages(order) >> 6)):
+                pages += popcount(self.backing._backed[k])
+            return pages
+        for k in range(pfn >> AREA_ORDER, (pfn + block_pages(order)) >> AREA_ORDER):
+            pages += self.backing._count[k]
+        return pages
+
+    def resident_in(self, pfns, orders):
+        """Resident pages of these blocks. O(pages / 64)."""
+        return sum([self._resident_in(pfn, order) for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True)])
+
+    # What is free and resident
+
+    def count_by(self, order):
+        """Count free and resident pages in aligned areas of this order from now on; see `free_resident`."""
+        self._order = order
+        self._unit_order = max(order, AREA_ORDER)
+        self._units = (self.pages >> self._unit_order) + 1
+        arrays = [np.zeros(self._units, dtype) for dtype in (np.int32, np.int32, np.int32, np.uint32, np.uint8)]
+        self._counts = arrays
+        if cython.compiled:
+            self._listed = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[0].ctypes.data))
+            self._per_cpu = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[1].ctypes.data))
+            self._mixed = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[2].ctypes.data))
+            self._stale = cython.cast(cython.p_uint, cython.cast(cython.size_t, arrays[3].ctypes.data))
+            self._is_stale = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[4].ctypes.data))
+        else:
+            self._listed, self._per_cpu, self._mixed, self._stale, self._is_stale = map(memoryview, arrays)
+        self._stale_count = 0
+        self._total_listed = self._total_per_cpu = self._total_mixed = 0
+        self.all_stale()
+
+    @property
+    def stale(self):
+        """Something changed since the last count."""
+        return self._stale_count > 0
+
+    def all_stale(self):
+        """The backing changed anywhere: count all of it anew."""
+        if self._units:
+            self._changed(0, self.pages)
+
+    def free_resident(self):
+        """Resident pages that are free: (on the lists or in flight, on per-CPU lists, of the first those in aligned
+        areas of `count_by`'s order that hold used or per-CPU pages too). O(what changed since).
+        """
+        with cython.nogil:
+            self._recount()
+        return self._total_listed, self._total_per_cpu, self._total_mixed
+
+    def _recount(self):
+        k: cython.Py_ssize_t
+        unit: cython.Py_ssize_t
+        for k in range(self._stale_count):
+            unit = self._stale[k]
+            self._is_stale[unit] = 0
+            self._total_listed -= self._listed[unit]
+            self._total_per_cpu -= self._per_cpu[unit]
+            self._total_mixed -= self._mixed[unit]
+            self._count_unit(unit)
+            self._total_listed += self._listed[unit]
+            self._total_per_cpu += self._per_cpu[unit]
+            self._total_mixed += self._mixed[unit]
+        self._stale_count = 0
+
+    def _count_unit(self, unit):
+        words: cython.Py_ssize_t = block_pages(self._unit_order) >> 6
+        last: cython.Py_ssize_t = min((unit + 1) * words, (self.pages + 63) >> 6)
+        listed: cython.int = 0
+        per_cpu: cython.int = 0
+        mixed: cython.int = 0
+        whole: cython.ulonglong = 0
+        word: cython.ulonglong
+        taken: cython.ulonglong
+        mask: cython.ulonglong
+        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+        k: cython.Py_ssize_t
+        shift: cython.int
+        width: cython.int = 64
+        inside: cython.bint = False
+        part: cython.Py_ssize_t = max(block_pages(self._order) >> 6, 1)
+        pages: cython.int = 0
+        if self._order < 6:
+            width = block_pages(self._order)
+        for k in range(unit * words, last):
+            if not k & (part - 1):
+                mixed += pages if inside else 0
+                inside = False
+                pages = 0
+            taken = self._taken[k]
+            whole = self.backing._backed[k]
+            inside = inside or taken != 0
+            if whole == 0:
+                continue
+            word = whole & taken & (ones ^ self._used[k])
+            if word:
+                per_cpu += popcount(word)
+            word = whole & (ones ^ taken)
+            if word == 0:
+                continue
+            listed += popcount(word)
+            if width == 64:
+                pages += popcount(word)
+                continue
+            shift = 0
+            while shift < 64:
+                mask = (ones >> (64 - width)) << shift
+                if taken & mask:
+                    mixed += popcount(word & mask)
+                shift += width
+        if width == 64 and inside:
+            mixed += pages
+        self._listed[unit] = listed
+        self._per_cpu[unit] = per_cpu
+        self._mixed[unit] = mixed
+
+    def map_row(self, rows):
+        """The memory from pfn 0 in `rows` equal areas: resident and used pages of each, int32 (rows, 2)."""
+        out = np.zeros((rows, 2), np.int32)
+        counts = memoryview(out)
+        words: cython.Py_ssize_t = (self.pages + 63) >> 6
+        k: cython.Py_ssize_t
+        row: cython.Py_ssize_t
+        begin: cython.Py_ssize_t
+        count: cython.Py_ssize_t = rows
+        resident: cython.longlong
+        used: cython.longlong
+        for row in range(count):
+            resident = used = 0
+            begin = row * words // count
+            for k in range(begin, (row + 1) * words // count):
+                used += popcount(self._used[k])
+                resident += popcount(self.backing._backed[k])
+            counts[row, 0] = resident
+            counts[row, 1] = used
+        return out
+
+    # Real memory
+
+    # Touch real memory, where there is some behind the model.
+    def _write(self, page, pages):
+        k: cython.Py_ssize_t
+        if self._memory_pages:
+            for k in range(page >> self._shift, ((page + pages - 1) >> self._shift) + 1):
+                if k < self._memory_pages:
+                    self._memory[k << 12] = 1
+
+    def use_memory(self, address, pages, shift):
+        """Touch `pages` 4 KiB pages of memory at `address` as well: one for every ``2**shift`` pages of the guest.
+
+        What is backed now is touched at once. The memory must stay while this is used; `pages` 0 ends it.
+        """
+        k: cython.Py_ssize_t
+        if not cython.compiled:
+            raise InputError("real memory needs the compiled engine")
+        self._memory = cython.cast(cython.p_uchar, cython.cast(cython.size_t, address))
+        self._memory_pages = pages
+        self._shift = shift
+        for k in range(self.pages if pages else 0):
+            if (self.backing._backed[k >> 6] >> (k & 63)) & 1:
+                self._write(k, 1)

@@ -1,0 +1,200 @@
+"""A recording through a design on a modelled host, in virtual time."""
+
+from collections.abc import Callable, Set
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.design import Design, React
+from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.host.model import ModelHost
+from pagehint.mm.batch import Batch
+from pagehint.replays.engine import COLUMNS, Engine
+from pagehint.replays.real import RealKind, RealMemory
+from pagehint.replays.run import Run
+from pagehint.replays.start import Start, check_trace, device_load, rules_of
+from pagehint.replays.timeline import Timeline
+from pagehint.replays.totals import make_run
+from pagehint.replays.truth import backed_at_start
+from pagehint.trace.bundle import Trace
+from pagehint.units import parse_time
+
+__all__ = ["replay"]
+
+_AT_END, _AT_TIME, _RANG = range(3)
+_NEVER = 1 << 62
+Placement = Literal["simulated", "recorded"]
+
+
+def replay(
+    trace: Trace,
+    design: Design | None = None,
+    host: ModelHost | None = None,
+    placement: Placement = "simulated",
+    sample: str | int | None = "50ms",
+    backed: bool = True,
+    touch: Set[str] = frozenset({"alloc"}),
+    progress: Callable[[int], None] | None = None,
+    real: RealKind | None = None,
+) -> Run:
+    """Replay a recording; `design` None: nothing is given back.
+
+    `placement`: which block an allocation takes: the model's choice, or (valid for the recorded settings only) the
+    recorded one. `sample`: the timeline's step; None: no timeline. `backed`: whether free memory is backed at the
+    start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
+    `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
+    this machine, and measure (`Run.real`). Memory is bounded by the guest's
+    size and the settings. Raises InputError.
+    """
+    return Replay(trace, design, host, placement, sample, backed, touch, progress, real).run()
+
+
+class Replay:
+    """One replay on its way."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        design: Design | None,
+        host: ModelHost | None,
+        placement: Placement,
+        sample: str | int | None,
+        backed: bool,
+        touch: Set[str],
+        progress: Callable[[int], None] | None,
+        real: RealKind | None = None,
+    ) -> None:
+        if placement not in ("simulated", "recorded"):
+            raise InputError(f"placement {placement!r}: expected simulated or recorded")
+        check_trace(trace)
+        if design is not None and not isinstance(design, Design):
+            raise InputError(f"{design!r} is no design: expected one such as PageReporting(), or None")
+        if host is not None and not isinstance(host, ModelHost):
+            raise InputError(f"{host!r} is no modelled host: expected a ModelHost, or None")
+        if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
+            raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
+        step = None if sample is None else parse_time(sample)
+        if step == 0:
+            raise InputError("a timeline needs a step above 0, such as 50ms")
+        self.trace = trace
+        self.design = design
+        self.rules = rules_of(trace.meta.kernel)
+        self.start = Start.of(trace, self.rules, progress)
+        self.first = backed_at_start(trace, self.start, backed)
+        self.host = host if host is not None else ModelHost(self.first.page_size)
+        self.placement = placement
+        self.progress = progress
+        self.host.start(self.start.pages)
+        self.engine: Engine = self.start.engine(self.host.backing, placement == "recorded")
+        self.engine.touch_alloc = "alloc" in touch
+        self.engine.touch_zone_alloc = "zone_alloc" in touch
+        self.engine.touch_free = "free" in touch
+        self.clock = VirtualClock(trace.meta.first_ns or 0)
+        self.capacity = self.host.capacity
+        self.worker: VirtualWorker | None = None
+        self.backed = False
+        self.batches: list[tuple[int, str, int, int, int]] = []
+        self.passes: list[int] = []
+        self.timeline = Timeline(self, step)
+        self.real = None if real is None else RealMemory(real, self.host, self.start.pages)
+
+    def run(self) -> Run:
+        """Replay it all."""
+        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
+        if self.design is not None:
+            self.worker = VirtualWorker(
+                self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
+            )
+        self.clock.call_at(device_load(self.trace), self._load_device)
+        for batch in self.trace.batches(COLUMNS):
+            self._apply(batch)
+            if self.progress is not None:
+                self.progress(len(batch["event"]))
+        end = self.trace.meta.last_ns or 0
+        while self._next() <= end:
+            self._go_on(self._next())
+        self._go_on(end)
+        if self.worker is not None:
+            self.worker.stop()
+        self.timeline.end()
+        return make_run(self)
+
+    # Time
+
+    def _next(self) -> int:
+        due = self.clock.next_time
+        return min(_NEVER if due is None else due, self.timeline.next_time)
+
+    def _go_on(self, time: int) -> None:
+        self.engine.pass_time(time)
+        self.clock.run_until(time)
+        self.timeline.sample(time)
+
+    def _apply(self, batch: dict[str, NDArray[Any]]) -> None:
+        engine = self.engine
+        engine.load(batch)
+        give_up = False
+        while True:
+            until = self._next()
+            ended = engine.run(until, give_up)
+            give_up = False
+            if ended == _AT_END:
+                return
+            if ended == _AT_TIME:
+                self._go_on(until)
+                continue
+            self.clock.run_until(engine.now)
+            if ended == _RANG:
+                engine.ring()
+            else:
+                give_up = not (self.worker is not None and self.worker.wait_for_react())
+
+    # The device and its host
+
+    def _begin(self) -> None:
+        self._back()
+        self.timeline.begin(self.clock.now)
+
+    # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.
+    def _back(self) -> None:
+        if not self.backed:
+            self.backed = True
+            self.host.backing.load(self.engine.model_pages(self.first.backed))
+            if self.real is not None:
+                self.real.attach(self.engine)
+                self._sample_real()
+
+    def _sample_real(self) -> None:
+        assert self.real is not None
+        self.real.sample(self.clock.now)
+        end = self.trace.meta.last_ns or 0
+        step = self.real.step(end - self.first.time)
+        if self.clock.now + step <= end:
+            self.clock.call_at(self.clock.now + step, self._sample_real)
+
+    def _load_device(self) -> None:
+        self.engine.still_used(self.start.in_bulk)
+        if self.worker is not None:
+            self.worker.start(self)
+
+    def _react_time(self, react: React) -> int:
+        self._back()
+        return self.host.react_time(react.batch)
+
+    def react(self, blocks: Batch) -> None:
+        """The host gives the blocks back."""
+        self.engine.pass_time(self.clock.now)
+        self.engine.told(blocks.pfns, blocks.orders)
+        before = self.host.backing.resident
+        self.host.react(blocks)
+        if self.real is not None:
+            self.real.react(blocks)
+        self.batches.append(
+            (self.clock.now, self._zone_of(blocks), len(blocks), blocks.pages, before - self.host.backing.resident)
+        )
+
+    def _zone_of(self, blocks: Batch) -> str:
+        first = int(blocks.pfns[0])
+        return next(zone.name for zone in self.start.zones if zone.start_pfn <= first < zone.start_pfn + zone.pages)

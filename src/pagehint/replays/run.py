@@ -1,0 +1,135 @@
+"""What a replay tells: totals, a timeline, what stayed behind and why, and how close the model came."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagehint.host.model import HostStatistics
+from pagehint.replays.real import RealResidency
+
+__all__ = ["ATTRIBUTION", "Prediction", "Run", "Totals"]
+
+ATTRIBUTION = {
+    "mixed": "in blocks below the order, beside used pages",
+    "below_order": "in other blocks below the order",
+    "high_water_mark": "under the high water mark or budget",
+    "watermark": "under the zone's watermark",
+    "per_cpu": "on per-CPU lists",
+    "waiting": "waiting for the delay",
+    "in_flight": "in flight to the device",
+    "told": "told, but its host page is still in use",
+    "no_device": "no device to tell",
+}
+"""Why a free byte is still resident: the keys of attribution, and what they mean."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """A replay in figures: times in nanoseconds, memory in bytes, footprints in GiB * minutes."""
+
+    duration: int
+    events: int
+    footprint: float
+    """The integral of resident memory."""
+    ideal_footprint: float | None
+    """The integral of memory that is resident and in use."""
+    given_back: int
+    wait_p50: int | None
+    """From free to given back: half of the bytes waited no longer."""
+    wait_p99: int | None
+    refaults: int
+    """Host faults on memory that had been given back."""
+    refault_time: int
+    fault_time: int
+    device_time: int
+    runs: int
+    """Runs of the work (passes)."""
+    batches: int
+    blocks: int
+    blocks_again: int
+    """Blocks told with nothing behind them: nobody had used them since."""
+    allocations_delayed: int
+    allocation_delay: int
+    allocations_failed: int
+    peak_resident: int
+    end_resident: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The model beside what was measured."""
+
+    residency_error: float | None
+    """Integral of the absolute difference of resident guest memory over the integral of the measured."""
+    measured_mean: float | None
+    """Bytes."""
+    predicted_mean: float | None
+    reported_mib: float
+    placed_as_recorded: float | None
+    """The share of block allocations for which the model chose the block that the guest took."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a replay tells; `to_dict` is the whole of it but the timeline."""
+
+    trace: str
+    recording: dict[str, Any]
+    """The guest that was recorded: name, kernel, cpus, memory (bytes), events lost, warnings."""
+    settings: dict[str, Any]
+    totals: Totals
+    attribution: dict[str, float]
+    """GiB * minutes of free and resident memory, by reason (ATTRIBUTION)."""
+    prediction: Prediction
+    truth: dict[str, Any]
+    """What was measured in the recorded guest, where the trace has it."""
+    anomalies: dict[str, int]
+    timeline: pa.Table
+    """A row a sample: time (ns), resident, used, free_resident and each reason (bytes), given_back, blocks."""
+    batches: pa.Table
+    """A row a batch: time (ns), zone, blocks, pages told, pages given back."""
+    passes: pa.Table
+    """A row a run of the work: time (ns), batches, blocks, pages."""
+    phases: list[dict[str, Any]]
+    """The workload's phases in order: name, time (ns), and what came back in each (see `phases_given_back`)."""
+    measured: pa.Table | None
+    """The measured residency: time (ns), resident (bytes)."""
+    waits: NDArray[np.int64]
+    """Pages by how many milliseconds they waited from free to given back."""
+    memory_map: dict[str, Any]
+    """Times (ns), and resident and used pages of equal areas of the memory at each: int32 (times, areas, 2)."""
+    host: HostStatistics
+    real: RealResidency | None
+    """What the kernel measured, where the replay ran on this machine's memory too."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals, attribution, prediction and truth, in plain types: what `--json` prints."""
+        return {
+            "trace": self.trace,
+            "recording": self.recording,
+            "settings": self.settings,
+            "totals": vars_of(self.totals),
+            "attribution": self.attribution,
+            "prediction": vars_of(self.prediction),
+            "truth": self.truth,
+            "real": None if self.real is None else self.real.to_dict(),
+            "anomalies": self.anomalies,
+            "phases": self.phases,
+            "passes": self.passes.to_pylist(),
+        }
+
+    def to_html(self, path: str | Path) -> None:
+        """Write one page with its charts, which needs nothing else. Raises InputError, OSError."""
+        from pagehint.report.html import write_html
+
+        write_html([self], path)
+
+
+def vars_of(record: Any) -> dict[str, Any]:
+    """A dataclass as a dict."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}

@@ -1,0 +1,157 @@
+"""Where a replay starts: the recorded guest's zones as they were before its first event."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.host.backing import Backing
+from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
+from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
+from pagehint.mm.zone import Watermarks, Zone
+from pagehint.replays.engine import Engine
+from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, Scan
+from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
+from pagehint.trace.meta import ZoneLayout
+from pagehint.units import LONGEST_TIME, format_time
+
+__all__ = ["Start", "check_trace", "device_load", "guest_reporting", "rules_of"]
+
+_BUDDY = np.uint64(1 << 10)
+_MOST_PAGES = 1 << 28
+_HUGE_PAGE = 512
+_MAX_ORDER = 10
+_PAGEBLOCK_ORDER = 9
+# 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
+_TIMER_WHEEL = 16 * 10**6
+
+
+def rules_of(kernel: str | None) -> ListRules:
+    """The list rules of a kernel: 6.1's since free page reporting came (5.7), else 5.3's."""
+    match = re.match(r"(\d+)\.(\d+)", kernel or "")
+    return LINUX_5_3 if match is not None and (int(match[1]), int(match[2])) < (5, 7) else LINUX_6_1
+
+
+def check_trace(trace: object) -> None:
+    """Raise InputError unless it is a Trace."""
+    if not isinstance(trace, Trace):
+        raise InputError(f"{trace!r} is no recording: expected a Trace, such as Trace.open(path)")
+
+
+def guest_reporting(trace: Trace) -> PageReporting:
+    """The recorded guest's own reporting (its order and delay), or mainline's defaults."""
+    check_trace(trace)
+    reporting = trace.meta.reporting
+    order = reporting.order if reporting is not None and reporting.order is not None else 9
+    delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
+    return PageReporting(order, delay + _TIMER_WHEEL)
+
+
+def device_load(trace: Trace) -> int:
+    """When the device comes (ns): as in the recording, else with its first event."""
+    reporting = trace.meta.reporting
+    if reporting is None or reporting.device_load_ns is None:
+        return trace.meta.first_ns or 0
+    return reporting.device_load_ns
+
+
+def _layouts(trace: Trace) -> list[ZoneLayout]:
+    if trace.meta.zones:
+        return sorted(trace.meta.zones, key=lambda zone: zone.start_pfn)
+    end = trace.meta.pfn_end
+    borders = [0, 4096, 1 << 20, max(end, 1 << 20)]
+    layouts = []
+    for name, begin, stop in zip(("DMA", "DMA32", "Normal"), borders, borders[1:], strict=False):
+        if begin < end:
+            pages = min(stop, end) - begin
+            layouts.append(ZoneLayout(0, name, begin, pages, pages, pages, 0, 0, 0))
+    return layouts
+
+
+@dataclass
+class Start:
+    """The zones, and what a first look at the whole recording found."""
+
+    zones: list[Zone]
+    pages: int
+    used: NDArray[np.int64]
+    """Pfns in use, where the recording has them; without a snapshot, those too that no event names."""
+    pcps: dict[tuple[int, int], PerCpuLists]
+    straight: NDArray[np.int64]
+    boot: NDArray[np.int64]
+    compacted: NDArray[np.int64]
+    in_bulk: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trace: Trace, rules: ListRules, progress: Callable[[int], None] | None = None) -> "Start":
+        """Reads the whole recording once. Raises InputError."""
+        meta = trace.meta
+        layouts = _layouts(trace)
+        reported = None if meta.reporting is None else meta.reporting.order
+        for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
+            if order is not None and order > _MAX_ORDER:
+                raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
+        if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
+            raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
+        if not layouts:
+            raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
+        # Whole huge pages: the host's last one may reach beyond the last zone.
+        pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
+        if pages > _MOST_PAGES:
+            raise InputError(
+                f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"
+            )
+        zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
+        pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
+        scan = Scan(pages, pageblock_order, zone_events, rules.pcp_above_order_0, device_load(trace))
+        for batch in trace.batches(COLUMNS):
+            scan.add(batch)
+            if progress is not None:
+                progress(len(batch["event"]))
+        free = scan.at_start == FREE_AT_START
+        flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
+        if flags is not None:
+            known = min(len(flags), pages)
+            unseen = scan.at_start[:known] == UNSEEN
+            free[:known] |= unseen & (flags[:known] & _BUDDY != 0)
+        types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
+        zones, pcps = [], {}
+        for index, layout in enumerate(layouts):
+            zone = _zone(layout, rules, pageblock_order, free, types)
+            zones.append(zone)
+            if not zone_events:
+                batch_pages = layout.pcp_batch or pcp_batch(layout.managed)
+                high = layout.pcp_high or pcp_high(rules, batch_pages, layout.low, meta.cpus)
+                for cpu in range(meta.cpus):
+                    pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
+        return cls(
+            zones, pages, np.flatnonzero(~free), pcps, scan.straight(), scan.boot(), scan.compacted(), scan.in_bulk()
+        )
+
+    def engine(self, backing: Backing, recorded: bool) -> Engine:
+        """An engine over these zones, which nobody has used yet."""
+        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.straight, self.boot, self.compacted)
+        engine.start_used(self.used)
+        return engine
+
+
+def _zone(
+    layout: ZoneLayout, rules: ListRules, pageblock_order: int, free: NDArray[np.bool_], types: NDArray[np.uint8]
+) -> Zone:
+    zone = Zone(
+        layout.spanned,
+        start_pfn=layout.start_pfn,
+        pageblock_order=pageblock_order,
+        rules=rules,
+        name=layout.name,
+        node=layout.node,
+    )
+    first = layout.start_pfn >> pageblock_order
+    zone.load(free[layout.start_pfn : layout.end_pfn], types[first : first + len(zone.pageblock_types)])
+    zone.watermarks = Watermarks(layout.min, layout.low, layout.high)
+    return zone

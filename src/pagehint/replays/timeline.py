@@ -1,0 +1,154 @@
+"""Samples of a replay on its way: what is resident, what of it is free, and why it stayed behind."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagehint.replays.run import ATTRIBUTION
+from pagehint.replays.truth import measured_residency
+
+if TYPE_CHECKING:
+    from pagehint.replays.replay import Replay
+
+__all__ = ["Timeline"]
+
+_PAGE = 4096
+_NEVER = 1 << 62
+_MOST_ROWS = 1 << 15
+_MAP_COLUMNS = 120
+_MAP_ROWS = 256
+_FIELDS = ("time", "resident", "used", "free_resident", *ATTRIBUTION, "free", "given_back", "blocks")
+
+
+class Timeline:
+    """Takes a row each `step` ns (None: never), and the predicted residency where one was measured.
+
+    Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles.
+    """
+
+    def __init__(self, replay: "Replay", step: int | None) -> None:
+        self._replay = replay
+        self.step = step
+        self._rows: list[tuple[int, ...]] = []
+        self.rows = np.zeros((0, len(_FIELDS)), np.int64)
+        self._next_row = _NEVER
+        self.measured = measured_residency(replay.trace)
+        self._truth: list[int] = []
+        self._next_truth = _NEVER
+        self.predicted: list[tuple[int, int]] = []
+        self._map: list[tuple[int, NDArray[np.int32]]] = []
+        self._next_map = _NEVER
+        self.order = 9
+        self._listed: list[tuple[int, int]] = []
+        self._batches = -1
+        self.peak_resident = 0
+        self.begun = 0
+        self._end = replay.trace.meta.last_ns or 0
+        self.resident_time_before = 0.0
+
+    def begin(self, now: int) -> None:
+        """What is backed is known: from here on it is sampled."""
+        replay = self._replay
+        self.begun = now
+        self.resident_time_before = replay.engine.resident_time
+        reporting = replay.trace.meta.reporting
+        if replay.design is not None:
+            self.order = replay.design.order
+        elif reporting is not None and reporting.order is not None:
+            self.order = reporting.order
+        if self.step is not None:
+            self._next_row = self._next_map = now
+            replay.engine.count_by(self.order)
+        if self.measured is not None:
+            times = self.measured.column("time").to_numpy()
+            self._truth = times[(times >= now) & (times <= self._end)].tolist()[::-1]
+            self._next_truth = self._truth.pop() if self._truth else _NEVER
+
+    @property
+    def next_time(self) -> int:
+        """When the next sample is to be taken."""
+        return min(self._next_row, self._next_truth)
+
+    def sample(self, now: int) -> None:
+        """Take what is due."""
+        resident = self._replay.host.backing.resident * _PAGE
+        self.peak_resident = max(self.peak_resident, resident)
+        if now >= self._next_truth:
+            self.predicted.append((now, resident))
+            self._next_truth = self._truth.pop() if self._truth else _NEVER
+        if now >= self._next_row:
+            assert self.step is not None
+            self._add_row(now)
+            if now >= self._next_map:
+                self._map.append((now, self._replay.engine.map_row(_MAP_ROWS)))
+                self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
+            self._next_row = now + self.step
+
+    def _add_row(self, now: int) -> None:
+        if len(self._rows) == _MOST_ROWS:
+            del self._rows[1::2]
+            assert self.step is not None
+            self.step *= 2
+        replay = self._replay
+        if replay.host.memory is not None:
+            replay.engine.all_stale()  # it swaps wherever it likes
+        changed = replay.engine.stale
+        listed, per_cpu, mixed = replay.engine.free_resident()
+        reasons = dict.fromkeys(ATTRIBUTION, 0)
+        reasons["per_cpu"] = per_cpu
+        reasons["mixed"] = mixed
+        design = replay.design if replay.worker is not None and replay.design and replay.design.started else None
+        if design is not None and (batch := design.in_flight) is not None:
+            reasons["in_flight"] = replay.engine.resident_in(batch.pfns, batch.orders)
+        large = reasons["in_flight"]
+        free = 0
+        zones = replay.start.zones
+        # Blocks leave and join the lists only where pages changed, or a device is told of them.
+        if changed or reasons["in_flight"] or len(replay.batches) != self._batches:
+            self._listed = [replay.engine.listed(index, self.order) for index in range(len(zones))]
+            self._batches = -1 if reasons["in_flight"] else len(replay.batches)
+        for zone, (told, untold) in zip(zones, self._listed, strict=True):
+            reasons["told"] += told
+            reasons["no_device" if design is None else design.holds_back(zone)] += untold
+            large += told + untold
+            free += zone.free_pages
+        reasons["below_order"] = listed - mixed - large
+        backing = replay.host.backing
+        free_resident = listed + per_cpu
+        self._rows.append(
+            (
+                now,
+                backing.resident,
+                backing.resident - free_resident,
+                free_resident,
+                *reasons.values(),
+                free,
+                backing.given_back,
+                backing.discards,
+            )
+        )
+
+    def end(self) -> None:
+        """There are no more samples."""
+        rows = np.array(self._rows, np.int64).reshape(-1, len(_FIELDS))
+        rows[:, 1:-1] *= _PAGE
+        self.rows = rows
+
+    def table(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return pa.table({name: self.rows[:, k] for k, name in enumerate(_FIELDS)})
+
+    def integral(self, name: str, end: int) -> float:
+        """The integral of a column over time, each row standing until the next: GiB * minutes."""
+        spans = np.diff(np.append(self.rows[:, 0], end))
+        return float(self.rows[:, _FIELDS.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
+
+    def memory_map(self) -> dict[str, Any]:
+        """Times (ns), and resident and used pages of equal areas at each."""
+        return {
+            "time": [time for time, _ in self._map],
+            "pages": self._replay.start.pages,
+            "counts": np.stack([row for _, row in self._map]) if self._map else np.zeros((0, _MAP_ROWS, 2), np.int32),
+        }

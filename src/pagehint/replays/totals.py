@@ -1,0 +1,174 @@
+"""The result of a replay that has ended."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pagehint.replays.phases import phases_given_back
+from pagehint.replays.run import ATTRIBUTION, Prediction, Run, Totals, vars_of
+from pagehint.trace.bundle import Trace
+from pagehint.trace.describe import describe_lost, describe_missing
+
+if TYPE_CHECKING:
+    from pagehint.replays.replay import Replay
+
+__all__ = ["make_run"]
+
+_PAGE = 4096
+_MIB = 1 << 20
+_GIB_MINUTE = (1 << 30) * 60e9
+_NAMES = {"PageHinting": "hinting", "PageReporting": "reporting", "NoneType": "none"}
+
+
+def make_run(replay: "Replay") -> Run:
+    """What the replay tells, at its end."""
+    trace, timeline, engine = replay.trace, replay.timeline, replay.engine
+    rows = timeline.table()
+    end = trace.meta.last_ns or 0
+    batches = pa.table(
+        {
+            name: pa.array([batch[k] for batch in replay.batches], type_)
+            for k, (name, type_) in enumerate(
+                [
+                    ("time", pa.int64()),
+                    ("zone", pa.string()),
+                    ("blocks", pa.int64()),
+                    ("pages", pa.int64()),
+                    ("given_back", pa.int64()),
+                ]
+            )
+        }
+    )
+    return Run(
+        trace=str(trace.path),
+        recording=_recording(trace),
+        settings=_settings(replay),
+        totals=_totals(replay, end),
+        attribution={name: timeline.integral(name, end) for name in ATTRIBUTION},
+        prediction=_prediction(replay),
+        truth=_truth(replay),
+        anomalies=engine.anomalies,
+        timeline=rows,
+        batches=batches,
+        passes=_passes(replay.passes, batches),
+        phases=phases_given_back(trace, replay.passes, batches, rows),
+        measured=timeline.measured,
+        waits=engine.waits,
+        memory_map=timeline.memory_map(),
+        host=replay.host.statistics(),
+        real=None if replay.real is None else replay.real.result(),
+    )
+
+
+def _recording(trace: Trace) -> dict[str, Any]:
+    meta = trace.meta
+    return {
+        "name": trace.path.name.removesuffix(".pagetrace"),
+        "kernel": meta.kernel,
+        "cpus": meta.cpus,
+        "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
+        "lost": meta.lost.total,
+        "lost_uncounted": meta.lost.uncounted,
+        "warnings": describe_lost(meta.lost) + describe_missing(meta.events),
+    }
+
+
+def _settings(replay: "Replay") -> dict[str, Any]:
+    design, first = replay.design, replay.first
+    design_name = type(design).__name__
+    return {
+        "design": _NAMES.get(design_name, design_name),
+        "order": None if design is None else design.order,
+        "delay": None if design is None else design.delay,
+        "high_water_mark": getattr(design, "high_water_mark", None) or None,
+        "capacity": replay.capacity,
+        "placement": replay.placement,
+        "host_page_size": replay.host.page_size,
+        "host_memory": replay.host.memory,
+        "backed_at_start": first.source,
+        "sample": replay.timeline.step,
+        "list_rules": replay.rules.name,
+    }
+
+
+def _percentile(waits: NDArray[np.int64], share: float) -> int | None:
+    total = int(waits.sum())
+    if not total:
+        return None
+    return int(np.searchsorted(np.cumsum(waits), share * total)) * 10**6
+
+
+def _totals(replay: "Replay", end: int) -> Totals:
+    engine, timeline, host = replay.engine, replay.timeline, replay.host.statistics()
+    statistics = None if replay.design is None else replay.design.statistics
+    worker = replay.worker
+    return Totals(
+        duration=end - timeline.begun,
+        events=replay.trace.num_events,
+        footprint=(engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE,
+        ideal_footprint=timeline.integral("used", end) if timeline.step else None,
+        given_back=host.given_back * _PAGE,
+        wait_p50=_percentile(engine.waits, 0.5),
+        wait_p99=_percentile(engine.waits, 0.99),
+        refaults=host.refaults_4kib + host.refaults_2mib,
+        refault_time=host.refault_time,
+        fault_time=host.fault_time,
+        device_time=host.device_time,
+        runs=len(replay.passes),
+        batches=host.calls,
+        blocks=host.blocks,
+        blocks_again=host.empty_blocks,
+        allocations_delayed=0 if worker is None else worker.stalls,
+        allocation_delay=0 if worker is None else worker.stalled,
+        allocations_failed=engine.anomalies.get("allocation failed here", 0),
+        peak_resident=timeline.peak_resident,
+        end_resident=host.resident * _PAGE,
+        errors=0 if statistics is None else statistics.errors,
+    )
+
+
+def _prediction(replay: "Replay") -> Prediction:
+    timeline, engine = replay.timeline, replay.engine
+    error = measured_mean = predicted_mean = None
+    if timeline.measured is not None and len(timeline.predicted) > 1:
+        times, predicted = np.array(timeline.predicted).T
+        known = timeline.measured.filter(pc.is_in(timeline.measured.column("time"), pa.array(times)))
+        measured = known.column("resident").to_numpy()
+        spans = np.diff(times).astype(np.float64)
+        if whole := float((measured[:-1] * spans).sum()):
+            error = float((np.abs(predicted - measured)[:-1] * spans).sum()) / whole
+            measured_mean = whole / float(spans.sum())
+            predicted_mean = float((predicted[:-1] * spans).sum() / spans.sum())
+    return Prediction(
+        residency_error=error,
+        measured_mean=measured_mean,
+        predicted_mean=predicted_mean,
+        reported_mib=sum(pages for _, _, _, pages, _ in replay.batches) * _PAGE / _MIB,
+        placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
+    )
+
+
+def _truth(replay: "Replay") -> dict[str, Any]:
+    truth: dict[str, Any] = {}
+    reported = replay.trace.reported
+    if reported is not None:
+        truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * _PAGE / _MIB
+        truth["reported_blocks"] = reported.num_rows
+    reporting = replay.trace.meta.reporting
+    if reporting is not None:
+        truth["reporting"] = vars_of(reporting)
+    return truth
+
+
+def _passes(times: list[int], batches: pa.Table) -> pa.Table:
+    when = batches.column("time").to_numpy()
+    which = np.searchsorted(np.array(times, np.int64), when, side="right") - 1
+    columns = {"time": pa.array(times, pa.int64())}
+    columns["batches"] = pa.array(np.bincount(which, minlength=len(times)).astype(np.int64)[: len(times)])
+    for name in ("blocks", "pages", "given_back"):
+        counts = np.bincount(which, weights=batches.column(name).to_numpy(), minlength=len(times))
+        columns[name] = pa.array(counts.astype(np.int64)[: len(times)])
+    return pa.table(columns)

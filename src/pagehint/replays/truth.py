@@ -1,0 +1,80 @@
+"""What a recording has measured: residency on the host's side, and what is backed at the start."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pagehint.replays.start import Start
+from pagehint.trace.bundle import Trace
+
+__all__ = ["AtStart", "backed_at_start", "measured_residency", "seen_page_size"]
+
+_SNAPSHOT_READ = "KPF-END init"
+_AREA = 512
+_MOST_PAGES = 1 << 28  # a replay refuses more
+
+
+@dataclass(frozen=True)
+class AtStart:
+    """What is backed at a time (bool a page, as the recording has the pages), and how that is known."""
+
+    time: int
+    backed: NDArray[np.bool_]
+    page_size: str
+    source: str
+
+
+def backed_at_start(trace: Trace, start: Start, free_backed: bool) -> AtStart:
+    """The first residency bitmap after the initial snapshot was read, else by the setting for free memory."""
+    found = _first_bitmap(trace, start.pages)
+    if found is not None:
+        time, backed = found
+        return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s")
+    backed = np.full(start.pages, free_backed, np.bool_)
+    backed[start.used] = True
+    what = "used and free memory" if free_backed else "used memory, no free memory"
+    return AtStart(trace.meta.first_ns or 0, backed, "4KiB", f"assumed: {what}")
+
+
+def seen_page_size(trace: Trace) -> str:
+    """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
+    found = _first_bitmap(trace, min(trace.meta.span_pages, _MOST_PAGES))
+    return "4KiB" if found is None else _page_size(trace, found[1])
+
+
+def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
+    after = trace.meta.first_ns or 0
+    if trace.marks is not None:
+        read = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(_SNAPSHOT_READ)]
+        after = max([after, *read])
+    last = trace.meta.last_ns or 0
+    for time, bits in trace.residency_bitmaps():
+        if after <= time <= last:
+            backed = np.zeros(pages, np.bool_)
+            known = np.unpackbits(bits)[:pages]
+            backed[: len(known)] = known
+            return time, backed
+    return None
+
+
+# Huge pages show in a residency bitmap: nearly every aligned 2 MiB that has any page has them all.
+def _page_size(trace: Trace, backed: NDArray[np.bool_]) -> str:
+    if trace.residency is not None and pc.count(trace.residency.column("memfd_kib")).as_py():
+        return "4KiB"
+    areas = backed[: len(backed) // _AREA * _AREA].reshape(-1, _AREA)
+    some, whole = areas.any(axis=1).sum(), areas.all(axis=1).sum()
+    return "THP" if some and whole >= 0.9 * some else "4KiB"
+
+
+def measured_residency(trace: Trace) -> pa.Table | None:
+    """Resident guest memory as it was measured: time (ns), resident (bytes); None where the recording has none."""
+    if trace.residency is None:
+        return None
+    known = trace.residency.filter(pc.is_valid(trace.residency.column("ram_resident_kib")))
+    if not known.num_rows:
+        return None
+    resident = pc.multiply(known.column("ram_resident_kib"), 1024)
+    return pa.table({"time": known.column("time"), "resident": resident})

@@ -1,0 +1,330 @@
+"""Spec 2, rule by rule, on small zones whose outcome is worked out by hand."""
+
+import pytest
+
+from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.kernel.migratetype import LINUX_6_1, Migratetype
+from pagehint.mm.batch import Batch
+from pagehint.mm.check import check
+from pagehint.mm.zone import Zone
+
+S = 10**9
+UNMOVABLE, MOVABLE = int(Migratetype.UNMOVABLE), int(Migratetype.MOVABLE)
+
+
+class Rig:
+    """A zone of order-10 blocks, numbered, under reporting in virtual time."""
+
+    def __init__(self, blocks, capacity=32, watermarks=(0, 0, 0), react_time=None, zone=None, **design):
+        self.zone = zone or Zone(blocks << 10, rules=LINUX_6_1, watermarks=watermarks)
+        self.clock = VirtualClock()
+        self.design = PageReporting(**design)
+        self.capacity = capacity
+        self.batches, self.passes = [], []
+        self.on_react = lambda: None
+        self.worker = VirtualWorker(self.design, [self.zone], self.clock, react_time, self.passes.append)
+
+    def react(self, batch):
+        self.batches.append([(block.pfn, block.order) for block in batch])
+        self.on_react()
+
+    def start(self):
+        self.worker.start(self)
+        return self
+
+    def told(self):
+        return [[pfn >> 10 for pfn, _ in batch] for batch in self.batches]
+
+    def numbers(self, order=10, migratetype=MOVABLE):
+        """The list, as numbers of order-10 blocks, and which of them are reported."""
+        pfns = self.zone.free_list(order, migratetype)
+        return (pfns >> 10).tolist(), self.zone.is_hinted(pfns).tolist()
+
+    def sound(self):
+        assert check(self.zone) == []
+
+
+def test_a_start_notifies_once_and_the_first_pass_comes_a_delay_later():
+    rig = Rig(2, capacity=1).start()
+    rig.clock.run_until(2 * S - 1)
+    assert rig.passes == []
+    rig.clock.run_until(100 * S)
+    assert rig.passes == [2 * S]
+
+
+def test_a_batch_is_filled_from_its_last_place_and_put_back_in_its_order():
+    # Walk 0 1 2, full at 3: the batch is 2 1 0, and goes back to the tail like that. Then 3 4, partly filled.
+    rig = Rig(5, capacity=3, order=10).start()
+    rig.clock.run_until(2 * S)
+    assert rig.told() == [[2, 1, 0], [4, 3]]
+    assert rig.numbers() == ([2, 1, 0, 4, 3], [True] * 5)
+    rig.sound()
+
+
+def test_the_walk_goes_on_from_the_lists_first_entry_and_steps_over_reported_blocks():
+    # At most low watermark + (capacity << order) free pages skips the zone: 8 blocks and capacity 3 are enough.
+    rig = Rig(8, capacity=3, order=10).start()
+    rig.clock.run_until(2 * S)
+    # budget = ceil(8 / 512) = 1. Full with 0 1 2, at 3: rotate (3 first), report, budget 0, put back. Full with
+    # 3 4 5, at 6: report, budget -1. At 6 the budget is below 0: REQUESTED, and 6 is first.
+    assert rig.told() == [[2, 1, 0], [5, 4, 3]]
+    assert rig.numbers() == ([6, 7, 2, 1, 0, 5, 4, 3], [False] * 2 + [True] * 6)
+    # The next pass, 2 s later, steps over the reported ones, and reports the partly filled batch at the end.
+    rig.clock.run_until(100 * S)
+    assert rig.told()[2:] == [[7, 6]]
+    assert rig.passes == [2 * S, 4 * S]
+    assert rig.numbers() == ([2, 1, 0, 5, 4, 3, 7, 6], [True] * 8)
+    rig.sound()
+
+
+def test_the_budget_is_of_the_blocks_that_are_free_when_the_walk_of_a_list_begins():
+    # 513 free blocks of order 0 on two lists: the budget of the first is 2, so that two batches and one more go.
+    zone = Zone(4096, rules=LINUX_6_1)
+    pages = [zone.alloc(0, MOVABLE) for _ in range(4096)]
+    for pfn in pages[: 2 * 513 : 2]:
+        zone.free(pfn)
+    assert zone.nr_free[0] == 513
+    rig = Rig(0, capacity=100, order=0, zone=zone).start()
+    rig.clock.run_until(2 * S)
+    assert [len(batch) for batch in rig.batches] == [100, 100, 100]
+    assert rig.design.pending == 4 * S
+    # 213 are left unreported of 513 free: again three batches.
+    rig.clock.run_until(4 * S)
+    assert [len(batch) for batch in rig.batches[3:]] == [100, 100, 13]
+    assert rig.design.pending is None
+    rig.sound()
+
+
+def test_a_list_with_fewer_blocks_than_the_order_had_at_first_has_the_smaller_budget():
+    # 3 UNMOVABLE and 511 MOVABLE free pages, capacity 3: when the second walk begins, 514 - 3 = 511 are free.
+    zone = Zone(4096, rules=LINUX_6_1)
+    pages = {kind: [zone.alloc(0, kind) for _ in range(2048)] for kind in (UNMOVABLE, MOVABLE)}
+    for kind, count in ((UNMOVABLE, 3), (MOVABLE, 511)):
+        for pfn in pages[kind][: 2 * count : 2]:
+            zone.free(pfn)
+    assert [len(zone.free_list(0, kind)) for kind in (UNMOVABLE, MOVABLE)] == [3, 511]
+    rig = Rig(0, capacity=3, order=0, zone=zone).start()
+    rig.clock.run_until(2 * S)
+    # The full batch is only reported at the first MOVABLE block: budget 1, then 0, then -1.
+    assert len(rig.batches) == 2
+    assert set(rig.batches[0]) == {(pfn, 0) for pfn in pages[UNMOVABLE][:6:2]}
+
+
+@pytest.mark.parametrize(("low", "passes"), [(5119, 1), (5120, 0)])
+def test_a_zone_near_its_low_watermark_is_skipped(low, passes):
+    # Skipped if 8192 free pages <= low + (3 << 10).
+    rig = Rig(8, capacity=3, order=10, watermarks=(0, low, 8192)).start()
+    rig.clock.run_until(2 * S)
+    assert bool(rig.batches) == passes
+    assert rig.passes == [2 * S]
+
+
+def test_a_block_is_not_taken_at_the_min_watermark_and_the_walk_ends_there():
+    # 4096 and 3072 free pages are above 1024 + 1024, 2048 are not: the walk ends at 2, the rest of it is reported.
+    rig = Rig(4, capacity=3, order=9, watermarks=(1024, 1024, 1024)).start()
+    rig.clock.run_until(2 * S)
+    assert rig.told() == [[1, 0]]
+    assert rig.numbers() == ([2, 3, 1, 0], [False, False, True, True])
+    assert rig.design.pending is None
+    # One page less, and 2 is taken too.
+    rig = Rig(4, capacity=3, order=9, watermarks=(1023, 1023, 1023)).start()
+    rig.clock.run_until(2 * S)
+    assert rig.told()[0] == [2, 1, 0]
+
+
+def test_taking_a_block_from_order_8_up_makes_its_pageblocks_movable():
+    zone = Zone(8 << 10, rules=LINUX_6_1)
+    kept = [zone.alloc(order, UNMOVABLE) for order in (8, 10, 10)]
+    assert zone.pageblock_types[:2].tolist() == [UNMOVABLE] * 2
+    rig = Rig(0, capacity=1, order=8, zone=zone).start()
+    rig.clock.run_until(2 * S)
+    # Order 8: what is left of the first block on the UNMOVABLE lists, pfn 256.
+    assert (256, 8) in rig.batches[0]
+    assert zone.pageblock_types[0] == MOVABLE
+    rig.clock.run_until(100 * S)
+    assert zone.pageblock_types[:2].tolist() == [MOVABLE] * 2
+    # Those in use keep theirs.
+    assert set(zone.pageblock_types[kept[1] >> 9 : (kept[1] >> 9) + 2].tolist()) == {UNMOVABLE}
+    # It went back with the pageblock's present type.
+    assert 256 in zone.free_list(8, MOVABLE)
+    rig.sound()
+
+
+def test_below_order_8_a_pageblock_keeps_its_type():
+    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone.alloc(7, UNMOVABLE)
+    rig = Rig(0, capacity=1, order=7, zone=zone)
+    types = []
+    rig.on_react = lambda: types.append(int(zone.pageblock_types[0]))
+    rig.start()
+    rig.clock.run_until(2 * S)
+    assert rig.batches[:2] == [[(128, 7)], [(256, 8)]]
+    assert types[:2] == [UNMOVABLE, MOVABLE]
+    assert 128 in zone.free_list(7, UNMOVABLE)
+
+
+def test_highatomic_keeps_its_type_and_isolated_blocks_are_left_alone():
+    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone.isolate(0)
+    zone.isolate(512)
+    zone.isolate(4096)
+    zone.isolate(4608)
+    for pfn in (4096, 4608):
+        zone.unisolate(pfn, int(Migratetype.HIGHATOMIC))
+    rig = Rig(0, capacity=2, order=9, zone=zone).start()
+    rig.clock.run_until(100 * S)
+    told = [pfn for batch in rig.batches for pfn, _ in batch]
+    assert 0 not in told
+    assert 512 not in told
+    assert 4096 in told
+    assert zone.pageblock_types[8] == zone.pageblock_types[9] == Migratetype.HIGHATOMIC
+    rig.sound()
+
+
+def test_a_block_that_merges_when_it_is_put_back_is_not_reported():
+    # The buddy of the block in flight is freed during the react.
+    zone = Zone(8 << 10, rules=LINUX_6_1)
+    halves = [zone.alloc(9, UNMOVABLE) for _ in range(2)]
+    assert halves == [0, 512]
+    zone.free(0, 9)
+    rig = Rig(0, capacity=1, order=9, zone=zone)
+    rig.on_react = lambda: zone.free(512, 9) if len(rig.batches) == 1 else None
+    rig.start()
+    rig.clock.run_until(2 * S)
+    assert rig.batches[0] == [(0, 9)]
+    pfns = zone.free_list(10, MOVABLE)
+    assert not zone.is_hinted(pfns[pfns == 0]).any() or rig.batches[-1] == [(0, 10)]
+    assert rig.design.pending == 4 * S  # the free during the pass notified
+    rig.clock.run_until(200 * S)
+    assert (0, 10) in [block for batch in rig.batches for block in batch]
+    assert zone.is_hinted(zone.free_list(10, MOVABLE)).all()
+    rig.sound()
+
+
+def test_every_free_from_the_order_up_notifies_however_few_blocks_are_free():
+    rig = Rig(8, capacity=2, order=9).start()
+    kept = rig.zone.alloc(9)
+    rig.clock.run_until(100 * S)
+    passes = len(rig.passes)
+    small = rig.zone.alloc(0, UNMOVABLE)
+    other = rig.zone.alloc(0, UNMOVABLE)
+    rig.zone.free(small)  # its buddy is in use: it stays below the order
+    assert rig.design.pending is None
+    rig.zone.free(kept, 9)
+    assert rig.design.pending == 102 * S
+    rig.clock.run_until(101 * S)
+    rig.zone.free(other)
+    assert rig.design.pending == 102 * S  # REQUESTED: its time stays
+    rig.clock.run_until(300 * S)
+    assert len(rig.passes) == passes + 1
+    assert rig.passes[-1] == 102 * S
+
+
+def test_a_put_back_does_not_notify():
+    rig = Rig(8, capacity=2, order=10).start()
+    rig.clock.run_until(100 * S)
+    assert not rig.zone.requested
+    assert rig.design.pending is None
+
+
+def test_allocating_a_reported_block_makes_it_unreported():
+    rig = Rig(8, capacity=4, order=9).start()
+    rig.clock.run_until(100 * S)
+    assert sum(rig.zone.nr_hinted) == 8
+    pfn = rig.zone.alloc(10)
+    assert sum(rig.zone.nr_hinted) == 7
+    rig.zone.free(pfn, 10)
+    assert sum(rig.zone.nr_hinted) == 7
+    rig.clock.run_until(200 * S)
+    assert rig.batches[-1] == [(pfn, 10)]
+
+
+def test_a_block_that_changes_its_type_goes_to_the_tail_and_stays_reported():
+    rig = Rig(8, capacity=4, order=9).start()
+    rig.clock.run_until(100 * S)
+    for number in (5, 2, 7):
+        rig.zone.isolate(number << 10)
+    assert rig.numbers(10, int(Migratetype.ISOLATE)) == ([5, 2, 7], [True] * 3)
+    rig.sound()
+
+
+def test_a_failing_react_ends_the_pass_and_its_blocks_go_back_unreported():
+    rig = Rig(8, capacity=3, order=10)
+
+    def fail():
+        if len(rig.batches) == 1:
+            raise OSError("no")
+
+    rig.on_react = fail
+    rig.start()
+    rig.clock.run_until(2 * S)
+    assert rig.told() == [[2, 1, 0]]
+    assert rig.numbers() == ([3, 4, 5, 6, 7, 2, 1, 0], [False] * 8)
+    assert rig.design.statistics.errors == 1
+    assert rig.zone.in_flight_pages == 0
+    rig.clock.run_until(100 * S)
+    assert rig.numbers()[1] == [True] * 8
+    rig.sound()
+
+
+def test_the_pause_after_failures_grows():
+    rig = Rig(8, capacity=3, order=10)
+
+    def fail():
+        raise OSError("no")
+
+    rig.on_react = fail
+    rig.start()
+    rig.clock.run_until(31 * S)
+    assert rig.passes == [2 * S, 4 * S, 8 * S, 16 * S]
+
+
+def test_stop_during_a_react():
+    rig = Rig(8, capacity=3, order=10, react_time=lambda react: S)
+    rig.start()
+    rig.clock.run_until(2 * S + S // 2)
+    assert rig.zone.in_flight_pages == 3 << 10
+    rig.worker.stop()
+    assert rig.clock.now == 3 * S
+    assert not rig.design.started
+    assert rig.told() == [[2, 1, 0]]
+    assert rig.zone.in_flight_pages == 0
+    for pfn in [rig.zone.alloc(10) for _ in range(8)]:
+        rig.zone.free(pfn, 10)
+    rig.clock.run_until(100 * S)
+    assert len(rig.batches) == 1
+    rig.sound()
+
+
+def test_isolating_during_a_react_puts_blocks_back_on_the_isolate_list():
+    rig = Rig(8, capacity=3, order=10)
+    rig.on_react = lambda: rig.zone.isolate(0) if len(rig.batches) == 1 else None
+    rig.start()
+    rig.clock.run_until(2 * S)
+    assert rig.zone.free_list(10, int(Migratetype.ISOLATE)).tolist() == [0]
+    assert rig.zone.free_pages == 7 << 10
+    rig.sound()
+
+
+def test_order_0_reports_single_pages_and_every_page_once():
+    zone = Zone(1 << 10, rules=LINUX_6_1)
+    pages = [zone.alloc(0) for _ in range(1024)]
+    for pfn in pages[::2]:
+        zone.free(pfn)
+    rig = Rig(0, capacity=32, order=0, zone=zone).start()
+    rig.clock.run_until(100 * S)
+    told = [block for batch in rig.batches for block in batch]
+    assert sorted(told) == sorted((pfn, 0) for pfn in pages[::2])
+    rig.sound()
+
+
+def test_a_walk_over_reported_blocks_changes_nothing():
+    rig = Rig(8, capacity=4, order=9).start()
+    rig.clock.run_until(100 * S)
+    before = rig.numbers()
+    batch = Batch(4)
+    assert rig.zone.take_unreported(10, MOVABLE, batch, 1) == 0
+    assert len(batch) == 0
+    assert rig.numbers() == before

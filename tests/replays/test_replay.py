@@ -1,0 +1,281 @@
+"""Replays: attribution, determinism, settings, and recordings that are not as they should be."""
+
+import threading
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.host.costs import Costs
+from pagehint.host.model import ModelHost
+from pagehint.mm.check import check
+from pagehint.replays.replay import Placement, Replay, replay
+from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.start import guest_reporting, rules_of
+from pagehint.trace import Trace, TraceWriter
+
+_TOUCH = frozenset({"alloc"})
+
+
+@pytest.fixture(scope="module")
+def phased() -> Trace:
+    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
+
+
+def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace:
+    """The same recording with only these kinds of event, and every n-th event lost."""
+    rng = np.random.default_rng(7)
+    with TraceWriter(path) as writer:
+        for mark in trace.marks.to_pylist():
+            writer.add_mark(mark["time"], mark["text"])
+        for batch in trace.batches():
+            kept = np.isin(batch["event"], [ord(letter) for letter in keep])
+            if drop_every:
+                kept &= rng.integers(0, drop_every, len(kept)) > 0
+            if kept.any():
+                writer.add_events({name: np.ascontiguousarray(column[kept]) for name, column in batch.items()})
+        folder = trace.snapshot.path
+        writer.add_snapshot({each.name.split(".")[0]: each for each in folder.iterdir()})
+        writer.add_residency(trace.residency)
+        times, bits = zip(*trace.residency_bitmaps(), strict=True)
+        writer.add_residency_bitmaps(list(times), np.stack(bits))
+        writer.finish(trace.meta)
+    return Trace.open(path)
+
+
+@pytest.mark.parametrize("shift", [60 * 24 * 3600 * 10**9, -100 * 10**9])
+def test_waits_do_not_depend_on_how_long_the_guest_was_up(shift: int, phased: Trace, tmp_path: Path) -> None:
+    waits = []
+    for name, by in (("as it was", 0), ("shifted", shift)):
+        with TraceWriter(tmp_path / name) as writer:
+            for batch in phased.batches():
+                writer.add_events({**batch, "time": batch["time"] + by})
+            load = phased.meta.reporting.device_load_ns + by
+            writer.finish(replace(phased.meta, reporting=replace(phased.meta.reporting, device_load_ns=load)))
+        trace = Trace.open(tmp_path / name)
+        waits.append(replay(trace, guest_reporting(trace)).waits.tolist())
+    assert waits[0] == waits[1]
+
+
+@pytest.mark.parametrize("key", ["pageblock_order", "reporting.order"])
+def test_orders_that_no_replay_goes_up_to(key: str, phased: Trace) -> None:
+    meta = phased.meta
+    meta = (
+        replace(meta, pageblock_order=13)
+        if key == "pageblock_order"
+        else replace(meta, reporting=replace(meta.reporting, order=13))
+    )
+    trace = Trace(phased.path, meta)
+    with pytest.raises(InputError, match=rf"meta\.json: {key} is 13: replays go up to order 10"):
+        replay(trace, guest_reporting(trace))
+
+
+@pytest.mark.parametrize("placement", ["simulated", "recorded"])
+def test_blocks_that_no_buddy_allocator_has_are_left_out(placement: Placement, phased: Trace, tmp_path: Path) -> None:
+    batch = next(iter(phased.batches()))
+    columns = {name: column[:4].copy() for name, column in batch.items()}
+    columns["event"][:] = list(b"AFAF")
+    columns["order"][:] = [3, 3, 0, 0]
+    columns["pfn"][:] = [8193, 8193, 8200, 8200]
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(columns)
+        writer.finish(phased.meta)
+    run = replay(Trace.open(tmp_path / "t"), placement=placement)
+    assert run.anomalies == {"outside every zone": 2}
+
+
+def test_a_recording_too_long(phased: Trace) -> None:
+    trace = Trace(phased.path, replace(phased.meta, last_ns=4 * 10**18))
+    with pytest.raises(InputError, match=r"lasts 4e\+09 s: too long"):
+        replay(trace)
+
+
+def same(one: Run, other: Run) -> bool:
+    return (
+        one.to_dict() == other.to_dict()
+        and one.timeline.equals(other.timeline)
+        and one.batches.equals(other.batches)
+        and np.array_equal(one.waits, other.waits)
+        and np.array_equal(one.memory_map["counts"], other.memory_map["counts"])
+    )
+
+
+class Counting(Replay):
+    """Compares each sample with the same figures, counted another way."""
+
+    def _go_on(self, time: int) -> None:
+        super()._go_on(time)
+        self.timeline.end()
+        rows = self.timeline.table()
+        row = rows.slice(rows.num_rows - 1).to_pylist()[0] if rows.num_rows else {}
+        if row.get("time") != time:
+            return
+        backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(bool)
+        used = np.unpackbits(self.engine.used.view(np.uint8), bitorder="little")[: self.start.pages].astype(bool)
+        assert row["resident"] == backed.sum() * 4096
+        assert row["used"] == (backed & used).sum() * 4096
+        assert row["free_resident"] == (backed & ~used).sum() * 4096
+        assert sum(row[name] for name in ATTRIBUTION) == row["free_resident"]
+        assert min(row[name] for name in ATTRIBUTION) >= 0
+        self.rows = getattr(self, "rows", 0) + 1
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        lambda: None,
+        PageReporting,
+        lambda: PageReporting(order=4, delay="500ms"),
+        lambda: PageReporting(order=0),
+        PageHinting,
+        lambda: PageHinting(order=7, high_water_mark=4),
+    ],
+)
+@pytest.mark.parametrize("slow", [False, True])
+def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, design: object, slow: bool) -> None:
+    host = ModelHost("THP", Costs(react_call=3e8) if slow else None)
+    counting = Counting(phased, design(), host, "simulated", "2s", True, _TOUCH, None)  # type: ignore[operator]
+    run = counting.run()
+    assert counting.rows > 40
+    for zone in counting.start.zones:
+        assert check(zone) == []
+    assert run.anomalies.keys() <= {"allocated without an event (in bulk)"}
+    in_flight = run.timeline.column("in_flight").to_numpy()
+    assert in_flight.any() == (slow and run.totals.blocks > 0)
+
+
+def test_the_same_twice_and_on_two_threads(phased: Trace) -> None:
+    first = replay(phased, guest_reporting(phased))
+    runs: list[Run] = []
+
+    def run() -> None:
+        runs.append(replay(phased, guest_reporting(phased)))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 2
+    assert all(same(first, other) for other in runs)
+
+
+def test_less_comes_back_the_higher_the_order(phased: Trace) -> None:
+    given_back = [replay(phased, PageReporting(order=order)).totals.given_back for order in (10, 9, 7, 4, 0)]
+    assert given_back == sorted(given_back)
+    assert given_back[0] < given_back[-1]
+
+
+def test_designs_differ_and_none_gives_nothing_back(phased: Trace) -> None:
+    none, hinting = replay(phased, None), replay(phased, PageHinting())
+    assert none.totals.given_back == 0
+    assert none.totals.batches == 0
+    assert hinting.totals.given_back > 0
+    assert hinting.totals.footprint < none.totals.footprint
+    assert none.attribution["no_device"] > 0
+
+
+def test_a_device_that_takes_long_delays_allocations(phased: Trace) -> None:
+    run = replay(phased, PageHinting(high_water_mark=1), ModelHost("THP", Costs(react_call=2e9), capacity=512))
+    assert run.totals.allocations_failed == 0
+    assert run.totals.device_time >= run.totals.batches * 2e9
+
+
+def test_overcommit_swaps(phased: Trace) -> None:
+    run = replay(phased, None, ModelHost("4KiB", memory="300MiB"))
+    assert run.host.swapped_out > 0
+    assert run.totals.peak_resident <= 300 << 20
+    assert replay(phased, guest_reporting(phased), ModelHost("4KiB", memory="300MiB")).host.swapped_out < (
+        run.host.swapped_out
+    )
+
+
+def test_page_events_alone_go_through_the_models_own_per_cpu_lists(phased: Trace, tmp_path: Path) -> None:
+    pages = rewritten(phased, tmp_path / "pages.pagetrace", "AFM")
+    run = replay(pages, guest_reporting(pages))
+    assert run.prediction.residency_error < 0.04
+    assert run.attribution["per_cpu"] > 0
+    counting = Counting(pages, guest_reporting(pages), None, "simulated", "2s", True, _TOUCH, None)
+    counting.run()
+    assert counting.rows > 40
+
+
+@pytest.mark.parametrize("keep", ["AFZDM", "AFM", "AZM", "AM", "FM", "DM"])
+def test_lost_events_are_counted_and_never_fatal(phased: Trace, tmp_path: Path, keep: str) -> None:
+    lossy = rewritten(phased, tmp_path / "lossy.pagetrace", keep, drop_every=20)
+    counting = Counting(lossy, guest_reporting(lossy), None, "simulated", "5s", True, _TOUCH, None)
+    run = counting.run()
+    for zone in counting.start.zones:
+        assert check(zone) == []
+    if keep == "AFZDM":
+        assert sum(run.anomalies.values()) > 1000
+
+
+def test_recorded_placement_of_lost_events(phased: Trace, tmp_path: Path) -> None:
+    lossy = rewritten(phased, tmp_path / "lossy.pagetrace", "AFZDM", drop_every=20)
+    counting = Counting(lossy, guest_reporting(lossy), None, "recorded", "5s", True, _TOUCH, None)
+    counting.run()
+    for zone in counting.start.zones:
+        assert check(zone) == []
+
+
+def test_a_recording_without_a_snapshot(phased: Trace, tmp_path: Path) -> None:
+    path = tmp_path / "bare.pagetrace"
+    with TraceWriter(path) as writer:
+        for batch in phased.batches():
+            kept = batch["event"] != ord("M")
+            writer.add_events({name: np.ascontiguousarray(column[kept]) for name, column in batch.items()})
+        writer.finish(replace(phased.meta, zones=[], reporting=None, clock=None))
+    run = replay(Trace.open(path), PageReporting())
+    assert run.settings["backed_at_start"].startswith("assumed")
+    assert run.totals.given_back > 100 << 20
+    nothing_backed = replay(Trace.open(path), PageReporting(), backed=False)
+    assert nothing_backed.totals.footprint < run.totals.footprint
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_guest_of_which_nothing_was_ever_resident(phased: Trace) -> None:
+    trace = Trace(phased.path, phased.meta)
+    nothing = pa.array([0] * phased.residency.num_rows, pa.int64())
+    trace.residency = phased.residency.set_column(1, "ram_resident_kib", nothing)
+    assert replay(trace).prediction.residency_error is None
+
+
+def test_a_long_timeline_is_bounded(phased: Trace) -> None:
+    run = replay(phased, None, sample="1ms")
+    assert run.timeline.num_rows <= 1 << 15
+    assert run.settings["sample"] > 10**6
+
+
+def test_kernel_versions_choose_the_list_rules() -> None:
+    assert rules_of("5.3.18").name == "5.3"
+    assert rules_of("6.1.0-56-cloud-amd64").name == "6.1"
+    assert rules_of("5.10.0").name == "6.1"
+    assert rules_of(None).name == "6.1"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"placement": "elsewhere"}, "placement"),
+        ({"touch": frozenset({"read"})}, "touch"),
+        ({"touch": "alloc"}, "touch 'alloc': expected a set"),
+        ({"touch": None}, "touch None: expected a set"),
+        ({"design": "reporting"}, "'reporting' is no design"),
+        ({"host": "THP"}, "'THP' is no modelled host"),
+        ({"sample": "0s"}, "step above 0"),
+        ({"sample": "soon"}, "not a time"),
+    ],
+)
+def test_bad_options(phased: Trace, options: dict[str, object], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        replay(phased, **options)  # type: ignore[arg-type]
+    for call in (replay, guest_reporting):
+        with pytest.raises(InputError, match=r"'guest\.pagetrace' is no recording: expected a Trace"):
+            call("guest.pagetrace")  # type: ignore[operator]
