@@ -21,7 +21,7 @@ from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, MS, TOP, Device, Rig
-from .test_thread import SOON, Gate, in_thread, join
+from .drivers.test_thread import SOON, Gate, in_thread, join
 
 # Errors that are nobody's to catch are said by Python itself, on whatever test runs then.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -14,7 +14,7 @@ from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 from pagehint.units import LONGEST_TIME
 
-from .rig import BLOCK, TOP, Device
+from ..rig import BLOCK, TOP, Device
 
 SOON = 30  # seconds: only what hangs waits so long
 

@@ -7,7 +7,7 @@ import pytest
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.drivers.virtual import VirtualWorker
 
-from .rig import BLOCK, MS, TOP, Device, Rig
+from ..rig import BLOCK, MS, TOP, Device, Rig
 
 
 def test_on_begin_tells_of_every_run():
