@@ -20,8 +20,8 @@ from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
-from .rig import BLOCK, MS, TOP, Device, Rig
 from .drivers.test_thread import SOON, Gate, in_thread, join
+from .rig import BLOCK, MS, TOP, Device, Rig
 
 # Errors that are nobody's to catch are said by Python itself, on whatever test runs then.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
