@@ -20,7 +20,7 @@ from rich.table import Table
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
-from pagehint.kernel.migratetype import LINUX_6_1
+from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.batch import Batch
 from pagehint.mm.guest.watermarks import default_min_free_kbytes, zone_watermarks
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
@@ -66,7 +66,7 @@ def churn(pages: int) -> Pattern:
 def nanoseconds(pages: int, pattern: Pattern, through_lists: bool) -> float:
     """Per operation, on a new zone."""
     (watermarks,) = zone_watermarks([pages], default_min_free_kbytes(pages * 4, LINUX_6_1) // 4)
-    zone = Zone(pages, rules=LINUX_6_1, watermarks=watermarks)
+    zone = Zone(pages, profile=LINUX_6_1, watermarks=watermarks)
     pcp = None
     if through_lists:
         batch = pcp_batch(pages)
@@ -140,7 +140,7 @@ def empty_passes(table: Table) -> None:
     for count in (1_000, 10_000, 100_000, 1_000_000):
         # Every other page is in use, so that the free ones stay apart.
         pages = 2 * count + 4096
-        zone = Zone(pages, rules=LINUX_6_1)
+        zone = Zone(pages, profile=LINUX_6_1)
         held = np.full(2 * count, -1, np.int64)
         some = np.arange(2 * count, dtype=np.uint32)
         zeros, ones = np.zeros(2 * count, np.uint8), np.ones(2 * count, np.uint8)

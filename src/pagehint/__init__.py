@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pagehint.host.calibrate import calibrate
     from pagehint.host.costs import Costs
     from pagehint.host.model import ModelHost
-    from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
+    from pagehint.kernel.migratetype import Migratetype
+    from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, KernelProfile, kernel_profile
     from pagehint.mm.batch import Batch, Block
     from pagehint.mm.check import check
     from pagehint.mm.guest.memory import GuestMemory, PageCounts
@@ -47,7 +48,7 @@ __all__ = [
     "Device",
     "GuestMemory",
     "InputError",
-    "ListRules",
+    "KernelProfile",
     "Migratetype",
     "ModelHost",
     "PageCounts",
@@ -68,6 +69,7 @@ __all__ = [
     "calibrate",
     "check",
     "guest_reporting",
+    "kernel_profile",
     "pagetypeinfo",
     "replay",
 ]
@@ -83,9 +85,9 @@ _LATER = {
     "Design": "pagehint.hinting.design",
     "Device": "pagehint.hinting.device",
     "GuestMemory": "pagehint.mm.guest.memory",
-    "LINUX_5_3": "pagehint.kernel.migratetype",
-    "LINUX_6_1": "pagehint.kernel.migratetype",
-    "ListRules": "pagehint.kernel.migratetype",
+    "KernelProfile": "pagehint.kernel.profiles",
+    "LINUX_5_3": "pagehint.kernel.profiles",
+    "LINUX_6_1": "pagehint.kernel.profiles",
     "Migratetype": "pagehint.kernel.migratetype",
     "ModelHost": "pagehint.host.model",
     "PageCounts": "pagehint.mm.guest.memory",
@@ -105,6 +107,7 @@ _LATER = {
     "calibrate": "pagehint.host.calibrate",
     "check": "pagehint.mm.check",
     "guest_reporting": "pagehint.replays.start",
+    "kernel_profile": "pagehint.kernel.profiles",
     "pagetypeinfo": "pagehint.mm.guest.procfs",
     "replay": "pagehint.replays.replay",
 }

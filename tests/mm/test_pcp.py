@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 
-def make(rules=LINUX_6_1, pages=16 << 10, batch=63, high=378):
-    zone = Zone(pages, rules=rules)
+def make(profile=LINUX_6_1, pages=16 << 10, batch=63, high=378):
+    zone = Zone(pages, profile=profile)
     return zone, PerCpuLists(zone, 0, batch, high)
 
 
@@ -61,7 +61,7 @@ def test_the_last_page_that_was_freed_is_the_first_to_be_taken():
 
 def test_a_refill_is_given_out_in_the_zones_order():
     zone, pcp = make()
-    other = Zone(16 << 10, rules=LINUX_6_1)
+    other = Zone(16 << 10, profile=LINUX_6_1)
     assert [zone.alloc(0, 1, pcp) for _ in range(100)] == [other.alloc(0) for _ in range(100)]
 
 

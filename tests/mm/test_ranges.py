@@ -7,7 +7,7 @@ from pagehint.errors import BusyError, InputError
 from pagehint.hinting.design import Idle, React, Sleep
 from pagehint.hinting.designs.boundary import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
@@ -23,12 +23,12 @@ def lists(zone):
     return [zone.free_list(order, kind).tolist() for order in range(zone.max_order) for kind in range(5)]
 
 
-@pytest.mark.parametrize("rules", [LINUX_5_3, LINUX_6_1])
+@pytest.mark.parametrize("profile", [LINUX_5_3, LINUX_6_1])
 @pytest.mark.parametrize(
     ("pfn", "pages"), [(0, 512), (100, 700), (512, 512), (1, 1), (0, 4096), (1023, 2), (3583, 513)]
 )
-def test_a_range_is_taken_and_nothing_else(rules, pfn, pages):
-    zone = Zone(4096, rules=rules)
+def test_a_range_is_taken_and_nothing_else(profile, pfn, pages):
+    zone = Zone(4096, profile=profile)
     zone.alloc_range(pfn, pages)
     assert zone.free_pages == 4096 - pages
     assert [len(zone.free_list(order, ISOLATE)) for order in range(11)] == [0] * 11
@@ -43,7 +43,7 @@ def test_a_range_is_taken_and_nothing_else(rules, pfn, pages):
 
 
 def test_a_range_with_a_page_in_use_changes_nothing():
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     pfn = zone.alloc(0)
     before = lists(zone)
     for take in (zone.alloc_range, zone.offline):
@@ -53,7 +53,7 @@ def test_a_range_with_a_page_in_use_changes_nothing():
 
 
 def test_a_range_with_an_isolated_pageblock_changes_nothing():
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     zone.isolate(1024)
     before = lists(zone)
     with pytest.raises(BusyError, match="isolated already"):
@@ -63,7 +63,7 @@ def test_a_range_with_an_isolated_pageblock_changes_nothing():
 
 
 def test_pageblocks_keep_their_types():
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     unmovable = zone.alloc(0, 0)
     zone.free(unmovable)
     zone.alloc_range(700, 600, migratetype=2)
@@ -74,7 +74,7 @@ def test_pageblocks_keep_their_types():
 
 @pytest.mark.parametrize("pages", [1, 3, 511, 513, 600, 1023, 1024])
 def test_alloc_exact_gives_the_tail_back(pages):
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     pfn = zone.alloc_exact(pages)
     assert zone.free_pages == 4096 - pages
     assert check(zone) == []
@@ -83,7 +83,7 @@ def test_alloc_exact_gives_the_tail_back(pages):
 
 
 def test_free_exact_takes_any_pages_of_any_blocks():
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     zone.alloc(10)
     zone.free_exact(3, 1000)
     assert zone.free_pages == 3072 + 1000
@@ -111,7 +111,7 @@ def test_bad_ranges(call, match):
 
 
 def test_a_zone_with_room_for_memory():
-    zone = Zone(4096, present=1000, rules=LINUX_6_1)
+    zone = Zone(4096, present=1000, profile=LINUX_6_1)
     assert (zone.present_pages, zone.free_pages) == (1000, 1000)
     zone.online(1000, 3096)
     assert zone.nr_free == [0] * 10 + [4]
@@ -121,7 +121,7 @@ def test_a_zone_with_room_for_memory():
 
 
 def test_reordering_turns_the_list():
-    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone = Zone(8 << 10, profile=LINUX_6_1)
     zone.reorder(2 << 10)
     assert (zone.free_list(10, 1) >> 10).tolist() == [3, 4, 5, 6, 7, 0, 1, 2]
     zone.reorder(2 << 10)
@@ -130,11 +130,11 @@ def test_reordering_turns_the_list():
 
 
 # Row 11 of spec 1, section 9.
-@pytest.mark.parametrize("rules", [LINUX_5_3, LINUX_6_1])
+@pytest.mark.parametrize("profile", [LINUX_5_3, LINUX_6_1])
 @pytest.mark.parametrize("place", range(12))
 @pytest.mark.parametrize("when", range(6))
-def test_reordering_while_active_strands_nothing_and_breaks_nothing(rules, place, when):
-    zone = Zone(12 << 10, rules=rules)
+def test_reordering_while_active_strands_nothing_and_breaks_nothing(profile, place, when):
+    zone = Zone(12 << 10, profile=profile)
     design = PageHinting(high_water_mark=1, delay=0)
     stepper = Stepper(design, [zone])
     stepper.start(Device())

@@ -12,7 +12,7 @@ import numpy as np
 import pagehint as ph
 from pagehint.mm import buddy
 
-zone = ph.Zone(3000, start_pfn=700, rules=ph.LINUX_6_1)
+zone = ph.Zone(3000, start_pfn=700, profile=ph.LINUX_6_1)
 zone.load(np.arange(3000) // 300 % 2 == 0)
 print(zone.nr_free)
 zone.free_exact(1000, 300)

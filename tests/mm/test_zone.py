@@ -43,7 +43,7 @@ def zone():
         *[("seed", value) for value in (-1, HUGE, 1.5, None)],
         *[("node", value) for value in (-1, HUGE)],
         *[("page_size", value) for value in (0, -4096, 4095)],
-        *[("rules", value) for value in (None, "6.1")],
+        *[("profile", value) for value in (None, "6.1")],
         *[("watermarks", value) for value in ((-1, 0, 0), (2, 1, 3), (0, 2, 1), (0, 0, 101), (HUGE, HUGE, HUGE))],
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 from pagehint.errors import AllocationError, InputError
 from pagehint.kernel.gfp import GFP_DMA, GFP_KERNEL
-from pagehint.kernel.migratetype import LINUX_6_1
+from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo

@@ -17,7 +17,7 @@ from pagehint.host.model import ModelHost
 from pagehint.mm.check import check
 from pagehint.replays.replay import Placement, Replay, replay
 from pagehint.replays.run import ATTRIBUTION, Run
-from pagehint.replays.start import guest_reporting, rules_of
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace, TraceWriter
 
 _TOUCH = frozenset({"alloc"})
@@ -251,13 +251,6 @@ def test_a_long_timeline_is_bounded(phased: Trace) -> None:
     run = replay(phased, None, sample="1ms")
     assert run.timeline.num_rows <= 1 << 15
     assert run.settings["sample"] > 10**6
-
-
-def test_kernel_versions_choose_the_list_rules() -> None:
-    assert rules_of("5.3.18").name == "5.3"
-    assert rules_of("6.1.0-56-cloud-amd64").name == "6.1"
-    assert rules_of("5.10.0").name == "6.1"
-    assert rules_of(None).name == "6.1"
 
 
 @pytest.mark.parametrize(

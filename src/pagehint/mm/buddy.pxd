@@ -48,7 +48,7 @@ cdef class Buddy:
     cdef readonly Py_ssize_t start_pfn
     cdef readonly int max_order
     cdef readonly int pageblock_order
-    cdef readonly object rules
+    cdef readonly object profile
     cdef readonly object shuffle_order
 
     cdef unsigned short *_state

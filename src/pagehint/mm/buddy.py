@@ -21,11 +21,11 @@ else:
 class Buddy:
     """Free areas over arrays: 10 bytes a page, resident only where touched."""
 
-    def __init__(self, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed):
+    def __init__(self, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed):
         self.start_pfn = start_pfn
         self.max_order = max_order
         self.pageblock_order = pageblock_order
-        self.rules = rules
+        self.profile = profile
         self.shuffle_order = shuffle_order
         self._pages = pages
         self._top = max_order - 1
@@ -34,8 +34,8 @@ class Buddy:
         self._pageblock_lo = self._lo >> pageblock_order
         self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
         self._coin_state = seed & 0x7FFFFFFF
-        self._moved_to_tail = rules.moved_to_tail
-        self._merge_by_type = rules.merge_by_type
+        self._moved_to_tail = profile.moved_to_tail
+        self._merge_by_type = profile.merge_by_type
         pageblocks = ((self._lo + pages - 1) >> pageblock_order) - self._pageblock_lo + 1
         self.page_state = np.zeros(pages, np.uint16)
         self.page_links = np.zeros((pages + LISTS, 2), np.uint32)

@@ -1,13 +1,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.kernel.migratetype import ListRules
+from pagehint.kernel.profiles import KernelProfile
 
 class Buddy:
     start_pfn: int
     max_order: int
     pageblock_order: int
-    rules: ListRules
+    profile: KernelProfile
     shuffle_order: int | None
     nr_alloc: int
     nr_free_ops: int

@@ -132,7 +132,7 @@ def _check_buddies(
     pairs, buddies = pairs[both], buddies[both]
     first = zone.start_pfn >> zone.pageblock_order
     kind, other = (types[(i + zone.start_pfn >> zone.pageblock_order) - first] for i in (pairs, buddies))
-    if zone.rules.merge_by_type:
+    if zone.profile.merge_by_type:
         merge = (kind == other) | ((kind <= Migratetype.RECLAIMABLE) & (other <= Migratetype.RECLAIMABLE))
     else:
         merge = np.ones(len(pairs), bool)

@@ -44,9 +44,9 @@ def pcp_batch(managed, page_size=4096):
     return max((1 << (batch.bit_length() - 1)) - 1, 1)
 
 
-def pcp_high(rules, batch, low_watermark, cpus):
-    """Pages at which a CPU's lists are drained, as the kernel of these rules computes it."""
-    if not rules.pcp_above_order_0:
+def pcp_high(profile, batch, low_watermark, cpus):
+    """Pages at which a CPU's lists are drained, as a kernel of this profile computes it."""
+    if not profile.pcp_above_order_0:
         return 6 * batch
     return max(low_watermark // cpus, 4 * batch)
 
@@ -65,7 +65,7 @@ class PerCpuLists:
         self.cpu = cpu
         self.batch = batch
         self.high = high
-        self.orders_above_0 = buddy.rules.pcp_above_order_0
+        self.orders_above_0 = buddy.profile.pcp_above_order_0
         self._start_pfn, self._pages, self._pageblock_order = buddy.start_pfn, buddy._pages, buddy.pageblock_order
         self._lo = buddy._lo
         self._pageblock_lo = buddy._pageblock_lo

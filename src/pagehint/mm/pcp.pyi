@@ -1,10 +1,10 @@
-from pagehint.kernel.migratetype import ListRules
+from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.buddy import Buddy
 
 __all__ = ["PerCpuLists", "pcp_batch", "pcp_high"]
 
 def pcp_batch(managed: int, page_size: int = 4096) -> int: ...
-def pcp_high(rules: ListRules, batch: int, low_watermark: int, cpus: int) -> int: ...
+def pcp_high(profile: KernelProfile, batch: int, low_watermark: int, cpus: int) -> int: ...
 
 class PerCpuLists:
     buddy: Buddy

@@ -8,7 +8,7 @@ import cython
 import numpy as np
 
 from pagehint.errors import InputError
-from pagehint.kernel.migratetype import LINUX_5_3, check_rules
+from pagehint.kernel.profiles import LINUX_5_3, check_profile
 from pagehint.mm.check import check
 from pagehint.units import whole_number
 
@@ -72,7 +72,7 @@ class Zone(Spans):
         page_size=4096,
         max_order=11,
         pageblock_order=9,
-        rules=LINUX_5_3,
+        profile=LINUX_5_3,
         watermarks=(0, 0, 0),
         shuffle_order=None,
         seed=0,
@@ -92,14 +92,14 @@ class Zone(Spans):
         page_size = whole_number("page_size", page_size, 1, 1 << 40)
         if page_size & (page_size - 1):
             raise InputError(f"page_size {page_size}: expected a power of two")
-        check_rules(rules)
-        super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, rules, shuffle_order, seed)
+        check_profile(profile)
+        super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed)
         self.page_size = page_size
         self.name = name
         self.node = node
         self.watermarks = watermarks
         populated: cython.Py_ssize_t = present
-        self._boot(0, populated, rules.boot_to_tail)
+        self._boot(0, populated, profile.boot_to_tail)
         self._mark(populated, pages, OFFLINE)
         self._offline_pages = pages - populated
 

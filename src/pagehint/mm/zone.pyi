@@ -4,7 +4,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.kernel.migratetype import ListRules
+from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.spans import Spans
 
@@ -28,7 +28,7 @@ class Zone(Spans):
         page_size: int = 4096,
         max_order: int = 11,
         pageblock_order: int = 9,
-        rules: ListRules = ...,
+        profile: KernelProfile = ...,
         watermarks: tuple[int, int, int] = ...,
         shuffle_order: int | None = None,
         seed: int = 0,

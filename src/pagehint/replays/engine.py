@@ -99,7 +99,7 @@ class Engine(Pages):
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
-        self._most_pcp_order = 3 if zones[0].rules.pcp_above_order_0 else 0
+        self._most_pcp_order = 3 if zones[0].profile.pcp_above_order_0 else 0
         self._pageblock_order = zones[0].pageblock_order
         self.mapped = np.full(pages, NOWHERE, np.uint32)
         self._freed_at_array = np.full(pages, NOWHERE, np.uint32)

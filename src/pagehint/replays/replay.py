@@ -10,11 +10,12 @@ from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design, React
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
+from pagehint.kernel.profiles import kernel_profile
 from pagehint.mm.batch import Batch
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import Run
-from pagehint.replays.start import Start, check_trace, device_load, rules_of
+from pagehint.replays.start import Start, check_trace, device_load
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import backed_at_start
@@ -80,8 +81,8 @@ class Replay:
             raise InputError("a timeline needs a step above 0, such as 50ms")
         self.trace = trace
         self.design = design
-        self.rules = rules_of(trace.meta.kernel)
-        self.start = Start.of(trace, self.rules, progress)
+        self.profile = kernel_profile(trace.meta.kernel)
+        self.start = Start.of(trace, self.profile, progress)
         self.first = backed_at_start(trace, self.start, backed)
         self.host = host if host is not None else ModelHost(self.first.page_size)
         self.placement = placement

@@ -1,6 +1,5 @@
 """Where a replay starts: the recorded guest's zones as they were before its first event."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.backing import Backing
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1, ListRules, Migratetype
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
@@ -20,7 +20,7 @@ from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time
 
-__all__ = ["Start", "check_trace", "device_load", "guest_reporting", "rules_of"]
+__all__ = ["Start", "check_trace", "device_load", "guest_reporting"]
 
 _BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
@@ -29,12 +29,6 @@ _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
 _TIMER_WHEEL = 16 * 10**6
-
-
-def rules_of(kernel: str | None) -> ListRules:
-    """The list rules of a kernel: 6.1's since free page reporting came (5.7), else 5.3's."""
-    match = re.match(r"(\d+)\.(\d+)", kernel or "")
-    return LINUX_5_3 if match is not None and (int(match[1]), int(match[2])) < (5, 7) else LINUX_6_1
 
 
 def check_trace(trace: object) -> None:
@@ -88,7 +82,7 @@ class Start:
     in_bulk: NDArray[np.int64]
 
     @classmethod
-    def of(cls, trace: Trace, rules: ListRules, progress: Callable[[int], None] | None = None) -> "Start":
+    def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
         """Reads the whole recording once. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
@@ -108,7 +102,7 @@ class Start:
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
-        scan = Scan(pages, pageblock_order, zone_events, rules.pcp_above_order_0, device_load(trace))
+        scan = Scan(pages, pageblock_order, zone_events, profile.pcp_above_order_0, device_load(trace))
         for batch in trace.batches(COLUMNS):
             scan.add(batch)
             if progress is not None:
@@ -122,11 +116,11 @@ class Start:
         types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
         zones, pcps = [], {}
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, rules, pageblock_order, free, types)
+            zone = _zone(layout, profile, pageblock_order, free, types)
             zones.append(zone)
             if not zone_events:
                 batch_pages = layout.pcp_batch or pcp_batch(layout.managed)
-                high = layout.pcp_high or pcp_high(rules, batch_pages, layout.low, meta.cpus)
+                high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, meta.cpus)
                 for cpu in range(meta.cpus):
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
         return cls(
@@ -141,13 +135,13 @@ class Start:
 
 
 def _zone(
-    layout: ZoneLayout, rules: ListRules, pageblock_order: int, free: NDArray[np.bool_], types: NDArray[np.uint8]
+    layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, free: NDArray[np.bool_], types: NDArray[np.uint8]
 ) -> Zone:
     zone = Zone(
         layout.spanned,
         start_pfn=layout.start_pfn,
         pageblock_order=pageblock_order,
-        rules=rules,
+        profile=profile,
         name=layout.name,
         node=layout.node,
     )

@@ -90,7 +90,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
         "host_memory": replay.host.memory,
         "backed_at_start": first.source,
         "sample": replay.timeline.step,
-        "list_rules": replay.rules.name,
+        "kernel_profile": replay.profile.name,
     }
 
 

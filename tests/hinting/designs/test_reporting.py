@@ -5,7 +5,8 @@ import pytest
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
-from pagehint.kernel.migratetype import LINUX_6_1, Migratetype
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
@@ -18,7 +19,7 @@ class Rig:
     """A zone of order-10 blocks, numbered, under reporting in virtual time."""
 
     def __init__(self, blocks, capacity=32, watermarks=(0, 0, 0), react_time=None, zone=None, **design):
-        self.zone = zone or Zone(blocks << 10, rules=LINUX_6_1, watermarks=watermarks)
+        self.zone = zone or Zone(blocks << 10, profile=LINUX_6_1, watermarks=watermarks)
         self.clock = VirtualClock()
         self.design = PageReporting(**design)
         self.capacity = capacity
@@ -81,7 +82,7 @@ def test_the_walk_goes_on_from_the_lists_first_entry_and_steps_over_reported_blo
 
 def test_the_budget_is_of_the_blocks_that_are_free_when_the_walk_of_a_list_begins():
     # 513 free blocks of order 0 on two lists: the budget of the first is 2, so that two batches and one more go.
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     pages = [zone.alloc(0, MOVABLE) for _ in range(4096)]
     for pfn in pages[: 2 * 513 : 2]:
         zone.free(pfn)
@@ -99,7 +100,7 @@ def test_the_budget_is_of_the_blocks_that_are_free_when_the_walk_of_a_list_begin
 
 def test_a_list_with_fewer_blocks_than_the_order_had_at_first_has_the_smaller_budget():
     # 3 UNMOVABLE and 511 MOVABLE free pages, capacity 3: when the second walk begins, 514 - 3 = 511 are free.
-    zone = Zone(4096, rules=LINUX_6_1)
+    zone = Zone(4096, profile=LINUX_6_1)
     pages = {kind: [zone.alloc(0, kind) for _ in range(2048)] for kind in (UNMOVABLE, MOVABLE)}
     for kind, count in ((UNMOVABLE, 3), (MOVABLE, 511)):
         for pfn in pages[kind][: 2 * count : 2]:
@@ -135,7 +136,7 @@ def test_a_block_is_not_taken_at_the_min_watermark_and_the_walk_ends_there():
 
 
 def test_taking_a_block_from_order_8_up_makes_its_pageblocks_movable():
-    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone = Zone(8 << 10, profile=LINUX_6_1)
     kept = [zone.alloc(order, UNMOVABLE) for order in (8, 10, 10)]
     assert zone.pageblock_types[:2].tolist() == [UNMOVABLE] * 2
     rig = Rig(0, capacity=1, order=8, zone=zone).start()
@@ -153,7 +154,7 @@ def test_taking_a_block_from_order_8_up_makes_its_pageblocks_movable():
 
 
 def test_below_order_8_a_pageblock_keeps_its_type():
-    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone = Zone(8 << 10, profile=LINUX_6_1)
     zone.alloc(7, UNMOVABLE)
     rig = Rig(0, capacity=1, order=7, zone=zone)
     types = []
@@ -166,7 +167,7 @@ def test_below_order_8_a_pageblock_keeps_its_type():
 
 
 def test_highatomic_keeps_its_type_and_isolated_blocks_are_left_alone():
-    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone = Zone(8 << 10, profile=LINUX_6_1)
     zone.isolate(0)
     zone.isolate(512)
     zone.isolate(4096)
@@ -185,7 +186,7 @@ def test_highatomic_keeps_its_type_and_isolated_blocks_are_left_alone():
 
 def test_a_block_that_merges_when_it_is_put_back_is_not_reported():
     # The buddy of the block in flight is freed during the react.
-    zone = Zone(8 << 10, rules=LINUX_6_1)
+    zone = Zone(8 << 10, profile=LINUX_6_1)
     halves = [zone.alloc(9, UNMOVABLE) for _ in range(2)]
     assert halves == [0, 512]
     zone.free(0, 9)
@@ -309,7 +310,7 @@ def test_isolating_during_a_react_puts_blocks_back_on_the_isolate_list():
 
 
 def test_order_0_reports_single_pages_and_every_page_once():
-    zone = Zone(1 << 10, rules=LINUX_6_1)
+    zone = Zone(1 << 10, profile=LINUX_6_1)
     pages = [zone.alloc(0) for _ in range(1024)]
     for pfn in pages[::2]:
         zone.free(pfn)

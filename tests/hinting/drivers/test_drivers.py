@@ -13,7 +13,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
@@ -25,8 +25,8 @@ class History:
 
     capacity = 3
 
-    def __init__(self, rules, scenes, in_reacts, failing=(), stop_in=None):
-        self.zone = Zone(64 << 10, rules=rules)
+    def __init__(self, profile, scenes, in_reacts, failing=(), stop_in=None):
+        self.zone = Zone(64 << 10, profile=profile)
         self.blocks = {}
         self.scenes, self.in_reacts, self.failing, self.stop_in = scenes, in_reacts, failing, stop_in
         self.told = []
@@ -171,10 +171,10 @@ DESIGNS = {
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_the_drivers_agree(design, history):
-    kind, settings, rules = DESIGNS[design]
+    kind, settings, profile = DESIGNS[design]
 
     def fresh():
-        return History(rules, SCENES, **HISTORIES[history])
+        return History(profile, SCENES, **HISTORIES[history])
 
     stepped = play_stepper(fresh(), kind(**settings))
     assert len(stepped[0]) > 4
@@ -212,7 +212,7 @@ def test_two_zones_that_are_requested_before_the_worker_hears_of_either():
 
 @pytest.mark.parametrize("design", [PageHinting(), PageReporting()])
 def test_an_allocation_waits_for_the_react_and_the_delay_is_recorded(design):
-    zone = Zone(2 << 10, rules=LINUX_6_1)
+    zone = Zone(2 << 10, profile=LINUX_6_1)
     clock = VirtualClock()
     history = History(LINUX_6_1, [], {})
     history.capacity = 1  # spec 2 asks for more free pages than a whole batch has

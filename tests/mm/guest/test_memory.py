@@ -11,7 +11,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.gfp import GFP_ATOMIC, GFP_DMA, GFP_DMA32, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, Gfp
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.page import IN_FLIGHT, KIND, OFFLINE
@@ -82,7 +82,7 @@ def test_zones_are_all_of_the_memory(size):
         ("1GiB", {"cpus": 100000}, "cpus 100000"),
         ("1GiB", {"movable": "1GiB"}, "movable"),
         ("1GiB", {"min_free_kbytes": 1 << 30}, "min_free_kbytes"),
-        ("1GiB", {"rules": None}, "rules None: expected ListRules"),
+        ("1GiB", {"profile": None}, "profile None: expected a KernelProfile"),
         ("lots", {}, "not a size"),
     ],
 )
@@ -160,7 +160,7 @@ def test_thisnode_stays_on_its_node():
 
 
 def test_watermarks_and_the_reserves_below_them():
-    memory = GuestMemory("16MiB", min_free_kbytes=1024, rules=LINUX_5_3)
+    memory = GuestMemory("16MiB", min_free_kbytes=1024, profile=LINUX_5_3)
     (zone,) = memory.zones
     marks = zone.watermarks
     assert marks.min == 256
@@ -215,7 +215,7 @@ def test_other_cpus_lists_are_drained_before_an_allocation_fails():
 
 @pytest.mark.parametrize("design", [PageHinting(delay=5), PageReporting(delay=5)])
 def test_an_allocation_waits_for_blocks_in_flight_of_any_zone(design):
-    memory = GuestMemory("16MiB", nodes=2, min_free_kbytes=128, rules=LINUX_6_1)
+    memory = GuestMemory("16MiB", nodes=2, min_free_kbytes=128, profile=LINUX_6_1)
     clock = VirtualClock()
     worker = VirtualWorker(design, memory.zones, clock, react_time=lambda react: 100)
     worker.start(Device(capacity=1))
@@ -340,7 +340,7 @@ def test_hotplug_while_hinting_runs(design):
         def react(self, batch):
             kinds.extend(int(memory.zone_of(block.pfn).page_state[block.pfn]) & KIND for block in batch)
 
-    memory = GuestMemory("16MiB", min_free_kbytes=128, rules=LINUX_6_1)
+    memory = GuestMemory("16MiB", min_free_kbytes=128, profile=LINUX_6_1)
     worker = VirtualWorker(design, memory.zones, clock, react_time=lambda react: 10)
     worker.start(Looking(capacity=1))
     for turn in range(200):

@@ -13,7 +13,7 @@ from pagehint.hinting.designs.boundary import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.kernel.gfp import GFP_ATOMIC, GFP_DMA, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, Gfp
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.page import KIND, OFFLINE, ORDER, PCP, USED
@@ -38,13 +38,13 @@ def _kind_pages(zone, kind):
 
 class Guest(RuleBasedStateMachine):
     @initialize(
-        rules=st.sampled_from((LINUX_5_3, LINUX_6_1)),
+        profile=st.sampled_from((LINUX_5_3, LINUX_6_1)),
         hinting=st.booleans(),
         order=st.sampled_from((0, 3, 9, 10)),
         capacity=st.integers(1, 5),
     )
-    def make(self, rules, hinting, order, capacity):
-        self.memory = GuestMemory(PAGES * 4096, cpus=CPUS, rules=rules, min_free_kbytes=128)
+    def make(self, profile, hinting, order, capacity):
+        self.memory = GuestMemory(PAGES * 4096, cpus=CPUS, profile=profile, min_free_kbytes=128)
         design = PageHinting(order, high_water_mark=1, delay=5) if hinting else PageReporting(order, delay=5)
         self.stepper = Stepper(design, self.memory.zones)
         self.device = _Device(capacity)

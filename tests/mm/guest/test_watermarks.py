@@ -2,7 +2,8 @@
 
 import pytest
 
-from pagehint.kernel.migratetype import LINUX_5_3, LINUX_6_1, Migratetype
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.guest.watermarks import default_min_free_kbytes, lowmem_reserve, watermark_ok, zone_watermarks
 from pagehint.mm.pcp import pcp_batch, pcp_high
 from pagehint.mm.zone import Zone
@@ -74,7 +75,7 @@ def test_order_0_needs_more_than_the_mark():
 
 
 def test_a_higher_order_needs_a_block_and_the_rest_above_the_mark():
-    zone = Zone(2048, rules=LINUX_6_1)
+    zone = Zone(2048, profile=LINUX_6_1)
     assert watermark_ok(zone, 4, 2048 - 16)
     assert not watermark_ok(zone, 4, 2048 - 15)
     pages = [zone.alloc(0) for _ in range(2048)]
@@ -88,7 +89,7 @@ def test_a_higher_order_needs_a_block_and_the_rest_above_the_mark():
 
 
 def test_isolated_and_highatomic_blocks_do_not_count_for_a_higher_order():
-    zone = Zone(2048, rules=LINUX_6_1)
+    zone = Zone(2048, profile=LINUX_6_1)
     kept = zone.alloc(10)
     rest = 1024 - kept
     zone.isolate(rest)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import AllocationError, BusyError, InputError
 from pagehint.kernel.gfp import Gfp, format_gfp, gfp_migratetype, gfp_zone
-from pagehint.kernel.migratetype import LINUX_6_1, ListRules
+from pagehint.kernel.profiles import LINUX_6_1, KernelProfile
 from pagehint.mm.guest.show import show_free_areas
 from pagehint.mm.guest.snapshot import snapshot_zones
 from pagehint.mm.guest.watermarks import watermark_ok
@@ -74,10 +74,10 @@ class GuestMemory:
         nodes: int = 1,
         cpus: int = 1,
         movable: int | str = 0,
-        rules: ListRules = LINUX_6_1,
+        profile: KernelProfile = LINUX_6_1,
         min_free_kbytes: int | None = None,
     ) -> None:
-        self._adopt(build_zones(parse_size(size), nodes, cpus, parse_size(movable), rules, min_free_kbytes))
+        self._adopt(build_zones(parse_size(size), nodes, cpus, parse_size(movable), profile, min_free_kbytes))
 
     @classmethod
     def from_snapshot(
@@ -85,7 +85,7 @@ class GuestMemory:
         zoneinfo: str,
         kpageflags: NDArray[np.uint64],
         pagetypeinfo: str | None = None,
-        rules: ListRules = LINUX_6_1,
+        profile: KernelProfile = LINUX_6_1,
     ) -> "GuestMemory":
         """A guest as its own /proc/zoneinfo, kpageflags (a word for each pfn) and pagetypeinfo tell it.
 
@@ -95,7 +95,7 @@ class GuestMemory:
         Raises InputError.
         """
         memory = cls.__new__(cls)
-        memory._adopt(snapshot_zones(zoneinfo, kpageflags, pagetypeinfo, rules))
+        memory._adopt(snapshot_zones(zoneinfo, kpageflags, pagetypeinfo, profile))
         return memory
 
     def _adopt(self, guest_zones: Sequence[GuestZone]) -> None:

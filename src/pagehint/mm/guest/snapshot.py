@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.kernel.gfp import ZoneType
-from pagehint.kernel.migratetype import ListRules, Migratetype
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone
 from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
@@ -22,13 +23,13 @@ _TYPES = {kind.title: kind for kind in ZoneType}
 
 
 def snapshot_zones(
-    zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, rules: ListRules
+    zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, profile: KernelProfile
 ) -> list[GuestZone]:
     """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
     order = parse_pageblock_order(pagetypeinfo) if pagetypeinfo else None
     counts = parse_free_counts(pagetypeinfo) if pagetypeinfo else {}
     layouts = sorted(parse_zoneinfo(zoneinfo, "zoneinfo"), key=lambda layout: layout.start_pfn)
-    return list(_zones(layouts, kpageflags, counts, 9 if order is None else order, rules))
+    return list(_zones(layouts, kpageflags, counts, 9 if order is None else order, profile))
 
 
 def _zones(
@@ -36,7 +37,7 @@ def _zones(
     kpageflags: NDArray[np.uint64],
     counts: dict[tuple[int, str], dict[str, list[int]]],
     pageblock_order: int,
-    rules: ListRules,
+    profile: KernelProfile,
 ) -> Iterator[GuestZone]:
     for layout in layouts:
         if layout.name not in _TYPES:
@@ -52,7 +53,7 @@ def _zones(
             start_pfn=layout.start_pfn,
             page_size=PAGE_SIZE,
             pageblock_order=pageblock_order,
-            rules=rules,
+            profile=profile,
             watermarks=(layout.min, layout.low, layout.high),
             name=layout.name,
             node=layout.node,

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from pagehint.kernel.migratetype import ListRules, Migratetype
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.zone import Watermarks, Zone
 
 __all__ = ["default_min_free_kbytes", "lowmem_reserve", "watermark_ok", "zone_watermarks"]
@@ -12,9 +13,9 @@ _SCALE_FACTOR = 10  # of 10000: /proc/sys/vm/watermark_scale_factor
 _RESERVE_RATIOS = (256, 256, 32)  # /proc/sys/vm/lowmem_reserve_ratio of DMA, DMA32, Normal
 
 
-def default_min_free_kbytes(kbytes: int, rules: ListRules) -> int:
+def default_min_free_kbytes(kbytes: int, profile: KernelProfile) -> int:
     """min_free_kbytes of a machine with ``kbytes`` below the Movable zones."""
-    return min(max(math.isqrt(kbytes * 16), 128), rules.most_min_free_kbytes)
+    return min(max(math.isqrt(kbytes * 16), 128), profile.most_min_free_kbytes)
 
 
 def zone_watermarks(managed: Sequence[int], min_free_pages: int) -> list[Watermarks]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pagehint.errors import InputError
 from pagehint.kernel.gfp import ZoneType
-from pagehint.kernel.migratetype import ListRules, check_rules
+from pagehint.kernel.profiles import KernelProfile, check_profile
 from pagehint.mm.guest.watermarks import default_min_free_kbytes, lowmem_reserve, zone_watermarks
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.zone import Zone
@@ -46,12 +46,12 @@ class _Span(NamedTuple):
 
 
 def build_zones(
-    size: int, nodes: int, cpus: int, movable: int, rules: ListRules, min_free_kbytes: int | None
+    size: int, nodes: int, cpus: int, movable: int, profile: KernelProfile, min_free_kbytes: int | None
 ) -> list[GuestZone]:
     """The zones of a guest from nothing, all free, in ascending pfn order. O(pages / 1024). Raises InputError."""
     nodes = whole_number("nodes", nodes, 1, _MOST_NODES)
     cpus = whole_number("cpus", cpus, 1, _MOST_CPUS)
-    check_rules(rules)
+    check_profile(profile)
     least = nodes * _LARGEST_BLOCK * PAGE_SIZE
     if not least <= size <= _MOST_BYTES or size % PAGE_SIZE:
         raise InputError(
@@ -62,7 +62,7 @@ def build_zones(
     managed = [span.end - span.begin for span in spans]
     if min_free_kbytes is None:
         below_movable = sum(span.end - span.begin for span in spans if span.type < ZoneType.MOVABLE)
-        min_free_kbytes = default_min_free_kbytes(below_movable * PAGE_SIZE >> 10, rules)
+        min_free_kbytes = default_min_free_kbytes(below_movable * PAGE_SIZE >> 10, profile)
     min_free_kbytes = whole_number("min_free_kbytes", min_free_kbytes, 0, size >> 11)
     marks = zone_watermarks(managed, (min_free_kbytes << 10) // PAGE_SIZE)
     zones = []
@@ -72,14 +72,14 @@ def build_zones(
             pages,
             start_pfn=span.begin,
             page_size=PAGE_SIZE,
-            rules=rules,
+            profile=profile,
             watermarks=watermarks,
             name=span.type.title,
             node=span.node,
         )
         local = sum(cpu * nodes // cpus == span.node for cpu in range(cpus)) or cpus
         batch = pcp_batch(pages, PAGE_SIZE)
-        high = pcp_high(rules, batch, watermarks.low, local)
+        high = pcp_high(profile, batch, watermarks.low, local)
         pcps = tuple(PerCpuLists(zone, cpu, batch, high) for cpu in range(cpus))
         zones.append(GuestZone(zone, span.type, lowmem_reserve(of_node, span.type), pcps))
     return zones

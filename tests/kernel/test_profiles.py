@@ -1,0 +1,33 @@
+"""The table of kernel profiles, and how a version finds its row."""
+
+import pytest
+
+from pagehint.kernel.profiles import PROFILES, kernel_profile
+
+
+def test_versions_choose_the_profile() -> None:
+    chosen = {
+        "5.3.18": "5.3",
+        "5.6.19": "5.3",
+        "5.7.0": "5.10",
+        "5.10.0-38-cloud-amd64": "5.10",
+        "5.10.237-230.949.amzn2.x86_64": "5.10",
+        "5.13.19": "5.10",
+        "5.14.0-427.el9.x86_64": "5.15",
+        "5.15.0-1051-azure": "5.15",
+        "5.18.0": "6.1",
+        "6.1.0-56-cloud-amd64": "6.1",
+        "6.6.87.2-microsoft-standard-WSL2": "6.1",
+    }
+    assert {version: kernel_profile(version).name for version in chosen} == chosen
+
+
+@pytest.mark.parametrize("version", [None, "", "unknown"])
+def test_without_a_version_it_is_6_1(version: str | None) -> None:
+    assert kernel_profile(version).name == "6.1"
+
+
+def test_rows_ascend_and_have_names_of_their_own() -> None:
+    assert [row.since for row in PROFILES] == sorted({row.since for row in PROFILES})
+    assert len({row.name for row in PROFILES}) == len(PROFILES)
+    assert [kernel_profile(row.name) for row in PROFILES] == list(PROFILES)
