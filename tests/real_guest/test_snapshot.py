@@ -17,7 +17,8 @@ from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
-from pagehint.proc.zoneinfo import parse_free_counts, parse_zoneinfo
+from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import zone_layouts
 
 DATA = Path(__file__).parent / "data"
 SNAPSHOTS = ["phased_on.init", "phased_on.final", "churn_smp2.init", "churn_smp2.final"]
@@ -48,8 +49,12 @@ def types_of(snapshot):
     return text(snapshot, "pagetypeinfo.after" if snapshot.startswith("phased_on") else "pagetypeinfo")
 
 
-def counts(buddyinfo_text):
-    return {line.split()[3]: [int(word) for word in line.split()[4:]] for line in buddyinfo_text.splitlines()}
+def counts(text):
+    return {zone: numbers for (_, zone), numbers in parse_buddyinfo(text, "buddyinfo").items()}
+
+
+def free_counts(text):
+    return parse_pagetypeinfo(text, "pagetypeinfo").free
 
 
 @pytest.mark.parametrize("snapshot", SNAPSHOTS)
@@ -70,7 +75,7 @@ def test_buddyinfo_is_the_guests(snapshot):
 # Pageblocks' types are guessed from these counts; that they come out, but for two blocks, is a sign of a right guess.
 @pytest.mark.parametrize("snapshot", SNAPSHOTS)
 def test_free_blocks_are_on_as_many_lists_as_pagetypeinfo_says(snapshot):
-    theirs, ours = parse_free_counts(types_of(snapshot)), parse_free_counts(pagetypeinfo(load(snapshot).zones))
+    theirs, ours = free_counts(types_of(snapshot)), free_counts(pagetypeinfo(load(snapshot).zones))
     if snapshot == "churn_smp2.final":  # 41 before, 31 after, 34 in the kpageflags
         assert theirs[0, "DMA32"]["Unmovable"][3] - ours[0, "DMA32"]["Unmovable"][3] == 7
         ours[0, "DMA32"]["Unmovable"][3] += 7
@@ -86,7 +91,7 @@ def test_free_blocks_are_on_as_many_lists_as_pagetypeinfo_says(snapshot):
 def test_zones_are_as_zoneinfo_has_them(snapshot):
     memory = load(snapshot)
     cpus = 2 if "smp2" in snapshot else 1
-    for guest_zone, layout in zip(memory.guest_zones, parse_zoneinfo(text(snapshot, "zoneinfo"), ""), strict=True):
+    for guest_zone, layout in zip(memory.guest_zones, zone_layouts(text(snapshot, "zoneinfo"), ""), strict=True):
         zone = guest_zone.zone
         assert (zone.name, zone.node, zone.start_pfn, zone.pages) == (
             layout.name,
@@ -124,7 +129,7 @@ def test_a_guest_lives_on_from_its_snapshot():
 
 def test_without_pagetypeinfo_all_free_blocks_are_movable():
     memory = GuestMemory.from_snapshot(text("phased_on.init", "zoneinfo"), kpageflags("phased_on.init"))
-    types = parse_free_counts(pagetypeinfo(memory.zones))
+    types = free_counts(pagetypeinfo(memory.zones))
     assert all(sum(types[place]["Unmovable"]) == 0 for place in types)
     assert buddyinfo(memory.zones) == text("phased_on.init", "buddyinfo.after")
 

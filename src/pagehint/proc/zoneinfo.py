@@ -1,17 +1,67 @@
-"""What /proc/zoneinfo and /proc/pagetypeinfo say of a guest's zones."""
+"""What /proc/zoneinfo says of a machine's zones, of kernels 5.3 and later."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pagehint.errors import InputError
+from pagehint.proc.count import parse_count
 
-__all__ = ["ZoneLayout", "parse_free_counts", "parse_pageblock_order", "parse_zoneinfo"]
+__all__ = ["PerCpu", "ZoneInfo", "ZoneLayout", "check_apart", "parse_zoneinfo", "zone_layouts"]
+
+
+@dataclass
+class PerCpu:
+    """A CPU's lists of a zone: pages on them now, the most there may be now, and blocks a refill or drain.
+
+    Since 6.7 `high` moves between `high_min` and `high_max`, which zoneinfo prints since 6.13.
+    """
+
+    cpu: int
+    count: int | None = None
+    high: int | None = None
+    batch: int | None = None
+    high_min: int | None = None
+    high_max: int | None = None
+
+
+@dataclass
+class ZoneInfo:
+    """A zone as zoneinfo prints it, in pages; None: the text lacks it.
+
+    `min`, `low`, `high` and `promo` hold `boost` already. `stats` are the zone's counters (``nr_free_pages``),
+    `node_stats` the node's, which the node's first populated zone has.
+    """
+
+    node: int
+    name: str
+    free: int | None = None
+    boost: int | None = None
+    min: int | None = None
+    low: int | None = None
+    high: int | None = None
+    promo: int | None = None
+    spanned: int | None = None
+    present: int | None = None
+    managed: int | None = None
+    cma: int | None = None
+    free_highatomic: int | None = None
+    reserved_highatomic: int | None = None
+    start_pfn: int | None = None
+    protection: list[int] | None = None
+    per_cpu: list[PerCpu] = field(default_factory=list)
+    stats: dict[str, int] = field(default_factory=dict)
+    node_stats: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ZoneLayout:
-    """A zone of a guest as /proc/zoneinfo tells it; everything in pages, `pcp_*` per CPU (of the first)."""
+    """A zone that has pages, as a replay needs it; everything in pages.
+
+    `min`, `low` and `high` are without `boost`. `pcp_*` are the first CPU's; `pcp_high_min` and `pcp_high_max` are
+    None where zoneinfo doesn't print them (before 6.13).
+    """
 
     node: int
     name: str
@@ -26,6 +76,9 @@ class ZoneLayout:
     pcp_batch: int | None = None
     cpus: int | None = None
     protection: list[int] | None = None
+    boost: int = 0
+    pcp_high_min: int | None = None
+    pcp_high_max: int | None = None
 
     @property
     def end_pfn(self) -> int:
@@ -33,61 +86,107 @@ class ZoneLayout:
         return self.start_pfn + self.spanned
 
 
-_ZONE = re.compile(r"Node (\d+), zone +(\S+)", re.ASCII)
-_NUMBER = re.compile(
-    r" +(?:pages +)?(free|min|low|high|spanned|present|managed|start_pfn|batch)(?::| ) *(\d+)", re.ASCII
-)
-_PCP_HIGH = re.compile(r" +high: +(\d+)", re.ASCII)
-_CPU = re.compile(r"^ +cpu: +\d+$", re.ASCII | re.MULTILINE)
-_PROTECTION = re.compile(r" +protection: \((\d+(?:, \d+)*)\)", re.ASCII)
-_FREE_COUNTS = re.compile(r"^Node +(\d+), zone +(\S+), type +(\w+)((?: +\d+)+) *$", re.ASCII | re.MULTILINE)
+_ZONE = re.compile(r"Node (\d{1,9}), zone +([^\s,]{1,40})$", re.ASCII)
+_PROTECTION = re.compile(r"protection: \(([\d, ]*)\)", re.ASCII)
+_PAGES = {name for name, each in ZoneInfo.__annotations__.items() if each == int | None} - {"free"}
+_PER_CPU = PerCpu.__annotations__.keys() - {"cpu"}
+_NEEDED = ("min", "low", "high", "spanned", "present", "managed", "start_pfn")
 
 
-def parse_zoneinfo(text: str, where: str) -> list[ZoneLayout]:
-    """The zones that have pages, of the text of /proc/zoneinfo. Raises InputError; `where` names the file."""
-    zones = [zone for zone in _zones(text, where) if zone.spanned]
-    if not zones:
-        raise InputError(f"{where}: names no zone that has pages: expected a copy of /proc/zoneinfo")
+def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
+    """The zones that a text of /proc/zoneinfo names, whole or cut off. O(length). Raises InputError.
+
+    Keys that no kernel known here prints are left out. `where` names the file.
+    """
+    zones: list[ZoneInfo] = []
+    section = ""
+    for count, line in enumerate(text.split("\n"), 1):
+        if (head := _ZONE.match(line.strip())) is not None:
+            zones.append(ZoneInfo(int(head[1]), head[2]))
+            section = ""
+            continue
+        if not zones:
+            continue
+        zone, words = zones[-1], line.replace(":", " ", 1).split()
+        if (match := _PROTECTION.match(line.lstrip())) is not None:
+            zone.protection = [parse_count(word.strip(), where, count) for word in match[1].split(",")]
+            section = "stats"
+        elif words == ["per-node", "stats"]:
+            section = "node_stats"
+        elif words[:2] == ["pages", "free"] and len(words) == 3:
+            zone.free = parse_count(words[2], where, count)
+            section = "pages"
+        elif words == ["pagesets"]:
+            section = "pagesets"
+        elif len(words) == 2:
+            _keep(zone, section, words[0], words[1], where, count)
     return zones
 
 
-def _zones(text: str, where: str) -> Iterator[ZoneLayout]:
-    heads = list(_ZONE.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    for head, end in zip(heads, ends, strict=False):
-        values: dict[str, int] = {}
-        body = text[head.end() : end]
-        for line in body.splitlines():
-            if (match := _PCP_HIGH.fullmatch(line)) is not None:
-                values.setdefault("pcp_high", int(match[1]))
-            elif (match := _NUMBER.fullmatch(line)) is not None:
-                values.setdefault("pcp_batch" if match[1] == "batch" else match[1], int(match[2]))
-        values.pop("free", None)
-        if values.get("spanned") == 0:
-            values.setdefault("start_pfn", 0)
-        missing = {"min", "low", "high", "spanned", "present", "managed", "start_pfn"} - values.keys()
-        if missing:
-            names = ", ".join(sorted(missing))
-            raise InputError(f"{where}: zone {head[2]} of node {head[1]} lacks {names}: expected /proc/zoneinfo")
-        protection = _PROTECTION.search(body)
-        yield ZoneLayout(
-            node=int(head[1]),
-            name=head[2],
-            **values,
-            cpus=len(_CPU.findall(body)) or None,
-            protection=None if protection is None else [int(pages) for pages in protection[1].split(",")],
+def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: int) -> None:
+    if section == "pagesets" and key == "cpu":
+        zone.per_cpu.append(PerCpu(parse_count(word, where, line)))
+    elif section == "pagesets" and key in _PER_CPU and zone.per_cpu:
+        setattr(zone.per_cpu[-1], key, parse_count(word, where, line))
+    elif key in _PAGES and section in ("pages", "pagesets"):
+        setattr(zone, key, parse_count(word, where, line))
+    elif section == "stats":
+        zone.stats[key] = parse_count(word, where, line)
+    elif section == "node_stats":
+        zone.node_stats[key] = parse_count(word, where, line)
+
+
+def zone_layouts(text: str, where: str) -> list[ZoneLayout]:
+    """The zones that have pages, of a whole text of /proc/zoneinfo, in ascending pfn order. Raises InputError."""
+    zones = sorted((_layout(zone, where) for zone in parse_zoneinfo(text, where) if zone.spanned != 0), key=_start)
+    if not zones:
+        raise InputError(f"{where}: names no zone that has pages: expected a copy of /proc/zoneinfo")
+    check_apart(zones, where)
+    return zones
+
+
+def _start(zone: ZoneLayout) -> int:
+    return zone.start_pfn
+
+
+def _layout(zone: ZoneInfo, where: str) -> ZoneLayout:
+    missing = ", ".join(sorted(name for name in _NEEDED if getattr(zone, name) is None))
+    if missing:
+        raise InputError(
+            f"{where}: zone {zone.name} of node {zone.node} lacks {missing}: expected /proc/zoneinfo; is it cut off?"
         )
+    pages: dict[str, int] = {name: getattr(zone, name) for name in _NEEDED}
+    boost = zone.boost or 0
+    for name in ("min", "low", "high"):
+        pages[name] -= boost
+    if not 0 <= pages["min"] <= pages["low"] <= pages["high"]:
+        raise InputError(f"{where}: zone {zone.name} of node {zone.node}: its boost, min, low and high don't fit")
+    if not pages["managed"] <= pages["present"] <= pages["spanned"]:
+        raise InputError(
+            f"{where}: zone {zone.name} of node {zone.node}: {pages['managed']} pages are managed, {pages['present']} "
+            f"present and {pages['spanned']} spanned: no kernel says so"
+        )
+    first = zone.per_cpu[0] if zone.per_cpu else PerCpu(0)
+    return ZoneLayout(
+        node=zone.node,
+        name=zone.name,
+        **pages,
+        pcp_high=first.high,
+        pcp_batch=first.batch,
+        cpus=len(zone.per_cpu) or None,
+        protection=zone.protection,
+        boost=boost,
+        pcp_high_min=first.high_min,
+        pcp_high_max=first.high_max,
+    )
 
 
-def parse_pageblock_order(text: str) -> int | None:
-    """The pageblock order that the text of /proc/pagetypeinfo names."""
-    match = re.search(r"^Page block order: (\d+)", text, re.ASCII | re.MULTILINE)
-    return None if match is None else int(match[1])
-
-
-def parse_free_counts(text: str) -> dict[tuple[int, str], dict[str, list[int]]]:
-    """For each (node, zone) of the text of /proc/pagetypeinfo: free blocks of each order, by the type's name."""
-    counts: dict[tuple[int, str], dict[str, list[int]]] = {}
-    for node, zone, kind, numbers in _FREE_COUNTS.findall(text):
-        counts.setdefault((int(node), zone), {})[kind] = [int(number) for number in numbers.split()]
-    return counts
+def check_apart(zones: Iterable[ZoneLayout], where: str) -> None:
+    """Raise InputError where zones overlap. O(n log n)."""
+    for below, above in pairwise(sorted(zones, key=_start)):
+        if above.start_pfn < below.end_pfn:
+            raise InputError(
+                f"{where}: zone {above.name} of node {above.node} begins at pfn {above.start_pfn}, inside zone "
+                f"{below.name} of node {below.node}, which ends at {below.end_pfn}: zones that overlap can't be told "
+                "apart"
+            )

@@ -17,7 +17,6 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.proc.zoneinfo import parse_pageblock_order
 from pagehint.trace.check import places
 from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
@@ -143,7 +142,7 @@ def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[Any], int | None
         snapshot = writer.add_snapshot(files, name)
         if when == "init":
             zones = snapshot.zones()
-            pageblock_order = parse_pageblock_order(snapshot.text("pagetypeinfo") or "")
+            pageblock_order = snapshot.pagetypeinfo().pageblock_order
     return zones, pageblock_order
 
 

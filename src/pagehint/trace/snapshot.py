@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.proc.zoneinfo import ZoneLayout, parse_zoneinfo
+from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, parse_zoneinfo, zone_layouts
 
 __all__ = ["TEXTS", "Snapshot"]
 
@@ -35,7 +36,15 @@ class Snapshot:
     def zones(self) -> list[ZoneLayout]:
         """The populated zones of zoneinfo; empty where the snapshot lacks it."""
         text = self.text("zoneinfo")
-        return [] if text is None else parse_zoneinfo(text, str(self.path / "zoneinfo.txt"))
+        return [] if text is None else zone_layouts(text, str(self.path / "zoneinfo.txt"))
+
+    def zoneinfo(self) -> list[ZoneInfo]:
+        """All that zoneinfo says, per-CPU counts too; empty where the snapshot lacks it."""
+        return parse_zoneinfo(self.text("zoneinfo") or "", str(self.path / "zoneinfo.txt"))
+
+    def pagetypeinfo(self) -> PageTypeInfo:
+        """What pagetypeinfo says; an empty one where the snapshot lacks it."""
+        return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
 
     def kpageflags(self) -> NDArray[np.uint64] | None:
         """/proc/kpageflags, one u64 per pfn from pfn 0; None where the snapshot lacks it. Raises InputError."""

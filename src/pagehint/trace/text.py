@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.proc.zoneinfo import parse_pageblock_order
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
 from pagehint.trace.meta import Lost, Meta
@@ -43,7 +42,7 @@ def import_text(source: Path, snapshot: Path | None, writer: TraceWriter, progre
         files = _snapshot_files(snapshot)
         copy = writer.add_snapshot(files)
         zones = copy.zones()
-        pageblock_order = parse_pageblock_order(copy.text("pagetypeinfo") or "")
+        pageblock_order = copy.pagetypeinfo().pageblock_order
         kernel = _kernel(snapshot)
     parser = LineParser(str(source))
     rows = _Rows(str(source), writer)

@@ -13,11 +13,13 @@ from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone
 from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
-from pagehint.proc.zoneinfo import ZoneLayout, parse_free_counts, parse_pageblock_order, parse_zoneinfo
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import ZoneLayout, zone_layouts
 
 __all__ = ["snapshot_zones"]
 
-_BUDDY = np.uint64(1 << 10)  # in /proc/kpageflags: set for every page of a free block
+_BUDDY = np.uint64(KPageFlag.BUDDY)
 _GUESSED = {"Unmovable": Migratetype.UNMOVABLE, "Reclaimable": Migratetype.RECLAIMABLE}
 _TYPES = {kind.title: kind for kind in ZoneType}
 
@@ -26,10 +28,9 @@ def snapshot_zones(
     zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, profile: KernelProfile
 ) -> list[GuestZone]:
     """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
-    order = parse_pageblock_order(pagetypeinfo) if pagetypeinfo else None
-    counts = parse_free_counts(pagetypeinfo) if pagetypeinfo else {}
-    layouts = sorted(parse_zoneinfo(zoneinfo, "zoneinfo"), key=lambda layout: layout.start_pfn)
-    return list(_zones(layouts, kpageflags, counts, 9 if order is None else order, profile))
+    types = parse_pagetypeinfo(pagetypeinfo, "pagetypeinfo") if pagetypeinfo else PageTypeInfo()
+    order = 9 if types.pageblock_order is None else types.pageblock_order
+    return list(_zones(zone_layouts(zoneinfo, "zoneinfo"), kpageflags, types.free, order, profile))
 
 
 def _zones(

@@ -1,0 +1,28 @@
+"""What /proc/meminfo and /proc/vmstat count."""
+
+import re
+
+from pagehint.proc.count import parse_count
+
+__all__ = ["parse_meminfo", "parse_vmstat"]
+
+_MEMINFO = re.compile(r"([A-Z][\w()]{0,63}): *(\S+)(?: kB)?", re.ASCII)
+_VMSTAT = re.compile(r"([a-z]\w{0,63}) (\d\S*)", re.ASCII)
+
+
+def parse_meminfo(text: str, where: str) -> dict[str, int]:
+    """KiB by name (``"MemFree"``); of ``HugePages_*`` pages. O(length). Raises InputError, which names the line."""
+    return _counts(_MEMINFO, text, where)
+
+
+def parse_vmstat(text: str, where: str) -> dict[str, int]:
+    """The counters by name (``"nr_free_pages"``). O(length). Raises InputError, which names the line."""
+    return _counts(_VMSTAT, text, where)
+
+
+def _counts(pattern: re.Pattern[str], text: str, where: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for line, words in enumerate(text.split("\n"), 1):
+        if (match := pattern.fullmatch(words.strip())) is not None:
+            counts[match[1]] = parse_count(match[2], where, line)
+    return counts
