@@ -18,6 +18,7 @@ COMPILED = [
     "mm/pcp",
     "mm/spans",
     "mm/zone",
+    "trace/recorder/pages",
     "replays/engine",
     "replays/pages",
     "replays/scan",

@@ -1,0 +1,74 @@
+cimport cython
+
+# The kinds of event (trace/events.py) that need more than their fields.
+cdef enum:
+    ALLOC = 65
+    FREE_BATCHED = 66
+    ZONE_ALLOC = 90
+    EXTFRAG = 88
+    ISOLATE = 73
+    PUTBACK = 80
+    MARK = 77
+
+# Columns of a row of the table of fields: the kind, the bytes that a record must have, then offset and size of each
+# field (size 0: the event has none; negative: with a sign).
+cdef enum:
+    KIND = 0
+    NEED = 1
+    PID = 2
+    PFN = 4
+    ORDER = 6
+    TYPE = 8
+    GFP = 10
+    DETAIL = 12
+    DETAIL_TYPE = 14
+    DETAIL_FLAG = 16
+    WIDTH = 18
+
+cdef enum:
+    MOST_ORDER = 20
+    NO_VALUE = 255
+
+cdef class PageDecoder:
+    cdef readonly long long lost
+    cdef readonly long long uncounted
+    cdef readonly long long damaged
+    cdef readonly long long others
+    cdef long long _page_size
+    cdef long long _data
+    cdef long long _commit
+    cdef long long _commit_size
+    cdef unsigned long long _vmemmap
+    cdef unsigned char[::1] _ids
+    cdef int[:, ::1] _table
+    cdef object _columns
+    cdef long long _room
+
+    @cython.final
+    cdef long long _decode(
+        self, const unsigned char[::1] pages, long long[::1] times, int[::1] pids, unsigned char[::1] kinds,
+        long long[::1] pfns, unsigned char[::1] orders, unsigned char[::1] types, unsigned int[::1] gfps,
+        int[::1] details
+    ) noexcept nogil
+
+    @cython.final
+    cdef long long _page(
+        self, const unsigned char[::1] pages, long long start, long long size, long long row,
+        long long[::1] times, int[::1] pids, unsigned char[::1] kinds,
+        long long[::1] pfns, unsigned char[::1] orders, unsigned char[::1] types, unsigned int[::1] gfps,
+        int[::1] details
+    ) noexcept nogil
+
+    @cython.final
+    cdef bint _event(
+        self, const unsigned char[::1] pages, long long record, long long length, int entry, long long row,
+        int[::1] pids, unsigned char[::1] kinds, long long[::1] pfns, unsigned char[::1] orders,
+        unsigned char[::1] types, unsigned int[::1] gfps, int[::1] details
+    ) noexcept nogil
+
+    @cython.final
+    cdef long long _field(
+        self, const unsigned char[::1] pages, long long record, int entry, int column, long long missing
+    ) noexcept nogil
+
+cdef unsigned long long load(const unsigned char[::1] pages, long long at, long long size) noexcept nogil

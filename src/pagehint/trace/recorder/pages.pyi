@@ -1,0 +1,16 @@
+from collections.abc import Iterable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pagehint.trace.recorder.formats import EventFormat, PageLayout
+
+__all__ = ["PageDecoder"]
+
+class PageDecoder:
+    lost: int
+    uncounted: int
+    damaged: int
+    others: int
+    def __init__(self, layout: PageLayout, formats: Iterable[EventFormat], vmemmap: int = 0) -> None: ...
+    def decode(self, pages: bytes, cpu: int) -> tuple[dict[str, NDArray[Any]], list[str]]: ...
