@@ -27,7 +27,8 @@ cdef enum:
     FAILED_HERE = 6
     FAILED_IN_GUEST = 7
     ALLOCATED_IN_BULK = 8
-    ANOMALIES = 9
+    BEYOND_ORDER = 9
+    ANOMALIES = 10
 
 cdef class Engine(Pages):
     cdef readonly list zones
@@ -57,6 +58,7 @@ cdef class Engine(Pages):
     cdef bint _give_up
     cdef int _most_pcp_order
     cdef int _pageblock_order
+    cdef int _max_order
 
     cdef object _batch
     cdef const long long *_times
@@ -78,7 +80,8 @@ cdef class Engine(Pages):
     cdef object _compacted_array
     cdef const long long *_compacted
     cdef Py_ssize_t _c
-    cdef long long _isolating[1024]
+    cdef object _isolating_array
+    cdef long long *_isolating
 
     @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
@@ -90,6 +93,10 @@ cdef class Engine(Pages):
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _drain_all(self) noexcept nogil
+    @cython.final
+    cdef void _give_lost(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _give(self, Py_ssize_t pfn, int order, bint to_tail) noexcept nogil
     @cython.final

@@ -8,6 +8,8 @@ pages differ; with recorded placement they are the same. Two sets of model pages
 import cython
 import numpy as np
 
+from pagehint.replays.scan import CPUS
+
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.buddy import (
@@ -28,6 +30,7 @@ if cython.compiled:
         ANOMALIES,
         AT_END,
         AT_TIME,
+        BEYOND_ORDER,
         DRAINED_FREE,
         FAILED_HERE,
         FAILED_IN_GUEST,
@@ -63,8 +66,9 @@ else:
         FAILED_HERE,
         FAILED_IN_GUEST,
         ALLOCATED_IN_BULK,
+        BEYOND_ORDER,
         ANOMALIES,
-    ) = range(10)
+    ) = range(11)
 
 
 __all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
@@ -80,6 +84,7 @@ ANOMALY_NAMES = (
     "allocation failed here",
     "allocation failed in the guest",
     "allocated without an event (in bulk)",
+    "of an order beyond the largest",
 )
 
 
@@ -101,6 +106,7 @@ class Engine(Pages):
         self.touch_zone_alloc = self.touch_free = False
         self._most_pcp_order = 3 if zones[0].profile.pcp_above_order_0 else 0
         self._pageblock_order = zones[0].pageblock_order
+        self._max_order = zones[0].max_order
         self.mapped = np.full(pages, NOWHERE, np.uint32)
         self._freed_at_array = np.full(pages, NOWHERE, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
@@ -112,6 +118,7 @@ class Engine(Pages):
         self.resident_time = 0.0
         self._started = self._give_up = False
         self._cpu = -1
+        self._isolating_array = np.full(CPUS, -1, np.int64)
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
@@ -123,13 +130,16 @@ class Engine(Pages):
             self._compacted = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._compacted_array.ctypes.data)
             )
+            self._isolating = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
+            )
         else:
             self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
             self._waits = memoryview(self.waits)
             self._straight, self._compacted = memoryview(self._straight_array), memoryview(self._compacted_array)
             self._boot = memoryview(self._boot_array)
             self._anomalies = [0] * ANOMALIES
-            self._isolating = [0] * 1024
+            self._isolating = memoryview(self._isolating_array)
         self._zone = self.zones[0]
         self._pcp = None
 
@@ -224,7 +234,7 @@ class Engine(Pages):
         found: cython.bint = (
             self._zone.start_pfn <= pfn and pfn + block_pages(order) <= self._zone.start_pfn + self._zone._pages
         )
-        if found and (self.zone_events or cpu == self._cpu):
+        if found and (self.zone_events or (cpu == self._cpu and self._pcp is not None)):
             return True
         with cython.gil:
             found = False
@@ -266,9 +276,15 @@ class Engine(Pages):
         zone_pfn: cython.Py_ssize_t = pfn - self._zone.start_pfn
         i: cython.Py_ssize_t = -1
         k: cython.Py_ssize_t
-        if self._map[pfn] != NOWHERE:
-            self._anomalies[TAKEN_TWICE] += 1
-            return AT_END
+        lost: cython.bint = False
+        for k in range(pfn, pfn + block_pages(order)):
+            if self._map[k] != NOWHERE:
+                if self._contiguous(pfn, order):
+                    self._anomalies[TAKEN_TWICE] += 1
+                    return AT_END
+                lost = True
+        if lost:
+            self._give_lost(pfn, order)
         if migratetype > RECLAIMABLE:
             migratetype = MOVABLE
         if self.recorded:
@@ -278,6 +294,9 @@ class Engine(Pages):
             i = self._zone._alloc(order, migratetype)
         else:
             i = self._pcp._alloc(order, migratetype)
+            if i < 0 and not self._zone._in_flight_pages:
+                self._drain_all()
+                i = self._pcp._alloc(order, migratetype)
         if i < 0:
             if self._zone._in_flight_pages and not self._give_up:
                 return STALLED
@@ -293,6 +312,22 @@ class Engine(Pages):
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
+
+    # As direct reclaim does where nothing is free.
+    def _drain_all(self):
+        with cython.gil:
+            for lists in self._pcps.values():
+                pcp: PerCpuLists = lists
+                if pcp.buddy is self._zone:
+                    pcp._drain_all()
+
+    # A block is taken over pages that are somewhere else in the model: that they came back was lost.
+    def _give_lost(self, pfn, order):
+        k: cython.Py_ssize_t
+        self._anomalies[TAKEN_TWICE] += 1
+        for k in range(pfn, pfn + block_pages(order)):
+            if self._map[k] != NOWHERE:
+                self._give(k, 0, False)
 
     # A block comes back to the zone's lists: whole if the model has it as one block, else page by page.
     def _give(self, pfn, order, to_tail):
@@ -371,6 +406,7 @@ class Engine(Pages):
         order: cython.int = self._orders[k]
         pfn: cython.Py_ssize_t = self._pfns[k]
         cpu: cython.int = self._cpus[k]
+        ended: cython.int
         straight: cython.bint = False
         boot: cython.bint = False
         if self._straight[self._s] == self._row + k:
@@ -380,13 +416,13 @@ class Engine(Pages):
             self._b += 1
             boot = True
         if kind == ISOLATING:
-            self._isolating[cpu & 1023] = pfn
+            self._isolating[cpu] = pfn
             return AT_END
         if kind == ISOLATED:
             if self._compacted[self._c] != self._row + k:
                 return AT_END
             self._c += 1
-            pfn = self._isolating[cpu & 1023]
+            pfn = self._isolating[cpu]
             order = 0
             while block_pages(order) < self._details[k]:
                 order += 1
@@ -395,11 +431,16 @@ class Engine(Pages):
         if pfn < 0:
             self._anomalies[FAILED_IN_GUEST] += 1
             return AT_END
-        if order > 20 or pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
+        if order >= self._max_order:
+            self._anomalies[BEYOND_ORDER] += 1
+            return AT_END
+        if pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
             self._anomalies[OUTSIDE] += 1
             return AT_END
         if kind == ISOLATED:
-            return self._take(pfn, order, MOVABLE)
+            ended = self._take(pfn, order, MOVABLE)
+            self._c -= ended == STALLED
+            return ended
         if kind == ZONE_ALLOC:
             return self._take(pfn, order, self._types[k]) if self.zone_events else AT_END
         if kind == PCPU_DRAIN:

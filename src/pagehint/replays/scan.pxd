@@ -15,6 +15,9 @@ cdef enum:
     STARTS_FREE = 1
     STARTS_USED = 2
 
+cdef enum:
+    MAX_ORDER = 10  # the largest block's: of every kernel so far
+
 cdef class Scan:
     cdef readonly Py_ssize_t pages
     cdef readonly object at_start
@@ -25,10 +28,13 @@ cdef class Scan:
     cdef unsigned char *_at_start
     cdef unsigned char *_first_types
     cdef object _last_free_array
-    cdef unsigned int *_last_free
+    cdef long long *_last_free
     cdef object _isolated_array
-    cdef unsigned int *_isolated
-    cdef long long[1024] _isolating
+    cdef long long *_isolated
+    cdef object _isolating_array
+    cdef long long *_isolating
+    cdef object _seen_cpus
+    cdef Py_ssize_t _k
     cdef object _first_freed_array
     cdef unsigned char *_first_freed
     cdef object _taken_array

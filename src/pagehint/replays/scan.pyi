@@ -4,9 +4,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "FREE_AT_START", "UNSEEN", "USED_AT_START", "Scan"]
+__all__ = ["COLUMNS", "CPUS", "FREE_AT_START", "UNSEEN", "USED_AT_START", "Scan"]
 
 COLUMNS: tuple[str, ...]
+CPUS: int
 FREE_AT_START: int
 UNSEEN: int
 USED_AT_START: int
@@ -20,6 +21,7 @@ class Scan:
         self, pages: int, pageblock_order: int, zone_events: bool, pcp_above_order_0: bool, load: int
     ) -> None: ...
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
+    def cpus(self) -> list[int]: ...
     def straight(self) -> NDArray[np.int64]: ...
     def boot(self) -> NDArray[np.int64]: ...
     def compacted(self) -> NDArray[np.int64]: ...

@@ -120,8 +120,8 @@ class Start:
             zones.append(zone)
             if not zone_events:
                 batch_pages = layout.pcp_batch or pcp_batch(layout.managed)
-                high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, meta.cpus)
-                for cpu in range(meta.cpus):
+                high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, max(meta.cpus, len(scan.cpus())))
+                for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
         return cls(
             zones, pages, np.flatnonzero(~free), pcps, scan.straight(), scan.boot(), scan.compacted(), scan.in_bulk()

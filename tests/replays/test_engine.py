@@ -1,0 +1,96 @@
+"""Recordings that the engine must take as they are: nothing is lost uncounted, and nothing but the zone is touched."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pagehint.mm.check import check
+from pagehint.replays.engine import COLUMNS
+from pagehint.replays.replay import Replay, replay
+from pagehint.replays.scan import Scan
+from pagehint.trace import Trace
+
+from .recording import Row, record, zone
+
+
+def pages_are_somewhere(trace: Trace, placement: str = "simulated") -> dict[str, int]:
+    """Replay it: at the end the zones are whole, and each page is free or where a recorded one lies. The anomalies."""
+    one = Replay(trace, None, None, placement, "50ms", True, frozenset({"alloc"}), None)
+    run = one.run()
+    mapped = one.engine.mapped
+    for each in one.start.zones:
+        assert check(each) == []
+        here = mapped[(mapped >= each.start_pfn) & (mapped < each.start_pfn + each.pages)]
+        on_cpus = sum(lists.count for lists in one.start.pcps.values() if lists.buddy is each)
+        assert each.free_pages + len(here) + on_cpus == each.pages
+        assert len(np.unique(here)) == len(here)
+    return run.anomalies
+
+
+@pytest.mark.parametrize("counted", [0, 1, 4])
+def test_cpus_that_the_bundle_does_not_count(counted: int, tmp_path: Path) -> None:
+    """They were a null pointer from their second event on; without any count nothing was placed."""
+    cpus = [1, 1, 0, 5, 65535, 65535, 1023, 2047]
+    rows: list[Row] = [row for k, cpu in enumerate(cpus) for row in (("A", 600 + k, 0, cpu), ("F", 600 + k, 0, cpu))]
+    trace = record(tmp_path / "t", rows, [zone(2048)])
+    trace = Trace(trace.path, replace(trace.meta, cpus=counted))
+    assert pages_are_somewhere(trace) == {}
+    assert replay(trace).prediction.placed_as_recorded is not None
+
+
+def test_isolations_of_cpus_above_1023_pair_too(tmp_path: Path) -> None:
+    rows: list[Row] = [("Z", 0, 0, 0), ("A", 0, 0, 0)]
+    rows += [("I", 512, 9, 1), ("I", 1024, 9, 1025), ("i", -1, 255, 1, 512), ("i", -1, 255, 1025, 512)]
+    rows += [("i", -1, 255, 7, 512)]  # its question was lost
+    trace = record(tmp_path / "t", rows, [zone(4096)])
+    scan = Scan(4096, 9, True, True, 0)
+    for batch in trace.batches(COLUMNS):
+        scan.add(batch)
+    assert np.flatnonzero(scan.at_start == 1).tolist() == [0, *range(512, 1536)]
+    assert len(scan.compacted()) == 2
+    assert pages_are_somewhere(trace) == {}
+
+
+@pytest.mark.parametrize("order", [11, 15, 20])
+@pytest.mark.parametrize("letters", ["ZA", "AF", "ZAFD", "FD", "D", "X"])
+def test_orders_that_the_zone_does_not_have(order: int, letters: str, tmp_path: Path) -> None:
+    """Blocks of them went onto lists that nobody looks at: 2,048 pages at a time."""
+    pages = 1 << 21
+    rows: list[Row] = [("Z", 8, 3, 0), ("A", 8, 3, 0), *((letter, 1 << 20, order, 0) for letter in letters)]
+    anomalies = pages_are_somewhere(record(tmp_path / "t", rows, [zone(pages)]))
+    # Without blocks that leave and join the lists, a drain says nothing.
+    assert anomalies == ({} if letters == "X" else {"of an order beyond the largest": len(letters)})
+
+
+@pytest.mark.parametrize("placement", ["simulated", "recorded"])
+def test_a_block_over_pages_whose_frees_were_lost(placement: str, tmp_path: Path) -> None:
+    """It overwrote where they are: they stayed taken for ever, and nothing said so."""
+    rows: list[Row] = [("Z", pfn, 0, 0) for pfn in range(512, 1024, 3)]
+    rows += [("A", pfn, 0, 0) for pfn in range(512, 1024, 3)]
+    rows += [("Z", 512, 9, 0), ("A", 512, 9, 0), ("F", 512, 9, 0), ("D", 512, 9, 0)]
+    # Again where only the first one is left, and the very same block.
+    rows += [("Z", 512, 0, 0), ("Z", 512, 9, 0), ("A", 512, 9, 0), ("Z", 512, 9, 0), ("F", 512, 9, 0), ("D", 512, 9, 0)]
+    trace = record(tmp_path / "t", rows, [zone(4096)])
+    assert pages_are_somewhere(trace, placement) == {"taken twice": 3}
+
+
+def test_more_straight_frees_at_once_than_a_buffer_holds(tmp_path: Path) -> None:
+    """What only the pages' next events tell is kept however much comes at once."""
+    pages = 1 << 18
+    rows: list[Row] = [row for pfn in range(pages) for row in (("Z", pfn, 0, 0), ("A", pfn, 0, 0))]
+    rows += [("F", pfn, 0, 0) for pfn in range(pages)]
+    rows += [("Z", pfn, 10, 0) for pfn in range(0, pages, 1024)]
+    trace = record(tmp_path / "t", rows, [zone(pages)], step=1000)
+    scan = Scan(pages, 9, True, True, 0)
+    for batch in trace.batches(COLUMNS):
+        scan.add(batch)
+    assert scan.straight().tolist() == list(range(2 * pages, 3 * pages))
+    assert pages_are_somewhere(trace) == {}
+
+
+def test_an_allocation_finds_what_other_cpus_keep(tmp_path: Path) -> None:
+    """Direct reclaim empties the CPUs' lists; here no page lay anywhere else."""
+    rows: list[Row] = [("A", 600 + k, 0, k) for k in range(4)]
+    assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {}
