@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pagehint import BusyError, PagehintError, check
+from pagehint import PagehintError, check
 from pagehint.arena import Arena
 
 MIB = 1 << 20
@@ -43,7 +43,7 @@ def in_child(work: Callable[[], Any], seconds: int = 60) -> Any:
 
 
 def test_a_child_has_an_arena_of_its_own(make: Make, tasks: Callable[[str], int]) -> None:
-    arena = make("256MiB", idle="50ms")
+    arena = make("256MiB", idle="60s")
     kept = arena.empty(16 * MIB, "u1")
     kept[:] = 1
     dropped = [arena.empty(16 * MIB, "u1")]
@@ -66,22 +66,39 @@ def test_a_child_has_an_arena_of_its_own(make: Make, tasks: Callable[[str], int]
     assert arena.stats().resident == 32 * MIB
 
 
-def test_a_child_can_start_a_worker(make: Make, until: Until) -> None:
-    arena = make("256MiB", idle="50ms")
+def test_a_child_gives_back_what_was_warm_when_it_was_forked(make: Make, until: Until) -> None:
+    arena = make("256MiB", idle="60s")
     arena.empty(16 * MIB, "u1")[:] = 1
+    arena._idle = "50ms"  # the child's: the parent's worker has its own already
 
-    def child() -> tuple[bool, bool, bool]:
-        arena.empty(16 * MIB, "u1")[:] = 1
-        before = arena.stats().warm >= 16 * MIB
+    assert in_child(lambda: until(lambda: arena.stats().resident == 0))
+    assert arena.stats().resident == 16 * MIB
+
+
+def test_a_child_has_a_worker_from_its_first_free(make: Make, until: Until, tasks: Callable[[str], int]) -> None:
+    arena = make("256MiB", idle="50ms")
+
+    def child() -> tuple[bool, int, bool]:
+        array = arena.empty(16 * MIB, "u1")
+        array[:] = 1
+        before = tasks("pagehint-arena")
+        del array
+        started = until(lambda: tasks("pagehint-arena") == 1)
         arena.start()
-        twice = False
-        try:
-            arena.start()
-        except BusyError:
-            twice = True
-        return before, twice, until(lambda: arena.stats().resident == 0)
+        return started, before, until(lambda: arena.stats().resident == 0) and tasks("pagehint-arena") == 1
 
-    assert in_child(child) == (True, True, True)
+    assert in_child(child) == (True, 0, True)
+
+
+def test_a_child_of_numpy_arrays_has_a_worker_too(make: Make, until: Until) -> None:
+    arena = make("256MiB", idle="50ms")
+
+    def child() -> bool:
+        with arena.numpy():
+            np.ones(4 * MIB)
+        return until(lambda: arena.stats().resident == 0)
+
+    assert in_child(child)
 
 
 def test_shared_memory_stays_the_parents(make: Make) -> None:

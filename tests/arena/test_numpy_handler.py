@@ -132,6 +132,16 @@ def test_resizing(make: Make, hugepages: bool, old: float, new: float) -> None:
     assert arena.stats().live == 0
 
 
+def test_a_free_that_wakes_the_worker_leaves_a_pending_error(make: Make, until: Callable[..., bool]) -> None:
+    arena = make("256MiB", idle="5ms")
+    with arena.numpy():
+        for _ in range(3):
+            assert until(lambda: not arena.zone.requested)
+            with pytest.raises(TypeError, match="isnan"):
+                np.isnan([None] * 300_000)
+    assert until(lambda: arena.zone.given_pages > 0)
+
+
 def test_temporaries_reuse_warm_memory(make: Make, kernel_faults: Callable[[], int]) -> None:
     arena = make("1GiB", idle="60s", hugepages=False)
     with arena.numpy():

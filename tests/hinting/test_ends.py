@@ -108,13 +108,15 @@ def test_an_allocation_waits_for_the_device_that_has_the_blocks_now():
     zone, found = Zone(4 * BLOCK), []
     chosen, go = threading.Event(), threading.Event()
 
-    class Slow(ThreadWorker):
-        def _settle(self, zone, attempt):
-            chosen.set()
-            assert go.wait(SOON)
-            return super()._settle(zone, attempt)
+    first, second = (ThreadWorker(PageHinting(delay="1ms"), [zone]) for _ in range(2))
+    settle = first._loop._settle
 
-    first, second = (kind(PageHinting(delay="1ms"), [zone]) for kind in (Slow, ThreadWorker))
+    def slow(zone, attempt):
+        chosen.set()
+        assert go.wait(SOON)
+        return settle(zone, attempt)
+
+    first._loop._settle = slow
     gates = Gate(), Gate()
     first.start(Device(32, gates[0]))
     assert gates[0].entered.wait(SOON)

@@ -19,8 +19,7 @@ class Kernel:
         return (np.frombuffer(entries, np.uint64) >> np.uint64(63)).astype(np.bool_)
 
     @staticmethod
-    def smaps(address: int, field: str) -> int:
-        """Bytes of a field of /proc/self/smaps, of the mapping at the address."""
+    def _words(address: int, field: str) -> list[str]:
         found = False
         with open("/proc/self/smaps") as file:
             for line in file:
@@ -29,8 +28,19 @@ class Kernel:
                     start, end = (int(word, 16) for word in name.split("-"))
                     found = start <= address < end
                 elif found and name == f"{field}:":
-                    return int(rest[0]) * 1024
-        return 0
+                    return rest
+        return []
+
+    @staticmethod
+    def smaps(address: int, field: str) -> int:
+        """Bytes of a field of /proc/self/smaps, of the mapping at the address."""
+        words = Kernel._words(address, field)
+        return int(words[0]) * 1024 if words else 0
+
+    @staticmethod
+    def flags(address: int) -> list[str]:
+        """The VmFlags of the mapping at the address."""
+        return Kernel._words(address, "VmFlags")
 
     @staticmethod
     def vmstat(field: str) -> int:

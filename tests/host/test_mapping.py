@@ -205,3 +205,13 @@ def test_bad_input(make: Make) -> None:
 def test_bad_capacity(base: type[Any]) -> None:
     with pytest.raises(InputError, match="a device of capacity 0"):
         base("1MiB", capacity=0)
+
+
+@pytest.mark.parametrize("huge", [False, True])
+@pytest.mark.parametrize("host", [AnonymousHost, MemfdHost])
+def test_it_asks_for_small_pages_or_huge_ones(kernel: Any, host: Any, huge: bool) -> None:
+    """So it gets no huge pages either where the machine gives them to everybody."""
+    mapped = host("8MiB", hugepages=huge)
+    flags = kernel.flags(mapped.address)
+    assert ("hg" in flags, "nh" in flags) == (huge, not huge)
+    mapped.close()

@@ -1,12 +1,15 @@
 """An arena: large blocks of real memory that stay warm in use, and go back to the machine while nobody uses them."""
 
+import _thread
+import contextlib
 import math
 import mmap
 import os
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from operator import index
 from types import TracebackType
 from typing import Any, Literal, Self, SupportsIndex, cast
@@ -22,7 +25,7 @@ from pagehint.arena.pressure import Pressure
 from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmZone
-from pagehint.errors import InputError, PagehintError
+from pagehint.errors import BusyError, InputError, PagehintError
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.host.anonymous import AnonymousHost
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
@@ -83,6 +86,7 @@ class Arena:
         self._leases = Leases()
         self._trims = self._trim_errors = 0
         self._trim_error: BaseException | None = None
+        self._starter: Callable[[], None] | None = None
         self._hire()
         self.start()
         _arenas.add(self)
@@ -266,27 +270,34 @@ class Arena:
     def _hire(self) -> None:
         self._design = Aging(self._idle)
         self._worker = ThreadWorker(self._design, [self.zone], name="pagehint-arena")
-        self._fired = weakref.finalize(self, self._worker.ask_to_stop)
-        self._fired.atexit = False
 
     def start(self) -> None:
-        """Start the worker thread: after a fork the child has none until it asks for it here. BusyError if it runs."""
+        """Start the worker thread, if it doesn't run: a forked child starts its own as soon as something is warm."""
         if self._memory is None:
             raise PagehintError("this arena is closed: it can't be started")
         self._check_owner()
-        self._worker.start(self._giver)
+        if self._starter is not None:
+            self.zone.detach(self._starter)
+        with contextlib.suppress(BusyError):
+            self._worker.start(self._giver)
         _pressure.watch(self)
 
     def _after_fork(self) -> None:
         # Only the thread that forked is in the child: neither the worker nor who waits for it.
-        self._fired.detach()
         self.zone.detach()
+        self._hire()
         if isinstance(self.host, MemfdHost):
             self.zone.disown()
             self._leases = Leases()
-        else:
-            self.zone.orphan()
-        self._hire()
+            return
+        self.zone.orphan()
+        if self._memory is None:
+            return
+        self._starter = partial(_start_soon, weakref.ref(self))
+        self.zone.attach(self._design.order, self._design.high_water_mark, self._giver, self._starter)
+        self.zone.request(False)
+        if self.zone.warm_pages:
+            self._starter()
 
     def close(self) -> None:
         """Nothing more is allocated, and the worker ends. The memory is freed with the last block; what is free now,
@@ -311,6 +322,18 @@ class Arena:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+
+# Whoever frees may be anywhere, holding anything: it waits for no start.
+def _start_soon(arena: "weakref.ref[Arena]") -> None:
+    _thread.start_new_thread(_start, (arena,))
+
+
+def _start(reference: "weakref.ref[Arena]") -> None:
+    arena = reference()
+    if arena is not None:
+        with contextlib.suppress(PagehintError):  # it was closed meanwhile
+            arena.start()
 
 
 _arenas: weakref.WeakSet[Arena] = weakref.WeakSet()

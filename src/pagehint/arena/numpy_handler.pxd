@@ -24,6 +24,8 @@ cdef class NumpyHandler:
 
 cdef Py_ssize_t _begin_of(NumpyHandler self, void *pointer) noexcept
 cdef void *_take(NumpyHandler self, size_t size, bint zeroed) noexcept
+cdef void _release(NumpyHandler self, Py_ssize_t begin) noexcept
+cdef void _release_pages(NumpyHandler self, Py_ssize_t begin) noexcept
 cdef void *_malloc(void *context, size_t size) noexcept with gil
 cdef void *_calloc(void *context, size_t count, size_t size) noexcept with gil
 cdef void *_realloc(void *context, void *pointer, size_t size) noexcept with gil

@@ -2,6 +2,8 @@
 
 import cython
 from cython.cimports import numpy as cnp
+from cython.cimports.cpython.exc import PyErr_Fetch, PyErr_Restore
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.pycapsule import PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
@@ -91,6 +93,20 @@ def _calloc(context, count, size):
     return calloc(count, size) if pointer == cython.NULL else pointer
 
 
+# A free rings the worker's doorbell, which is Python, and NumPy frees on the way out of an error too: that one stays.
+def _release(self, begin):
+    kind: cython.pointer(PyObject) = cython.NULL
+    value: cython.pointer(PyObject) = cython.NULL
+    trace: cython.pointer(PyObject) = cython.NULL
+    PyErr_Fetch(cython.address(kind), cython.address(value), cython.address(trace))
+    _release_pages(self, begin)
+    PyErr_Restore(kind, value, trace)
+
+
+def _release_pages(self, begin):
+    self._zone._release(begin)
+
+
 # Memory of malloc stays there: how much of it there is to copy, only malloc knows.
 def _realloc(context, pointer, size):
     self: NumpyHandler = cython.cast(NumpyHandler, context)
@@ -106,7 +122,7 @@ def _realloc(context, pointer, size):
     if moved != cython.NULL:
         with cython.nogil:
             memcpy(moved, pointer, min(held, size))
-        self._zone._release(begin)
+        _release(self, begin)
     return moved
 
 
@@ -116,4 +132,4 @@ def _free(context, pointer, size):
     if begin < 0:
         free(pointer)
     else:
-        self._zone._release(begin)
+        _release(self, begin)

@@ -20,7 +20,8 @@ class AnonymousHost(MappedHost):
 
     `give_back`: with ``dontneed``, memory is free at once, and reads as zeros. With ``free`` the kernel takes it when
     it is short of memory: until then it stays resident and keeps its contents, and a write keeps it for good.
-    `hugepages`: asks for transparent huge pages, which does nothing where the machine says ``never``.
+    `hugepages`: asks for transparent huge pages, which does nothing where the machine says ``never``; else for small
+    pages, also where it says ``always``.
     """
 
     _alignment = HUGE_PAGE
@@ -37,8 +38,7 @@ class AnonymousHost(MappedHost):
         super().__init__(size, capacity)
         self._advice = _ADVICE[give_back]
         self.reads_zero = give_back == "dontneed"
-        if hugepages:
-            libc.madvise(self.address, self.size, mmap.MADV_HUGEPAGE)
+        self._ask_for_pages(hugepages)
 
     # Without a reservation the kernel's overcommit heuristic lets it be larger than memory.
     def _reserve(self) -> mmap.mmap:

@@ -6,6 +6,7 @@ A react may run while another thread closes the host. It holds on to the mapping
 never frees what came to be at the same address, or under the same descriptor, since.
 """
 
+import contextlib
 import ctypes
 import mmap
 from abc import ABC, abstractmethod
@@ -65,6 +66,11 @@ class MappedHost(ABC):
     @abstractmethod
     def resident(self) -> int:
         """Bytes of it that are in memory now, by the kernel's figures."""
+
+    # A kernel without huge pages refuses both; it has small pages only, which is what there is to be had.
+    def _ask_for_pages(self, huge: bool) -> None:
+        with contextlib.suppress(OSError):
+            libc.madvise(self.address, self.size, mmap.MADV_HUGEPAGE if huge else mmap.MADV_NOHUGEPAGE)
 
     def _open_map(self) -> mmap.mmap:
         mapping = self._map

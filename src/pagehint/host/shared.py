@@ -27,7 +27,8 @@ class _File:
 class MemfdHost(MappedHost):
     """A device over `size` bytes of a memfd, mapped shared and sealed in its size. Raises InputError, OSError.
 
-    `hugepages`: asks for transparent huge pages, which does nothing unless the machine's shmem_enabled allows it.
+    `hugepages`: asks for transparent huge pages, which does nothing unless the machine's shmem_enabled allows it; else
+    for small pages in this mapping.
     """
 
     _flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
@@ -35,8 +36,7 @@ class MemfdHost(MappedHost):
     def __init__(self, size: int | str, hugepages: bool = False, capacity: int = 32) -> None:
         self._file: _File | None = None
         super().__init__(size, capacity)
-        if hugepages:
-            libc.madvise(self.address, self.size, mmap.MADV_HUGEPAGE)
+        self._ask_for_pages(hugepages)
 
     def _reserve(self) -> mmap.mmap:
         self._file = _File(os.memfd_create("pagehint", self._flags))
@@ -86,6 +86,9 @@ class HugetlbHost(MemfdHost):
 
     def __init__(self, size: int | str, capacity: int = 32) -> None:
         super().__init__(size, capacity=capacity)
+
+    def _ask_for_pages(self, huge: bool) -> None:
+        pass  # they are what they are
 
     def _reserve(self) -> mmap.mmap:
         try:

@@ -351,3 +351,16 @@ def test_a_react_that_runs_is_waited_for(worker):
     threading.Timer(0.02, gate.opened.set).start()
     worker.stop()
     assert ended == [True]
+
+
+def test_a_worker_that_is_dropped_ends(zone, tasks):
+    worker = ThreadWorker(PageHinting(delay="1ms"), [zone], name="dropped")
+    worker.start(Told(1))
+    del worker
+    deadline = time.monotonic() + SOON
+    while tasks("dropped"):
+        assert time.monotonic() < deadline, "its thread lives on"
+        time.sleep(0.001)
+    again = ThreadWorker(PageHinting(delay="1ms"), [zone])
+    again.start(Told(1))  # the zone has no device
+    again.stop()

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -89,86 +90,45 @@ class _Session:
             self._waiting.popleft().release()
 
 
-class ThreadWorker:
-    """Runs a design over ``zones`` on a daemon thread. ``start`` and ``stop`` may race with anything.
+class _Loop:
+    """What runs on the thread. It, the zones and the doorbells know only this: who drops the worker ends the thread."""
 
-    Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
-    a ``start`` that it ends has started nothing, or what it started ends soon, and ``running`` says so. A forked child
-    has no worker: there ``stop`` returns, but nothing can be started; make its own zone and worker. ``name`` is the
-    thread's, as the kernel shows it (``top -H``). An allocation on a worker's thread waits for no blocks in flight.
-    """
-
-    def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
+    def __init__(self, design: Design, zones: tuple[Zone, ...], name: str) -> None:
         self.design = design
-        self._zones = tuple(zones)
+        self.zones = zones
         self._name = os.fsencode(name)[:_LONGEST_NAME]
         self._waiters: deque[_Waiter] = deque()
-        self._session = _Session()  # this one or a later one: see _latest
+        self._session = _Session()  # this one or a later one: see latest
         self._session.runs(False)
 
-    def _latest(self) -> _Session:
+    def latest(self) -> _Session:
+        """The session that runs, or ran last."""
         session = self._session
         while (following := session.next()) is not None:
             session = following
         self._session = session
         return session
 
-    def start(self, device: Device) -> None:
-        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start.
-
-        PagehintError if Python is shutting down.
-        """
-        latest = self._latest()
-        if not latest.over:
-            raise BusyError("a hinting device is started already")
-        if sys.is_finalizing():
-            raise PagehintError("Python is shutting down: no hinting device can be started")
-        session = _Session()
-        try:
-            if latest.next(session) is not session:
-                raise BusyError("a hinting device is started already")
-            _thread.start_new_thread(self._run, (session, device))
-            error = session.outcome.get()
-        except BaseException:
-            session.ask_to_stop()
-            raise
-        if error is not None:
-            raise error
-
-    def stop(self) -> None:
-        """Stop it: frees stop notifying, and a running react is waited for.
-
-        Called from a device or a finalizer on a worker's thread, it returns at once, and the device is stopped soon.
-        Nothing if no device is started.
-        """
-        session = self._latest()
-        if session.ask_to_stop() and not getattr(_here, "works", False):
-            session.wait()
-
     def ask_to_stop(self) -> None:
-        """The same, but nothing is waited for: the device is stopped soon, or once its react ends."""
-        self._latest().ask_to_stop()
+        """The device is stopped soon, or once its react ends."""
+        self.latest().ask_to_stop()
 
-    @property
-    def running(self) -> bool:
-        """A device is started, or is being started or stopped."""
-        return not self._latest().over
-
-    def _run(self, session: _Session, device: Device) -> None:
+    def run(self, session: _Session, device: Device) -> None:
+        """The thread, from the device's start to its end."""
         _here.works = True
         if not session.runs(True):
             session.outcome.put(None)  # stopped before it began
             return
         try:
-            self.design.start(self._zones, device, time.monotonic_ns(), session.inbox.put, self._settle)
+            self.design.start(self.zones, device, time.monotonic_ns(), session.inbox.put, self._settle)
         except BaseException as error:
             self._end(session)
             session.outcome.put(error)
             return
-        session.outcome.put(None)
         try:
             with contextlib.suppress(OSError), open("/proc/thread-self/comm", "wb") as comm:
                 comm.write(self._name)
+            session.outcome.put(None)
             self._work(session, device)
         except BaseException as error:  # of the design's or a zone's own: it goes to sys.unraisablehook
             self.design.abort(error)
@@ -231,7 +191,7 @@ class ThreadWorker:
     def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
         if getattr(_here, "works", False):
             return -1
-        while not (session := self._latest()).gone:
+        while not (session := self.latest()).gone:
             waiter = _Waiter()
             self._waiters.append(waiter)
             try:
@@ -244,3 +204,60 @@ class ThreadWorker:
             if pfn >= 0 or not (in_flight or zone.in_flight_pages):
                 return pfn
         return attempt()
+
+
+class ThreadWorker:
+    """Runs a design over ``zones`` on a daemon thread. ``start`` and ``stop`` may race with anything.
+
+    Nothing that is called from a signal handler, a finalizer or the device itself deadlocks, and a handler may raise:
+    a ``start`` that it ends has started nothing, or what it started ends soon, and ``running`` says so. A forked child
+    has no worker: there ``stop`` returns, but nothing can be started; make its own zone and worker. ``name`` is the
+    thread's, as the kernel shows it (``top -H``). An allocation on a worker's thread waits for no blocks in flight.
+    With the last reference to it the device is stopped soon, and the thread ends.
+    """
+
+    def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
+        self.design = design
+        self._loop = _Loop(design, tuple(zones), name)
+        weakref.finalize(self, self._loop.ask_to_stop).atexit = False
+
+    def start(self, device: Device) -> None:
+        """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start.
+
+        PagehintError if Python is shutting down.
+        """
+        latest = self._loop.latest()
+        if not latest.over:
+            raise BusyError("a hinting device is started already")
+        if sys.is_finalizing():
+            raise PagehintError("Python is shutting down: no hinting device can be started")
+        session = _Session()
+        try:
+            if latest.next(session) is not session:
+                raise BusyError("a hinting device is started already")
+            _thread.start_new_thread(self._loop.run, (session, device))
+            error = session.outcome.get()
+        except BaseException:
+            session.ask_to_stop()
+            raise
+        if error is not None:
+            raise error
+
+    def stop(self) -> None:
+        """Stop it: frees stop notifying, and a running react is waited for.
+
+        Called from a device or a finalizer on a worker's thread, it returns at once, and the device is stopped soon.
+        Nothing if no device is started.
+        """
+        session = self._loop.latest()
+        if session.ask_to_stop() and not getattr(_here, "works", False):
+            session.wait()
+
+    def ask_to_stop(self) -> None:
+        """The same, but nothing is waited for: the device is stopped soon, or once its react ends."""
+        self._loop.ask_to_stop()
+
+    @property
+    def running(self) -> bool:
+        """A device is started, or is being started or stopped."""
+        return not self._loop.latest().over
