@@ -1,7 +1,9 @@
 """Replays: attribution, determinism, settings, and recordings that are not as they should be."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,12 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pagehint.errors import InputError
+from pagehint.errors import BusyError, InputError, PagehintError
+from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.boundary import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
+from pagehint.mm.zone import Zone
+from pagehint.replays.real import RealKind
 from pagehint.replays.replay import Placement, Replay, replay
 from pagehint.replays.run import ATTRIBUTION, Run
 from pagehint.replays.start import guest_reporting
@@ -272,3 +281,82 @@ def test_bad_options(phased: Trace, options: dict[str, object], expected: str) -
     for call in (replay, guest_reporting):
         with pytest.raises(InputError, match=r"'guest\.pagetrace' is no recording: expected a Trace"):
             call("guest.pagetrace")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [partial(PageReporting, 9, "100ms"), partial(PageHinting, 9, 32, "20ms", idle="200ms")],
+    ids=["reporting", "hinting"],
+)
+def test_a_design_that_was_replayed_is_as_good_as_new(make: Callable[[], Design], phased: Trace) -> None:
+    design = make()
+    first = replay(phased, design)
+    assert same(first, replay(phased, design))
+    assert same(first, replay(phased, make()))
+
+
+def test_errors_of_an_earlier_use_are_not_the_replays(phased: Trace) -> None:
+    class Failing(Replay):
+        def react(self, blocks: Batch) -> None:
+            raise OSError("no more")
+
+    design = PageReporting(9, "2s")
+    failed = Failing(phased, design, None, "simulated", None, True, _TOUCH, None).run()
+    assert failed.totals.errors == design.statistics.errors > 0
+    assert replay(phased, design, sample=None).totals.errors == 0
+
+
+@pytest.mark.parametrize("real", [None, "anonymous", "memfd"])
+def test_an_interrupted_replay_leaves_nothing(real: RealKind | None, phased: Trace) -> None:
+    """Ctrl-C left the design started, and real memory mapped and touched."""
+
+    class Interrupted(Replay):
+        def react(self, blocks: Batch) -> None:
+            super().react(blocks)
+            if len(self.batches) == 3:
+                raise KeyboardInterrupt
+
+    design = PageReporting(9, "2s")
+    host = ModelHost("4KiB", Costs(react_call=10**6))
+    one = Interrupted(phased, design, host, "simulated", "50ms", True, _TOUCH, None, real)
+    with pytest.raises(KeyboardInterrupt):
+        one.run()
+    assert not design.started
+    for zone in one.start.zones:
+        assert check(zone) == []
+        assert not zone.in_flight_pages
+    if one.real is not None:
+        with pytest.raises(PagehintError, match="closed"):
+            one.real.sample(0)
+    replay(phased, design, sample=None)
+
+
+def test_a_design_that_runs_elsewhere_goes_on(phased: Trace) -> None:
+    design, zone = PageReporting(9, "2s"), Zone(4096)
+    worker = VirtualWorker(design, [zone], VirtualClock())
+    worker.start(ModelHost())
+    with pytest.raises(BusyError):
+        replay(phased, design)
+    assert design.started
+    worker.stop()
+
+
+@pytest.mark.parametrize("capacity", [1, 8, 32, 128])
+def test_a_pass_tells_about_a_sixteenth_whatever_the_capacity(capacity: int) -> None:
+    """The budget scales with the device's capacity, as the reserve does."""
+    zone, told = Zone(1 << 20, profile=LINUX_6_1), []
+    clock = VirtualClock()
+
+    class Counting:
+        def __init__(self) -> None:
+            self.capacity = capacity
+
+        def react(self, blocks: Batch) -> None:
+            told.append(len(blocks))
+
+    worker = VirtualWorker(PageReporting(9, "2s"), [zone], clock)
+    worker.start(Counting())
+    clock.run_until(2 * 10**9)
+    # ceil(1024 blocks / (16 x capacity)) batches, and the one in which the budget falls below 0.
+    assert sum(told) == (-(-1024 // (16 * capacity)) + 1) * capacity
+    worker.stop()

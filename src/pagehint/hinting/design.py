@@ -132,6 +132,7 @@ class Design(ABC):
                 zone.attach(self.order, self.high_water_mark, device, bells[-1][1], settle)
             self._batch = batch
             self._run = self._telling = self._outcome = self._due = None
+            self._forget()
             self._zones = tuple(zones)
             self._reacts = {zone: React(zone, batch) for zone in zones}
             self._stopping = False
@@ -274,6 +275,9 @@ class Design(ABC):
         """Why a free block of at least ``order`` in the zone is untold now: a name of attribution (docs/metrics.md)."""
 
     # What a design fills in
+
+    def _forget(self) -> None:  # noqa: B027  (only some designs know anything)
+        """A device starts: know no more than a new design does; errors and the like are counted on."""
 
     @abstractmethod
     def _request_all(self) -> None: ...

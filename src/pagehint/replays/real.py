@@ -80,10 +80,7 @@ class RealMemory:
         self._rows.append((now, self._host.resident() << self.shift, self._model.backing.resident * PAGE_BYTES))
 
     def result(self) -> RealResidency:
-        """What was measured; the memory goes back."""
-        if self._engine is not None:
-            self._engine.use_memory(0, 0, 0)
-        self._host.close()
+        """What was measured."""
         times, measured, predicted = np.array(self._rows, np.int64).T
         spans = np.diff(times).astype(np.float64)
         total = (measured[:-1] * spans).sum()
@@ -95,6 +92,12 @@ class RealMemory:
             predicted_mean=float((predicted[:-1] * spans).sum() / spans.sum()),
             samples=pa.table({"time": times, "measured": measured, "predicted": predicted}),
         )
+
+    def close(self) -> None:
+        """The memory goes back; the engine touches none of it any more."""
+        if self._engine is not None:
+            self._engine.use_memory(0, 0, 0)
+        self._host.close()
 
     @staticmethod
     def step(duration: int) -> int:

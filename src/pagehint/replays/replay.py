@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design, React
 from pagehint.hinting.drivers.virtual import VirtualWorker
@@ -95,6 +95,8 @@ class Replay:
         self.clock = VirtualClock(trace.meta.first_ns or 0)
         self.capacity = self.host.capacity
         self.worker: VirtualWorker | None = None
+        self.errors_before = 0 if design is None else design.statistics.errors
+        self._started = False
         self.backed = False
         self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
@@ -102,7 +104,14 @@ class Replay:
         self.real = None if real is None else RealMemory(real, self.host, self.start.pages)
 
     def run(self) -> Run:
-        """Replay it all."""
+        """Replay it all. However it ends: the design has no device afterwards, and real memory is given back."""
+        try:
+            return self._replay()
+        finally:
+            self._end()
+
+    # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
+    def _replay(self) -> Run:
         self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.design is not None:
             self.worker = VirtualWorker(
@@ -121,6 +130,12 @@ class Replay:
             self.worker.stop()
         self.timeline.end()
         return make_run(self)
+
+    def _end(self) -> None:
+        if self._started and self.design is not None:
+            self.design.abort()
+        if self.real is not None:
+            self.real.close()
 
     # Time
 
@@ -178,7 +193,13 @@ class Replay:
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
         if self.worker is not None:
-            self.worker.start(self)
+            # Before it is, as an interrupt may come right behind it; unless it is another replay's.
+            self._started = not self.worker.design.started
+            try:
+                self.worker.start(self)
+            except BusyError:
+                self._started = False
+                raise
 
     def _react_time(self, react: React) -> int:
         self._back()

@@ -126,7 +126,7 @@ def _totals(replay: "Replay", end: int) -> Totals:
         allocations_failed=engine.anomalies.get("allocation failed here", 0),
         peak_resident=timeline.peak_resident,
         end_resident=host.resident * _PAGE,
-        errors=0 if statistics is None else statistics.errors,
+        errors=0 if statistics is None else statistics.errors - replay.errors_before,
     )
 
 

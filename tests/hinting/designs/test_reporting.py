@@ -87,25 +87,27 @@ def test_the_budget_is_of_the_blocks_that_are_free_when_the_walk_of_a_list_begin
     for pfn in pages[: 2 * 513 : 2]:
         zone.free(pfn)
     assert zone.nr_free[0] == 513
-    rig = Rig(0, capacity=100, order=0, zone=zone).start()
+    rig = Rig(0, capacity=32, order=0, zone=zone).start()
     rig.clock.run_until(2 * S)
-    assert [len(batch) for batch in rig.batches] == [100, 100, 100]
+    assert [len(batch) for batch in rig.batches] == [32, 32, 32]
     assert rig.design.pending == 4 * S
-    # 213 are left unreported of 513 free: again three batches.
+    # As many are free as before: again three batches, until all are reported.
     rig.clock.run_until(4 * S)
-    assert [len(batch) for batch in rig.batches[3:]] == [100, 100, 13]
+    assert [len(batch) for batch in rig.batches[3:]] == [32, 32, 32]
+    rig.clock.run_until(20 * S)
+    assert [len(batch) for batch in rig.batches] == [32] * 16 + [1]
     assert rig.design.pending is None
     rig.sound()
 
 
 def test_a_list_with_fewer_blocks_than_the_order_had_at_first_has_the_smaller_budget():
-    # 3 UNMOVABLE and 511 MOVABLE free pages, capacity 3: when the second walk begins, 514 - 3 = 511 are free.
+    # 3 UNMOVABLE and 47 MOVABLE free pages, capacity 3: when the second walk begins, 50 - 3 = 47 are free, of 16 x 3.
     zone = Zone(4096, profile=LINUX_6_1)
     pages = {kind: [zone.alloc(0, kind) for _ in range(2048)] for kind in (UNMOVABLE, MOVABLE)}
-    for kind, count in ((UNMOVABLE, 3), (MOVABLE, 511)):
+    for kind, count in ((UNMOVABLE, 3), (MOVABLE, 47)):
         for pfn in pages[kind][: 2 * count : 2]:
             zone.free(pfn)
-    assert [len(zone.free_list(0, kind)) for kind in (UNMOVABLE, MOVABLE)] == [3, 511]
+    assert [len(zone.free_list(0, kind)) for kind in (UNMOVABLE, MOVABLE)] == [3, 47]
     rig = Rig(0, capacity=3, order=0, zone=zone).start()
     rig.clock.run_until(2 * S)
     # The full batch is only reported at the first MOVABLE block: budget 1, then 0, then -1.

@@ -31,8 +31,7 @@ class PageHinting(Design):
         self.idle = None if idle is None else parse_time(idle)
         if self.idle is not None and self.idle < _SHORTEST_IDLE:
             raise InputError(f"an idle time of {idle!r} is too short: expected at least 1 ms, or None")
-        self._look = 0
-        self._seen = self._served = -1
+        self._forget()
 
     @property
     def request_count(self) -> int:
@@ -49,6 +48,10 @@ class PageHinting(Design):
         if zone.free_pages - (1 << self.order) < zone.watermarks.low:
             return "watermark"
         return "waiting" if zone.requested else "high_water_mark"
+
+    def _forget(self) -> None:
+        self._look = 0
+        self._seen = self._served = -1
 
     def _request_all(self) -> None:
         self._request_populated()

@@ -6,12 +6,16 @@ from pagehint.mm.zone import Zone
 
 __all__ = ["PageReporting"]
 
-_BLOCKS_A_BUDGET = 512
+_BATCHES_A_BUDGET = 16
 _DONE, _FULL, _OVER_BUDGET = range(3)
 
 
 class PageReporting(Design):
-    """Reports free blocks of at least ``order``, a pass each ``delay`` while there is work. Source: spec 2."""
+    """Reports free blocks of at least ``order``, a pass each ``delay`` while there is work. Source: spec 2.
+
+    The device's capacity (32 in Linux) sets how many blocks a batch has, how many must stay free in a zone that is
+    reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks.
+    """
 
     def __init__(self, order: int = 9, delay: int | str = "2s") -> None:
         super().__init__(order, delay, high_water_mark=0)
@@ -58,7 +62,7 @@ class PageReporting(Design):
             return True
         for order in range(self.order, zone.max_order):
             for migratetype in range(Migratetype.ISOLATE):
-                budget = -(-zone.nr_free[order] // _BLOCKS_A_BUDGET)
+                budget = -(-zone.nr_free[order] // (_BATCHES_A_BUDGET * batch.capacity))
                 while (ended := zone.take_unreported(order, migratetype, batch, budget)) == _FULL:
                     if not (yield from self._report(zone)):
                         return False
