@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pagehint.replays.run import Run
     from pagehint.replays.start import guest_reporting
     from pagehint.trace.bundle import Trace
+    from pagehint.trace.shipped import example
 
 __all__ = [
     "LINUX_5_3",
@@ -68,6 +69,7 @@ __all__ = [
     "buddyinfo",
     "calibrate",
     "check",
+    "example",
     "guest_reporting",
     "kernel_profile",
     "pagetypeinfo",
@@ -106,6 +108,7 @@ _LATER = {
     "buddyinfo": "pagehint.mm.guest.procfs",
     "calibrate": "pagehint.host.calibrate",
     "check": "pagehint.mm.check",
+    "example": "pagehint.trace.shipped",
     "guest_reporting": "pagehint.replays.start",
     "kernel_profile": "pagehint.kernel.profiles",
     "pagetypeinfo": "pagehint.mm.guest.procfs",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -139,16 +140,87 @@ def test_nothing_to_show(show: Show, phased: Trace, tmp_path: Path) -> None:
     check(page, path, ["residency", "attribution-0", "map-0"])
 
 
-def test_what_a_recording_says_is_text(runs: dict[str, Run], show: Show, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "</script><script>document.title = 'run'</script>",
+        "<!--<script>",
+        "<!-- <script> --> ]]> <style>*{display:none}</style>",
+        "<b>&lt;i&gt;</b> <a href='javascript:document.title=1'>$x$</a> %{y} &amp; \u2028 \"'`",
+    ],
+)
+def test_what_a_recording_says_is_text(evil: str, runs: dict[str, Run], show: Show, tmp_path: Path) -> None:
     run = runs["reporting"]
-    evil = "</script><script>document.title = 'run'</script>"
     phases = [{**phase, "name": evil} for phase in run.phases]
-    recording = {**run.recording, "name": evil, "warnings": [evil]}
+    recording = {**run.recording, "name": evil, "kernel": evil, "warnings": [evil]}
     path = tmp_path / "evil.html"
     path.write_text(page_of([replace(run, phases=phases, recording=recording)]), encoding="utf-8")
     page = show(path)
-    assert page.driver.title.startswith("</script>")
-    assert page.console == []
+    check(page, path, ["residency", "attribution-0", "batches", "sizes", "waits", "map-0"])
+    text = " ".join(evil.split())
+    assert " ".join(page.driver.title.split()).startswith(f"{text}: reporting")
+    said = page.run("return [...document.querySelectorAll('#residency .annotation text')].map(e => e.textContent)")
+    assert {" ".join(each.split()) for each in said} == {text}
+    assert page.run("return document.querySelectorAll('.annotation a, .annotation [style*=bold]').length") == 0
+
+
+def test_charts_are_named(show: Show, one: Path) -> None:
+    page = show(one)
+    named = page.run("return [...document.querySelectorAll('.figure > div')].map(e => [e.id, e.role, e.ariaLabel])")
+    assert {role for _, role, _ in named} == {"img"}
+    names = {which: label for which, _, label in named}
+    assert names["residency"].startswith(
+        "chart of guest memory, MiB by seconds: in use; free, but resident; given back"
+    )
+    assert len(set(names.values())) == len(names)
+
+
+_PAINT = """
+const of = (selector, what) => getComputedStyle(document.querySelector(selector))[what];
+return [of('body', 'backgroundColor'), of('body', 'color'), of('#residency .main-svg', 'backgroundColor'),
+        of('#residency .xtitle', 'fill'), of('.key i', 'backgroundColor')];
+"""
+
+
+def test_a_dark_page(show: Show, one: Path) -> None:
+    page = show(one)
+    light = page.run(_PAINT)
+    for scheme, expected in (("dark", None), ("light", light)):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        # The query's change is told before the next frame's callbacks.
+        page.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+        painted = page.run(_PAINT)
+        assert painted == (expected or painted)
+        paper, ink, chart, title, _ = (tuple(map(int, colour[4:-1].split(","))) for colour in painted)
+        assert paper == chart
+        assert ink == title
+        assert (sum(paper) < sum(ink)) == (scheme == "dark")
+    check(page, one, ["residency", "attribution-0", "batches", "sizes", "waits", "map-0"])
+
+
+def test_few_waits_and_batches(runs: dict[str, Run], show: Show, tmp_path: Path) -> None:
+    """One wait, or batches of two sizes far apart: the axes have marks, and the bars can be seen."""
+    run = runs["reporting"]
+    waits = np.zeros_like(run.waits)
+    waits[2016], waits[-1] = 300, 100
+    batches = run.batches.slice(0, 2).set_column(2, "blocks", [[1, 400]])
+    path = tmp_path / "few.html"
+    path.write_text(page_of([replace(run, waits=waits, batches=batches)]), encoding="utf-8")
+    page = show(path)
+    ticks = "return document.querySelectorAll(`#${arguments[0]} .xtick`).length"
+    assert page.run(ticks, "waits") >= 3
+    widths = "return [...document.querySelectorAll('#sizes .bars path')].map(e => e.getBoundingClientRect().width)"
+    assert min(page.run(widths)) >= 1.5
+    assert "25.0 % of it waited 200 s or longer" in page.run("return document.body.textContent")
+    sizes = run.batches.slice(0, 1).set_column(2, "blocks", [[7]])
+    path.write_text(page_of([replace(run, batches=sizes)]), encoding="utf-8")
+    page = show(path)
+    assert page.run("return [...document.querySelectorAll('#sizes .xtick text')].map(e => e.textContent)") == [
+        "6",
+        "7",
+        "8",
+    ]
 
 
 def test_the_same_run_is_the_same_page(phased: Trace, runs: dict[str, Run]) -> None:

@@ -27,6 +27,16 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_it_keeps_the_mode_of_the_file_that_it_replaces(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.touch()
+    path.chmod(mode)
+    with Output(path) as output:
+        output.write(b"after")
+    assert path.stat().st_mode & 0o777 == mode
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"before")

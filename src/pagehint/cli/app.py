@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from errno import ENOSPC
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 import cyclopts
@@ -14,7 +15,15 @@ from pagehint.errors import PagehintError, printable
 
 __all__ = ["app", "run"]
 
-app = cyclopts.App(name="pagehint", help="Free page hinting: what a guest could give back to its host.")
+
+def _version() -> str:
+    return f"pagehint {version('pagehint')}: free page hinting in Python"
+
+
+app = cyclopts.App(
+    name="pagehint", help="Free page hinting: what a guest could give back to its host.", version=_version
+)
+app.register_install_completion_command(help="Have the shell complete pagehint's commands and options.")
 # By name: a command's libraries are loaded when it runs.
 for _name, _help in (
     ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),

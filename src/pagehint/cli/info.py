@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pagehint.cli.shipped import SHIPPED
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
+from pagehint.trace.shipped import example
 from pagehint.units import format_size, format_time
 
 __all__ = ["info"]
@@ -29,7 +29,7 @@ def info(
     json_
         Print it as JSON, times in ns of the guest's clock.
     """
-    opened = Trace.open(SHIPPED if trace is None else trace)
+    opened = example() if trace is None else Trace.open(trace)
     data = describe(opened)
     if json_:
         print(json.dumps(data, indent=1))

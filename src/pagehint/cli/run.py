@@ -16,7 +16,6 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pagehint.cli.shipped import SHIPPED
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.boundary import PageHinting
@@ -33,6 +32,7 @@ from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
+from pagehint.trace.shipped import example
 from pagehint.units import parse_time
 
 __all__ = ["run"]
@@ -114,7 +114,7 @@ def run(
         Print everything but the timeline as JSON.
     """
     names = _names(design, compare)
-    opened = Trace.open(SHIPPED if trace is None else trace)
+    opened = example() if trace is None else Trace.open(trace)
     settings: dict[str, list[Any] | None] = {
         "order": _numbers("--order", order, 0, _MAX_ORDER),
         "delay": _each("--delay", delay, parse_time),

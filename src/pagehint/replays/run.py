@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from pagehint.host.model import HostStatistics
 from pagehint.replays.real import RealResidency
 
-__all__ = ["ATTRIBUTION", "Prediction", "Run", "Totals"]
+__all__ = ["ATTRIBUTION", "LONGEST_WAIT", "Prediction", "Run", "Totals"]
+
+LONGEST_WAIT = 200 * 10**9
+"""From free to given back, ns: who waited longer is counted as this."""
 
 ATTRIBUTION = {
     "mixed": "in blocks below the order, beside used pages",
@@ -100,7 +103,7 @@ class Run:
     measured: pa.Table | None
     """The measured residency: time (ns), resident (bytes)."""
     waits: NDArray[np.int64]
-    """Pages by how many milliseconds they waited from free to given back."""
+    """Pages by how many milliseconds they waited from free to given back; the last: LONGEST_WAIT or longer."""
     memory_map: dict[str, Any]
     """Times (ns), and resident and used pages of equal areas of the memory at each: int32 (times, areas, 2)."""
     host: HostStatistics

@@ -4,8 +4,8 @@ from rich.console import Console, Group
 from rich.markup import escape
 
 from pagehint.replays.run import ATTRIBUTION, Run
-from pagehint.report.terminal import fitting, print_anomalies, seconds, titled
-from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved
+from pagehint.report.terminal import fitting, print_anomalies, titled
+from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved, waited
 
 __all__ = ["print_runs"]
 
@@ -55,8 +55,8 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
             f"{totals.footprint:.3f}",
             "-" if share is None else percent(share, 1),
             f"{totals.given_back / _MIB:,.0f}",
-            seconds(totals.wait_p50),
-            seconds(totals.wait_p99),
+            waited(totals.wait_p50),
+            waited(totals.wait_p99),
             f"{totals.refaults:,}",
             _ms(totals.refault_time + totals.allocation_delay),
             _ms(totals.device_time),

@@ -1,5 +1,6 @@
 """The charts of the page, as plotly figures."""
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pagehint.report.words import describe_recorded, is_as_recorded
 
 __all__ = [
     "COLOURS",
+    "DARK",
     "STATES",
     "attribution_figure",
     "batch_sizes_figure",
@@ -28,8 +30,10 @@ _MOST_POINTS = 2000
 _MOST_LABELS = 0.014  # of the time: marks that are closer share a label
 _MOST_PHASES = 60  # beyond that, only those that give back are marked
 _BINS = 120
+_FEW = 16
+_DECADE = 0.5  # on both sides of a single wait, in powers of ten
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-_GRID, _INK = "#e4e4e4", "#222222"
+_GRID, _INK, _PAPER, _FAINT, _USED_BEHIND = "#e4e4e4", "#222222", "#ffffff", "#666666", "#d7dde2"
 COLOURS = {
     "used": "#33658a",
     "free": "#f2a541",
@@ -39,19 +43,38 @@ COLOURS = {
     "measured": "#111111",
 }
 _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
-_RUNS = ("#d1495b", "#2e7f5f", "#33658a", "#8d5fa8", "#c77d0a", "#46a0a8", "#7a6a53", "#d46fa5")
+# Of Okabe and Ito: they differ for people who don't tell red from green too; and lines differ in their dashes.
+_RUNS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53", "#44337a")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _REASONS = {
-    "waiting": "#f2a541",
+    "waiting": "#e69f00",
     "mixed": "#a23b3b",
-    "below_order": "#d98880",
-    "per_cpu": "#8d5fa8",
-    "watermark": "#46a0a8",
-    "high_water_mark": "#2e7f5f",
-    "in_flight": "#f6d55c",
-    "told": "#b0b0b0",
-    "no_device": "#c9b79c",
+    "below_order": "#e8b4a0",
+    "per_cpu": "#cc79a7",
+    "watermark": "#56b4e9",
+    "high_water_mark": "#0072b2",
+    "in_flight": "#f0e442",
+    "told": "#c6c6c6",
+    "no_device": "#8c7b62",
 }
+DARK = {
+    _INK: "#e6e6e6",
+    _GRID: "#3a3f45",
+    _PAPER: "#16191d",
+    _FAINT: "#a9b0b8",
+    COLOURS["measured"]: "#fafafa",
+    COLOURS["never"]: "#24292f",
+    COLOURS["back"]: "#35503c",
+    COLOURS["used"]: "#5b93bd",
+    _USED_BEHIND: "#39424b",
+    "#44337a": "#b3a2e0",
+}
+"""The colours of a dark page, for those of a light one that differ there."""
+
+
+# plotly takes some HTML in its texts: what comes from a recording or an option is none.
+def _text(words: str) -> str:
+    return escape(words, quote=False)
 
 
 def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
@@ -61,12 +84,12 @@ def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
         "height": height,
         "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
         "font": {"family": _FONT, "size": 13, "color": _INK},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": _PAPER,
+        "plot_bgcolor": _PAPER,
         "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
         "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero"},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-        "hoverlabel": {"font": {"family": _FONT}},
+        "hoverlabel": {"font": {"family": _FONT, "color": _INK}, "bgcolor": _PAPER},
     }
     for key, value in more.items():
         layout[key] = {**layout.get(key, {}), **value} if isinstance(value, dict) else value
@@ -74,7 +97,7 @@ def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
 
 
 def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
-    return _layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run)]}, **more)
+    return _layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run) or 1.0]}, **more)
 
 
 # Every chart's time is in seconds from the timeline's first row, and a long one is drawn by every n-th row.
@@ -99,7 +122,7 @@ def _area(x: Any, y: Any, name: str, colour: str) -> dict[str, Any]:
         "type": "scatter",
         "x": x,
         "y": y,
-        "name": name,
+        "name": _text(name),
         "mode": "lines",
         "line": {"width": 0, "shape": "hv", "color": colour},
         "fillcolor": colour,
@@ -124,7 +147,7 @@ def _phases(run: Run) -> dict[str, Any]:
                 "y0": 0,
                 "y1": 1,
                 "yref": "paper",
-                "line": {"color": "#777777", "width": 1, "dash": "dot"},
+                "line": {"color": _FAINT, "width": 1, "dash": "dot"},
             }
         )
         if index + 1 < len(times) and times[index + 1] - time < _MOST_LABELS * last and times[index + 1] <= last:
@@ -134,12 +157,12 @@ def _phases(run: Run) -> dict[str, Any]:
                 "x": time,
                 "y": 1,
                 "yref": "paper",
-                "text": phase["name"],
+                "text": _text(phase["name"]),
                 "textangle": -90,
                 "yanchor": "bottom",
                 "xanchor": "center",
                 "showarrow": False,
-                "font": {"size": 11, "color": "#555555"},
+                "font": {"size": 11, "color": _FAINT},
             }
         )
     room = 7 * max((len(note["text"]) for note in annotations), default=0)
@@ -193,7 +216,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
     """Resident memory of several runs over time."""
     x, used = _rows(runs[0], "time", "used")
     traces: list[dict[str, Any]] = [
-        {**_area(x, used, "in use", "#d7dde2"), "stackgroup": None, "fill": "tozeroy"},
+        {**_area(x, used, "in use", _USED_BEHIND), "stackgroup": None, "fill": "tozeroy"},
     ]
     shown = list(zip(names, runs, strict=True))
     if baseline is not None and not any(run is baseline for run in runs):
@@ -205,7 +228,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
                 "type": "scatter",
                 "x": x,
                 "y": resident,
-                "name": name,
+                "name": _text(name),
                 "mode": "lines",
                 "line": {"width": 1.8, "shape": "hv", **_line(index, run is baseline)},
                 "hovertemplate": "%{y:,.0f} MiB",
@@ -217,8 +240,8 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
 
 def _line(index: int, is_baseline: bool) -> dict[str, Any]:
     if is_baseline:
-        return {"color": "#777777", "dash": "dash"}
-    return {"color": _RUNS[index % len(_RUNS)], "dash": _DASHES[index // len(_RUNS) % len(_DASHES)]}
+        return {"color": _FAINT, "dash": "longdash"}
+    return {"color": _RUNS[index % len(_RUNS)], "dash": _DASHES[index % len(_DASHES)]}
 
 
 def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
@@ -234,7 +257,7 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
 
 
 def _binned(run: Run) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
-    edges = np.linspace(0, _last(run), _BINS + 1)
+    edges = np.linspace(0, _last(run) or 1.0, _BINS + 1)
     when = np.clip(_seconds(run, run.batches.column("time").to_numpy()), 0, edges[-1])
     back = run.batches.column("given_back").to_numpy() / _PAGES_A_MIB
     told = run.batches.column("pages").to_numpy() / _PAGES_A_MIB
@@ -253,17 +276,17 @@ def batches_figure(run: Run) -> go.Figure:
             "y": np.round(y[kept], 2),
             "width": width,
             "name": name,
-            "marker": {"color": colour, "line": {"width": 0.5, "color": "white"}},
+            "marker": {"color": colour, "line": {"width": 0.5, "color": _PAPER}},
             "hovertemplate": "%{y:,.1f} MiB",
         }
-        for y, name, colour in ((back, "given back", "#2e7f5f"), (empty, "nothing behind it", "#b7b7b7"))
+        for y, name, colour in ((back, "given back", "#009e73"), (empty, "nothing behind it", "#b0b0b0"))
     ]
     return go.Figure(data=traces, layout=_over_time(run, "told, MiB", 320, barmode="stack"))
 
 
 def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
     """How many batches had how many blocks."""
-    traces = []
+    traces: list[dict[str, Any]] = []
     for index, (name, run) in enumerate(zip(names, runs, strict=True)):
         sizes, counts = np.unique(run.batches.column("blocks").to_numpy(), return_counts=True)
         if len(sizes):
@@ -272,12 +295,19 @@ def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "type": "bar",
                     "x": sizes,
                     "y": counts,
-                    "name": name,
+                    "name": _text(name),
                     "marker": {"color": "#33658a" if len(runs) == 1 else _RUNS[index % len(_RUNS)]},
                     "hovertemplate": "%{y:,} batches of %{x} blocks",
                 }
             )
-    layout = _layout("blocks in a batch", "batches", 320, showlegend=len(runs) > 1)
+    found = np.concatenate([trace["x"] for trace in traces]) if traces else np.ones(1)
+    least, most = int(found.min()), int(found.max())
+    for trace in traces:  # a bar is seen, however far the sizes are apart
+        trace["width"] = max(0.8, (most - least) / _BINS) / len(traces)
+    axis: dict[str, Any] = {"range": [least - 1.5, most + 1.5] if most - least < _BINS else None, "tickformat": ",d"}
+    if most - least < _FEW:
+        axis["dtick"] = 1
+    layout = _layout("blocks in a batch", "batches", 320, showlegend=len(runs) > 1, xaxis=axis)
     return go.Figure(data=traces, layout=layout)
 
 
@@ -292,7 +322,7 @@ def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "type": "scatter",
                     "x": np.round(x, 3),
                     "y": np.round(np.cumsum(back), 2),
-                    "name": name,
+                    "name": _text(name),
                     "mode": "lines",
                     "line": {"width": 2, "shape": "hv", **_line(index, False)},
                     "hovertemplate": "%{y:,.0f} MiB",
@@ -304,18 +334,20 @@ def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
 def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
     """The share of what was given back that had waited no longer since its free."""
     traces = []
+    ends = []
     for index, (name, run) in enumerate(zip(names, runs, strict=True)):
-        waited = np.flatnonzero(run.waits)
+        waited = np.flatnonzero(run.waits[:-1])
         if not len(waited):
             continue
         shares = 100 * np.cumsum(run.waits[waited]) / run.waits.sum()
         x = np.maximum(waited, 1) / 1e3
+        ends += [float(x[0]), float(x[-1])]
         traces.append(
             {
                 "type": "scatter",
                 "x": np.append(x[0], x),
                 "y": np.round(np.append(0, shares), 3),
-                "name": name,
+                "name": _text(name),
                 "mode": "lines",
                 "line": {"width": 2, "shape": "hv", **_line(index, False)},
                 "hovertemplate": "%{y:.1f} % within %{x:.4~g} s",
@@ -325,11 +357,23 @@ def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
         "seconds from free to given back",
         "% of what was given back",
         320,
-        xaxis={"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]},
+        xaxis={
+            "type": "log",
+            "range": _decades(ends),
+            "tickvals": _TICKS,
+            "ticktext": [f"{tick:g}" for tick in _TICKS],
+        },
         yaxis={"range": [0, 102]},
         showlegend=len(runs) > 1,
     )
     return go.Figure(data=traces, layout=layout)
+
+
+# The range of a logarithmic axis for these values: at least a decade, or there would be no mark on it.
+def _decades(values: list[float]) -> list[float]:
+    low, high = (float(np.log10(f(values))) for f in (min, max))
+    room = max(0.05, _DECADE - (high - low) / 2)
+    return [low - room, high + room]
 
 
 STATES = (

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from pagehint.errors import InputError
-from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.run import ATTRIBUTION, LONGEST_WAIT, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
 from pagehint.report.words import (
@@ -30,6 +30,7 @@ from pagehint.report.words import (
     mib,
     percent,
     saved,
+    waited,
 )
 
 __all__ = ["page_of", "write_html"]
@@ -73,7 +74,13 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         sections="\n".join(page.sections()),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         figures=page.figures_json(),
+        dark=_in_script(json.dumps(charts.DARK)),
     )
+
+
+# In a script element a "<" may begin a comment, a nested script or the element's end, whatever the type says.
+def _in_script(data: str) -> str:
+    return data.replace("<", "\\u003c")
 
 
 def _lead(run: Run, baseline: Run | None) -> str:
@@ -127,12 +134,14 @@ class _Page:
 
     def figures_json(self) -> str:
         whole = {name: json.loads(figure.to_json()) for name, figure in self.figures.items()}
-        return json.dumps(whole, separators=(",", ":")).replace("</", "<\\/")
+        return _in_script(json.dumps(whole, separators=(",", ":")))
 
     def _figure(self, name: str, figure: go.Figure, title: str = "") -> str:
         self.figures[name] = figure
         heading = f"<h3>{escape(title)}</h3>" if title else ""
-        return f'<div class="figure">{heading}<div id="{name}" style="height:{figure.layout.height}px"></div></div>'
+        label = escape(f"{title}: {_described(figure)}" if title else _described(figure))
+        attributes = f'id="{name}" role="img" aria-label="{label}" style="height:{figure.layout.height}px"'
+        return f'<div class="figure">{heading}<div {attributes}></div></div>'
 
     def _section(self, title: str, note: str, figures: list[str], two: bool = False) -> str:
         inside = "".join(figures)
@@ -190,16 +199,21 @@ class _Page:
         return self._section("Batches", note, [back, sizes], two=True)
 
     def _waits(self) -> str:
-        if not any(run.waits.any() for run in self.runs):
+        if not any(run.waits[:-1].any() for run in self.runs):
             return ""
         run = self.runs[0]
         title = "From free to given back"
         if len(self.runs) == 1 and run.totals.wait_p50 is not None and run.totals.wait_p99 is not None:
             title = (
-                f"Half of what came back was back within {about(run.totals.wait_p50)} of its free,"
-                f" 99 % within {about(run.totals.wait_p99)}"
+                f"Half of what came back was back within {waited(run.totals.wait_p50)} of its free,"
+                f" 99 % within {waited(run.totals.wait_p99)}"
             )
         note = "Memory that nobody freed during the recording, since it was free from the start, is not counted."
+        for name, one in zip(self.names, self.runs, strict=True):
+            if one.waits[-1]:
+                whose = f" ({name})" if len(self.runs) > 1 else ""
+                share = percent(one.waits[-1] / one.waits.sum(), 1)
+                note += f" {share} of it{whose} waited {about(LONGEST_WAIT)} or longer: how much longer isn't known."
         return self._section(title, note, [self._figure("waits", charts.waits_figure(self.runs, self.names))])
 
     def _maps(self) -> str:
@@ -209,9 +223,7 @@ class _Page:
         area = self.runs[0].memory_map["pages"] * 4096 // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
         figures = self._each("map", charts.map_figure, shown)
-        keys = (
-            f'<span><i style="background:{charts.COLOURS[name]}"></i>{words}</span>' for name, words in charts.STATES
-        )
+        keys = (f'<span><i data-colour="{charts.COLOURS[name]}"></i>{words}</span>' for name, words in charts.STATES)
         section = self._section("Where in the guest's memory", note, figures, two=len(self.runs) > 1)
         return section.replace("</section>", f'<div class="key">{"".join(keys)}</div></section>')
 
@@ -250,8 +262,8 @@ class _Page:
                 rows.append((f"of it free, {words}", [_gib(run.attribution[name]) for run in runs]))
         rows += [
             ("given back", [mib(run.totals.given_back) for run in runs]),
-            ("from free to given back, half within", [_wait(run.totals.wait_p50) for run in runs]),
-            ("from free to given back, 99 % within", [_wait(run.totals.wait_p99) for run in runs]),
+            ("from free to given back, half within", [waited(run.totals.wait_p50) for run in runs]),
+            ("from free to given back, 99 % within", [waited(run.totals.wait_p99) for run in runs]),
             ("host faults on memory given back", [f"{run.totals.refaults:,}" for run in runs]),
             ("their time", [_time(run.totals.refault_time) for run in runs]),
             ("time of all host faults", [_time(run.totals.fault_time) for run in runs]),
@@ -269,6 +281,13 @@ class _Page:
             rows.append(("pages swapped out", [f"{run.host.swapped_out:,}" for run in runs]))
             rows.append(("time of swapping", [_time(run.host.swap_time) for run in runs]))
         return f"<section><h2>Totals</h2>{_table(['', *names], [[name, *cells] for name, cells in rows])}</section>"
+
+
+# What a chart is, for those who can't see it: the figures themselves are in the tables.
+def _described(figure: go.Figure) -> str:
+    axes = f"{figure.layout.yaxis.title.text} by {figure.layout.xaxis.title.text}"
+    names = [unescape(trace.name) for trace in figure.data if trace.name]
+    return f"chart of {axes}{': ' if names else ''}{'; '.join(names)}"
 
 
 def _left_behind(run: Run) -> str:
@@ -295,10 +314,6 @@ def _measured_note(runs: list[Run]) -> str:
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
 
 
-def _wait(time: int | None) -> str:
-    return "-" if time is None else f"{time / 1e9:.2f} s"
-
-
 def _time(time: int) -> str:
     return f"{time / 1e6:,.1f} ms" if time else "-"
 
@@ -308,7 +323,7 @@ def _gib(value: float | None) -> str:
 
 
 def _came_back(size: int | None, wait: int | None) -> str:
-    return f"{mib(size)}, {_wait(wait)}" if size and wait is not None else mib(size or 0)
+    return f"{mib(size)}, {wait / 1e9:.2f} s" if size and wait is not None else mib(size or 0)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,8 +15,8 @@ __all__ = ["Output"]
 class Output:
     """A file that takes the place of `path` when it is written, whole; a context manager.
 
-    That it can be written is seen at once, before work is spent on what it is to hold. A device or a pipe is written
-    directly. Raises InputError.
+    It keeps the mode of a file that it replaces. That it can be written is seen at once, before work is spent on what
+    it is to hold. A device or a pipe is written directly. Raises InputError.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -30,6 +31,8 @@ class Output:
         self._temp = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
         try:
             self._temp.open("xb").close()
+            if self._target.exists():
+                self._temp.chmod(stat.S_IMODE(self._target.stat().st_mode))
         except OSError as error:
             raise self._refused(error) from None
 

@@ -24,6 +24,7 @@ from pagehint.report.words import (
     mib,
     percent,
     saved,
+    waited,
 )
 
 __all__ = ["fitting", "print_anomalies", "print_run", "seconds", "titled"]
@@ -170,7 +171,7 @@ def _phases(run: Run, width: int) -> RenderableType:
         return Text("Nothing was given back.\n")
     waits = ""
     if totals.wait_p50 is not None and totals.wait_p99 is not None:
-        waits = f"; half within {about(totals.wait_p50)} of its free, 99 % within {about(totals.wait_p99)}"
+        waits = f"; half within {waited(totals.wait_p50)} of its free, 99 % within {waited(totals.wait_p99)}"
     title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
     compare = is_as_recorded(run) and any(phase["measured_90"] is not None and is_fall(phase) for phase in found)
     head = ["after", "came\nback", "90 %\nwithin"] + (["\nmeasured", "90 %\nwithin"] if compare else [])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pagehint.replays.run import Run
+from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.units import format_size, format_time
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "mib",
     "percent",
     "saved",
+    "waited",
 ]
 
 _MIB = 1 << 20
@@ -40,12 +41,20 @@ _ANOMALIES = {
     "allocated without an event (in bulk)": (
         "pages were freed that no event had allocated (the kernel's bulk allocations): in use until then"
     ),
+    "of an order beyond the largest": "events of blocks larger than the kernel's largest: left out",
 }
 
 
 def about(time: int) -> str:
     """Nanoseconds in three digits: ``"4.03 s"``."""
     return format_time(int(float(f"{time:.3g}")))
+
+
+def waited(time: int | None) -> str:
+    """A wait from free to given back for people: all from LONGEST_WAIT on are one; None is a dash."""
+    if time is None:
+        return "-"
+    return f"{time / 1e9:.2f} s" if time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
 
 
 def mib(size: float) -> str:
