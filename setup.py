@@ -12,6 +12,7 @@ COMPILED = [
     "host/backing",
     "mm/batch",
     "mm/buddy",
+    "mm/fallback",
     "mm/hinted",
     "mm/ranges",
     "mm/attached",

@@ -18,6 +18,17 @@ def test_versions_choose_the_profile() -> None:
         "5.18.0": "6.1",
         "6.1.0-56-cloud-amd64": "6.1",
         "6.6.87.2-microsoft-standard-WSL2": "6.1",
+        "6.8.0-31-generic": "6.8",
+        "6.10.14": "6.10",
+        "6.12.28": "6.10",
+        "6.12.29": "6.15",
+        "6.12.118+deb13-cloud-amd64": "6.15",
+        "6.13.12": "6.10",
+        "6.14.6": "6.10",
+        "6.14.7": "6.15",
+        "6.16.3": "6.15",
+        "6.18.15+deb13-cloud-amd64": "6.17",
+        "7.2.0": "6.17",
     }
     assert {version: kernel_profile(version).name for version in chosen} == chosen
 

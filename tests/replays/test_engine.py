@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.replays.engine import COLUMNS
 from pagehint.replays.replay import Replay, replay
@@ -45,11 +46,11 @@ def test_isolations_of_cpus_above_1023_pair_too(tmp_path: Path) -> None:
     rows += [("I", 512, 9, 1), ("I", 1024, 9, 1025), ("i", -1, 255, 1, 512), ("i", -1, 255, 1025, 512)]
     rows += [("i", -1, 255, 7, 512)]  # its question was lost
     trace = record(tmp_path / "t", rows, [zone(4096)])
-    scan = Scan(4096, 9, True, True, 0)
+    scan = Scan(4096, 9, True, LINUX_6_1, 0)
     for batch in trace.batches(COLUMNS):
         scan.add(batch)
     assert np.flatnonzero(scan.at_start == 1).tolist() == [0, *range(512, 1536)]
-    assert len(scan.compacted()) == 2
+    assert scan.verdicts()[0].tolist() == [4, 5]
     assert pages_are_somewhere(trace) == {}
 
 
@@ -83,10 +84,10 @@ def test_more_straight_frees_at_once_than_a_buffer_holds(tmp_path: Path) -> None
     rows += [("F", pfn, 0, 0) for pfn in range(pages)]
     rows += [("Z", pfn, 10, 0) for pfn in range(0, pages, 1024)]
     trace = record(tmp_path / "t", rows, [zone(pages)], step=1000)
-    scan = Scan(pages, 9, True, True, 0)
+    scan = Scan(pages, 9, True, LINUX_6_1, 0)
     for batch in trace.batches(COLUMNS):
         scan.add(batch)
-    assert scan.straight().tolist() == list(range(2 * pages, 3 * pages))
+    assert scan.verdicts()[0].tolist() == list(range(2 * pages, 3 * pages))
     assert pages_are_somewhere(trace) == {}
 
 

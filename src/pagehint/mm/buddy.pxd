@@ -40,6 +40,12 @@ cdef enum:
 cdef enum:
     AHEAD = 12  # operations that a bulk call looks ahead, to fetch what they will touch
 
+cdef class Buddy
+
+# How another type's blocks are taken (fallback.py): one of each a zone, by its kernel.
+ctypedef Py_ssize_t (*Fallback)(Buddy buddy, int order, int migratetype) noexcept nogil
+ctypedef bint (*Claim)(Buddy buddy, Py_ssize_t i, int migratetype) noexcept nogil
+
 cdef class Buddy:
     cdef readonly object page_state
     cdef readonly object page_links
@@ -63,6 +69,9 @@ cdef class Buddy:
     cdef unsigned long long _coin_state
     cdef bint _moved_to_tail
     cdef bint _merge_by_type
+    cdef Fallback _fallback
+    cdef Claim _claim
+    cdef bint _steals  # the last fallback took what was asked, and claimed nothing
 
     cdef Py_ssize_t _nr_free[32]
     cdef Py_ssize_t _hinted[32]
@@ -116,11 +125,9 @@ cdef class Buddy:
     @cython.final
     cdef Py_ssize_t _rmqueue_smallest(self, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef int _fallback_type(self, int order, int migratetype) noexcept nogil
+    cdef void _split(self, Py_ssize_t i, int found, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef bint _rmqueue_fallback(self, int order, int migratetype) noexcept nogil
-    @cython.final
-    cdef void _steal(self, Py_ssize_t i, int migratetype, bint whole) noexcept nogil
+    cdef Py_ssize_t _free_in_pageblock(self, Py_ssize_t pageblock) noexcept nogil
     @cython.final
     cdef Py_ssize_t _alloc(self, int order, int migratetype) noexcept nogil
     @cython.final

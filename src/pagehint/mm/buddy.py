@@ -284,6 +284,19 @@ class Buddy:
 
     # Allocating (sections 3 and 4)
 
+    # A block left a list of this type: what is behind its first pages goes back there; those are off the counter.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _split(
+        self, i: cython.Py_ssize_t, found: cython.int, order: cython.int, migratetype: cython.int
+    ) -> cython.void:
+        while found > order:
+            found -= 1
+            self._insert(i + (block_pages(found)), found, migratetype, self._pages + (migratetype << 5) + found)
+        self._free_pages -= block_pages(order)
+
     @cython.cfunc
     @cython.inline
     @cython.nogil
@@ -296,75 +309,22 @@ class Buddy:
             i = self._links[2 * (head + found)]
             if i != head + found:
                 self._unlink(i)
-                while found > order:
-                    found -= 1
-                    self._insert(i + (block_pages(found)), found, migratetype, head + found)
-                self._free_pages -= block_pages(order)
+                self._split(i, found, order, migratetype)
                 return i
         return -1
 
-    def _fallback_type(self, order, migratetype):
-        fallback: cython.int
-        head: cython.Py_ssize_t
-        step: cython.int
-        for step in range(2):
-            # UNMOVABLE: RECLAIMABLE, MOVABLE; MOVABLE: RECLAIMABLE, UNMOVABLE; RECLAIMABLE: UNMOVABLE, MOVABLE.
-            if migratetype == RECLAIMABLE:
-                fallback = MOVABLE if step else UNMOVABLE
-            elif step:
-                fallback = UNMOVABLE if migratetype == MOVABLE else MOVABLE
-            else:
-                fallback = RECLAIMABLE
-            head = self._pages + (fallback << 5) + order
-            if self._links[2 * head] != head:
-                return fallback
-        return -1
-
-    def _rmqueue_fallback(self, order, migratetype):
-        found: cython.int = self._top
-        fallback: cython.int = -1
-        while found >= order:
-            fallback = self._fallback_type(found, migratetype)
-            if fallback >= 0:
-                break
-            found -= 1
-        if fallback < 0:
-            return False
-        whole: cython.bint = found >= self.pageblock_order // 2 or migratetype != MOVABLE
-        if not whole and found > order:
-            found = order
-            while True:
-                fallback = self._fallback_type(found, migratetype)
-                if fallback >= 0:
-                    break
-                found += 1
-        self._steal(self._links[2 * (self._pages + (fallback << 5) + found)], migratetype, whole)
-        return True
-
-    def _steal(self, i, migratetype, whole):
-        pageblock: cython.Py_ssize_t = self._pageblock(i)
-        kind: cython.int = self._types[pageblock]
-        order: cython.int = self._state[i] & ORDER
-        k: cython.Py_ssize_t
-        moved: cython.Py_ssize_t
-        alike: cython.Py_ssize_t = 0
-        half: cython.Py_ssize_t = block_pages(self.pageblock_order) >> 1
-        if kind != HIGHATOMIC and order >= self.pageblock_order:
-            for k in range(pageblock, pageblock + (block_pages(order - self.pageblock_order))):
-                if self._types[k] != ISOLATE:
-                    self._types[k] = migratetype
-            whole = False
-        if kind == HIGHATOMIC or not whole or not self._pageblock_is_whole(pageblock):
-            self._move(i, migratetype)
-            return
-        moved = self._move_free_blocks(pageblock, migratetype)
-        if migratetype == MOVABLE:
-            alike = self._movable[pageblock]
-        elif kind == MOVABLE:
-            alike = 2 * half - moved - self._movable[pageblock]
-        # An isolated pageblock can be stolen from where a block that spans it was split: the count stays (golden E10).
-        if moved + alike >= half:
-            self._types[pageblock] = migratetype
+    def _free_in_pageblock(self, pageblock):
+        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
+        end: cython.Py_ssize_t = min(begin + (block_pages(self.pageblock_order)), self._pages)
+        free: cython.Py_ssize_t = 0
+        state: cython.int
+        i: cython.Py_ssize_t = max(begin, 0)
+        while i < end:
+            state = self._state[i]
+            if (state & KIND) == FREE:
+                free += block_pages(state & ORDER)
+            i += block_pages(state & ORDER)
+        return free
 
     @cython.cfunc
     @cython.inline
@@ -373,9 +333,9 @@ class Buddy:
     def _alloc(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
         i: cython.Py_ssize_t = self._rmqueue_smallest(order, migratetype)
         if i < 0:
-            if not self._rmqueue_fallback(order, migratetype):
+            i = self._fallback(self, order, migratetype)
+            if i < 0:
                 return -1
-            i = self._rmqueue_smallest(order, migratetype)
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
         return i

@@ -24,10 +24,12 @@ if cython.compiled:
         block_pages,
         prefetch,
     )
+    from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.buddy import Buddy
+    from pagehint.mm.fallback import alloc_next
     from pagehint.mm.page import KIND, ORDER, PCP, TYPE_SHIFT, USED, block_pages
 
     PCP_LISTS = 13
@@ -110,8 +112,9 @@ class PerCpuLists:
         i: cython.Py_ssize_t
         if self.orders_above_0 and wanted > 1:
             wanted = max(wanted >> order, 2)
+        self.buddy._steals = False
         while got < wanted:
-            i = self.buddy._alloc(order, migratetype)
+            i = alloc_next(self.buddy, order, migratetype)
             if i < 0:
                 break
             self._movable[self._pageblock(i)] -= migratetype == MOVABLE

@@ -150,24 +150,25 @@ class Ranges(HintedLists):
         self._free_one_page(i, order, self._types[self._pageblock(i)], to_tail)
         return True
 
-    # Allocate this very block, with the stealing and splitting that would have led to it; false if it is not free.
+    # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.
     def _take_block(self, i, order, migratetype):
         head: cython.Py_ssize_t = self._head_of(i)
         found: cython.int = self._state[head] & ORDER
         half: cython.Py_ssize_t
-        if (self._state[head] & KIND) != FREE or found < order or self._state[head] >> TYPE_SHIFT == ISOLATE:
+        rest: cython.int = self._state[head] >> TYPE_SHIFT
+        if (self._state[head] & KIND) != FREE or found < order or rest == ISOLATE:
             return False
-        if self._state[head] >> TYPE_SHIFT != migratetype:
-            self._steal(head, migratetype, found >= self.pageblock_order // 2 or migratetype != MOVABLE)
+        if rest != migratetype and self._claim(self, head, migratetype):
+            rest = migratetype
         self._unlink(head)
         while found > order:
             found -= 1
             half = head + block_pages(found)
             if i >= half:
-                self._add(head, found, migratetype, False)
+                self._add(head, found, rest, False)
                 head = half
             else:
-                self._add(half, found, migratetype, False)
+                self._add(half, found, rest, False)
         self._free_pages -= block_pages(order)
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE

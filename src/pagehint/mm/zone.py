@@ -23,10 +23,12 @@ if cython.compiled:
         RECLAIMABLE,
         USED,
     )
+    from cython.cimports.pagehint.mm.fallback import choose_fallback
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
     from cython.cimports.pagehint.mm.spans import Spans
 else:
     from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.fallback import choose_fallback
     from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans
@@ -94,6 +96,7 @@ class Zone(Spans):
             raise InputError(f"page_size {page_size}: expected a power of two")
         check_profile(profile)
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed)
+        choose_fallback(self)
         self.page_size = page_size
         self.name = name
         self.node = node

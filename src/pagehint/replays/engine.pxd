@@ -16,6 +16,12 @@ cdef enum:
     RANG = 2
     STALLED = 3
 
+# Which block is taken: the first that fits; as the next of a refill; or the very one, if it is free.
+cdef enum:
+    FIRST_FIT = 0
+    NEXT = 1
+    BY_PLACE = 2
+
 # What real recordings do that can't be replayed as it stands.
 cdef enum:
     OUTSIDE = 0
@@ -56,9 +62,9 @@ cdef class Engine(Pages):
     cdef Py_ssize_t _most_wait
     cdef bint _started
     cdef bint _give_up
-    cdef int _most_pcp_order
-    cdef int _pageblock_order
+    cdef bint _is_pcp[32]
     cdef int _max_order
+    cdef int _refilling
 
     cdef object _batch
     cdef const long long *_times
@@ -71,15 +77,10 @@ cdef class Engine(Pages):
     cdef Py_ssize_t _k
     cdef Py_ssize_t _count
     cdef Py_ssize_t _row
-    cdef object _straight_array
-    cdef const long long *_straight
-    cdef Py_ssize_t _s
-    cdef object _boot_array
-    cdef const long long *_boot
-    cdef Py_ssize_t _b
-    cdef object _compacted_array
-    cdef const long long *_compacted
-    cdef Py_ssize_t _c
+    cdef tuple _verdict_arrays
+    cdef const long long *_verdict_rows
+    cdef const unsigned char *_verdicts
+    cdef Py_ssize_t _v
     cdef object _isolating_array
     cdef long long *_isolating
 
@@ -92,7 +93,7 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
-    cdef int _take(self, Py_ssize_t pfn, int order, int migratetype) noexcept nogil
+    cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
     @cython.final
     cdef void _drain_all(self) noexcept nogil
     @cython.final
@@ -105,6 +106,8 @@ cdef class Engine(Pages):
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final

@@ -22,6 +22,7 @@ if cython.compiled:
         USED,
         block_pages,
     )
+    from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
     from cython.cimports.pagehint.replays.engine import (
@@ -31,10 +32,13 @@ if cython.compiled:
         AT_END,
         AT_TIME,
         BEYOND_ORDER,
+        BY_PLACE,
         DRAINED_FREE,
         FAILED_HERE,
         FAILED_IN_GUEST,
+        FIRST_FIT,
         FREED_UNALLOCATED,
+        NEXT,
         NOT_PLACED,
         NOWHERE,
         OUTSIDE,
@@ -43,18 +47,42 @@ if cython.compiled:
         TAKEN_TWICE,
     )
     from cython.cimports.pagehint.replays.pages import Pages
-    from cython.cimports.pagehint.replays.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
+    from cython.cimports.pagehint.replays.scan import (
+        ALLOC,
+        BOOT,
+        COMPACTED,
+        EXTFRAG,
+        FREED,
+        ISOLATED,
+        ISOLATING,
+        PCPU_DRAIN,
+        REMOVAL,
+        ZONE_ALLOC,
+    )
 else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.fallback import alloc_next
     from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, USED, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.pages import Pages
-    from pagehint.replays.scan import ALLOC, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
+    from pagehint.replays.scan import (
+        ALLOC,
+        BOOT,
+        COMPACTED,
+        EXTFRAG,
+        FREED,
+        ISOLATED,
+        ISOLATING,
+        PCPU_DRAIN,
+        REMOVAL,
+        ZONE_ALLOC,
+    )
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     AT_END, AT_TIME, RANG, STALLED = range(4)
+    FIRST_FIT, NEXT, BY_PLACE = range(3)
     NOWHERE = 0xFFFFFFFF
     (
         OUTSIDE,
@@ -91,12 +119,12 @@ ANOMALY_NAMES = (
 @cython.cclass
 class Engine(Pages):
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
-    zone events. `straight`, `boot` and `compacted`: rows that a Scan found. `recorded`: blocks stay where they were.
+    zone events. `verdicts`: what a Scan found. `recorded`: blocks stay where they were.
 
     The caller's thread is alone with the zones and the backing while it runs.
     """
 
-    def __init__(self, zones, backing: Backing, pages, recorded, pcps, straight, boot, compacted):
+    def __init__(self, zones, backing: Backing, pages, recorded, pcps, verdicts):
         super().__init__(backing, pages)
         self.zones = list(zones)
         self.recorded = recorded
@@ -104,31 +132,27 @@ class Engine(Pages):
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
-        self._most_pcp_order = 3 if zones[0].profile.pcp_above_order_0 else 0
-        self._pageblock_order = zones[0].pageblock_order
         self._max_order = zones[0].max_order
         self.mapped = np.full(pages, NOWHERE, np.uint32)
         self._freed_at_array = np.full(pages, NOWHERE, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
-        self._straight_array, self._compacted_array = np.append(straight, -1), np.append(compacted, -1)
-        self._boot_array = np.append(boot, -1)
-        self._count = self._k = self._row = self._s = self._b = self._c = 0
+        self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0))
+        self._count = self._k = self._row = self._v = 0
         self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = 0.0
         self._started = self._give_up = False
-        self._cpu = -1
+        self._cpu = self._refilling = -1
         self._isolating_array = np.full(CPUS, -1, np.int64)
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
             self._waits = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self.waits.ctypes.data))
-            self._straight = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._straight_array.ctypes.data)
+            self._verdict_rows = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._verdict_arrays[0].ctypes.data)
             )
-            self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_array.ctypes.data))
-            self._compacted = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._compacted_array.ctypes.data)
+            self._verdicts = cython.cast(
+                cython.p_uchar, cython.cast(cython.size_t, self._verdict_arrays[1].ctypes.data)
             )
             self._isolating = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
@@ -136,10 +160,14 @@ class Engine(Pages):
         else:
             self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
             self._waits = memoryview(self.waits)
-            self._straight, self._compacted = memoryview(self._straight_array), memoryview(self._compacted_array)
-            self._boot = memoryview(self._boot_array)
+            self._verdict_rows, self._verdicts = map(memoryview, self._verdict_arrays)
             self._anomalies = [0] * ANOMALIES
             self._isolating = memoryview(self._isolating_array)
+            self._is_pcp = [False] * 32
+        self._is_pcp[0] = True
+        if zones[0].profile.pcp_above_order_0:
+            for order in (1, 2, 3, zones[0].pageblock_order):
+                self._is_pcp[order] = True
         self._zone = self.zones[0]
         self._pcp = None
 
@@ -272,7 +300,7 @@ class Engine(Pages):
                 self._write(self._map[k], 1)
 
     # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
-    def _take(self, pfn, order, migratetype):
+    def _take(self, pfn, order, migratetype, how):
         zone_pfn: cython.Py_ssize_t = pfn - self._zone.start_pfn
         i: cython.Py_ssize_t = -1
         k: cython.Py_ssize_t
@@ -290,8 +318,10 @@ class Engine(Pages):
         if self.recorded:
             if self._zone._take_block(zone_pfn, order, migratetype):
                 i = zone_pfn
+        elif how == BY_PLACE and self._zone._take_block(zone_pfn, order, migratetype):
+            i = zone_pfn
         elif self.zone_events:
-            i = self._zone._alloc(order, migratetype)
+            i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
         else:
             i = self._pcp._alloc(order, migratetype)
             if i < 0 and not self._zone._in_flight_pages:
@@ -401,32 +431,45 @@ class Engine(Pages):
         self._anomalies[FREED_UNALLOCATED] += missing
         self._anomalies[ALLOCATED_IN_BULK] += bulk
 
+    def _take_event(self, k, kind, pfn, order, cpu):
+        how: cython.int = FIRST_FIT
+        ended: cython.int
+        refill: cython.bint = kind == EXTFRAG or self._details[k] > 0
+        if kind == ISOLATED:
+            return self._take(pfn, order, MOVABLE, BY_PLACE)
+        if not self.zone_events:
+            return AT_END
+        # A refill is the run of its blocks; a fallback in the middle doesn't say that it belongs to one.
+        if self._refilling == cpu and refill:
+            how = NEXT
+        else:
+            self._zone._steals = False
+        ended = self._take(pfn, order, self._types[k], how)
+        if ended != STALLED:
+            self._refilling = cpu if refill else -1
+        return ended
+
     def _event(self, k):
         kind: cython.int = self._events[k]
         order: cython.int = self._orders[k]
         pfn: cython.Py_ssize_t = self._pfns[k]
         cpu: cython.int = self._cpus[k]
+        verdict: cython.int = 0
         ended: cython.int
-        straight: cython.bint = False
-        boot: cython.bint = False
-        if self._straight[self._s] == self._row + k:
-            self._s += 1
-            straight = True
-        if self._boot[self._b] == self._row + k:
-            self._b += 1
-            boot = True
+        if self._verdict_rows[self._v] == self._row + k:
+            verdict = self._verdicts[self._v]
+            self._v += 1
         if kind == ISOLATING:
             self._isolating[cpu] = pfn
             return AT_END
         if kind == ISOLATED:
-            if self._compacted[self._c] != self._row + k:
+            if verdict != COMPACTED:
                 return AT_END
-            self._c += 1
             pfn = self._isolating[cpu]
             order = 0
             while block_pages(order) < self._details[k]:
                 order += 1
-        elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN:
+        elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN and verdict != REMOVAL:
             return AT_END
         if pfn < 0:
             self._anomalies[FAILED_IN_GUEST] += 1
@@ -437,18 +480,21 @@ class Engine(Pages):
         if pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
             self._anomalies[OUTSIDE] += 1
             return AT_END
-        if kind == ISOLATED:
-            ended = self._take(pfn, order, MOVABLE)
-            self._c -= ended == STALLED
+        if kind in (ISOLATED, EXTFRAG, ZONE_ALLOC):
+            ended = self._take_event(k, kind, pfn, order, cpu)
+            if ended == STALLED and verdict:
+                self._v -= 1
             return ended
-        if kind == ZONE_ALLOC:
-            return self._take(pfn, order, self._types[k]) if self.zone_events else AT_END
         if kind == PCPU_DRAIN:
             if self.zone_events:
                 self._give(pfn, order, False)
             return AT_END
         if kind == ALLOC:
-            if not self.zone_events and self._take(pfn, order, self._types[k]) == STALLED:
+            if not self.zone_events:
+                if self._take(pfn, order, self._types[k], FIRST_FIT) == STALLED:
+                    return STALLED
+            elif self._map[pfn] == NOWHERE and self._take(pfn, order, self._types[k], BY_PLACE) == STALLED:
+                # It never was on a list: compaction captured it as it was freed.
                 return STALLED
             self._allocated(pfn, order)
             return AT_END
@@ -456,8 +502,8 @@ class Engine(Pages):
             self._anomalies[FREED_UNALLOCATED] += 1
             return AT_END
         self._freed(pfn, order)
-        if straight or not self.zone_events or (order > self._most_pcp_order and order != self._pageblock_order):
-            self._give(pfn, order, boot)
+        if verdict or not self.zone_events or not self._is_pcp[order]:
+            self._give(pfn, order, verdict == BOOT)
         return AT_END
 
     def _run(self, until):

@@ -35,9 +35,7 @@ class Engine(Pages):
         pages: int,
         recorded: bool,
         pcps: Mapping[tuple[int, int], PerCpuLists],
-        straight: NDArray[np.int64],
-        boot: NDArray[np.int64],
-        compacted: NDArray[np.int64],
+        verdicts: tuple[NDArray[np.int64], NDArray[np.uint8]],
     ) -> None: ...
     def start_used(self, pfns: NDArray[np.int64]) -> None: ...
     def still_used(self, pfns: NDArray[np.int64]) -> None: ...

@@ -18,6 +18,19 @@ cdef enum:
 cdef enum:
     MAX_ORDER = 10  # the largest block's: of every kernel so far
 
+# What only a look at the whole recording tells of an event.
+cdef enum:
+    STRAIGHT = 1  # a free that went straight to the zone, though its order has per-CPU lists
+    BOOT = 2  # one of boot's, to the list's tail
+    COMPACTED = 3  # a block that compaction took
+    REMOVAL = 4  # a fallback that took its page at once
+
+# What a page's last free was, until its next event tells.
+cdef enum:
+    ORDINARY = 0
+    FIRST = 1  # before any other event of the page, and before the device came
+    FIRST_PAGEBLOCK = 2
+
 cdef class Scan:
     cdef readonly Py_ssize_t pages
     cdef readonly object at_start
@@ -34,16 +47,23 @@ cdef class Scan:
     cdef object _isolating_array
     cdef long long *_isolating
     cdef object _seen_cpus
-    cdef Py_ssize_t _k
-    cdef object _first_freed_array
-    cdef unsigned char *_first_freed
+    cdef object _last_was_array
+    cdef unsigned char *_last_was
     cdef object _taken_array
     cdef unsigned char *_taken
     cdef Py_ssize_t _load_row
     cdef long long _load
-    cdef list _straight
-    cdef list _boot
+    cdef list _found
     cdef Py_ssize_t _row
+    cdef bint _fallback_removes
+    cdef Py_ssize_t _pending
+    cdef object _last_kind_array
+    cdef unsigned char *_last_kind
+    cdef object _last_pfn_array
+    cdef long long *_last_pfn
+    cdef long long *_rows_out
+    cdef unsigned char *_verdicts_out
+    cdef Py_ssize_t _n
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil
@@ -52,7 +72,15 @@ cdef class Scan:
     @cython.final
     cdef void _typed(self, Py_ssize_t begin, Py_ssize_t end, int migratetype) noexcept nogil
     @cython.final
-    cdef Py_ssize_t _rows(
-        self, Py_ssize_t count, Py_ssize_t room, const unsigned short *cpus, const unsigned char *events, const long long *pfns,
-        const unsigned char *orders, const unsigned char *types, const int *details, long long *found, unsigned char *booted
+    cdef void _taken_off(self, Py_ssize_t pfn, Py_ssize_t end, bint before_load) noexcept nogil
+    @cython.final
+    cdef void _settled(self, Py_ssize_t pfn) noexcept nogil
+    @cython.final
+    cdef void _tell(self, Py_ssize_t row, int verdict) noexcept nogil
+    @cython.final
+    cdef bint _is_pcp(self, int order) noexcept nogil
+    @cython.final
+    cdef void _rows(
+        self, Py_ssize_t count, const unsigned short *cpus, const unsigned char *events, const long long *pfns,
+        const unsigned char *orders, const unsigned char *types, const int *details
     ) noexcept nogil

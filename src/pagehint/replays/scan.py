@@ -1,7 +1,7 @@
 """A first look at a whole recording: what must be known of it before its first event can be replayed.
 
-What each page's first event says of its state at the start, each pageblock's first migratetype, which frees went
-straight to the zone (only the page's next event tells), and what compaction took.
+What each page's first event says of its state at the start, each pageblock's first migratetype, and of single events
+what only later ones tell: which frees went straight to the zone, what compaction took, which fallbacks took a page.
 """
 
 import cython
@@ -11,15 +11,22 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import block_pages
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
+        BOOT,
+        COMPACTED,
         EXTFRAG,
+        FIRST,
+        FIRST_PAGEBLOCK,
         FREED,
         ISOLATED,
         ISOLATING,
         MAX_ORDER,
+        ORDINARY,
         PCPU_DRAIN,
         PUTBACK,
+        REMOVAL,
         STARTS_FREE,
         STARTS_USED,
+        STRAIGHT,
         ZONE_ALLOC,
     )
 else:
@@ -39,13 +46,15 @@ else:
             Event.PUTBACK,
         ),
     )
+    STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
+    ORDINARY, FIRST, FIRST_PAGEBLOCK = range(3)
+    MAX_ORDER = 10
 
 __all__ = ["COLUMNS", "CPUS", "FREE_AT_START", "UNSEEN", "USED_AT_START", "Scan"]
 
 UNSEEN, FREE_AT_START, USED_AT_START = range(3)
 CPUS = 1 << 16
 if not cython.compiled:
-    MAX_ORDER = 10
     STARTS_FREE, STARTS_USED = FREE_AT_START, USED_AT_START
 COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 
@@ -53,28 +62,30 @@ COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 @cython.cclass
 class Scan:
     """Looks at a recording's events, batch by batch; then `at_start` (uint8 a page: UNSEEN, FREE_AT_START or
-    USED_AT_START), `first_types` (uint8 a pageblock, 255: none), `straight()` and `compacted()` say what was found.
+    USED_AT_START), `first_types` (uint8 a pageblock, 255: none), `verdicts()` and `in_bulk()` say what was found.
 
     `zone_events`: the recording has them; else pages come and go by their allocations and frees alone. `load`: when the
     device comes (ns).
     """
 
-    def __init__(self, pages, pageblock_order, zone_events, pcp_above_order_0, load):
+    def __init__(self, pages, pageblock_order, zone_events, profile, load):
         self.pages = pages
         self.zone_events = zone_events
         self._pageblock_order = pageblock_order
-        self._most_pcp_order = 3 if pcp_above_order_0 else 0
+        self._most_pcp_order = 3 if profile.pcp_above_order_0 else 0
+        self._fallback_removes = profile.fallback != "moving"
         self.at_start = np.zeros(pages, np.uint8)
         self.first_types = np.full((pages >> pageblock_order) + 1, 255, np.uint8)
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
-        self._first_freed_array = np.zeros(pages, np.uint8)
-        self._straight, self._boot = [], []
-        self._row = 0
+        self._last_was_array = np.zeros(pages, np.uint8)
+        self._found = []
+        self._row = self._pending = self._n = 0
         self._load = load
         self._taken_array = np.zeros(pages, np.uint8)
         self._seen_cpus = np.zeros(CPUS, np.uint8)
-        self._isolating_array = np.full(CPUS, -1, np.int64)
+        self._isolating_array, self._last_pfn_array = np.full(CPUS, -1, np.int64), np.full(CPUS, -1, np.int64)
+        self._last_kind_array = np.zeros(CPUS, np.uint8)
         if cython.compiled:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
@@ -87,16 +98,19 @@ class Scan:
             self._isolating = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
             )
-            self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
-            self._first_freed = cython.cast(
-                cython.p_uchar, cython.cast(cython.size_t, self._first_freed_array.ctypes.data)
+            self._last_pfn = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._last_pfn_array.ctypes.data)
             )
+            self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
+            self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
+            self._last_was = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_was_array.ctypes.data))
         else:
             self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
-            self._first_freed = memoryview(self._first_freed_array)
-            self._isolating = memoryview(self._isolating_array)
+            self._last_was = memoryview(self._last_was_array)
+            self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
+            self._last_kind = memoryview(self._last_kind_array)
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns COLUMNS."""
@@ -104,55 +118,57 @@ class Scan:
         count: cython.Py_ssize_t = len(events)
         self._load_row = np.searchsorted(times, self._load)
         self._seen_cpus[cpus] = 1
-        n: cython.Py_ssize_t
-        room: cython.Py_ssize_t = 1 << 16
-        self._k = 0
-        found, booted = np.empty(room, np.int64), np.empty(room, np.uint8)
+        # Each event has at most one verdict, be it told now or later.
+        room: cython.Py_ssize_t = count + self._pending
+        rows, verdicts = np.empty(room, np.int64), np.empty(room, np.uint8)
+        self._n = 0
         if cython.compiled:
+            self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
+            self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
             _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
             _events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, events.ctypes.data))
             _pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
             _orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, orders.ctypes.data))
             _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, types.ctypes.data))
             _details = cython.cast(cython.p_int, cython.cast(cython.size_t, details.ctypes.data))
-            _found = cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.ctypes.data))
-            _booted = cython.cast(cython.p_uchar, cython.cast(cython.size_t, booted.ctypes.data))
+            with cython.nogil:
+                self._rows(count, _cpus, _events, _pfns, _orders, _types, _details)
         else:
-            views = [memoryview(array) for array in (cpus, events, pfns, orders, types, details, found, booted)]
-        while self._k < count:
-            if cython.compiled:
-                with cython.nogil:
-                    n = self._rows(count, room, _cpus, _events, _pfns, _orders, _types, _details, _found, _booted)
-            else:
-                n = self._rows(count, room, *views)
-            self._straight.append(found[:n].copy())
-            self._boot.append(found[:n][booted[:n] != 0])
+            self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
+            self._rows(count, *map(memoryview, (cpus, events, pfns, orders, types, details)))
+        if self._n:
+            self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
         self._row += count
 
     def cpus(self):
         """The CPUs that have events, ascending."""
         return np.flatnonzero(self._seen_cpus).tolist()
 
-    def straight(self):
-        """Rows of the frees that went straight to the zone though their order has per-CPU lists: int64, ascending."""
-        return np.sort(np.concatenate([*self._straight, self._boot_at_end()]))
-
-    def boot(self):
-        """Those of them that boot's deferred initialisation freed: int64, ascending."""
-        return np.sort(np.concatenate([*self._boot, self._boot_at_end()]))
+    def verdicts(self):
+        """Rows of which something was found (int64, ascending), and what it is (uint8: STRAIGHT and so on)."""
+        # What nobody has wanted since: boot's frees, and the isolations that were not put back.
+        boot = self._last_free_array[(self._last_free_array > 0) & (self._last_was_array != ORDINARY)]
+        compacted = self._isolated_array[self._isolated_array > 0]
+        rows = [boot - 1, compacted - 1]
+        what = [np.full(len(boot), BOOT, np.uint8), np.full(len(compacted), COMPACTED, np.uint8)]
+        for found, verdicts in self._found:
+            rows.append(found)
+            what.append(verdicts)
+        all_rows, all_verdicts = np.concatenate(rows), np.concatenate(what)
+        in_order = np.argsort(all_rows)
+        return all_rows[in_order], all_verdicts[in_order]
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
         return np.flatnonzero(self._taken_array)
 
-    # A pageblock that was freed before anything else happened to it, and that nobody has wanted since.
-    def _boot_at_end(self):
-        pending = (self._last_free_array > 0) & (self._first_freed_array > 0)
-        return self._last_free_array[pending] - 1
+    def _tell(self, row, verdict):
+        self._rows_out[self._n] = row
+        self._verdicts_out[self._n] = verdict
+        self._n += 1
 
-    def compacted(self):
-        """Rows of the isolations (their returns) that were not put back: compaction's. int64, ascending."""
-        return np.sort(self._isolated_array[self._isolated_array > 0] - 1)
+    def _is_pcp(self, order):
+        return order <= self._most_pcp_order or (self._most_pcp_order > 0 and order == self._pageblock_order)
 
     def _starts(self, begin, end, state):
         i: cython.Py_ssize_t
@@ -171,25 +187,44 @@ class Scan:
             if self._first_types[k] == 255:
                 self._first_types[k] = migratetype
 
-    # From row `_k` on, to the end of the batch or of the room; returns how many were found.
-    def _rows(self, count, room, cpus, events, pfns, orders, types, details, found, booted):
+    def _taken_off(self, pfn, end, before_load):
+        i: cython.Py_ssize_t
+        for i in range(pfn, end):
+            self._taken[i] = before_load
+            if self._last_free[i]:
+                self._tell(self._last_free[i] - 1, BOOT if self._last_was[i] else STRAIGHT)
+                self._pending -= 1
+                self._last_free[i] = 0
+        self._starts(pfn, end, STARTS_FREE)
+
+    def _settled(self, pfn):
+        if self._last_free[pfn]:
+            self._pending -= 1
+            self._last_free[pfn] = 0
+
+    def _rows(self, count, cpus, events, pfns, orders, types, details):
         k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
         end: cython.Py_ssize_t
-        i: cython.Py_ssize_t
         kind: cython.int
+        last: cython.int
+        last_pfn: cython.longlong
+        cpu: cython.int
         order: cython.int
-        n: cython.Py_ssize_t = 0
-        for k in range(self._k, count):
-            if n + block_pages(MAX_ORDER) > room:
-                break
-            self._k = k + 1
+        for k in range(count):
             kind = events[k]
             pfn = pfns[k]
+            cpu = cpus[k]
+            last, last_pfn = self._last_kind[cpu], self._last_pfn[cpu]
+            self._last_kind[cpu], self._last_pfn[cpu] = kind, pfn
             if kind == ISOLATED:
-                pfn = self._isolating[cpus[k]]
+                pfn = self._isolating[cpu]
                 if 0 < details[k] <= block_pages(MAX_ORDER) and 0 <= pfn < self.pages:
+                    if self._isolated[pfn]:
+                        self._tell(self._isolated[pfn] - 1, COMPACTED)
+                        self._pending -= 1
                     self._isolated[pfn] = self._row + k + 1
+                    self._pending += 1
                     self._starts(pfn, min(pfn + details[k], self.pages), STARTS_FREE)
                 continue
             if pfn < 0 or orders[k] > MAX_ORDER:
@@ -199,35 +234,41 @@ class Scan:
             if end > self.pages:
                 continue
             if kind == ZONE_ALLOC:
-                for i in range(pfn, end):
-                    self._taken[i] = k < self._load_row
-                    if self._last_free[i]:
-                        found[n] = self._last_free[i] - 1
-                        booted[n] = self._first_freed[i]
-                        self._first_freed[i] = 0
-                        n += 1
-                        self._last_free[i] = 0
-                self._starts(pfn, end, STARTS_FREE)
+                self._taken_off(pfn, end, k < self._load_row)
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
                 self._touched(pfn, end)
-                self._last_free[pfn] = self._first_freed[pfn] = 0
+                self._settled(pfn)
                 self._starts(pfn, end, STARTS_USED)
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
                 self._touched(pfn, end)
-                self._last_free[pfn] = 0
+                self._settled(pfn)
                 self._starts(pfn, end, STARTS_USED if self.zone_events else STARTS_FREE)
             elif kind == FREED:
                 self._touched(pfn, end)
-                if self.zone_events and (order <= self._most_pcp_order or order == self._pageblock_order):
-                    self._last_free[pfn] = self._row + k + 1
-                    self._first_freed[pfn] = not self._at_start[pfn] and order == self._pageblock_order
+                self._settled(pfn)
+                if self.zone_events:
+                    self._last_was[pfn] = ORDINARY
+                    if not self._at_start[pfn]:
+                        if order == self._pageblock_order:
+                            self._last_was[pfn] = FIRST_PAGEBLOCK
+                        elif k < self._load_row:
+                            self._last_was[pfn] = FIRST
+                    if self._is_pcp(order):
+                        self._last_free[pfn] = self._row + k + 1
+                        self._pending += 1
+                    elif order >= self._pageblock_order and self._last_was[pfn] != ORDINARY:
+                        self._tell(self._row + k, BOOT)
                 self._starts(pfn, end, STARTS_USED)
             elif kind == EXTFRAG:
-                self._typed(pfn, pfn + 1, 1)
+                # The stolen block's pageblocks had the type of the list that it was on.
+                self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)
+                if self._fallback_removes and not (last == ZONE_ALLOC and last_pfn == pfn):
+                    self._taken_off(pfn, end, k < self._load_row)
+                    self._tell(self._row + k, REMOVAL)
             elif kind == ISOLATING:
-                self._isolating[cpus[k]] = pfn
-            elif kind == PUTBACK:
+                self._isolating[cpu] = pfn
+            elif kind == PUTBACK and self._isolated[pfn]:
                 self._isolated[pfn] = 0
-        return n
+                self._pending -= 1

@@ -76,9 +76,7 @@ class Start:
     used: NDArray[np.int64]
     """Pfns in use, where the recording has them; without a snapshot, those too that no event names."""
     pcps: dict[tuple[int, int], PerCpuLists]
-    straight: NDArray[np.int64]
-    boot: NDArray[np.int64]
-    compacted: NDArray[np.int64]
+    verdicts: tuple[NDArray[np.int64], NDArray[np.uint8]]
     in_bulk: NDArray[np.int64]
 
     @classmethod
@@ -102,7 +100,7 @@ class Start:
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
-        scan = Scan(pages, pageblock_order, zone_events, profile.pcp_above_order_0, device_load(trace))
+        scan = Scan(pages, pageblock_order, zone_events, profile, device_load(trace))
         for batch in trace.batches(COLUMNS):
             scan.add(batch)
             if progress is not None:
@@ -123,13 +121,11 @@ class Start:
                 high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, max(meta.cpus, len(scan.cpus())))
                 for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
-        return cls(
-            zones, pages, np.flatnonzero(~free), pcps, scan.straight(), scan.boot(), scan.compacted(), scan.in_bulk()
-        )
+        return cls(zones, pages, np.flatnonzero(~free), pcps, scan.verdicts(), scan.in_bulk())
 
     def engine(self, backing: Backing, recorded: bool) -> Engine:
         """An engine over these zones, which nobody has used yet."""
-        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.straight, self.boot, self.compacted)
+        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts)
         engine.start_used(self.used)
         return engine
 

@@ -1,0 +1,210 @@
+"""Falling back to another migratetype, one way a kernel's rule (spec 1, section 4; spec 4, section 4).
+
+A *fallback* takes a block of ``2**order`` pages from another type's lists, and returns where it starts, or -1. A
+*claim* makes what it can of a free block's pageblock the asked type's, and returns whether the block is on that type's
+lists now. Each zone has one of each, chosen by its kernel profile.
+"""
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.buddy import (
+        HIGHATOMIC,
+        ISOLATE,
+        MOVABLE,
+        ORDER,
+        RECLAIMABLE,
+        TYPE_SHIFT,
+        UNMOVABLE,
+        USED,
+        block_pages,
+    )
+else:
+    from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.page import ORDER, TYPE_SHIFT, USED, block_pages
+
+    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+
+# The first type of those that this one falls back to that has a block of the order, or -1.
+# UNMOVABLE: RECLAIMABLE, MOVABLE; MOVABLE: RECLAIMABLE, UNMOVABLE; RECLAIMABLE: UNMOVABLE, MOVABLE.
+def first_type(buddy, order, migratetype):
+    fallback: cython.int
+    head: cython.Py_ssize_t
+    step: cython.int
+    for step in range(2):
+        if migratetype == RECLAIMABLE:
+            fallback = MOVABLE if step else UNMOVABLE
+        elif step:
+            fallback = UNMOVABLE if migratetype == MOVABLE else MOVABLE
+        else:
+            fallback = RECLAIMABLE
+        head = buddy._pages + (fallback << 5) + order
+        if buddy._links[2 * head] != head:
+            return fallback
+    return -1
+
+
+# Whether a pageblock may be claimed for the sake of a block of this order.
+def may_claim(buddy, order, migratetype):
+    return order >= buddy.pageblock_order // 2 or migratetype != MOVABLE
+
+
+# The first block to take from another type: of the largest order, but the smallest that fits if nothing may be claimed.
+def largest(buddy, order, migratetype):
+    found: cython.int = buddy._top
+    fallback: cython.int = -1
+    while found >= order:
+        fallback = first_type(buddy, found, migratetype)
+        if fallback >= 0:
+            break
+        found -= 1
+    if fallback < 0:
+        return -1
+    if not may_claim(buddy, found, migratetype):
+        return smallest(buddy, order, migratetype)
+    return buddy._links[2 * (buddy._pages + (fallback << 5) + found)]
+
+
+# The first block that fits, from the asked order upwards.
+def smallest(buddy, order, migratetype):
+    found: cython.int
+    fallback: cython.int
+    for found in range(order, buddy.max_order):
+        fallback = first_type(buddy, found, migratetype)
+        if fallback >= 0:
+            return buddy._links[2 * (buddy._pages + (fallback << 5) + found)]
+    return -1
+
+
+# Pages of a pageblock, `free` of them free, that suit the type beside the free ones.
+def alike(buddy, pageblock, migratetype, free):
+    movable: cython.Py_ssize_t = buddy._movable[pageblock]
+    if migratetype == MOVABLE:
+        return movable
+    return block_pages(buddy.pageblock_order) - free - movable if buddy._types[pageblock] == MOVABLE else 0
+
+
+# A block of pageblock order or more moves, and its pageblocks become the type.
+def claim_pageblocks(buddy, i, migratetype):
+    first: cython.Py_ssize_t = buddy._pageblock(i)
+    k: cython.Py_ssize_t
+    for k in range(first, first + (block_pages((buddy._state[i] & ORDER) - buddy.pageblock_order))):
+        if buddy._types[k] != ISOLATE:
+            buddy._types[k] = migratetype
+    buddy._move(i, migratetype)
+
+
+# Up to 6.9: whatever is found moves to the asked type's lists, and is taken from there.
+
+
+def claim_moving(buddy, i, migratetype):
+    pageblock: cython.Py_ssize_t = buddy._pageblock(i)
+    kind: cython.int = buddy._types[pageblock]
+    order: cython.int = buddy._state[i] & ORDER
+    moved: cython.Py_ssize_t
+    half: cython.Py_ssize_t = block_pages(buddy.pageblock_order) >> 1
+    if kind != HIGHATOMIC and order >= buddy.pageblock_order:
+        claim_pageblocks(buddy, i, migratetype)
+    elif kind == HIGHATOMIC or not may_claim(buddy, order, migratetype) or not buddy._pageblock_is_whole(pageblock):
+        buddy._move(i, migratetype)
+    else:
+        moved = buddy._move_free_blocks(pageblock, migratetype)
+        # An isolated pageblock can be stolen from where a block that spans it was split: the count stays (golden E10).
+        if moved + alike(buddy, pageblock, migratetype, moved) >= half:
+            buddy._types[pageblock] = migratetype
+    return True
+
+
+def fall_back_moving(buddy, order, migratetype):
+    i: cython.Py_ssize_t = largest(buddy, order, migratetype)
+    if i < 0:
+        return -1
+    claim_moving(buddy, i, migratetype)
+    return buddy._rmqueue_smallest(order, migratetype)
+
+
+# From 6.10 on: a pageblock is claimed whole, or only what was asked is taken and the rest stays where it is.
+
+
+def claim_whole(buddy, i, migratetype):
+    pageblock: cython.Py_ssize_t = buddy._pageblock(i)
+    order: cython.int = buddy._state[i] & ORDER
+    free: cython.Py_ssize_t
+    if order >= buddy.pageblock_order:
+        claim_pageblocks(buddy, i, migratetype)
+        return True
+    if not may_claim(buddy, order, migratetype) or not buddy._pageblock_is_whole(pageblock):
+        return False
+    if buddy._types[pageblock] > RECLAIMABLE:
+        return False
+    free = buddy._free_in_pageblock(pageblock)
+    if free + alike(buddy, pageblock, migratetype, free) < block_pages(buddy.pageblock_order) >> 1:
+        return False
+    buddy._move_free_blocks(pageblock, migratetype)
+    buddy._types[pageblock] = migratetype
+    return True
+
+
+def take_part(buddy, i, order):
+    kind: cython.int = buddy._state[i] >> TYPE_SHIFT
+    found: cython.int = buddy._state[i] & ORDER
+    buddy._unlink(i)
+    buddy._split(i, found, order, kind)
+    return i
+
+
+def fall_back_taking(buddy, order, migratetype):
+    i: cython.Py_ssize_t = largest(buddy, order, migratetype)
+    if i < 0:
+        return -1
+    if claim_whole(buddy, i, migratetype):
+        return buddy._rmqueue_smallest(order, migratetype)
+    return take_part(buddy, i, order)
+
+
+# From 6.15 on: first claim, from the largest order down; then steal, from the smallest up.
+def claim_then_steal(buddy, order, migratetype):
+    found: cython.int = buddy._top
+    fallback: cython.int
+    while found >= order:
+        fallback = first_type(buddy, found, migratetype)
+        if fallback >= 0:
+            if not may_claim(buddy, found, migratetype):
+                break
+            if claim_whole(buddy, buddy._links[2 * (buddy._pages + (fallback << 5) + found)], migratetype):
+                return buddy._rmqueue_smallest(order, migratetype)
+        found -= 1
+    return steal(buddy, order, migratetype)
+
+
+def steal(buddy, order, migratetype):
+    i: cython.Py_ssize_t = smallest(buddy, order, migratetype)
+    if i < 0:
+        return -1
+    buddy._steals = True
+    return take_part(buddy, i, order)
+
+
+# The next block of a refill: after a steal, the next is stolen at once.
+def alloc_next(buddy, order, migratetype):
+    i: cython.Py_ssize_t = steal(buddy, order, migratetype) if buddy._steals else -1
+    if i < 0:
+        return buddy._alloc(order, migratetype)
+    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
+    return i
+
+
+def choose_fallback(buddy):
+    """Give the zone the fallback and the claim of its kernel profile."""
+    rule = buddy.profile.fallback
+    if rule == "moving":
+        buddy._fallback = fall_back_moving
+        buddy._claim = claim_moving
+    elif rule == "taking":
+        buddy._fallback = fall_back_taking
+        buddy._claim = claim_whole
+    else:
+        buddy._fallback = claim_then_steal
+        buddy._claim = claim_whole

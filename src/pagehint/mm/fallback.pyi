@@ -1,0 +1,3 @@
+from pagehint.mm.buddy import Buddy
+
+def choose_fallback(buddy: Buddy) -> None: ...
