@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
@@ -309,7 +309,7 @@ def start_rows(runs: int) -> Iterator[Figure]:
     def start(code: str) -> float:
         return 1000 * seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
-    whole = "import pagehint.mm.zone, pagehint.hinting.designs.boundary, pagehint.hinting.drivers.thread"
+    whole = "import pagehint.mm.zone, pagehint.hinting.designs.hinting, pagehint.hinting.drivers.thread"
     start(whole)
     for what, code in (("import pagehint", "import pagehint"), ("import the engine and the hinting", whole)):
         values = [start("import numpy, " + code.removeprefix("import ")) - start("import numpy") for _ in range(runs)]

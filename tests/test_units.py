@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from pagehint.arena.state import ArenaFullError, ArenaStatistics
     from pagehint.hinting.clock import VirtualClock
     from pagehint.hinting.design import Design, Statistics
-    from pagehint.hinting.designs.boundary import PageHinting
+    from pagehint.hinting.designs.hinting import PageHinting
     from pagehint.hinting.designs.reporting import PageReporting
     from pagehint.hinting.device import Device
     from pagehint.hinting.drivers.stepper import Stepper
     from pagehint.hinting.drivers.thread import ThreadWorker
     from pagehint.hinting.drivers.virtual import VirtualWorker
+    from pagehint.hinting.setting import Setting
     from pagehint.host.calibrate import calibrate
     from pagehint.host.costs import Costs
     from pagehint.host.model import ModelHost
@@ -58,6 +59,7 @@ __all__ = [
     "PagehintError",
     "PerCpuLists",
     "Run",
+    "Setting",
     "Statistics",
     "Stepper",
     "ThreadWorker",
@@ -93,10 +95,11 @@ _LATER = {
     "Migratetype": "pagehint.kernel.migratetype",
     "ModelHost": "pagehint.host.model",
     "PageCounts": "pagehint.mm.guest.memory",
-    "PageHinting": "pagehint.hinting.designs.boundary",
+    "PageHinting": "pagehint.hinting.designs.hinting",
     "PageReporting": "pagehint.hinting.designs.reporting",
     "PerCpuLists": "pagehint.mm.pcp",
     "Run": "pagehint.replays.run",
+    "Setting": "pagehint.hinting.setting",
     "Statistics": "pagehint.hinting.design",
     "Stepper": "pagehint.hinting.drivers.stepper",
     "ThreadWorker": "pagehint.hinting.drivers.thread",

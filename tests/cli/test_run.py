@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pagehint.replays.run import ATTRIBUTION, Totals
+from pagehint.hinting.designs.registry import reasons_of
+from pagehint.replays.run import Totals
 from pagehint.trace import Meta, Trace, TraceWriter
 
 SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
@@ -110,7 +111,7 @@ def test_json_of_a_run() -> None:
     ]
     assert data["settings"]["design"] == "reporting"
     assert list(data["totals"]) == list(Totals.__dataclass_fields__)
-    assert list(data["attribution"]) == list(ATTRIBUTION)
+    assert list(data["attribution"]) == list(reasons_of())
     assert 0 <= data["prediction"]["residency_error"] <= 0.005
     assert data["prediction"]["reported_mib"] == data["truth"]["reported_mib"] == 2048
     assert data["baseline"]["settings"]["design"] == "none"
@@ -182,7 +183,7 @@ def test_timeline(tmp_path: Path) -> None:
     assert pagehint("run", "--out", path, "--sample", "500ms").returncode == 0
     table = pq.read_table(path)
     assert np.diff(table.column("time").to_numpy()).min() == 500 * 10**6
-    reasons = sum(table.column(name).to_numpy() for name in ATTRIBUTION)
+    reasons = sum(table.column(name).to_numpy() for name in reasons_of())
     assert np.array_equal(reasons, table.column("free_resident").to_numpy())
     assert pagehint("run", "--out", path, "--compare", "hinting,none").returncode == 0
     assert pq.read_table(path).column("run").unique().to_pylist() == ["hinting", "none"]
@@ -215,7 +216,7 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["two\nlines"], "two\\nlines: no such trace bundle"),
         (["/dev/null"], "not a trace bundle"),
         (["."], "no meta.json"),
-        (["--design", "magic"], '"none", "hinting", "reporting"'),
+        (["--design", "magic"], "--design: 'magic' is no design"),
         (["--compare", "hinting,magic"], "'magic' is no design"),
         (["--compare", "none,none"], "twice"),
         (["--compare", "none", "--design", "none"], "use one of them"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone

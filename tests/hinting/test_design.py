@@ -6,7 +6,7 @@ import pytest
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.design import BEGIN, IDLE, React, Sleep
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device, Rig

@@ -13,7 +13,7 @@ import pytest
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import IDLE
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker

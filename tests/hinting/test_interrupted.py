@@ -9,7 +9,7 @@ SIGNALS = """
 import faulthandler, gc, os, random, signal, threading, time, traceback
 import numpy as np
 from pagehint.errors import BusyError
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.page import KIND, USED

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from pagehint.errors import BusyError
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone

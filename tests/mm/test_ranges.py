@@ -5,7 +5,7 @@ import pytest
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.design import Idle, React, Sleep
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone

@@ -14,7 +14,8 @@ import pytest
 from pagehint.errors import BusyError, InputError, PagehintError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
+from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.costs import Costs
@@ -25,7 +26,7 @@ from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 from pagehint.replays.real import RealKind
 from pagehint.replays.replay import Placement, Replay, replay
-from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace, TraceWriter
 
@@ -130,8 +131,8 @@ class Counting(Replay):
         assert row["resident"] == backed.sum() * 4096
         assert row["used"] == (backed & used).sum() * 4096
         assert row["free_resident"] == (backed & ~used).sum() * 4096
-        assert sum(row[name] for name in ATTRIBUTION) == row["free_resident"]
-        assert min(row[name] for name in ATTRIBUTION) >= 0
+        assert sum(row[name] for name in reasons_of()) == row["free_resident"]
+        assert min(row[name] for name in reasons_of()) >= 0
         self.rows = getattr(self, "rows", 0) + 1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting

@@ -1,10 +1,10 @@
 """The arena's hinting design: memory that stayed free for a time is given back, whatever else is in use meanwhile."""
 
+from typing import Any
+
 from pagehint.arena.warm import EPOCHS, WarmZone
-from pagehint.errors import InputError
-from pagehint.hinting.design import Design, Run
-from pagehint.mm.zone import Zone
-from pagehint.units import parse_time
+from pagehint.hinting.design import Design, Work
+from pagehint.hinting.setting import Setting
 
 __all__ = ["Aging"]
 
@@ -18,39 +18,29 @@ class Aging(Design):
     Raises InputError.
     """
 
-    def __init__(self, idle: int | str) -> None:
-        self.idle = parse_time(idle)
-        if self.idle < EPOCHS:
-            raise InputError(f"an idle time of {idle!r} is too short: expected at least {EPOCHS} ns")
-        super().__init__(0, self.idle // EPOCHS, _NO_MARK)
+    idle: int = Setting.time("10s", "How long a page stays free until it is given back.", EPOCHS)
+
+    def __init__(self, *values: Any, **settings: Any) -> None:
+        super().__init__(*values, **settings)
+        self.delay = self.idle // EPOCHS
 
     @property
     def _warm(self) -> list[WarmZone]:
-        return [zone for zone in self._zones if isinstance(zone, WarmZone)]
+        return [zone for zone in self.zones if isinstance(zone, WarmZone)]
 
-    def notified(self, zone: Zone, now: int) -> None:
-        self._now = now
-        self._schedule(self.delay)
+    def threshold(self) -> int:
+        return _NO_MARK
 
-    def holds_back(self, zone: Zone) -> str:
-        return "waiting"
-
-    def _request_all(self) -> None:
-        for zone in self._zones:
-            zone.request()
-        self._schedule(self.delay)
-
-    def _work(self) -> Run:
+    def work(self) -> Work:
         for zone in self._warm:
             zone.tick()
-            batch = self._reacts[zone].batch
-            while not self._stopping:
+            batch = self.batch
+            while not self.stopping:
                 zone.fill(batch)
                 if not batch:
                     break
-                self._telling = self._reacts[zone]
-                yield self._telling
+                yield from self.tell(zone)
         # What failed is as if freed just now: it waits for its time again, and keeps nothing else waiting.
-        self._due = None
+        self.pending = None
         if any(zone.requested for zone in self._warm):
-            self._schedule(self.delay)
+            self.schedule(self.delay)

@@ -294,7 +294,7 @@ class Arena:
         if self._memory is None:
             return
         self._starter = partial(_start_soon, weakref.ref(self))
-        self.zone.attach(self._design.order, self._design.high_water_mark, self._giver, self._starter)
+        self.zone.attach(self._design.order, self._design.threshold(), self._giver, self._starter)
         self.zone.request(False)
         if self.zone.warm_pages:
             self._starter()

@@ -2,11 +2,9 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,15 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagehint.errors import InputError
-from pagehint.hinting.design import Design
-from pagehint.hinting.designs.boundary import PageHinting
-from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.designs.registry import DESIGNS, NONE, find_design, label_of
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.real import RealKind
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
-from pagehint.replays.start import guest_reporting
+from pagehint.replays.study import Plan, plans_of, usual_capacity
 from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
@@ -37,22 +33,18 @@ from pagehint.units import parse_time
 
 __all__ = ["run"]
 
-Name = Literal["none", "hinting", "reporting"]
-_NAMES = ("none", "hinting", "reporting")
-_CAPACITY = 32
-_MAX_ORDER = 10
-
 
 def run(
     trace: Path | None = None,
     /,
     *,
-    design: Name | None = None,
+    design: Annotated[list[str] | None, Parameter(negative=())] = None,
     compare: str | None = None,
     order: Annotated[list[str] | None, Parameter(negative=())] = None,
     delay: Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)] = None,
     high_water_mark: Annotated[list[str] | None, Parameter(negative=())] = None,
     capacity: Annotated[list[str] | None, Parameter(negative=())] = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
@@ -67,15 +59,16 @@ def run(
 ) -> None:
     """Replay a recorded guest, and tell what came back, what it cost, and what stayed behind.
 
-    Without --design and --compare, the guest's own free page reporting is replayed. --order, --delay,
-    --high-water-mark and --capacity may be repeated: each combination is a run, all in one table and one page.
+    Without --design and --compare, the guest's own free page reporting is replayed. --design, --order, --delay,
+    --high-water-mark, --capacity and --set may be repeated: each combination is a run, all in one table and one page.
 
     Parameters
     ----------
     trace
         The recording, NAME.pagetrace. Without it: a real 1 GiB guest's "phased" workload, which ships with the package.
     design
-        Linux' free page reporting, the 2019 page hinting with boundaries, or nothing given back.
+        Linux' free page reporting (reporting), the 2019 page hinting with boundaries (hinting), nothing given back
+        (none), or one of your own (FILE.py:CLASS).
     compare
         Several designs side by side, such as hinting,reporting,none.
     order
@@ -86,6 +79,8 @@ def run(
         hinting: how many untold free blocks of an order start the work.
     capacity
         How many blocks the device takes at a time.
+    set_
+        Any setting of a design, as NAME=VALUE, such as idle=10s.
     placement
         Which block an allocation takes: the model's choice, or the one that the guest took (valid for the recorded
         settings only).
@@ -115,14 +110,14 @@ def run(
     """
     names = _names(design, compare)
     opened = example() if trace is None else Trace.open(trace)
-    settings: dict[str, list[Any] | None] = {
-        "order": _numbers("--order", order, 0, _MAX_ORDER),
-        "delay": _each("--delay", delay, parse_time),
-        "high_water_mark": _numbers("--high-water-mark", high_water_mark, 0, 1 << 32),
-        "capacity": _numbers("--capacity", capacity, 1, 1 << 20),
-    }
+    given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
+    texts = {name: list(values) for name, values in given.items() if values}
+    options = {name: f"--{name.replace('_', '-')}" for name in texts}
+    for name, value in map(_assignment, set_ or []):
+        texts.setdefault(name, []).append(value)
+        options.setdefault(name, f"--set {name}")
     _check_outputs(opened, out, html)
-    plans = _plans(names, settings, opened)
+    plans = plans_of(opened, names, texts, options)
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
     touched = frozenset(touch or ["alloc"])
@@ -133,23 +128,23 @@ def run(
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
     def one(
-        plan: "_Plan",
+        plan: Plan,
         report: Callable[[int], None] | None,
         where: Literal["simulated", "recorded"],
         real: RealKind | None = None,
     ) -> Run:
-        model = ModelHost(page_size, charged, host_memory, plan[1])
-        return replay(opened, plan[0], model, where, sample, free_backed, touched, report, real)
+        model = ModelHost(page_size, charged, host_memory, plan.capacity)
+        return replay(opened, plan.make(), model, where, sample, free_backed, touched, report, real)
 
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))
         page = None if html is None else stack.enter_context(Output(html))
-        extra = not any(plan[0] is None and placement == "simulated" for plan in plans)
+        extra = not any(plan.design == NONE and placement == "simulated" for plan in plans)
         with _progress(opened.path.name, 2 * opened.num_events * (len(plans) + extra)) as report:
             runs = [one(plan, report, placement, host) for plan in plans]
-            bases = [run for run in runs if run.settings["design"] == "none" and placement == "simulated"]
+            bases = [run for run in runs if run.design is None and placement == "simulated"]
             # Without hinting the guest would have used other pages: what it took can't be the baseline.
-            baseline = bases[0] if bases else one((None, _CAPACITY), report, "simulated")
+            baseline = bases[0] if bases else one(Plan(NONE, {}, usual_capacity(opened)), report, "simulated")
         if timeline is not None:
             data = BytesIO()
             pq.write_table(_timelines(runs), data, compression="zstd")
@@ -168,20 +163,11 @@ def run(
         print_runs(console, runs, baseline)
 
 
-_Plan = tuple[Design | None, int]
-
-
-def _numbers(option: str, texts: list[str] | None, least: int, most: int) -> list[Any] | None:
-    for text in texts or []:
-        if not re.fullmatch(r"-?[0-9]{1,40}", text) or not least <= int(text) <= most:
-            raise InputError(f"{option} {text[:40]}: expected a whole number, {least} to {most}")
-    return _each(option, texts, int)
-
-
-# Each value once: what is given twice is one setting.
-def _each(option: str, texts: list[str] | None, parse: Callable[[str], int]) -> list[Any] | None:
-    with _naming(option):
-        return None if texts is None else list(dict.fromkeys(map(parse, texts)))
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InputError(f"--set {text[:40]}: expected NAME=VALUE, such as idle=10s")
+    return name.strip().replace("-", "_"), value.strip()
 
 
 @contextmanager
@@ -202,43 +188,17 @@ def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
         raise InputError(f"{targets[0]}: --out and --html name the same file: choose another for one of them")
 
 
-def _names(design: Name | None, compare: str | None) -> list[str]:
-    if compare is None:
-        return [design or "reporting"]
-    if design is not None:
+def _names(design: list[str] | None, compare: str | None) -> list[str]:
+    if design and compare is not None:
         raise InputError("--design and --compare: use one of them")
-    names = [name.strip() for name in compare.split(",")]
-    for name in names:
-        if name not in _NAMES:
-            raise InputError(f"--compare: {name!r} is no design: expected some of {', '.join(_NAMES)}")
-    if len(set(names)) < len(names):
-        raise InputError("--compare: names a design twice")
+    option = "--design" if compare is None else "--compare"
+    given = [compare] if compare is not None else design or [next(iter(DESIGNS))]
+    names = [name.strip() for text in given for name in text.split(",")]
+    with _naming(option):
+        kinds = [find_design(name) for name in names]
+    if len(set(map(label_of, kinds))) < len(kinds):
+        raise InputError(f"{option}: names a design twice, or two that have the same label")
     return names
-
-
-def _plans(names: list[str], settings: dict[str, list[Any] | None], trace: Trace) -> list[_Plan]:
-    useful = {"none": [], "hinting": list(settings), "reporting": ["order", "delay", "capacity"]}
-    for name, values in settings.items():
-        if values and not any(name in useful[design] for design in names):
-            raise InputError(f"--{name.replace('_', '-')} is no setting of {' or '.join(names)}")
-    recorded = trace.meta.reporting
-    usual = _CAPACITY if recorded is None or recorded.capacity is None else recorded.capacity
-    plans: list[_Plan] = []
-    for name in names:
-        if name == "none":
-            plans.append((None, usual))
-            continue
-        default: Design = PageHinting() if name == "hinting" else guest_reporting(trace)
-        marks = settings["high_water_mark"] if name == "hinting" else None
-        for order, delay, mark, capacity in product(
-            settings["order"] or [default.order],
-            settings["delay"] or [default.delay],
-            marks or [default.high_water_mark],
-            settings["capacity"] or [usual],
-        ):
-            design = PageHinting(order, mark, delay) if name == "hinting" else PageReporting(order, delay)
-            plans.append((design, capacity))
-    return plans
 
 
 def _json(runs: list[Run], baseline: Run) -> dict[str, Any]:
@@ -259,7 +219,7 @@ def _timelines(runs: list[Run]) -> pa.Table:
     for label, one in zip(labels(runs), runs, strict=True):
         names = pa.array([label] * one.timeline.num_rows).dictionary_encode()
         tables.append(one.timeline.add_column(0, "run", names))
-    return pa.concat_tables(tables).unify_dictionaries()
+    return pa.concat_tables(tables, promote_options="default").unify_dictionaries()
 
 
 @contextmanager

@@ -13,18 +13,19 @@ Times are nanoseconds on a clock of the driver's choice. A driver calls a design
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.device import Device
+from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_time, whole_number
 
-__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "React", "Sleep", "Statistics"]
+__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "React", "Sleep", "Statistics", "Telling", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,10 @@ class Idle:
 
 
 Action = Begin | React | Sleep | Idle
-Run = Generator[React, BaseException | None, None]
+Work = Generator[React, BaseException | None, None]
+"""A run of the work: it yields what the device is to be told, and gets what that failed with, or None."""
 Telling = Generator[React, BaseException | None, bool]
+"""A part of it, and whether it goes on."""
 BEGIN = Begin()
 IDLE = Idle()
 
@@ -75,29 +78,65 @@ class Statistics:
 
 
 class Design(ABC):
-    """The part that all designs share: device and zones, one batch, when the work is due, errors.
+    """A hinting design: a class of its own says what it gives back, and when; the rest is here.
 
-    ``order``: the least order of a block that is told. ``delay``: from a request to the work (ns, or ``"100ms"``).
+    Such a class declares its settings (``Setting``), whose values its constructor takes, by name or in their order;
+    ``label``, its name; ``reasons``, which ``holds_back`` tells, each with what it means; and ``work``. It may use
+    ``zones``, ``batch``, ``now`` (ns), ``running`` (a run of the work has begun), ``stopping``, and ``pending``.
+    Raises InputError for a setting that is none of its own, or not as it should be.
     """
 
-    def __init__(self, order: int, delay: int | str, high_water_mark: int) -> None:
-        self.order = whole_number("order", order, 0, 31)
-        self.delay = parse_time(delay)
-        self.high_water_mark = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
-        self._zones: tuple[Zone, ...] = ()
+    label: ClassVar[str] = ""
+    reasons: ClassVar[Mapping[str, str]] = {}
+    settings: ClassVar[Mapping[str, Setting]] = {}
+    """All that are declared in the class and its bases, by name, in their order."""
+
+    order: int = 0
+    """The least order of a block that is told; a setting where a design declares it as one."""
+    delay: int = 0
+    """From a request to the work (ns); a setting where a design declares it as one."""
+
+    zones: tuple[Zone, ...]
+    now: int
+    pending: int | None
+    """When the work is due (ns), or None."""
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        declared = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
+        kept = {name: value for name, value in cls.settings.items() if name not in vars(cls)}
+        cls.settings = {**kept, **declared}
+        if "label" not in vars(cls):
+            cls.label = cls.__name__
+
+    def __init__(self, *values: Any, **settings: Any) -> None:
+        names = list(self.settings)
+        given = dict(zip(names, values, strict=False))
+        unknown = [name for name in settings if name not in names or name in given]
+        if unknown or len(values) > len(names):
+            what = f"{unknown[0]!r}" if unknown else f"{len(values)} values"
+            expected = f"each of {', '.join(names)} at most once" if names else "none"
+            raise InputError(f"{what}: no settings of {self.label}: expected {expected}")
+        for name, setting in self.settings.items():
+            setattr(self, name, setting.parse({**given, **settings}.get(name, setting.default)))
+        self.zones = ()
+        self.now = 0
+        self.pending = None
         self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
         self._reacts: dict[Zone, React] = {}
         self._batch: Batch | None = None
-        self._run: Run | None = None
+        self._run: Work | None = None
         self._telling: React | None = None
         self._outcome: BaseException | None = None
-        self._due: int | None = None
-        self._now = 0
-        self._shortest_pause = max(self.delay, _SHORTEST_PAUSE)
         self._pause = self._shortest_pause
         self._stopping = False
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
         self._last_error: BaseException | None = None
+        self.forget()
+
+    def values(self) -> dict[str, Any]:
+        """The settings and their values."""
+        return {name: getattr(self, name) for name in self.settings}
 
     # Start and stop
 
@@ -129,16 +168,16 @@ class Design(ABC):
                 raise BusyError("a hinting device is started already")
             for zone in zones:
                 bells.append((zone, partial(doorbell, zone)))
-                zone.attach(self.order, self.high_water_mark, device, bells[-1][1], settle)
+                zone.attach(self.order, self.threshold(), device, bells[-1][1], settle)
             self._batch = batch
-            self._run = self._telling = self._outcome = self._due = None
-            self._forget()
-            self._zones = tuple(zones)
+            self._run = self._telling = self._outcome = self.pending = None
+            self.forget()
+            self.zones = tuple(zones)
             self._reacts = {zone: React(zone, batch) for zone in zones}
             self._stopping = False
             self._pause = self._shortest_pause
-            self._now = now
-            self._request_all()
+            self.now = now
+            self.begin_anew()
         except BaseException:
             for zone, bell in bells:
                 zone.detach(bell)
@@ -154,9 +193,9 @@ class Design(ABC):
         """
         if self._batch is None:
             return True
-        for zone in self._zones:
+        for zone in self.zones:
             zone.mute()
-        self._due = None
+        self.pending = None
         self._stopping = True
         if self._run is None:
             self._ended()
@@ -174,20 +213,20 @@ class Design(ABC):
             run.close()
         self._telling = None
         if error is not None:
-            self._count_error(error)
+            self.count_error(error)
         self.stop()
 
     def _take_back(self) -> None:
         """Blocks that were pulled, and that nobody will be told of, go back."""
         batch = self._batch
         if batch and self._telling is None:
-            for zone in self._zones:
+            for zone in self.zones:
                 with suppress(InputError):  # they are another zone's
                     zone.drain(batch, False)
 
     def _ended(self) -> None:
         self._take_back()
-        for zone in self._zones:
+        for zone in self.zones:
             zone.end()
             zone.detach()
         self._batch = None
@@ -195,14 +234,9 @@ class Design(ABC):
 
     # What the driver asks and tells
 
-    @property
-    def pending(self) -> int | None:
-        """When the work is due, or None."""
-        return self._due
-
     def next(self, now: int) -> Action:
         """What to do now. A React is said again until ``reacted`` ends it."""
-        self._now = now
+        self.now = now
         if self._telling is not None:
             if self._batch:
                 return self._telling
@@ -219,7 +253,7 @@ class Design(ABC):
             self._run = self._telling = None
             self._take_back()
             if not self._stopping:
-                self._request_all()
+                self.begin_anew()
             raise
         if self._stopping:
             self._ended()
@@ -229,13 +263,13 @@ class Design(ABC):
     def _begin_or_rest(self) -> Action:
         if self._batch is None:
             return IDLE
-        self._look_around()
-        if self._due is None or self._now < self._due:
-            return self._rest()
-        self._due = None
+        self.look_around()
+        if self.pending is None or self.now < self.pending:
+            return self.rest()
+        self.pending = None
         self._runs += 1
         self._outcome = None
-        self._run = self._work()
+        self._run = self.work()
         return BEGIN
 
     def reacted(self, error: BaseException | None, now: int) -> None:
@@ -244,7 +278,7 @@ class Design(ABC):
         assert react is not None
         batch = react.batch
         blocks, pages = len(batch), batch.pages
-        self._now = now
+        self.now = now
         self._outcome = error
         react.zone.drain(batch, error is None)
         self._telling = None
@@ -254,11 +288,12 @@ class Design(ABC):
             self._pages += pages
             self._pause = self._shortest_pause
         else:
-            self._count_error(error)
+            self.count_error(error)
 
-    @abstractmethod
     def notified(self, zone: Zone, now: int) -> None:
         """A free set ``requested`` on the zone."""
+        self.now = now
+        self.wake(zone)
 
     @property
     def statistics(self) -> Statistics:
@@ -270,37 +305,93 @@ class Design(ABC):
         """The batch that the device is being told of, or None."""
         return None if self._telling is None else self._telling.batch
 
-    @abstractmethod
-    def holds_back(self, zone: Zone) -> str:
-        """Why a free block of at least ``order`` in the zone is untold now: a name of attribution (docs/metrics.md)."""
-
     # What a design fills in
 
-    def _forget(self) -> None:  # noqa: B027  (only some designs know anything)
-        """A device starts: know no more than a new design does; errors and the like are counted on."""
-
     @abstractmethod
-    def _request_all(self) -> None: ...
+    def work(self) -> Work:
+        """A run of the work: fills ``batch`` with a zone's blocks, and tells of it, as long as there are any.
 
-    @abstractmethod
-    def _work(self) -> Run: ...
+        ``failed = yield from self.tell(zone)``; ``stopping`` ends it. What is still in the batch at its end goes back.
+        """
 
-    def _look_around(self) -> None:  # noqa: B027  (only some designs have anything to look for)
+    def forget(self) -> None:  # noqa: B027  (only some designs know anything)
+        """It is made, or a device starts: a design with a state of its own sets it as it is at first."""
+
+    def begin_anew(self) -> None:
+        """A device was started, or a run was interrupted: all that is free may be untold."""
+        for zone in self.zones:
+            zone.request()
+        self.schedule(self.delay)
+
+    def wake(self, zone: Zone) -> None:
+        """A free set ``requested`` on the zone: there is work."""
+        self.schedule(self.delay)
+
+    def threshold(self) -> int:
+        """How many untold free blocks of an order (of at least ``order``) a free must find to set ``requested``."""
+        return 0
+
+    def holds_back(self, zone: Zone) -> str:
+        """Why a free block of at least ``order`` in the zone is untold now: one of ``reasons``, or ``waiting``.
+
+        Asked after whatever the design was told or did, and not while ``reserve`` says it already.
+        """
+        return "waiting"
+
+    def reserve(self, zone: Zone) -> int:
+        """With fewer free pages than this the design takes no block of the zone: they are ``watermark``'s."""
+        return zone.watermarks.low + (1 << self.order)
+
+    def look_around(self) -> None:  # noqa: B027  (only some designs have anything to look for)
         """See to what no free notifies of, before the design looks for work that is due."""
 
-    def _rest(self) -> Action:
-        return IDLE if self._due is None else Sleep(self._due)
+    def rest(self) -> Action:
+        """Nothing is due now: Idle, or Sleep until something is."""
+        return IDLE if self.pending is None else Sleep(self.pending)
 
-    def _schedule(self, delay: int) -> None:
-        if self._due is None and not self._stopping:
-            self._due = self._now + delay
+    # What a design uses
 
-    def _retry_later(self) -> None:
+    @property
+    def batch(self) -> Batch:
+        """The batch of the started device. Raises InputError if none is started."""
+        if self._batch is None:
+            raise InputError(f"{self.label} has no batch: no device is started")
+        return self._batch
+
+    @property
+    def running(self) -> bool:
+        """A run of the work has begun, and not ended."""
+        return self._run is not None
+
+    @property
+    def stopping(self) -> bool:
+        """The device is being stopped: the work ends soon."""
+        return self._stopping
+
+    def tell(self, zone: Zone) -> Generator[React, BaseException | None, BaseException | None]:
+        """Tell the device of ``batch``, whose blocks came from the zone; what it failed with, or None.
+
+        Afterwards the blocks are back in the zone, and the batch is empty.
+        """
+        self._telling = self._reacts[zone]
+        return (yield self._telling)
+
+    def schedule(self, delay: int) -> None:
+        """The work is due after ``delay`` (ns), unless it is due already, or the device stops."""
+        if self.pending is None and not self._stopping:
+            self.pending = self.now + delay
+
+    def retry_later(self) -> None:
         """The device failed: the work is due again after a growing pause."""
         if not self._stopping:
-            self._due = self._now + self._pause
+            self.pending = self.now + self._pause
         self._pause = min(2 * self._pause, max(_LONGEST_PAUSE, self.delay))
 
-    def _count_error(self, error: BaseException) -> None:
+    def count_error(self, error: BaseException) -> None:
+        """Count a failure that is not the device's own."""
         self._errors += 1
         self._last_error = error
+
+    @property
+    def _shortest_pause(self) -> int:
+        return max(self.delay, _SHORTEST_PAUSE)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design, React
+from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import kernel_profile
@@ -81,6 +82,7 @@ class Replay:
             raise InputError("a timeline needs a step above 0, such as 50ms")
         self.trace = trace
         self.design = design
+        self.reasons = reasons_of([design])
         self.profile = kernel_profile(trace.meta.kernel)
         self.start = Start.of(trace, self.profile, progress)
         self.first = backed_at_start(trace, self.start, backed)

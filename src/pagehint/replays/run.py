@@ -8,26 +8,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagehint.hinting.design import Design
+from pagehint.hinting.designs.registry import reasons_of
 from pagehint.host.model import HostStatistics
 from pagehint.replays.real import RealResidency
 
-__all__ = ["ATTRIBUTION", "LONGEST_WAIT", "Prediction", "Run", "Totals"]
+__all__ = ["LONGEST_WAIT", "Prediction", "Run", "Totals"]
 
 LONGEST_WAIT = 200 * 10**9
 """From free to given back, ns: who waited longer is counted as this."""
-
-ATTRIBUTION = {
-    "mixed": "in blocks below the order, beside used pages",
-    "below_order": "in other blocks below the order",
-    "high_water_mark": "under the high water mark or budget",
-    "watermark": "under the zone's watermark",
-    "per_cpu": "on per-CPU lists",
-    "waiting": "waiting for the delay",
-    "in_flight": "in flight to the device",
-    "told": "told, but its host page is still in use",
-    "no_device": "no device to tell",
-}
-"""Why a free byte is still resident: the keys of attribution, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +73,11 @@ class Run:
     trace: str
     recording: dict[str, Any]
     """The guest that was recorded: name, kernel, cpus, memory (bytes), events lost, warnings."""
+    design: type[Design] | None
     settings: dict[str, Any]
     totals: Totals
     attribution: dict[str, float]
-    """GiB * minutes of free and resident memory, by reason (ATTRIBUTION)."""
+    """GiB * minutes of free and resident memory, by reason (`reasons`)."""
     prediction: Prediction
     truth: dict[str, Any]
     """What was measured in the recorded guest, where the trace has it."""
@@ -109,6 +99,11 @@ class Run:
     host: HostStatistics
     real: RealResidency | None
     """What the kernel measured, where the replay ran on this machine's memory too."""
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why a free byte can be resident: the keys of attribution, and what they mean."""
+        return reasons_of([self.design])
 
     def to_dict(self) -> dict[str, Any]:
         """Totals, attribution, prediction and truth, in plain types: what `--json` prints."""

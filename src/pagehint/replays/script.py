@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.batch import Batch

@@ -1,12 +1,15 @@
 """Samples of a replay on its way: what is resident, what of it is free, and why it stayed behind."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagehint.replays.run import ATTRIBUTION
+from pagehint.errors import InputError
+from pagehint.hinting.design import Design
+from pagehint.mm.zone import Zone
 from pagehint.replays.truth import measured_residency
 
 if TYPE_CHECKING:
@@ -19,7 +22,6 @@ _NEVER = 1 << 62
 _MOST_ROWS = 1 << 15
 _MAP_COLUMNS = 120
 _MAP_ROWS = 256
-_FIELDS = ("time", "resident", "used", "free_resident", *ATTRIBUTION, "free", "given_back", "blocks")
 
 
 class Timeline:
@@ -31,8 +33,13 @@ class Timeline:
     def __init__(self, replay: "Replay", step: int | None) -> None:
         self._replay = replay
         self.step = step
+        self._fields = (
+            *("time", "resident", "used", "free_resident"),
+            *replay.reasons,
+            *("free", "given_back", "blocks"),
+        )
         self._rows: list[tuple[int, ...]] = []
-        self.rows = np.zeros((0, len(_FIELDS)), np.int64)
+        self.rows = np.zeros((0, len(self._fields)), np.int64)
         self._next_row = _NEVER
         self.measured = measured_residency(replay.trace)
         self._truth: list[int] = []
@@ -96,7 +103,7 @@ class Timeline:
             replay.engine.all_stale()  # it swaps wherever it likes
         changed = replay.engine.stale
         listed, per_cpu, mixed = replay.engine.free_resident()
-        reasons = dict.fromkeys(ATTRIBUTION, 0)
+        reasons = dict.fromkeys(replay.reasons, 0)
         reasons["per_cpu"] = per_cpu
         reasons["mixed"] = mixed
         design = replay.design if replay.worker is not None and replay.design and replay.design.started else None
@@ -111,7 +118,7 @@ class Timeline:
             self._batches = -1 if reasons["in_flight"] else len(replay.batches)
         for zone, (told, untold) in zip(zones, self._listed, strict=True):
             reasons["told"] += told
-            reasons["no_device" if design is None else design.holds_back(zone)] += untold
+            reasons["no_device" if design is None else _reason(design, zone, reasons)] += untold
             large += told + untold
             free += zone.free_pages
         reasons["below_order"] = listed - mixed - large
@@ -132,18 +139,18 @@ class Timeline:
 
     def end(self) -> None:
         """There are no more samples."""
-        rows = np.array(self._rows, np.int64).reshape(-1, len(_FIELDS))
+        rows = np.array(self._rows, np.int64).reshape(-1, len(self._fields))
         rows[:, 1:-1] *= _PAGE
         self.rows = rows
 
     def table(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return pa.table({name: self.rows[:, k] for k, name in enumerate(_FIELDS)})
+        return pa.table({name: self.rows[:, k] for k, name in enumerate(self._fields)})
 
     def integral(self, name: str, end: int) -> float:
         """The integral of a column over time, each row standing until the next: GiB * minutes."""
         spans = np.diff(np.append(self.rows[:, 0], end))
-        return float(self.rows[:, _FIELDS.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
+        return float(self.rows[:, self._fields.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
 
     def memory_map(self) -> dict[str, Any]:
         """Times (ns), and resident and used pages of equal areas at each."""
@@ -152,3 +159,10 @@ class Timeline:
             "pages": self._replay.start.pages,
             "counts": np.stack([row for _, row in self._map]) if self._map else np.zeros((0, _MAP_ROWS, 2), np.int32),
         }
+
+
+def _reason(design: Design, zone: Zone, known: Iterable[str]) -> str:
+    reason = "watermark" if zone.free_pages < design.reserve(zone) else design.holds_back(zone)
+    if reason not in known:
+        raise InputError(f"{design.label}: holds_back() said {reason!r}, which is none of its reasons: declare it")
+    return reason

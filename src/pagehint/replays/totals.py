@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.replays.phases import phases_given_back
-from pagehint.replays.run import ATTRIBUTION, Prediction, Run, Totals, vars_of
+from pagehint.replays.run import Prediction, Run, Totals, vars_of
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_lost, describe_missing
 
@@ -20,7 +21,6 @@ __all__ = ["make_run"]
 _PAGE = 4096
 _MIB = 1 << 20
 _GIB_MINUTE = (1 << 30) * 60e9
-_NAMES = {"PageHinting": "hinting", "PageReporting": "reporting", "NoneType": "none"}
 
 
 def make_run(replay: "Replay") -> Run:
@@ -45,9 +45,10 @@ def make_run(replay: "Replay") -> Run:
     return Run(
         trace=str(trace.path),
         recording=_recording(trace),
+        design=None if replay.design is None else type(replay.design),
         settings=_settings(replay),
         totals=_totals(replay, end),
-        attribution={name: timeline.integral(name, end) for name in ATTRIBUTION},
+        attribution={name: timeline.integral(name, end) for name in replay.reasons},
         prediction=_prediction(replay),
         truth=_truth(replay),
         anomalies=engine.anomalies,
@@ -78,12 +79,10 @@ def _recording(trace: Trace) -> dict[str, Any]:
 
 def _settings(replay: "Replay") -> dict[str, Any]:
     design, first = replay.design, replay.first
-    design_name = type(design).__name__
     return {
-        "design": _NAMES.get(design_name, design_name),
-        "order": None if design is None else design.order,
-        "delay": None if design is None else design.delay,
-        "high_water_mark": getattr(design, "high_water_mark", None) or None,
+        "design": label_of(design),
+        **dict.fromkeys(all_settings()),
+        **({} if design is None else design.values()),
         "capacity": replay.capacity,
         "placement": replay.placement,
         "host_page_size": replay.host.page_size,

@@ -3,9 +3,9 @@
 from rich.console import Console, Group
 from rich.markup import escape
 
-from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.run import Run
 from pagehint.report.terminal import fitting, print_anomalies, titled
-from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, saved, waited
+from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, reasons_in, saved, waited
 
 __all__ = ["print_runs"]
 
@@ -25,7 +25,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
         console.print()
         names = [str(number + 1) for number in range(len(names))]
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline, width)))
-    if any(run.attribution[name] > 0 for run in runs for name in ATTRIBUTION):
+    if reasons_in(runs):
         console.print(
             titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs, width))
         )
@@ -72,8 +72,10 @@ def _ms(time: int) -> str:
 
 
 def _left_behind(names: list[str], runs: list[Run], width: int) -> Group:
-    reasons = [name for name in ATTRIBUTION if any(run.attribution[name] > 0 for run in runs)]
-    rows = [[ATTRIBUTION[reason], *(_mean(run, run.attribution[reason]) for run in runs)] for reason in reasons]
+    rows = [
+        [words, *(_mean(run, run.attribution.get(name, 0.0)) for run in runs)]
+        for name, words in reasons_in(runs).items()
+    ]
     rows.append(["all", *(_mean(run, sum(run.attribution.values())) for run in runs)])
     return fitting(width, ["", *names], rows)
 

@@ -1,13 +1,14 @@
 """The charts of the page, as plotly figures."""
 
 from html import escape
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.run import Run
 from pagehint.report.words import describe_recorded, is_as_recorded
 
 __all__ = [
@@ -46,17 +47,11 @@ _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
 # Of Okabe and Ito: they differ for people who don't tell red from green too; and lines differ in their dashes.
 _RUNS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53", "#44337a")
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_REASONS = {
-    "waiting": "#e69f00",
-    "mixed": "#a23b3b",
-    "below_order": "#e8b4a0",
-    "per_cpu": "#cc79a7",
-    "watermark": "#56b4e9",
-    "high_water_mark": "#0072b2",
-    "in_flight": "#f0e442",
-    "told": "#c6c6c6",
-    "no_device": "#8c7b62",
-}
+# In the order of the reasons, so that one has the same colour on every page.
+_REASONS = (
+    *("#a23b3b", "#e8b4a0", "#cc79a7", "#f0e442", "#c6c6c6", "#8c7b62", "#56b4e9", "#e69f00", "#0072b2"),
+    *("#009e73", "#7a6a53", "#44337a", "#5d9c59"),
+)
 DARK = {
     _INK: "#e6e6e6",
     _GRID: "#3a3f45",
@@ -246,10 +241,11 @@ def _line(index: int, is_baseline: bool) -> dict[str, Any]:
 
 def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
     """Free and resident memory over time, by why it stayed behind; `most`: the top of the axis in MiB."""
-    shown = [name for name in ATTRIBUTION if run.attribution[name] > 0]
+    shown = [name for name in run.reasons if run.attribution[name] > 0]
     x, *values = _rows(run, "time", *sorted(shown, key=lambda name: -run.attribution[name]))
     names = sorted(shown, key=lambda name: -run.attribution[name])
-    traces = [_area(x, y, ATTRIBUTION[name], _REASONS[name]) for name, y in zip(names, values, strict=True)]
+    colours = dict(zip(run.reasons, cycle(_REASONS), strict=False))
+    traces = [_area(x, y, run.reasons[name], colours[name]) for name, y in zip(names, values, strict=True)]
     layout = _over_time(run, "free, but resident, MiB", 360)
     if most is not None:
         layout["yaxis"]["range"] = [0, most]

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from pagehint.errors import InputError
-from pagehint.replays.run import ATTRIBUTION, LONGEST_WAIT, Run
+from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
 from pagehint.report.words import (
@@ -29,6 +29,7 @@ from pagehint.report.words import (
     mean_mib,
     mib,
     percent,
+    reasons_in,
     saved,
     waited,
 )
@@ -257,9 +258,8 @@ class _Page:
             ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
             ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
         ]
-        for name, words in ATTRIBUTION.items():
-            if any(run.attribution[name] > 0 for run in runs):
-                rows.append((f"of it free, {words}", [_gib(run.attribution[name]) for run in runs]))
+        for name, words in reasons_in(runs).items():
+            rows.append((f"of it free, {words}", [_gib(run.attribution.get(name)) for run in runs]))
         rows += [
             ("given back", [mib(run.totals.given_back) for run in runs]),
             ("from free to given back, half within", [waited(run.totals.wait_p50) for run in runs]),
@@ -298,7 +298,7 @@ def _left_behind(run: Run) -> str:
     most = max(reasons, key=lambda name: reasons[name])
     mean = mean_mib(whole, run.totals.duration) * _MIB
     return (
-        f"{mib(mean)} are free but resident on average: {percent(reasons[most] / whole)} of it is {ATTRIBUTION[most]}"
+        f"{mib(mean)} are free but resident on average: {percent(reasons[most] / whole)} of it is {run.reasons[most]}"
     )
 
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pagehint.replays.run import ATTRIBUTION, Run
+from pagehint.replays.run import Run
 from pagehint.report.charts import area_chart, bar, columns_of
 from pagehint.report.words import (
     about,
@@ -205,14 +205,14 @@ def _left_behind(run: Run, width: int) -> RenderableType:
     table = _grid("left", "right", "right", "left")
     for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
         chart = bar(value, max(reasons.values()), max(width - 72, 0), "yellow")
-        table.add_row(f"  {ATTRIBUTION[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
+        table.add_row(f"  {run.reasons[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
     mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
     return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)
 
 
 def _cost(run: Run) -> RenderableType:
     totals = run.totals
-    if run.settings["design"] == "none":
+    if run.design is None:
         return Text()
     table = _grid("left", "left")
     table.columns[1].no_wrap = False

@@ -1,7 +1,10 @@
 """The words of reports, the same on the terminal and on the page."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from pagehint.hinting.designs.registry import reasons_of
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.units import format_size, format_time
 
@@ -20,6 +23,7 @@ __all__ = [
     "mean_mib",
     "mib",
     "percent",
+    "reasons_in",
     "saved",
     "waited",
 ]
@@ -87,7 +91,10 @@ def describe_guest(run: Run) -> str:
 
 def design_line(run: Run) -> str:
     """The design and its settings."""
-    return "no hinting" if run.settings["design"] == "none" else _design(run.settings, list(_NAMES))
+    if run.design is None:
+        return "no hinting"
+    names = [name for name in _names(run) if run.settings[name] not in (None, False)]
+    return ", ".join([run.settings["design"], *(_words(run, name) for name in names)])
 
 
 def ground_line(run: Run) -> str:
@@ -99,30 +106,33 @@ def ground_line(run: Run) -> str:
     return f"{host}; placement {settings['placement']}; backed at the start: {settings['backed_at_start']}"
 
 
-_NAMES = {
-    "order": lambda value: f"order {value} ({format_size(4096 << value)})",
-    "delay": lambda value: f"delay {format_time(value)}",
-    "high_water_mark": lambda value: f"high water mark {value}",
-    "capacity": lambda value: f"{value} block{'s' * (value != 1)} a batch",
-}
+def _words(run: Run, name: str) -> str:
+    value = run.settings[name]
+    if run.design is not None and name in run.design.settings:
+        return run.design.settings[name].words(value)
+    return f"{value} block{'s' * (value != 1)} a batch"
 
 
-def _design(settings: dict[str, Any], names: list[str]) -> str:
-    parts = [_NAMES[name](settings[name]) for name in names if settings[name] is not None]
-    return ", ".join([settings["design"], *parts])
+def _names(run: Run) -> list[str]:
+    own = [] if run.design is None else list(run.design.settings)
+    return [*(name for name in run.settings if name in own), "capacity"]
 
 
 def labels(runs: list[Run]) -> list[str]:
     """A short name for each of the runs: the design, and the settings in which those of one design differ."""
     found = []
     for run in runs:
-        if run.settings["design"] == "none":
-            found.append("none")
-            continue
-        alike = [other for other in runs if other.settings["design"] == run.settings["design"]]
-        differ = [name for name in _NAMES if len({other.settings[name] for other in alike}) > 1]
-        found.append(_design(run.settings, differ))
+        alike = [other for other in runs if other.design is run.design]
+        names = [] if run.design is None else _names(run)
+        differ = [name for name in names if len({repr(other.settings[name]) for other in alike}) > 1]
+        found.append(", ".join([run.settings["design"], *(_words(run, name) for name in differ)]))
     return found
+
+
+def reasons_in(runs: Sequence[Run]) -> dict[str, str]:
+    """Why free memory stayed resident in any of the runs: names of attribution, and what they mean."""
+    reasons = reasons_of([run.design for run in runs])
+    return {name: words for name, words in reasons.items() if any(run.attribution.get(name, 0) > 0 for run in runs)}
 
 
 def describe_recorded(run: Run) -> str | None:
@@ -141,8 +151,8 @@ def is_as_recorded(run: Run) -> bool:
     """Whether the run has the recorded guest's own settings, so that what was measured is what it should predict."""
     reporting, settings = run.truth.get("reporting"), run.settings
     if reporting is None or not reporting["on"]:
-        return reporting is not None and settings["design"] == "none"
-    same = settings["design"] == "reporting" and settings["host_memory"] is None
+        return reporting is not None and run.design is None
+    same = run.design is PageReporting and settings["host_memory"] is None
     for name in ("order", "capacity"):
         same = same and reporting[name] in (None, settings[name])
     return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)
@@ -169,7 +179,7 @@ def is_fall(phase: dict[str, Any]) -> bool:
 
 def headline(run: Run) -> str:
     """What is to be seen of resident memory over time, in a sentence."""
-    if run.settings["design"] == "none":
+    if run.design is None:
         return "Without hinting, what was resident once stays resident"
     found = giving_back(run)
     if not found:

@@ -8,7 +8,7 @@ import pytest
 from pagehint.errors import InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Begin, Idle, React, Sleep
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.hinting.drivers.thread import ThreadWorker

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
@@ -137,8 +137,8 @@ def test_row_1_stopping_does_not_hang_and_a_later_free_asks_again():
     failed = threading.Event()
 
     class Design(PageHinting):
-        def _count_error(self, error):
-            super()._count_error(error)
+        def count_error(self, error):
+            super().count_error(error)
             failed.set()
 
     worker = ThreadWorker(Design(delay="1ms"), [zone])

@@ -6,7 +6,7 @@ import pytest
 
 from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker

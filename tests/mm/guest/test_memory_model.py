@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pagehint.errors import AllocationError, BusyError
 from pagehint.hinting.design import Idle, React, Sleep
-from pagehint.hinting.designs.boundary import PageHinting
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.kernel.gfp import GFP_ATOMIC, GFP_DMA, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, Gfp

@@ -1,6 +1,9 @@
 """Free page reporting, as Linux does it since 5.7 (spec 2)."""
 
-from pagehint.hinting.design import Design, Run, Telling
+from typing import ClassVar
+
+from pagehint.hinting.design import Design, Telling, Work
+from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.zone import Zone
 
@@ -17,48 +20,49 @@ class PageReporting(Design):
     reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks.
     """
 
-    def __init__(self, order: int = 9, delay: int | str = "2s") -> None:
-        super().__init__(order, delay, high_water_mark=0)
-        self._requested = False
-        self._active = False
+    label: ClassVar[str] = "reporting"
+    reasons: ClassVar[dict[str, str]] = {"high_water_mark": "under the high water mark or budget"}
 
-    def notified(self, zone: Zone, now: int) -> None:
-        self._now = now
+    order: int = Setting.order()
+    delay: int = Setting.time("2s", "From the first request to the work, such as 2s.")
+
+    def forget(self) -> None:
+        self._requested = self._active = False
+
+    def wake(self, zone: Zone) -> None:
         self._request()
 
     def holds_back(self, zone: Zone) -> str:
-        if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
-            return "watermark"
         return "waiting" if self._requested or self._active else "high_water_mark"
 
-    def _reserve(self, zone: Zone) -> int:
-        return self._reacts[zone].batch.capacity << self.order
+    def reserve(self, zone: Zone) -> int:
+        return zone.watermarks.low + (self.batch.capacity << self.order) + 1
 
     def _request(self) -> None:
         if not self._requested:
             self._requested = True
             if not self._active:
-                self._schedule(self.delay)
+                self.schedule(self.delay)
 
-    def _request_all(self) -> None:
-        self._requested = self._active = False
+    def begin_anew(self) -> None:
+        self.forget()
         self._request()
 
-    def _work(self) -> Run:
+    def work(self) -> Work:
         self._active, self._requested = True, False
-        for zone in self._zones:
+        for zone in self.zones:
             zone.request(False)
-        for zone in self._zones:
-            if self._stopping or not (yield from self._process(zone)):
+        for zone in self.zones:
+            if self.stopping or not (yield from self._process(zone)):
                 break
         self._active = False
         if self._requested:
-            self._schedule(self.delay)
+            self.schedule(self.delay)
 
     def _process(self, zone: Zone) -> Telling:
         """A pass over a zone; false if the run must end."""
-        batch = self._reacts[zone].batch
-        if zone.free_pages <= zone.watermarks.low + self._reserve(zone):
+        batch = self.batch
+        if zone.free_pages < self.reserve(zone):
             return True
         for order in range(self.order, zone.max_order):
             for migratetype in range(Migratetype.ISOLATE):
@@ -71,10 +75,9 @@ class PageReporting(Design):
         return not batch or (yield from self._report(zone))
 
     def _report(self, zone: Zone) -> Telling:
-        self._telling = self._reacts[zone]
-        self._telling.batch.reverse()
-        if (yield self._telling) is not None:
-            self._retry_later()
+        self.batch.reverse()
+        if (yield from self.tell(zone)) is not None:
+            self.retry_later()
             self._requested = True
             return False
-        return not self._stopping
+        return not self.stopping

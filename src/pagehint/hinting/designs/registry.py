@@ -1,0 +1,137 @@
+"""The one place that knows which designs there are, what they can be set to, and what holds back free memory."""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TypeGuard
+
+from pagehint.errors import InputError, printable
+from pagehint.hinting.design import Design
+from pagehint.hinting.designs.hinting import PageHinting
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.setting import Setting
+
+__all__ = ["DESIGNS", "NONE", "all_settings", "find_design", "label_of", "reasons_of"]
+
+DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting)}
+"""The designs of the package, by their labels. The first is the usual one."""
+
+NONE = "none"
+"""The label of no design: nothing is given back."""
+
+_WAITING = {
+    "watermark": "under the zone's watermark",
+    "waiting": "waiting for the delay",
+}
+_STATES = {
+    "mixed": "in blocks below the order, beside used pages",
+    "below_order": "in other blocks below the order",
+    "per_cpu": "on per-CPU lists",
+    "in_flight": "in flight to the device",
+    "told": "told, but its host page is still in use",
+    "no_device": "no device to tell",
+}
+
+
+def label_of(design: Design | type[Design] | None) -> str:
+    """A design's name."""
+    return NONE if design is None else design.label
+
+
+def all_settings() -> dict[str, Setting]:
+    """The settings of all designs of the package, by name. Where two have the same name, the first one's."""
+    found: dict[str, Setting] = {}
+    for design in DESIGNS.values():
+        for name, setting in design.settings.items():
+            found.setdefault(name, setting)
+    return found
+
+
+def reasons_of(designs: Iterable[Design | type[Design] | None] = ()) -> dict[str, str]:
+    """Why a free byte can be resident, each with its meaning: what a zone has, what designs say; ``designs``' own too.
+
+    Raises InputError where a design has a reason of another meaning than what is there.
+    """
+    reasons = {**_STATES, **_WAITING}
+    for design in (*DESIGNS.values(), *designs):
+        for name, meaning in {} if design is None else design.reasons.items():
+            if reasons.setdefault(name, meaning) != meaning:
+                raise InputError(f"{label_of(design)}: its reason {name!r} means something else already: rename it")
+    return reasons
+
+
+def find_design(name: str) -> type[Design] | None:
+    """The design of a label, of ``FILE.py:CLASS`` or of ``PACKAGE.MODULE:CLASS``; None for ``none``.
+
+    Raises InputError, which tells what is wrong with the file or the class.
+    """
+    if name == NONE:
+        return None
+    if name in DESIGNS:
+        return DESIGNS[name]
+    place, colon, wanted = name.rpartition(":")
+    if not (colon and place and wanted):
+        known = ", ".join([*DESIGNS, NONE])
+        raise InputError(f"{name!r} is no design: expected some of {known}, or one of your own: FILE.py:CLASS")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    design = getattr(module, wanted, None)
+    if design is None:
+        own = [
+            each.__name__ for each in vars(module).values() if _is_design(each) and each.__module__ == module.__name__
+        ]
+        hint = f"it has {', '.join(own)}" if own else "it has no design"
+        raise InputError(f"{place}: there is no {wanted} in it: {hint}")
+    if not _is_design(design):
+        raise InputError(f"{place}: {wanted} is no design: expected a class that derives from pagehint.Design")
+    if inspect.isabstract(design):
+        raise InputError(
+            f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
+        )
+    if design.label in (*DESIGNS, NONE):
+        raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
+    return design
+
+
+def _is_design(value: object) -> TypeGuard[type[Design]]:
+    return isinstance(value, type) and issubclass(value, Design) and value is not Design
+
+
+def _load_file(path: Path) -> ModuleType:
+    # Known by its whole path: a file is loaded once, and its classes can be found again.
+    name = f"pagehint_design_{path.resolve()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file: expected FILE.py:CLASS")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        del sys.modules[name]
+        raise
+    except BaseException as error:
+        del sys.modules[name]
+        raise _not_loaded(str(path), error) from None
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _not_loaded(name, error) from None
+
+
+def _not_loaded(place: str, error: BaseException) -> InputError:
+    line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+    return InputError(f"{place}{line}: can't be loaded: {type(error).__name__}: {printable(str(error))[:200]}")

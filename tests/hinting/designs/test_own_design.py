@@ -1,0 +1,166 @@
+"""A design outside the package, as docs/designs.md shows one: its settings, label and reasons work everywhere."""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow.parquet as pq
+import pytest
+
+import pagehint as ph
+from pagehint.errors import InputError
+from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design, reasons_of
+from tests.cli.test_run import pagehint
+
+PAGE = Path(__file__).parents[3] / "docs" / "designs.md"
+WORDS = "left for the next run, as each tells of few batches"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("designs") / "trickle.py"
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) <= 45
+    assert not re.search(r"\b_[a-z]", code[1])
+    path.write_text(code[1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trickle(own: Path) -> Any:
+    return find_design(f"{own}:Trickle")
+
+
+def test_on_the_command_line(own: Path, tmp_path: Path) -> None:
+    page, table = tmp_path / "page.html", tmp_path / "timeline.parquet"
+    command = ("run", "--design", f"{own}:Trickle", "--design", "reporting", "--set", "batches=1", "--set", "batches=8")
+    ended = pagehint(*command, "--html", page, "--out", table, width=120)
+    assert ended.returncode == 0, ended.stderr
+    for words in ("trickle, batches 1", "trickle, batches 8", "reporting", WORDS):
+        assert words in " ".join(ended.stdout.split())
+    assert WORDS in page.read_text(encoding="utf-8")
+    assert any(pq.read_table(table).column("rationed").to_pylist())
+    runs = json.loads(pagehint(*command, "--json").stdout)["runs"]
+    assert [(run["settings"]["design"], run["settings"].get("batches")) for run in runs] == [
+        ("trickle", 1),
+        ("trickle", 8),
+        ("reporting", None),
+    ]
+    assert runs[0]["attribution"]["rationed"] > runs[1]["attribution"]["rationed"]
+    assert runs[0]["totals"]["given_back"] > 0
+    one = pagehint("run", "--design", f"{own}:Trickle", width=120)
+    assert "trickle, order 9 (2 MiB), delay 200 ms, batches 2, 32 blocks a batch" in one.stdout
+    assert WORDS in one.stdout
+
+
+def test_in_python(trickle: Any, tmp_path: Path) -> None:
+    trace = ph.Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
+    run = ph.replay(trace, trickle(batches=1, delay="1s"), sample="1s")
+    assert run.settings["design"] == "trickle"
+    assert (run.settings["batches"], run.settings["delay"]) == (1, 10**9)
+    free = run.totals.footprint - (run.totals.ideal_footprint or 0)
+    assert sum(run.attribution.values()) == pytest.approx(free, rel=0.2)
+    run.to_html(tmp_path / "page.html")
+    assert WORDS in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_what_a_design_declares(trickle: Any) -> None:
+    assert list(trickle.settings) == ["order", "delay", "batches"]
+    assert trickle(3, "1s").values() == {"order": 3, "delay": 10**9, "batches": 2}
+    for values, settings in (((), {"batch": 3}), ((3,), {"order": 3}), ((1, 2, 3, 4), {}), ((), {"batches": 0})):
+        with pytest.raises(InputError):
+            trickle(*values, **settings)
+    assert reasons_of([trickle])["rationed"] == WORDS
+
+
+def test_the_designs_of_the_package() -> None:
+    for name, design in DESIGNS.items():
+        assert find_design(name) is design
+        assert design().values() == {name: setting.parse(setting.default) for name, setting in design.settings.items()}
+        assert all(setting.help.endswith(".") for setting in design.settings.values())
+    assert find_design("none") is None
+    assert list(all_settings()) == ["order", "delay", "high_water_mark", "once_a_delay", "idle"]
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "says"),
+    [
+        (None, "gone.py:Design", "gone.py: no such file"),
+        ("x = 1", "bad.py:Own", "bad.py: there is no Own in it: it has no design"),
+        ("Own = 3", "bad.py:Own", "Own is no design: expected a class"),
+        ("import pagehint as ph\nOwn = ph.Design", "bad.py:Own", "Own is no design"),
+        ("import pagehint as ph\nclass Own(ph.Design): ...", "bad.py:Own", r"Own has no work\(\)"),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): ...", "bad.py:Other", "it has Own"),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): label = 'none'", "bad.py:Own", "choose another"),
+        ("1 / 0", "bad.py:Own", "bad.py: can't be loaded: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "bad.py:Own", "bad.py: can't be loaded: SystemExit: 3"),
+        ("a = 1\nclass", "bad.py:Own", "bad.py, line 2: can't be loaded: SyntaxError"),
+        (None, "no.such.module:Own", "no.such.module: can't be loaded: ModuleNotFoundError"),
+        (None, "json:JSONDecoder", "JSONDecoder is no design"),
+        (None, "magic", "'magic' is no design: expected some of reporting, hinting, none, or one of your own"),
+        (None, ":", "is no design"),
+    ],
+)
+def test_designs_that_are_none(
+    code: str | None, name: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if code is not None:
+        Path("bad.py").write_text(code)
+    with pytest.raises(InputError, match=says):
+        find_design(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "batches"], "--set batches: expected NAME=VALUE"),
+        (["--set", "=3"], "--set =3: expected NAME=VALUE"),
+        (["--set", "batch=3"], "--set batch is no setting of reporting: expected some of order, delay, capacity"),
+        (["--design", "hinting", "--set", "idle=1us"], "--set idle: the idle time of '1us' is too short"),
+        (["--design", "hinting", "--set", "once_a_delay=maybe"], "--set once_a_delay maybe: expected yes or no"),
+        (["--design", "hinting,hinting"], "--design: names a design twice"),
+        (["--design", "nowhere.py:Own"], "--design: nowhere.py: no such file"),
+        (["--design", "none", "--set", "order=3"], "--set order is no setting of none: it has none"),
+    ],
+)
+def test_settings_that_are_none(arguments: list[str], says: str) -> None:
+    ended = pagehint("run", *arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_settings_of_a_design_in_labels_and_json() -> None:
+    runs = json.loads(
+        pagehint(
+            "run",
+            "--design",
+            "hinting",
+            "--set",
+            "idle=1s",
+            "--set",
+            "idle=none",
+            "--set",
+            "once-a-delay=yes",
+            "--json",
+        ).stdout
+    )["runs"]
+    assert [run["label"] for run in runs] == ["hinting, idle 1 s", "hinting, no idle"]
+    assert [(run["settings"]["idle"], run["settings"]["once_a_delay"]) for run in runs] == [(10**9, True), (None, True)]
+
+
+def test_a_reason_that_is_not_declared(trickle: Any) -> None:
+    class Silent(trickle):  # type: ignore[misc]
+        reasons: ClassVar[dict[str, str]] = {}
+
+        def holds_back(self, zone: ph.Zone) -> str:
+            return "whatever"
+
+    trace = ph.Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
+    with pytest.raises(InputError, match=r"Silent: .* 'whatever', which is none of its reasons"):
+        ph.replay(trace, Silent())
