@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from pagehint.hinting.designs.registry import reasons_of
 from pagehint.report.figures import _REASONS, _RUNS, COLOURS
 
 # How people without the red, or the green, cones see linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
@@ -26,7 +27,8 @@ def _lab(colour: str, seen: str) -> np.ndarray:
 
 @pytest.mark.parametrize("seen", _SEEN)
 @pytest.mark.parametrize(
-    "colours", [_RUNS[:3], tuple(_REASONS.values()), tuple(COLOURS[name] for name in ("used", "free", "back", "mixed"))]
+    "colours",
+    [_RUNS[:3], _REASONS[: len(reasons_of())], tuple(COLOURS[name] for name in ("used", "free", "back", "mixed"))],
 )
 def test_colours_differ(colours: tuple[str, ...], seen: str) -> None:
     """By 12 in CIELAB at the least, about five times what is just noticeable."""
