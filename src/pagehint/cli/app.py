@@ -28,6 +28,8 @@ app.register_install_completion_command(help="Have the shell complete pagehint's
 for _name, _help in (
     ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
     ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
+    ("record", "Record this machine's page allocator, as root."),
+    ("mark", "Begin a phase in the recording that runs on this machine."),
     ("import", "Import a recording as a trace bundle."),
     ("info", "Show what a trace bundle holds."),
     ("calibrate", "Measure what giving back and faulting costs on this machine."),

@@ -17,7 +17,7 @@ __all__ = ["import_"]
 
 
 def import_(
-    source: Path,
+    source: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     snapshot: Path | None = None,
@@ -27,8 +27,8 @@ def import_(
     Parameters
     ----------
     source
-        A run folder (events.csv.gz and what lies beside it), or the text that `trace-cmd report`, `perf script` or
-        tracefs' trace file prints, gzipped or not.
+        A run folder (events.csv.gz and what lies beside it), the text that `trace-cmd report`, `perf script` or
+        tracefs' trace file prints, gzipped or not, or what `pagehint record -o -` wrote (`-`: on standard input).
     output
         The bundle to make, NAME.pagetrace.
     snapshot

@@ -1,10 +1,14 @@
 """Making a trace bundle of a recording: finds out what it is, and reads it."""
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from pagehint.errors import InputError
 from pagehint.trace.bundle import Trace
+from pagehint.trace.recorder.frames import MAGIC
+from pagehint.trace.recorder.stream import import_stream
 from pagehint.trace.run_folder import import_run_folder, is_run_folder
 from pagehint.trace.text import import_text
 from pagehint.trace.writer import TraceWriter
@@ -18,12 +22,23 @@ def import_trace(
     snapshot: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Trace:
-    """Make the bundle `output` of a run folder, or of the text of trace-cmd report, perf script or tracefs' trace.
+    """Make the bundle `output` of a run folder, of the text of trace-cmd report, perf script or tracefs' trace, or of
+    what ``pagehint record -o -`` wrote (``"-"``: on standard input).
 
     `snapshot` is a folder of copies of the guest's /proc files, for a text; `progress` is told the part done, 0 to 1.
     Raises InputError; nothing is left behind then.
     """
     source, report = Path(source), progress or (lambda done: None)
+    if _is_stream(source):
+        if snapshot is not None:
+            raise InputError(f"{source}: a recording has its own snapshots: leave out {snapshot}")
+        with (
+            TraceWriter(output) as writer,
+            nullcontext(sys.stdin.buffer) if str(source) == "-" else source.open("rb") as file,
+        ):
+            where = "standard input" if str(source) == "-" else str(source)
+            writer.finish(import_stream(file, where, writer))
+        return Trace.open(output)
     if not source.exists():
         raise InputError(f"{source}: no such file or folder to import")
     if source.is_dir():
@@ -40,3 +55,12 @@ def import_trace(
             meta = import_text(source, None if snapshot is None else Path(snapshot), writer, report)
         writer.finish(meta)
     return Trace.open(output)
+
+
+def _is_stream(source: Path) -> bool:
+    if str(source) == "-":
+        return True
+    if not source.is_file():
+        return False
+    with source.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC

@@ -73,7 +73,9 @@ class Meta:
     """What meta.json says. Times are ns of the guest's clock.
 
     The writer fills in `events` (counts by letter), `first_ns`, `last_ns`, `pfn_end` (one past the last page that an
-    event names), `cpus` and its part of `anomalies` (counts of odd things, by kind).
+    event names), `cpus` and its part of `anomalies` (counts of odd things, by kind). `level` is "page", or
+    "zone" where of allocations and frees only those of large blocks were recorded; `system` holds short files of the
+    guest's /proc and /sys, by path.
     """
 
     recorder: str
@@ -91,6 +93,8 @@ class Meta:
     last_ns: int | None = None
     pfn_end: int = 0
     anomalies: dict[str, int] = field(default_factory=dict)
+    level: str | None = None
+    system: dict[str, str] = field(default_factory=dict)
 
     @property
     def num_events(self) -> int:

@@ -105,7 +105,7 @@ class PageDecoder:
         self._room = 0
         self._columns = ()
 
-    def decode(self, pages: bytes, cpu: int) -> tuple[dict[str, np.ndarray], list[str]]:
+    def decode(self, pages, cpu: int) -> tuple[dict[str, np.ndarray], list[str]]:
         """The events of whole pages of a CPU: an array a column of EVENT_SCHEMA, and the texts of the marks, in order.
 
         gfp is as the kernel has it; `detail` of a mark counts from 0 in each call. O(bytes); the GIL is released.

@@ -1,0 +1,25 @@
+"""``pagehint mark``: begin a phase in the recording that runs."""
+
+from pagehint.errors import InputError
+from pagehint.trace.recorder.tracefs import find_tracefs, living_instances
+
+__all__ = ["mark"]
+
+_LONGEST = 200
+
+
+def mark(name: str, /) -> None:
+    """Begin a phase of the workload in the recordings that run on this machine.
+
+    Parameters
+    ----------
+    name
+        The phase, such as "compile".
+    """
+    if not name.strip() or len(name) > _LONGEST or not name.isprintable():
+        raise InputError(f"{name[:40]!r} is no name of a phase: expected a line of 1 to {_LONGEST} characters")
+    instances = living_instances(find_tracefs())
+    if not instances:
+        raise InputError("nothing is recorded here now: start `pagehint record` in another shell first")
+    for instance in instances:
+        (instance / "trace_marker").write_text(f"MARK {name}")

@@ -1,0 +1,119 @@
+"""``pagehint record``: record this machine's page allocator."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+from cyclopts import Parameter
+
+from pagehint.errors import InputError
+from pagehint.trace import Trace, TraceWriter
+from pagehint.trace.describe import describe_anomalies, describe_lost
+from pagehint.trace.recorder.frames import FrameWriter, Put
+from pagehint.trace.recorder.record import Progress, Recorded
+from pagehint.trace.recorder.record import record as run
+from pagehint.trace.recorder.stream import RecordingImporter
+from pagehint.trace.recorder.summary import can_tell, cannot_tell
+from pagehint.units import format_size, parse_size, parse_time
+
+__all__ = ["record"]
+
+
+def record(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
+    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    level: Literal["zone", "page"] = "zone",
+    buffers: str | None = None,
+) -> None:
+    """Record this machine's page allocator, as root: while a command runs, for a time, or until Ctrl-C.
+
+    Parameters
+    ----------
+    command
+        After `--`: what to run meanwhile, such as `-- make -j4`.
+    output
+        The bundle to make; default: the machine's name and the time, .pagetrace. `-`: to standard output, for
+        `pagehint import -` elsewhere, so that nothing is written here.
+    for_
+        How long, such as 60s.
+    level
+        zone: what leaves and comes back to the zones' free lists (0 to 5 % more CPU time for a program that only
+        faults pages in). page: every allocation and free too (35 to 90 %).
+    buffers
+        Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
+    """
+    seconds = None if for_ is None else parse_time(for_) / 1e9
+    if seconds is not None and command:
+        raise InputError(f"--for {for_} and a command: choose one of them")
+    size = None if buffers is None else max(8, parse_size(buffers) // 1024 // (os.cpu_count() or 1))
+
+    def go(put: Put, live: Callable[[Progress], str]) -> Recorded:
+        show = (lambda progress: _live(live(progress))) if sys.stderr.isatty() else None
+        try:
+            return run(put, level, seconds, command or None, size, show)
+        finally:
+            if show is not None:
+                _live("")
+
+    if output is not None and str(output) == "-":
+        _stream(sys.stdout.buffer, go)
+        return
+    path = output or Path(f"{os.uname().nodename}-{time.strftime('%Y%m%d-%H%M%S')}.pagetrace")
+    with TraceWriter(path) as writer, RecordingImporter(writer, os.uname().nodename) as importer:
+        recorded = go(importer.put, lambda progress: _line(progress, importer))
+        writer.finish(importer.finish())
+    _summary(Trace.open(path), recorded)
+
+
+def _stream(file: BinaryIO, go: Callable[[Put, Callable[[Progress], str]], Recorded]) -> None:
+    if file.isatty():
+        raise InputError("-o - writes binary data: send it through a pipe, to a file or to `pagehint import -`")
+    recorded = go(FrameWriter(file), lambda progress: _line(progress, None))
+    file.flush()
+    print(f"pagehint: {format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s", file=sys.stderr)
+    _warn(recorded)
+
+
+def _line(progress: Progress, importer: RecordingImporter | None) -> str:
+    parts = [f"{progress.seconds:.0f} s"]
+    if importer is None:
+        parts.append(f"{format_size(round(progress.bytes / progress.seconds))}/s")
+    else:
+        parts.append(f"{importer.num_events / progress.seconds:,.0f} events/s")
+        parts.append(f"{importer.lost:,} lost" if importer.lost else "none lost")
+    parts.append(f"itself {progress.cpu_seconds / progress.seconds:.1%} of a CPU, {format_size(progress.memory_bytes)}")
+    return ", ".join(parts)
+
+
+def _live(text: str) -> None:
+    print(f"\r\x1b[K{text and f'recording: {text}'}", end="", file=sys.stderr, flush=True)
+
+
+def _warn(recorded: Recorded) -> None:
+    if recorded.stale:
+        print(f"pagehint: {recorded.stale} instance(s) that killed recorders left were removed", file=sys.stderr)
+    if recorded.status:
+        print(f"pagehint: warning: the command ended with status {recorded.status}", file=sys.stderr)
+
+
+def _summary(trace: Trace, recorded: Recorded) -> None:
+    _warn(recorded)
+    meta = trace.meta
+    for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
+        print(f"pagehint: warning: {line}", file=sys.stderr)
+    own = recorded.cpu_seconds / max(recorded.seconds, 1e-9)
+    print(
+        f"{trace.path}: {trace.num_events:,} events in {recorded.seconds:.1f} s, by {meta.cpus} CPUs; the recorder "
+        f"took {own:.1%} of a CPU and {format_size(recorded.memory_bytes)}"
+    )
+    print("\nWhat this recording can tell:")
+    for line in can_tell(trace):
+        print(f"  {line}")
+    print("What it cannot:")
+    for line in cannot_tell(trace):
+        print(f"  {line}")
+    print(f"\n`pagehint run {trace.path}` replays it; `pagehint info {trace.path}` shows it")

@@ -1,0 +1,109 @@
+"""What this machine says of itself: its memory, its reporting, the snapshots of its zones."""
+
+import gzip
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pagehint.trace.recorder.frames import Put
+from pagehint.trace.recorder.stream import PARAMETERS
+from pagehint.trace.snapshot import TEXTS
+
+__all__ = ["memory_bytes", "pfn_end", "put_snapshot", "system_files"]
+
+_FILES = (
+    "/proc/version",
+    "/proc/pressure/memory",
+    "/proc/pressure/cpu",
+    "/proc/pressure/io",
+    "/proc/sys/vm/min_free_kbytes",
+    "/proc/sys/vm/watermark_scale_factor",
+    "/proc/sys/vm/watermark_boost_factor",
+    "/proc/sys/vm/percpu_pagelist_high_fraction",
+    "/proc/sys/vm/defrag_mode",
+    "/sys/devices/system/cpu/online",
+    "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+    "/sys/kernel/mm/transparent_hugepage/enabled",
+    "/sys/kernel/mm/transparent_hugepage/defrag",
+    "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag",
+)
+_CPU_FILES = ("topology/package_cpus_list", "topology/core_cpus_list")
+_VIRTIO_BALLOON = "0x0005"
+_MOST_TEXT = 1 << 16
+_PIECE = 1 << 20
+
+
+def _read(path: str | Path) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MOST_TEXT).decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+
+
+def system_files() -> dict[str, str]:
+    """Short files of /proc and /sys that say how this machine's memory is set up, by path; those that exist."""
+    return {str(path): text for path in _paths() if (text := _read(path)) is not None}
+
+
+def _paths() -> Iterator[str | Path]:
+    yield from _FILES
+    yield from sorted(Path(PARAMETERS).glob("*"))
+    for device in sorted(Path("/sys/bus/virtio/devices").glob("*")):
+        if _read(device / "device") == _VIRTIO_BALLOON:
+            yield device / "features"
+    cpus = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*"))
+    for cpu in cpus[:64]:
+        yield from (cpu / name for name in _CPU_FILES)
+
+
+def memory_bytes() -> int:
+    """This machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def pfn_end() -> int:
+    """One past the last pfn of a zone; 0 where /proc doesn't say."""
+    start = spanned = end = 0
+    for line in (_read_all("/proc/zoneinfo") or "").splitlines():
+        words = line.split()
+        if words[:1] == ["spanned"]:
+            spanned = int(words[1])
+        elif words[:1] == ["start_pfn:"]:
+            start = int(words[1])
+            end = max(end, start + spanned) if spanned else end
+    return end
+
+
+def _read_all(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Callable[[], None]) -> list[str]:
+    """Put a snapshot of the zones; returns the files that can't be read.
+
+    `when` is ``"init"`` or ``"final"``. `mark` writes the marks that stand around the reading of kpageflags, which
+    takes time; `between` is called while it is read.
+    """
+    missing = []
+    for name in TEXTS:
+        try:
+            put(f"{when}/{name}", Path(f"/proc/{name}").read_bytes())
+        except OSError:
+            missing.append(name)
+    try:
+        with open("/proc/kpageflags", "rb", buffering=0) as file:
+            mark(f"KPF-BEGIN {when}")
+            left = 8 * pfn_end()
+            while left > 0 and (data := file.read(min(left, _PIECE))):
+                put(f"{when}/kpageflags.gz", gzip.compress(data, 1, mtime=0))
+                left -= len(data)
+                between()
+            mark(f"KPF-END {when}")
+    except OSError:
+        missing.append("kpageflags")
+    put(f"{when}/end", b"")
+    return missing

@@ -1,0 +1,227 @@
+"""Recording this machine's page allocator: the loop that reads the ring buffers while something else runs."""
+
+import json
+import os
+import platform
+import resource
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from pagehint.errors import InputError
+from pagehint.trace.recorder.formats import PageLayout, parse_header_page
+from pagehint.trace.recorder.frames import Put
+from pagehint.trace.recorder.machine import memory_bytes, pfn_end, put_snapshot, system_files
+from pagehint.trace.recorder.tracefs import Buffers, Instance, Level, find_tracefs, remove_stale
+
+__all__ = ["Progress", "Recorded", "buffer_kib", "record"]
+
+_MOST_OF_MEMORY = 0.02
+_MOST_KIB = {"zone": 8 << 10, "page": 32 << 10}
+_LEAST_KIB = 64
+# A buffer is read when it is about so full, and at least and at most so often.
+_FILL = 1 / 8
+_SHORTEST, _LONGEST = 0.005, 0.5
+_LIVE = 1.0
+
+
+@dataclass
+class Progress:
+    """How a recording goes: seconds, ring buffer bytes read, the recorder's CPU seconds and memory so far."""
+
+    seconds: float = 0.0
+    bytes: int = 0
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass
+class Recorded(Progress):
+    """What came of a recording. `status` is the command's; `missing` names what this machine doesn't have or tell."""
+
+    buffer_kib: int = 0
+    cpus: int = 0
+    status: int | None = None
+    missing: list[str] = field(default_factory=list)
+    stale: int = 0
+
+
+def buffer_kib(level: Level, cpus: int, memory: int) -> int:
+    """KiB of a CPU's ring buffer: of all CPUs at most 2 % of the memory (bytes)."""
+    return max(_LEAST_KIB, min(_MOST_KIB[level], int(memory * _MOST_OF_MEMORY) // 1024 // max(1, cpus)))
+
+
+def record(
+    put: Put,
+    level: Level = "zone",
+    seconds: float | None = None,
+    command: Sequence[str] | None = None,
+    buffer: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Recorded:
+    """Record this machine, and put the pieces; until `command` ends, or `seconds` have passed, or SIGINT or SIGTERM.
+
+    `buffer`: KiB of each CPU's ring buffer. `progress` is told once a second. Raises InputError where this machine
+    can't record.
+    """
+    tracefs = find_tracefs()
+    stale = remove_stale(tracefs)
+    size = buffer or buffer_kib(level, os.cpu_count() or 1, memory_bytes())
+    with _signals() as stopped, Instance(tracefs, level, size) as instance:
+        header = instance.header_page()
+        layout = parse_header_page(header)
+        recorder = _Recorder(instance, layout, put, stopped, size, progress)
+        try:
+            recorder.begin(header)
+            status = recorder.wait(seconds, command)
+            return recorder.end(status, stale)
+        finally:
+            recorder.buffers.close()
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """A descriptor that can be read once SIGINT or SIGTERM came; a second one ends the process as ever."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        os.write(writer, b"x")
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield reader
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+class _Recorder:
+    def __init__(
+        self,
+        instance: Instance,
+        layout: PageLayout,
+        put: Put,
+        stopped: int,
+        size: int,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.buffers = Buffers(instance, layout.size)
+        self._instance = instance
+        self._put = put
+        self._stopped = stopped
+        self._size = size
+        self._pages = max(2, size * 1024 // layout.size)
+        self._progress = progress
+        self._bytes = 0
+        self._missing = list(instance.missing)
+        self._begun = self._shown = time.monotonic()
+        self._round = self._begun
+        self._period = _SHORTEST
+
+    def begin(self, header: str) -> None:
+        """Say what is recorded, begin, and take the first snapshot."""
+        end = pfn_end()
+        machine = {
+            "kernel": os.uname().release,
+            "architecture": platform.machine(),
+            "page_size": os.sysconf("SC_PAGE_SIZE"),
+            "level": self._instance.level,
+            "pfn_end": end,
+            "recorder_pid": os.getpid(),
+            "files": system_files(),
+        }
+        self._instance.start()
+        if "isolate" in self._instance.formats:
+            machine["vmemmap"] = self._instance.vmemmap()
+        self._put("machine", json.dumps(machine).encode())
+        self._put("header_page", header.encode())
+        for name, text in self._instance.formats.items():
+            self._put(f"format/{name}", text.encode())
+        self._drain()
+        self._snapshot("init")
+
+    def wait(self, seconds: float | None, command: Sequence[str] | None) -> int | None:
+        """Read the buffers until it is time; returns the status of the command."""
+        until = None if seconds is None else time.monotonic() + seconds
+        process = None if command is None else _start(command)
+        waits = [self._stopped]
+        ended = -1
+        try:
+            if process is not None:
+                ended = os.pidfd_open(process.pid)
+                waits.append(ended)
+            while True:
+                self._drain()
+                left = self._period
+                if until is not None:
+                    left = min(left, max(0.0, until - time.monotonic()))
+                ready, _, _ = select.select(waits, [], [], left)
+                if ready or (until is not None and time.monotonic() >= until):
+                    break
+        finally:
+            if ended >= 0:
+                os.close(ended)
+            if process is not None and process.poll() is None:
+                process.terminate()
+                process.wait()
+        return None if process is None else process.returncode
+
+    def end(self, status: int | None, stale: int) -> Recorded:
+        """Take the last snapshot, stop, and read what is left."""
+        self._snapshot("final")
+        self._instance.stop()
+        self._drain()
+        self._drain()
+        stats = self._instance.stats()
+        for cpu, text in stats.items():
+            self._put(f"stats/{cpu}", text.encode())
+        self._put("end", b"")
+        now = self._now()
+        return Recorded(
+            **vars(now), buffer_kib=self._size, cpus=len(stats), status=status, missing=self._missing, stale=stale
+        )
+
+    def _snapshot(self, when: str) -> None:
+        for name in put_snapshot(self._put, when, self._instance.mark, self._drain):
+            if f"/proc/{name}" not in self._missing:
+                self._missing.append(f"/proc/{name}")
+
+    def _take(self, cpu: int, pages: memoryview) -> None:
+        self._bytes += len(pages)
+        self._put(f"pages/{cpu}", pages)
+
+    # Whatever was written before a round began is read in it.
+    def _drain(self) -> None:
+        begun = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        most = self.buffers.drain(self._take)
+        self._put("round", b"%d" % begun)
+        now = time.monotonic()
+        rate = most / max(now - self._round, 1e-4)
+        self._round = now
+        self._period = min(_LONGEST, max(_SHORTEST, _FILL * self._pages / max(rate, 1e-3)))
+        if self._progress is not None and now - self._shown >= _LIVE:
+            self._shown = now
+            self._progress(self._now())
+
+    def _now(self) -> Progress:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return Progress(
+            time.monotonic() - self._begun, self._bytes, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+        )
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command)
+    except OSError as error:
+        raise InputError(f"{command[0]}: {error.strerror}: can't be run") from None

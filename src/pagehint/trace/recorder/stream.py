@@ -1,0 +1,268 @@
+"""A trace bundle of a recording's pieces, as they come: what the recorder, here or in a guest, sends."""
+
+import gzip
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.trace.events import Event
+from pagehint.trace.meta import GuestReporting, Lost, Meta
+from pagehint.trace.recorder.formats import EVENTS, EventFormat, GfpNames, PageLayout, parse_format, parse_header_page
+from pagehint.trace.recorder.frames import read_frames
+from pagehint.trace.recorder.merge import Columns, Merge
+from pagehint.trace.recorder.pages import PageDecoder
+from pagehint.trace.snapshot import TEXTS, Snapshot
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["PARAMETERS", "RecordingImporter", "import_stream"]
+
+PARAMETERS = "/sys/module/page_reporting/parameters/"
+# VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
+_FEATURE_REPORTING = 5
+_SNAPSHOTS = {"init": "snapshot", "final": "final"}
+_GUESSABLE_PFNS = 1 << 24  # of x86-64: 64 GiB, whose page array fits the 1 GiB that it begins at
+
+
+class RecordingImporter:
+    """Takes the pieces of one recording and writes its events and snapshots with `writer`; a context manager.
+
+    `put` takes pieces, `finish` returns what to finish the bundle with. Raises InputError at a piece that can't be.
+    """
+
+    def __init__(self, writer: TraceWriter, source: str) -> None:
+        self._writer = writer
+        self._source = source
+        self._folder = tempfile.TemporaryDirectory(prefix="pagehint-")
+        self._machine: dict[str, Any] = {}
+        self._layout: PageLayout | None = None
+        self._formats: list[EventFormat] = []
+        self._decoder: PageDecoder | None = None
+        self._gfp = GfpNames(())
+        self._merge = Merge(self._emit)
+        self._complete: int | None = None
+        self._stats: dict[str, str] = {}
+        self._snapshots: dict[str, Snapshot] = {}
+        self._open: tuple[str, dict[str, Path]] | None = None
+        self.num_events = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        """Take the next piece; those of names that aren't known are left out."""
+        kind, _, rest = name.partition("/")
+        if kind == "pages":
+            self._pages(rest, data)
+        elif name == "round":
+            self._round(self._integer(name, data))
+        elif name == "machine":
+            self._machine = self._json(name, data)
+        elif name == "header_page":
+            self._layout = parse_header_page(bytes(data).decode("ascii", "replace"), f"{self._source}: header_page")
+        elif kind == "format":
+            form = parse_format(bytes(data).decode("utf-8", "replace"), f"{self._source}: {name}")
+            self._formats.append(form._replace(name=rest))
+        elif kind == "stats":
+            self._stats[rest] = bytes(data).decode("ascii", "replace")
+        elif kind in _SNAPSHOTS:
+            self._snapshot_file(kind, rest, data)
+
+    @property
+    def lost(self) -> int:
+        """Events known to be lost so far."""
+        return 0 if self._decoder is None else self._decoder.lost
+
+    def _json(self, name: str, data: bytes | memoryview) -> dict[str, Any]:
+        try:
+            value = json.loads(bytes(data))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{self._source}: {name}: not JSON ({error})") from None
+        if not isinstance(value, dict):
+            raise InputError(f"{self._source}: {name}: expected an object")
+        return value
+
+    def _integer(self, name: str, data: bytes | memoryview) -> int:
+        text = bytes(data[:32]).strip()
+        if not text.isdigit() or len(text) > 18:
+            raise InputError(f"{self._source}: {name}: {text!r} is no time in ns")
+        return int(text)
+
+    # Events are complete up to the round before: one may be written while a round is read.
+    def _round(self, time: int) -> None:
+        if self._complete is not None:
+            self._merge.complete(self._complete)
+        self._complete = time
+
+    def _start(self) -> PageDecoder:
+        if self._layout is None:
+            raise InputError(f"{self._source}: pages come before header_page")
+        known = [form for form in self._formats if form.name in EVENTS]
+        if not any(EVENTS[form.name] != Event.MARK for form in known):
+            raise InputError(f"{self._source}: no format of a page event: what did it record?")
+        vmemmap = self._machine.get("vmemmap")
+        vmemmap = vmemmap if isinstance(vmemmap, int) and 0 < vmemmap < 1 << 64 else 0
+        if not vmemmap and not self._guessable():
+            known = [form for form in known if EVENTS[form.name] not in (Event.ISOLATE, Event.PUTBACK)]
+            known = [form for form in known if EVENTS[form.name] != Event.ISOLATE_RETURN]
+        for form in known:
+            if EVENTS[form.name] == Event.ALLOC:
+                self._gfp = GfpNames(form.flags)
+        self._decoder = PageDecoder(self._layout, known, vmemmap)
+        return self._decoder
+
+    def _guessable(self) -> bool:
+        pfns = self._machine.get("pfn_end")
+        return self._machine.get("architecture") == "x86_64" and isinstance(pfns, int) and pfns <= _GUESSABLE_PFNS
+
+    def _pages(self, cpu: str, data: bytes | memoryview) -> None:
+        if not cpu.isdecimal() or int(cpu) > 0xFFFF:
+            raise InputError(f"{self._source}: pages/{cpu}: no number of a CPU")
+        decoder = self._decoder or self._start()
+        try:
+            self._merge.add(*decoder.decode(data, int(cpu)))
+        except InputError as error:
+            raise InputError(f"{self._source}: pages/{cpu}: {error}") from None
+
+    def _emit(self, rows: Columns, texts: list[str]) -> None:
+        allocations = rows["event"] == Event.ALLOC
+        rows["gfp"][allocations] = self._gfps(rows["gfp"][allocations])
+        marks = np.flatnonzero(rows["event"] == Event.MARK)
+        rows["detail"][marks] = [
+            self._writer.add_mark(int(rows["time"][row]), text) for row, text in zip(marks, texts, strict=True)
+        ]
+        self.num_events += len(rows["time"])
+        self._writer.add_events(rows, lambda row: f"{self._source}: event {self.num_events - len(rows['time']) + row}")
+
+    def _gfps(self, raw: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        found = pc.dictionary_encode(pa.array(raw))
+        known = np.array([self._gfp[value] for value in found.dictionary.to_pylist()], np.uint32)
+        mapped: NDArray[np.uint32] = known[found.indices.to_numpy()]
+        return mapped
+
+    def _snapshot_file(self, when: str, name: str, data: bytes | memoryview) -> None:
+        if self._open is not None and self._open[0] != when:
+            self._close_snapshot()
+        if when in self._snapshots:
+            raise InputError(f"{self._source}: {when}/{name}: that snapshot was whole already")
+        if self._open is None:
+            self._open = when, {}
+        if name in ("kpageflags", "kpageflags.gz"):
+            # Each piece is a member of its own, and one after the other they are a whole gzip file.
+            self._append(when, "kpageflags", data if name.endswith(".gz") else gzip.compress(data, 1, mtime=0))
+        elif name in TEXTS:
+            self._append(when, name, data)
+        elif name == "end":
+            self._close_snapshot()
+
+    def _append(self, when: str, name: str, data: bytes | memoryview) -> None:
+        assert self._open is not None
+        path = self._open[1].setdefault(name, Path(self._folder.name) / f"{when}.{name}")
+        with path.open("ab") as file:
+            file.write(data)
+
+    def _close_snapshot(self) -> None:
+        if self._open is None:
+            return
+        when, files = self._open
+        self._open = None
+        if files:
+            self._snapshots[when] = self._writer.add_snapshot(files, _SNAPSHOTS[when])
+
+    def finish(self) -> Meta:
+        """Write the rest; returns what to finish the bundle with."""
+        self._close_snapshot()
+        self._merge.finish()
+        decoder = self._decoder
+        if decoder is None:
+            raise InputError(f"{self._source}: holds no events: nothing was recorded")
+        snapshot = self._snapshots.get("init")
+        pageblock_order = None if snapshot is None else snapshot.pagetypeinfo().pageblock_order
+        kernel, level = self._machine.get("kernel"), self._machine.get("level")
+        files = self._machine.get("files")
+        system = {} if not isinstance(files, dict) else {str(path): str(text) for path, text in files.items()}
+        return Meta(
+            recorder="pagehint record",
+            source=self._source,
+            kernel=kernel if isinstance(kernel, str) else None,
+            page_size=self._machine.get("page_size", 4096),
+            pageblock_order=pageblock_order,
+            zones=[] if snapshot is None else snapshot.zones(),
+            reporting=_reporting(system, pageblock_order),
+            lost=self._lost(decoder),
+            level=level if isinstance(level, str) else None,
+            system=system,
+            anomalies=self._anomalies(decoder),
+        )
+
+    def _lost(self, decoder: PageDecoder) -> Lost:
+        by_cpu = {}
+        for cpu, text in self._stats.items():
+            numbers = re.findall(r"^(?:overrun|commit overrun|dropped events): (\d{1,18})$", text, re.MULTILINE)
+            if number := sum(int(each) for each in numbers):
+                by_cpu[cpu] = number
+        if by_cpu:
+            return Lost(by_cpu=by_cpu)
+        return Lost(overwritten=decoder.lost, uncounted=decoder.uncounted)
+
+    def _anomalies(self, decoder: PageDecoder) -> dict[str, int]:
+        found = {
+            "events that came late, moved to the time of the last one": self._merge.late,
+            "ring buffer pages or events that are damaged": decoder.damaged,
+            "events of other kinds, left out": decoder.others,
+        }
+        found |= {f"unknown gfp flag {name[:40]}": count for name, count in self._gfp.unknown.items()}
+        return {kind: count for kind, count in found.items() if count}
+
+
+def _reporting(system: dict[str, str], pageblock_order: int | None) -> GuestReporting | None:
+    """What the machine's files say of free page reporting; None where they say nothing."""
+    features = [text for path, text in system.items() if path.endswith("/features")]
+    parameters = {path.removeprefix(PARAMETERS): text for path, text in system.items() if path.startswith(PARAMETERS)}
+    if not features and not parameters:
+        return None
+    on = any(text[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1" for text in features)
+    if not on:
+        return GuestReporting(on=False)
+    order = _parameter(parameters, "page_reporting_order", 20)
+    delay = _parameter(parameters, "page_reporting_delay_ms", 10**9)
+    return GuestReporting(
+        on=True,
+        order=pageblock_order if order is None else order,
+        delay_ns=2 * 10**9 if delay is None else delay * 10**6,
+        capacity=32,
+    )
+
+
+def _parameter(parameters: dict[str, str], name: str, most: int) -> int | None:
+    text = parameters.get(name, "")
+    return int(text) if text.isdecimal() and int(text) <= most else None
+
+
+def import_stream(
+    file: BinaryIO, where: str, writer: TraceWriter, progress: Callable[[float], None] | None = None
+) -> Meta:
+    """Write a bundle of what `pagehint record -o -` wrote; returns what to finish it with. Raises InputError."""
+    with RecordingImporter(writer, where) as importer:
+        feed(importer, read_frames(file, where))
+        return importer.finish()
+
+
+def feed(importer: RecordingImporter, frames: Iterable[tuple[str, bytes]]) -> None:
+    """Give an importer all pieces."""
+    for name, data in frames:
+        importer.put(name, data)

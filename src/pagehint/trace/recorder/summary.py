@@ -1,0 +1,41 @@
+"""What a recording can tell, and what it can't: a line each."""
+
+from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
+
+__all__ = ["can_tell", "cannot_tell"]
+
+
+def can_tell(trace: Trace) -> list[str]:
+    """What a replay of it rests on."""
+    events = trace.meta.events
+    lines = []
+    if trace.meta.level == "zone":
+        lines.append("every block that leaves or comes back to the zones' free lists: what can be given back, and when")
+    elif Event.ALLOC.letter in events:
+        lines.append("every page that is allocated and freed, and where it lies: in use, per-CPU lists, free lists")
+    if Event.REPORT.letter in events:
+        lines.append("the guest's own free page reporting, to compare with")
+    if trace.num_residency_bitmaps or trace.residency is not None:
+        lines.append("what the host really held, beside the prediction")
+    return lines
+
+
+def cannot_tell(trace: Trace) -> list[str]:
+    """What it lacks, and what would help."""
+    meta = trace.meta
+    lines = []
+    if meta.level == "zone":
+        lines.append("what lies on per-CPU lists and what is in use are told together: --level page tells them apart")
+    snapshot = trace.snapshot
+    if snapshot is None or not (snapshot.path / "kpageflags.u64.gz").exists():
+        lines.append("what was free at the start, but for what its events show: /proc/kpageflags can't be read here")
+    if meta.reporting is None:
+        lines.append("whether this guest reports its free pages: it has no such device or parameters")
+    elif not meta.reporting.on:
+        lines.append("its own free page reporting, which is off: a replay shows what it would give")
+    elif Event.REPORT.letter not in meta.events:
+        lines.append("when this guest itself reported its free pages: the kernel has no kprobes for it")
+    if trace.residency is None:
+        lines.append("what the host really held: `pagehint watch` on the host, at the same time, tells")
+    return lines

@@ -1,0 +1,347 @@
+"""A tracing instance of our own in tracefs: what it records, its ring buffers, and its end, whatever happens.
+
+An instance is a folder that nobody else's tracing touches. Its recorder holds a lock on the folder while it lives: one
+without a lock was left by a recorder that was killed, and is removed by the next.
+"""
+
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from pagehint.errors import InputError
+
+__all__ = ["Buffers", "Instance", "Level", "find_tracefs", "living_instances", "remove_stale"]
+
+Level = Literal["zone", "page"]
+
+_PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_PREFIX = "pagehint-"
+_EVENTS = (
+    "mm_page_alloc_zone_locked",
+    "mm_page_pcpu_drain",
+    "mm_page_alloc_extfrag",
+    "mm_page_alloc",
+    "mm_page_free",
+    "mm_page_free_batched",
+)
+# By name of the event: the probe, the function, and what is fetched. That of the balloon driver may lie in a module.
+_PROBES = (
+    ("isolate", "p", "__isolate_free_page", "page=$arg1:x64 order=$arg2:u32"),
+    ("isolate_ret", "r", "__isolate_free_page", "ret=$retval:s32"),
+    ("putback", "p", "__putback_isolated_page", "page=$arg1:x64 order=$arg2:u32 mt=$arg3:s32"),
+    ("report", "p", "virtballoon_free_page_report", "nents=$arg3:u32"),
+    ("report_ret", "r", "virtballoon_free_page_report", "ret=$retval:s32"),
+)
+_TRIES = 8
+_PAGES = 64
+
+
+def find_tracefs() -> Path:
+    """Where tracefs is mounted and may be used. Raises InputError, which says what would help."""
+    refused: OSError | None = None
+    for place in map(Path, _PLACES):
+        try:
+            if (place / "instances").is_dir() and os.access(place / "instances", os.W_OK):
+                return place
+            os.scandir(place).close()
+            if (place / "instances").is_dir():
+                refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                refused = error
+    raise InputError(_why_not(refused))
+
+
+def _why_not(refused: OSError | None) -> str:
+    if os.geteuid() != 0:
+        return "recording needs root, to read the kernel's trace: run it with sudo"
+    lockdown = Path("/sys/kernel/security/lockdown")
+    if "[confidentiality]" in _text(lockdown):
+        return "the kernel's lockdown forbids tracing: boot it with lockdown=integrity, or without lockdown"
+    if in_container():
+        return (
+            "this is a container, and its tracefs is not there or read-only: record on the machine itself, or start "
+            "the container with --privileged -v /sys/kernel/tracing:/sys/kernel/tracing"
+        )
+    if refused is not None:
+        return f"tracefs refuses ({refused.strerror}): are rights dropped, or a security module in its way?"
+    if "\ttracefs\n" in _text(Path("/proc/filesystems")):
+        return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
+    return "this kernel has no tracefs (CONFIG_FTRACE): record with a kernel that has it, such as a distribution's"
+
+
+def in_container() -> bool:
+    """Whether this looks like the inside of a container."""
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        return True
+    try:
+        environment = Path("/proc/1/environ").read_bytes()
+    except OSError:
+        return False
+    return any(entry.startswith(b"container=") for entry in environment.split(b"\0"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _instances(tracefs: Path) -> Iterator[tuple[Path, int]]:
+    """Pagehint's instances, each with an open descriptor of its folder."""
+    for path in sorted((tracefs / "instances").glob(f"{_PREFIX}*")):
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # it has just ended
+            continue
+        try:
+            yield path, folder
+        finally:
+            os.close(folder)
+
+
+def _lock(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def living_instances(tracefs: Path) -> list[Path]:
+    """The instances of recorders that run now."""
+    living = []
+    for path, folder in _instances(tracefs):
+        if _lock(folder):
+            fcntl.flock(folder, fcntl.LOCK_UN)
+        else:
+            living.append(path)
+    return living
+
+
+def remove_stale(tracefs: Path) -> int:
+    """Remove the instances that killed recorders left; returns how many."""
+    removed = 0
+    for path, folder in _instances(tracefs):
+        if _lock(folder):
+            _remove(tracefs, path)
+            removed += not path.exists()
+    return removed
+
+
+def _remove(tracefs: Path, path: Path) -> None:
+    with suppress(OSError):
+        (path / "tracing_on").write_text("0")
+    with suppress(OSError):
+        (path / "events" / "enable").write_text("0")
+    group = _group(path)
+    with suppress(OSError):
+        if re.search(rf":{group}/", _text(tracefs / "kprobe_events")):
+            with (tracefs / "kprobe_events").open("a") as file:
+                for name, *_ in _PROBES:
+                    with suppress(OSError):
+                        file.write(f"-:{group}/{name}\n")
+                        file.flush()
+    with suppress(OSError):
+        path.rmdir()
+
+
+def _group(path: Path) -> str:
+    return path.name.replace("-", "_")
+
+
+class Instance:
+    """An instance that records the page allocator's events of `level`; a context manager that removes it.
+
+    `buffer_kib` is the size of each CPU's ring buffer. `folder` is its folder; `missing` names events that this kernel
+    lacks. Raises InputError where this machine can't record.
+    """
+
+    def __init__(self, tracefs: Path, level: Level, buffer_kib: int) -> None:
+        self.tracefs = tracefs
+        self.level = level
+        self.missing: list[str] = []
+        self.formats: dict[str, str] = {}
+        if not (tracefs / "events" / "kmem" / "mm_page_alloc").is_dir():
+            raise InputError("this kernel traces no page allocations (kmem:mm_page_alloc): it was built without them")
+        self.folder, self._lock = self._make()
+        try:
+            self._set_up(buffer_kib)
+        except OSError as error:
+            self.close()
+            name = Path(str(error.filename)).name if error.filename else "tracefs"
+            raise InputError(f"tracefs refuses {name} ({error.strerror}): {_why_not(error)}") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Until it is locked, somebody who tidies up may take it away.
+    def _make(self) -> tuple[Path, int]:
+        for number in range(_TRIES):
+            path = self.tracefs / "instances" / f"{_PREFIX}{os.getpid()}-{number}"
+            try:
+                path.mkdir()
+                folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno == errno.ENOMEM:
+                    raise InputError("there is no memory for a tracing instance: free some first") from None
+                raise InputError(f"tracefs makes no instance ({error.strerror}): {_why_not(error)}") from None
+            if _lock(folder) and path.exists():
+                return path, folder
+            os.close(folder)
+        raise InputError(f"{self.tracefs / 'instances'}: no instance can be made: others take them away")
+
+    def close(self) -> None:
+        """Remove the instance."""
+        if self._lock < 0:
+            return
+        _remove(self.tracefs, self.folder)
+        os.close(self._lock)
+        self._lock = -1
+
+    def write(self, name: str, text: str) -> None:
+        """Write one of the instance's files."""
+        (self.folder / name).write_text(text)
+
+    def _set_up(self, buffer_kib: int) -> None:
+        self.write("tracing_on", "0")
+        self.write("trace_clock", "mono")
+        self.write("buffer_size_kb", str(buffer_kib))
+        for option, value in (("overwrite", "1"), ("markers", "1"), ("record-cmd", "0")):
+            with suppress(OSError):
+                self.write(f"options/{option}", value)
+        for name in _EVENTS:
+            if self.level == "zone" and name == "mm_page_free_batched":
+                continue
+            event = self.folder / "events" / "kmem" / name
+            if not event.is_dir():
+                self.missing.append(name)
+                continue
+            if self.level == "zone" and name in ("mm_page_alloc", "mm_page_free"):
+                (event / "filter").write_text(f"order >= {self.least_order()}")
+            (event / "enable").write_text("1")
+            self.formats[name] = (event / "format").read_text()
+        self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
+        self._probe()
+
+    def least_order(self) -> int:
+        """The least order whose blocks pass no per-CPU list, up to order 9: 1 before Linux 5.14, then 4."""
+        major, minor = (int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
+        return 4 if (major, minor) >= (5, 14) else 1
+
+    # Reporting has no events of its own. Where the kernel has no probes, the recording is whole without them.
+    def _probe(self) -> None:
+        group = _group(self.folder)
+        for name, kind, function, fetch in _PROBES:
+            for symbol in (function, f"virtio_balloon:{function}"):
+                with suppress(OSError):
+                    with (self.tracefs / "kprobe_events").open("a") as file:
+                        file.write(f"{kind}:{group}/{name} {symbol} {fetch}\n")
+                    event = self.folder / "events" / group / name
+                    (event / "enable").write_text("1")
+                    self.formats[name] = (event / "format").read_text()
+                    break
+            else:
+                self.missing.append(name)
+
+    def start(self) -> None:
+        """Begin to record."""
+        self.write("tracing_on", "1")
+
+    def stop(self) -> None:
+        """Record no more; what the buffers hold stays."""
+        self.write("tracing_on", "0")
+
+    def mark(self, text: str) -> None:
+        """Write a mark among the events."""
+        self.write("trace_marker", text)
+
+    def header_page(self) -> str:
+        """What tracefs says of a ring buffer page."""
+        return (self.tracefs / "events" / "header_page").read_text()
+
+    def stats(self) -> dict[int, str]:
+        """The counters of each CPU's ring buffer."""
+        return {cpu: _text(self.folder / "per_cpu" / f"cpu{cpu}" / "stats") for cpu in self.cpus()}
+
+    def cpus(self) -> list[int]:
+        """The CPUs that have a ring buffer."""
+        return sorted(int(path.name[3:]) for path in (self.folder / "per_cpu").glob("cpu*"))
+
+    def vmemmap(self) -> int | None:
+        """The address of the page array, where the kernel prints addresses (since 5.12); None where it doesn't tell."""
+        try:
+            self.write("options/hash-ptr", "0")
+            with (self.folder / "trace").open(errors="replace") as file:
+                for _, line in zip(range(2000), file, strict=False):
+                    match = re.search(r" page=(?:0x)?([0-9a-f]{16}) pfn=0x([0-9a-f]+)", line)
+                    if match is not None and int(match[1], 16) >> 60 == 0xF:
+                        return int(match[1], 16) - 64 * int(match[2], 16)
+        except OSError:
+            return None
+        return None
+
+
+class Buffers:
+    """The ring buffers of an instance, read page by page as they fill."""
+
+    def __init__(self, instance: Instance, page_size: int) -> None:
+        self._files: dict[int, int] = {}
+        self._size = page_size
+        self._room = bytearray(page_size * _PAGES)
+        try:
+            for cpu in instance.cpus():
+                path = instance.folder / "per_cpu" / f"cpu{cpu}" / "trace_pipe_raw"
+                self._files[cpu] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def drain(self, take: Callable[[int, memoryview], None]) -> int:
+        """Give `take` all that is there, by CPU; returns the most pages that a CPU had."""
+        room, size = memoryview(self._room), self._size
+        most = 0
+        for cpu, file in self._files.items():
+            pages = full = 0
+            while True:
+                try:
+                    got = os.readv(file, [room[full * size : (full + 1) * size]])
+                except BlockingIOError:
+                    break
+                if got == 0:
+                    break
+                if got < size:
+                    room[full * size + got : (full + 1) * size] = bytes(size - got)
+                full += 1
+                pages += 1
+                if full == _PAGES:
+                    take(cpu, room)
+                    full = 0
+            if full:
+                take(cpu, room[: full * size])
+            most = max(most, pages)
+        return most

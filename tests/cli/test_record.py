@@ -1,0 +1,72 @@
+"""The commands around recordings of this machine: what they print, what they refuse."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from pagehint.cli.mark import mark
+from pagehint.errors import InputError
+from pagehint.trace import Trace
+from pagehint.trace.recorder.tracefs import find_tracefs
+
+PAGEHINT = shutil.which("pagehint") or "pagehint"
+
+
+def run(*arguments, **options):
+    return subprocess.run([PAGEHINT, *arguments], capture_output=True, **options)
+
+
+@pytest.fixture(scope="module")
+def tracefs():
+    try:
+        return find_tracefs()
+    except InputError as refused:
+        pytest.skip(f"this machine can't be recorded: {refused}")
+
+
+@pytest.mark.usefixtures("tracefs")
+def test_a_recording_through_a_pipe(tmp_path):
+    recording = run("record", "-o", "-", "--", sys.executable, "-c", "bytearray(1 << 24)")
+    assert recording.returncode == 0, recording.stderr
+    made = run("import", "-", "-o", tmp_path / "a.pagetrace", input=recording.stdout)
+    assert made.returncode == 0, made.stderr
+    trace = Trace.open(tmp_path / "a.pagetrace")
+    assert trace.meta.level == "zone"
+    assert trace.final_snapshot is not None
+
+
+@pytest.mark.usefixtures("tracefs")
+def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
+    made = run("record", "-o", tmp_path / "a.pagetrace", "--for", "100ms")
+    assert made.returncode == 0, made.stderr
+    text = made.stdout.decode()
+    assert "What this recording can tell" in text
+    assert "--level page tells them apart" in text
+    assert "pagehint watch" in text
+
+
+@pytest.mark.usefixtures("tracefs")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["record", "--for", "1s", "--", "true"], b"choose one of them"),
+        (["record", "--for", "soon"], b"'soon' is not a time"),
+        (["mark", "two\nlines"], b"is no name of a phase"),
+        (["import", "-", "-o", "x.pagetrace"], b"not a recording of `pagehint record -o -`"),
+    ],
+)
+def test_refusals(tmp_path, arguments, message):
+    refused = run(*arguments, cwd=tmp_path, input=b"nonsense")
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert refused.stderr.count(b"\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_to_mark(tmp_path, monkeypatch):
+    (tmp_path / "instances").mkdir()
+    monkeypatch.setattr("pagehint.cli.mark.find_tracefs", lambda: tmp_path)
+    with pytest.raises(InputError, match="nothing is recorded here now"):
+        mark("phase")

@@ -1,0 +1,234 @@
+"""Recordings of this machine. Others trace and allocate on it too: everything is done in instances of our own."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.replays.replay import Replay
+from pagehint.trace import Event, Trace, TraceWriter, import_trace
+from pagehint.trace.kmem_text import LineParser, MarkLine, Row
+from pagehint.trace.recorder import tracefs as tracefs_module
+from pagehint.trace.recorder.formats import GfpNames, parse_format, parse_header_page
+from pagehint.trace.recorder.frames import FrameWriter
+from pagehint.trace.recorder.merge import Merge
+from pagehint.trace.recorder.pages import PageDecoder
+from pagehint.trace.recorder.record import buffer_kib, record
+from pagehint.trace.recorder.stream import RecordingImporter
+from pagehint.trace.recorder.tracefs import Buffers, Instance, find_tracefs, living_instances, remove_stale
+
+try:
+    TRACEFS = find_tracefs()
+except InputError as refused:
+    pytest.skip(f"this machine can't be recorded: {refused}", allow_module_level=True)
+
+BUDDY = np.uint64(1 << 10)
+ALLOCATE = """
+import mmap
+for _ in range({times}):
+    memory = mmap.mmap(-1, {mib} << 20)
+    for at in range(0, len(memory), 4096):
+        memory[at] = 1
+    memory.close()
+"""
+
+
+def allocating(mib=64, times=2):
+    return [sys.executable, "-c", ALLOCATE.format(mib=mib, times=times)]
+
+
+def recorded(path, level, **options):
+    with TraceWriter(path) as writer, RecordingImporter(writer, "this machine") as importer:
+        result = record(importer.put, level, **options)
+        writer.finish(importer.finish())
+    return Trace.open(path), result
+
+
+@contextmanager
+def nothing_left():
+    before = set(os.listdir(TRACEFS / "instances"))
+    yield
+    mine = {name for name in os.listdir(TRACEFS / "instances") if name.startswith(f"pagehint-{os.getpid()}-")}
+    assert not mine - before
+
+
+def unsure(trace):
+    """Pages of blocks that events name around the reading of a kpageflags, which takes time, and after the last."""
+    marks = {mark["text"]: mark["time"] for mark in trace.marks.to_pylist()}
+    named = np.zeros(trace.meta.span_pages + (1 << 11), bool)
+    for batch in trace.batches(["time", "pfn", "order"]):
+        inside = np.zeros(len(batch["time"]), bool)
+        for begin, end in ((marks["KPF-BEGIN init"], marks["KPF-END init"]), (marks["KPF-BEGIN final"], 1 << 62)):
+            inside |= (batch["time"] >= begin - 10**7) & (batch["time"] <= end + 10**7)
+        rows = np.flatnonzero(inside & (batch["pfn"] >= 0) & (batch["order"] < 32))
+        for pfn, order in zip(batch["pfn"][rows].tolist(), batch["order"][rows].tolist(), strict=True):
+            named[pfn : pfn + (1 << order)] = True
+    return named
+
+
+@pytest.mark.parametrize("level", ["zone", "page"])
+def test_a_replay_ends_with_the_free_lists_that_the_machine_has(tmp_path, level):
+    with nothing_left():
+        trace, result = recorded(tmp_path / "a.pagetrace", level, command=allocating())
+    assert result.status == 0
+    assert trace.meta.level == level
+    assert not trace.meta.lost
+    assert set(trace.meta.anomalies) <= {"pfn outside every zone"}
+    events = trace.meta.events
+    assert events["Z"] > 1000
+    assert (events["A"] > 2 * 64 * 256) == (level == "page")
+    assert "/sys/devices/system/cpu/online" in trace.meta.system
+
+    replayed = Replay(trace, None, None, "recorded", None, True, frozenset({"alloc"}), None)
+    replayed.run()
+    flags = trace.final_snapshot.kpageflags()
+    theirs = flags & BUDDY != 0
+    ours = np.zeros(len(theirs) + (1 << 11), bool)
+    for zone in replayed.start.zones:
+        for order in range(len(zone.nr_free)):
+            for migratetype in range(5):
+                for pfn in zone.free_list(order, migratetype).tolist():
+                    ours[pfn : pfn + (1 << order)] = True
+    sure = ~unsure(trace)[: len(theirs)]
+    assert np.count_nonzero(theirs & sure) > 1000
+    wrong = (ours[: len(theirs)] != theirs) & sure
+    # No event tells of huge pages that wait on a per-CPU list, nor of blocks that are being reported just then.
+    whole = wrong[: len(wrong) // 512 * 512].reshape(-1, 512).all(axis=1)
+    assert np.count_nonzero(whole) <= 64
+    assert np.count_nonzero(wrong) - 512 * np.count_nonzero(whole) <= 256
+
+
+def test_a_stream_makes_the_same_bundle_as_a_recording(tmp_path):
+    stream = io.BytesIO()
+    record(FrameWriter(stream), "zone", command=allocating(8, 1))
+    path = tmp_path / "stream"
+    path.write_bytes(stream.getvalue())
+    trace = import_trace(path, tmp_path / "a.pagetrace")
+    assert trace.snapshot.kpageflags() is not None
+    assert trace.meta.zones
+    path.write_bytes(stream.getvalue()[: len(stream.getvalue()) // 2])
+    with pytest.raises(InputError, match="cut off"):
+        import_trace(path, tmp_path / "b.pagetrace")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.pagetrace", "stream"]
+
+
+def test_two_recordings_beside_each_other(tmp_path):
+    with Instance(TRACEFS, "zone", 64) as other:
+        other.start()
+        trace, _ = recorded(tmp_path / "a.pagetrace", "page", command=allocating(16, 1))
+        assert other.folder in living_instances(TRACEFS)
+        assert other.folder.is_dir()
+    assert not other.folder.exists()
+    assert trace.meta.events["A"] > 16 * 256
+
+
+def test_lost_events_are_reported_and_a_mark_from_another_process_is_a_phase(tmp_path):
+    mark = "from pagehint.cli.mark import mark; mark('phase')"
+    code = ALLOCATE.format(mib=128, times=3) + mark
+    trace, _ = recorded(tmp_path / "a.pagetrace", "page", command=[sys.executable, "-c", code], buffer=8)
+    assert "MARK phase" in trace.marks["text"].to_pylist()
+    assert trace.meta.lost.total > 1000
+    assert trace.meta.lost.by_cpu
+
+
+KILLED = """
+import sys
+from pagehint.trace.recorder.record import record
+record(lambda name, data: print(name, flush=True), "zone", seconds=600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_what_a_signal_ends_leaves_nothing(number):
+    process = subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert any(line == "init/end\n" for line in process.stdout)
+        left = list((TRACEFS / "instances").glob(f"pagehint-{process.pid}-*"))
+        assert len(left) == 1
+        process.send_signal(number)
+        rest = process.stdout.read().split()
+    if number == signal.SIGKILL:
+        remove_stale(TRACEFS)
+    else:
+        assert process.returncode == 0
+        assert rest[-1] == "end"
+        assert "final/end" in rest
+    assert not left[0].exists()
+
+
+def test_a_command_that_is_not_there(tmp_path):
+    with nothing_left(), pytest.raises(InputError, match="no-such-command: No such file"):
+        recorded(tmp_path / "a.pagetrace", "zone", command=["no-such-command"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_goes_ends_it():
+    def put(name, data):
+        raise BrokenPipeError
+
+    with nothing_left(), pytest.raises(BrokenPipeError):
+        record(put, "zone", seconds=600)
+
+
+def test_each_event_as_tracefs_itself_prints_it():
+    with Instance(TRACEFS, "page", 2048) as instance:
+        instance.start()
+        instance.mark("MARK here")
+        subprocess.run(allocating(4, 1), check=True)
+        instance.stop()
+        text = (instance.folder / "trace").read_text()
+        layout = parse_header_page(instance.header_page())
+        forms = [parse_format(form)._replace(name=name) for name, form in instance.formats.items()]
+        decoder = PageDecoder(layout, forms)
+        ours = []
+        gfp = GfpNames(next(form.flags for form in forms if form.name == "mm_page_alloc"))
+        merge = Merge(lambda rows, texts: ours.append((rows, texts)))
+        buffers = Buffers(instance, layout.size)
+        buffers.drain(lambda cpu, pages: merge.add(*decoder.decode(pages, cpu)))
+        buffers.close()
+        merge.finish()
+        assert (decoder.lost, decoder.uncounted, decoder.damaged, decoder.others) == (0, 0, 0, 0)
+
+    parser = LineParser("trace")
+    said = [parser.parse(line, number) for number, line in enumerate(text.splitlines())]
+    theirs = [each for each in said if isinstance(each, Row | MarkLine)]
+    ((rows, texts),) = ours
+    assert len(rows["time"]) == len(theirs) > 1000
+    assert texts == ["MARK here"]
+    for index, line in enumerate(theirs):
+        time = int(rows["time"][index])
+        assert line.time == (time + 500) // 1000 * 1000
+        assert (line.cpu, line.pid) == (rows["cpu"][index], rows["pid"][index])
+        if isinstance(line, Row):
+            names = ("event", "pfn", "order", "migratetype", "detail")
+            assert line[3:7] + line[8:] == tuple(int(rows[name][index]) for name in names), index
+            mapped = gfp[int(rows["gfp"][index])] if line.event == Event.ALLOC else 0
+            # Linux 6.14's GFP_NOWAIT has a flag more than its name says.
+            assert (line.gfp ^ mapped) & ~0x2000 == 0, (hex(line.gfp), hex(mapped))
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [([], "tracefs is not mounted|no tracefs|container"), (["instances"], "refuses|container|root|mounted")],
+)
+def test_refusals_say_what_would_help(tmp_path, monkeypatch, there, message):
+    for name in there:
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0)
+    monkeypatch.setattr(tracefs_module, "_PLACES", (str(tmp_path),))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(InputError, match=message):
+        find_tracefs()
+
+
+def test_buffers_take_two_percent_at_most():
+    assert buffer_kib("page", 2, 1 << 30) == (1 << 30) // 50 // 1024 // 2
+    assert buffer_kib("page", 1, 1 << 40) == 32 << 10
+    assert buffer_kib("zone", 1, 1 << 40) == 8 << 10
+    assert buffer_kib("zone", 64, 64 << 20) == 64
