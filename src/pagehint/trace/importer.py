@@ -62,5 +62,8 @@ def _is_stream(source: Path) -> bool:
         return True
     if not source.is_file():
         return False
-    with source.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    try:
+        with source.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:  # who reads it says why
+        return False
