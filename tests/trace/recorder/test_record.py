@@ -104,12 +104,14 @@ def test_a_replay_ends_with_the_free_lists_that_the_machine_has(tmp_path, level)
     assert np.count_nonzero(wrong) - 512 * np.count_nonzero(whole) <= 256
 
 
-def test_a_stream_makes_the_same_bundle_as_a_recording(tmp_path):
+def test_a_stream_makes_a_bundle_and_a_mark_from_another_process_is_a_phase(tmp_path):
     stream = io.BytesIO()
-    record(FrameWriter(stream), "zone", command=allocating(8, 1))
+    mark = "from pagehint.cli.mark import mark; mark('phase')"
+    record(FrameWriter(stream), "zone", command=[sys.executable, "-c", mark])
     path = tmp_path / "stream"
     path.write_bytes(stream.getvalue())
     trace = import_trace(path, tmp_path / "a.pagetrace")
+    assert "MARK phase" in trace.marks["text"].to_pylist()
     assert trace.snapshot.kpageflags() is not None
     assert trace.meta.zones
     path.write_bytes(stream.getvalue()[: len(stream.getvalue()) // 2])
@@ -128,11 +130,8 @@ def test_two_recordings_beside_each_other(tmp_path):
     assert trace.meta.events["A"] > 16 * 256
 
 
-def test_lost_events_are_reported_and_a_mark_from_another_process_is_a_phase(tmp_path):
-    mark = "from pagehint.cli.mark import mark; mark('phase')"
-    code = ALLOCATE.format(mib=128, times=3) + mark
-    trace, _ = recorded(tmp_path / "a.pagetrace", "page", command=[sys.executable, "-c", code], buffer=8)
-    assert "MARK phase" in trace.marks["text"].to_pylist()
+def test_lost_events_are_reported(tmp_path):
+    trace, _ = recorded(tmp_path / "a.pagetrace", "page", command=allocating(128, 3), buffer=8)
     assert trace.meta.lost.total > 1000
     assert trace.meta.lost.by_cpu
 
