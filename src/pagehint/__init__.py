@@ -9,6 +9,8 @@ from pagehint.errors import AllocationError, BusyError, InputError, PagehintErro
 if TYPE_CHECKING:
     from pagehint.arena.arena import Arena
     from pagehint.arena.state import ArenaFullError, ArenaStatistics
+    from pagehint.diagnosis.examine import diagnose, doctor
+    from pagehint.diagnosis.findings import Diagnosis
     from pagehint.hinting.clock import VirtualClock
     from pagehint.hinting.design import Design, Statistics
     from pagehint.hinting.designs.hinting import PageHinting
@@ -48,6 +50,7 @@ __all__ = [
     "Costs",
     "Design",
     "Device",
+    "Diagnosis",
     "GuestMemory",
     "InputError",
     "KernelProfile",
@@ -71,6 +74,8 @@ __all__ = [
     "buddyinfo",
     "calibrate",
     "check",
+    "diagnose",
+    "doctor",
     "example",
     "guest_reporting",
     "kernel_profile",
@@ -88,6 +93,7 @@ _LATER = {
     "Costs": "pagehint.host.costs",
     "Design": "pagehint.hinting.design",
     "Device": "pagehint.hinting.device",
+    "Diagnosis": "pagehint.diagnosis.findings",
     "GuestMemory": "pagehint.mm.guest.memory",
     "KernelProfile": "pagehint.kernel.profiles",
     "LINUX_5_3": "pagehint.kernel.profiles",
@@ -111,6 +117,8 @@ _LATER = {
     "buddyinfo": "pagehint.mm.guest.procfs",
     "calibrate": "pagehint.host.calibrate",
     "check": "pagehint.mm.check",
+    "diagnose": "pagehint.diagnosis.examine",
+    "doctor": "pagehint.diagnosis.examine",
     "example": "pagehint.trace.shipped",
     "guest_reporting": "pagehint.replays.start",
     "kernel_profile": "pagehint.kernel.profiles",

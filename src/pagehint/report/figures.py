@@ -18,6 +18,7 @@ __all__ = [
     "attribution_figure",
     "batch_sizes_figure",
     "batches_figure",
+    "chart_layout",
     "compared_figure",
     "given_back_figure",
     "map_figure",
@@ -72,7 +73,8 @@ def _text(words: str) -> str:
     return escape(words, quote=False)
 
 
-def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
+def chart_layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
+    """A chart's layout in plotly's terms: the axes' titles, the height in pixels, and what differs."""
     axis = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "ticks": "outside", "tickcolor": _INK}
     layout: dict[str, Any] = {
         "template": "none",
@@ -92,7 +94,7 @@ def _layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
 
 
 def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
-    return _layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run) or 1.0]}, **more)
+    return chart_layout("seconds", y, height, hovermode="x unified", xaxis={"range": [0, _last(run) or 1.0]}, **more)
 
 
 # Every chart's time is in seconds from the timeline's first row, and a long one is drawn by every n-th row.
@@ -303,7 +305,7 @@ def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
     axis: dict[str, Any] = {"range": [least - 1.5, most + 1.5] if most - least < _BINS else None, "tickformat": ",d"}
     if most - least < _FEW:
         axis["dtick"] = 1
-    layout = _layout("blocks in a batch", "batches", 320, showlegend=len(runs) > 1, xaxis=axis)
+    layout = chart_layout("blocks in a batch", "batches", 320, showlegend=len(runs) > 1, xaxis=axis)
     return go.Figure(data=traces, layout=layout)
 
 
@@ -349,7 +351,7 @@ def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
                 "hovertemplate": "%{y:.1f} % within %{x:.4~g} s",
             }
         )
-    layout = _layout(
+    layout = chart_layout(
         "seconds from free to given back",
         "% of what was given back",
         320,
@@ -413,7 +415,7 @@ def map_figure(run: Run) -> go.Figure:
             "<br>given back %{customdata[2]} %<extra></extra>"
         ),
     }
-    layout = _layout(
+    layout = chart_layout(
         "seconds", "page frame number", 400, yaxis={"tickformat": ",", "rangemode": "normal", "automargin": True}
     )
     return go.Figure(data=[heat], layout=layout)

@@ -3,18 +3,16 @@
 import json
 from collections.abc import Sequence
 from html import escape, unescape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from pagehint.errors import InputError
 from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
+from pagehint.report.page import filled_page
 from pagehint.report.words import (
     about,
     anomaly_lines,
@@ -62,26 +60,17 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         what = ", ".join(page.names) if page.short else f"{len(runs)} runs beside each other"
         title = f"{first.recording['name']}: {what}"
         lead = _lead_of_several(page.names, runs, baseline)
-    lines = [
-        f'<p class="{"warning" if line in first.recording["warnings"] else "note"}">{escape(line)}.</p>'
-        for line in anomaly_lines(*runs)
-    ]
-    template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(title),
-        about=escape(f"pagehint on {describe_guest(first)}; {ground_line(first)}."),
-        lead=escape(lead),
-        warnings="\n".join(lines),
-        sections="\n".join(page.sections()),
-        plotly=get_plotlyjs().replace("</script", "<\\/script"),
-        figures=page.figures_json(),
-        dark=_in_script(json.dumps(charts.DARK)),
+    lines = [f"{line}." for line in anomaly_lines(*runs)]
+    severe = {f"{line}." for line in first.recording["warnings"]}
+    return filled_page(
+        title,
+        f"pagehint on {describe_guest(first)}; {ground_line(first)}.",
+        lead,
+        [line for line in lines if line in severe],
+        [line for line in lines if line not in severe],
+        page.sections(),
+        page.figures_data(),
     )
-
-
-# In a script element a "<" may begin a comment, a nested script or the element's end, whatever the type says.
-def _in_script(data: str) -> str:
-    return data.replace("<", "\\u003c")
 
 
 def _lead(run: Run, baseline: Run | None) -> str:
@@ -133,9 +122,8 @@ class _Page:
             self._totals(),
         ]
 
-    def figures_json(self) -> str:
-        whole = {name: json.loads(figure.to_json()) for name, figure in self.figures.items()}
-        return _in_script(json.dumps(whole, separators=(",", ":")))
+    def figures_data(self) -> dict[str, Any]:
+        return {name: json.loads(figure.to_json()) for name, figure in self.figures.items()}
 
     def _figure(self, name: str, figure: go.Figure, title: str = "") -> str:
         self.figures[name] = figure

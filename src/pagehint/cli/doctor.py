@@ -1,0 +1,114 @@
+"""``pagehint doctor``: what could come back now, and what keeps the rest, without a recording."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.live import Live
+
+from pagehint.diagnosis.apply import STEPS, apply_action, check_action
+from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.examine import doctor as examine_machine
+from pagehint.diagnosis.findings import Diagnosis
+from pagehint.errors import InputError
+from pagehint.report.doctor import applied_lines, print_doctor, screen_of
+from pagehint.report.output import Output
+from pagehint.units import parse_time
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    html: Path | None = None,
+    watch: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    apply: Literal["drop_caches", "compact_memory", "both"] | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Tell what of this machine's free memory the host still backs, why, and what to do; or of what somebody pasted.
+
+    Nothing is written to the machine without --apply.
+
+    Parameters
+    ----------
+    files
+        Copies of /proc/buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags (.gz too), the output of free,
+        or a kernel log, in any mixture, in one file or many; - is standard input. Without any: this machine, now.
+    html
+        Write one page with the charts, which needs nothing else.
+    watch
+        Look again each time, such as 10s, on a live screen.
+    apply
+        Do it, after asking, and tell what it brought.
+    json_
+        Print it as JSON, sizes in MiB.
+    """
+    _check(files, html, watch, apply, json_)
+    if watch is not None:
+        _watch(parse_time(watch) / 1e9)
+        return
+    if apply is not None:
+        check_action(apply)
+    if html is None:
+        found = diagnose(files) if files else examine_machine()
+    else:
+        if any(html.resolve() == each.resolve() for each in files):
+            raise InputError(f"--html {html}: is one of the files to read: choose another output")
+        with Output(html) as page:
+            found = diagnose(files) if files else examine_machine()
+            from pagehint.report.doctor_page import doctor_page
+
+            page.write(doctor_page(found).encode())
+    if apply is not None:
+        _apply(apply, found, json_)
+    elif json_:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+    else:
+        print_doctor(Console(highlight=False), found)
+
+
+def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply: str | None, json_: bool) -> None:
+    for each in map(str, files):
+        if each.startswith("-") and each != "-":
+            raise InputError(
+                f"Unknown option: {each}. `pagehint doctor --help` tells more; a file of that name: ./{each}"
+            )
+    if files and (watch is not None or apply is not None):
+        raise InputError(f"--{'watch' if watch is not None else 'apply'} is for this machine: leave the files out")
+    if watch is None:
+        return
+    if html is not None or json_ or apply is not None:
+        raise InputError("--watch shows a live screen: leave --html, --json and --apply out")
+    if parse_time(watch) < parse_time("1s"):
+        raise InputError(f"--watch {watch}: expected 1s or more")
+    if not sys.stdout.isatty():
+        raise InputError("--watch needs a terminal: use --json for programs")
+
+
+def _watch(seconds: float) -> None:
+    console = Console(highlight=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(screen_of(examine_machine(), min(console.width, 110)), refresh=True)
+            time.sleep(seconds)
+
+
+def _apply(action: str, found: Diagnosis, json_: bool) -> None:
+    console = Console(highlight=False, stderr=True)
+    if not json_:
+        print_doctor(Console(highlight=False), found)
+    writes = ", then ".join(f"{value} to {path}" for path, value in STEPS[action])
+    risk = next((f"; {each.risk}" for each in found.advice if each.apply == action), "")
+    console.print(f"{action} writes {writes}{risk}. Do it? [y/N] ", end="", markup=False)
+    if sys.stdin is None or sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError(f"--apply {action}: not confirmed: nothing was written")
+    done = apply_action(action, found)
+    if json_:
+        print(json.dumps({**done.after.to_dict(), "applied": done.to_dict()}, indent=1, allow_nan=False))
+        return
+    for line in applied_lines(done):
+        print(line)

@@ -1,0 +1,156 @@
+"""What to do about free memory that the host still backs, ranked by MiB for cost; and what can't be helped."""
+
+from pagehint.diagnosis.bounds import ZERO, Bounds
+from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.units import format_size
+
+__all__ = ["advise", "cannot_be_helped"]
+
+_MIB = 1 << 20
+_WORTH = 4 * _MIB
+_MUCH = 1.1
+
+
+def advise(found: Diagnosis) -> list[Advice]:
+    """What to do, the most MiB for least cost first."""
+    offers = [*_device(found), *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
+    worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
+    return sorted(worth, key=lambda each: each.worth, reverse=True)
+
+
+def _device(found: Diagnosis) -> list[Advice]:
+    if found.setting.on is not False:
+        return []
+    ready = found.free_resident.get("no_device", ZERO)
+    device = found.evidence.reporting.device
+    command = (
+        "modprobe virtio_balloon" if device else "-device virtio-balloon-pci,free-page-reporting=on (QEMU, at start)"
+    )
+    return [
+        Advice(
+            "turn free page reporting on",
+            ready,
+            "low" if device else "medium",
+            command,
+            "memory that is used again faults on the host: some microseconds each time",
+        )
+    ]
+
+
+def _order(found: Diagnosis) -> list[Advice]:
+    setting, brings = found.setting, found.would_bring.get("reporting", {})
+    if setting.on is False or setting.order not in brings:
+        return []
+    offers: list[Advice] = []
+    told = 0.0
+    for order, cost in ((setting.pageblock_order - 1, "low"), (5, "medium"), (4, "medium"), (0, "high")):
+        if not 0 <= order < setting.order or order not in brings:
+            continue
+        more = _less(brings[order], brings[setting.order])
+        most = more.best if more.most is None else more.most
+        # A lower order that brings hardly more is no advice.
+        if most < _MUCH * told + _WORTH:
+            continue
+        told = most
+        offers.append(
+            Advice(
+                f"report blocks from order {order} ({format_size(setting.page_size << order)}) on",
+                more,
+                cost,
+                f"echo {order} > /sys/module/page_reporting/parameters/page_reporting_order",
+                "more and smaller reports, which break up the host's huge pages. Kernels before 5.14 have no such"
+                " parameter; 6.1 takes it only after the driver is loaded",
+            )
+        )
+    return offers
+
+
+def _less(one: Bounds, other: Bounds) -> Bounds:
+    if one.is_exact and other.is_exact:
+        return Bounds(one.least - other.least, one.least - other.least, one.best - other.best)
+    most = None if one.most is None else max(one.most - other.least, 0)
+    return Bounds(0, most)
+
+
+def _actions(found: Diagnosis) -> list[Advice]:
+    order = found.setting.order
+    texts = (
+        ("drop_caches", "drop the page cache", "medium", "sync; echo 3 > /proc/sys/vm/drop_caches",
+         "files are read again from disk: everything is slower until then"),
+        ("compact_memory", "compact memory", "medium", "echo 1 > /proc/sys/vm/compact_memory",
+         "takes processor time, about a second for each GiB moved; processes wait for pages that move"),
+        ("both", "drop the page cache, then compact", "high",
+         "sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory", "the risks of both"),
+    )  # fmt: skip
+    return [
+        Advice(what, found.would_bring[name][order], cost, command, risk, name)
+        for name, what, cost, command, risk in texts
+        if order in found.would_bring.get(name, {})
+    ]
+
+
+def _lists(found: Diagnosis) -> list[Advice]:
+    size = found.free_resident.get("per_cpu", ZERO)
+    if size.most is None or size.most < _WORTH:
+        return []
+    return [
+        Advice(
+            "keep fewer free pages on per-CPU lists",
+            Bounds(0, size.most),
+            "low",
+            "sysctl vm.percpu_pagelist_high_fraction=1024",
+            "the zone's lock is taken more often; 0 undoes it",
+        )
+    ]
+
+
+def _watermarks(found: Diagnosis) -> list[Advice]:
+    offers = []
+    boosted = found.free_resident.get("boost", ZERO)
+    if boosted.most:
+        offers.append(
+            Advice(
+                "wait for kswapd to take the boost away, or boost no more",
+                boosted,
+                "low",
+                "sysctl vm.watermark_boost_factor=0",
+                "reclaim no longer makes room for large blocks after fragmentation",
+            )
+        )
+    under = found.free_resident.get("watermark", ZERO)
+    if under.most and under.is_exact:
+        offers.append(
+            Advice(
+                "lower the watermarks",
+                Bounds(0, under.most),
+                "high",
+                "sysctl vm.watermark_scale_factor=10 vm.min_free_kbytes=SMALLER",
+                "allocations that can't wait fail earlier",
+            )
+        )
+    return offers
+
+
+def cannot_be_helped(found: Diagnosis) -> list[str]:
+    """What no action brings, in words."""
+    lines = []
+    never = found.free_resident.get("never", ZERO)
+    if never.least:
+        lines.append(f"{_mib(never)} are free in zones that are too small for reporting's watermark at this order")
+    for name, words in (
+        ("kernel", "are the kernel's own (drivers, vmalloc, stacks): they go with what uses them"),
+        ("page_tables", "are page tables: they go with their processes"),
+        ("hugetlb", "are reserved for hugetlb: lower vm.nr_hugepages"),
+        ("unevictable", "are locked by processes (mlock)"),
+        ("slab_unreclaimable", "are slab that can't be freed"),
+        ("unmanaged", "were never given to the page allocator"),
+        ("reserved", "are reserved by the kernel or the firmware"),
+    ):
+        size = found.used_by.get(name, ZERO)
+        if size.least >= 16 * _MIB:
+            lines.append(f"{_mib(size)} {words}")
+    return lines
+
+
+def _mib(size: Bounds) -> str:
+    return f"{size.least / _MIB:,.0f} MiB"

@@ -1,0 +1,134 @@
+"""Everything that is known of one machine's memory, wherever it comes from: /proc, or what somebody pasted."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.diagnosis.memory_report import MemoryReport
+from pagehint.proc.pagetypeinfo import PageTypeInfo
+from pagehint.proc.zoneinfo import ZoneInfo
+
+__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey"]
+
+ZoneKey = tuple[int, str]
+"""A zone's node and name."""
+
+COUNTERS = {
+    "total": ("MemTotal", None),
+    "free": ("MemFree", "nr_free_pages"),
+    "active_file": ("Active(file)", "nr_active_file"),
+    "inactive_file": ("Inactive(file)", "nr_inactive_file"),
+    "cached": ("Cached", "nr_file_pages"),
+    "buffers": ("Buffers", None),
+    "anon": ("AnonPages", "nr_anon_pages"),
+    "mapped": ("Mapped", "nr_mapped"),
+    "shmem": ("Shmem", "nr_shmem"),
+    "dirty": ("Dirty", "nr_dirty"),
+    "writeback": ("Writeback", "nr_writeback"),
+    "unevictable": ("Unevictable", "nr_unevictable"),
+    "slab_reclaimable": ("SReclaimable", "nr_slab_reclaimable"),
+    "slab_unreclaimable": ("SUnreclaim", "nr_slab_unreclaimable"),
+    "page_tables": ("PageTables", "nr_page_table_pages"),
+    "kernel_stack": ("KernelStack", None),
+    "percpu": ("Percpu", None),
+    "hugetlb": ("Hugetlb", None),
+    "balloon": ("Balloon", "nr_balloon_pages"),
+    "cma_free": ("CmaFree", "nr_free_cma"),
+    "unaccepted": ("Unaccepted", "nr_unaccepted"),
+    "available": ("MemAvailable", None),
+}
+"""Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
+
+_REPORTED = {
+    "free": "free",
+    "active_file": "active_file",
+    "inactive_file": "inactive_file",
+    "mapped": "mapped",
+    "shmem": "shmem",
+    "dirty": "dirty",
+    "writeback": "writeback",
+    "unevictable": "unevictable",
+    "slab_reclaimable": "slab_reclaimable",
+    "slab_unreclaimable": "slab_unreclaimable",
+    "page_tables": "pagetables",
+    "cma_free": "free_cma",
+}
+
+
+@dataclass
+class Reporting:
+    """Free page reporting on a machine. None: not known.
+
+    `device` is whether a balloon device with free page reporting is there, `on` whether its driver uses it.
+    `parameters` are page_reporting's own, as they read.
+    """
+
+    on: bool | None = None
+    device: bool | None = None
+    order: int | None = None
+    delay_ms: int | None = None
+    capacity: int | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Evidence:
+    """What is known. Empty or None: it is not there. `sources` are (file, what was found in it).
+
+    `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `free_tool` are bytes by column
+    of free's line Mem. `missing` are what could not be read of this machine, and why.
+    """
+
+    page_size: int = 4096
+    live: bool = False
+    sources: list[tuple[str, str]] = field(default_factory=list)
+    buddy: dict[ZoneKey, list[int]] = field(default_factory=dict)
+    types: PageTypeInfo = field(default_factory=PageTypeInfo)
+    zones: list[ZoneInfo] = field(default_factory=list)
+    meminfo: dict[str, int] = field(default_factory=dict)
+    vmstat: dict[str, int] = field(default_factory=dict)
+    free_tool: dict[str, int] = field(default_factory=dict)
+    reports: list[MemoryReport] = field(default_factory=list)
+    page_flags: NDArray[np.uint64] | None = None
+    page_counts: NDArray[np.uint64] | None = None
+    kernel: str | None = None
+    reporting: Reporting = field(default_factory=Reporting)
+    settings: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by the names of COUNTERS: of meminfo, else vmstat, zoneinfo, the log's last report, or free."""
+        found: dict[str, int] = {}
+        pages = self.vmstat or self._zone_counters()
+        report = self.reports[-1] if self.reports else None
+        for name, (of_meminfo, of_vmstat) in COUNTERS.items():
+            if of_meminfo in self.meminfo:
+                found[name] = self.meminfo[of_meminfo] << 10
+            elif of_vmstat is not None and of_vmstat in pages:
+                found[name] = pages[of_vmstat] * self.page_size
+            elif report is not None and _REPORTED.get(name) in report.pages:
+                found[name] = report.pages[_REPORTED[name]] * self.page_size
+            elif name in self.free_tool:
+                found[name] = self.free_tool[name]
+        if "total" not in found:
+            managed = [zone.managed for zone in self.zones if zone.managed is not None]
+            if managed:
+                found["total"] = sum(managed) * self.page_size
+            elif report is not None and "RAM" in report.pages:
+                found["total"] = (report.pages["RAM"] - report.pages.get("reserved", 0)) * self.page_size
+        if report is not None and "anon" not in found and "active_anon" in report.pages:
+            lists = report.pages["active_anon"] + report.pages.get("inactive_anon", 0) - report.pages.get("shmem", 0)
+            found["anon"] = max(lists, 0) * self.page_size
+        if report is not None and report.hugetlb is not None:
+            found.setdefault("hugetlb", report.hugetlb)
+        return found
+
+    def _zone_counters(self) -> dict[str, int]:
+        counters: dict[str, int] = {}
+        for zone in self.zones:
+            for source in (zone.node_stats, zone.stats):
+                for name, value in source.items():
+                    counters[name] = counters.get(name, 0) + value
+        return counters

@@ -1,0 +1,186 @@
+"""What is wrong, as far as the evidence goes: free memory that the host still backs, who keeps it, what to do."""
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from pagehint.diagnosis.advice import advise, cannot_be_helped
+from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.failure import explain_failures
+from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.free_memory import FreeMemory, Setting, from_counts, from_map, from_total
+from pagehint.diagnosis.holders import HeldBack, held_back, used_by_counters, used_by_map
+from pagehint.diagnosis.live import read_machine
+from pagehint.diagnosis.page_map import PageMap, Range
+from pagehint.diagnosis.recognise import read_files
+from pagehint.diagnosis.zones import CAPACITY, ZoneState, zone_states
+from pagehint.errors import InputError
+
+__all__ = ["diagnose", "doctor", "examine"]
+
+_MOST_ORDER = 20
+_USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
+
+
+def doctor(page_map: bool = True) -> Diagnosis:
+    """Diagnose this Linux machine from its own /proc and /sys; nothing is written. O(pages). Raises InputError.
+
+    Without root much is not known: `evidence.missing` says what. `page_map=False` leaves /proc/kpageflags out.
+    """
+    return examine(read_machine(page_map))
+
+
+def diagnose(files: str | Path | Iterable[str | Path]) -> Diagnosis:
+    """Diagnose a machine from copies of its files, or from what somebody pasted, in any mixture. Raises InputError."""
+    return examine(read_files([files] if isinstance(files, str | Path) else files))
+
+
+def examine(evidence: Evidence) -> Diagnosis:
+    """Diagnose from evidence. O(pages)."""
+    zones = zone_states(evidence)
+    memory = evidence.memory()
+    setting = _setting(evidence, zones)
+    warnings = list(evidence.warnings)
+    free_bytes = sum(zone.free for zone in zones if zone.free is not None) * setting.page_size if zones else None
+    free = free_bytes or memory.get("free")
+    page_map, mapped_zones = _page_map(evidence, zones, setting, warnings)
+    held: list[HeldBack] = []
+    if page_map is not None:
+        found = from_map(page_map, mapped_zones, setting, memory.get("slab_reclaimable", 0) // setting.page_size)
+        lists = [zone.per_cpu for zone in mapped_zones]
+        unmanaged = sum(max((zone.present or 0) - (zone.managed or zone.present or 0), 0) for zone in mapped_zones)
+        per_cpu = sum(each for each in lists if each is not None)
+        used = used_by_map(page_map, setting.page_size, per_cpu, unmanaged)
+        held = held_back(page_map, setting.pageblock_order, setting.page_size)
+    else:
+        found = from_counts(zones, setting) if zones else from_total(free, setting)
+        used = used_by_counters(memory)
+        _bring_from_counters(found, used, setting, free)
+    diagnosis = Diagnosis(
+        evidence,
+        zones,
+        setting,
+        memory.get("total"),
+        free,
+        found.causes,
+        found.brings,
+        used,
+        held,
+        explain_failures(evidence.reports, setting.page_size),
+        page_map,
+        _next_file(evidence, zones),
+        warnings=warnings,
+    )
+    _warn(diagnosis, memory)
+    diagnosis.advice = advise(diagnosis)
+    diagnosis.cannot = cannot_be_helped(diagnosis)
+    return diagnosis
+
+
+def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
+    columns = max((len(zone.counts) for zone in zones if zone.counts), default=0)
+    usual = _USUAL_PAGEBLOCK.get(evidence.page_size, 9)
+    max_order = columns - 1 if columns else max(10, usual)
+    pageblock_order = evidence.types.pageblock_order
+    if pageblock_order is None:
+        pageblock_order = min(usual, max_order)
+    reporting = evidence.reporting
+    order = reporting.order
+    # A parameter beyond the largest order stands for the default.
+    if order is None or order > max_order:
+        order = pageblock_order
+    return Setting(
+        min(order, _MOST_ORDER),
+        pageblock_order,
+        max(max_order, pageblock_order),
+        reporting.capacity or CAPACITY,
+        evidence.page_size,
+        reporting.on,
+    )
+
+
+def _page_map(
+    evidence: Evidence, zones: list[ZoneState], setting: Setting, warnings: list[str]
+) -> tuple[PageMap | None, list[ZoneState]]:
+    if evidence.page_flags is None:
+        return None, []
+    pages = len(evidence.page_flags)
+    placed = [zone for zone in zones if zone.begin is not None and zone.end is not None and zone.begin < pages]
+    placed.sort(key=lambda zone: zone.begin or 0)
+    for below, above in itertools.pairwise(placed):
+        if (below.end or 0) > (above.begin or 0):
+            raise InputError(
+                f"zoneinfo: zones {below.label} and {above.label} overlap: expected a copy of /proc/zoneinfo"
+            )
+    if not placed:
+        warnings.append("kpageflags without zoneinfo: all pages are taken as one zone, whose watermarks are not known")
+        placed = [ZoneState(0, "all", begin=0, end=pages)]
+    elif (end := max(zone.end or 0 for zone in placed)) > pages:
+        warnings.append(
+            f"kpageflags ends at page {pages:,}, before the last zone does, at {end:,}: what is behind is left out"
+        )
+    if evidence.page_counts is not None and len(evidence.page_counts) < pages:
+        warnings.append("kpagecount is shorter than kpageflags: it is left out")
+    counts = evidence.page_counts if evidence.page_counts is not None and len(evidence.page_counts) >= pages else None
+    ranges = [Range(zone.begin or 0, zone.end or 0) for zone in placed]
+    page_map = PageMap(evidence.page_flags, ranges, setting.max_order, counts)
+    for zone, place in zip(placed, page_map.zones, strict=True):
+        free = int((page_map.holders[place.begin : place.end] == 0).sum())
+        if zone.free is not None and abs(free - zone.free) > 0.1 * max(free, zone.free) + 4096:
+            warnings.append(
+                f"zone {zone.label}: kpageflags has {free:,} free pages, zoneinfo {zone.free:,}: were they read at one "
+                "time, on one machine?"
+            )
+    return page_map, placed
+
+
+# Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory.
+def _bring_from_counters(found: FreeMemory, used: dict[str, Bounds], setting: Setting, free: int | None) -> None:
+    cache = used.get("cache_clean") or used.get("cache_and_slab")
+    slab = used.get("slab_reclaimable")
+    most = None if cache is None or cache.most is None else cache.most + (slab.best if slab else 0)
+    least = cache.least if cache is not None and "cache_clean" in used else 0
+    dropped = {}
+    compacted = {}
+    both = {}
+    for order in setting.orders:
+        now = found.brings["reporting"][order]
+        beside = None if free is None else max(free - now.least, 0)
+        whole = None if most is None or beside is None else most + (beside if order else 0)
+        dropped[order] = Bounds(least if order == 0 else 0, most if order == 0 else whole)
+        compacted[order] = Bounds(0, 0 if order == 0 else beside)
+        both[order] = Bounds(0, whole) if order else dropped[0]
+    found.brings |= {"drop_caches": dropped, "compact_memory": compacted, "both": both}
+
+
+def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | None:
+    if not any(zone.counts for zone in zones) and evidence.page_flags is None:
+        return "/proc/buddyinfo", "how much of the free memory lies in blocks that are large enough"
+    if not any(zone.low is not None for zone in zones):
+        return "/proc/zoneinfo", "which zones are below reporting's watermark, and how much waits on per-CPU lists"
+    if evidence.page_flags is None:
+        return "/proc/kpageflags (as root)", "what has been given back already, and who holds the rest"
+    if not evidence.meminfo and not evidence.vmstat:
+        return "/proc/meminfo", "how much of the slab could be freed"
+    return None
+
+
+def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
+    evidence, setting = diagnosis.evidence, diagnosis.setting
+    if evidence.reporting.order is not None and evidence.reporting.order > setting.max_order and not evidence.live:
+        diagnosis.warnings.append(
+            f"page_reporting_order {evidence.reporting.order} is beyond the largest order, {setting.max_order}: the "
+            f"kernel then takes the pageblock order, {setting.pageblock_order}"
+        )
+    if any(zone.is_lower_bound for zone in diagnosis.zones):
+        diagnosis.warnings.append(
+            "some counts of free blocks are only known to be at least so many; buddyinfo has them all"
+        )
+    total = memory.get("total")
+    if total and diagnosis.free and diagnosis.free > total and not evidence.live:
+        diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
+    if memory.get("unaccepted"):
+        diagnosis.warnings.append(
+            f"{memory['unaccepted'] >> 20:,} MiB are not accepted yet (a confidential guest): free, but on no list"
+        )

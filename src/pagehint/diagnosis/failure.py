@@ -1,0 +1,242 @@
+"""Why an allocation failed, or the OOM killer came: which order was short, in which zone, at which watermark."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
+from pagehint.diagnosis.zones import ZoneState, reported_zone
+
+__all__ = ["Failure", "ZoneVerdict", "explain_failures"]
+
+_PLACES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")
+_RANKS = ("none", "fragmentation", "boost", "reserve", "watermark", "unknown")
+_WEIGHTY = 1 / 8
+_RESERVES = {"__GFP_HIGH", "GFP_ATOMIC", "__GFP_ATOMIC", "__GFP_MEMALLOC"}
+_NO_WAIT = {"GFP_ATOMIC", "GFP_NOWAIT", "__GFP_ATOMIC"}
+_WAITING = {
+    "GFP_KERNEL",
+    "GFP_KERNEL_ACCOUNT",
+    "GFP_USER",
+    "GFP_HIGHUSER",
+    "GFP_HIGHUSER_MOVABLE",
+    "GFP_NOFS",
+    "GFP_NOIO",
+    "GFP_TRANSHUGE",
+    "__GFP_RECLAIM",
+    "__GFP_DIRECT_RECLAIM",
+}
+
+
+@dataclass(frozen=True)
+class ZoneVerdict:
+    """What refused the allocation in a zone; sizes in bytes.
+
+    `reason` is ``"watermark"`` (too little is free above the mark), ``"boost"`` (enough without the boost),
+    ``"reserve"`` (enough but for what is kept for other allocations: lowmem_reserve, the atomic reserve, CMA),
+    ``"fragmentation"`` (enough is free, none of it in a block that large), ``"none"`` (it could have been served when
+    this was printed: memory was freed since, or other limits hold), or ``"unknown"``.
+    """
+
+    zone: str
+    reason: str
+    managed: int | None
+    free: int | None
+    usable: int | None
+    mark: int | None
+    boost: int
+    lowmem_reserve: int
+    highatomic: int
+    cma: int
+    in_larger_blocks: int | None
+    in_smaller_blocks: int | None
+    largest_order: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """In types that JSON has."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed allocation, and what each zone that it may use says to it, the preferred first."""
+
+    kind: str
+    process: str | None
+    order: int | None
+    size: int | None
+    flags: tuple[str, ...]
+    can_wait: bool | None
+    may_use_reserves: bool
+    verdicts: list[ZoneVerdict] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """Zones that it may not use."""
+
+    @property
+    def reason(self) -> str:
+        """The reason in the zone that came closest, small zones left out."""
+        return "unknown" if self.closest is None else self.closest.reason
+
+    @property
+    def closest(self) -> ZoneVerdict | None:
+        """That zone: the one with most free, of those with that reason."""
+        largest = max((verdict.managed or 0 for verdict in self.verdicts), default=0)
+        served = [verdict for verdict in self.verdicts if verdict.reason == "none"]
+        weighty = [verdict for verdict in self.verdicts if (verdict.managed or 0) >= _WEIGHTY * largest]
+        return min(
+            served or weighty, key=lambda verdict: (_RANKS.index(verdict.reason), -(verdict.free or 0)), default=None
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """In types that JSON has."""
+        return {
+            "kind": self.kind,
+            "process": self.process,
+            "order": self.order,
+            "size": self.size,
+            "flags": list(self.flags),
+            "reason": self.reason,
+            "zone": None if self.closest is None else self.closest.zone,
+            "can_wait": self.can_wait,
+            "may_use_reserves": self.may_use_reserves,
+            "zones": [verdict.to_dict() for verdict in self.verdicts],
+            "zones_not_allowed": self.skipped,
+        }
+
+
+def explain_failures(reports: list[MemoryReport], page_size: int) -> list[Failure]:
+    """Each report of a failed allocation or of the OOM killer, explained."""
+    return [_explain(report, report.page_size or page_size) for report in reports if report.kind != "report"]
+
+
+def _explain(report: MemoryReport, page_size: int) -> Failure:
+    flags = set(report.flags) or _low_flags(report.mode)
+    order = report.order or 0
+    can_wait = bool(flags & _WAITING) if report.flags else None
+    top = _highest_place(flags)
+    movable = any("MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags)
+    names = {name for _, name in report.zones}
+    verdicts, skipped = [], []
+    for zone in sorted(report.zones.values(), key=lambda zone: (zone.node, -_place(zone.name))):
+        state = reported_zone(zone, page_size)
+        if _place(zone.name) > top:
+            if state.managed or state.free:
+                skipped.append(state.label)
+        elif state.managed != 0 or state.free:
+            verdicts.append(_judge(zone, state, order, flags, movable, top, names, page_size))
+    return Failure(
+        report.kind,
+        report.process,
+        report.order,
+        None if report.order is None else page_size << min(order, 30),
+        report.flags,
+        can_wait,
+        bool(flags & _RESERVES),
+        verdicts,
+        skipped,
+    )
+
+
+# Where the log has no names: these bits mean the same in all kernels.
+def _low_flags(mode: int | None) -> set[str]:
+    names = ("__GFP_DMA", "__GFP_HIGHMEM", "__GFP_DMA32", "__GFP_MOVABLE", "__GFP_RECLAIMABLE", "__GFP_HIGH")
+    return {name for bit, name in enumerate(names) if mode is not None and mode >> bit & 1}
+
+
+def _place(name: str) -> int:
+    return _PLACES.index(name) if name in _PLACES else 2
+
+
+def _highest_place(flags: set[str]) -> int:
+    if flags & {"GFP_DMA", "__GFP_DMA"}:
+        return 0
+    if flags & {"GFP_DMA32", "__GFP_DMA32"}:
+        return 1
+    if any("HIGHUSER_MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags):
+        return 4
+    if any("HIGH" in flag and flag != "__GFP_HIGH" for flag in flags):
+        return 4 if any("MOVABLE" in flag for flag in flags) else 3
+    return 2
+
+
+# Allocations that may use the reserves go half below min, those that also can't wait another quarter of the rest.
+def _mark(least: int, flags: set[str]) -> int:
+    if "__GFP_MEMALLOC" in flags:
+        return 0
+    if flags & _RESERVES:
+        least -= least // 2
+        if flags & _NO_WAIT:
+            least -= least // 4
+    return least
+
+
+def _judge(
+    zone: ReportedZone,
+    state: ZoneState,
+    order: int,
+    flags: set[str],
+    movable: bool,
+    top: int,
+    names: set[str],
+    page_size: int,
+) -> ZoneVerdict:
+    reserves = zone.reserve
+    kept = reserves[_reserve_index(len(reserves), top, names)] if reserves else 0
+    highatomic = 0 if flags & _RESERVES else state.reserve
+    cma = 0 if movable else state.free_cma
+    boost = state.boost or 0
+    larger = state.free_from(order)
+    orders = [place for place, count in enumerate(state.counts or ()) if count]
+    mark = None if state.min is None else _mark(state.min, flags)
+    usable = None if state.free is None else max(state.free - highatomic - cma - ((1 << order) - 1), 0)
+    reason = "unknown"
+    if usable is not None and state.free is not None and mark is not None:
+        unboosted = _mark(max((state.min or 0) - boost, 0), flags)
+        if usable > mark + kept:
+            reason = _by_blocks(zone, order, movable, bool(flags & _RESERVES))
+        elif usable > unboosted + kept:
+            reason = "boost"
+        elif state.free - ((1 << order) - 1) > unboosted:
+            reason = "reserve"
+        else:
+            reason = "watermark"
+    return ZoneVerdict(
+        state.label,
+        reason,
+        _bytes(state.managed, page_size),
+        _bytes(state.free, page_size),
+        _bytes(usable, page_size),
+        _bytes(mark, page_size),
+        boost * page_size,
+        kept * page_size,
+        highatomic * page_size,
+        cma * page_size,
+        _bytes(larger, page_size),
+        None if larger is None or state.free is None else max(state.free - larger, 0) * page_size,
+        max(orders, default=None),
+    )
+
+
+def _bytes(pages: int | None, page_size: int) -> int | None:
+    return None if pages is None else pages * page_size
+
+
+# lowmem_reserve has a place for each kind of zone that the kernel was built with; a log names only those with pages.
+def _reserve_index(length: int, top: int, names: set[str]) -> int:
+    kinds = ["DMA", "DMA32", "Normal", "Movable", "Device"]
+    if "HighMem" in names:
+        kinds = ["DMA", "Normal", "HighMem", "Movable"]
+    for absent in ("Device", "DMA32", "DMA"):
+        if len(kinds) > length and absent in kinds and absent not in names:
+            kinds.remove(absent)
+    fitting = [index for index, kind in enumerate(kinds) if _PLACES.index(kind) <= top]
+    return min(max(fitting, default=0), length - 1)
+
+
+def _by_blocks(zone: ReportedZone, order: int, movable: bool, may_use_reserves: bool) -> str:
+    if not zone.orders:
+        return "none" if order == 0 else "unknown"
+    wanted = set("UME") | (set("C") if movable else set()) | (set("H") if may_use_reserves else set())
+    for count in zone.orders[order:]:
+        if count.blocks and (not count.types or set(count.types) & wanted):
+            return "none"
+    return "fragmentation" if zone.is_whole else "unknown"

@@ -1,0 +1,124 @@
+"""What the doctor found, as data."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.failure import Failure
+from pagehint.diagnosis.free_memory import Setting
+from pagehint.diagnosis.holders import HeldBack
+from pagehint.diagnosis.page_map import PageMap
+from pagehint.diagnosis.zones import ZoneState
+
+__all__ = ["Advice", "Diagnosis"]
+
+_MIB = 1 << 20
+_COSTS = {"none": 1, "low": 2, "medium": 4, "high": 8}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to do: bytes that it brings at the reporting order, `cost` one of none, low, medium, high.
+
+    `apply` is the name of the ACTION that ``pagehint doctor --apply`` takes for it, where it can do it.
+    """
+
+    what: str
+    brings: Bounds
+    cost: str
+    command: str
+    risk: str
+    apply: str | None = None
+
+    @property
+    def worth(self) -> float:
+        """Bytes for cost: by this advice is ranked. A bound counts for half."""
+        likely = self.brings.best if self.brings.value is not None else self._middle()
+        return likely / _COSTS[self.cost]
+
+    def _middle(self) -> float:
+        return (self.brings.least + (self.brings.most if self.brings.most is not None else self.brings.least)) / 2
+
+    def to_dict(self) -> dict[str, Any]:
+        """In types that JSON has, without `brings`."""
+        return {name: getattr(self, name) for name in ("what", "cost", "command", "risk", "apply")}
+
+
+@dataclass
+class Diagnosis:
+    """What the doctor found; sizes in bytes, `Bounds` where they are not known exactly.
+
+    `free_resident` has the keys of CAUSES, `would_bring` those of ACTIONS and by order; `used_by` those of USED_WORDS.
+    `page_map` is there where kpageflags was. `next_file` is the one file more that would tell most, and what it tells.
+    """
+
+    evidence: Evidence
+    zones: list[ZoneState]
+    setting: Setting
+    total: int | None
+    free: int | None
+    free_resident: dict[str, Bounds]
+    would_bring: dict[str, dict[int, Bounds]]
+    used_by: dict[str, Bounds]
+    held_back: list[HeldBack]
+    failures: list[Failure]
+    page_map: PageMap | None = None
+    next_file: tuple[str, str] | None = None
+    advice: list[Advice] = field(default_factory=list)
+    cannot: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """In types that JSON has: sizes in MiB, a number where they are known, else [least, most]; null: no bound."""
+        reporting = self.evidence.reporting
+        return {
+            "sources": [{"file": name, "what": what} for name, what in self.evidence.sources],
+            "kernel": self.evidence.kernel,
+            "page_size": self.setting.page_size,
+            "pageblock_order": self.setting.pageblock_order,
+            "reporting": {
+                "on": self.setting.on,
+                "device": reporting.device,
+                "order": reporting.order,
+                "order_taken": self.setting.order,
+                "delay_ms": reporting.delay_ms,
+                "parameters": reporting.parameters,
+            },
+            "settings": self.evidence.settings,
+            "memory_mib": None if self.total is None else round(self.total / _MIB, 3),
+            "free_mib": None if self.free is None else round(self.free / _MIB, 3),
+            "zones": [_zone(zone) for zone in self.zones],
+            "free_resident": {name: _mib(size) for name, size in self.free_resident.items()},
+            "would_bring": {
+                action: {str(order): _mib(size) for order, size in by_order.items()}
+                for action, by_order in self.would_bring.items()
+            },
+            "bounds": {
+                action: {str(order): [_round(size.least), _round(size.most)] for order, size in by_order.items()}
+                for action, by_order in self.would_bring.items()
+            },
+            "used_by": {name: _mib(size) for name, size in self.used_by.items()},
+            "held_back": [each.to_dict() for each in self.held_back],
+            "failures": [failure.to_dict() for failure in self.failures],
+            "advice": [{**each.to_dict(), "brings": _mib(each.brings)} for each in self.advice],
+            "cannot_be_helped": self.cannot,
+            "next_file": None if self.next_file is None else {"file": self.next_file[0], "tells": self.next_file[1]},
+            "missing": self.evidence.missing,
+            "warnings": self.warnings,
+        }
+
+
+def _mib(size: Bounds) -> float | list[float | None] | None:
+    if size.value is not None or size.is_exact:
+        return _round(size.best)
+    return [_round(size.least), _round(size.most)]
+
+
+def _round(size: float | None) -> float | None:
+    return None if size is None else round(size / _MIB, 3)
+
+
+def _zone(zone: ZoneState) -> dict[str, Any]:
+    names = ("node", "name", "free", "managed", "min", "low", "high", "boost", "counts", "per_cpu")
+    return {name: getattr(zone, name) for name in names}

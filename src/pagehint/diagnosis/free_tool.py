@@ -1,0 +1,71 @@
+"""The output of free, of any version, unit and language."""
+
+import itertools
+import re
+
+__all__ = ["parse_free"]
+
+_ROW = re.compile(r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s*){3,8})", re.ASCII)
+_VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
+_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
+
+
+def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None] | None:
+    """Bytes of free's line Mem: ``total``, ``free``, ``shmem``, ``cached``, ``available``; None where there is none.
+
+    Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
+    to 256 GiB. O(length).
+    """
+    for above, line in itertools.pairwise(lines):
+        head = above.lower().split()
+        row = _ROW.fullmatch(line)
+        if row is None or not 3 <= len(head) <= 10 or any(char.isdigit() or char == ":" for char in above):
+            continue
+        if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
+            continue
+        values = [_VALUE.fullmatch(word) for word in row[2].split()]
+        if any(value is None for value in values):
+            continue
+        plain = not any(value is not None and value[2] for value in values)
+        first = _number(values[0][1] if values[0] else "")
+        unit, guessed = _guess(first) if plain else (1, None)
+        sizes = [
+            int(_number(value[1]) * (unit if plain else _UNITS[(value[2] or "B")[0].upper()]))
+            for value in values
+            if value
+        ]
+        return _columns(sizes, head), guessed
+    return None
+
+
+def _number(text: str) -> float:
+    text = text.replace(",", ".")
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _guess(total: float) -> tuple[int, str | None]:
+    if total < 1024:
+        return 1 << 30, "GiB"
+    if total < 1 << 18:
+        return 1 << 20, "MiB"
+    return (1, "bytes") if total >= 1 << 31 else (1 << 10, None)
+
+
+# total used free shared buff/cache available; wide: buffers and cache apart; old: buffers, cached, and no available.
+def _columns(sizes: list[int], head: list[str]) -> dict[str, int]:
+    found = {"total": sizes[0], "free": sizes[2]}
+    if len(sizes) > 3:
+        found["shmem"] = sizes[3]
+    if len(sizes) == 6 and "cached" in head:
+        found |= {"buffers": sizes[4], "cached": sizes[5]}
+    elif len(sizes) >= 7:
+        found |= {"buffers": sizes[4], "cached": sizes[5], "available": sizes[6]}
+    elif len(sizes) >= 5:
+        found["buff_cache"] = sizes[4]
+        if len(sizes) > 5:
+            found["available"] = sizes[5]
+    return found

@@ -1,0 +1,142 @@
+"""This machine's memory as its own /proc and /sys tell it. Nothing is written."""
+
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.diagnosis.evidence import Evidence, Reporting
+from pagehint.errors import InputError, printable
+from pagehint.proc.counters import parse_meminfo, parse_vmstat
+from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import parse_zoneinfo
+
+__all__ = ["read_machine"]
+
+_PARAMETERS = Path("/sys/module/page_reporting/parameters")
+_BALLOON = "0x0005"
+_REPORTING_BIT = 5
+_CHUNK = 1 << 22
+_SETTINGS = (
+    "min_free_kbytes",
+    "watermark_boost_factor",
+    "watermark_scale_factor",
+    "percpu_pagelist_high_fraction",
+    "compaction_proactiveness",
+    "defrag_mode",
+)
+_WITHOUT = {
+    "kpageflags": "what is told already, who holds what, and what actions would bring",
+    "pagetypeinfo": "free blocks by type",
+}
+
+
+def read_machine(page_map: bool = True) -> Evidence:
+    """What this machine tells of its memory; what it refuses is in `missing`. Raises InputError where it isn't Linux.
+
+    `page_map` reads /proc/kpageflags too, which takes about a second for 32 GiB.
+    """
+    if not Path("/proc/meminfo").exists():
+        raise InputError("this machine has no /proc/meminfo: pagehint doctor needs Linux, or files to read")
+    evidence = Evidence(page_size=os.sysconf("SC_PAGE_SIZE"), live=True, kernel=platform.release())
+    if (text := _read(evidence, "zoneinfo")) is not None:
+        evidence.zones = parse_zoneinfo(text, "/proc/zoneinfo")
+    if page_map:
+        evidence.page_flags = _read_words(evidence, "kpageflags")
+    # As near to the page map as can be.
+    if (text := _read(evidence, "buddyinfo")) is not None:
+        evidence.buddy = parse_buddyinfo(text, "/proc/buddyinfo")
+    if (text := _read(evidence, "pagetypeinfo")) is not None:
+        evidence.types = parse_pagetypeinfo(text, "/proc/pagetypeinfo")
+    if (text := _read(evidence, "meminfo")) is not None:
+        evidence.meminfo = parse_meminfo(text, "/proc/meminfo")
+    if (text := _read(evidence, "vmstat")) is not None:
+        evidence.vmstat = parse_vmstat(text, "/proc/vmstat")
+    evidence.reporting = _reporting()
+    evidence.settings = _settings()
+    return evidence
+
+
+def _read(evidence: Evidence, name: str) -> str | None:
+    path = f"/proc/{name}"
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        _miss(evidence, name, error)
+        return None
+    evidence.sources.append((path, name))
+    return text
+
+
+def _miss(evidence: Evidence, name: str, error: OSError) -> None:
+    why = "needs root" if isinstance(error, PermissionError) else str(error.strerror).lower()
+    without = f": without it not known: {_WITHOUT[name]}" if name in _WITHOUT else ""
+    evidence.missing.append(f"/proc/{name} {why}{without}")
+
+
+def _read_words(evidence: Evidence, name: str) -> NDArray[np.uint64] | None:
+    span = max(((zone.start_pfn or 0) + (zone.spanned or 0) for zone in evidence.zones), default=0)
+    words = np.zeros(span, "<u8")
+    view = words.view(np.uint8).data
+    filled = 0
+    try:
+        with open(f"/proc/{name}", "rb", buffering=0) as file:
+            while filled < len(view) and (got := file.readinto(view[filled : filled + _CHUNK])):
+                filled += got
+    except OSError as error:
+        _miss(evidence, name, error)
+        return None
+    evidence.sources.append((f"/proc/{name}", name))
+    return words[: filled // 8]
+
+
+def _reporting() -> Reporting:
+    reporting = Reporting()
+    for path in sorted(_PARAMETERS.iterdir()) if _PARAMETERS.is_dir() else ():
+        with suppress(OSError):
+            value = path.read_bytes()[:200].rstrip(b"\0\n").decode(errors="replace")
+            if value.isprintable():
+                reporting.parameters[printable(path.name)] = value
+    reporting.order = _number(reporting.parameters.get("page_reporting_order"))
+    reporting.delay_ms = _number(reporting.parameters.get("page_reporting_delay_ms"))
+    reporting.device, reporting.on = _balloon()
+    return reporting
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+# Whether a balloon device that asks for free pages is there, and whether a driver serves it.
+def _balloon() -> tuple[bool, bool]:
+    device = on = False
+    for path in Path("/sys/bus/virtio/devices").glob("*"):
+        with suppress(OSError):
+            if (path / "device").read_text().strip() == _BALLOON:
+                features = (path / "features").read_text()
+                if features[_REPORTING_BIT : _REPORTING_BIT + 1] == "1":
+                    device = True
+                    on = on or (path / "driver").exists()
+    # Hyper-V's balloon reports where the host can take it; the driver tells only in the kernel's log.
+    hyper_v = Path("/sys/bus/vmbus/drivers/hv_balloon")
+    if (
+        not device
+        and hyper_v.is_dir()
+        and any(each.is_symlink() for each in hyper_v.iterdir() if each.name != "module")
+    ):
+        return True, True
+    return device, on
+
+
+def _settings() -> dict[str, str]:
+    found = {}
+    places = {name: Path("/proc/sys/vm") / name for name in _SETTINGS}
+    places["transparent_hugepage"] = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    places["memory_pressure"] = Path("/proc/pressure/memory")
+    for name, path in places.items():
+        with suppress(OSError):
+            found[name] = printable(path.read_text(errors="replace").strip().split("\n")[0])
+    return found

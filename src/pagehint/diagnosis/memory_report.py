@@ -1,0 +1,176 @@
+"""The kernel's reports of memory in its log: a failed allocation or the OOM killer, with the Mem-Info block after it.
+
+Kernels from 5.10 on, and older ones where their words are the same. Several reports may be in one log, each whole or
+cut off at either end: what is missing is None or empty.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
+
+
+@dataclass(frozen=True)
+class OrderCount:
+    """Free blocks of an order: how many, and the letters of the types that have some (U M E H C I), as printed."""
+
+    blocks: int
+    types: str
+
+
+@dataclass
+class ReportedZone:
+    """A zone of a Mem-Info block. `values` are bytes by the kernel's names (``free``; ``min`` holds boost already).
+
+    `reserve` is lowmem_reserve in pages, `orders` its free blocks by order.
+    """
+
+    node: int
+    name: str
+    values: dict[str, int] = field(default_factory=dict)
+    reserve: list[int] = field(default_factory=list)
+    orders: list[OrderCount] = field(default_factory=list)
+    is_whole: bool = True
+    """The line of orders is printed to its end."""
+
+
+@dataclass
+class MemoryReport:
+    """One report. `kind` is ``"failure"``, ``"oom"``, ``"cgroup oom"`` or ``"report"`` (a Mem-Info block alone)."""
+
+    kind: str
+    process: str | None = None
+    order: int | None = None
+    mode: int | None = None
+    flags: tuple[str, ...] = ()
+    """The names of mode, as printed: ``("GFP_ATOMIC", "__GFP_COMP")``."""
+    kernel: str | None = None
+    pages: dict[str, int] = field(default_factory=dict)
+    """Counters in pages by the kernel's names (``active_anon``), and ``RAM``, ``reserved``, ``cma reserved``..."""
+    page_size: int | None = None
+    zones: dict[tuple[int, str], ReportedZone] = field(default_factory=dict)
+    swap_total: int | None = None
+    swap_free: int | None = None
+    hugetlb: int | None = None
+    """Bytes in hugetlb pools."""
+
+
+_EVENT = re.compile(
+    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:(?P<order>-?\d{1,3}),"
+    r"\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\)?)?)"
+    r"|(?P<oom>(?P<killer>[^\n]{0,80}?)\s+invoked\s+oom-killer:\s+gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})"
+    r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\)?)?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3}))"
+    r"|(?P<info>\bMem-[Ii]nfo:)"
+)
+_KERNEL = re.compile(r"Comm:[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
+_ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
+_VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
+_RESERVE = re.compile(r"lowmem_reserve\[\]:((?:\s+\d{1,19}\b(?![*:]))+)", re.ASCII)
+_ORDERS = re.compile(
+    r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15}):\s*((?:\d{1,12}\*\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?)+)(=\s*\d{1,19}kB)?",
+    re.ASCII,
+)
+_ORDER = re.compile(r"(\d{1,12})\*(\d{1,9})kB\s*(?:\(([A-Z]{0,8})\))?", re.ASCII)
+_PAGES = re.compile(r"\b([a-z_]{2,30}):(\d{1,19})\b(?!\s?[kK]B|\*)", re.ASCII)
+_TAIL = re.compile(
+    r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
+)
+_SWAP = re.compile(r"\b(Free|Total)\s+swap\s*=\s*(\d{1,19})kB")
+_HUGE = re.compile(
+    r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
+)
+_CGROUP = re.compile(
+    r"(?:Memory cgroup out of memory|oom-kill:constraint=CONSTRAINT_MEMCG|memory: usage \d+kB, limit \d+kB)"
+)
+_MOST_REPORTS = 1000
+
+
+def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
+    """The reports in plain lines of a log, in their order, and whether there are more than are read. O(length)."""
+    text = "\n".join(lines)
+    events: list[re.Match[str]] = []
+    taken = False
+    for event in _EVENT.finditer(text):
+        # The block of the failure before it.
+        if event["info"] and events and not events[-1]["info"] and not taken:
+            taken = True
+            continue
+        taken = bool(event["info"])
+        events.append(event)
+        if len(events) > _MOST_REPORTS:
+            break
+    cut = len(events) > _MOST_REPORTS
+    starts = [event.start() for event in events[:_MOST_REPORTS]]
+    if not starts:
+        report = _report(None, text)
+        return ([report] if report.zones else []), False
+    reports = []
+    head = _report(None, text[: starts[0]])
+    if head.zones:
+        reports.append(head)
+    ends = [*starts[1:], events[_MOST_REPORTS].start() if cut else len(text)]
+    for event, end in zip(events, ends, strict=False):
+        reports.append(_report(event, text[event.start() : end]))
+    return [report for report in reports if report.zones or report.kind != "report"], cut
+
+
+def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
+    report = MemoryReport("report")
+    if event is not None and event["failure"]:
+        report.kind = "failure"
+        report.process = event["process"].strip()
+        report.order, report.mode = max(int(event["order"]), 0), int(event["mode"], 0)
+        report.flags = _names(event["flags"])
+    elif event is not None and event["oom"]:
+        report.kind = "oom"
+        report.process = event["killer"].strip()
+        report.order, report.mode = max(int(event["oom_order"]), 0), int(event["oom_mode"], 16)
+        report.flags = _names(event["oom_flags"])
+        if _CGROUP.search(text):
+            report.kind = "cgroup oom"
+    if (kernel := _KERNEL.search(text)) is not None:
+        report.kernel = kernel[1]
+    for zone in _zones(text):
+        report.zones.setdefault((zone.node, zone.name), zone)
+    _read_orders(report, text)
+    if not report.zones:
+        return report
+    first = _ZONE.search(text)
+    for name, value in _PAGES.findall(text[: first.start() if first else len(text)]):
+        report.pages.setdefault(name, int(value))
+    for value, name in _TAIL.findall(text):
+        report.pages.setdefault(" ".join(name.split()), int(value))
+    swap = {name: int(value) << 10 for name, value in _SWAP.findall(text)}
+    report.swap_free, report.swap_total = swap.get("Free"), swap.get("Total")
+    pools = [(int(total) + int(surplus)) * int(size) << 10 for total, surplus, size in _HUGE.findall(text)]
+    report.hugetlb = sum(pools) if pools else None
+    return report
+
+
+def _names(flags: str | None) -> tuple[str, ...]:
+    return tuple(name for name in re.split(r"[|\s]+", flags or "") if name)
+
+
+def _zones(text: str) -> Iterator[ReportedZone]:
+    heads = list(_ZONE.finditer(text))
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    for head, end in zip(heads, ends, strict=False):
+        zone = ReportedZone(int(head[1] or 0), head[2])
+        body = text[head.end() - len("free:") : end]
+        reserve = _RESERVE.search(body)
+        for name, value in _VALUE.findall(body[: reserve.start()] if reserve else body[:4000]):
+            zone.values.setdefault(name, int(value) << 10)
+        zone.reserve = [int(pages) for pages in reserve[1].split()] if reserve else []
+        yield zone
+
+
+def _read_orders(report: MemoryReport, text: str) -> None:
+    for match in _ORDERS.finditer(text):
+        key = int(match[1] or 0), match[2]
+        blocks = _ORDER.findall(match[3])
+        report.page_size = report.page_size or int(blocks[0][1]) << 10
+        zone = report.zones.setdefault(key, ReportedZone(*key))
+        if not zone.orders:
+            zone.orders = [OrderCount(int(count), types) for count, _, types in blocks]
+            zone.is_whole = match[4] is not None

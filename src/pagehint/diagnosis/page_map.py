@@ -1,0 +1,200 @@
+"""What each page of a guest is, by /proc/kpageflags; and which blocks the free ones make.
+
+The bits are those of /proc/kpageflags, the same in all kernels from 5.10 on. Every page of a free block has BUDDY (seen
+on 5.10, 6.1, 6.12 and 6.18); its first page has UPTODATE too if the block has been reported and nobody used it since.
+"""
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.proc.kpageflags import KPageFlag
+
+__all__ = ["HOLDER_WORDS", "Holder", "PageMap", "Range", "aligned", "free_blocks"]
+
+Mask = NDArray[np.bool_]
+
+
+class Holder(enum.IntEnum):
+    """What a page is, easiest to free first: after FREE, each is harder to move or drop than the last."""
+
+    FREE = 0
+    CACHE_CLEAN = 1
+    CACHE_MAPPED = 2
+    CACHE_DIRTY = 3
+    ANON = 4
+    THP = 5
+    SHMEM = 6
+    UNEVICTABLE = 7
+    SLAB = 8
+    PAGE_TABLES = 9
+    KERNEL = 10
+    HUGETLB = 11
+    OFFLINE = 12
+    RESERVED = 13
+    ABSENT = 14
+
+
+HOLDER_WORDS = {
+    Holder.CACHE_CLEAN: "page cache, clean",
+    Holder.CACHE_MAPPED: "page cache, mapped by processes",
+    Holder.CACHE_DIRTY: "page cache, dirty",
+    Holder.ANON: "anonymous memory",
+    Holder.THP: "anonymous memory in huge pages",
+    Holder.SHMEM: "shared memory and tmpfs",
+    Holder.UNEVICTABLE: "locked memory",
+    Holder.SLAB: "slab",
+    Holder.PAGE_TABLES: "page tables",
+    Holder.KERNEL: "kernel, drivers, and pages on per-CPU lists",
+    Holder.HUGETLB: "hugetlb",
+    Holder.OFFLINE: "balloon, or offline",
+    Holder.RESERVED: "reserved",
+}
+"""How a report names a holder."""
+
+MOVABLE = (
+    Holder.CACHE_CLEAN,
+    Holder.CACHE_MAPPED,
+    Holder.CACHE_DIRTY,
+    Holder.ANON,
+    Holder.THP,
+    Holder.SHMEM,
+    Holder.UNEVICTABLE,
+)
+"""What compaction can move, unless somebody has pinned it."""
+
+_BUDDY, _UPTODATE = np.uint64(KPageFlag.BUDDY), np.uint64(KPageFlag.UPTODATE)
+
+
+class Range(NamedTuple):
+    """A zone's pfns: [begin, end)."""
+
+    begin: int
+    end: int
+
+
+class PageMap:
+    """What each page is: `holders` a Holder a pfn, `told` the pages of free blocks that the host has been told of.
+
+    `flags` are /proc/kpageflags from pfn 0, `zones` the pfns of the zones, `max_order` the largest order of a block.
+    Pages outside every zone are ABSENT. `mapped` may be /proc/kpagecount: how often each page is mapped. O(pages).
+    """
+
+    def __init__(
+        self,
+        flags: NDArray[np.uint64],
+        zones: Sequence[Range],
+        max_order: int = 10,
+        mapped: NDArray[np.uint64] | None = None,
+    ) -> None:
+        self.max_order = max_order
+        self.zones = [Range(zone.begin, min(zone.end, len(flags))) for zone in zones if zone.begin < len(flags)]
+        span = max((zone.end for zone in self.zones), default=0)
+        self.holders = np.full(span, Holder.ABSENT, np.uint8)
+        self.told = np.zeros(span, np.bool_)
+        for zone in self.zones:
+            inside = flags[zone.begin : zone.end]
+            counts = None if mapped is None else mapped[zone.begin : zone.end]
+            part = self.holders[zone.begin : zone.end]
+            part[:] = _holders(inside, counts)
+            _mark_told(part == Holder.FREE, inside, self.told[zone.begin : zone.end], zone, max_order)
+
+    @property
+    def free(self) -> Mask:
+        """The pages of free blocks."""
+        return np.equal(self.holders, Holder.FREE)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Pages of each Holder. O(pages)."""
+        return np.bincount(self.holders, minlength=len(Holder))
+
+
+# Most pages of an idle machine are free, or the kernel's, which have no flag: only the others are looked at closely.
+def _holders(flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None) -> NDArray[np.uint8]:
+    found = np.where(flags & _BUDDY, Holder.FREE, Holder.KERNEL).astype(np.uint8)
+    others = np.flatnonzero(flags & ~(_BUDDY | _UPTODATE))
+    if len(others):
+        whole = _with_heads(flags, others)
+        found[others] = _classes(whole, None if mapped is None else mapped[others] > 0)
+    return found
+
+
+# In most kernels a tail has few of its compound page's flags: it is what its head is.
+def _with_heads(flags: NDArray[np.uint64], others: NDArray[np.int64]) -> NDArray[np.uint64]:
+    whole = flags[others]
+    tails = (whole & np.uint64(KPageFlag.COMPOUND_TAIL)) != 0
+    heads = np.where(tails, 0, np.arange(len(others)))
+    np.maximum.accumulate(heads, out=heads)
+    of_head = whole[heads]
+    belongs = tails & ((of_head & np.uint64(KPageFlag.COMPOUND_HEAD)) != 0)
+    whole[belongs] |= of_head[belongs]
+    return whole
+
+
+def _classes(flags: NDArray[np.uint64], mapped: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    def has(flag: int) -> Mask:
+        found: Mask = np.not_equal(flags & np.uint64(flag), 0)
+        return found
+
+    lru, anon, backed = has(KPageFlag.LRU), has(KPageFlag.ANON), has(KPageFlag.SWAPBACKED)
+    cache = lru & ~backed & ~anon
+    is_mapped = has(KPageFlag.MMAP) if mapped is None else has(KPageFlag.MMAP) | mapped
+    found = np.full(len(flags), Holder.KERNEL, np.uint8)
+    for mask, holder in (
+        (cache, Holder.CACHE_CLEAN),
+        (cache & is_mapped, Holder.CACHE_MAPPED),
+        (cache & has(KPageFlag.DIRTY | KPageFlag.WRITEBACK), Holder.CACHE_DIRTY),
+        (backed & ~anon, Holder.SHMEM),
+        (anon, Holder.ANON),
+        (anon & has(KPageFlag.THP), Holder.THP),
+        (lru & has(KPageFlag.UNEVICTABLE | KPageFlag.MLOCKED), Holder.UNEVICTABLE),
+        (has(KPageFlag.SLAB), Holder.SLAB),
+        (has(KPageFlag.PGTABLE), Holder.PAGE_TABLES),
+        (has(KPageFlag.HUGE), Holder.HUGETLB),
+        (has(KPageFlag.BUDDY), Holder.FREE),
+        (has(KPageFlag.OFFLINE), Holder.OFFLINE),
+        (has(KPageFlag.RESERVED | KPageFlag.HWPOISON), Holder.RESERVED),
+        (has(KPageFlag.NOPAGE), Holder.ABSENT),
+    ):
+        found[mask] = holder
+    return found
+
+
+def _mark_told(free: Mask, flags: NDArray[np.uint64], told: Mask, zone: Range, max_order: int) -> None:
+    heads = np.flatnonzero(free & ((flags & _UPTODATE) != 0))
+    if not len(heads):
+        return
+    orders = free_blocks(free, zone.begin, max_order)
+    for head in heads:
+        order = int(orders[head])
+        if order >= 0:
+            told[head : head + (1 << order)] = True
+        else:
+            # The second half of what reads as one block: the kernel keeps two that it doesn't merge.
+            size = 1 << max_order
+            while size > 1 and ((zone.begin + head) % size or not free[head : head + size].all()):
+                size >>= 1
+            told[head : head + size] = True
+
+
+def aligned(mask: Mask, begin: int, order: int) -> Mask:
+    """The mask, whose first pfn is `begin`, from a block's first page to a block's last; False outside. O(pages)."""
+    before = begin & ((1 << order) - 1)
+    after = -(before + len(mask)) & ((1 << order) - 1)
+    return np.concatenate([np.zeros(before, np.bool_), mask, np.zeros(after, np.bool_)]) if before or after else mask
+
+
+def free_blocks(mask: Mask, begin: int, max_order: int) -> NDArray[np.int8]:
+    """For each page the order of the largest block that starts at it, -1 where none does. O(pages)."""
+    before = begin & ((1 << max_order) - 1)
+    blocks = aligned(mask, begin, max_order)
+    orders = np.where(blocks, 0, -1).astype(np.int8)
+    for order in range(1, max_order + 1):
+        blocks = blocks[0::2] & blocks[1::2]
+        firsts = np.flatnonzero(blocks) << order
+        orders[firsts] = order
+        orders[firsts + (1 << order - 1)] = -1
+    return orders[before : before + len(mask)]

@@ -1,0 +1,335 @@
+"""What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
+
+import math
+import re
+import sys
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.free_tool import parse_free
+from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.pasted import decoded, plain_lines
+from pagehint.errors import InputError, printable
+from pagehint.proc.counters import parse_vmstat
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
+
+__all__ = ["read_files"]
+
+_MOST_TEXT = 256 << 20
+_MOST_MAP = 512 << 20
+_STANDARD_INPUT = Path("-")
+
+_ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
+_TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
+_COUNT_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}(?:,?\s+>?\d{1,30})+", re.ASCII)
+_TYPE_HEAD = re.compile(
+    r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
+)
+_ZONE_FIELD = re.compile(
+    r"(?:pages free\s+\d+|protection: \(.*|per-node stats|pagesets|cpu: \d+|vm stats threshold: \d+"
+    r"|[a-z_]{2,40}:?\s+\d{1,30})",
+    re.ASCII,
+)
+_MEMINFO = re.compile(r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?):\s+(\d{1,19})(?:\s+kB\b|(?=\s|$))", re.ASCII)
+_NODE_MEMINFO = re.compile(r"Node \d{1,9} [A-Z]\S{1,60}:\s+\d", re.ASCII)
+_KNOWN = {
+    "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
+    "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
+    "Zswapped", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable",
+    "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
+    "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
+    "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
+    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap2M", "DirectMap1G", "HighTotal",
+    "HighFree", "LowTotal", "LowFree",
+}  # fmt: skip
+_VMSTAT = re.compile(
+    r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
+    r"|htlb|cma|direct|pageoutrun|cow|kstack)\w*\s+\d{1,20}",
+    re.ASCII,
+)
+_VERSION = re.compile(
+    r"(?:Linux version (\d{1,3}\.\d{1,3}\S{0,80})|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d)", re.ASCII
+)
+_ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order\s*[:=]?\s*(\d{1,3})(?!\d)", re.ASCII)
+_LOG = re.compile(
+    r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|invoked oom-killer|\bfree:\d{1,19}\s?kB|\*\d{1,9}kB"
+)
+
+
+def read_files(paths: Iterable[str | Path]) -> Evidence:
+    """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
+    evidence = Evidence()
+    for path in map(Path, paths):
+        for what, name in _read(evidence, path):
+            if any(what == earlier for _, earlier in evidence.sources):
+                evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
+            evidence.sources.append((name, what))
+    if not evidence.sources:
+        raise InputError("no files: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    _settle_page_size(evidence)
+    return evidence
+
+
+def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
+    name = "standard input" if path == _STANDARD_INPUT else printable(str(path))
+    data = _contents(path, name)
+    if _is_binary(data):
+        yield _page_map(evidence, data, name), name
+        return
+    if len(data) > _MOST_TEXT:
+        raise InputError(
+            f"{name}: {len(data) >> 20} MiB of text: expected at most {_MOST_TEXT >> 20}: cut out what matters"
+        )
+    found = list(_text(evidence, decoded(data), name))
+    if not found:
+        what = "holds nothing that tells of free memory" if data.strip() else "is empty"
+        raise InputError(
+            f"{name}: {what}: expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of "
+            "free, or a kernel log with Mem-Info"
+        )
+    for what in found:
+        yield what, name
+
+
+def _contents(path: Path, name: str) -> bytes:
+    if path == _STANDARD_INPUT:
+        data = sys.stdin.buffer.read(_MOST_TEXT + 1)
+    elif path.is_dir():
+        raise InputError(f"{name}: is a folder: name the files in it")
+    else:
+        with path.open("rb") as file:
+            data = file.read(8)
+            data += file.read() if _is_regular(path) else file.read(_MOST_MAP)
+    if data[:2] != b"\x1f\x8b":
+        return data
+    unpacked = zlib.decompressobj(31)
+    try:
+        data = unpacked.decompress(data, _MOST_MAP)
+    except zlib.error as error:
+        raise InputError(f"{name}: damaged ({error}): copy it again") from None
+    if unpacked.unconsumed_tail:
+        raise InputError(f"{name}: unpacks to more than {_MOST_MAP >> 20} MiB: unpack it, and name the result")
+    if not unpacked.eof:
+        raise InputError(f"{name}: ends in the middle of its compressed data: copy it again")
+    return data
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _is_binary(data: bytes) -> bool:
+    start = data[:4096]
+    return b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
+
+
+def _page_map(evidence: Evidence, data: bytes, name: str) -> str:
+    if len(data) % 8:
+        raise InputError(
+            f"{name}: {len(data)} bytes are not whole 8-byte entries: expected /proc/kpageflags, copied whole"
+        )
+    words: NDArray[np.uint64] = np.frombuffer(data, "<u8")
+    # A count of mappings is small; among flags, some page is reserved or not there.
+    if "kpagecount" in name or ("kpageflags" not in name and int(words.max()) < KPageFlag.NOPAGE):
+        evidence.page_counts = words
+        return "kpagecount"
+    if int(words.max()) >> 60 or not (words & np.uint64(KPageFlag.BUDDY)).any():
+        raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
+    evidence.page_flags = words
+    return "kpageflags"
+
+
+def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
+    lines = plain_lines(text)
+    parts = _parts(lines)
+    if parts["buddyinfo"]:
+        buddy = _longest(parts["buddyinfo"], evidence, name)
+        if buddy:
+            evidence.buddy = buddy
+            yield "buddyinfo"
+    if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
+        yield "pagetypeinfo"
+    if parts["zoneinfo"]:
+        zones = _zones(parts["zoneinfo"], evidence, name)
+        if zones:
+            evidence.zones = zones
+            yield "zoneinfo"
+    meminfo = _meminfo(lines)
+    if meminfo:
+        evidence.meminfo = meminfo
+        yield "meminfo"
+    if parts["vmstat"] and (counters := parse_vmstat("\n".join(" ".join(x.split()) for x in parts["vmstat"]), name)):
+        evidence.vmstat = counters
+        yield "vmstat"
+    if (columns := parse_free(lines)) is not None:
+        evidence.free_tool, unit = columns
+        if unit is not None:
+            evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
+        yield "the output of free"
+    if any(_LOG.search(line) for line in lines):
+        reports, cut = parse_memory_reports(lines)
+        if cut:
+            evidence.warnings.append(
+                f"{name}: has more reports of memory than the first {len(reports):,}, which are read"
+            )
+        if reports:
+            evidence.reports += reports
+            yield "a kernel log"
+    for line in lines:
+        if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
+            evidence.kernel = version[1] or version[2]
+        if (order := _ORDER.search(line)) is not None:
+            evidence.reporting.order = int(order[1])
+            yield "the reporting order"
+
+
+# One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.
+def _parts(lines: list[str]) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {name: [] for name in ("buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat")}
+    state = ""
+    for line in lines:
+        if _TYPE_HEAD.fullmatch(line):
+            state = "pageblocks" if line.startswith("Number") else "pagetypeinfo"
+            parts["pagetypeinfo"].append(line)
+        elif _TYPE_ROW.fullmatch(line):
+            state = "pagetypeinfo"
+            parts["pagetypeinfo"].append(line)
+        elif _COUNT_ROW.fullmatch(line):
+            parts["pagetypeinfo" if state == "pageblocks" else "buddyinfo"].append(line)
+        elif _ZONE_HEAD.fullmatch(line):
+            state = "zoneinfo"
+            parts["zoneinfo"].append(line)
+        elif state == "zoneinfo" and _ZONE_FIELD.fullmatch(line):
+            parts["zoneinfo"].append(line)
+            if line.startswith("start_pfn"):
+                state = ""
+        elif _VMSTAT.fullmatch(line):
+            parts["vmstat"].append(line)
+        elif state == "pageblocks":
+            state = ""
+    return parts
+
+
+def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, str], list[int]]:
+    most = max(len(row.split()) for row in rows)
+    whole: dict[str, str] = {}
+    for row in rows:
+        words = row.split()
+        key = " ".join(words[:4])
+        if len(words) < most:
+            evidence.warnings.append(f"{name}: a row of buddyinfo is cut off, and left out: {printable(key)}")
+            continue
+        if key in whole:
+            evidence.warnings.append(f"{name}: has {printable(key)} more than once: the last one counts")
+        whole[key] = row
+    return parse_buddyinfo("\n".join(whole.values()), name)
+
+
+def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
+    rows = list(_whole_rows(rows, evidence, name))
+    types = parse_pagetypeinfo("\n".join(rows), name)
+    if not types.free and types.pageblock_order is None and not types.pageblocks:
+        return False
+    evidence.types = types
+    return True
+
+
+# The last copy of each row, and none that is cut off.
+def _whole_rows(rows: list[str], evidence: Evidence, name: str) -> Iterator[str]:
+    counts = [len(row.split()) for row in rows if ", type" in row]
+    columns = max(counts, default=0)
+    kept: dict[str, str] = {}
+    blocks = False
+    types = 0
+    for row in rows:
+        words = row.split()
+        if row.startswith("Number of blocks"):
+            blocks, types = True, len(words) - 4
+        elif row.startswith(("Page", "Free")):
+            blocks = False
+            if row.startswith("Free") and len(words) != columns + 2:
+                row = "Free pages count per migrate type at order " + " ".join(map(str, range(max(columns - 6, 0))))
+        elif (blocks and len(words) != types + 4) or (not blocks and len(words) != columns):
+            evidence.warnings.append(f"{name}: a row of pagetypeinfo is cut off, and left out")
+            continue
+        key = f"{blocks} {' '.join(words[: 4 if blocks else 6])}" if words[0] == "Node" else words[0]
+        kept.pop(key, None)
+        kept[key] = row
+    yield from sorted(kept.values(), key=_section)
+
+
+def _section(row: str) -> int:
+    if row.startswith(("Page", "Free")):
+        return 0
+    return 1 if ", type" in row else 2 if row.startswith("Number") else 3
+
+
+def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
+    zones = parse_zoneinfo("\n".join(rows), name)
+    by_key: dict[tuple[int, str], ZoneInfo] = {}
+    for zone in zones:
+        key = zone.node, zone.name
+        if key in by_key:
+            evidence.warnings.append(
+                f"{name}: has zone {printable(zone.name)} of node {zone.node} twice: the last counts"
+            )
+        by_key[key] = zone
+    return list(by_key.values())
+
+
+def _meminfo(lines: list[str]) -> dict[str, int]:
+    whole: dict[str, int] = {}
+    by_node: dict[str, int] = {}
+    for line in lines:
+        if ":" not in line:
+            continue
+        of_node = _NODE_MEMINFO.match(line) is not None
+        for key, value in _MEMINFO.findall(line):
+            if key not in _KNOWN:
+                continue
+            if of_node:
+                by_node[key] = by_node.get(key, 0) + int(value)
+            else:
+                whole[key] = int(value)
+    if "FilePages" in by_node:
+        by_node.setdefault("Cached", by_node["FilePages"])
+        by_node.setdefault("Buffers", 0)
+    found = whole if len(whole) > 1 or "MemTotal" in whole or "MemFree" in whole else by_node
+    return found if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
+
+
+# Counts of pages beside counts of KiB tell a page's size; else what the kernel's settings for each size look like.
+def _settle_page_size(evidence: Evidence) -> None:
+    sizes = (4096, 16384, 65536, 8192)
+    printed = [report.page_size for report in evidence.reports if report.page_size is not None]
+    columns = max(map(len, evidence.buddy.values()), default=0)
+    columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
+    huge = evidence.meminfo.get("Hugepagesize")
+    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
+    if printed:
+        evidence.page_size = printed[-1]
+    elif kib and pages and pages > 1000:
+        ratio = kib * 1024 / pages
+        evidence.page_size = min(sizes, key=lambda size: abs(math.log(ratio / size)))
+    elif evidence.types.pageblock_order == 13 or columns == 14 or huge == 524288:
+        evidence.page_size = 65536
+    elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
+        evidence.page_size = 16384
+    else:
+        return
+    if evidence.page_size != 4096 and not printed:
+        evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+def _free_pages(evidence: Evidence) -> int | None:
+    if evidence.buddy:
+        return sum(count << order for counts in evidence.buddy.values() for order, count in enumerate(counts))
+    free = [zone.free for zone in evidence.zones if zone.free is not None]
+    return sum(free) if free else evidence.vmstat.get("nr_free_pages")

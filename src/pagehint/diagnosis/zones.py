@@ -1,0 +1,133 @@
+"""The zones of a machine as far as they are known, whatever told of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pagehint.diagnosis.evidence import Evidence, ZoneKey
+from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
+from pagehint.proc.zoneinfo import ZoneInfo
+
+__all__ = ["CAPACITY", "ZoneState", "reported_zone", "zone_states"]
+
+CAPACITY = 32
+"""Blocks a batch of reporting, unless it is known; the watermark gate has it too."""
+
+
+@dataclass
+class ZoneState:
+    """A zone, in pages; None: not known. `min`, `low` and `high` hold `boost` already.
+
+    `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
+    free that is kept for atomic allocations, `whole` what lies in free blocks of pageblock order and more.
+    """
+
+    node: int
+    name: str
+    free: int | None = None
+    managed: int | None = None
+    present: int | None = None
+    min: int | None = None
+    low: int | None = None
+    high: int | None = None
+    boost: int | None = None
+    counts: list[int] | None = None
+    is_lower_bound: bool = False
+    reserve: int = 0
+    free_cma: int = 0
+    per_cpu: int | None = None
+    whole: int | None = None
+    begin: int | None = None
+    end: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How a report names it."""
+        return f"{self.name}, node {self.node}" if self.node else self.name
+
+    def free_from(self, order: int) -> int | None:
+        """Pages in free blocks of `order` and more; None where the zone's blocks are not known."""
+        if self.counts is None:
+            return None
+        return sum(count << above for above, count in enumerate(self.counts) if above >= order)
+
+    def gate(self, order: int, capacity: int = CAPACITY) -> int | None:
+        """Free pages that reporting at `order` needs the zone to have more of."""
+        return None if self.low is None else self.low + (capacity << order)
+
+
+def zone_states(evidence: Evidence) -> list[ZoneState]:
+    """The zones that have pages: of /proc where it told of them, else of the log's last report."""
+    states: dict[ZoneKey, ZoneState] = {}
+    for zone in evidence.zones:
+        states[zone.node, zone.name] = _of_zoneinfo(zone)
+    for key, counts in evidence.buddy.items():
+        states.setdefault(key, ZoneState(*key)).counts = counts
+    for key, kinds in evidence.types.free.items():
+        state = states.setdefault(key, ZoneState(*key))
+        if state.counts is None and kinds:
+            columns = max(map(len, kinds.values()))
+            rows = [row + [0] * (columns - len(row)) for row in kinds.values()]
+            state.counts = [sum(column) for column in zip(*rows, strict=True)]
+            state.is_lower_bound = any(place[:2] == key for place in evidence.types.at_least)
+        if not state.reserve and "HighAtomic" in kinds:
+            state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
+    if not states and evidence.reports:
+        states = dict(_of_reports(evidence.reports, evidence.page_size))
+    for state in states.values():
+        if state.free is None and state.counts is not None:
+            state.free = state.free_from(0)
+    return [state for state in states.values() if state.free or state.managed or state.present]
+
+
+def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
+    lists = [cpu.count for cpu in zone.per_cpu if cpu.count is not None]
+    return ZoneState(
+        zone.node,
+        zone.name,
+        free=zone.free,
+        managed=zone.managed,
+        present=zone.present,
+        min=zone.min,
+        low=zone.low,
+        high=zone.high,
+        boost=zone.boost,
+        reserve=next((x for x in (zone.free_highatomic, zone.reserved_highatomic) if x is not None), 0),
+        free_cma=zone.stats.get("nr_free_cma", 0),
+        per_cpu=sum(lists) if lists or zone.managed == 0 else None,
+        whole=zone.stats.get("nr_free_pages_blocks"),
+        begin=zone.start_pfn,
+        end=None if zone.start_pfn is None or zone.spanned is None else zone.start_pfn + zone.spanned,
+    )
+
+
+def _of_reports(reports: list[MemoryReport], page_size: int) -> Iterator[tuple[ZoneKey, ZoneState]]:
+    for report in reversed(reports):
+        if report.zones:
+            for key, zone in report.zones.items():
+                yield key, reported_zone(zone, report.page_size or page_size)
+            return
+
+
+def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
+    """A zone of a Mem-Info block."""
+
+    def pages(name: str) -> int | None:
+        return None if name not in zone.values else zone.values[name] // page_size
+
+    reserve = pages("free_highatomic")
+    return ZoneState(
+        zone.node,
+        zone.name,
+        free=pages("free"),
+        managed=pages("managed"),
+        present=pages("present"),
+        min=pages("min"),
+        low=pages("low"),
+        high=pages("high"),
+        boost=pages("boost"),
+        counts=[count.blocks for count in zone.orders] or None,
+        is_lower_bound=not zone.is_whole,
+        reserve=reserve if reserve is not None else pages("reserved_highatomic") or 0,
+        free_cma=pages("free_cma") or 0,
+        per_cpu=pages("free_pcp"),
+    )

@@ -1,0 +1,200 @@
+"""One self-contained page of a diagnosis."""
+
+from html import escape
+from typing import Any
+
+from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
+from pagehint.report.doctor_words import (
+    failure_lines,
+    headline,
+    held_lines,
+    map_shares,
+    order_columns,
+    range_of,
+    reporting_line,
+    subject,
+    used_words,
+)
+from pagehint.report.figures import COLOURS, chart_layout
+from pagehint.report.page import filled_page
+
+__all__ = ["doctor_page"]
+
+_MIB = 1 << 20
+_CELLS = 1200
+_COLUMNS = 60
+_STATES = (
+    ("never", "no memory"),
+    ("used", "in use"),
+    ("mixed", "in use, with free memory between"),
+    ("free", "free, but resident"),
+    ("back", "given back"),
+)
+"""Names of COLOURS, and what they mean in the map."""
+_ACTION_COLOURS = {"reporting": "#e69f00", "drop_caches": "#0072b2", "compact_memory": "#cc79a7", "both": "#009e73"}
+
+
+def doctor_page(found: Diagnosis) -> str:
+    """The page, which needs nothing else."""
+    figures: dict[str, dict[str, Any]] = {}
+    sections = [_failures(found), _causes(found, figures), _map(found, figures), _brings(found, figures)]
+    sections += [_used(found, figures), _held(found), _advice(found), _cannot(found)]
+    notes = list(found.evidence.missing)
+    if found.next_file is not None:
+        notes.append(f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}")
+    return filled_page(
+        f"pagehint doctor: {subject(found)}",
+        f"{reporting_line(found)}.",
+        f"{headline(found)}.",
+        [f"{line}." for line in found.warnings],
+        [f"{line}." for line in notes],
+        [section for section in sections if section],
+        figures,
+    )
+
+
+def _section(title: str, body: str, note: str = "") -> str:
+    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+def _figure(figures: dict[str, dict[str, Any]], name: str, data: list[dict[str, Any]], height: int, **more: Any) -> str:
+    layout = chart_layout("", "", height, **more)
+    figures[name] = {"data": data, "layout": layout}
+    return f'<div class="figures"><div class="figure"><div id="{name}" style="height:{height}px"></div></div></div>'
+
+
+# Bounds are drawn as a bar to what is sure, and a line to what may be.
+def _bar(names: list[str], sizes: list[Bounds], colour: str, lying: bool, label: str = "") -> dict[str, Any]:
+    sure = [round(size.best / _MIB, 3) for size in sizes]
+    more = [round(((size.best if size.most is None else size.most) - size.best) / _MIB, 3) for size in sizes]
+    less = [round((size.best - size.least) / _MIB, 3) for size in sizes]
+    value, name = ("x", "y") if lying else ("y", "x")
+    return {
+        "type": "bar",
+        "orientation": "h" if lying else "v",
+        name: names,
+        value: sure,
+        f"error_{value}": {"type": "data", "symmetric": False, "array": more, "arrayminus": less, "thickness": 1.5},
+        "marker": {"color": colour},
+        "name": label,
+        "text": [range_of(size) for size in sizes],
+        "textposition": "none",
+        "hovertemplate": "%{text}<extra>%{" + name + "}</extra>",
+    }
+
+
+def _lying(figures: dict[str, dict[str, Any]], name: str, rows: list[tuple[str, Bounds]], colour: str) -> str:
+    rows = rows[::-1]
+    data = [_bar([words for words, _ in rows], [size for _, size in rows], colour, lying=True)]
+    axes = {"xaxis": {"title": {"text": "MiB"}}, "yaxis": {"automargin": True}}
+    chart = _figure(figures, name, data, 70 + 28 * len(rows), **axes)
+    return chart + _table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
+
+
+def _causes(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
+    rows = [(words, found.free_resident[name]) for name, words in CAUSES.items() if name in found.free_resident]
+    rows = [row for row in rows if row[1].most != 0]
+    if not rows:
+        return ""
+    return _section("Free memory, by what keeps it from the host", _lying(figures, "causes", rows, "#f2a541"))
+
+
+def _used(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
+    rows = sorted(((used_words(name), size) for name, size in found.used_by.items()), key=lambda row: -row[1].best)
+    return _section("Who holds the rest", _lying(figures, "used", rows, "#33658a")) if rows else ""
+
+
+def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
+    if found.page_map is None:
+        return ""
+    shares = map_shares(found.page_map, _CELLS)
+    states = []
+    for used, resident, told, absent in shares:
+        mixed = resident > 0.1 and used > 0 and resident < 0.9
+        states.append(0 if absent > 0.99 else 4 if told >= 0.5 else 2 if mixed else 1 if used > 0.1 else 3)
+    rows = [states[start : start + _COLUMNS] for start in range(0, len(states), _COLUMNS)]
+    texts = [
+        f"in use {100 * used:.0f} %, free and resident {100 * resident:.0f} %, given back {100 * told:.0f} %"
+        for used, resident, told, _ in shares
+    ]
+    steps = [(k + side) / len(_STATES) for k in range(len(_STATES)) for side in (0, 1)]
+    heat = {
+        "type": "heatmap",
+        "z": rows,
+        "text": [texts[start : start + _COLUMNS] for start in range(0, len(texts), _COLUMNS)],
+        "hovertemplate": "%{text}<extra></extra>",
+        "zmin": -0.5,
+        "zmax": len(_STATES) - 0.5,
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "colorscale": [[step, COLOURS[_STATES[k // 2][0]]] for k, step in enumerate(steps)],
+    }
+    plain = {"visible": False}
+    chart = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
+    keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in _STATES)
+    area = len(found.page_map.holders) * found.setting.page_size / len(shares) / _MIB
+    note = f"Left to right, then down; each cell is {area:,.1f} MiB."
+    return _section(
+        "The machine's memory, from its first page to its last", f'{chart}<div class="key">{keys}</div>', note
+    )
+
+
+def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
+    if not found.would_bring:
+        return ""
+    orders = order_columns(found)
+    names = [f"order {order}" for order in orders]
+    data = [
+        _bar(names, [found.would_bring[action][order] for order in orders], _ACTION_COLOURS[action], False, words)
+        for action, words in ACTIONS.items()
+        if action in found.would_bring
+    ]
+    axes = {"yaxis": {"title": {"text": "MiB"}}, "barmode": "group"}
+    chart = _figure(figures, "brings", data, 340, **axes)
+    rows = [
+        [words, *(range_of(found.would_bring[action][order], unit="") for order in orders)]
+        for action, words in ACTIONS.items()
+        if action in found.would_bring
+    ]
+    note = "The bars are what is sure, or the best guess; the lines what it may be."
+    return _section("What would come back, by the order of reporting (MiB)", chart + _table(["", *names], rows), note)
+
+
+def _failures(found: Diagnosis) -> str:
+    parts = []
+    for failure in found.failures:
+        title, *lines = failure_lines(failure)
+        parts.append(f"<h3>{escape(title)}</h3>{_list(lines)}")
+    return _section("Failed allocations", "".join(parts)) if parts else ""
+
+
+def _held(found: Diagnosis) -> str:
+    lines = held_lines(found)
+    return _section("Few pages that keep much from being given back", _list(lines)) if lines else ""
+
+
+def _advice(found: Diagnosis) -> str:
+    rows = [[each.what, range_of(each.brings), each.cost, each.command, each.risk] for each in found.advice]
+    if not rows:
+        return ""
+    return _section(
+        "What to do, the most for the least cost first", _table(["", "brings", "cost", "command", "risk"], rows)
+    )
+
+
+def _cannot(found: Diagnosis) -> str:
+    return _section("What can't be helped", _list(found.cannot)) if found.cannot else ""
+
+
+def _list(lines: list[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,210 @@
+"""The words of a diagnosis, the same on the terminal and on the page."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.diagnosis.bounds import ZERO, Bounds
+from pagehint.diagnosis.failure import Failure, ZoneVerdict
+from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.holders import USED_WORDS
+from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
+from pagehint.errors import printable
+from pagehint.report.words import mib
+from pagehint.units import format_size
+
+__all__ = [
+    "failure_lines",
+    "headline",
+    "held_lines",
+    "map_shares",
+    "order_columns",
+    "range_of",
+    "reporting_line",
+    "subject",
+    "used_words",
+]
+
+_MIB = 1 << 20
+_SHOWN_ORDERS = (0, 4, 5, 8)
+_REASONS = {
+    "watermark": "too little was free above the watermark",
+    "boost": "enough was free, but for the watermark's boost, which passes",
+    "reserve": "enough was free, but it is kept for other allocations",
+    "fragmentation": "enough was free, but in blocks that are too small",
+    "none": "it could have been served at the moment this was printed: memory was freed meanwhile, or a limit of the"
+    " process's own (a cpuset, a cgroup) held",
+    "unknown": "the log lacks what would tell why",
+}
+_KINDS = {
+    "failure": "allocation failed",
+    "oom": "the OOM killer was called",
+    "cgroup oom": "the OOM killer was called for a cgroup that reached its limit, not for the machine",
+}
+
+
+def range_of(size: Bounds, unit: str = " MiB") -> str:
+    """A size, or its bounds: ``"312 MiB"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``."""
+    if size.value is not None or size.is_exact:
+        return _number(size.best) + unit
+    if size.most is None:
+        return f"at least {_number(size.least)}{unit}" if size.least else "not known"
+    if _number(size.least) == _number(size.most):
+        return _number(size.most) + unit
+    return f"{_number(size.least)} to {_number(size.most)}{unit}"
+
+
+def _number(size: float) -> str:
+    text = mib(abs(size)).removesuffix(" MiB")
+    return f"-{text}" if size < 0 and text != "0" else text
+
+
+def subject(found: Diagnosis) -> str:
+    """The machine in a line."""
+    kernel = printable(found.evidence.kernel) if found.evidence.kernel else _reported_kernel(found)
+    what = (
+        "this machine"
+        if found.evidence.live
+        else "from " + ", ".join(dict.fromkeys(w for _, w in found.evidence.sources))
+    )
+    parts = [what]
+    if found.total is not None:
+        parts.append(format_size(found.total))
+    if kernel:
+        parts.append(f"Linux {kernel}")
+    if found.setting.page_size != 4096:
+        parts.append(f"pages of {found.setting.page_size >> 10} KiB")
+    return ", ".join(parts)
+
+
+def _reported_kernel(found: Diagnosis) -> str | None:
+    versions = [report.kernel for report in found.evidence.reports if report.kernel]
+    return printable(versions[-1]) if versions else None
+
+
+def reporting_line(found: Diagnosis) -> str:
+    """Whether reporting is on, and how."""
+    reporting, setting = found.evidence.reporting, found.setting
+    order = f"order {setting.order} ({format_size(setting.page_size << setting.order)})"
+    if setting.on is None:
+        assumed = "" if reporting.order is not None else " (assumed: the pageblock order)"
+        return f"free page reporting: not known whether it is on; {order}{assumed}"
+    if not setting.on:
+        why = (
+            "a balloon device offers it, but no driver serves it"
+            if reporting.device
+            else "no device asks for free pages"
+        )
+        return f"free page reporting: off; {why}"
+    delay = "2 s" if reporting.delay_ms is None else f"{reporting.delay_ms} ms"
+    others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != "page_reporting_order"]
+    more = f"; {', '.join(others)}" if others else ""
+    return f"free page reporting: on, {order}, delay {delay}{more}"
+
+
+def headline(found: Diagnosis) -> str:
+    """The diagnosis in a sentence."""
+    causes = {name: size for name, size in found.free_resident.items() if name != "given_back"}
+    if found.free is None:
+        return "Nothing tells how much is free"
+    given = found.free_resident.get("given_back", ZERO)
+    whole = mib(found.free)
+    if not all(size.is_exact for size in causes.values()):
+        large = found.would_bring["reporting"][found.setting.order]
+        return f"{whole} are free, {range_of(large)} of it in blocks that reporting can take and may not have taken yet"
+    resident = sum(size.best for size in causes.values())
+    most = max(causes, key=lambda name: causes[name].best, default=None)
+    if most is None or not resident:
+        return f"{whole} are free, and all of it has been given back"
+    told = f"; {range_of(given)} have been given back" if given.best else ""
+    why = {
+        "waiting": "most of it comes with the next passes",
+        "no_device": "nothing reports it to the host",
+        "below_order": "most of it lies in blocks too small to report",
+        "per_cpu": "most of it lies on per-CPU lists",
+        "watermark": "most of it lies in zones below reporting's watermark",
+        "boost": "the watermark's boost keeps most of it, for now",
+        "never": "most of it lies in zones too small to report",
+    }[most]
+    return f"{mib(resident)} are free, but the host may still back them: {why}{told}"
+
+
+def held_lines(found: Diagnosis) -> list[str]:
+    """The few pages that cost most."""
+    lines = []
+    for each in found.held_back:
+        if each.size < _MIB:
+            continue
+        words = HOLDER_WORDS[Holder[each.holder.upper()]]
+        line = f"{each.pages:,} pages ({words}) hold {mib(each.size)} free in {each.blocks:,} pageblocks"
+        if each.half_pages < each.pages / 4:
+            line += f"; {each.half_pages:,} of them hold half of it"
+        lines.append(line)
+    return lines
+
+
+def used_words(name: str) -> str:
+    """What a key of used_by means."""
+    return {**USED_WORDS, "cache_and_slab": "page cache and slab"}.get(name, name)
+
+
+def order_columns(found: Diagnosis) -> list[int]:
+    """The orders that a table shows."""
+    setting = found.setting
+    wanted = {*_SHOWN_ORDERS, setting.order, setting.pageblock_order, setting.max_order}
+    return sorted(order for order in wanted if order <= setting.max_order)
+
+
+def map_shares(pages: PageMap, cells: int) -> NDArray[np.float64]:
+    """For each of about `cells` equal parts of memory: the shares used, free and resident, given back, absent."""
+    cells = max(min(cells, len(pages.holders)), 1)
+    edges = np.arange(cells + 1) * len(pages.holders) // cells
+    size = np.maximum(np.diff(edges), 1)
+    free = pages.holders == Holder.FREE
+    absent = pages.holders == Holder.ABSENT
+    masks = (~free & ~absent, free & ~pages.told, pages.told, absent)
+    parts = [np.add.reduceat(mask.astype(np.int64), edges[:-1]) / size for mask in masks]
+    return np.stack(parts, axis=1)
+
+
+def failure_lines(failure: Failure) -> list[str]:
+    """A failed allocation explained: a title, and lines."""
+    who = f"{printable(failure.process)}: " if failure.process else ""
+    what = f"{who}{_KINDS[failure.kind]}"
+    if failure.order is not None and failure.size is not None:
+        what += f": order {failure.order} ({format_size(failure.size)})"
+        if failure.flags:
+            what += f", {printable('|'.join(failure.flags))}"
+    lines = [what, f"Why: {_REASONS[failure.reason]}{_where(failure)}."]
+    lines += [_verdict(verdict, failure) for verdict in failure.verdicts]
+    if failure.skipped:
+        lines.append(f"not allowed for it: {printable(', '.join(failure.skipped))}")
+    if failure.can_wait is False:
+        lines.append("it could not wait for reclaim or compaction")
+    if failure.reason in ("fragmentation", "boost", "reserve"):
+        lines.append("NOFRAGMENT was no reason: the kernel lifts it before it gives up (unless vm.defrag_mode is set)")
+    return lines
+
+
+def _where(failure: Failure) -> str:
+    return "" if failure.closest is None else f", in zone {printable(failure.closest.zone)}"
+
+
+def _verdict(verdict: ZoneVerdict, failure: Failure) -> str:
+    zone = printable(verdict.zone)
+    if verdict.free is None or verdict.mark is None:
+        return f"zone {zone}: the log lacks its watermarks"
+    text = f"zone {zone}: {mib(verdict.free)} free; needed more than {mib(verdict.mark)} (min"
+    if failure.may_use_reserves:
+        text += ", lowered for it"
+    if verdict.boost:
+        text += f", {mib(verdict.boost)} of it boost"
+    text += ")"
+    if verdict.lowmem_reserve:
+        text += f" and {mib(verdict.lowmem_reserve)} kept from higher zones' allocations"
+    for size, name in ((verdict.highatomic, "atomic reserve"), (verdict.cma, "CMA")):
+        if size:
+            text += f"; {mib(size)} unusable: {name}"
+    if failure.order and verdict.in_smaller_blocks is not None and verdict.in_larger_blocks is not None:
+        text += f"; {mib(verdict.in_smaller_blocks)} in blocks below order {failure.order}"
+        text += f", {mib(verdict.in_larger_blocks)} in such and larger"
+    return text

@@ -1,0 +1,163 @@
+"""Mem-Info blocks of logs: whole, several, cut off, of several kernels and page sizes."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.failure import explain_failures
+from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.pasted import plain_lines
+
+HEAD = (
+    "kworker/u8:2: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO), nodemask=(null),"
+    "cpuset=/,mems_allowed=0\n"
+    "CPU: 1 PID: 133 Comm: kworker/u8:2 Not tainted 6.1.0-28-amd64 #1  Debian 6.1.119-1\n"
+)
+BLOCK = """Mem-Info:
+active_anon:1000 inactive_anon:2000 isolated_anon:0
+ active_file:100 inactive_file:200 isolated_file:0
+ unevictable:0 dirty:5 writeback:0
+ slab_reclaimable:50 slab_unreclaimable:60
+ mapped:30 shmem:10 pagetables:20
+ sec_pagetables:0 bounce:0
+ kernel_misc_reclaimable:0
+ free:{free} free_pcp:7 free_cma:0
+Node 0 active_anon:4000kB inactive_anon:8000kB isolated(anon):0kB kernel_stack:1kB all_unreclaimable? no
+Node 0 DMA free:15360kB boost:0kB min:500kB low:625kB high:750kB reserved_highatomic:0KB present:15992kB managed:15360kB free_cma:0kB
+lowmem_reserve[]: 0 3899 3899 3899 3899
+Node 0 DMA32 free:{kib}kB boost:{boost}kB min:{least}kB low:50000kB high:60000kB reserved_highatomic:2048KB present:2000000kB managed:1950000kB free_pcp:28kB local_pcp:0kB free_cma:0kB
+lowmem_reserve[]: 0 0 0 0 0
+Node 0 DMA: 0*4kB 0*8kB 0*16kB 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 1*1024kB (U) 1*2048kB (M) 3*4096kB (M) = 15360kB
+Node 0 DMA32: {orders} = {kib}kB
+Node 0 hugepages_total=2 hugepages_free=2 hugepages_surp=0 hugepages_size=2048kB
+300 total pagecache pages
+0 pages in swap cache
+Free swap  = 100kB
+Total swap = 200kB
+500000 pages RAM
+0 pages HighMem/MovableOnly
+12500 pages reserved
+"""  # noqa: E501
+SMALL = "12000*4kB (UME) 2000*8kB (UME) 10*16kB (UM) 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB"
+LARGE = SMALL.replace("0*1024kB", "4*1024kB (UM)")
+ATOMIC = SMALL.replace("0*1024kB", "4*1024kB (H)")
+
+
+def block(kib: int = 64160, least: int = 40000, boost: int = 0, orders: str = SMALL) -> str:
+    return BLOCK.format(free=kib // 4, kib=kib, least=least, boost=boost, orders=orders)
+
+
+def reason(text: str) -> tuple[str, str | None]:
+    reports, _ = parse_memory_reports(plain_lines(text))
+    (failure,) = explain_failures(reports, 4096)
+    return failure.reason, None if failure.closest is None else failure.closest.zone
+
+
+def test_what_is_read() -> None:
+    reports, cut = parse_memory_reports(plain_lines(HEAD + block()))
+    (report,) = reports
+    assert not cut
+    assert (report.kind, report.process, report.order, report.mode) == ("failure", "kworker/u8:2", 4, 0x40DC0)
+    assert report.flags == ("GFP_KERNEL", "__GFP_COMP", "__GFP_ZERO")
+    assert report.kernel == "6.1.0-28-amd64"
+    assert report.pages["active_anon"] == 1000
+    assert report.pages["reserved"] == 12500
+    assert (report.swap_free, report.swap_total, report.hugetlb) == (100 << 10, 200 << 10, 4 << 20)
+    zone = report.zones[0, "DMA32"]
+    assert zone.values["min"] == 40000 << 10
+    assert zone.values["reserved_highatomic"] == 2 << 20
+    assert [count.blocks for count in zone.orders] == [12000, 2000, 10, *[0] * 8]
+    assert zone.orders[0].types == "UME"
+    assert report.zones[0, "DMA"].reserve == [0, 3899, 3899, 3899, 3899]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (block(), "fragmentation"),
+        (block(orders=LARGE), "none"),
+        (block(orders=ATOMIC), "fragmentation"),
+        (block(kib=30000), "watermark"),
+        (block(kib=60000, least=70000, boost=30000), "boost"),
+        (block(kib=41000), "reserve"),
+    ],
+)
+def test_why_it_failed(text: str, why: str) -> None:
+    assert reason(HEAD + text) == (why, "DMA32")
+
+
+def test_an_atomic_allocation_may_go_below_min_and_into_the_reserve() -> None:
+    head = HEAD.replace("0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)", "0x40820(GFP_ATOMIC|__GFP_COMP)")
+    assert reason(head + block(kib=30000, orders=ATOMIC)) == ("none", "DMA32")
+    assert reason(head + block(kib=14000)) == ("watermark", "DMA32")
+
+
+def test_an_allocation_for_dma_looks_at_no_other_zone() -> None:
+    head = HEAD.replace("0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)", "0x1(GFP_DMA)")
+    reports, _ = parse_memory_reports(plain_lines(head + block()))
+    (failure,) = explain_failures(reports, 4096)
+    assert failure.skipped == ["DMA32"]
+    assert failure.closest is not None
+    assert failure.closest.zone == "DMA"
+
+
+def test_several_with_prefixes_and_the_oom_killer() -> None:
+    oom = "python3 invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n"
+    text = HEAD + block() + oom + block(kib=20000) + HEAD.replace("order:4", "order:9") + block()
+    prefixed = "".join(f"Nov 28 00:00:01 host kernel: [  12.345678] {line}\n" for line in text.splitlines())
+    reports, _ = parse_memory_reports(plain_lines(prefixed))
+    assert [(report.kind, report.order, report.process) for report in reports] == [
+        ("failure", 4, "kworker/u8:2"),
+        ("oom", 0, "python3"),
+        ("failure", 9, "kworker/u8:2"),
+    ]
+    assert [failure.reason for failure in explain_failures(reports, 4096)] == [
+        "fragmentation",
+        "watermark",
+        "fragmentation",
+    ]
+
+
+def test_cut_off_anywhere_is_no_error() -> None:
+    text = HEAD + block()
+    for end in range(0, len(text), 7):
+        reports, _ = parse_memory_reports(plain_lines(text[:end]))
+        explain_failures(reports, 4096)
+        later, _ = parse_memory_reports(plain_lines(text[end:]))
+        explain_failures(later, 4096)
+
+
+def test_wrapped_at_any_width_reads_alike() -> None:
+    whole, _ = parse_memory_reports(plain_lines(HEAD + block()))
+    for width in (60, 72, 80, 100):
+        lines = []
+        for line in (HEAD + block()).splitlines():
+            words, current = line.split(" "), ""
+            for word in words:
+                if current and len(current) + 1 + len(word) > width:
+                    lines.append(current)
+                    current = word
+                else:
+                    current = f"{current} {word}" if current else word
+            lines.append(current)
+        wrapped, _ = parse_memory_reports(plain_lines("\n".join(lines)))
+        assert wrapped[0].zones == whole[0].zones
+        assert wrapped[0].pages == whole[0].pages
+
+
+def test_a_case_without_nodes_with_boost_and_cma(pasted: Path) -> None:
+    text = (pasted / "meminfo_block_boost_highatomic.txt").read_text()
+    (report,), _ = parse_memory_reports(plain_lines(text))
+    assert report.kind == "report"
+    assert list(report.zones) == [(0, "DMA"), (0, "DMA32"), (0, "Normal")]
+    assert report.zones[0, "Normal"].values["free_highatomic"] == 2032 << 10
+    assert report.zones[0, "DMA"].reserve == [0, 3008, 6962, 6962]
+
+
+def test_pages_of_64_kib() -> None:
+    text = (
+        "Node 0 Normal: 5*64kB (UME) 0*128kB 1*256kB (M) 0*512kB 0*1024kB 0*2048kB 0*4096kB 0*8192kB 0*16384kB = 576kB"
+    )
+    (report,), _ = parse_memory_reports([text])
+    assert report.page_size == 65536
+    assert [count.blocks for count in report.zones[0, "Normal"].orders] == [5, 0, 1, 0, 0, 0, 0, 0, 0]

@@ -1,0 +1,79 @@
+"""The page map against the kernel's own counts, in snapshots of four kernels."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from pagehint.diagnosis.page_map import Holder, PageMap, Range, free_blocks
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.pagetypeinfo import parse_buddyinfo
+from pagehint.proc.zoneinfo import parse_zoneinfo
+from tests.diagnosis.conftest import DATA, GUESTS
+
+
+def map_of(guest: str) -> tuple[PageMap, list[tuple[int, str]]]:
+    folder = DATA / guest
+    flags = np.frombuffer(gzip.decompress((folder / "kpageflags.u64.gz").read_bytes()), "<u8")
+    zones = [zone for zone in parse_zoneinfo((folder / "zoneinfo.txt").read_text(), "zoneinfo") if zone.spanned]
+    ranges = [Range(zone.start_pfn or 0, (zone.start_pfn or 0) + (zone.spanned or 0)) for zone in zones]
+    return PageMap(flags, ranges), [(zone.node, zone.name) for zone in zones]
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_free_blocks_are_those_of_buddyinfo(guest: str) -> None:
+    pages, names = map_of(guest)
+    kernel = parse_buddyinfo((DATA / guest / "buddyinfo.txt").read_text(), "buddyinfo")
+    for name, zone in zip(names, pages.zones, strict=True):
+        orders = free_blocks(pages.free[zone.begin : zone.end], zone.begin, 10)
+        counts = [int((orders == order).sum()) for order in range(11)]
+        # The map is read over 90 ms, and buddyinfo after it.
+        apart = sum(
+            abs(one - other) << order for order, (one, other) in enumerate(zip(counts, kernel[name], strict=True))
+        )
+        assert apart <= 2048, (name, counts, kernel[name])
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_told_blocks_are_large_and_free(guest: str) -> None:
+    pages, _ = map_of(guest)
+    assert pages.told.any()
+    assert not (pages.told & ~pages.free).any()
+    # Reporting at order 9: told pages are whole pageblocks.
+    assert set(np.unique(np.add.reduceat(pages.told.astype(np.int64), np.arange(0, len(pages.told), 512)))) <= {0, 512}
+
+
+def test_each_page_is_of_one_holder() -> None:
+    flag = KPageFlag
+    words = {
+        Holder.FREE: flag.BUDDY,
+        Holder.KERNEL: 0,
+        Holder.SLAB: flag.SLAB | flag.ANON,
+        Holder.ANON: flag.LRU | flag.ANON | flag.SWAPBACKED | flag.UPTODATE,
+        Holder.SHMEM: flag.LRU | flag.SWAPBACKED | flag.DIRTY,
+        Holder.CACHE_CLEAN: flag.LRU | flag.UPTODATE | flag.REFERENCED,
+        Holder.CACHE_DIRTY: flag.LRU | flag.DIRTY,
+        Holder.CACHE_MAPPED: flag.LRU | flag.MMAP,
+        Holder.UNEVICTABLE: flag.LRU | flag.ANON | flag.UNEVICTABLE,
+        Holder.PAGE_TABLES: flag.PGTABLE,
+        Holder.HUGETLB: flag.HUGE | flag.COMPOUND_HEAD,
+        Holder.OFFLINE: flag.OFFLINE,
+        Holder.RESERVED: flag.RESERVED,
+        Holder.ABSENT: flag.NOPAGE,
+    }
+    pages = PageMap(np.array(list(map(int, words.values())), np.uint64), [Range(0, len(words))])
+    assert [Holder(each) for each in pages.holders] == list(words)
+
+
+def test_a_tail_is_what_its_head_is() -> None:
+    head = KPageFlag.LRU | KPageFlag.UPTODATE | KPageFlag.COMPOUND_HEAD
+    words = np.array([0, head, KPageFlag.COMPOUND_TAIL, KPageFlag.COMPOUND_TAIL, KPageFlag.BUDDY], np.uint64)
+    pages = PageMap(words, [Range(0, 5)])
+    assert [Holder(each).name for each in pages.holders] == ["KERNEL", *["CACHE_CLEAN"] * 3, "FREE"]
+
+
+def test_pages_outside_every_zone_and_a_map_that_ends_early() -> None:
+    words = np.full(16, int(KPageFlag.BUDDY), np.uint64)
+    pages = PageMap(words, [Range(4, 8), Range(12, 40), Range(50, 60)])
+    assert [int(each) for each in pages.counts()[[Holder.FREE, Holder.ABSENT]]] == [8, 8]
+    assert list(free_blocks(pages.free[4:8], 4, 3)) == [2, -1, -1, -1]

@@ -1,0 +1,57 @@
+import pytest
+
+from pagehint.diagnosis.pasted import decoded, plain_lines
+
+LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "[  123.456789] ",
+        "[12345.678901][ T1234] ",
+        "<4>[  123.456789] ",
+        "[Sat Nov 28 00:47:11 2026] ",
+        "Nov 28 00:47:11 host kernel: ",
+        "Nov 28 00:47:11 my-host.example kernel: [  123.456789] ",
+        "2026-11-28T00:47:11.123456+00:00 host kernel: [  123.456789] ",
+        "2026-11-28T00:47:11,123456+00:00 ",
+        "kern  :warn  : [  123.456789] ",
+        "4,1234,56789012,-;",
+        "> ",
+        ">>> [   30.370073] ",
+        "  | ",
+        "host kernel: ",
+        "/var/log/kern.log:12:",
+        "\x1b[33m[  123.456789] \x1b[0m",
+    ],
+)
+def test_prefixes_go(prefix: str) -> None:
+    assert plain_lines(f"{prefix}{LINE}\n") == [LINE]
+
+
+def test_logs_kept_as_json_and_lines_run_together() -> None:
+    assert plain_lines('{"MESSAGE": "Mem-Info:"}\n{"log":"[ 1.0] Mem-Info:\\n"}') == ["Mem-Info:", "Mem-Info:"]
+    assert plain_lines("Mem-Info:\\nfree:1\\nx") == ["Mem-Info:", "free:1", "x"]
+    rows = plain_lines("Node 0, zone DMA 1 2 3 Node 0, zone DMA32 4 5 6")
+    assert rows == ["Node 0, zone DMA 1 2 3", "Node 0, zone DMA32 4 5 6"]
+
+
+def test_rows_broken_by_mail_are_joined() -> None:
+    text = "Node    0, zone   Normal, type\n   Movable   1   2\n  3  4\n\n"
+    text += "Number of blocks type  Unmovable\nMovable Isolate\n"
+    joined = ["Node    0, zone   Normal, type Movable   1   2 3  4", "Number of blocks type  Unmovable Movable Isolate"]
+    assert plain_lines(text) == joined
+    assert plain_lines("Node 0 DMA free:904kB high:196=\nkB low:3kB =3D 904kB\n") == [
+        "Node 0 DMA free:904kB high:196kB low:3kB = 904kB"
+    ]
+
+
+def test_zoneinfo_heading_takes_no_counts() -> None:
+    assert plain_lines("Node 0, zone      DMA\n  per-node stats\n") == ["Node 0, zone      DMA", "per-node stats"]
+
+
+def test_utf_16_and_what_is_no_text() -> None:
+    assert decoded("MemFree: 1 kB".encode("utf-16")) == "MemFree: 1 kB"
+    assert decoded(b"\xef\xbb\xbfMemFree") == "MemFree"
+    assert "MemFree" in decoded(b"MemFree\xff\xfe")
