@@ -33,15 +33,16 @@ class Attachable(Ranges):
     def attach(self, order, high_water_mark, device, doorbell, settle=None):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
 
-        A device other than the last one starts with nothing hinted. ``settle(zone, attempt)`` waits for blocks in
-        flight, as ``Zone.settle`` says. Raises BusyError if a device is attached.
+        A device other than the last one starts with nothing hinted; the first one, with what was loaded so.
+        ``settle(zone, attempt)`` waits for blocks in flight, as ``Zone.settle`` says. Raises BusyError if a device is
+        attached.
         """
         if not self.hinting:
             raise InputError("this zone was made without hinting")
         least: cython.int = whole_number("hinting order", order, 0, self.max_order - 1)
         mark: cython.Py_ssize_t = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         busy: cython.bint
-        other: cython.bint = self._device is not device
+        other: cython.bint = self._device is not None and self._device is not device
         with self._lock:
             busy = self._attached
             if not busy:

@@ -211,6 +211,7 @@ class HintedLists(Buddy):
         order: cython.int
         for head in range(self._pages, self._pages + LISTS):
             i = self._links[2 * head]
+            self._boundary[head - self._pages] = head
             while i != head:
                 if self._state[i] & HINTED:
                     self._state[i] &= 0xFFFF - HINTED

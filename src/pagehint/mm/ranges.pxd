@@ -27,7 +27,7 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef void _load(self, const unsigned char *free) noexcept nogil
+    cdef void _load(self, const unsigned char *kinds, const unsigned char *hinted) noexcept nogil
     @cython.final
     cdef void _forget_all(self) noexcept nogil
     @cython.final

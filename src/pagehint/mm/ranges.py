@@ -16,6 +16,7 @@ if cython.compiled:
         KIND,
         LISTS,
         MOVABLE,
+        OFFLINE,
         ORDER,
         TYPE_SHIFT,
         USED,
@@ -26,7 +27,7 @@ else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.hinted import HintedLists
-    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -174,31 +175,51 @@ class Ranges(HintedLists):
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
         return True
 
-    # Make the zone's pages free and used as these bytes say (1: free), from nothing, in ascending order as at boot.
-    def _load(self, free):
+    # Make the zone's pages used (0), free (1) and absent (2) as these bytes say, from nothing. Lists are in ascending
+    # order, as at boot; blocks whose first page has a 1 in ``hinted`` are hinted, behind the others.
+    def _load(self, kinds, hinted):
         i: cython.Py_ssize_t = 0
         end: cython.Py_ssize_t
         head: cython.Py_ssize_t
         order: cython.int
+        migratetype: cython.int
         for head in range(self._pages, self._pages + LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
         for order in range(self.max_order):
             self._nr_free[order] = 0
-        self._free_pages = self._isolate_list_pages = 0
+        self._free_pages = self._isolate_list_pages = self._offline_pages = 0
+        self._active = False
         self._forget()
         for end in range(self._pages):
             self._state[end] = 0
         while i < self._pages:
             end = i + 1
-            while end < self._pages and free[end] == free[i]:
+            while end < self._pages and kinds[end] == kinds[i]:
                 end += 1
-            if not free[i]:
+            if kinds[i] == 0:
                 self._mark(i, end, USED)
+                i = end
+            elif kinds[i] == 2:
+                self._mark(i, end, OFFLINE)
+                self._offline_pages += end - i
                 i = end
             while i < end:
                 order = self._piece(i, end)
-                self._add(i, order, self._types[self._pageblock(i)], True)
-                self._count(self._types[self._pageblock(i)], block_pages(order))
+                migratetype = self._types[self._pageblock(i)]
+                while order > self.pageblock_order and not self._merges(
+                    i + block_pages(order - 1), order - 1, migratetype
+                ):
+                    order -= 1
+                head = (migratetype << 5) + order
+                if hinted[i]:
+                    self._add(i, order, migratetype, True)
+                    self._state[i] |= HINTED
+                    self._count_hinted(order, 1)
+                    if self._boundary[head] == self._pages + head:
+                        self._boundary[head] = i
+                else:
+                    self._insert(i, order, migratetype, self._links[2 * self._boundary[head] + 1])
+                self._count(migratetype, block_pages(order))
                 i += block_pages(order)
 
     # The zone lost its last page: no hinted counts, no request.

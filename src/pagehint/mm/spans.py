@@ -186,37 +186,57 @@ class Spans(Attachable):
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 
-    def load(self, free, pageblock_types=None):
+    def load(self, free, pageblock_types=None, present=None, reported=None):
         """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
 
-        ``pageblock_types`` (integers, one a pageblock): the migratetypes, none of them ISOLATE. The zone must be a new
-        one, nothing allocated yet. Raises InputError, and changes nothing.
+        ``pageblock_types`` (integers, one a pageblock): the migratetypes, none of them ISOLATE. ``present`` (bool, one
+        a page; default: all): the others are no memory, offline. ``reported`` (bool, one a page; default: none): where
+        the free block that starts was given back before. It is hinted, stands behind the others of its list, and stays
+        hinted for the device that is attached first; inside of a block, that merged since then, it means nothing. The
+        zone must be a new one, nothing allocated yet. Raises InputError, and changes nothing.
         """
-        if not isinstance(free, np.ndarray) or free.shape != (self._pages,) or free.dtype != np.bool_:
-            raise InputError(f"free: expected a bool array of {self._pages} pages")
-        if self._offline_pages or self._attached:
-            raise InputError("a zone that is loaded must be wholly online, with no hinting device")
+        free = self._page_bools("free", free)
+        kinds = free.astype(np.uint8)
+        hinted = np.zeros(self._pages, np.bool_) if reported is None else self._page_bools("reported", reported)
+        if (hinted > kinds).any():
+            raise InputError("reported: a page that is not free")
+        if present is not None:
+            absent = ~self._page_bools("present", present)
+            if (absent & free).any():
+                raise InputError("present: a page that is free is not present")
+            kinds[absent] = 2
+        elif self._offline_pages:
+            raise InputError("a zone that is loaded must be wholly online, or be told which pages are present")
+        if self._attached:
+            raise InputError("a zone that is loaded must have no hinting device")
         if self.nr_alloc or self.nr_free_ops or self._in_flight_pages or self.pageblock_movable.any():
             raise InputError("a zone that is loaded must be a new one: pages of this one were allocated")
-        kinds = np.asarray(self.pageblock_types if pageblock_types is None else pageblock_types)
-        if kinds.shape != self.pageblock_types.shape or kinds.dtype.kind not in "iu":
+        of_pageblocks = np.asarray(self.pageblock_types if pageblock_types is None else pageblock_types)
+        if of_pageblocks.shape != self.pageblock_types.shape or of_pageblocks.dtype.kind not in "iu":
             raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} whole numbers")
-        if self._nr_isolated or (kinds < 0).any() or (kinds >= ISOLATE).any():
+        if self._nr_isolated or (of_pageblocks < 0).any() or (of_pageblocks >= ISOLATE).any():
             raise InputError("pageblock_types: expected migratetypes 0 to 3, and no pageblock isolated")
-        bytes_ = np.ascontiguousarray(free).view(np.uint8)
-        of_pageblocks = kinds.astype(np.uint8)
+        of_pageblocks = of_pageblocks.astype(np.uint8)
+        hinted = np.ascontiguousarray(hinted).view(np.uint8)
         count: cython.Py_ssize_t = len(of_pageblocks)
         k: cython.Py_ssize_t
         if cython.compiled:
-            _free = cython.cast(cython.p_uchar, cython.cast(cython.size_t, bytes_.ctypes.data))
-            _kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, of_pageblocks.ctypes.data))
+            _kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, kinds.ctypes.data))
+            _hinted = cython.cast(cython.p_uchar, cython.cast(cython.size_t, hinted.ctypes.data))
+            _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, of_pageblocks.ctypes.data))
         else:
-            _free = memoryview(bytes_)
-            _kinds = memoryview(of_pageblocks)
+            _kinds, _hinted, _types = memoryview(kinds), memoryview(hinted), memoryview(of_pageblocks)
         with self._lock:
             for k in range(count):
-                self._types[k] = _kinds[k]
-            self._load(_free)
+                self._types[k] = _types[k]
+            self._load(_kinds, _hinted)
+
+    # A bool array of a value a page. NumPy's own array: what a subclass says of itself need not be so.
+    def _page_bools(self, what, given):
+        array = np.asarray(given) if isinstance(given, np.ndarray) else None
+        if array is None or array.shape != (self._pages,) or array.dtype != np.bool_:
+            raise InputError(f"{what}: expected a bool array of {self._pages} pages")
+        return array
 
     def reorder(self, pfn):
         """Turn the free list of the block at ``pfn`` so that it starts behind that block, as compaction does.

@@ -13,13 +13,12 @@ from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone
 from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
-from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.kpageflags import page_states
 from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneLayout, zone_layouts
 
 __all__ = ["snapshot_zones"]
 
-_BUDDY = np.uint64(KPageFlag.BUDDY)
 _GUESSED = {"Unmovable": Migratetype.UNMOVABLE, "Reclaimable": Migratetype.RECLAIMABLE}
 _TYPES = {kind.title: kind for kind in ZoneType}
 
@@ -59,10 +58,10 @@ def _zones(
             name=layout.name,
             node=layout.node,
         )
-        free = (flags & _BUDDY) != 0
-        zone.load(free)
+        states = page_states(flags)
+        zone.load(states.free, None, states.present, states.reported)
         if of_types := counts.get((layout.node, layout.name)):
-            zone.load(free, _pageblock_types(zone, of_types))
+            zone.load(states.free, _pageblock_types(zone, of_types), states.present, states.reported)
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
         pcps = tuple(
@@ -78,13 +77,16 @@ def _pageblock_types(zone: Zone, of_types: dict[str, list[int]]) -> NDArray[np.u
     heads = np.flatnonzero((zone.page_state & KIND) == FREE)
     orders = zone.page_state[heads] & ORDER
     pageblocks = (heads + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
+    with_free, firsts = np.unique(pageblocks, return_index=True)
+    wanted = np.zeros((len(with_free), zone.max_order), np.int64)
+    np.add.at(wanted, (np.repeat(np.arange(len(with_free)), np.diff(firsts, append=len(heads))), orders), 1)
+    reach = np.maximum(1 << orders[firsts].astype(np.int64) >> zone.pageblock_order, 1)
     left = {kind: np.array(of_types.get(name, ()), np.int64) for name, kind in _GUESSED.items()}
-    for pageblock in np.unique(pageblocks):
-        inside = orders[pageblocks == pageblock]
-        wanted = np.bincount(inside, minlength=zone.max_order)
-        for kind, room in left.items():
-            if len(room) == len(wanted) and (room >= wanted).all():
-                room -= wanted
-                types[pageblock : pageblock + max(1 << int(inside[0]) >> zone.pageblock_order, 1)] = kind
+    rooms = [(kind, room) for kind, room in left.items() if len(room) == zone.max_order]
+    for pageblock, blocks, pageblocks_of_first in zip(with_free, wanted, reach, strict=True):
+        for kind, room in rooms:
+            if (room >= blocks).all():
+                room -= blocks
+                types[pageblock : pageblock + pageblocks_of_first] = kind
                 break
     return types
