@@ -51,7 +51,7 @@ def run(
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     costs: Path | None = None,
     sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
-    free_backed: bool = True,
+    free_backed: bool | None = None,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
     out: Path | None = None,
     html: Path | None = None,

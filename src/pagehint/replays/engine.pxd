@@ -105,7 +105,7 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
-    cdef void _freed(self, Py_ssize_t pfn, int order) noexcept nogil
+    cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final

@@ -57,6 +57,7 @@ if cython.compiled:
         ISOLATING,
         PCPU_DRAIN,
         REMOVAL,
+        STARTS_USED,
         ZONE_ALLOC,
     )
 else:
@@ -77,6 +78,7 @@ else:
         ISOLATING,
         PCPU_DRAIN,
         REMOVAL,
+        STARTS_USED,
         ZONE_ALLOC,
     )
 
@@ -134,7 +136,7 @@ class Engine(Pages):
         self.touch_zone_alloc = self.touch_free = False
         self._max_order = zones[0].max_order
         self.mapped = np.full(pages, NOWHERE, np.uint32)
-        self._freed_at_array = np.full(pages, NOWHERE, np.uint32)
+        self._freed_at_array = np.zeros(pages, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
         self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0))
@@ -173,14 +175,20 @@ class Engine(Pages):
 
     # The state at the start
 
-    def start_used(self, pfns):
-        """These pages (int64) are in use at the start, where the recording has them."""
+    def start_from(self, states):
+        """Pages are where the recording has them: uint8 a page, of which USED_AT_START and PER_CPU_AT_START count."""
         pfn: cython.Py_ssize_t
-        for pfn in memoryview(pfns):
-            self._map[pfn] = pfn
-            self._mark(self._taken, pfn, 1, True)
-            self._mark(self._used, pfn, 1, True)
-        self.used_pages += len(pfns)
+        if cython.compiled:
+            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, states.ctypes.data))
+        else:
+            kinds = memoryview(states)
+        for pfn in range(self.pages):
+            if kinds[pfn] >= STARTS_USED:
+                self._map[pfn] = pfn
+                self._mark(self._taken, pfn, 1, True)
+                if kinds[pfn] == STARTS_USED:
+                    self._mark(self._used, pfn, 1, True)
+                    self.used_pages += 1
 
     def still_used(self, pfns):
         """These pages (int64), as the recording has them, were taken by now, and are in use without an event."""
@@ -191,11 +199,23 @@ class Engine(Pages):
                 self.used_pages += 1
 
     def model_pages(self, keys):
-        """Where the pages that the recording has (bool, one a page) are in the model: bool, one a page."""
+        """Where the pages that the recording has (bool, one a page) are in the model: bool, one a page, as many.
+
+        A page that is free in the recording, and taken in the model, is the one that is taken in its place there.
+        O(pages).
+        """
         present = np.zeros(self.pages, np.bool_)
         which = np.flatnonzero(keys)
         where = self.mapped[which]
-        present[np.where(where == NOWHERE, which, where)] = True
+        present[where[where != NOWHERE]] = True
+        free = which[where == NOWHERE]
+        taken = np.flatnonzero(self.mapped != NOWHERE)
+        key_of = np.full(self.pages, NOWHERE, np.uint32)
+        key_of[self.mapped[taken]] = taken
+        while len(free):
+            keys_there = key_of[free]
+            present[free[keys_there == NOWHERE]] = True
+            free = keys_there[keys_there != NOWHERE]
         return present
 
     # Events
@@ -409,12 +429,13 @@ class Engine(Pages):
         if self.touch_alloc:
             self._touch(pfn, order)
 
-    def _freed(self, pfn, order):
+    # Nobody had allocated what boot frees.
+    def _freed(self, pfn, order, by_boot):
         k: cython.Py_ssize_t
         page: cython.Py_ssize_t
         missing: cython.bint = False
         bulk: cython.bint = False
-        at: cython.uint = (self.now // 1000000) & NOWHERE
+        at: cython.uint = max((self.now // 1000000) & NOWHERE, 1)
         if self.touch_free:
             self._touch(pfn, order)
         for k in range(pfn, pfn + block_pages(order)):
@@ -429,7 +450,7 @@ class Engine(Pages):
                 bulk = True
             self._freed_at[page] = at
         self._anomalies[FREED_UNALLOCATED] += missing
-        self._anomalies[ALLOCATED_IN_BULK] += bulk
+        self._anomalies[ALLOCATED_IN_BULK] += bulk and not by_boot
 
     def _take_event(self, k, kind, pfn, order, cpu):
         how: cython.int = FIRST_FIT
@@ -501,7 +522,7 @@ class Engine(Pages):
         if not self.zone_events and self._map[pfn] == NOWHERE:
             self._anomalies[FREED_UNALLOCATED] += 1
             return AT_END
-        self._freed(pfn, order)
+        self._freed(pfn, order, verdict == BOOT)
         if verdict or not self.zone_events or not self._is_pcp[order]:
             self._give(pfn, order, verdict == BOOT)
         return AT_END
@@ -523,16 +544,16 @@ class Engine(Pages):
         """A device is being told of these blocks: note how long their resident pages waited since they were freed."""
         page: cython.Py_ssize_t
         wait: cython.uint  # ms, modulo 2**32, as the times of frees are
-        at: cython.uint = (self.now // 1000000) & NOWHERE
+        at: cython.uint = max((self.now // 1000000) & NOWHERE, 1)
         for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True):
             if not self._resident_in(pfn, order):
                 continue
             self._changed(pfn, 1 << order)
             for page in range(pfn, pfn + (1 << order)):
-                if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page] != NOWHERE:
+                if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page]:
                     wait = (at - self._freed_at[page]) & NOWHERE
                     self._waits[min(wait, self._most_wait)] += 1
-                    self._freed_at[page] = NOWHERE
+                    self._freed_at[page] = 0
 
     # What is free and resident, and where
 

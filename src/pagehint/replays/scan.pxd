@@ -14,6 +14,8 @@ cdef enum:
 cdef enum:
     STARTS_FREE = 1
     STARTS_USED = 2
+    STARTS_PER_CPU = 3
+    STARTS_FREED_WHOLE = 4
 
 cdef enum:
     MAX_ORDER = 10  # the largest block's: of every kernel so far
@@ -67,6 +69,8 @@ cdef class Scan:
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil
+    @cython.final
+    cdef void _was_used(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef void _touched(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final

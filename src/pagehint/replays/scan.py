@@ -25,6 +25,8 @@ if cython.compiled:
         PUTBACK,
         REMOVAL,
         STARTS_FREE,
+        STARTS_FREED_WHOLE,
+        STARTS_PER_CPU,
         STARTS_USED,
         STRAIGHT,
         ZONE_ALLOC,
@@ -50,22 +52,32 @@ else:
     ORDINARY, FIRST, FIRST_PAGEBLOCK = range(3)
     MAX_ORDER = 10
 
-__all__ = ["COLUMNS", "CPUS", "FREE_AT_START", "UNSEEN", "USED_AT_START", "Scan"]
+__all__ = [
+    "COLUMNS",
+    "CPUS",
+    "FREED_WHOLE_AT_START",
+    "FREE_AT_START",
+    "PER_CPU_AT_START",
+    "UNSEEN",
+    "USED_AT_START",
+    "Scan",
+]
 
-UNSEEN, FREE_AT_START, USED_AT_START = range(3)
+UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, FREED_WHOLE_AT_START = range(5)
 CPUS = 1 << 16
 if not cython.compiled:
-    STARTS_FREE, STARTS_USED = FREE_AT_START, USED_AT_START
+    STARTS_FREE, STARTS_USED, STARTS_PER_CPU = FREE_AT_START, USED_AT_START, PER_CPU_AT_START
+    STARTS_FREED_WHOLE = FREED_WHOLE_AT_START
 COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 
 
 @cython.cclass
 class Scan:
-    """Looks at a recording's events, batch by batch; then `at_start` (uint8 a page: UNSEEN, FREE_AT_START or
-    USED_AT_START), `first_types` (uint8 a pageblock, 255: none), `verdicts()` and `in_bulk()` say what was found.
+    """Looks at a recording's events, batch by batch; the rest says what was found.
 
-    `zone_events`: the recording has them; else pages come and go by their allocations and frees alone. `load`: when the
-    device comes (ns).
+    `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
+    freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 255: none. `zone_events`: the
+    recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes (ns).
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load):
@@ -176,6 +188,12 @@ class Scan:
             if not self._at_start[i]:
                 self._at_start[i] = state
 
+    # Its first free went to a CPU's list: it wasn't boot's.
+    def _was_used(self, begin, end):
+        i: cython.Py_ssize_t
+        for i in range(begin, end):
+            self._at_start[i] = STARTS_USED
+
     def _touched(self, begin, end):
         i: cython.Py_ssize_t
         for i in range(begin, end):
@@ -238,13 +256,15 @@ class Scan:
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
                 self._touched(pfn, end)
+                if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
+                    self._was_used(pfn, end)
                 self._settled(pfn)
-                self._starts(pfn, end, STARTS_USED)
+                self._starts(pfn, end, STARTS_PER_CPU)
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
                 self._touched(pfn, end)
                 self._settled(pfn)
-                self._starts(pfn, end, STARTS_USED if self.zone_events else STARTS_FREE)
+                self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
             elif kind == FREED:
                 self._touched(pfn, end)
                 self._settled(pfn)
@@ -260,7 +280,7 @@ class Scan:
                         self._pending += 1
                     elif order >= self._pageblock_order and self._last_was[pfn] != ORDINARY:
                         self._tell(self._row + k, BOOT)
-                self._starts(pfn, end, STARTS_USED)
+                self._starts(pfn, end, STARTS_USED if order < self._pageblock_order else STARTS_FREED_WHOLE)
             elif kind == EXTFRAG:
                 # The stolen block's pageblocks had the type of the list that it was on.
                 self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)

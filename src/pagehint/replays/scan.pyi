@@ -6,11 +6,22 @@ from numpy.typing import NDArray
 
 from pagehint.kernel.profiles import KernelProfile
 
-__all__ = ["COLUMNS", "CPUS", "FREE_AT_START", "UNSEEN", "USED_AT_START", "Scan"]
+__all__ = [
+    "COLUMNS",
+    "CPUS",
+    "FREED_WHOLE_AT_START",
+    "FREE_AT_START",
+    "PER_CPU_AT_START",
+    "UNSEEN",
+    "USED_AT_START",
+    "Scan",
+]
 
 COLUMNS: tuple[str, ...]
 CPUS: int
 FREE_AT_START: int
+FREED_WHOLE_AT_START: int
+PER_CPU_AT_START: int
 UNSEEN: int
 USED_AT_START: int
 

@@ -11,10 +11,12 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.backing import Backing
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import KernelProfile
+from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
-from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, Scan
+from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
+from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, mark_time, pages_at_start
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -22,7 +24,6 @@ from pagehint.units import LONGEST_TIME, format_time
 
 __all__ = ["Start", "check_trace", "device_load", "guest_reporting"]
 
-_BUDDY = np.uint64(1 << 10)
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
@@ -73,8 +74,7 @@ class Start:
 
     zones: list[Zone]
     pages: int
-    used: NDArray[np.int64]
-    """Pfns in use, where the recording has them; without a snapshot, those too that no event names."""
+    at_start: PageStates
     pcps: dict[tuple[int, int], PerCpuLists]
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8]]
     in_bulk: NDArray[np.int64]
@@ -101,37 +101,60 @@ class Start:
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         scan = Scan(pages, pageblock_order, zone_events, profile, device_load(trace))
-        for batch in trace.batches(COLUMNS):
-            scan.add(batch)
-            if progress is not None:
-                progress(len(batch["event"]))
-        free = scan.at_start == FREE_AT_START
-        flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
-        if flags is not None:
-            known = min(len(flags), pages)
-            unseen = scan.at_start[:known] == UNSEEN
-            free[:known] |= unseen & (flags[:known] & _BUDDY != 0)
+        early = _look(trace, scan, progress)
+        found = pages_at_start(trace, layouts, scan.at_start, early)
         types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
         zones, pcps = [], {}
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, profile, pageblock_order, free, types)
+            zone = _zone(layout, profile, pageblock_order, found, types)
             zones.append(zone)
             if not zone_events:
                 batch_pages = layout.pcp_batch or pcp_batch(layout.managed)
                 high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, max(meta.cpus, len(scan.cpus())))
                 for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
-        return cls(zones, pages, np.flatnonzero(~free), pcps, scan.verdicts(), scan.in_bulk())
+        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk())
+
+    def assumed_backed(self, free_backed: bool) -> NDArray[np.bool_]:
+        """Which pages are backed, where the recording doesn't tell: bool, one a page.
+
+        All used memory, free memory if `free_backed`, but not what the guest had given back already or gets later.
+        """
+        states = self.at_start.states
+        backed = states >= (FREE_AT_START if free_backed else USED_AT_START)
+        backed[self.at_start.coming] = False
+        for zone in self.zones:
+            heads = np.flatnonzero(zone.page_state & (KIND | HINTED) == FREE | HINTED)
+            for head, order in zip(heads.tolist(), (zone.page_state[heads] & ORDER).tolist(), strict=True):
+                backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False
+        return backed
 
     def engine(self, backing: Backing, recorded: bool) -> Engine:
         """An engine over these zones, which nobody has used yet."""
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts)
-        engine.start_used(self.used)
+        engine.start_from(self.at_start.states)
         return engine
 
 
+# The pages that events name before the snapshot was read; None where there are none.
+def _look(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> NDArray[np.bool_] | None:
+    early = None
+    read = mark_time(trace, SNAPSHOT_BEGUN)
+    for batch in trace.batches(COLUMNS):
+        before = 0 if read is None else int(np.searchsorted(batch["time"], read))
+        if before:
+            scan.add({name: column[:before] for name, column in batch.items()})
+        if read is not None and before < len(batch["time"]):
+            early, read = scan.at_start != UNSEEN, None
+        if before < len(batch["time"]):
+            scan.add({name: column[before:] for name, column in batch.items()})
+        if progress is not None:
+            progress(len(batch["event"]))
+    return scan.at_start != UNSEEN if read is not None else early
+
+
 def _zone(
-    layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, free: NDArray[np.bool_], types: NDArray[np.uint8]
+    layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, found: PageStates, types: NDArray[np.uint8]
 ) -> Zone:
     zone = Zone(
         layout.spanned,
@@ -142,6 +165,13 @@ def _zone(
         node=layout.node,
     )
     first = layout.start_pfn >> pageblock_order
-    zone.load(free[layout.start_pfn : layout.end_pfn], types[first : first + len(zone.pageblock_types)])
+    here = slice(layout.start_pfn, layout.end_pfn)
+    states = found.states[here]
+    zone.load(
+        states == FREE_AT_START,
+        types[first : first + len(zone.pageblock_types)],
+        present=states != NO_MEMORY,
+        reported=found.reported[here],
+    )
     zone.watermarks = Watermarks(layout.min, layout.low, layout.high)
     return zone

@@ -8,12 +8,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagehint.replays.start import Start
+from pagehint.replays.states import SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 
 __all__ = ["AtStart", "backed_at_start", "measured_residency", "seen_page_size"]
 
-_SNAPSHOT_READ = "KPF-END init"
 _AREA = 512
+_USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
 _MOST_PAGES = 1 << 28  # a replay refuses more
 
 
@@ -27,29 +28,34 @@ class AtStart:
     source: str
 
 
-def backed_at_start(trace: Trace, start: Start, free_backed: bool) -> AtStart:
-    """The first residency bitmap after the initial snapshot was read, else by the setting for free memory."""
+def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtStart:
+    """The first residency bitmap after the initial snapshot was read, else by the setting for free memory.
+
+    None: free memory is backed unless the recording begins with the guest's boot.
+    """
     found = _first_bitmap(trace, start.pages)
     if found is not None:
         time, backed = found
+        backed &= ~start.at_start.hole
         return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s")
-    backed = np.full(start.pages, free_backed, np.bool_)
-    backed[start.used] = True
+    booting = start.at_start.booting and free_backed is None
+    free_backed = not booting if free_backed is None else free_backed
+    backed = start.assumed_backed(free_backed)
     what = "used and free memory" if free_backed else "used memory, no free memory"
-    return AtStart(trace.meta.first_ns or 0, backed, "4KiB", f"assumed: {what}")
+    what += ", as it begins with the guest's boot" if booting else ""
+    return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}")
 
 
 def seen_page_size(trace: Trace) -> str:
     """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
     found = _first_bitmap(trace, min(trace.meta.span_pages, _MOST_PAGES))
-    return "4KiB" if found is None else _page_size(trace, found[1])
+    return _USUAL_PAGE_SIZE if found is None else _page_size(trace, found[1])
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
     after = trace.meta.first_ns or 0
-    if trace.marks is not None:
-        read = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(_SNAPSHOT_READ)]
-        after = max([after, *read])
+    if (read := mark_time(trace, SNAPSHOT_READ)) is not None:
+        after = max(after, read)
     last = trace.meta.last_ns or 0
     for time, bits in trace.residency_bitmaps():
         if after <= time <= last:

@@ -1,0 +1,219 @@
+"""What each page of a recorded guest is before the first event.
+
+A page's own first event tells; else the snapshot's kpageflags do. Where there are none, zoneinfo tells how many pages
+are no memory and how many are free: which ones is a guess.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.proc.kpageflags import KPageFlag, page_states
+from pagehint.replays.scan import (
+    FREE_AT_START,
+    FREED_WHOLE_AT_START,
+    PER_CPU_AT_START,
+    UNSEEN,
+    USED_AT_START,
+)
+from pagehint.trace.bundle import Trace
+from pagehint.trace.meta import ZoneLayout
+from pagehint.trace.snapshot import Snapshot
+from pagehint.units import format_size
+
+__all__ = ["NO_MEMORY", "SNAPSHOT_BEGUN", "SNAPSHOT_READ", "PageStates", "mark_time", "pages_at_start"]
+
+SNAPSHOT_BEGUN, SNAPSHOT_READ = "KPF-BEGIN init", "KPF-END init"
+NO_MEMORY = UNSEEN
+"""The state of a page that is no memory, once all that are memory have one."""
+_SECTION = 1 << 15  # memory comes in sections of 128 MiB
+_PAGE = 4096
+_LATE = 10**9
+_LEAST_OF_BOOT = 1 / 4
+
+
+@dataclass
+class PageStates:
+    """`states`: uint8 a page, NO_MEMORY, FREE_AT_START, USED_AT_START or PER_CPU_AT_START (taken, but not in use).
+
+    `reported` (bool a page): the first pages of free blocks that the guest had reported to its host before. `coming`
+    (bool a page): pages that only come later: offline at the start, and freed then, or freed by boot. `hole` (bool a
+    page): no memory, as kpageflags tell. `booting`: the recording begins before boot has freed most of the memory.
+    `doubts`: what all this does not rest on firmly.
+    """
+
+    states: NDArray[np.uint8]
+    reported: NDArray[np.bool_]
+    coming: NDArray[np.bool_]
+    hole: NDArray[np.bool_]
+    booting: bool = False
+    doubts: list[str] = field(default_factory=list)
+
+
+def mark_time(trace: Trace, text: str) -> int | None:
+    """The time of the last mark that begins with this text."""
+    if trace.marks is None:
+        return None
+    return max((mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(text)), default=None)
+
+
+def pages_at_start(
+    trace: Trace, layouts: list[ZoneLayout], at_start: NDArray[np.uint8], early: NDArray[np.bool_] | None
+) -> PageStates:
+    """Settle what a Scan left UNSEEN in `at_start`, which becomes the states. O(pages).
+
+    `early` (bool a page): those that events name before the snapshot was read; None: none. Raises InputError.
+    """
+    inside = np.zeros(len(at_start), np.bool_)
+    for layout in layouts:
+        inside[layout.start_pfn : layout.end_pfn] = True
+    at_start[~inside] = NO_MEMORY
+    reported, coming, hole = (np.zeros(len(at_start), np.bool_) for _ in range(3))
+    found = PageStates(at_start, reported, coming, hole)
+    _boot(layouts, found)
+    snapshot = trace.snapshot
+    flags = None if snapshot is None else snapshot.kpageflags()
+    if flags is not None:
+        _settle_by_flags(found, layouts, flags[: len(at_start)], inside, early)
+    else:
+        found.doubts += _guess(trace, layouts, at_start, inside & (at_start == UNSEEN))
+    if snapshot is not None:
+        found.doubts += _doubts_of_snapshot(trace, snapshot, at_start, flags is not None)
+    return found
+
+
+# Nothing but boot frees so much memory, in whole pageblocks, of which nothing is known before.
+def _boot(layouts: list[ZoneLayout], found: PageStates) -> None:
+    whole = found.states == FREED_WHOLE_AT_START
+    least = _LEAST_OF_BOOT * sum(layout.present for layout in layouts)
+    found.booting = int(whole.sum()) >= least
+    found.states[whole] = PER_CPU_AT_START if found.booting else USED_AT_START
+    if found.booting:
+        found.coming = whole
+
+
+def _settle_by_flags(
+    found: PageStates,
+    layouts: list[ZoneLayout],
+    flags: NDArray[np.uint64],
+    inside: NDArray[np.bool_],
+    early: NDArray[np.bool_] | None,
+) -> None:
+    kinds = page_states(flags)
+    known = len(flags)
+    part = found.states[:known]
+    unseen = (part == UNSEEN) & inside[:known]
+    part[unseen & kinds.free] = FREE_AT_START
+    part[unseen & kinds.present & ~kinds.free] = USED_AT_START
+    for layout in layouts:
+        _leave_out_absent(layout, kinds.present, unseen, flags, part)
+    offline = ~kinds.present & ~unseen & (part == USED_AT_START)
+    found.reported[:known] = kinds.reported & (part == FREE_AT_START)
+    if early is not None:
+        offline &= ~early[:known]
+        found.reported[early] = False
+    part[offline] = PER_CPU_AT_START
+    found.coming[:known] |= offline
+    found.hole[:known] = ~kinds.present & (part == NO_MEMORY)
+
+
+# Pages of a zone that zoneinfo doesn't count as present, and that have flags all the same, are reserved: firmware's, or
+# what a section of memory lacks at its end.
+def _leave_out_absent(
+    layout: ZoneLayout,
+    present: NDArray[np.bool_],
+    unseen: NDArray[np.bool_],
+    flags: NDArray[np.uint64],
+    states: NDArray[np.uint8],
+) -> None:
+    here = slice(layout.start_pfn, layout.end_pfn)
+    absent = layout.spanned - layout.present - int((~present[here]).sum())
+    if absent > 0:
+        reserved = np.flatnonzero(unseen[here] & (flags[here] & np.uint64(KPageFlag.RESERVED) != 0))
+        states[here][reserved[max(len(reserved) - absent, 0) :]] = NO_MEMORY
+
+
+def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], unseen: NDArray[np.bool_]) -> list[str]:
+    if not trace.meta.zones:
+        left_out = _whole_sections(unseen)
+        states[unseen & ~left_out] = USED_AT_START
+        used, out = int((unseen & ~left_out).sum()), int(left_out.sum())
+        return [
+            f"no snapshot: of {_size(used + out)} nothing tells what they are, as no event names them. {_size(used)} "
+            f"count as in use, so that as much may be in use and resident too many; {_size(out)} in areas of 128MiB "
+            "without any event are left out. Record it with a snapshot (docs/trace-format.md)"
+        ]
+    counts = {} if trace.snapshot is None else {(zone.node, zone.name): zone.free for zone in trace.snapshot.zoneinfo()}
+    told = bool(counts)
+    used = free = 0
+    for layout in layouts:
+        here = slice(layout.start_pfn, layout.end_pfn)
+        left = unseen[here]
+        left &= ~_longest_runs(left, layout.spanned - layout.present)
+        wanted = (counts.get((layout.node, layout.name)) or 0) - int((states[here] == FREE_AT_START).sum())
+        chosen = _longest_runs(left, max(wanted, 0))
+        states[here][chosen] = FREE_AT_START
+        states[here][left & ~chosen] = USED_AT_START
+        used, free = used + int((left & ~chosen).sum()), free + int(chosen.sum())
+    if not told:
+        return [
+            f"no kpageflags: nothing tells what {_size(used)} are that no event names. They count as in use, so that "
+            "as much may be in use and resident too many. Record it with a snapshot (docs/trace-format.md)"
+        ]
+    return [
+        f"no kpageflags: of {_size(used + free)} that no event names, zoneinfo tells that {_size(free)} are free, but "
+        "not which: the longest stretches are taken. Blocks may be larger here than in the guest, and more come back"
+    ]
+
+
+def _whole_sections(unseen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    padded = np.zeros(-(-len(unseen) // _SECTION) * _SECTION, np.bool_)
+    padded[: len(unseen)] = unseen
+    padded[len(unseen) :] = True
+    whole = np.repeat(padded.reshape(-1, _SECTION).all(axis=1), _SECTION)
+    return whole[: len(unseen)] & unseen
+
+
+# So many of these pages: whole runs of them, the longest first, and the last one's upper part.
+def _longest_runs(pages: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    edges = np.diff(np.concatenate([[False], pages, [False]]).astype(np.int8))
+    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    order = np.argsort(begins - ends, kind="stable")
+    before = np.cumsum((ends - begins)[order]) - (ends - begins)[order]
+    taken = np.minimum(ends[order] - begins[order], count - before)
+    order, taken = order[taken > 0], taken[taken > 0]
+    steps = np.zeros(len(pages) + 1, np.int8)
+    np.add.at(steps, ends[order] - taken, 1)
+    np.add.at(steps, ends[order], -1)
+    chosen: NDArray[np.bool_] = np.cumsum(steps[:-1], dtype=np.int8) > 0
+    return chosen
+
+
+def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uint8], flags: bool) -> list[str]:
+    doubts = []
+    begun, read = mark_time(trace, SNAPSHOT_BEGUN), mark_time(trace, SNAPSHOT_READ)
+    if flags and read is None:
+        doubts.append(
+            "no marks tell when the snapshot was read (KPF-BEGIN and KPF-END): it counts as taken before the first "
+            "event, and pages that came and went before it are wrong"
+        )
+    if not trace.meta.zones:
+        doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")
+    unmanaged = sum(zone.present - zone.managed for zone in trace.meta.zones)
+    if unmanaged:
+        doubts.append(
+            f"{_size(unmanaged)} of memory are not managed by the page allocator (the kernel itself, reserved areas): "
+            "they count as in use and resident"
+        )
+    counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
+    late = begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
+    if not late and trace.meta.events.get("Z"):
+        left = sum(counts) - int((states == PER_CPU_AT_START).sum())
+        if left > 0:
+            doubts.append(f"{_size(left)} lay on per-CPU lists at the start that no event names: they count as in use")
+    return doubts
+
+
+def _size(pages: int) -> str:
+    return format_size(pages * _PAGE)
