@@ -5,7 +5,8 @@ import pytest
 
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
-from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, TYPE_SHIFT, USED
+from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, PCP, TYPE_SHIFT, USED
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 
@@ -105,7 +106,20 @@ def movable_lost(zone):
     zone.pageblock_movable[0] += 1
 
 
+def hinted_but_used(zone):
+    zone.page_state[used(zone)] |= HINTED
+
+
+def offline_from_nowhere(zone):
+    zone.page_state[used(zone)] ^= USED ^ OFFLINE
+
+
+def per_cpu_on_no_list(zone):
+    zone.page_state[used(zone)] ^= USED ^ PCP
+
+
 SPOILERS = [
+    *(hinted_but_used, offline_from_nowhere, per_cpu_on_no_list),
     *(spoil_kind, spoil_kind_of_used, free_without_a_list, listed_but_used, in_flight_from_nowhere, wrong_order),
     *(wrong_list, overlap, lost_block, unaligned, hinted_flag_set, hinted_flag_lost, broken_link_forward),
     *(broken_link_back, endless_ring, type_lost, movable_lost),
@@ -132,3 +146,42 @@ def test_two_free_buddies(zone):
     spare.pageblock_types.flags.writeable = True
     spare.pageblock_types[1] = 1
     assert any("beside its free buddy" in problem for problem in check(spare))
+
+
+def test_what_is_wrong_with_a_cpus_lists():
+    zone = Zone(4096)
+    pcp = PerCpuLists(zone, 3, 7, 100)
+    pfns = [zone.alloc(0, 1, pcp) for _ in range(3)]
+    assert check(zone) == []
+    zone.page_state.flags.writeable = True
+    page = int(np.flatnonzero((zone.page_state & KIND) == PCP)[0])
+    zone.page_state[page] ^= PCP ^ USED
+    assert any("CPU 3, list 1: pfn" in problem for problem in check(zone))
+    zone.page_state[page] ^= PCP ^ USED
+    zone.page_state[pfns[0]] ^= PCP ^ USED
+    assert any("on 0 lists" in problem for problem in check(zone))
+
+
+def test_a_list_whose_count_fell_below_nothing():
+    zone = Zone(4096)
+    pfn = zone.alloc()
+    assert zone.alloc() == pfn + 1
+    zone.page_state.flags.writeable = True
+    zone.page_state[pfn + 1] = FREE | 1 << TYPE_SHIFT
+    zone.free(pfn)
+    assert zone.nr_free[0] == -1
+    assert zone.free_list(0, 1).tolist() == []
+    assert any(problem.startswith("nr_free [-1") for problem in check(zone))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_corruption_crashes_the_check(zone, seed):
+    rng = np.random.default_rng(seed)
+    pcp = PerCpuLists(zone, 0, 7, 100)
+    zone.alloc(0, 1, pcp)
+    for array, most in ((zone.page_state, 1 << 16), (zone.page_links, 1 << 32), (zone.pageblock_types, 256)):
+        places = rng.integers(0, array.size, rng.integers(1, 200))
+        array.reshape(-1)[places] = rng.integers(0, most, len(places))
+    problems = check(zone)
+    assert problems
+    assert all(isinstance(problem, str) for problem in problems)

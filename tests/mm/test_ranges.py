@@ -181,7 +181,7 @@ def test_a_bad_state_is_not_loaded(free, types, match):
     [
         (lambda zone: zone.alloc(0, 0), "a new one"),
         (lambda zone: zone.alloc_range(5, 1), "a new one"),
-        (lambda zone: zone.alloc(0, 1, PerCpuLists(zone, 0, 7, 100)), "a new one"),
+        (lambda zone: zone.alloc(0, 1, PerCpuLists(zone, 0, 1, 100)), "a new one"),
         (lambda zone: zone.isolate(0), "isolated"),
         (lambda zone: zone.offline(0, 1), "online"),
     ],

@@ -51,7 +51,9 @@ class Block:
 
     @property
     def offset(self):
-        """Of the first byte, in the arena's memory."""
+        """Of the first byte, in the arena's memory; negative when it is freed."""
+        if self._begin < 0:
+            return -1
         return self._begin * self._zone.page_size
 
     @property

@@ -68,6 +68,7 @@ class Extents(Zone):
             self._set_extent(j, self._begins[j + 1], self._ends[j + 1], self._epochs[j + 1])
 
     def _add_warm(self, begin, end, epoch):
+        self._remove_warm(begin, end)
         k: cython.Py_ssize_t = self._first_extent(begin)
         before: cython.bint = k > 0 and self._ends[k - 1] == begin and self._epochs[k - 1] == epoch
         behind: cython.bint = k < self._nr_extents and self._begins[k] == end and self._epochs[k] == epoch
@@ -176,4 +177,7 @@ class Extents(Zone):
             i = self._find_warm(pages)
             if i < 0:
                 i = self._find_warm_run(pages)
+            # Who uses the zone beside the arena leaves warm extents of pages that are free no more.
+            if i >= 0 and not self._is_free(i, i + pages):
+                i = -1
         return self._find_free(pages) if i < 0 else i

@@ -11,6 +11,8 @@ from cython.cimports.libc.string import memcpy, strcpy
 from cython.cimports.pagehint.arena.block import zero_dirty
 from cython.cimports.pagehint.arena.warm import WarmZone
 
+from pagehint.errors import InputError
+
 cnp.import_array()
 
 __all__ = ["NumpyHandler"]
@@ -28,10 +30,12 @@ class NumpyHandler:
     """
 
     def __init__(self, zone: WarmZone, memory, address: cython.size_t, threshold: cython.size_t):
+        if self._zone is not None:
+            raise InputError("a handler is made once")
+        self._size = memory.nbytes
         self._zone = zone
         self._memory = memory
         self._address = cython.cast(cython.p_char, address)
-        self._size = memory.nbytes
         self._threshold = threshold
         self._replaced = []
         strcpy(self._handler.name, b"pagehint_arena")
@@ -43,6 +47,8 @@ class NumpyHandler:
         self._handler.allocator.free = _free
 
     def __enter__(self):
+        if self._zone is None:
+            raise InputError("a handler is made by Arena.numpy")
         # Each array holds on to the capsule, so that it can be freed wherever it ends up; the capsule holds this.
         capsule = PyCapsule_New(cython.address(self._handler), b"mem_handler", _dropped)
         Py_INCREF(self)

@@ -25,7 +25,7 @@ cdef class WarmZone(Extents):
     @cython.final
     cdef bint _grow(self, Py_ssize_t pages) noexcept nogil
     @cython.final
-    cdef void _pull_warm(self, Batch batch, long long newest) noexcept nogil
+    cdef bint _pull_warm(self, Batch batch, long long newest) noexcept nogil
     @cython.final
     cdef Py_ssize_t _take(self, Py_ssize_t pages) except -3
     @cython.final

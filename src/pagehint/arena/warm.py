@@ -14,14 +14,25 @@ from pagehint.errors import InputError
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import FREE, IN_FLIGHT, KIND, MOVABLE, ORDER, TYPE_SHIFT, USED, block_pages
+    from cython.cimports.pagehint.mm.buddy import (
+        FREE,
+        HELD,
+        IN_FLIGHT,
+        ISOLATE,
+        KIND,
+        MOVABLE,
+        OFFLINE,
+        ORDER,
+        TYPE_SHIFT,
+        block_pages,
+    )
 else:
     from pagehint.arena.extents import Extents
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import FREE, IN_FLIGHT, KIND, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HELD, IN_FLIGHT, KIND, OFFLINE, ORDER, TYPE_SHIFT, block_pages
 
-    MOVABLE = int(Migratetype.MOVABLE)
+    MOVABLE, ISOLATE = int(Migratetype.MOVABLE), int(Migratetype.ISOLATE)
 
 
 __all__ = ["EPOCHS", "WarmZone"]
@@ -49,6 +60,8 @@ class WarmZone(Extents):
             raise InputError(
                 f"{pages} pages of {page_size} bytes are too many for an arena: expected at most {1 << 31}"
             )
+        if getattr(self, "page_state", None) is not None:
+            raise InputError("a zone is made once")
         super().__init__(
             pages,
             present=min(section, pages),
@@ -81,7 +94,7 @@ class WarmZone(Extents):
     def _grow(self, pages):
         begin: cython.Py_ssize_t = self._pages - self._offline_pages
         end: cython.Py_ssize_t = min(begin + (pages + self._section - 1) // self._section * self._section, self._pages)
-        if begin == end:
+        if begin == end or self._first_not(begin, end, OFFLINE) >= 0:
             return False
         self._cut(begin)
         self._cut(end)
@@ -95,12 +108,12 @@ class WarmZone(Extents):
     def _take(self, pages):
         i: cython.Py_ssize_t = -1
         with self._lock:
-            if not (self._foreign or self._shut) and pages <= self._pages:
+            if not (self._foreign or self._shut) and 0 < pages <= self._pages:
                 i = self._find(pages)
                 if i < 0 and pages <= self._pages - self._used_pages and self._grow(pages):
                     i = self._find(pages)
             if i >= 0:
-                self._take_free(i, i + pages, USED | (MOVABLE << TYPE_SHIFT))
+                self._take_free(i, i + pages, HELD)
                 self._remove_warm(i, i + pages)
                 self._lengths[i] = pages
                 self._used_pages += pages
@@ -109,34 +122,39 @@ class WarmZone(Extents):
         return i
 
     def _release(self, begin):
-        ring: cython.bint
+        ring: cython.bint = False
+        ours: cython.bint
         end: cython.Py_ssize_t
         if self._foreign:
             return 0
         with self._lock:
             end = begin + self._lengths[begin]
-            self._lengths[begin] = 0
-            self._clear_used(begin, end)
-            self._free_pieces(begin, end)
-            self._set_dirty(begin, end, True)
-            self._add_warm(begin, end, self._epoch)
-            self._used_pages -= end - begin
-            self._blocks -= 1
-            self.nr_free_ops += 1
-            self._ring = False
-            ring = not self._requested
-            self._requested = True
+            ours = end > begin and self._first_not(begin, end, HELD) < 0
+            if ours:
+                self._lengths[begin] = 0
+                self._clear_used(begin, end)
+                self._free_pieces(begin, end)
+                self._set_dirty(begin, end, True)
+                self._add_warm(begin, end, self._epoch)
+                self._used_pages -= end - begin
+                self._blocks -= 1
+                self.nr_free_ops += 1
+                self._ring = False
+                ring = not self._requested
+                self._request(True)
         if ring:
             self._ring_doorbell()
-        return 0
+        return ours
 
     def take(self, pages):
         """The pfn of ``pages`` contiguous pages, warm ones first; -1 if there are none. O(extents + blocks)."""
         return self._take(pages)
 
     def release(self, begin):
-        """Free what ``take`` gave: it is warm now."""
-        self._release(begin)
+        """Free what ``take`` gave: it is warm now. Raises InputError if it gave nothing there."""
+        i: cython.Py_ssize_t = self._index(begin)
+        if not self._release(i) and not self._foreign:
+            raise InputError(f"release of pfn {begin}: nothing was taken there")
 
     def dirty(self, begin, end):
         """Which pages may hold something else than zeros: a view, a byte each."""
@@ -153,49 +171,63 @@ class WarmZone(Extents):
         """Pull what has been warm for ``EPOCHS`` epochs into ``batch``; true if it is full.
 
         ``requested`` is cleared if nothing is warm any more. Pulls nothing while an allocation waits for blocks in
-        flight. O(extents + blocks).
+        flight. O(extents + blocks). Raises InputError if the batch holds blocks.
         """
         with self._lock:
-            self._pull_warm(batch, self._epoch - self._lifetime)
+            wrong: cython.bint = self._pull_warm(batch, self._epoch - self._lifetime)
             if not self._nr_extents and not batch._count:
-                self._requested = False
-        return batch._count == batch.capacity
+                self._request(False)
+        return self._filled(batch, wrong)
 
     def fill_all(self, batch: Batch):
         """The same, but pull everything that was freed before this epoch."""
         with self._lock:
-            self._pull_warm(batch, self._epoch - 1)
+            wrong: cython.bint = self._pull_warm(batch, self._epoch - 1)
+        return self._filled(batch, wrong)
+
+    def _filled(self, batch: Batch, wrong):
+        if wrong:
+            raise InputError(f"{batch!r}: drain it before it is filled again")
         return batch._count == batch.capacity
 
+    # Returns whether the batch holds blocks already.
     def _pull_warm(self, batch: Batch, newest):
         k: cython.Py_ssize_t = 0
         begin: cython.Py_ssize_t
         end: cython.Py_ssize_t
-        order: cython.int
-        batch._count = batch._pages = 0
+        if batch._count:
+            return True
+        batch._pages = 0
         if self._foreign:
-            return
+            return False
         while k < self._nr_extents and batch._count < batch.capacity and not self._wanting:
             if self._epochs[k] > newest:
                 k += 1
                 continue
             begin = self._begins[k]
             end = min(begin + self._most_pages, self._ends[k])
-            order = self._piece(begin, end)
-            end = begin + block_pages(order)
-            self._cut(begin)
-            self._cut(end)
-            self._take_off(begin, batch)
+            end = begin + block_pages(self._piece(begin, end))
+            if self._is_free(begin, end) and self._state[self._head_of(begin)] >> TYPE_SHIFT != ISOLATE:
+                self._cut(begin)
+                self._cut(end)
+                end = begin + block_pages(self._state[begin] & ORDER)
+                self._take_off(begin, batch)
             self._remove_warm(begin, end)
+        return False
 
     def drain(self, batch: Batch, hinted):
-        """Put a batch's blocks back: clean if ``hinted``, else as if freed now: others have their turn first."""
+        """Put a batch's blocks back: clean if ``hinted``, else as if freed now: others have their turn first.
+
+        Raises InputError, and changes nothing, if one of them is not in flight in this zone.
+        """
         flag: cython.bint = hinted
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
         pages: cython.Py_ssize_t
+        wrong: cython.Py_ssize_t
         with self._lock:
-            for k in range(batch._count):
+            wrong = self._not_in_flight(batch)
+            for k in range(batch._count if wrong < 0 else 0):
                 i = batch._pfns[k]
                 pages = block_pages(batch._orders[k])
                 if flag:
@@ -203,7 +235,10 @@ class WarmZone(Extents):
                     self._given_pages += pages
                 else:
                     self._add_warm(i, i + pages, self._epoch)
-            self._put_back(batch, False)
+            if wrong < 0:
+                self._put_back(batch, False)
+        if wrong >= 0:
+            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
         with contextlib.suppress(IndexError):
             while True:
                 self._waiters.popleft().release()

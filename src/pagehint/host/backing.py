@@ -36,6 +36,7 @@ if not cython.compiled:
     popcount = int.bit_count
 
 _AREA = cython.declare(cython.longlong, 512)  # pages; the same as AREA_PAGES
+_ORDERS = cython.declare(cython.int, 48)  # that a block may have
 
 _4KIB = cython.declare(cython.int, 0)
 _2MIB = cython.declare(cython.int, 1)
@@ -72,9 +73,10 @@ class Backing:
             raise InputError(f"{page_size!r} is not a page size of a host: expected one of {', '.join(PAGE_SIZES)}")
         if limit is not None and page_size == "2MiB":
             raise InputError("a host that backs by 2MiB can't be overcommitted: huge pages are not swapped")
+        if getattr(self, "pages", 0):
+            raise InputError("a backing is made once")
         if limit is not None and limit < AREA_PAGES:
             raise InputError(f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}, 2 MiB")
-        self.pages = pages
         self.page_size = page_size
         self.limit = _NO_LIMIT if limit is None else limit
         self._mode = PAGE_SIZES.index(page_size)
@@ -99,6 +101,7 @@ class Backing:
             self._backed, self._given, self._swapped = memoryview(backed), memoryview(given), memoryview(swapped)
             self._count, self._state = memoryview(count), memoryview(state)
         self._reset()
+        self.pages = pages  # now it is whole
 
     @cython.cfunc
     def _reset(self) -> cython.void:
@@ -134,6 +137,7 @@ class Backing:
         block: cython.Py_ssize_t
         if not cython.compiled:
             pfns, orders = memoryview(pfns), memoryview(orders)
+        _check_lengths(pfns.shape[0], orders.shape[0])
         with self._lock, cython.nogil:
             for block in range(pfns.shape[0]):
                 given += self._discard(pfns[block], orders[block])
@@ -151,6 +155,7 @@ class Backing:
         block: cython.Py_ssize_t
         if not cython.compiled:
             pfns, orders = memoryview(pfns), memoryview(orders)
+        _check_lengths(pfns.shape[0], orders.shape[0])
         with self._lock, cython.nogil:
             for block in range(pfns.shape[0]):
                 pfn = pfns[block]
@@ -258,9 +263,12 @@ class Backing:
 
     # The end of a block, in memory; not above pfn if none of it is.
     def _end(self, pfn: cython.longlong, order: cython.int) -> cython.longlong:
-        end: cython.longlong = pfn + (cython.cast(cython.longlong, 1) << order)
-        if pfn < 0:
+        end: cython.longlong
+        if not 0 <= pfn < self.pages:
             return pfn
+        if order >= _ORDERS:
+            return self.pages
+        end = pfn + (cython.cast(cython.longlong, 1) << order)
         return end if end < self.pages else self.pages
 
     # The end of pfn's area, or `end` if that is in it.
@@ -396,5 +404,10 @@ def _mask(pfn: cython.longlong, stop: cython.longlong) -> cython.ulonglong:
 
 @cython.cfunc
 def _check_order(order: cython.int) -> cython.void:
-    if not 0 <= order < 48:
-        raise InputError(f"{order} is not an order: expected 0 to 47")
+    if not 0 <= order < _ORDERS:
+        raise InputError(f"{order} is not an order: expected 0 to {_ORDERS - 1}")
+
+
+def _check_lengths(pfns, orders):
+    if pfns != orders:
+        raise InputError(f"{pfns} pfns, but {orders} orders")

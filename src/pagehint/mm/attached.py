@@ -10,12 +10,15 @@ from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import NEVER
+    from cython.cimports.pagehint.mm.buddy import ISOLATE, NEVER, UNREACHABLE
     from cython.cimports.pagehint.mm.ranges import Ranges
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import NEVER
+    from pagehint.mm.page import NEVER, UNREACHABLE
     from pagehint.mm.ranges import Ranges
+
+    ISOLATE = int(Migratetype.ISOLATE)
 
 
 @cython.cclass
@@ -47,6 +50,7 @@ class Attachable(Ranges):
             busy = self._attached
             if not busy:
                 self._attached = True
+                self._active = False  # boundaries stand for the last cycle's least order
                 if other:
                     self._forget()
                 self._high_water_mark = mark
@@ -113,14 +117,21 @@ class Attachable(Ranges):
     def fill(self, batch: Batch):
         """Pull unhinted blocks into ``batch``, largest first; true if it is full, else ``requested`` is cleared.
 
-        A pull never takes the zone's free pages below its low watermark. O(blocks + orders). Raises InputError if the
-        batch holds blocks: they are in flight, and would be lost.
+        A pull never takes the zone's free pages below its low watermark. O(blocks + orders). Raises InputError if no
+        cycle began, or if the batch holds blocks: they are in flight, and would be lost.
         """
-        full: cython.bint
-        if batch._count:
-            raise InputError(f"{batch!r}: drain it before it is filled again")
+        full: cython.bint = False
+        begun: cython.bint
+        held: cython.bint
         with self._lock:
-            full = self._fill(batch)
+            begun = self._active
+            held = batch._count > 0
+            if begun and not held:
+                full = self._fill(batch)
+        if held:
+            raise InputError(f"{batch!r}: drain it before it is filled again")
+        if not begun:
+            raise InputError(f"{self!r}: begin a cycle before a batch is filled")
         return full
 
     def drain(self, batch: Batch, hinted):
@@ -142,14 +153,27 @@ class Attachable(Ranges):
 
         Returns 0 at the list's end, or where the zone's min watermark stops it; 1 if the batch is full; 2 if the
         budget is below 0. Where a walk ends at a block, the list is rotated so that it is first. O(blocks walked).
+        Raises InputError for ISOLATE's lists, within a cycle that has boundaries, and if the batch holds other blocks
+        than this zone's in flight.
         """
-        ended: cython.int
+        ended: cython.int = 0
         ring: cython.Py_ssize_t = self._list(order, migratetype)
         which: cython.int = ring & 31
         kind: cython.int = ring >> 5
         left: cython.Py_ssize_t = budget
+        wrong: cython.Py_ssize_t
+        begun: cython.bint
+        if kind == ISOLATE:
+            raise InputError("isolated blocks are not reported: they can't be allocated, and are no free pages")
         with self._lock:
-            ended = self._take_unreported(which, kind, batch, left)
+            begun = self._active
+            wrong = self._not_in_flight(batch)
+            if wrong < 0 and not begun:
+                ended = self._take_unreported(which, kind, batch, left)
+        if begun:
+            raise InputError(f"{self!r}: a cycle with boundaries runs, which lists that are rotated would break")
+        if wrong >= 0:
+            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
         return ended
 
     @property
@@ -178,6 +202,24 @@ class Attachable(Ranges):
         which: cython.Py_ssize_t = self._list(order, migratetype)
         i: cython.Py_ssize_t = self._boundary[which]
         return i + self.start_pfn if i < self._pages else -1
+
+    # What check() can't see from outside, a line for each that is wrong.
+    def _wrong_marks(self):
+        wrong = []
+        order: cython.int
+        on_lists: cython.Py_ssize_t = 0
+        for order in range(32):
+            mark = self._notify_at[order]
+            due = self._hinted[order] + self._high_water_mark
+            silent = order < self._notify_order or self._requested
+            if (mark < UNREACHABLE >> 1) if silent else (mark != due):
+                wrong.append(f"order {order}: frees notify at {mark} blocks, not {'never' if silent else due}")
+            if order >= self.max_order and (self._nr_free[order] or self._hinted[order]):
+                wrong.append(f"order {order}: {self._nr_free[order]} blocks, {self._hinted[order]} hinted: none can be")
+            on_lists += self._nr_free[order] << order
+        if self._free_pages + self._isolate_list_pages != on_lists:
+            wrong.append(f"{self._isolate_list_pages} isolated pages, {self._free_pages} free: not {on_lists} in all")
+        return wrong
 
     def _list(self, order, migratetype):
         if not 0 <= index(order) < self.max_order or not 0 <= index(migratetype) < MIGRATE_TYPES:

@@ -5,6 +5,7 @@ from collections import namedtuple
 import cython
 import numpy as np
 
+from pagehint.errors import InputError
 from pagehint.units import whole_number
 
 __all__ = ["Batch", "Block"]
@@ -22,11 +23,12 @@ class Batch:
     """
 
     def __init__(self, capacity):
+        if getattr(self, "capacity", 0):
+            raise InputError("a batch is made once")
         capacity = whole_number("a device's capacity", capacity, 1, _MOST)
+        arrays = np.zeros(capacity, np.int64), np.zeros(capacity, np.uint8), np.zeros(capacity, np.uint8)
+        self._pfns_array, self._orders_array, self._types_array = arrays
         self.capacity = capacity
-        self._pfns_array = np.zeros(capacity, np.int64)
-        self._orders_array = np.zeros(capacity, np.uint8)
-        self._types_array = np.zeros(capacity, np.uint8)
         self._count = self._pages = 0
         if cython.compiled:
             self._pfns = cython.cast(

@@ -23,6 +23,7 @@ cdef enum:
     IN_FLIGHT = 0x60
     PCP = 0x80
     OFFLINE = 0xa0
+    HELD = 0xc0
     HINTED = 0x100
     TYPE_SHIFT = 9
 
@@ -56,6 +57,7 @@ cdef class Buddy:
     cdef readonly int pageblock_order
     cdef readonly object profile
     cdef readonly object shuffle_order
+    cdef object _pcps  # weak: the PerCpuLists of it
 
     cdef unsigned short *_state
     cdef unsigned int *_links

@@ -5,8 +5,12 @@ next entry and ``_links[2 * i + 1]`` the one before; the ring's head is an entry
 pages, at ``_pages + (migratetype << 5) + order``. Nothing in this file locks: the zone does.
 """
 
+from weakref import WeakSet
+
 import cython
 import numpy as np
+
+from pagehint.errors import InputError
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import AHEAD, UNREACHABLE, block_pages, prefetch
@@ -22,6 +26,16 @@ class Buddy:
     """Free areas over arrays: 10 bytes a page, resident only where touched."""
 
     def __init__(self, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed):
+        if getattr(self, "page_state", None) is not None:
+            raise InputError("a zone is made once")
+        lo = start_pfn & ((1 << max_order) - 1)
+        pageblocks = ((lo + pages - 1) >> pageblock_order) - (lo >> pageblock_order) + 1
+        state = np.zeros(pages, np.uint16)
+        links = np.zeros((pages + LISTS, 2), np.uint32)
+        types = np.full(pageblocks, MOVABLE, np.uint8)
+        movable = np.zeros(pageblocks, np.uint32)
+        # Nothing fails from here on: a zone that is half made could be called.
+        self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable = state, links, types, movable
         self.start_pfn = start_pfn
         self.max_order = max_order
         self.pageblock_order = pageblock_order
@@ -30,17 +44,13 @@ class Buddy:
         self._pages = pages
         self._top = max_order - 1
         # Where the first page lies in the pair of largest blocks around it: buddies are pairs by pfn, not by index.
-        self._lo = start_pfn & ((1 << max_order) - 1)
+        self._lo = lo
         self._pageblock_lo = self._lo >> pageblock_order
         self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
         self._coin_state = seed & 0x7FFFFFFF
         self._moved_to_tail = profile.moved_to_tail
         self._merge_by_type = profile.merge_by_type
-        pageblocks = ((self._lo + pages - 1) >> pageblock_order) - self._pageblock_lo + 1
-        self.page_state = np.zeros(pages, np.uint16)
-        self.page_links = np.zeros((pages + LISTS, 2), np.uint32)
-        self.pageblock_types = np.full(pageblocks, MOVABLE, np.uint8)
-        self.pageblock_movable = np.zeros(pageblocks, np.uint32)
+        self._pcps = WeakSet()
         if cython.compiled:
             self._state = cython.cast(
                 cython.pointer(cython.ushort), cython.cast(cython.size_t, self.page_state.ctypes.data)

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
-from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
+from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
 
 if TYPE_CHECKING:
     from pagehint.mm.zone import Zone
 
 __all__ = ["check"]
 
-_KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OFFLINE: "offline"}
+_KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OFFLINE: "offline", HELD: "held"}
 
 
 def check(zone: "Zone") -> list[str]:
@@ -27,6 +27,8 @@ def check(zone: "Zone") -> list[str]:
         *_check_lists(zone, heads, kinds),
         *_check_counters(zone, heads, orders, kinds),
         *_check_buddies(zone, heads, orders, kinds),
+        *_check_pcps(zone, heads, orders, kinds),
+        *zone._wrong_marks(),
     ]
 
 
@@ -39,6 +41,8 @@ def _check_blocks(zone: "Zone", heads: NDArray[np.intp], orders: NDArray[np.int6
     problems += [f"pfn {zone.start_pfn + i}: a state word without a kind" for i in stray[:10]]
     unknown = heads[~np.isin(state[heads] & KIND, list(_KINDS))][:10]
     problems += [f"pfn {zone.start_pfn + i}: a block of no kind" for i in unknown]
+    flagged = heads[(state[heads] & HINTED != 0) & (state[heads] & KIND != FREE)]
+    problems += [f"pfn {zone.start_pfn + i}: hinted, but not free" for i in flagged[:10]]
     bad = heads[((heads + zone.start_pfn) & (sizes - 1) != 0) | (orders >= zone.max_order)]
     problems += [f"pfn {zone.start_pfn + i}: a block of order {state[i] & ORDER} can't start here" for i in bad[:10]]
     begins = np.append(heads, zone.pages)
@@ -54,7 +58,7 @@ def _check_lists(zone: "Zone", heads: NDArray[np.intp], kinds: NDArray[np.uint16
     """Each free block is on the one list that its state word names; links are sound; boundaries stand right."""
     problems = []
     state, links = zone.page_state, zone.page_links
-    listed = np.zeros(zone.pages, np.uint8)
+    listed = np.zeros(zone.pages, np.int32)
     for order in range(zone.max_order):
         for migratetype in range(MIGRATE_TYPES):
             where = f"list {order} {migratetype}"
@@ -104,6 +108,7 @@ def _check_counters(
     for what, counter, pages in (
         ("free_pages", zone.free_pages, sizes[free & ~isolate].sum()),
         ("in_flight_pages", zone.in_flight_pages, sizes[kinds == IN_FLIGHT].sum()),
+        ("present_pages", zone.present_pages, zone.pages - sizes[kinds == OFFLINE].sum()),
     ):
         if counter != pages:
             problems.append(f"{what} {counter}: walking finds {pages}")
@@ -142,3 +147,28 @@ def _check_buddies(
     return [
         f"pfn {zone.start_pfn + i}: free beside its free buddy, order {state[i] & ORDER}" for i in pairs[merge][:10]
     ]
+
+
+def _check_pcps(
+    zone: "Zone", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+) -> list[str]:
+    """Each block of a CPU's is on one list of one CPU's, with others of its order; their counts are right."""
+    problems = []
+    listed = np.zeros(zone.pages, np.int32)
+    for pcp in zone.pcps:
+        pages = 0
+        for which, pfns in enumerate(pcp.lists()):
+            where = f"CPU {pcp.cpu}, list {which}"
+            places = pfns - zone.start_pfn
+            outside = (places < 0) | (places >= zone.pages)
+            problems += [f"{where}: pfn {pfn} is not in the zone" for pfn in pfns[outside][:10]]
+            places = places[~outside]
+            words = zone.page_state[places]
+            wrong = places[(words & KIND != PCP) | (words & ORDER != (words[:1] & ORDER))]
+            problems += [f"{where}: pfn {zone.start_pfn + i} is no block of it" for i in wrong[:10]]
+            np.add.at(listed, places, 1)
+            pages += int((1 << (words & ORDER).astype(np.int64)).sum())
+        if pages != pcp.count:
+            problems.append(f"CPU {pcp.cpu}: count {pcp.count}: its lists hold {pages} pages")
+    lost = heads[(kinds == PCP) & (listed[heads] != 1)]
+    return problems + [f"pfn {zone.start_pfn + i}: a CPU's, but on {listed[i]} lists" for i in lost[:10]]

@@ -6,7 +6,8 @@ Only the first page of a block has one; every other page's word is 0.
 bits  name           meaning
 ===== ============== ==================================================================
 0-4   ORDER          the block's order
-5-7   KIND           FREE, USED, IN_FLIGHT (told to a device), PCP (on a per-CPU list), OFFLINE
+5-7   KIND           FREE, USED, IN_FLIGHT (told to a device), PCP (on a per-CPU list), OFFLINE, HELD (used by
+                     an owner, such as an arena, that alone frees it)
 8     HINTED         free, its host memory given up, and not used since
 9-11  TYPE_SHIFT     FREE: the migratetype of its list; USED: the one it was asked for as
 ===== ============== ==================================================================
@@ -16,6 +17,7 @@ The compiled engine has the same constants in ``buddy.pxd``; a test compares the
 
 __all__ = [
     "FREE",
+    "HELD",
     "HINTED",
     "IN_FLIGHT",
     "KIND",
@@ -36,6 +38,7 @@ USED = 0x40
 IN_FLIGHT = 0x60
 PCP = 0x80
 OFFLINE = 0xA0
+HELD = 0xC0
 HINTED = 0x100
 TYPE_SHIFT = 9
 

@@ -11,6 +11,7 @@ cdef class PerCpuLists:
     cdef readonly Py_ssize_t high
     cdef readonly bint orders_above_0
     cdef list _arrays
+    cdef object __weakref__
     cdef unsigned short *_state
     cdef unsigned char *_types
     cdef unsigned int *_movable

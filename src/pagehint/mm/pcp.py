@@ -63,7 +63,8 @@ class PerCpuLists:
     def __init__(self, buddy: Buddy, cpu, batch, high):
         if not 1 <= batch <= 1 << 16 or not 0 <= high <= 1 << 32:
             raise InputError(f"per-CPU lists: batch {batch} (1 to {1 << 16}), high {high} (0 to {1 << 32})")
-        self.buddy = buddy
+        if getattr(self, "buddy", None) is not None:
+            raise InputError("per-CPU lists are made once")
         self.cpu = cpu
         self.batch = batch
         self.high = high
@@ -87,6 +88,8 @@ class PerCpuLists:
                 self._ring[which] = cython.cast(cython.p_uint, cython.cast(cython.size_t, array.ctypes.data))
             else:
                 self._ring[which] = memoryview(array)
+        buddy._pcps.add(self)
+        self.buddy = buddy  # now they are whole: a zone takes no others
 
     @cython.cfunc
     @cython.inline
@@ -280,3 +283,15 @@ class PerCpuLists:
     def count(self):
         """Pages on the lists."""
         return self._count
+
+    def lists(self):
+        """The pfns on each list (int64), the next to be taken first. O(pages). The zone must be at rest."""
+        return [
+            np.array([self._page(which, k) + self._start_pfn for k in range(self._length[which])], np.int64)
+            for which in range(PCP_LISTS)
+        ]
+
+    def _page(self, which, k):
+        ring: cython.int = which
+        place: cython.Py_ssize_t = k
+        return self._ring[ring][(self._first[ring] + place) & self._mask[ring]]

@@ -1,3 +1,6 @@
+import numpy as np
+from numpy.typing import NDArray
+
 from pagehint.kernel.profiles import KernelProfile
 from pagehint.mm.buddy import Buddy
 
@@ -15,3 +18,4 @@ class PerCpuLists:
     def __init__(self, buddy: Buddy, cpu: int, batch: int, high: int) -> None: ...
     @property
     def count(self) -> int: ...
+    def lists(self) -> list[NDArray[np.int64]]: ...

@@ -9,6 +9,8 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef Py_ssize_t _head_of(self, Py_ssize_t i) noexcept nogil
     @cython.final
+    cdef bint _can_start(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
     cdef void _cut(self, Py_ssize_t i) noexcept nogil
     @cython.final
     cdef int _piece(self, Py_ssize_t i, Py_ssize_t end) noexcept nogil

@@ -51,6 +51,14 @@ class Ranges(HintedLists):
                 return head
         return -1
 
+    # Whether a block of this order can lie at page ``i``.
+    def _can_start(self, i, order):
+        return (
+            0 <= order < self.max_order
+            and 0 <= i <= self._pages - block_pages(order)
+            and not (i + self._lo) & (block_pages(order) - 1)
+        )
+
     # Halve the block around page ``i`` until one starts there.
     def _cut(self, i):
         head: cython.Py_ssize_t
@@ -140,10 +148,12 @@ class Ranges(HintedLists):
     # To the tail: as boot does, without notifying.
     def _free_used(self, i, order, to_tail):
         end: cython.Py_ssize_t = i + block_pages(order)
+        if not self._can_start(i, order):
+            return False
         if (self._state[i] & (KIND | ORDER)) == (USED | order) and not to_tail:
             self._free(i, order)
             return True
-        if end > self._pages or self._first_not(i, end, USED) >= 0:
+        if self._first_not(i, end, USED) >= 0:
             return False
         self._cut(i)
         self._cut(end)
@@ -153,10 +163,15 @@ class Ranges(HintedLists):
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.
     def _take_block(self, i, order, migratetype):
-        head: cython.Py_ssize_t = self._head_of(i)
-        found: cython.int = self._state[head] & ORDER
+        head: cython.Py_ssize_t
+        found: cython.int
         half: cython.Py_ssize_t
-        rest: cython.int = self._state[head] >> TYPE_SHIFT
+        rest: cython.int
+        if not self._can_start(i, order):
+            return False
+        head = self._head_of(i)
+        found = self._state[head] & ORDER
+        rest = self._state[head] >> TYPE_SHIFT
         if (self._state[head] & KIND) != FREE or found < order or rest == ISOLATE:
             return False
         if rest != migratetype and self._claim(self, head, migratetype):

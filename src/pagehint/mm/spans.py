@@ -77,17 +77,22 @@ class Spans(Attachable):
         pages = whole_number("pages", pages, 1, 1 << (self.max_order - 1))
         order: cython.int = (pages - 1).bit_length()
         kind: cython.int = whole_number("migratetype", migratetype, 0, RECLAIMABLE)
-        pfn = self.alloc(order, kind)
+        pfn = index(self.alloc(order, kind))
         begin: cython.Py_ssize_t = pfn - self.start_pfn
         end: cython.Py_ssize_t = begin + block_pages(order)
         middle: cython.Py_ssize_t = begin + pages
         ring: cython.bint = False
+        ours: cython.bint
         if pfn >= 0 and middle < end:
             with self._lock:
-                self._clear_used(begin, end)
-                self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
-                self._free_pieces(middle, end)
-                ring = self._rings()
+                ours = self._can_start(begin, order) and self._first_not(begin, end, USED) < 0
+                if ours:
+                    self._clear_used(begin, end)
+                    self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
+                    self._free_pieces(middle, end)
+                    ring = self._rings()
+            if not ours:
+                raise InputError(f"pfn {pfn}, order {order}: freed before its allocation was over")
         if ring:
             self._ring_doorbell()
         return pfn

@@ -55,6 +55,20 @@ class Watermarks(NamedTuple):
     high: int = 0
 
 
+def _cpu(pcp):
+    return pcp.cpu
+
+
+def _watermarks(given, pages):
+    try:
+        wanted = Watermarks(*map(index, given))
+    except TypeError:
+        raise InputError(f"watermarks {given!r}: expected three whole numbers of pages") from None
+    if not 0 <= wanted.min <= wanted.low <= wanted.high <= pages:
+        raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {pages} pages")
+    return wanted
+
+
 @cython.cclass
 class Zone(Spans):
     """A zone of ``pages`` pages from ``start_pfn`` on, all free, all pageblocks MOVABLE.
@@ -95,16 +109,19 @@ class Zone(Spans):
         if page_size & (page_size - 1):
             raise InputError(f"page_size {page_size}: expected a power of two")
         check_profile(profile)
+        marks = _watermarks(watermarks, pages)
+        if not isinstance(name, str):
+            raise InputError(f"name {name!r}: expected a str")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed)
         choose_fallback(self)
-        self.page_size = page_size
-        self.name = name
-        self.node = node
-        self.watermarks = watermarks
         populated: cython.Py_ssize_t = present
         self._boot(0, populated, profile.boot_to_tail)
         self._mark(populated, pages, OFFLINE)
         self._offline_pages = pages - populated
+        self.page_size = page_size
+        self.name = name
+        self.node = node
+        self.watermarks = marks
 
     def __repr__(self):
         return f"<Zone {self.name}: {self.pages} pages from pfn {self.start_pfn}, {self.free_pages} free>"
@@ -232,8 +249,12 @@ class Zone(Spans):
         """
         self._check_lists(pcp)
         arrays = ops, slots, orders, migratetypes, table
+        if any(not isinstance(array, np.ndarray) for array in arrays):
+            raise InputError("bulk: expected NumPy arrays")
+        # What a subclass says of itself need not be so.
+        arrays = ops, slots, orders, migratetypes, table = [np.asarray(array) for array in arrays]
         for (what, dtype), array in zip(_BULK_ARRAYS, arrays, strict=True):
-            if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 1:
+            if array.dtype != dtype or array.ndim != 1:
                 raise InputError(f"bulk: {what} must be a one-dimensional array of {dtype}")
             if not array.flags.c_contiguous or (what == "table" and not array.flags.writeable):
                 raise InputError(f"bulk: {what} must be contiguous, and the table writable")
@@ -309,6 +330,11 @@ class Zone(Spans):
         if ring:
             self._ring_doorbell()
 
+    @property
+    def pcps(self):
+        """The CPUs' lists of this zone that there are, by CPU."""
+        return sorted(self._pcps, key=_cpu)
+
     def check(self):
         """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
         return check(self)
@@ -349,12 +375,7 @@ class Zone(Spans):
 
     @watermarks.setter
     def watermarks(self, watermarks):
-        try:
-            wanted = Watermarks(*map(index, watermarks))
-        except TypeError:
-            raise InputError(f"watermarks {watermarks!r}: expected three whole numbers of pages") from None
-        if not 0 <= wanted.min <= wanted.low <= wanted.high <= self._pages:
-            raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {self._pages} pages")
+        wanted = _watermarks(watermarks, self._pages)
         least: cython.Py_ssize_t = wanted.min
         low: cython.Py_ssize_t = wanted.low
         with cython.critical_section(self):
@@ -378,7 +399,7 @@ class Zone(Spans):
         i: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
         room: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t = self._nr_free[which] + 1
+        most: cython.Py_ssize_t = max(self._nr_free[which], 0) + 1
         while room < most:
             # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
             room = most
@@ -388,7 +409,7 @@ class Zone(Spans):
             else:
                 out = memoryview(pfns)
             with self._lock:
-                most = self._nr_free[which] + 1
+                most = max(self._nr_free[which], 0) + 1
                 i = self._links[2 * head] if most <= room else head
                 while i < self._pages and n < most:
                     out[n] = i + self.start_pfn

@@ -246,7 +246,7 @@ class GuestMemory:
         for zone, begin, count in self._parts(pfn, pages):
             try:
                 zone.online(begin, count)
-            except BusyError:
+            except BaseException:
                 for zone_done, begin_done, count_done in done:
                     zone_done.offline(begin_done, count_done)
                 raise
