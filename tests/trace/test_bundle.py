@@ -70,20 +70,20 @@ def test_not_a_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"hello world, this is no Parquet file"])
 def test_not_parquet(bundle: Path, content: bytes) -> None:
     (bundle / "events.parquet").write_bytes(content)
-    with pytest.raises(InputError, match=r"events\.parquet: not a whole Parquet file"):
+    with pytest.raises(InputError, match=r"events\.parquet: damaged, or not whole"):
         Trace.open(bundle)
 
 
 def test_a_name_that_is_not_utf_8(bundle: Path) -> None:
-    with pytest.raises(InputError, match="the name is not UTF-8: rename it"):
-        Trace.open(bundle.rename(bundle.with_name("\udcff")))
+    trace = Trace.open(bundle.rename(bundle.with_name("\udcff")))
+    assert sum(len(batch["time"]) for batch in trace.batches()) == trace.num_events
 
 
 def test_truncated_parquet(bundle: Path) -> None:
     data = (bundle / "events.parquet").read_bytes()
     for size in (4, len(data) // 2, len(data) - 1):
         (bundle / "events.parquet").write_bytes(data[:size])
-        with pytest.raises(InputError, match=r"events\.parquet: not a whole Parquet file"):
+        with pytest.raises(InputError, match=r"events\.parquet: damaged, or not whole"):
             Trace.open(bundle)
 
 
@@ -168,7 +168,7 @@ def test_no_events(bundle: Path) -> None:
 
 def test_a_damaged_table_of_truth(bundle: Path) -> None:
     (bundle / "residency.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"residency\.parquet: not a whole Parquet file"):
+    with pytest.raises(InputError, match=r"residency\.parquet: damaged, or not whole"):
         _ = Trace.open(bundle).residency
 
 

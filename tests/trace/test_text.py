@@ -1,4 +1,6 @@
+import contextlib
 import gzip
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace import Lost, Trace, import_trace
+from pagehint.trace.kmem_text import LineParser
 
 PAGE = "page=0000000012345678 pfn=0x40 order=0"
 TRACE = f"""# tracer: nop
@@ -24,6 +27,10 @@ CPU:1 [LOST 10 EVENTS]
 
 def free(time: float, pfn: int) -> str:
     return f"sh-8 [001] d..1. {time:.6f}: mm_page_free: page=0000000012345678 pfn={pfn:#x} order=0\n"
+
+
+def marked(text: str, time: float = 1.0) -> str:
+    return f"sh-7 [000] ..... {time:.6f}: tracing_mark_write: {text}\n"
 
 
 def import_text(tmp_path: Path, text: str | bytes, snapshot: Path | None = None) -> Trace:
@@ -116,7 +123,7 @@ def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:
     ("content", "error"),
     [
         (b"", "no page events in 0 lines"),
-        (b"hello\nworld\n", "no page events in 2 lines (0 other events): expected the text of trace-cmd report"),
+        (b"hello\nworld\n", "no page events in 2 lines (0 other events): expected what trace-cmd report"),
         (b"t-1 [000] .... 1.000000: sched_switch: a=1\n", "no page events in 1 lines (1 other events)"),
         (b"\x17\x08Dtracing6\0\0\0", "print it with `trace-cmd report -i trace.txt > trace.txt`"),
         (b"PERFILE2\x00\x00", "print it with `perf script"),
@@ -130,3 +137,130 @@ def test_bad_input(tmp_path: Path, content: bytes, error: str) -> None:
         import_text(tmp_path, content)
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["trace.txt"]
+
+
+def residency(tmp_path: Path, *rows: str) -> Path:
+    path = tmp_path / "rss.csv"
+    path.write_text("host_ns,ram_resident_kib\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+HOST = 1_700_000_000_000_000_000
+
+
+def test_the_hosts_samples(tmp_path: Path) -> None:
+    text = marked(f"CLOCK {HOST}") + free(2, 1) + free(3, 2)
+    path = residency(tmp_path, f"{HOST + 10**9},4096", f"{HOST + 2 * 10**9},2048")
+    (tmp_path / "trace.txt").write_text(text)
+    trace = import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace", residency=path)
+    assert trace.residency is not None
+    assert trace.residency["time"].to_pylist() == [2 * 10**9, 3 * 10**9]
+    assert trace.residency["ram_resident_kib"].to_pylist() == [4096, 2048]
+    assert trace.residency["rss_kib"].null_count == 2
+    assert trace.meta.clock is not None
+    assert trace.meta.clock.h0_ns == HOST - 10**9
+    said = import_trace(
+        tmp_path / "trace.txt", tmp_path / "said.pagetrace", residency=path, clock_offset=HOST - 2 * 10**9
+    )
+    assert said.residency is not None
+    assert said.residency["time"].to_pylist() == [3 * 10**9, 4 * 10**9]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "error"),
+    [
+        (free(2, 1), [f"{HOST},1"], r"rss\.csv: nothing tells how its times fit"),
+        (marked(f"CLOCK {HOST}") + free(2, 1), [f"{HOST + 10**12},1"], r"none of its 1 samples lies in the recording"),
+        (
+            marked(f"CLOCK {HOST}") + free(2, 1),
+            [f"{HOST + 2},1", f"{HOST + 1},1"],
+            "line 3: the host's time .* before the",
+        ),
+        (marked(f"CLOCK {HOST}") + free(2, 1), [",1"], "a line has no host time"),
+        (marked(f"CLOCK {HOST}") + free(2, 1), [f"{HOST},x"], r"rss\.csv: .*invalid value"),
+    ],
+)
+def test_samples_that_do_not_fit(tmp_path: Path, text: str, rows: list[str], error: str) -> None:
+    (tmp_path / "trace.txt").write_text(text)
+    with pytest.raises(InputError, match=error):
+        import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace", residency=residency(tmp_path, *rows))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rss.csv", "trace.txt"]
+
+
+def test_reportings_settings_and_probes(tmp_path: Path, zoneinfo: str) -> None:
+    folder = tmp_path / "start"
+    (folder / "page_reporting").mkdir(parents=True)
+    (folder / "zoneinfo").write_text(zoneinfo)
+    (folder / "balloon_features").write_text("01000100" + 56 * "0" + "\n")
+    (folder / "page_reporting" / "page_reporting_order").write_text("4\n")
+    (folder / "page_reporting" / "min_free_ms").write_text("300\n")
+    (folder / "marks").write_text("1000000500 KPF-BEGIN init\n1000000600 KPF-END init\n")
+    head = "kworker/0:1-9 [001] d..1. 1.000001:"
+    base = "base=0xffffea0000000000"
+    text = free(1, 64) + "".join(
+        f"{head} {line}\n"
+        for line in (
+            f"isolate: (__isolate_free_page+0x0/0x1a0) page=0xffffea0000001000 {base} order=4",
+            "isolate_ret: (page_reporting_cycle+0x11f/0x3a0 <- __isolate_free_page) ret=16",
+            "report: (virtballoon_free_page_report+0x0/0xa0 [virtio_balloon]) nents=1",
+            "report_ret: (page_reporting_drain+0x1/0x2 <- virtballoon_free_page_report) ret=0",
+            "putback: (__putback_isolated_page+0x0/0x60) page=0xfffff7de40001000 order=4 mt=1",
+        )
+    )
+    trace = import_text(tmp_path, text, folder)
+    (batch,) = trace.batches()
+    assert [chr(code) for code in batch["event"]] == list("FIiRrP")
+    assert batch["pfn"].tolist() == [64, 64, -1, -1, -1, 64]
+    assert batch["order"].tolist() == [0, 4, 255, 255, 255, 4]
+    assert batch["detail"].tolist() == [0, 0, 16, 1, 0, 0]
+    reporting = trace.meta.reporting
+    assert reporting is not None
+    assert (reporting.on, reporting.order, reporting.delay_ns, reporting.capacity) == (True, 4, 2 * 10**9, 32)
+    assert reporting.parameters == {"page_reporting_order": 4, "min_free_ms": 300}
+    assert trace.marks is not None
+    assert trace.marks["text"].to_pylist() == ["KPF-BEGIN init", "KPF-END init"]
+
+
+def test_settings_without_a_device(tmp_path: Path, zoneinfo: str) -> None:
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_text(zoneinfo)
+    (folder / "balloon_features").write_text(64 * "0" + "\n")
+    reporting = import_text(tmp_path, TRACE, folder).meta.reporting
+    assert reporting is not None
+    assert reporting.on is False
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"x" * 70_000, "line 1: longer than 65536 bytes"),
+        (b"\n" * 100_002, "line 100001: 100000 lines without an event"),
+        (gzip.compress(b"\n" * (1 << 26)), "lines without an event"),
+        (gzip.compress((marked(60_000 * "x") * 300).encode()), "unpacks to more than 50 times its size"),
+        (b"\xfd7zXZ\0\0", "an xz archive: unpack it with `xz -d trace.txt`"),
+        (b"PK\x03\x04", "a zip archive"),
+    ],
+)
+def test_archives_and_bombs(tmp_path: Path, content: bytes, error: str) -> None:
+    with pytest.raises(InputError, match=error):
+        import_text(tmp_path, content)
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.txt"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["1", "a", " ", "[1]", "1 [1] ", "CPU:1 ", "[1]PERF_RECORD_LOST ", "order=", "1/1 (1) "]
+)
+def test_long_lines_take_no_long_time(kind: str) -> None:
+    parser = LineParser("t")
+    line = (kind * 65_000)[:65_000]
+    for head in ("", "t-1 [000] .... 1.000000: mm_page_alloc: page=a pfn=1 order=0 migratetype=0 gfp_flags=0 "):
+        with contextlib.suppress(InputError):
+            for _ in range(20):
+                parser.parse(head + line + "\n", 1)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InputError, match="fifo: is a pipe: copy it to a file"):
+        import_trace(tmp_path / "fifo", tmp_path / "t.pagetrace")

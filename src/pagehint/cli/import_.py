@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pagehint.trace import import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
+from pagehint.units import parse_time
 
 __all__ = ["import_"]
 
@@ -21,6 +22,8 @@ def import_(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     snapshot: Path | None = None,
+    residency: Path | None = None,
+    clock_offset: str | None = None,
 ) -> None:
     """Make a trace bundle of a recording of a guest's page allocator.
 
@@ -33,10 +36,17 @@ def import_(
         The bundle to make, NAME.pagetrace.
     snapshot
         For a text: a folder with the guest's zoneinfo, pagetypeinfo, buddyinfo, meminfo, version and kpageflags from
-        /proc, copied at the start of the recording.
+        /proc, copied at the start of the recording, and what else snapshot.sh leaves there.
+    residency
+        For a text: what the host measured, a CSV file with the columns host_ns (its wall clock), ram_resident_kib,
+        rss_kib, memfd_kib, or some of them.
+    clock_offset
+        By how much the host's wall clock is ahead of the guest's trace clock, such as 1795821679.357s. Default: as a
+        mark `CLOCK $(date +%s%N)` of the recording says.
     """
+    offset = None if clock_offset is None else parse_time(clock_offset)
     with _progress(source.name) as report:
-        trace = import_trace(source, output, snapshot, report)
+        trace = import_trace(source, output, snapshot, report, residency=residency, clock_offset=offset)
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)

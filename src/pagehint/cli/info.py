@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pagehint.errors import printable
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.trace.shipped import example
@@ -79,9 +80,9 @@ def _reporting(data: dict[str, Any]) -> str:
     reporting = data["reporting"]
     if reporting is None:
         return "not recorded"
-    if not reporting["on"]:
+    if reporting["on"] is False:
         return "off"
-    parts = ["on"]
+    parts = ["on" if reporting["on"] else "not known if on"]
     if reporting["order"] is not None:
         parts.append(f"order {reporting['order']} ({format_size(data['page_size'] << reporting['order'])})")
     if reporting["delay_ns"] is not None:
@@ -90,6 +91,10 @@ def _reporting(data: dict[str, Any]) -> str:
         parts.append(f"{reporting['capacity']} blocks a batch")
     if reporting["device_load_ns"] is not None:
         parts.append(f"device loaded at {_seconds(reporting['device_load_ns'])}")
+    known = {"page_reporting_order", "page_reporting_delay_ms"}
+    parts += [
+        f"{escape(printable(name))} {value}" for name, value in reporting["parameters"].items() if name not in known
+    ]
     return ", ".join(parts)
 
 

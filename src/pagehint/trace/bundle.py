@@ -1,6 +1,7 @@
 """Reading a trace bundle: a recording of a guest's page allocator, streamed in bounded memory."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from pagehint.trace.tables import (
     MARK_SCHEMA,
     REPORTED_SCHEMA,
     RESIDENCY_SCHEMA,
-    check_schema,
-    first_line,
     open_parquet,
+    read_batches,
+    read_table,
 )
 
 __all__ = ["Trace"]
+
+_HUGE_PAGE = 512
 
 
 class Trace:
@@ -52,7 +55,7 @@ class Trace:
                 f"{folder}: not a whole trace bundle: it has no meta.json; `pagehint import` makes bundles"
             )
         trace = cls(folder, read_meta(folder / "meta.json"))
-        with trace._file("events", EVENT_SCHEMA) as events:
+        with trace._open("events", EVENT_SCHEMA) as events:
             rows = events.metadata.num_rows
         if rows != trace.meta.num_events:
             raise InputError(
@@ -99,9 +102,10 @@ class Trace:
                 raise InputError(f"events have no column {name!r}: expected some of {', '.join(EVENT_SCHEMA.names)}")
         path = self.path / "events.parquet"
         row, last_time = 0, None
-        with self._file("events", EVENT_SCHEMA) as events:
-            for batch in self._iterate(events, path, names, batch_size):
-                arrays = {name: _array(batch.column(name), f"{path}: column {name!r}") for name in names}
+        wanted = pa.schema([EVENT_SCHEMA.field(name) for name in names])
+        with self._open("events", EVENT_SCHEMA) as events:
+            for batch in read_batches(events, path, wanted, batch_size):
+                arrays = {name: batch.column(name).to_numpy() for name in names}
                 check_batch(arrays, places(f"{path}: row", row), last_time)
                 if "time" in arrays:
                     if not row:
@@ -141,56 +145,51 @@ class Trace:
         """How often the host recorded which pages were resident."""
         if not (self.path / "residency_bitmaps.parquet").exists():
             return 0
-        with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
+        with self._open("residency_bitmaps", BITMAP_SCHEMA) as file:
             return int(file.metadata.num_rows)
 
     def residency_bitmaps(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Which pages were resident: (time, bits) one after the other; `np.unpackbits(bits)` has an entry a pfn."""
+        """Which pages were resident: (time, bits) one after the other; `np.unpackbits(bits)` has an entry a pfn.
+
+        The bits end with the guest's last page, or some pages after it.
+        """
         if not self.num_residency_bitmaps:
             return
         path = self.path / "residency_bitmaps.parquet"
-        with self._file("residency_bitmaps", BITMAP_SCHEMA) as file:
-            for batch in self._iterate(file, path, ["time", "bits"], 1):
-                yield batch.column("time")[0].as_py(), np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)
+        most = -(-self.meta.span_pages // _HUGE_PAGE) * _HUGE_PAGE // 8
+        last = None
+        with self._open("residency_bitmaps", BITMAP_SCHEMA) as file:
+            for batch in read_batches(file, path, BITMAP_SCHEMA, 1):
+                time = batch.column("time")[0].as_py()
+                if last is not None and time < last:
+                    raise InputError(f"{path}: the time goes backwards, from {last} to {time} ns: import it again")
+                last = time
+                yield time, np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)[:most]
 
-    def _file(self, name: str, schema: pa.Schema) -> pq.ParquetFile:
+    def check(self) -> None:
+        """Raise InputError unless all but the events, which are checked as they are read, can be read."""
+        for snapshot in (self.snapshot, self.final_snapshot):
+            if snapshot is not None:
+                snapshot.zoneinfo()
+        for table in (self.marks, self.residency, self.reported):
+            del table
+        for _ in self.residency_bitmaps():
+            break
+
+    def _open(self, name: str, schema: pa.Schema) -> AbstractContextManager[pq.ParquetFile]:
         path = self.path / f"{name}.parquet"
         if not path.exists():
             raise InputError(f"{self.path}: not a whole trace bundle: it has no {path.name}; import it again")
-        file = open_parquet(path)
-        check_schema(path, file.schema_arrow, schema)
-        return file
+        return open_parquet(path, schema)
 
     # `counted`: columns of pages or KiB.
     def _table(self, name: str, schema: pa.Schema, *counted: str) -> pa.Table | None:
         path = self.path / f"{name}.parquet"
         if not path.exists():
             return None
-        with self._file(name, schema) as file:
-            try:
-                table = file.read(columns=schema.names, use_threads=False)
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(path, error) from None
+        table = read_table(path, schema)
         for column in counted:
             numbers = table[column].drop_null()
             if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= 4 * (MAX_PFN + 1):
                 raise InputError(f"{path}: column {column!r} has a number that no machine has: import the bundle again")
         return table
-
-    @staticmethod
-    def _iterate(file: pq.ParquetFile, path: Path, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from file.iter_batches(rows, columns=names, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged(path, error) from None
-
-
-def _array(column: pa.Array, where: str) -> NDArray[Any]:
-    if column.null_count:
-        raise InputError(f"{where} has nulls: expected a value in every row")
-    array: NDArray[Any] = column.to_numpy()
-    return array
-
-
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: damaged ({first_line(error)}): import the bundle again")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
-from pagehint.trace.meta import ZoneLayout
+from pagehint.trace.meta import MAX_CPUS, ZoneLayout
 
 __all__ = ["EventCheck", "check_batch", "places"]
 
@@ -45,6 +45,10 @@ def check_batch(columns: Mapping[str, NDArray[Any]], place: Callable[[int], str]
         raise InputError(
             f"{place(index)}: event {event[index]} is unknown: expected the ASCII code of one of {_LETTERS}"
         )
+    cpu = columns.get("cpu")
+    if cpu is not None and len(cpu) and cpu.max() >= MAX_CPUS:
+        index = _first(cpu >= MAX_CPUS)
+        raise InputError(f"{place(index)}: cpu {cpu[index]} is absurd: expected 0 to {MAX_CPUS - 1}")
     order = columns.get("order")
     if order is not None and (bad := (order > MAX_ORDER) & (order != NONE)).any():
         index = _first(bad)

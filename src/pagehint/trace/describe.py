@@ -68,6 +68,7 @@ def describe(trace: Trace) -> dict[str, Any]:
             "delay_ns": meta.reporting.delay_ns,
             "capacity": meta.reporting.capacity,
             "device_load_ns": meta.reporting.device_load_ns,
+            "parameters": meta.reporting.parameters,
         },
         "snapshot": None
         if snapshot is None

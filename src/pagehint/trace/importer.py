@@ -21,12 +21,16 @@ def import_trace(
     output: str | Path,
     snapshot: str | Path | None = None,
     progress: Callable[[float], None] | None = None,
+    *,
+    residency: str | Path | None = None,
+    clock_offset: int | None = None,
 ) -> Trace:
     """Make the bundle `output` of a run folder, of the text of trace-cmd report, perf script or tracefs' trace, or of
     what ``pagehint record -o -`` wrote (``"-"``: on standard input).
 
-    `snapshot` is a folder of copies of the guest's /proc files, for a text; `progress` is told the part done, 0 to 1.
-    Raises InputError; nothing is left behind then.
+    For a text: `snapshot` is a folder of copies of the guest's /proc files, `residency` a CSV file of the host's
+    samples, `clock_offset` by how much the host's wall clock is ahead of the guest's trace clock (ns). `progress` is
+    told the part done, 0 to 1. Raises InputError; nothing is left behind then.
     """
     source, report = Path(source), progress or (lambda done: None)
     if _is_stream(source):
@@ -46,13 +50,17 @@ def import_trace(
             raise InputError(f"{source}: is a trace bundle already")
         if not is_run_folder(source):
             raise InputError(f"{source}: not the folder of a run: expected events.csv.gz in it")
-        if snapshot is not None:
-            raise InputError(f"{source}: the folder of a run has its own snapshots: leave out {snapshot}")
+        for given in (snapshot, residency, clock_offset):
+            if given is not None:
+                raise InputError(f"{source}: the folder of a run has its own snapshots and samples: leave out {given}")
+    if clock_offset is not None and residency is None:
+        raise InputError("a clock's offset goes with the host's samples: name them too")
     with TraceWriter(output) as writer:
         if source.is_dir():
             meta = import_run_folder(source, writer, report)
         else:
-            meta = import_text(source, None if snapshot is None else Path(snapshot), writer, report)
+            folder, samples = (None if each is None else Path(each) for each in (snapshot, residency))
+            meta = import_text(source, writer, report, folder, samples, clock_offset)
         writer.finish(meta)
     return Trace.open(output)
 

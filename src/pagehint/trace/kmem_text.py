@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pagehint.errors import InputError
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.gfp import parse_gfp
+from pagehint.trace.meta import MAX_CPUS
 
 __all__ = ["LineParser", "LostLine", "MarkLine", "Row"]
 
@@ -21,25 +22,47 @@ _EVENTS = {
     "mm_page_alloc_extfrag": Event.EXTFRAG,
 }
 
-# "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
-_HEAD = r"(\d+)(?:/\d+)? +(?:\( *[-\d]+\) +)?\[(\d+)\] +(?:[^\s\d]\S* +)?(\d+)\.(\d{6,9}): +(?:\d+ +)?(?:\w+:)?"
-_PAGE_LINE = re.compile(_HEAD + r"(mm_page_\w+): +page= ?(\S+) pfn=(\S+)(.*)", re.ASCII)
-_MARK_LINE = re.compile(
-    _HEAD + r"(?:tracing_mark_write|print): +(?:tracing_mark_write: |\(?(?:0x)?[0-9a-f]{8,}s?\)?:? )?(.*)", re.ASCII
-)
-_OTHER_LINE = re.compile(_HEAD + r"\w+:", re.ASCII)
-_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(_EVENTS)}):(?:\s|$)", re.ASCII)
-_UNTIMED = re.compile(r"\[\d+\] +(?:[^\s\d]\S* +)?\d+: ", re.ASCII)
-_FIELD = re.compile(r"(\w+)=(\S+)", re.ASCII)
+# The kprobes of the guest's own reporting, which docs/trace-format.md defines.
+_PROBES = {
+    "isolate": Event.ISOLATE,
+    "isolate_ret": Event.ISOLATE_RETURN,
+    "putback": Event.PUTBACK,
+    "report": Event.REPORT,
+    "report_ret": Event.REPORT_RETURN,
+}
 
-_LOST = re.compile(r"CPU:\s*(\d+) \[(?:LOST )?(\d+)? ?EVENTS(?: DROPPED)?\]", re.ASCII)
-_LOST_PERF = re.compile(r"(?:\[(\d+)\].*)?PERF_RECORD_LOST\w*:? +lost[ =]*(\d+)?", re.ASCII)
-_OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d+)/(\d+)", re.ASCII)
+# Each number and name is bounded, so that every pattern is linear in a line's length.
+# "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
+_HEAD = (
+    r"(?<!\d)(\d{1,10})(?:/\d{1,10})? +(?:\( *[-\d]{1,10}\) +)?\[(\d{1,6})\] +(?:[^\s\d]\S{0,40} +)?"
+    r"(\d{1,12})\.(\d{6,9}): +(?:\d{1,20} +)?(?:\w{1,40}:)?"
+)
+# What trace-cmd can't print as the kernel would, it prints field by field.
+_PAGE_LINE = re.compile(
+    _HEAD + r"(mm_page_\w{1,40}): +(?:page= ?(\S{1,40}) +|\[FAILED TO PARSE\] +)?pfn=(\S{1,24})(?!\S)(.*)", re.ASCII
+)
+_PROBE_LINE = re.compile(_HEAD + rf"({'|'.join(_PROBES)}): +(?:[0-9a-f]{{8,16}} +)?\([^()]{{1,400}}\) *(.*)", re.ASCII)
+_MARK_LINE = re.compile(
+    _HEAD + r"(?:tracing_mark_write|print): +(?:tracing_mark_write: |\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)", re.ASCII
+)
+_OTHER_LINE = re.compile(_HEAD + r"\w{1,100}:", re.ASCII)
+_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(_EVENTS)}):(?:\s|$)", re.ASCII)
+_UNTIMED = re.compile(r"\[\d{1,6}\] +(?:[^\s\d]\S{0,40} +)?\d{1,20}: ", re.ASCII)
+_FIELD = re.compile(r"(?<!\w)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
+
+_LOST = re.compile(r"CPU:\s{0,8}(\d{1,6}) \[(?:LOST )?(\d{1,15})? ?EVENTS(?: DROPPED)?\]", re.ASCII)
+_LOST_PERF = re.compile(r"PERF_RECORD_LOST\w{0,40}:? +lost[ =]{0,8}(\d{1,15})?(?!\d)", re.ASCII)
+_CPU = re.compile(r"\[(\d{1,6})\]", re.ASCII)
+_OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d{1,15})/(\d{1,15}) ", re.ASCII)
 
 _NULL_PAGES = frozenset(("(null)", "(nil)", "0", "0x0", "00000000", "0000000000000000", "0x0000000000000000", "NULL"))
 _FAILED_PFNS = frozenset(("-1", "18446744073709551615", "0xffffffffffffffff"))
 
-_MAX_KNOWN = 1 << 16
+_MAX_KNOWN = 1 << 14
+_MAX_TIME = 1 << 62
+# The kernel's array of pages: 64 bytes each, from an address on that is a multiple of 1 GiB.
+_PAGE_STRUCT = 64
+_PAGE_ARRAY = 1 << 30
 
 
 class Row(NamedTuple):
@@ -100,7 +123,8 @@ class LineParser:
         """What one line says; None where it's of no interest. Raises InputError on a page event that isn't whole."""
         match = _PAGE_LINE.search(line)
         if match is None:
-            return self._rest(line, number)
+            match = _PROBE_LINE.search(line)
+            return self._rest(line, number) if match is None else self._probe(match, number)
         pid_text, cpu_text, seconds, fraction, name, page, pfn_text, rest = match.groups()
         fields = self._known.get((name, rest))
         if fields is None:
@@ -116,8 +140,8 @@ class LineParser:
         else:
             try:
                 pfn = int(pfn_text, 16 if pfn_text.startswith("0x") else 10)
-            except ValueError as error:
-                raise self._error(number, f"{name}: {error}") from None
+            except ValueError:
+                raise self._error(number, f"{name}: pfn {pfn_text} is no number") from None
         if not NO_PFN <= pfn <= MAX_PFN:
             raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
         time, cpu, pid = self._head(pid_text, cpu_text, seconds, fraction, number)
@@ -128,33 +152,71 @@ class LineParser:
         values = dict(_FIELD.findall(rest))
         gfp, detail, migratetype = 0, 0, NONE
         unknown: list[str] = []
-        try:
-            if event is Event.EXTFRAG:
-                order = int(values["alloc_order"])
-                migratetype = self._small(int(values["alloc_migratetype"]), "alloc_migratetype", number)
-                detail = pack_fallback(
-                    self._small(int(values["fallback_order"]), "fallback_order", number),
-                    self._small(int(values["fallback_migratetype"]), "fallback_migratetype", number),
-                    int(values["change_ownership"]) & 1,
-                )
-            else:
-                order = int(values["order"])
-                if event is not Event.FREE and event is not Event.FREE_BATCHED:
-                    migratetype = self._small(int(values["migratetype"]), "migratetype", number)
-                if event is Event.ALLOC:
-                    gfp, unknown = parse_gfp(values["gfp_flags"])
-                elif event is Event.ZONE_ALLOC:
-                    detail = int(values.get("percpu_refill", order == 0)) & 1
-        except KeyError as error:
-            raise self._error(number, f"{name} without {error.args[0]}=") from None
-        except ValueError as error:
-            raise error if isinstance(error, InputError) else self._error(number, f"{name}: {error}") from None
+
+        def value(key: str, default: str | None = None) -> int:
+            text = values.get(key, default)
+            if text is None:
+                raise self._error(number, f"{name} without {key}=")
+            try:
+                return int(text)
+            except ValueError:
+                shown = text if len(text) <= 40 else f"{text[:37]}..."
+                raise self._error(number, f"{name}: {key} {shown} is no number") from None
+
+        if event is Event.EXTFRAG:
+            order = value("alloc_order")
+            migratetype = self._small(value("alloc_migratetype"), "alloc_migratetype", number)
+            detail = pack_fallback(
+                self._small(value("fallback_order"), "fallback_order", number),
+                self._small(value("fallback_migratetype"), "fallback_migratetype", number),
+                value("change_ownership") & 1,
+            )
+        else:
+            order = value("order")
+            if event is not Event.FREE and event is not Event.FREE_BATCHED:
+                migratetype = self._small(value("migratetype"), "migratetype", number)
+            if event is Event.ALLOC:
+                if "gfp_flags" not in values:
+                    raise self._error(number, f"{name} without gfp_flags=")
+                gfp, unknown = parse_gfp(values["gfp_flags"])
+            elif event is Event.ZONE_ALLOC:
+                detail = value("percpu_refill", "01"[order == 0]) & 1
         if not 0 <= order <= MAX_ORDER:
             raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
         fields = _Fields(event, order, migratetype, gfp, detail, unknown)
-        if len(self._known) < _MAX_KNOWN:
+        if len(self._known) < _MAX_KNOWN and len(rest) < 1000:
             self._known[name, rest] = fields
         return fields
+
+    def _probe(self, match: re.Match[str], number: int) -> Row:
+        pid, cpu, seconds, fraction, name, rest = match.groups()
+        event, values = _PROBES[name], dict(_FIELD.findall(rest))
+
+        def value(key: str) -> int:
+            try:
+                return int(values[key], 0)
+            except KeyError:
+                raise self._error(number, f"{name} without {key}=") from None
+            except ValueError:
+                raise self._error(number, f"{name}: {key} {values[key][:40]} is no number") from None
+
+        pfn, order, migratetype, detail = NO_PFN, NONE, NONE, 0
+        if event in (Event.ISOLATE, Event.PUTBACK):
+            page, order = value("page"), value("order")
+            if not 0 <= order <= MAX_ORDER:
+                raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
+            base = value("base") if "base" in values else page // _PAGE_ARRAY * _PAGE_ARRAY
+            pfn, rest_of_page = divmod(page - base, _PAGE_STRUCT)
+            if not 0 <= pfn <= MAX_PFN or rest_of_page:
+                raise self._error(number, f"{name}: {values['page'][:40]} is the address of no page")
+            if event is Event.PUTBACK and "mt" in values:
+                migratetype = self._small(value("mt"), "mt", number)
+        else:
+            key = "nents" if event is Event.REPORT else "ret"
+            detail = value(key)
+            if not -(1 << 31) <= detail < 1 << 31:
+                raise self._error(number, f"{name}: {key} {values[key][:40]} is absurd")
+        return Row(*self._head(pid, cpu, seconds, fraction, number), event, pfn, order, migratetype, 0, detail)
 
     def _rest(self, line: str, number: int) -> MarkLine | LostLine | None:
         if (match := _MARK_LINE.search(line)) is not None:
@@ -163,8 +225,8 @@ class LineParser:
         if (match := _LOST.search(line)) is not None:
             return LostLine(int(match[1]), None if match[2] is None else int(match[2]))
         if (match := _LOST_PERF.search(line)) is not None:
-            cpu_number = None if match[1] is None else int(match[1])
-            return LostLine(cpu_number, None if match[2] is None else int(match[2]))
+            on = _CPU.search(line, 0, match.start())
+            return LostLine(None if on is None else int(on[1]), None if match[1] is None else int(match[1]))
         if (match := _OVERWRITTEN.match(line)) is not None:
             return LostLine(None, max(0, int(match[2]) - int(match[1])))
         if (match := _CLAIMS_PAGE_EVENT.search(line)) is not None and not line.startswith("#"):
@@ -189,10 +251,10 @@ class LineParser:
             1000 if len(fraction) == 6 else 10 ** (9 - len(fraction))
         )
         head = time, int(cpu), int(pid)
-        if head[0] >= 1 << 63:
+        if head[0] >= _MAX_TIME:
             raise self._error(number, f"the time {seconds}.{fraction} s is absurd")
-        if head[1] > 0xFFFF:
-            raise self._error(number, f"cpu {cpu} is absurd, expected 0 to 65535")
+        if head[1] >= MAX_CPUS:
+            raise self._error(number, f"cpu {cpu} is absurd, expected 0 to {MAX_CPUS - 1}")
         if head[2] >= 1 << 31:
             raise self._error(number, f"pid {pid} is absurd")
         return head

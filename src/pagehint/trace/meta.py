@@ -2,49 +2,87 @@
 
 import dataclasses
 import json
-import types
-import typing
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated
+
+import msgspec
 
 from pagehint.errors import InputError, printable
-from pagehint.proc.zoneinfo import ZoneLayout
+from pagehint.inputs import read_input
+from pagehint.proc.zoneinfo import ZoneLayout, check_apart
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 from pagehint.units import LONGEST_TIME
 
-__all__ = ["FORMAT", "VERSION", "Clock", "GuestReporting", "Lost", "Meta", "ZoneLayout", "read_meta", "write_meta"]
+__all__ = [
+    "FORMAT",
+    "MAINLINE_CAPACITY",
+    "MAINLINE_DELAY",
+    "MAX_CPUS",
+    "VERSION",
+    "Clock",
+    "GuestReporting",
+    "Lost",
+    "Meta",
+    "ZoneLayout",
+    "read_meta",
+    "write_meta",
+]
 
 FORMAT = "pagetrace"
 VERSION = 1
-_MOST_BYTES = 1 << 26
-_MOST_CPUS = 1 << 16
+MAINLINE_CAPACITY = 32
+"""Blocks that Linux tells a device of at a time, since 5.7."""
+MAINLINE_DELAY = 2_000_000_000
+"""How long Linux's free page reporting waits (ns), since 5.7."""
+MAX_CPUS = 1 << 13
+"""No kernel is built for more CPUs."""
+
 _MOST_NODES = 1 << 10
-_MOST_BLOCKS = 1 << 20
+_MOST_ZONES = 1 << 12
 _MOST = 1 << 62  # of what is added up in 64 bits
-_T = TypeVar("_T")
+_MOST_DRIFT = 0.01
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+_Time = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
+_Order = Annotated[int, msgspec.Meta(ge=0, le=MAX_ORDER)]
+_Cpu = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}$")]
+_Letter = Annotated[str, msgspec.Meta(pattern=f"^[{''.join(event.letter for event in Event)}]$")]
 
 
 @dataclass(frozen=True)
 class Clock:
-    """host_ns = h0_ns + offset_ns + (1 + drift) * (guest_ns - g0_ns): the host's wall clock from the guest's."""
+    """host_ns = h0_ns + offset_ns + (1 + drift) * (guest_ns - g0_ns): the host's wall clock from the guest's.
 
-    g0_ns: int
-    h0_ns: int
+    Raises InputError for an offset or a drift that no pair of clocks has.
+    """
+
+    g0_ns: _Time
+    h0_ns: _Time
     offset_ns: float
     drift: float
+
+    def __post_init__(self) -> None:
+        if not abs(self.offset_ns) <= _MOST or not math.isfinite(self.offset_ns):
+            raise InputError(f"offset_ns {self.offset_ns} of the clock is absurd")
+        if not abs(self.drift) <= _MOST_DRIFT:
+            raise InputError(f"drift {self.drift} of the clock is absurd: expected -{_MOST_DRIFT} to {_MOST_DRIFT}")
 
 
 @dataclass(frozen=True)
 class GuestReporting:
-    """Free page reporting in the recorded guest; None where it isn't known."""
+    """Free page reporting in the recorded guest; None where it isn't known.
 
-    on: bool
-    order: int | None = None
-    delay_ns: int | None = None
-    capacity: int | None = None
-    device_load_ns: int | None = None
+    `parameters` are all that the guest's module page_reporting has, by name.
+    """
+
+    on: bool | None = None
+    order: _Order | None = None
+    delay_ns: Annotated[int, msgspec.Meta(ge=0, le=LONGEST_TIME)] | None = None
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None = None
+    device_load_ns: _Time | None = None
+    parameters: dict[str, _Time] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,9 +93,9 @@ class Lost:
     no known CPU; `uncounted` is the number of places where events were lost and the recorder doesn't say how many.
     """
 
-    by_cpu: dict[str, int] = field(default_factory=dict)
-    overwritten: int = 0
-    uncounted: int = 0
+    by_cpu: dict[_Cpu, _Count] = field(default_factory=dict)
+    overwritten: _Count = 0
+    uncounted: _Count = 0
 
     @property
     def total(self) -> int:
@@ -81,18 +119,18 @@ class Meta:
     recorder: str
     source: str
     kernel: str | None = None
-    page_size: int = 4096
-    pageblock_order: int | None = None
-    zones: list[ZoneLayout] = field(default_factory=list)
+    page_size: Annotated[int, msgspec.Meta(ge=512, le=1 << 30)] = 4096
+    pageblock_order: _Order | None = None
+    zones: Annotated[list[ZoneLayout], msgspec.Meta(max_length=_MOST_ZONES)] = field(default_factory=list)
     clock: Clock | None = None
     reporting: GuestReporting | None = None
     lost: Lost = field(default_factory=Lost)
-    cpus: int = 0
-    events: dict[str, int] = field(default_factory=dict)
-    first_ns: int | None = None
-    last_ns: int | None = None
-    pfn_end: int = 0
-    anomalies: dict[str, int] = field(default_factory=dict)
+    cpus: Annotated[int, msgspec.Meta(ge=0, le=MAX_CPUS)] = 0
+    events: dict[_Letter, _Count] = field(default_factory=dict)
+    first_ns: _Time | None = None
+    last_ns: _Time | None = None
+    pfn_end: Annotated[int, msgspec.Meta(ge=0, le=MAX_PFN + (1 << MAX_ORDER))] = 0
+    anomalies: dict[str, _Count] = field(default_factory=dict)
     level: str | None = None
     system: dict[str, str] = field(default_factory=dict)
 
@@ -110,112 +148,70 @@ class Meta:
 def write_meta(meta: Meta, path: Path) -> None:
     """Write meta.json."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(meta)}, indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
     try:
-        with path.open("rb") as file:
-            data = json.loads(file.read(_MOST_BYTES))
+        data = msgspec.json.decode(read_input(path))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f'{path}: not the meta.json of a trace bundle: "format" is not "{FORMAT}"')
     version = data.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(f'{path}: "version" is {version!r}, expected {VERSION}')
+        raise InputError(f'{path}: "version" is {version!s:.40}, expected {VERSION}')
     if version > VERSION:
-        raise InputError(f"{path}: version {version} is newer than this pagehint reads ({VERSION}): upgrade pagehint")
-    meta = _dataclass(Meta, {key: data[key] for key in data if key not in ("format", "version")}, f"{path}: ")
+        raise InputError(
+            f"{path}: version {version!s:.40} is newer than this pagehint reads ({VERSION}): upgrade pagehint"
+        )
+    try:
+        meta = msgspec.convert(data, Meta)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at ")
+        raise InputError(f"{path}: {place.replace('`$.', '').replace('`$', '').strip('`')}: {what}") from None
     _check(meta, str(path))
-    return meta
+    return dataclasses.replace(
+        meta,
+        recorder=printable(meta.recorder),
+        source=printable(meta.source),
+        kernel=None if meta.kernel is None else printable(meta.kernel),
+        zones=[dataclasses.replace(zone, name=printable(zone.name)) for zone in meta.zones],
+    )
 
 
 def _check(meta: Meta, where: str) -> None:
-    if meta.page_size < 512 or meta.page_size & (meta.page_size - 1):
+    if meta.page_size & (meta.page_size - 1):
         raise InputError(f"{where}: page_size is {meta.page_size}, expected a power of two from 512")
     for index, zone in enumerate(meta.zones):
-        if zone.start_pfn < 0 or zone.spanned < 1 or zone.end_pfn > MAX_PFN + 1:
-            pages = f"start_pfn {zone.start_pfn}, spanned {zone.spanned}"
-            raise InputError(f"{where}: zones[{index}]: {pages}: expected 1 to {MAX_PFN + 1} pages from pfn 0 on")
-    for key, value, least, most in _ranges(meta):
-        if value is not None and not least <= value <= most:
-            raise InputError(f"{where}: {key} is {value}, expected {least} to {most}")
-    for letter, count in meta.events.items():
-        if len(letter) != 1 or ord(letter) not in list(Event) or count < 0:
-            raise InputError(f"{where}: events has {count} of {letter!r}: expected letters of events, and counts")
+        _check_zone(zone, f"{where}: zones[{index}]")
+    check_apart(meta.zones, where)
     if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
         raise InputError(f"{where}: first_ns or last_ns is missing")
     if meta.first_ns is not None and meta.last_ns is not None and meta.last_ns < meta.first_ns:
         raise InputError(f"{where}: last_ns is {meta.last_ns}, expected first_ns, {meta.first_ns}, or more")
-    if any(not cpu.isdecimal() for cpu in meta.lost.by_cpu):
-        raise InputError(f"{where}: lost.by_cpu: expected numbers of CPUs as keys")
 
 
-def _ranges(meta: Meta) -> Iterator[tuple[str, int | None, int, int]]:
-    """The key of a number, the number, and the least and most it may be."""
-    yield "pageblock_order", meta.pageblock_order, 0, MAX_ORDER
-    yield "cpus", meta.cpus, 0, _MOST_CPUS
-    yield "pfn_end", meta.pfn_end, 0, MAX_PFN + (1 << MAX_ORDER)
-    if meta.reporting is not None:
-        yield "reporting.order", meta.reporting.order, 0, MAX_ORDER
-        yield "reporting.delay_ns", meta.reporting.delay_ns, 0, LONGEST_TIME
-        yield "reporting.capacity", meta.reporting.capacity, 1, _MOST_BLOCKS
-        yield "reporting.device_load_ns", meta.reporting.device_load_ns, -_MOST, _MOST
-    yield "first_ns", meta.first_ns, -_MOST, _MOST
-    yield "last_ns", meta.last_ns, -_MOST, _MOST
-    yield "lost.overwritten", meta.lost.overwritten, 0, _MOST
-    yield "lost.uncounted", meta.lost.uncounted, 0, _MOST
-    for cpu, number in meta.lost.by_cpu.items():
-        yield f"lost.by_cpu.{cpu}", number, 0, _MOST
-    for kind, number in meta.anomalies.items():
-        yield f"anomalies.{kind}", number, 0, _MOST
-    for index, zone in enumerate(meta.zones):
-        yield f"zones[{index}].node", zone.node, 0, _MOST_NODES - 1
-        yield f"zones[{index}].present", zone.present, 0, zone.spanned
-        yield f"zones[{index}].managed", zone.managed, 0, zone.spanned
-        yield f"zones[{index}].min", zone.min, 0, zone.spanned
-        yield f"zones[{index}].low", zone.low, zone.min, zone.spanned
-        yield f"zones[{index}].high", zone.high, zone.low, zone.spanned
-        for name in ("pcp_high", "pcp_batch", "cpus"):
-            yield f"zones[{index}].{name}", getattr(zone, name), 0, MAX_PFN
-
-
-def _dataclass(kind: type[_T], data: Any, where: str) -> _T:
-    if not isinstance(data, dict):
-        raise InputError(f"{where.rstrip(': .')} is {_short(data)}, expected an object")
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if item.name in data:
-            values[item.name] = _value(hints[item.name], data[item.name], f"{where}{item.name}")
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
-            raise InputError(f"{where}{item.name} is missing")
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None:
-            return None
-        hint = typing.get_args(hint)[0]
-    if dataclasses.is_dataclass(hint):
-        return _dataclass(hint, value, f"{where}.")  # type: ignore[arg-type]
-    origin = typing.get_origin(hint)
-    if origin is list and isinstance(value, list):
-        return [_value(typing.get_args(hint)[0], entry, f"{where}[{index}]") for index, entry in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {key: _value(typing.get_args(hint)[1], entry, f"{where}.{key}") for key, entry in value.items()}
-    if hint is float and type(value) is int:
-        return float(value)
-    if origin is None and type(value) is hint:
-        if hint is int and not -(2**63) <= value < 2**63:
-            raise InputError(f"{where} is {_short(value)}: it doesn't fit in 64 bits")
-        return printable(value) if hint is str else value
-    raise InputError(f"{where} is {_short(value)}, expected {getattr(origin or hint, '__name__', hint)}")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+def _check_zone(zone: ZoneLayout, where: str) -> None:
+    if zone.start_pfn < 0 or zone.spanned < 1 or zone.end_pfn > MAX_PFN + 1:
+        pages = f"start_pfn {zone.start_pfn!s:.40}, spanned {zone.spanned!s:.40}"
+        raise InputError(f"{where}: {pages}: expected 1 to {MAX_PFN + 1} pages from pfn 0 on")
+    for name, least, most in (
+        ("node", 0, _MOST_NODES - 1),
+        ("present", 0, zone.spanned),
+        ("managed", 0, zone.present),
+        ("min", 0, _MOST),
+        ("low", zone.min, _MOST),
+        ("high", zone.low, _MOST),
+        ("boost", 0, _MOST),
+        ("cpus", 0, MAX_CPUS),
+        *((name, 0, MAX_PFN) for name in ("pcp_high", "pcp_batch", "pcp_high_min", "pcp_high_max")),
+    ):
+        value = getattr(zone, name)
+        if value is not None and not least <= value <= most:
+            raise InputError(f"{where}.{name} is {value!s:.40}, expected {least} to {most}")
+    if not all(0 <= pages <= _MOST for pages in zone.protection or ()):
+        raise InputError(f"{where}.protection: a number that no kernel has")

@@ -1,26 +1,29 @@
 """Importing a run folder: events as CSV with the guest's snapshots and the host's measurements beside them."""
 
-import gzip
 import json
-import os
 import re
+import struct
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.inputs import open_input, read_input
 from pagehint.trace.check import places
+from pagehint.trace.csv_tables import add_residency, csv_batches, csv_table, guest_times
 from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
-from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
+from pagehint.trace.meta import MAINLINE_CAPACITY, MAINLINE_DELAY, Clock, GuestReporting, Lost, Meta
 from pagehint.trace.snapshot import TEXTS
+from pagehint.trace.snapshot_folder import kernel_of
 from pagehint.trace.tables import first_line
 from pagehint.trace.writer import TraceWriter
 
@@ -39,9 +42,6 @@ _EVENT_TYPES = {
 _EVENT_FILES = ("events.csv.gz", "events.csv")
 _RUN_FILES = ("decode.json", "ctl.txt", "rss.csv.gz", "timeline.txt")
 
-# Linux's own, since 5.7: the batch that a device is told of, and how long the work waits.
-_CAPACITY = 32
-_DELAY_NS = 2_000_000_000
 # VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
 _FEATURE_REPORTING = 5
 
@@ -65,13 +65,14 @@ def import_run_folder(source: Path, writer: TraceWriter, progress: Callable[[flo
     zones, pageblock_order = _snapshots(source, writer)
     letters = _events(events, writer, progress)
     if clock is not None:
-        _residency(source, writer, clock)
+        if (residency := _find(source, "rss.csv.gz", "rss.csv")) is not None:
+            add_residency(residency, clock, writer)
         _bitmaps(source, writer, clock)
         _reported(source, writer, clock)
     return Meta(
         recorder="run folder: tracefs in the guest, /proc and QEMU's discards on the host",
         source=source.resolve().name,
-        kernel=_kernel(source),
+        kernel=kernel_of(source / "guest_version.txt"),
         pageblock_order=pageblock_order,
         zones=zones,
         clock=clock,
@@ -88,8 +89,10 @@ def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        data = json.loads(path.read_bytes())
-    except ValueError as error:
+        data = json.loads(read_input(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path}: not JSON ({error})") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected an object")
@@ -101,20 +104,9 @@ def _clock(decode: dict[str, Any], path: Path) -> Clock | None:
     if data is None:
         return None
     try:
-        return Clock(
-            g0_ns=int(data["g0_ns"]),
-            h0_ns=int(data["h0_ns"]),
-            offset_ns=float(data["offset_ns"]),
-            drift=float(data["drift"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: clock: {error} is missing or not a number") from None
-
-
-def _guest_times(clock: Clock, host: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Guest ns of host ns; the large part is subtracted as integers, so that nothing is rounded away."""
-    since = (host - clock.h0_ns).astype(np.float64)
-    return clock.g0_ns + np.rint((since - clock.offset_ns) / (1 + clock.drift)).astype(np.int64)
+        return msgspec.convert(data, Clock, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: clock: {error}") from None
 
 
 def _lost(decode: dict[str, Any], path: Path) -> Lost:
@@ -146,21 +138,13 @@ def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[Any], int | None
     return zones, pageblock_order
 
 
-def _kernel(source: Path) -> str | None:
-    path = source / "guest_version.txt"
-    if not path.exists():
-        return None
-    words = path.read_text(encoding="utf-8", errors="replace").split()
-    return words[2] if words[:2] == ["Linux", "version"] and len(words) > 2 else " ".join(words)[:80] or None
-
-
 _GUEST_TIME = re.compile(r"^\d+ (?:SAY|SYNC2? \S+ \d+(?: \d+ \d+)?) (\d+)", re.ASCII | re.MULTILINE)
 
 
 def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> GuestReporting | None:
     """The guest's own settings: from the lines of ctl.txt that its init wrote when it loaded the balloon driver."""
     path = source / "ctl.txt"
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = read_input(path).decode("utf-8", "replace") if path.exists() else ""
     load = re.search(r"^\d+ SAY (\d+) balloon insmod rc=0(?: order=(\d+))?", text, re.ASCII | re.MULTILINE)
     features = re.search(r"^\d+ SAY \d+ features .*?([01]{32,})\s*$", text, re.ASCII | re.MULTILINE)
     if load is None and features is None and "R" not in letters:
@@ -172,36 +156,15 @@ def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> 
     if not on:
         return GuestReporting(on=False, device_load_ns=loaded)
     order = pageblock_order if load is None or load[2] is None else int(load[2])
-    return GuestReporting(on=True, order=order, delay_ns=_DELAY_NS, capacity=_CAPACITY, device_load_ns=loaded)
-
-
-def _csv(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.RecordBatch, float]]:
-    """The rows of a CSV file, batch by batch, with the part of the file read so far (0 to 1). Raises InputError."""
-    size = path.stat().st_size or 1
-    try:
-        with pa.OSFile(str(path)) as raw:
-            stream = pa.CompressedInputStream(raw, "gzip") if path.suffix == ".gz" else raw
-            reader = pa.csv.open_csv(
-                stream,
-                read_options=pa.csv.ReadOptions(use_threads=False, block_size=4 << 20),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=types, include_columns=list(types), strings_can_be_null=False
-                ),
-            )
-            for batch in reader:
-                yield batch, min(1.0, raw.tell() / size)
-    except pa.ArrowException as error:
-        raise InputError(f"{path}: {first_line(error)}") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise InputError(f"{path}: {os.strerror(error.errno)}: it can't be read") from None
-        raise InputError(f"{path}: {first_line(error)}: the file is damaged or cut off") from None
+    return GuestReporting(
+        on=True, order=order, delay_ns=MAINLINE_DELAY, capacity=MAINLINE_CAPACITY, device_load_ns=loaded
+    )
 
 
 def _events(path: Path, writer: TraceWriter, progress: Callable[[float], None]) -> set[str]:
     letters: set[str] = set()
     line, last = 2, 0
-    for batch, done in _csv(path, _EVENT_TYPES):
+    for batch, done in csv_batches(path, _EVENT_TYPES):
         delta = _numbers(batch, "dt_ns", path, line)
         if (delta < 0).any():
             bad = int((delta < 0).argmax())
@@ -239,7 +202,7 @@ def _columns(batch: pa.RecordBatch, time: NDArray[np.int64], path: Path, line: i
         if len(letter) != 1 or ord(letter) not in list(Event):
             row = pc.index(batch["ev"], letter).as_py()
             letters = " ".join(event.letter for event in Event)
-            raise InputError(f"{path}: line {line + row}: ev is {letter!r}, expected one of {letters}")
+            raise InputError(f"{path}: line {line + row}: ev is {letter!r:.40}, expected one of {letters}")
         codes.append(ord(letter))
     event = np.array(codes, np.uint8)[kinds.indices.to_numpy()]
     gfp = np.zeros(len(event), np.uint32)
@@ -256,7 +219,7 @@ def _columns(batch: pa.RecordBatch, time: NDArray[np.int64], path: Path, line: i
                 values.append(parse(text))
             except ValueError:
                 row = int(rows[(texts.indices.to_numpy() == index).argmax()])
-                raise InputError(f"{path}: line {line + row}: x is {text!r} for ev {chr(code)}") from None
+                raise InputError(f"{path}: line {line + row}: x is {text!r:.40} for ev {chr(code)}") from None
         target = gfp if code == Event.ALLOC else detail
         target[rows] = np.array(values, target.dtype)[texts.indices.to_numpy()]
     return {
@@ -303,45 +266,67 @@ _DETAILS: dict[int, Callable[[str], int]] = {
 }
 
 
-def _table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-    return pa.Table.from_batches([batch for batch, _ in _csv(path, types)], schema=pa.schema(list(types.items())))
-
-
-def _residency(source: Path, writer: TraceWriter, clock: Clock) -> None:
-    path = _find(source, "rss.csv.gz", "rss.csv")
-    if path is None:
-        return
-    names = ("ram_resident_kib", "rss_kib", "memfd_kib")
-    table = _table(path, {"host_ns": pa.int64(), **{name: pa.int64() for name in names}})
-    time = _guest_times(clock, table["host_ns"].to_numpy())
-    writer.add_residency(pa.table({"time": time, **{name: table[name] for name in names}}))
-
-
 def _reported(source: Path, writer: TraceWriter, clock: Clock) -> None:
     path = _find(source, "reported.csv.gz", "reported.csv")
     if path is None:
         return
     types = {"t_host_ns": pa.int64(), "gpa": pa.int64(), "len": pa.int64(), "ret": pa.int32()}
-    table = _table(path, types)
+    table = csv_table(path, types)
     if not table.num_rows:
         return
+    if any(table[name].null_count for name in types):
+        raise InputError(f"{path}: a line has an empty field")
     gpa, length = table["gpa"].to_numpy(), table["len"].to_numpy()
-    if ((gpa | length) & 4095).any():
-        row = int(((gpa | length) & 4095 != 0).argmax())
-        raise InputError(f"{path}: line {row + 2}: a discarded range is not whole pages of 4096 bytes")
-    time = _guest_times(clock, table["t_host_ns"].to_numpy())
+    if (bad := ((gpa | length) & 4095 != 0) | (gpa < 0) | (length < 0)).any():
+        raise InputError(f"{path}: line {int(bad.argmax()) + 2}: a discarded range is not whole pages of 4096 bytes")
+    time = guest_times(clock, table["t_host_ns"], path)
     writer.add_reported(pa.table({"time": time, "pfn": gpa >> 12, "pages": length >> 12, "ret": table["ret"]}))
+
+
+# What zipfile and NumPy's header raise for a damaged archive.
+_NPZ_ERRORS = (
+    *(ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+_MOST_TIMES = 1 << 20
+_MOST_ROW = 1 << 28  # bytes: a bit a page of 8 TiB
 
 
 def _bitmaps(source: Path, writer: TraceWriter, clock: Clock) -> None:
     path = source / "resident.npz"
     if not path.exists():
         return
+    expected = f"{path}: expected t_ns int64 [n] and bits uint8 [n, pages / 8]"
     try:
-        with np.load(path, allow_pickle=False) as data:
-            times, bits = data["t_ns"], data["bits"]
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile) as error:
+        with (
+            open_input(path) as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open("t_ns.npy") as times_file,
+            archive.open("bits.npy") as bits_file,
+        ):
+            shape, _, kind = _header(times_file)
+            rows, fortran, bits_kind = _header(bits_file)
+            if kind != np.int64 or bits_kind != np.uint8 or len(rows) != 2 or rows[:1] != shape or fortran:
+                raise InputError(expected)
+            if shape[0] > _MOST_TIMES or not 0 < rows[1] <= _MOST_ROW:
+                raise InputError(f"{expected}, of a real guest")
+            times = np.frombuffer(_read(times_file, 8 * shape[0]), np.int64)
+            bits = (np.frombuffer(_read(bits_file, rows[1]), np.uint8) for _ in range(rows[0]))
+            writer.add_residency_bitmaps(guest_times(clock, pa.chunked_array([times]), path), bits)
+    except InputError:
+        raise
+    except _NPZ_ERRORS as error:
         raise InputError(f"{path}: not the residency bitmaps of a run ({first_line(error)})") from None
-    if times.dtype != np.int64 or bits.dtype != np.uint8 or bits.shape[:1] != times.shape or bits.ndim != 2:
-        raise InputError(f"{path}: expected t_ns int64 [n] and bits uint8 [n, pages / 8]")
-    writer.add_residency_bitmaps(_guest_times(clock, times), bits)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _read(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError("cut off")
+    return data

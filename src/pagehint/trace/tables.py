@@ -1,13 +1,27 @@
 """The Parquet files of a bundle beside the events: the marks, and what the host measured."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
+from pagehint.inputs import open_input
 
-__all__ = ["BITMAP_SCHEMA", "MARK_SCHEMA", "REPORTED_SCHEMA", "RESIDENCY_SCHEMA", "check_schema", "open_parquet"]
+__all__ = [
+    "BITMAP_SCHEMA",
+    "MARK_SCHEMA",
+    "REPORTED_SCHEMA",
+    "RESIDENCY_SCHEMA",
+    "check_schema",
+    "first_line",
+    "open_parquet",
+    "read_batches",
+    "read_table",
+]
 
 
 def _schema(*columns: tuple[str, pa.DataType], nullable: tuple[tuple[str, pa.DataType], ...] = ()) -> pa.Schema:
@@ -26,16 +40,88 @@ BITMAP_SCHEMA = _schema(("time", pa.int64()), ("bits", pa.binary()))
 REPORTED_SCHEMA = _schema(("time", pa.int64()), ("pfn", pa.int64()), ("pages", pa.int64()), ("ret", pa.int32()))
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file whose pages' checksums are verified. Raises InputError where it isn't one."""
+# What a recording of a real guest has is far below; a small file of one repeated value is not.
+_FREE_ROWS = 1 << 20
+_ROWS_A_BYTE = 32
+_MOST_GROUP = 1 << 28
+_FREE_BYTES = 1 << 26
+_BYTES_A_BYTE = 200
+_BATCH_ROWS = 1 << 12
+_MOST_TIME = 1 << 62
+# What Arrow raises for a file that is damaged; a flipped byte may ask for any amount of memory.
+_PARQUET_ERRORS = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+)
+
+
+@contextmanager
+def parquet_errors(path: Path) -> Iterator[None]:
+    """What Arrow raises for a damaged file becomes an InputError that names it."""
     try:
-        return pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-    except UnicodeEncodeError:
-        raise InputError(f"{path}: the name is not UTF-8: rename it") from None
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise InputError(f"{path}: permission denied: make it readable") from None
-        raise InputError(f"{path}: not a whole Parquet file ({first_line(error)}): import the bundle again") from None
+        yield
+    except InputError:
+        raise
+    except _PARQUET_ERRORS as error:
+        raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): import the bundle again") from None
+
+
+@contextmanager
+def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file that has the columns of `schema`; the checksums of its pages are verified.
+
+    Raises InputError where it isn't one, where it unpacks to more than a recording would, and for what Arrow raises
+    in the with block.
+    """
+    with open_input(path) as file, parquet_errors(path):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+        size, metadata = os.fstat(file.fileno()).st_size, parquet.metadata
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        rows = sum(group.num_rows for group in groups)
+        if rows != metadata.num_rows or any(group.num_rows < 0 for group in groups):
+            raise InputError(f"{path}: damaged (it counts its rows in two ways): import the bundle again")
+        if rows > _FREE_ROWS + _ROWS_A_BYTE * size or any(group.total_byte_size > _MOST_GROUP for group in groups):
+            raise InputError(f"{path}: unpacks to {rows} rows, far more than its {size} bytes: no recording does")
+        check_schema(path, parquet.schema_arrow, schema)
+        yield parquet
+
+
+def read_batches(file: pq.ParquetFile, path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
+    """The columns of `schema`, batch by batch, without a null where the schema has none. Raises InputError."""
+    for batch in file.iter_batches(rows, columns=schema.names, use_threads=False):
+        for field in schema:
+            column = batch.column(field.name)
+            if column.null_count and not field.nullable:
+                raise InputError(f"{path}: column {field.name!r} has nulls: expected a value in every row")
+            if pa.types.is_string(field.type):
+                column.validate(full=True)
+        yield pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A small table, whole; its times don't go backwards. Raises InputError."""
+    batches: list[pa.RecordBatch] = []
+    size = 0
+    with open_parquet(path, schema) as file:
+        most = _FREE_BYTES + _BYTES_A_BYTE * path.stat().st_size
+        for batch in read_batches(file, path, schema, _BATCH_ROWS):
+            size += batch.nbytes
+            if size > most:
+                raise InputError(f"{path}: unpacks to more than {most} bytes: no recording does")
+            batches.append(batch)
+    table = pa.Table.from_batches(batches, schema=schema)
+    times = table.column("time").to_numpy()
+    if len(times) and not -_MOST_TIME <= times.min() <= times.max() <= _MOST_TIME:
+        raise InputError(f"{path}: has a time that no clock tells: import the bundle again")
+    if (backwards := times[1:] < times[:-1]).any():
+        raise InputError(f"{path}: row {int(backwards.argmax()) + 1}: the time goes backwards: import the bundle again")
+    return table
 
 
 def check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
@@ -44,7 +130,7 @@ def check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
         index = found.get_field_index(field.name)
         if index < 0:
             raise InputError(
-                f"{path}: column {field.name!r} is missing (found {', '.join(found.names) or 'none'}): "
+                f"{path}: column {field.name!r} is missing (found {', '.join(found.names)[:200] or 'none'}): "
                 "docs/trace-format.md defines the columns"
             )
         if found.field(index).type != field.type:
@@ -53,4 +139,4 @@ def check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
 
 def first_line(error: Exception) -> str:
     """The first line of an error's text, without its full stop."""
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return printable((str(error).splitlines() or [type(error).__name__])[0][:200].rstrip("."))

@@ -1,9 +1,9 @@
 """Importing the text that ``trace-cmd report``, ``perf script`` or tracefs' trace file prints."""
 
-import gzip
-import io
-import zlib
+import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
+from pagehint.inputs import open_input, reading, unpacked
+from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
-from pagehint.trace.meta import Lost, Meta
-from pagehint.trace.snapshot import TEXTS
+from pagehint.trace.meta import MAINLINE_CAPACITY, MAINLINE_DELAY, Clock, GuestReporting, Lost, Meta
+from pagehint.trace.snapshot_folder import SnapshotFolder
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["import_text"]
@@ -24,35 +26,46 @@ _BATCH_ROWS = 1 << 16
 # CPUs' buffers are merged by time, but not perfectly: so many events are held back, to be sorted with the next.
 _HELD_ROWS = 1 << 13
 _HEADER_LINES = 200
+_LONGEST_LINE = 1 << 16
+_MOST_SILENT = 100_000
+_EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
 _BINARY = {
     b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > trace.txt`",
+    b"\xfd7zXZ\0": "an xz archive: unpack it with `xz -d {0}`",
+    b"BZh": "a bzip2 archive: unpack it with `bunzip2 {0}`",
+    b"(\xb5/\xfd": "a zstd archive: unpack it with `zstd -d {0}`",
+    b"PK\x03\x04": "a zip archive: unpack it with `unzip {0}`",
     b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > trace.txt`",
 }
 
 
-def import_text(source: Path, snapshot: Path | None, writer: TraceWriter, progress: Callable[[float], None]) -> Meta:
+def import_text(
+    source: Path,
+    writer: TraceWriter,
+    progress: Callable[[float], None],
+    snapshot: Path | None = None,
+    residency: Path | None = None,
+    clock_offset: int | None = None,
+) -> Meta:
     """Write the page events and marks of a text, gzipped or not; returns what to finish the bundle with.
 
-    `snapshot` is a folder of the guest's zoneinfo, pagetypeinfo, buddyinfo, meminfo, version and kpageflags, taken at
-    the start of the recording; any may be missing. Raises InputError.
+    `snapshot` is a folder that snapshot.sh (docs/trace-format.md) has left in the guest; any of its files may be
+    missing. `residency` is a CSV file of the host's samples; `clock_offset` is by how much the host's wall clock is
+    ahead of the guest's trace clock (ns), else a mark ``CLOCK ns`` of the recording tells. Raises InputError.
     """
-    zones, pageblock_order, kernel = [], None, None
-    if snapshot is not None:
-        files = _snapshot_files(snapshot)
-        copy = writer.add_snapshot(files)
-        zones = copy.zones()
-        pageblock_order = copy.pagetypeinfo().pageblock_order
-        kernel = _kernel(snapshot)
+    folder = None if snapshot is None else SnapshotFolder.read(snapshot)
+    copy = None if folder is None else writer.add_snapshot(folder.files)
     parser = LineParser(str(source))
     rows = _Rows(str(source), writer)
     by_cpu: dict[str, int] = {}
     overwritten = uncounted = 0
     anomalies: dict[str, int] = {}
-    number = 0
+    number = said_at = 0
     for number, line in enumerate(_lines(source, progress), 1):
         if number <= _HEADER_LINES:
             parser.note_recorder(line)
+        others = parser.other_events
         try:
             said = parser.parse(line, number)
         except InputError:
@@ -60,11 +73,8 @@ def import_text(source: Path, snapshot: Path | None, writer: TraceWriter, progre
                 raise
             anomalies["last line cut off"] = 1
             break
-        if isinstance(said, Row):
+        if isinstance(said, Row | MarkLine):
             rows.add(said, number)
-        elif isinstance(said, MarkLine):
-            mark = writer.add_mark(said.time, said.text)
-            rows.add(Row(said.time, said.cpu, said.pid, Event.MARK, NO_PFN, NONE, NONE, 0, mark), number)
         elif isinstance(said, LostLine):
             if said.number is None:
                 uncounted += 1
@@ -72,75 +82,127 @@ def import_text(source: Path, snapshot: Path | None, writer: TraceWriter, progre
                 overwritten += said.number
             else:
                 by_cpu[str(said.cpu)] = by_cpu.get(str(said.cpu), 0) + said.number
+        elif parser.other_events == others:
+            if number - said_at > _MOST_SILENT:
+                raise InputError(f"{source}: line {number}: {_MOST_SILENT} lines without an event: {_EXPECTED}")
+            continue
+        said_at = number
     if not rows.page_events:
         raise InputError(
-            f"{source}: no page events in {number} lines ({parser.other_events} other events): expected the text of "
-            "trace-cmd report, perf script or tracefs' trace, with the events kmem:mm_page_alloc, kmem:mm_page_free ..."
+            f"{source}: no page events in {number} lines ({parser.other_events} other events): {_EXPECTED}, with the "
+            "events kmem:mm_page_alloc, kmem:mm_page_free ..."
         )
-    rows.finish()
+    rows.finish(folder.marks if folder is not None else [])
     if rows.out_of_order:
         anomalies["events out of order, sorted"] = rows.out_of_order
     if parser.other_events:
         anomalies["events of other kinds, left out"] = parser.other_events
     for name, count in parser.unknown_gfp.items():
-        anomalies[f"unknown gfp flag {name[:40]}"] = count
+        anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
+    clock = _clock(clock_offset, rows.clock_offset)
+    if residency is not None:
+        _add_residency(residency, clock, rows, writer)
     return Meta(
         recorder=parser.recorder,
         source=source.name,
-        kernel=kernel,
-        pageblock_order=pageblock_order,
-        zones=zones,
+        kernel=None if folder is None else folder.kernel,
+        pageblock_order=None if copy is None else copy.pagetypeinfo().pageblock_order,
+        zones=[] if copy is None else copy.zones(),
+        clock=clock,
+        reporting=_reporting(None if folder is None else folder.reporting, Event.REPORT in rows.kinds),
         lost=Lost(by_cpu=by_cpu, overwritten=overwritten, uncounted=uncounted),
         anomalies=anomalies,
     )
 
 
+def _clock(said: int | None, marked: int | None) -> Clock | None:
+    offset = marked if said is None else said
+    return None if offset is None else Clock(g0_ns=0, h0_ns=offset, offset_ns=0.0, drift=0.0)
+
+
+def _add_residency(path: Path, clock: Clock | None, rows: "_Rows", writer: TraceWriter) -> None:
+    if clock is None:
+        raise InputError(
+            f"{path}: nothing tells how its times fit the recording's: record a mark `CLOCK $(date +%s%N)`, "
+            "or give --clock-offset"
+        )
+    times = add_residency(path, clock, writer)
+    inside = int(((times >= rows.first) & (times <= rows.last)).sum())
+    if not inside:
+        raise InputError(
+            f"{path}: none of its {len(times)} samples lies in the recording's time, {rows.first} to {rows.last} ns of "
+            "the guest's clock: is the clock's offset right?"
+        )
+
+
+def _reporting(settings: GuestReporting | None, seen: bool) -> GuestReporting | None:
+    if not seen:
+        return settings
+    return replace(settings or GuestReporting(delay_ns=MAINLINE_DELAY, capacity=MAINLINE_CAPACITY), on=True)
+
+
 def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
     """The lines of a file. Raises InputError where it isn't text."""
-    size = path.stat().st_size  # 0 of a pipe, which can't tell how far it is
-    with path.open("rb") as raw:
-        try:
-            stream = gzip.GzipFile(fileobj=raw) if raw.peek(2).startswith(b"\x1f\x8b") else raw
-            start = stream.peek(64)[:4096]
-            for magic, hint in _BINARY.items():
-                if start.startswith(magic):
-                    raise InputError(f"{path}: {hint.format(path.name)} and import that")
-            if b"\0" in start:
-                raise InputError(
-                    f"{path}: not text: expected what trace-cmd report, perf script or tracefs' trace print"
-                )
-            text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="\n")
-            for number, line in enumerate(text):
-                yield line
-                if size and number % 4096 == 0:
-                    progress(min(1.0, raw.tell() / size))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: it can't be read") from None
+    with open_input(path) as raw, reading(path):
+        size = os.fstat(raw.fileno()).st_size or 1
+        stream = unpacked(raw, path)
+        start = stream.peek(4096)[:4096]
+        for magic, hint in _BINARY.items():
+            if start.startswith(magic):
+                raise InputError(f"{path}: {hint.format(path.name)} and import that")
+        if b"\0" in start:
+            raise InputError(f"{path}: not text: {_EXPECTED}")
+        number = 0
+        while data := stream.readline(_LONGEST_LINE + 1):
+            number += 1
+            if len(data) > _LONGEST_LINE:
+                raise InputError(f"{path}: line {number}: longer than {_LONGEST_LINE} bytes: {_EXPECTED}")
+            yield data.decode("utf-8", "replace")
+            if number % 4096 == 0:
+                progress(min(1.0, raw.tell() / size))
+
+
+_CLOCK_MARK = re.compile(r"CLOCK (\d{16,19})", re.ASCII)
 
 
 class _Rows:
-    """Gathers rows into batches for the writer, sorting those that are a little out of order."""
+    """Gathers rows into batches for the writer, sorting those that are a little out of order.
+
+    Knows afterwards the time of the first and the last, the kinds of event, and by how much the wall clock is ahead
+    (ns) where a mark tells.
+    """
 
     def __init__(self, path: str, writer: TraceWriter) -> None:
         self.path = path
         self.page_events = 0
         self.out_of_order = 0
+        self.kinds: set[int] = set()
+        self.first = 0
+        self.last = -(1 << 62)
+        self.clock_offset: int | None = None
         self._writer = writer
-        self._rows: list[Row] = []
+        self._rows: list[Row | MarkLine] = []
         self._lines: list[int] = []
-        self._last = -(1 << 62)
+        self._marks = 0
 
-    def add(self, row: Row, line: int) -> None:
+    def add(self, row: Row | MarkLine, line: int) -> None:
         self._rows.append(row)
         self._lines.append(line)
-        self.page_events += row.event != Event.MARK
+        self.page_events += isinstance(row, Row)
         if len(self._rows) >= _BATCH_ROWS + _HELD_ROWS:
             self._flush(_BATCH_ROWS)
 
-    def finish(self) -> None:
+    def finish(self, marks: list[tuple[int, str]]) -> None:
+        """Write the rest; `marks` (ns, text) are taken where the recording has none of its own."""
         self._flush(len(self._rows))
+        for time, text in [] if self._marks else sorted(marks):
+            self._mark(time, text)
+
+    def _mark(self, time: int, text: str) -> int:
+        if self.clock_offset is None and (match := _CLOCK_MARK.fullmatch(text.strip())) is not None:
+            self.clock_offset = int(match[1]) - time
+        self._marks += 1
+        return self._writer.add_mark(time, text)
 
     def _flush(self, count: int) -> None:
         times = [row.time for row in self._rows]
@@ -149,16 +211,23 @@ class _Rows:
             self.out_of_order += backwards
             self._rows = [self._rows[index] for index in order]
             self._lines = [self._lines[index] for index in order]
-        if self._rows and self._rows[0].time < self._last:
+        if self._rows and self._rows[0].time < self.last:
             raise InputError(
-                f"{self.path}: line {self._lines[0]}: the time goes backwards, from {self._last} to "
+                f"{self.path}: line {self._lines[0]}: the time goes backwards, from {self.last} to "
                 f"{self._rows[0].time} ns, past more than {_HELD_ROWS} events: not one recording?"
             )
-        ready = self._rows[:count]
+        ready = [row if isinstance(row, Row) else self._row(row) for row in self._rows[:count]]
         if ready:
-            self._last = ready[-1].time
+            if not self.kinds:
+                self.first = ready[0].time
+            self.last = ready[-1].time
+            self.kinds.update(row.event for row in ready)
             self._writer.add_events(_columns(ready))
         self._rows, self._lines = self._rows[count:], self._lines[count:]
+
+    def _row(self, mark: MarkLine) -> Row:
+        index = self._mark(mark.time, mark.text)
+        return Row(mark.time, mark.cpu, mark.pid, Event.MARK, NO_PFN, NONE, NONE, 0, index)
 
 
 def _columns(rows: list[Row]) -> dict[str, NDArray[Any]]:
@@ -166,20 +235,3 @@ def _columns(rows: list[Row]) -> dict[str, NDArray[Any]]:
         field.name: np.array(values, field.type.to_pandas_dtype())
         for field, values in zip(EVENT_SCHEMA, zip(*rows, strict=True), strict=True)
     }
-
-
-def _snapshot_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of a snapshot")
-    wanted: dict[str, tuple[str, ...]] = {name: (name, f"{name}.txt") for name in TEXTS}
-    wanted["kpageflags"] = ("kpageflags", "kpageflags.gz", "kpageflags.u64", "kpageflags.u64.gz")
-    files = {name: folder / found for name, names in wanted.items() for found in names if (folder / found).is_file()}
-    if not files:
-        raise InputError(f"{folder}: no snapshot: expected copies of /proc/{', /proc/'.join(wanted)}")
-    return files
-
-
-def _kernel(folder: Path) -> str | None:
-    path = folder / "version"
-    words = path.read_text(encoding="utf-8", errors="replace").split() if path.is_file() else []
-    return words[2] if words[:2] == ["Linux", "version"] and len(words) > 2 else None

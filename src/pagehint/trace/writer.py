@@ -5,7 +5,8 @@ import gzip
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.inputs import open_input, read_input
+from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, places
 from pagehint.trace.events import EVENT_SCHEMA, Event
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
@@ -83,7 +86,8 @@ class TraceWriter:
             raise InputError(f"{self.path}: the name is not UTF-8: choose another output") from None
         if not isinstance(error, OSError):
             return
-        if error.filename is None or Path(error.filename).is_relative_to(self._temp):
+        full = error.errno in (ENOSPC, EDQUOT, EFBIG)
+        if full or error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(self._temp):
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise InputError(f"{self.path}: {reason}: choose another output") from None
 
@@ -123,12 +127,9 @@ class TraceWriter:
         folder.mkdir()
         for each in TEXTS:
             if each in files:
-                shutil.copyfile(files[each], folder / f"{each}.txt")
+                (folder / f"{each}.txt").write_bytes(read_input(files[each]))
         if "kpageflags" in files:
-            data = files["kpageflags"].read_bytes()
-            if not data.startswith(b"\x1f\x8b"):
-                data = gzip.compress(data, mtime=0)
-            (folder / "kpageflags.u64.gz").write_bytes(data)
+            _pack(files["kpageflags"], folder / "kpageflags.u64.gz")
         snapshot = Snapshot(folder)
         try:
             snapshot.check()
@@ -143,14 +144,27 @@ class TraceWriter:
         """Add the host's samples: a table of RESIDENCY_SCHEMA, times ns of the guest's clock."""
         self._write("residency", table.cast(RESIDENCY_SCHEMA))
 
-    def add_residency_bitmaps(self, times: NDArray[np.int64], bits: NDArray[np.uint8]) -> None:
-        """Add residency bitmaps: a row of `bits` a time; a bit per page, the first in the highest bit of byte 0."""
-        rows = max(1, _BITMAP_GROUP_BYTES // max(1, bits.shape[1]))
+    def add_residency_bitmaps(self, times: NDArray[np.int64], bits: Iterable[NDArray[np.uint8]]) -> None:
+        """Add residency bitmaps: a row of `bits` a time; a bit per page, the first in the highest bit of byte 0.
+
+        Holds 16 MiB of them at once.
+        """
         with self._parquet("residency_bitmaps", BITMAP_SCHEMA) as file:
-            for first in range(0, len(times), rows):
-                group = slice(first, first + rows)
-                packed = pa.array([row.tobytes() for row in bits[group]], pa.binary())
-                file.write_table(pa.table([pa.array(times[group]), packed], schema=BITMAP_SCHEMA))
+            group: list[bytes] = []
+            done = 0
+            for row in bits:
+                group.append(row.tobytes())
+                if len(group) * len(group[0]) >= _BITMAP_GROUP_BYTES:
+                    done = self._bitmap_group(file, times, done, group)
+                    group = []
+            self._bitmap_group(file, times, done, group)
+
+    @staticmethod
+    def _bitmap_group(file: pq.ParquetWriter, times: NDArray[np.int64], done: int, group: list[bytes]) -> int:
+        end = done + len(group)
+        if group:
+            file.write_table(pa.table([pa.array(times[done:end]), pa.array(group, pa.binary())], schema=BITMAP_SCHEMA))
+        return end
 
     def add_reported(self, table: pa.Table) -> None:
         """Add the ranges that the host discarded: a table of REPORTED_SCHEMA, times ns of the guest's clock."""
@@ -185,8 +199,22 @@ class TraceWriter:
         )
         write_meta(whole, self._temp / "meta.json")
         try:
+            Trace.open(self._temp).check()
+        except InputError as error:
+            raise InputError(str(error).replace(str(self._temp), str(self.path))) from None
+        try:
             self._temp.rename(self.path)
         except OSError:
             if not self.path.exists():
                 raise
             raise InputError(f"{self.path}: was made by somebody else meanwhile: choose another output") from None
+
+
+# Streamed: the kpageflags of a guest of 256 GiB are 512 MiB.
+def _pack(source: Path, target: Path) -> None:
+    with open_input(source) as file, target.open("wb") as out:
+        if file.peek(2).startswith(b"\x1f\x8b"):
+            shutil.copyfileobj(file, out, 1 << 20)
+            return
+        with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as packed:
+            shutil.copyfileobj(file, packed, 1 << 20)

@@ -1,0 +1,85 @@
+"""Input files: regular ones only, read within bounds, packed by gzip or not."""
+
+import gzip
+import io
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from pagehint.errors import InputError
+
+__all__ = ["open_input", "read_input", "reading", "unpacked"]
+
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+_MOST_TEXT = 64 << 20
+# What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
+_RATIO = 50
+_FREE_BYTES = 16 << 20
+
+
+def open_input(path: str | Path) -> io.BufferedReader:
+    """Open a file to read it. Raises InputError where there is none, or where it is a folder, a pipe or a device."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path}: {reason}: it can't be read") from None
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        what = "a folder: name a file" if kind == stat.S_IFDIR else f"{_KINDS.get(kind, 'no file')}: copy it to a file"
+        raise InputError(f"{path}: is {what}")
+    return open(descriptor, "rb")
+
+
+def read_input(path: str | Path, most: int = _MOST_TEXT) -> bytes:
+    """All that a file holds, up to `most` bytes. Raises InputError."""
+    with open_input(path) as file, reading(path):
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise InputError(f"{path}: is larger than {most >> 20} MiB: nothing of the kind is")
+    return data
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """What a read or an unpacking of `path` raises becomes an InputError that names it."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}: it can't be read") from None
+
+
+class _Unpacked(io.RawIOBase):
+    def __init__(self, file: BinaryIO, path: str | Path, bounded: bool) -> None:
+        self._file, self._path, self._bounded = file, path, bounded
+        self._stream = gzip.GzipFile(fileobj=file)
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with reading(self._path):
+            data = self._stream.read1(len(buffer))
+        buffer[: len(data)] = data
+        self._bytes += len(data)
+        if self._bounded and self._bytes > _FREE_BYTES + _RATIO * self._file.tell():
+            raise InputError(f"{self._path}: unpacks to more than {_RATIO} times its size: no recording does")
+        return len(data)
+
+
+def unpacked(file: io.BufferedReader, path: str | Path, bounded: bool = True) -> io.BufferedReader:
+    """What an open file holds, unpacked where it is gzip.
+
+    Reading raises InputError where it is damaged, and, if `bounded`, where it unpacks to more than a recording would.
+    """
+    if not file.peek(2).startswith(b"\x1f\x8b"):
+        return file
+    return io.BufferedReader(_Unpacked(file, path, bounded), 1 << 18)

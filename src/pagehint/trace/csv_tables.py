@@ -1,0 +1,90 @@
+"""CSV files of a recording, and the host's times in them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.inputs import open_input, unpacked
+from pagehint.trace.meta import Clock
+from pagehint.trace.tables import first_line
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
+
+_RESIDENCY = ("ram_resident_kib", "rss_kib", "memfd_kib")
+_LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
+
+
+def csv_batches(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.RecordBatch, float]]:
+    """The rows of a CSV file, gzipped or not, batch by batch, with the part of the file read so far (0 to 1).
+
+    Raises InputError.
+    """
+    with open_input(path) as file:
+        size = os.fstat(file.fileno()).st_size or 1
+        try:
+            reader = pa.csv.open_csv(
+                pa.PythonFile(unpacked(file, path), mode="r"),
+                read_options=pa.csv.ReadOptions(use_threads=False, block_size=4 << 20),
+                convert_options=pa.csv.ConvertOptions(
+                    column_types=types, include_columns=list(types), strings_can_be_null=False
+                ),
+            )
+            for batch in reader:
+                yield batch, min(1.0, file.tell() / size)
+        except pa.ArrowException as error:
+            raise InputError(f"{path}: {first_line(error)}") from None
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else first_line(error)
+            raise InputError(f"{path}: {reason}: it can't be read") from None
+
+
+def csv_table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
+    """A CSV file that fits into memory as a table. Raises InputError."""
+    return pa.Table.from_batches(
+        [batch for batch, _ in csv_batches(path, types)], schema=pa.schema(list(types.items()))
+    )
+
+
+def guest_times(clock: Clock, host: pa.ChunkedArray, path: Path) -> NDArray[np.int64]:
+    """Guest ns of host ns, which must not go backwards. Raises InputError, which names the line of `path`.
+
+    The large part is subtracted as integers, so that nothing is rounded away.
+    """
+    if host.null_count:
+        raise InputError(f"{path}: a line has no host time")
+    times = host.to_numpy()
+    bad = (times < 0) | (times > _LONGEST)
+    bad[1:] |= times[1:] < times[:-1]
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(
+            f"{path}: line {row + 2}: the host's time is {times[row]} ns: absurd, or before the line above"
+        )
+    since = (times - clock.h0_ns).astype(np.float64)
+    guest: NDArray[np.int64] = clock.g0_ns + np.rint((since - clock.offset_ns) / (1 + clock.drift)).astype(np.int64)
+    return guest
+
+
+def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.int64]:
+    """Write the host's samples of a CSV file: `host_ns` and some of the columns of residency.parquet.
+
+    Returns their times, ns of the guest's clock. Raises InputError.
+    """
+    with open_input(path) as file:
+        head = unpacked(file, path).readline(4096).decode("utf-8", "replace").strip().split(",")
+    names = [name for name in _RESIDENCY if name in head]
+    if "host_ns" not in head or not names:
+        raise InputError(f"{path}: expected the columns host_ns and one of {', '.join(_RESIDENCY)}, named in line 1")
+    table = csv_table(path, {"host_ns": pa.int64(), **{name: pa.int64() for name in names}})
+    times = guest_times(clock, table["host_ns"], path)
+    empty = pa.nulls(table.num_rows, pa.int64())
+    columns = {name: table[name] if name in names else empty for name in _RESIDENCY}
+    writer.add_residency(pa.table({"time": times, **columns}))
+    return times
