@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pagehint.replays.replay import replay
     from pagehint.replays.run import Run
     from pagehint.replays.start import guest_reporting
+    from pagehint.replays.study import Study, study
     from pagehint.trace.bundle import Trace
     from pagehint.trace.shipped import example
 
@@ -65,6 +66,7 @@ __all__ = [
     "Setting",
     "Statistics",
     "Stepper",
+    "Study",
     "ThreadWorker",
     "Trace",
     "VirtualClock",
@@ -81,6 +83,7 @@ __all__ = [
     "kernel_profile",
     "pagetypeinfo",
     "replay",
+    "study",
 ]
 
 # Loaded when they are asked for: most bring NumPy along, many pyarrow.
@@ -108,6 +111,7 @@ _LATER = {
     "Setting": "pagehint.hinting.setting",
     "Statistics": "pagehint.hinting.design",
     "Stepper": "pagehint.hinting.drivers.stepper",
+    "Study": "pagehint.replays.study",
     "ThreadWorker": "pagehint.hinting.drivers.thread",
     "Trace": "pagehint.trace.bundle",
     "VirtualClock": "pagehint.hinting.clock",
@@ -124,6 +128,7 @@ _LATER = {
     "kernel_profile": "pagehint.kernel.profiles",
     "pagetypeinfo": "pagehint.mm.guest.procfs",
     "replay": "pagehint.replays.replay",
+    "study": "pagehint.replays.study",
 }
 
 

@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagehint.errors import InputError
-from pagehint.hinting.designs.registry import DESIGNS, NONE, find_design, label_of
+from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
-from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
-from pagehint.replays.study import Plan, plans_of, usual_capacity
+from pagehint.replays.study import Ground, study_plans
 from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
@@ -127,24 +127,13 @@ def run(
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
-    def one(
-        plan: Plan,
-        report: Callable[[int], None] | None,
-        where: Literal["simulated", "recorded"],
-        real: RealKind | None = None,
-    ) -> Run:
-        model = ModelHost(page_size, charged, host_memory, plan.capacity)
-        return replay(opened, plan.make(), model, where, sample, free_backed, touched, report, real)
-
+    ground = Ground(page_size, charged, host_memory, placement, sample, free_backed, touched)
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))
         page = None if html is None else stack.enter_context(Output(html))
-        extra = not any(plan.design == NONE and placement == "simulated" for plan in plans)
-        with _progress(opened.path.name, 2 * opened.num_events * (len(plans) + extra)) as report:
-            runs = [one(plan, report, placement, host) for plan in plans]
-            bases = [run for run in runs if run.design is None and placement == "simulated"]
-            # Without hinting the guest would have used other pages: what it took can't be the baseline.
-            baseline = bases[0] if bases else one(Plan(NONE, {}, usual_capacity(opened)), report, "simulated")
+        with _progress(opened, len(plans)) as report:
+            done = study_plans([(opened, plans)], ground, keep=True, real=host, progress=report)
+        runs, baseline = done.runs, done.baseline_runs[0]
         if timeline is not None:
             data = BytesIO()
             pq.write_table(_timelines(runs), data, compression="zstd")
@@ -223,12 +212,13 @@ def _timelines(runs: list[Run]) -> pa.Table:
 
 
 @contextmanager
-def _progress(name: str, events: int) -> Iterator[Callable[[int], None] | None]:
+def _progress(trace: Trace, runs: int) -> Iterator[Callable[[int], None] | None]:
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
     columns = (TextColumn("replaying {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=events)
+        # The recording is read twice a run, and once more without hinting.
+        task = bar.add_task(trace.path.name, total=2 * trace.num_events * (runs + 1))
         yield lambda done: bar.advance(task, done)

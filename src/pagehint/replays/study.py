@@ -1,102 +1,284 @@
-"""Several runs: which design with which settings."""
+"""Several runs: recordings, designs and settings, all of them beside each other, on any executor."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-from typing import Any
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.registry import NONE, all_settings, find_design, label_of
-from pagehint.hinting.setting import Setting
-from pagehint.replays.start import guest_reporting
+from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.host.costs import Costs
+from pagehint.host.model import ModelHost
+from pagehint.replays.plan import Plan, plans_of, usual_capacity
+from pagehint.replays.real import RealKind
+from pagehint.replays.recording import Recording
+from pagehint.replays.replay import Placement, replay
+from pagehint.replays.run import Run, vars_of
+from pagehint.replays.truth import seen_page_size
 from pagehint.trace.bundle import Trace
 
-__all__ = ["CAPACITY", "Plan", "plans_of", "usual_capacity"]
+__all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_plans"]
 
-CAPACITY = "capacity"
-"""The device's own setting, beside the design's."""
-_DEVICE_CAPACITY: Setting = Setting.count(32, "How many blocks the device takes at a time.", 1, 1 << 20)
-_DEVICE_CAPACITY.name = CAPACITY
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run is done with: a design (its name or class; ``none``: none), its settings, the device's capacity."""
+class Ground:
+    """What all runs of a study have in common: the host, and how a recording is replayed (see ``replay``)."""
 
-    design: str | type[Design]
-    settings: Mapping[str, Any]
-    capacity: int
-
-    def make(self) -> Design | None:
-        """The design, as it is at its start."""
-        kind = _kind(self.design)
-        if kind is None:
-            return None
-        try:
-            return kind(**self.settings)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{kind.label}: can't be made: {type(error).__name__}: {error}") from error
+    host_page_size: str | None = None
+    """None: as seen in each recording."""
+    costs: Costs = field(default_factory=Costs)
+    host_memory: int | str | None = None
+    placement: Placement = "simulated"
+    sample: str | int | None = None
+    backed: bool = True
+    touch: Set[str] = frozenset({"alloc"})
 
 
-def _kind(design: str | type[Design]) -> type[Design] | None:
-    return find_design(design) if isinstance(design, str) else design
+@dataclass(frozen=True)
+class Task:
+    """One run: picklable, so that any process can do it; the recording goes by its path."""
+
+    recording: Recording
+    plan: Plan
+    ground: Ground
+    real: RealKind | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the recording without hinting, against which others are held."""
+        return self.plan.design == NONE and self.ground.placement == "simulated"
+
+    def run(self, progress: Callable[[int], None] | None = None) -> Run:
+        """Do it."""
+        ground = self.ground
+        page_size = ground.host_page_size or seen_page_size(self.recording)
+        host = ModelHost(page_size, ground.costs, ground.host_memory, self.plan.capacity)
+        return replay(
+            self.recording,
+            self.plan.make(),
+            host,
+            ground.placement,
+            ground.sample,
+            ground.backed,
+            ground.touch,
+            progress,
+            self.real,
+        )
+
+    def row(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+        """Do it, and tell its row (``row_of``)."""
+        return row_of(self.run(progress))
+
+    @property
+    def events(self) -> int:
+        """How many events ``progress`` is told of."""
+        return 2 * self.recording.num_events
 
 
-def plans_of(
-    trace: Trace,
-    designs: Sequence[str | type[Design]],
-    settings: Mapping[str, Sequence[Any]],
-    options: Mapping[str, str] | None = None,
-) -> list[Plan]:
-    """Each design with each combination of the settings that it has (and of ``capacity``); ``none`` once.
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The runs of a study, in the order recordings, designs, settings."""
 
-    What is not given is as the recorded guest had it, where that is known, else the design's default. ``options``: the
-    values are texts of these options of a command line. Raises InputError for a setting that none of them has.
+    table: pa.Table
+    """A row a run: ``recording``, ``design``, ``settings`` and ``attribution`` (structs), and all totals."""
+    baseline: pa.Table
+    """The same of each recording without hinting, where that was asked for."""
+    runs: list[Run]
+    """The runs themselves, where they were kept."""
+    baseline_runs: list[Run]
+
+    def to_html(self, path: str | Path) -> None:
+        """Write one page of the runs beside each other. Raises OSError, and InputError if they were not kept, or are of
+
+        more than one recording.
+        """
+        from pagehint.report.html import write_html
+
+        if not self.runs or len({run.trace for run in self.runs}) > 1:
+            raise InputError("a page shows runs of one recording: study(recording, ..., keep=True, sample='50ms')")
+        write_html(self.runs, path, self.baseline_runs[0] if self.baseline_runs else None)
+
+
+def study(
+    recordings: Trace | str | Path | Sequence[Trace | str | Path],
+    designs: str | type[Design] | Design | Sequence[str | type[Design] | Design | None] = (),
+    settings: Mapping[str, Any] | None = None,
+    *,
+    ground: Ground | None = None,
+    baseline: bool = True,
+    keep: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    **common: Any,
+) -> Study:
+    """Replay each recording with each design and each combination of the settings that it has.
+
+    ``recordings``: traces, or paths of bundles. ``designs``: names, classes or designs (None: no hinting); without any,
+    the guest's own reporting. ``settings``: values, or lists of them, by name (``capacity`` too). ``common`` is what
+    all runs share, a ``Ground``'s fields: ``sample``, ``placement``, ``host_page_size``, ``costs``, ``host_memory``,
+    ``backed``, ``touch``. ``baseline``: each recording without hinting as well. ``keep``: keep the runs themselves,
+    with their timelines.
+
+    Runs are done by ``executor``, any concurrent.futures.Executor (``workers`` threads if None: the engine releases the
+    GIL), and are the same with each. ``progress(events)`` is called as events were read, of which there are twice as
+    many as a recording has, for each run; from any thread. Raises InputError; memory: ``workers`` replays, and the
+    events of the recordings (up to 16 million each).
     """
-    kinds = [_kind(design) for design in designs]
-    _check_known(kinds, settings, options or {})
-    usual = usual_capacity(trace)
-    guest = guest_reporting(trace)
-    plans = []
-    for design, kind in zip(designs, kinds, strict=True):
-        if kind is None:
-            plans.append(Plan(NONE, {}, usual))
-            continue
-        defaults = guest.values() if kind is type(guest) else {}
-        for values in _combinations(kind, settings, options):
-            capacity = values.pop(CAPACITY, usual)
-            plans.append(Plan(design, {**defaults, **values}, capacity))
-    return plans
+    shared = Ground(**common) if ground is None else ground
+    listed = [recordings] if isinstance(recordings, Trace | str | Path) else list(recordings)
+    if not listed:
+        raise InputError("a study needs a recording at least")
+    wanted = designs if isinstance(designs, Sequence) and not isinstance(designs, str) else [designs]
+    grid = {name: _values(value) for name, value in (settings or {}).items()}
+    opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]
+    planned = [(each, _plans(each, wanted, grid)) for each in opened]
+    return study_plans(planned, shared, baseline, keep, executor, workers, progress)
 
 
-def usual_capacity(trace: Trace) -> int:
-    """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
-    recorded = trace.meta.reporting
-    return _DEVICE_CAPACITY.default if recorded is None or recorded.capacity is None else recorded.capacity
+def study_plans(
+    planned: Sequence[tuple[Trace, Sequence[Plan]]],
+    ground: Ground,
+    baseline: bool = True,
+    keep: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    real: RealKind | None = None,
+) -> Study:
+    """As ``study``, with the plans for each recording. ``real``: the runs (but no baselines) on this machine's memory
+    too, one after the other."""
+    opened = [(Recording(trace), plans) for trace, plans in planned]
+    tasks = [Task(each, plan, ground, real) for each, plans in opened for plan in plans]
+    # Without hinting a guest uses other pages: what it took, placed as recorded, can't be the baseline.
+    bare = replace(ground, placement="simulated")
+    bases = [Task(each, Plan(NONE, {}, usual_capacity(each)), bare) for each, _ in opened] if baseline else []
+    wanted = list(tasks)
+    which = []
+    for base in bases:
+        alike = [k for k, task in enumerate(wanted) if task.is_baseline and task.recording is base.recording]
+        which.append(alike[0] if alike else len(wanted))
+        if not alike:
+            wanted.append(base)
+    if real is not None:
+        workers = 1
+    if keep:
+        runs = run_tasks(wanted, Task.run, executor, workers, progress)
+        rows = [row_of(run) for run in runs]
+    else:
+        runs, rows = [], run_tasks(wanted, Task.row, executor, workers, progress)
+    return Study(
+        table=pa.Table.from_pylist(rows[: len(tasks)]),
+        baseline=pa.Table.from_pylist([rows[index] for index in which]),
+        runs=runs[: len(tasks)],
+        baseline_runs=[runs[index] for index in which] if keep else [],
+    )
 
 
-def _check_known(kinds: Sequence[type[Design] | None], settings: Mapping[str, Any], options: Mapping[str, str]) -> None:
-    known = list(dict.fromkeys(name for kind in kinds if kind is not None for name in (*kind.settings, CAPACITY)))
-    for name in settings:
-        if name not in known:
-            expected = f"expected some of {', '.join(known)}" if known else "it has none"
-            which = " or ".join(map(label_of, kinds))
-            raise InputError(f"{options.get(name, name)} is no setting of {which}: {expected}")
+def _values(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple | set | frozenset | range) else [value]
 
 
-def _combinations(
-    kind: type[Design], settings: Mapping[str, Sequence[Any]], options: Mapping[str, str] | None
-) -> Iterator[dict[str, Any]]:
-    known = {**{name: kind.settings[name] for name in all_settings() if name in kind.settings}, **kind.settings}
-    varied: dict[str, list[Any]] = {}
-    for name, setting in {**known, CAPACITY: _DEVICE_CAPACITY}.items():
-        if given := settings.get(name):
-            values = (
-                map(setting.parse, given) if options is None else [setting.read(options[name], text) for text in given]
-            )
-            varied[name] = list(dict.fromkeys(values))  # what is given twice is one setting
-    for combination in product(*varied.values()):
-        yield dict(zip(varied, combination, strict=True))
+def _plans(
+    trace: Trace, designs: Sequence[str | type[Design] | Design | None], grid: dict[str, list[Any]]
+) -> list[Plan]:
+    if not isinstance(designs, Sequence) or isinstance(designs, str):
+        designs = [designs]
+    plans: list[Plan] = []
+    named: list[str | type[Design]] = []
+    for design in designs or [next(iter(DESIGNS))]:
+        if isinstance(design, Design):
+            plans.append(Plan(type(design), design.values(), usual_capacity(trace)))
+        else:
+            named.append(NONE if design is None else design)
+    return [*plans_of(trace, named, grid), *plans] if named else plans
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """A run as a row of a study's table."""
+    return {
+        "recording": run.recording["name"],
+        "design": run.settings["design"],
+        "settings": run.settings,
+        **vars_of(run.totals),
+        "attribution": run.attribution,
+    }
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the run any more."""
+
+
+def run_tasks(
+    tasks: Sequence[Task],
+    work: Callable[..., Result],
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    done: Callable[[int, Result], None] | None = None,
+) -> list[Result]:
+    """``work(task)`` of each, in their order; ``done(index, result)`` is called as each ends, in the caller's thread.
+
+    What interrupts the caller, or one of them, ends them all.
+    """
+    if executor is not None:
+        return _run_on(executor, tasks, work, progress, done)
+    threads = min(len(os.sched_getaffinity(0)) if workers is None else workers, len(tasks))
+    if threads < 1:
+        raise InputError(f"{workers} workers: a study needs 1 at least")
+    with ThreadPoolExecutor(threads, "pagehint study") as pool:
+        return _run_on(pool, tasks, work, progress, done)
+
+
+def _run_on(
+    executor: Executor,
+    tasks: Sequence[Task],
+    work: Callable[..., Result],
+    progress: Callable[[int], None] | None,
+    done: Callable[[int, Result], None] | None,
+) -> list[Result]:
+    stopped = threading.Event()
+
+    def report(events: int) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+        if progress is not None:
+            progress(events)
+
+    # What is told of as it goes on is in this process; another one's runs are told of when they end.
+    here = isinstance(executor, ThreadPoolExecutor)
+    futures: dict[Future[Result], int] = {}
+    try:
+        for index, task in enumerate(tasks):
+            futures[executor.submit(work, task, report) if here else executor.submit(work, task)] = index
+        return _collect(futures, tasks, None if here else progress, done)
+    finally:
+        stopped.set()
+        for future in futures:
+            future.cancel()
+
+
+# On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
+def _collect(
+    futures: dict[Future[Result], int],
+    tasks: Sequence[Task],
+    progress: Callable[[int], None] | None,
+    done: Callable[[int, Result], None] | None,
+) -> list[Result]:
+    results: dict[int, Result] = {}
+    for future in as_completed(futures):
+        index = futures[future]
+        results[index] = future.result()
+        if progress is not None:
+            progress(tasks[index].events)
+        if done is not None:
+            done(index, results[index])
+    return [results[index] for index in range(len(tasks))]

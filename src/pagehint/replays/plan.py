@@ -1,0 +1,102 @@
+"""What each of several runs is done with: which design, with which settings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from pagehint.errors import InputError
+from pagehint.hinting.design import Design
+from pagehint.hinting.designs.registry import NONE, all_settings, find_design, label_of
+from pagehint.hinting.setting import Setting
+from pagehint.replays.start import guest_reporting
+from pagehint.trace.bundle import Trace
+
+__all__ = ["CAPACITY", "Plan", "plans_of", "usual_capacity"]
+
+CAPACITY = "capacity"
+"""The device's own setting, beside the design's."""
+_DEVICE_CAPACITY: Setting = Setting.count(32, "How many blocks the device takes at a time.", 1, 1 << 20)
+_DEVICE_CAPACITY.name = CAPACITY
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is done with: a design (its name or class; ``none``: none), its settings, the device's capacity."""
+
+    design: str | type[Design]
+    settings: Mapping[str, Any]
+    capacity: int
+
+    def make(self) -> Design | None:
+        """The design, as it is at its start."""
+        kind = _kind(self.design)
+        if kind is None:
+            return None
+        try:
+            return kind(**self.settings)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{kind.label}: can't be made: {type(error).__name__}: {error}") from error
+
+
+def _kind(design: str | type[Design]) -> type[Design] | None:
+    return find_design(design) if isinstance(design, str) else design
+
+
+def plans_of(
+    trace: Trace,
+    designs: Sequence[str | type[Design]],
+    settings: Mapping[str, Sequence[Any]],
+    options: Mapping[str, str] | None = None,
+) -> list[Plan]:
+    """Each design with each combination of the settings that it has (and of ``capacity``); ``none`` once.
+
+    What is not given is as the recorded guest had it, where that is known, else the design's default. ``options``: the
+    values are texts of these options of a command line. Raises InputError for a setting that none of them has.
+    """
+    kinds = [_kind(design) for design in designs]
+    _check_known(kinds, settings, options or {})
+    usual = usual_capacity(trace)
+    guest = guest_reporting(trace)
+    plans = []
+    for design, kind in zip(designs, kinds, strict=True):
+        if kind is None:
+            plans.append(Plan(NONE, {}, usual))
+            continue
+        defaults = guest.values() if kind is type(guest) else {}
+        for values in _combinations(kind, settings, options):
+            capacity = values.pop(CAPACITY, usual)
+            plans.append(Plan(design, {**defaults, **values}, capacity))
+    return plans
+
+
+def usual_capacity(trace: Trace) -> int:
+    """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
+    recorded = trace.meta.reporting
+    return _DEVICE_CAPACITY.default if recorded is None or recorded.capacity is None else recorded.capacity
+
+
+def _check_known(kinds: Sequence[type[Design] | None], settings: Mapping[str, Any], options: Mapping[str, str]) -> None:
+    known = list(dict.fromkeys(name for kind in kinds if kind is not None for name in (*kind.settings, CAPACITY)))
+    for name in settings:
+        if name not in known:
+            expected = f"expected some of {', '.join(known)}" if known else "it has none"
+            which = " or ".join(map(label_of, kinds))
+            raise InputError(f"{options.get(name, name)} is no setting of {which}: {expected}")
+
+
+def _combinations(
+    kind: type[Design], settings: Mapping[str, Sequence[Any]], options: Mapping[str, str] | None
+) -> Iterator[dict[str, Any]]:
+    known = {**{name: kind.settings[name] for name in all_settings() if name in kind.settings}, **kind.settings}
+    varied: dict[str, list[Any]] = {}
+    for name, setting in {**known, CAPACITY: _DEVICE_CAPACITY}.items():
+        if given := settings.get(name):
+            values = (
+                map(setting.parse, given) if options is None else [setting.read(options[name], text) for text in given]
+            )
+            varied[name] = list(dict.fromkeys(values))  # what is given twice is one setting
+    for combination in product(*varied.values()):
+        yield dict(zip(varied, combination, strict=True))

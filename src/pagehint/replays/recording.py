@@ -1,0 +1,47 @@
+"""A recording for several replays: its events stay in memory once they were read, where there is room for them."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pagehint.replays.scan import COLUMNS
+from pagehint.trace.bundle import Trace
+
+__all__ = ["Recording"]
+
+_MOST_EVENTS = 1 << 24
+"""Of more, nothing is kept: these take 400 MiB."""
+
+
+class Recording(Trace):
+    """A trace that several replays read, at the same time too. Pickled, it is its path: an open one of a process is
+    used again."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__(trace.path, trace.meta)
+        self._lock = threading.Lock()
+        self._kept: list[dict[str, NDArray[Any]]] | None = None
+
+    def batches(
+        self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """As ``Trace.batches``."""
+        if columns is None or tuple(columns) != COLUMNS or self.num_events > _MOST_EVENTS:
+            yield from super().batches(columns, batch_size)
+            return
+        with self._lock:
+            if self._kept is None:
+                self._kept = list(super().batches(COLUMNS))
+        yield from self._kept
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return _of_path, (self.path,)
+
+
+@lru_cache(maxsize=2)
+def _of_path(path: Path) -> Recording:
+    return Recording(Trace.open(path))

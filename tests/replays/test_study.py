@@ -1,0 +1,100 @@
+"""Studies: the same on any executor, rows equal to single runs, baselines, and what goes wrong in one of the runs."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pagehint as ph
+from pagehint.errors import InputError
+from pagehint.replays.run import vars_of
+
+SETTINGS = {"order": [9, 4], "delay": "500ms"}
+
+
+@pytest.fixture(scope="module")
+def phased() -> ph.Trace:
+    return ph.example()
+
+
+@pytest.fixture(scope="module")
+def alone(phased: ph.Trace) -> ph.Study:
+    return ph.study(phased, ["reporting", "hinting", "none"], SETTINGS, workers=1)
+
+
+def test_rows_are_single_runs(alone: ph.Study, phased: ph.Trace) -> None:
+    rows = alone.table.to_pylist()
+    assert [(row["design"], row["settings"]["order"]) for row in rows] == [
+        ("reporting", 9),
+        ("reporting", 4),
+        ("hinting", 9),
+        ("hinting", 4),
+        ("none", None),
+    ]
+    single = ph.replay(phased, ph.PageReporting(4, "500ms"), ph.ModelHost("THP"), sample=None)
+    assert {name: rows[1][name] for name in vars_of(single.totals)} == vars_of(single.totals)
+    assert rows[1]["settings"] == {**single.settings, "capacity": 32}
+    assert rows[1]["recording"] == "phased"
+    assert alone.baseline.to_pylist() == rows[-1:]
+    assert alone.runs == []
+
+
+@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), lambda: None, "processes"])
+def test_the_same_on_any_executor(make: Any, alone: ph.Study, phased: ph.Trace) -> None:
+    if make == "processes":
+        executor: Any = ProcessPoolExecutor(2, multiprocessing.get_context("forkserver"))
+    else:
+        executor = make()
+    try:
+        events: list[int] = []
+        designs = ["reporting", "hinting", "none"]
+        other = ph.study(phased, designs, SETTINGS, executor=executor, workers=3, progress=events.append)
+    finally:
+        if executor is not None:
+            executor.shutdown()
+    assert other.table.equals(alone.table)
+    assert other.baseline.equals(alone.baseline)
+    assert sum(events) == 5 * 2 * phased.num_events
+
+
+def test_several_recordings_by_path_and_a_page(phased: ph.Trace, tmp_path: Path) -> None:
+    done = ph.study([phased.path, phased], [ph.PageReporting(), None], keep=True, sample="1s")
+    assert done.table.column("design").to_pylist() == ["none", "reporting"] * 2
+    assert done.baseline.num_rows == 2
+    page = tmp_path / "page.html"
+    ph.study(phased, keep=True, sample="1s").to_html(page)
+    assert "reporting" in page.read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="a page shows runs"):
+        ph.study(phased, sample="1s").to_html(page)
+
+
+class Failing(ph.PageReporting):
+    label = "failing"
+
+    def work(self) -> Any:
+        raise RuntimeError("of a design's own")
+
+
+def test_what_fails_ends_them_all(phased: ph.Trace) -> None:
+    with pytest.raises(RuntimeError, match="of a design's own"):
+        ph.study(phased, [Failing], {"order": list(range(9))}, baseline=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((("magic",),), "'magic' is no design"),
+        (("reporting", {"magic": 3}), "magic is no setting of reporting"),
+        (("reporting", {"order": 32}), "order 32: expected 0 to 31"),
+        (("reporting", {"capacity": 0}), "capacity 0: expected"),
+    ],
+)
+def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> None:
+    with pytest.raises(InputError, match=says):
+        ph.study(phased, *arguments)
+    with pytest.raises(InputError, match="needs a recording"):
+        ph.study([])
+    with pytest.raises(InputError, match="0 workers"):
+        ph.study(phased, workers=0)
