@@ -38,7 +38,7 @@ class Ground:
     host_memory: int | str | None = None
     placement: Placement = "simulated"
     sample: str | int | None = None
-    backed: bool = True
+    backed: bool | None = None
     touch: Set[str] = frozenset({"alloc"})
 
 
