@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -108,6 +109,12 @@ class Hostile:
             (zone.reorder, lambda: (self.pfn(),)),
             (zone.drain_pcp, lambda: (self.pcp(),)),
             (zone.attach, lambda: (self.order(), self.number(40), self.random.choice([self.device, 1]), lambda: None)),
+            (zone.attach, lambda: (self.order(), 0, self.device, lambda: None, None, True)),
+            (zone.pull, lambda: (self.batch(),)),
+            (partial(zone.pull, from_head=True, age=1), lambda: (self.batch(),)),
+            (partial(zone.pull, order=9, migratetype=1, most=2, age=10**9), lambda: (self.batch(),)),
+            (zone.ages, lambda: (np.array([self.number(PAGES + START)]),)),
+            (partial(setattr, zone, "now"), lambda: (self.number(10**13),)),
             (zone.detach, lambda: ()),
             (zone.mute, lambda: ()),
             (zone.request, lambda: (self.random.random() < 0.5,)),

@@ -1,7 +1,8 @@
 """Virtual time: a clock that goes on only when it is told to, and runs what is due on its way."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from pagehint.errors import InputError
 
@@ -22,6 +23,12 @@ class Timer:
         self.action = None
 
 
+class Follower(Protocol):
+    """What has a time that a clock can set (ns)."""
+
+    now: int
+
+
 class VirtualClock:
     """A deterministic clock in nanoseconds. What is due at the same time runs in the order in which it was set."""
 
@@ -29,6 +36,7 @@ class VirtualClock:
         self.now = now
         self._timers: list[tuple[int, int, Timer]] = []
         self._set = 0
+        self._followers: list[Follower] = []
 
     def call_at(self, time: int, action: Callable[[], None]) -> Timer:
         """Run ``action()`` when the clock gets to ``time``; on its next move if that is past. O(log timers)."""
@@ -52,8 +60,19 @@ class VirtualClock:
                 heapq.heappop(timers)
             else:
                 self.step()
+        self._go_to(time)
+
+    def _go_to(self, time: int) -> None:
         if time > self.now:
             self.now = time
+            for follower in self._followers:
+                follower.now = time
+
+    def lead(self, followers: Iterable["Follower"]) -> None:
+        """Set the time of these, such as zones that keep ages, to this clock's, now and as it goes on."""
+        self._followers = list(followers)
+        for follower in self._followers:
+            follower.now = self.now
 
     def step(self) -> None:
         """Go on to the next thing that is due, and run just that."""
@@ -61,7 +80,7 @@ class VirtualClock:
             return
         timer = self._timers[0][2]
         action, timer.action = timer.action, None  # so that it is dropped from the heap, now or after an interrupt
-        self.now = max(self.now, timer.time)
+        self._go_to(timer.time)
         assert action is not None
         action()
 

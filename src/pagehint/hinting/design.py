@@ -91,6 +91,9 @@ class Design(ABC):
     settings: ClassVar[Mapping[str, Setting]] = {}
     """All that are declared in the class and its bases, by name, in their order."""
 
+    ages: ClassVar[bool] = False
+    """Whether its zones keep the ages of free blocks, for ``Zone.ages`` and ``Zone.pull``."""
+
     order: int = 0
     """The least order of a block that is told; a setting where a design declares it as one."""
     delay: int = 0
@@ -168,7 +171,7 @@ class Design(ABC):
                 raise BusyError("a hinting device is started already")
             for zone in zones:
                 bells.append((zone, partial(doorbell, zone)))
-                zone.attach(self.order, self.threshold(), device, bells[-1][1], settle)
+                zone.attach(self.order, self.threshold(), device, bells[-1][1], settle, self.ages)
             self._batch = batch
             self._run = self._telling = self._outcome = self.pending = None
             self.forget()

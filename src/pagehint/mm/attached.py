@@ -3,6 +3,7 @@
 from operator import index
 
 import cython
+import numpy as np
 
 from pagehint.errors import BusyError, InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
@@ -10,15 +11,17 @@ from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import ISOLATE, NEVER, UNREACHABLE
+    from cython.cimports.pagehint.mm.buddy import HIGHATOMIC, ISOLATE, NEVER, ORDER, UNREACHABLE, block_pages
     from cython.cimports.pagehint.mm.ranges import Ranges
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import NEVER, UNREACHABLE
+    from pagehint.mm.page import NEVER, ORDER, UNREACHABLE, block_pages
     from pagehint.mm.ranges import Ranges
 
-    ISOLATE = int(Migratetype.ISOLATE)
+    HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
+
+_OLDEST = 1 << 61  # ns
 
 
 @cython.cclass
@@ -33,11 +36,13 @@ class Attachable(Ranges):
         self.hinting = hinting
         self._device = self._doorbell = self._settle = None
 
-    def attach(self, order, high_water_mark, device, doorbell, settle=None):
+    def attach(self, order, high_water_mark, device, doorbell, settle=None, ages=False):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
 
         A device other than the last one starts with nothing hinted; the first one, with what was loaded so.
-        ``settle(zone, attempt)`` waits for blocks in flight, as ``Zone.settle`` says. Raises BusyError if a device is
+        ``settle(zone, attempt)`` waits for blocks in flight, as ``Zone.settle`` says. ``high_water_mark``: how many
+        unhinted blocks of its order a free must find to set ``requested``; 0 for any free. ``ages``: each free block of
+        at least ``order`` has an age from now on (see ``ages``); 4 bytes a page. Raises BusyError if a device is
         attached.
         """
         if not self.hinting:
@@ -45,6 +50,11 @@ class Attachable(Ranges):
         least: cython.int = whole_number("hinting order", order, 0, self.max_order - 1)
         mark: cython.Py_ssize_t = whole_number("high_water_mark", high_water_mark, 0, 1 << 32)
         busy: cython.bint
+        aged: cython.bint = ages
+        freed_at = np.zeros(self._pages if aged else 1, np.uint32)
+        address: cython.size_t = freed_at.ctypes.data
+        now: cython.uint
+        i: cython.Py_ssize_t
         other: cython.bint = self._device is not None and self._device is not device
         with self._lock:
             busy = self._attached
@@ -56,6 +66,19 @@ class Attachable(Ranges):
                 self._high_water_mark = mark
                 self._min_order = self._notify_order = least
                 self._request(self._requested)
+                # Whatever is free was freed now, as far as anybody knows.
+                self._ages = False
+                self._freed_at_array, freed_at = freed_at, self._freed_at_array
+                if cython.compiled:
+                    self._freed_at = cython.cast(cython.p_uint, address)
+                else:
+                    self._freed_at = memoryview(self._freed_at_array)
+                i = 0
+                now = self._tick()
+                while aged and i < self._pages:
+                    self._freed_at[i] = now
+                    i += block_pages(self._state[i] & ORDER)
+                self._ages = aged
                 self._doorbell = doorbell  # None before, so that nothing is let go of under the lock
                 self._settle = settle
         if busy:
@@ -79,6 +102,7 @@ class Attachable(Ranges):
                 old, settle = self._doorbell, self._settle
                 self._doorbell = self._settle = None
                 self._notify_order = NEVER
+                self._ages = False
                 self._request(self._requested)
                 self._attached = False
         del old, settle
@@ -147,6 +171,72 @@ class Attachable(Ranges):
                 self._put_back(batch, flag)
         if wrong >= 0:
             raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+
+    def pull(self, batch: Batch, *, order=None, migratetype=None, age=0, most=None, from_head=False):
+        """Take unhinted free blocks, at least ``age`` ns old, off their lists into ``batch``; true if it is full.
+
+        Of one ``order``, or all from the largest down to the attached one; of one ``migratetype``, or all but ISOLATE.
+        ``most``: blocks at most, instead of the batch's capacity. Lists are walked from the block that is allocated
+        last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
+        hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
+        watermark. Raises InputError for an age where none are kept, and if the batch holds other blocks than this
+        zone's in flight. O(blocks walked).
+        """
+        first: cython.int = self.max_order - 1
+        last: cython.int = self._min_order
+        kind: cython.int
+        wrong: cython.Py_ssize_t
+        kept: cython.bint
+        room: cython.Py_ssize_t = batch.capacity
+        old: cython.longlong = -(-whole_number("age", age, 0, _OLDEST) // 1000000)
+        head_first: cython.bint = from_head
+        if most is not None:
+            room = min(batch._count + whole_number("most", most, 0, batch.capacity), batch.capacity)
+        if order is not None:
+            first = last = whole_number("order", order, 0, self.max_order - 1)
+        high: cython.int = HIGHATOMIC
+        low: cython.int = 0
+        if migratetype is not None:
+            high = low = whole_number("migratetype", migratetype, 0, HIGHATOMIC)
+        with self._lock:
+            wrong = self._not_in_flight(batch)
+            kept = self._ages or not old
+            if wrong < 0 and kept:
+                while first >= last and batch._count < room:
+                    for kind in range(high, low - 1, -1):
+                        self._pull_old(first, kind, batch, room, old, head_first)
+                    first -= 1
+        if not kept:
+            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        if wrong >= 0:
+            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+        return batch._count == batch.capacity
+
+    @property
+    def now(self):
+        """The time (ns): of this machine's monotonic clock, or as whoever keeps virtual time sets it."""
+        return self._time()
+
+    @now.setter
+    def now(self, now):
+        self._now = whole_number("now", now, 0, (1 << 63) - 1)
+
+    def ages(self, pfns):
+        """How long each of these free blocks (pfns, an integer array) has been free: ns, to the millisecond.
+
+        Of a block that merged, its youngest part; of one that was split, the whole's. Being told to a device doesn't
+        change it. Raises InputError where no ages are kept (see ``attach``), and for pfns outside of the zone.
+        """
+        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
+        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
+            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        with self._lock:
+            kept: cython.bint = self._ages
+            freed_at = self._freed_at_array
+            now = self._time()
+        if not kept:
+            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        return ((now // 1000000 - freed_at[pages].astype(np.int64)) & 0xFFFFFFFF) * 1000000
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (spec 2, a list).

@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pagehint.mm.batch import Batch
 from pagehint.mm.ranges import Ranges
 
@@ -13,6 +16,7 @@ class Attachable(Ranges):
         device: object,
         doorbell: Callable[[], Any],
         settle: Callable[[Any, Callable[[], int]], int] | None = None,
+        ages: bool = False,
     ) -> None: ...
     def mute(self) -> None: ...
     def detach(self, doorbell: Callable[[], Any] | None = None) -> None: ...
@@ -32,5 +36,17 @@ class Attachable(Ranges):
     @property
     def hinting_order(self) -> int: ...
     def boundary(self, order: int, migratetype: int) -> int: ...
+    now: int
+    def ages(self, pfns: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def pull(
+        self,
+        batch: Batch,
+        *,
+        order: int | None = None,
+        migratetype: int | None = None,
+        age: int = 0,
+        most: int | None = None,
+        from_head: bool = False,
+    ) -> bool: ...
     def take_unreported(self, order: int, migratetype: int, batch: Batch, budget: int) -> int: ...
     def _wrong_marks(self) -> list[str]: ...

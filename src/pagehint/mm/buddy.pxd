@@ -1,5 +1,7 @@
 cimport cython
 
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
 cdef extern from *:
     """
     #if defined(__GNUC__) || defined(__clang__)
@@ -89,6 +91,11 @@ cdef class Buddy:
     cdef readonly unsigned long long nr_free_ops
     cdef readonly unsigned long long nr_other_ops  # isolation, hotplug, drains, reordering
 
+    cdef object _freed_at_array
+    cdef unsigned int *_freed_at  # ms, where ages are kept: of free blocks, and those in flight
+    cdef bint _ages
+    cdef long long _now  # ns, or -1: as the machine's clock says
+
     cdef int _notify_order
     cdef Py_ssize_t _high_water_mark
     cdef bint _requested
@@ -118,6 +125,14 @@ cdef class Buddy:
     cdef bint _merges(self, Py_ssize_t buddy, int order, int migratetype) noexcept nogil
     @cython.final
     cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
+    @cython.final
+    cdef long long _time(self) noexcept nogil
+    @cython.final
+    cdef unsigned int _tick(self) noexcept nogil
+    @cython.final
+    cdef long long _age(self, Py_ssize_t i, long long now) noexcept nogil
+    @cython.final
+    cdef void _keep_age(self, Py_ssize_t i, Py_ssize_t other) noexcept nogil
     @cython.final
     cdef void _request(self, bint wanted) noexcept nogil
     @cython.final

@@ -14,11 +14,18 @@ from pagehint.errors import InputError
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import AHEAD, UNREACHABLE, block_pages, prefetch
+    from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 else:
+    import time
+
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, UNREACHABLE, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+
+_MS = cython.declare(cython.longlong, 10**6)  # ns
+_MOST_MS = cython.declare(cython.longlong, 0xFFFFFFFF)
 
 
 @cython.cclass
@@ -51,6 +58,7 @@ class Buddy:
         self._moved_to_tail = profile.moved_to_tail
         self._merge_by_type = profile.merge_by_type
         self._pcps = WeakSet()
+        self._now = -1
         if cython.compiled:
             self._state = cython.cast(
                 cython.pointer(cython.ushort), cython.cast(cython.size_t, self.page_state.ctypes.data)
@@ -74,7 +82,8 @@ class Buddy:
             self._notify_at = [0] * 32
             self._boundary = [0] * LISTS
             self._free_pages = self._isolate_list_pages = self._nr_isolated = 0
-            self._active = self._requested = self._ring = False
+            self._active = self._requested = self._ring = self._ages = False
+            self._freed_at_array = None
             self._high_water_mark = self.nr_alloc = self.nr_free_ops = self.nr_other_ops = 0
         for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):
             array.flags.writeable = False
@@ -234,6 +243,8 @@ class Buddy:
                 self._count(migratetype, block_pages(order))
             self._unlink(buddy)
             self._state[buddy] = 0
+            if hinted and self._ages:
+                self._keep_age(i, buddy)
             if buddy < i:
                 self._state[i] = 0
                 i = buddy
@@ -246,10 +257,38 @@ class Buddy:
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
-        if order >= self._notify_order and self._nr_free[order] >= self._notify_at[order] and not hinted:
-            self._request(True)
-            self._ring = True
+        if order >= self._notify_order and not hinted:
+            if self._ages:
+                self._freed_at[i] = self._tick()
+            if self._nr_free[order] >= self._notify_at[order]:
+                self._request(True)
+                self._ring = True
         return order
+
+    def _time(self):
+        if self._now >= 0:
+            return self._now
+        if cython.compiled:
+            spec = cython.declare(timespec)
+            clock_gettime(CLOCK_MONOTONIC, cython.address(spec))
+            return cython.cast(cython.longlong, spec.tv_sec) * 1000000000 + spec.tv_nsec
+        return time.monotonic_ns()
+
+    # The time in ms, modulo 2**32.
+    def _tick(self):
+        return cython.cast(cython.uint, (self._time() // _MS) & _MOST_MS)
+
+    def _age(self, i, now):
+        freed_at: cython.longlong = self._freed_at[i]
+        return (now - freed_at) & _MOST_MS
+
+    # Two blocks merge: both are as old as the younger of them.
+    def _keep_age(self, i, other):
+        now: cython.longlong = self._tick()
+        if self._age(i, now) < self._age(other, now):
+            self._freed_at[other] = self._freed_at[i]
+        else:
+            self._freed_at[i] = self._freed_at[other]
 
     def _request(self, wanted):
         # Every free runs the test of section 7, so that is one comparison: with the free blocks at which it notifies.
@@ -305,6 +344,8 @@ class Buddy:
         while found > order:
             found -= 1
             self._insert(i + (block_pages(found)), found, migratetype, self._pages + (migratetype << 5) + found)
+            if self._ages:
+                self._freed_at[i + block_pages(found)] = self._freed_at[i]
         self._free_pages -= block_pages(order)
 
     @cython.cfunc

@@ -39,4 +39,8 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _take_off(self, Py_ssize_t i, Batch batch) noexcept nogil
     @cython.final
+    cdef void _pull_old(
+        self, int order, int migratetype, Batch batch, Py_ssize_t most, long long age, bint from_head
+    ) noexcept nogil
+    @cython.final
     cdef int _take_unreported(self, int order, int migratetype, Batch batch, Py_ssize_t budget) noexcept nogil

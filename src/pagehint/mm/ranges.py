@@ -21,6 +21,7 @@ if cython.compiled:
         TYPE_SHIFT,
         USED,
         block_pages,
+        prefetch,
     )
     from cython.cimports.pagehint.mm.hinted import HintedLists
 else:
@@ -72,6 +73,8 @@ class Ranges(HintedLists):
             word = self._state[head]
             order = (word & ORDER) - 1
             upper = head + block_pages(order)
+            if self._ages:
+                self._freed_at[upper] = self._freed_at[head]
             if (word & KIND) == FREE:
                 self._unlink(head)
                 self._add(upper, order, word >> TYPE_SHIFT, False)
@@ -180,6 +183,8 @@ class Ranges(HintedLists):
         while found > order:
             found -= 1
             half = head + block_pages(found)
+            if self._ages:
+                self._freed_at[half] = self._freed_at[head]
             if i >= half:
                 self._add(head, found, rest, False)
                 head = half
@@ -294,6 +299,29 @@ class Ranges(HintedLists):
         batch._types[batch._count] = word >> TYPE_SHIFT
         batch._count += 1
         batch._pages += block_pages(order)
+
+    # Takes the unhinted blocks of a list that are at least this old (ms) into the batch, while there is room in it: the
+    # next to be allocated first, or last.
+    def _pull_old(self, order, migratetype, batch: Batch, most, age, from_head):
+        which: cython.int = (migratetype << 5) + order
+        head: cython.Py_ssize_t = self._pages + which
+        i: cython.Py_ssize_t = self._links[2 * head]
+        following: cython.Py_ssize_t
+        now: cython.longlong = self._tick()
+        pages: cython.Py_ssize_t = block_pages(order)
+        if not from_head:
+            i = self._links[2 * (self._boundary[which] if self._active else head) + 1]
+        while i != head and batch._count < most and self._free_pages >= self._low_watermark + pages:
+            following = self._links[2 * i + (not from_head)]
+            if cython.compiled and following < self._pages:
+                prefetch(cython.address(self._state[following]))
+                prefetch(cython.address(self._links[2 * following]))
+            if self._state[i] & HINTED:
+                if from_head and self._active:
+                    break
+            elif not age or self._age(i, now) >= age:
+                self._take_off(i, batch)
+            i = following
 
     def _take_unreported(self, order, migratetype, batch: Batch, budget):
         head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order

@@ -283,12 +283,14 @@ class Engine(Pages):
             self._zone.start_pfn <= pfn and pfn + block_pages(order) <= self._zone.start_pfn + self._zone._pages
         )
         if found and (self.zone_events or (cpu == self._cpu and self._pcp is not None)):
+            self._zone._now = self.now
             return True
         with cython.gil:
             found = False
             for index, zone in enumerate(self.zones):
                 if zone.start_pfn <= pfn and pfn + (1 << order) <= zone.start_pfn + zone.pages:
                     self._zone = zone
+                    self._zone._now = self.now
                     self._pcp = self._pcps.get((index, cpu))
                     self._cpu = cpu
                     found = self.zone_events or self._pcp is not None

@@ -41,6 +41,8 @@ class VirtualWorker:
 
     def start(self, device: Device) -> None:
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
+        if self.design.ages:
+            self.clock.lead(self._zones)
         self.design.start(self._zones, device, self.clock.now, self._notified, self._settle)
         self._device = device
         self._arm(self.clock.now)

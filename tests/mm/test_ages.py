@@ -1,0 +1,177 @@
+"""How old free blocks are, and what is pulled by that."""
+
+import numpy as np
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.design import Design
+from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.mm.batch import Batch
+from pagehint.mm.zone import Zone
+
+SECOND = 10**9
+
+
+def aged(pages=8192, order=9, **settings):
+    zone = Zone(pages, **settings)
+    zone.now = SECOND
+    zone.attach(order, 0, "device", lambda: None, ages=True)
+    return zone
+
+
+def ages(zone, order=10):
+    """In seconds, by pfn."""
+    pfns = zone.free_list(order, 1)
+    return dict(zip(pfns.tolist(), (zone.ages(pfns) / SECOND).tolist(), strict=True))
+
+
+def test_what_is_free_when_a_device_comes_was_freed_then():
+    zone = aged()
+    zone.now = 4 * SECOND
+    assert set(ages(zone).values()) == {3}
+
+
+def test_a_freed_block_is_new_and_a_split_keeps_the_age():
+    zone = aged()
+    zone.now = 3 * SECOND
+    pfn = zone.alloc(9)
+    assert ages(zone, 9) == {pfn ^ 512: 2}
+    small = zone.alloc(0)
+    zone.now = 5 * SECOND
+    assert ages(zone, 9) == {}
+    zone.free(small)
+    assert ages(zone, 9) == {pfn ^ 512: 0}
+    zone.now = 6 * SECOND
+    zone.free(pfn, 9)
+    assert ages(zone)[pfn & ~1023] == 0, "its youngest part's"
+    assert zone.check() == []
+
+
+def test_being_told_of_changes_no_age_and_merging_takes_the_youngest():
+    zone = aged(2048)
+    first, second = zone.alloc(9), zone.alloc(9)
+    zone.now = 3 * SECOND
+    zone.free(first, 9)
+    batch = Batch(8)
+    assert not zone.pull(batch, order=9)
+    assert batch.pfns.tolist() == [first]
+    zone.now = 5 * SECOND
+    zone.free(second, 9)
+    zone.now = 6 * SECOND
+    zone.drain(batch, True)
+    assert ages(zone)[min(first, second)] == 1
+    zone.pull(batch, order=10)
+    zone.drain(batch, True)
+    assert sorted(ages(zone).values()) == [1, 5]
+
+
+def test_only_what_is_old_enough_is_pulled_the_oldest_first():
+    zone = aged(profile=LINUX_6_1)
+    pfns = [zone.alloc(10) for _ in range(8)]
+    for pfn in pfns:
+        zone.now = zone.now + SECOND
+        zone.free(pfn, 10)
+    batch = Batch(3)
+    assert zone.pull(batch, age=4 * SECOND)
+    assert batch.pfns.tolist() == pfns[:3]
+    zone.drain(batch, True)
+    assert not zone.pull(batch, age=4 * SECOND)
+    assert batch.pfns.tolist() == [pfns[3]]
+    zone.drain(batch, True)
+    zone.pull(batch, most=2, from_head=True)
+    assert batch.pfns.tolist() == [pfns[7], pfns[6]]
+    zone.drain(batch, False)
+    assert zone.check() == []
+
+
+def test_within_a_cycle_what_is_hinted_is_not_walked():
+    zone = aged()
+    batch = Batch(4)
+    told = []
+    zone.begin()
+    while zone.pull(batch, age=0):
+        told += batch.pfns.tolist()
+        zone.drain(batch, True)
+        assert zone.check() == []
+    zone.end()
+    assert sorted(told) == list(range(0, 8192, 1024))
+    assert zone.nr_hinted[10] == 8
+
+
+def test_the_low_watermark_stops_it():
+    zone = aged(watermarks=(1000, 3000, 4000))
+    batch = Batch(32)
+    zone.pull(batch)
+    assert zone.free_pages == 8192 - 5 * 1024
+    zone.drain(batch, False)
+
+
+def test_the_machines_clock_runs_where_nobody_sets_the_time():
+    zone = Zone(2048)
+    zone.attach(9, 0, "device", lambda: None, ages=True)
+    before = zone.now
+    assert 0 <= zone.ages(zone.free_list(10, 1)).max() <= zone.now
+    assert zone.now >= before
+
+
+def test_ages_are_kept_where_they_are_wanted():
+    zone = Zone(2048)
+    zone.attach(9, 0, "device", lambda: None)
+    with pytest.raises(InputError, match="keeps no ages"):
+        zone.ages(np.array([0]))
+    with pytest.raises(InputError, match="keeps no ages"):
+        zone.pull(Batch(1), age=1)
+    zone.pull(Batch(1))
+    zone.detach()
+    zone.attach(9, 0, "device", lambda: None, ages=True)
+    with pytest.raises(InputError, match="outside the zone"):
+        zone.ages(np.array([2048]))
+    with pytest.raises(InputError, match="migratetype"):
+        zone.pull(Batch(1), migratetype=4)
+
+
+class Patient(Design):
+    """Gives back what has been free for two seconds, and looks each second."""
+
+    ages = True
+    order = 9
+    delay = SECOND
+
+    def work(self):
+        for zone in self.zones:
+            zone.begin()
+            zone.pull(self.batch, age=2 * SECOND)
+            while self.batch:
+                yield from self.tell(zone)
+                zone.pull(self.batch, age=2 * SECOND)
+            zone.end()
+        self.schedule(self.delay)
+
+
+class Told:
+    capacity = 3
+
+    def __init__(self, clock):
+        self.clock, self.told = clock, []
+
+    def react(self, blocks):
+        self.told += [(self.clock.now // SECOND, pfn) for pfn in blocks.pfns.tolist()]
+
+
+def test_a_design_of_a_few_lines_goes_by_age():
+    zone, clock = Zone(4096), VirtualClock(SECOND)
+    first, second = zone.alloc(10), zone.alloc(10)
+    worker, device = VirtualWorker(Patient(), [zone], clock), Told(clock)
+    worker.start(device)
+    clock.advance(2 * SECOND)
+    zone.free(first, 10)
+    clock.advance(SECOND)
+    zone.free(second, 10)
+    clock.advance(5 * SECOND)
+    worker.stop()
+    times = {pfn: time for time, pfn in device.told}
+    assert len(device.told) == len(times) == 4
+    assert (times.pop(first), times.pop(second), set(times.values())) == (5, 6, {3})
+    assert zone.check() == []
