@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from pagehint.diagnosis.page_map import Holder, PageMap, Range, free_blocks
+from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
@@ -25,8 +25,9 @@ def test_free_blocks_are_those_of_buddyinfo(guest: str) -> None:
     pages, names = map_of(guest)
     kernel = parse_buddyinfo((DATA / guest / "buddyinfo.txt").read_text(), "buddyinfo")
     for name, zone in zip(names, pages.zones, strict=True):
-        orders = free_blocks(pages.free[zone.begin : zone.end], zone.begin, 10)
-        counts = [int((orders == order).sum()) for order in range(11)]
+        free = pages.free[zone.begin : zone.end]
+        whole = [int(blocks.sum()) for blocks in whole_blocks(free, zone.begin, 10)]
+        counts = [count - 2 * above for count, above in zip(whole, [*whole[1:], 0], strict=True)]
         # The map is read over 90 ms, and buddyinfo after it.
         apart = sum(
             abs(one - other) << order for order, (one, other) in enumerate(zip(counts, kernel[name], strict=True))
@@ -76,4 +77,5 @@ def test_pages_outside_every_zone_and_a_map_that_ends_early() -> None:
     words = np.full(16, int(KPageFlag.BUDDY), np.uint64)
     pages = PageMap(words, [Range(4, 8), Range(12, 40), Range(50, 60)])
     assert [int(each) for each in pages.counts()[[Holder.FREE, Holder.ABSENT]]] == [8, 8]
-    assert list(free_blocks(pages.free[4:8], 4, 3)) == [2, -1, -1, -1]
+    blocks = list(whole_blocks(pages.free[4:8], 4, 3))
+    assert [list(np.flatnonzero(each)) for each in blocks] == [[4, 5, 6, 7], [2, 3], [1], []]

@@ -5,13 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned
+from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned, whole_blocks
 
 __all__ = ["After", "compacted", "dropped", "now"]
 
 Mask = NDArray[np.bool_]
 
-_UNMOVABLE = (Holder.SLAB, Holder.PAGE_TABLES, Holder.KERNEL, Holder.RESERVED, Holder.OFFLINE)
+_IS_MOVABLE = np.array([holder in MOVABLE and holder != Holder.THP for holder in Holder])
+_IS_UNMOVABLE = np.array(
+    [holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.KERNEL, Holder.RESERVED, Holder.OFFLINE) for holder in Holder]
+)
 
 
 class After(NamedTuple):
@@ -22,14 +25,12 @@ class After(NamedTuple):
 
     def resident(self, begin: int, max_order: int) -> NDArray[np.int64]:
         """For each order the pages in whole free blocks of it that the host may still back. O(pages)."""
-        blocks = aligned(self.free, begin, max_order)
-        told = aligned(self.told, begin, max_order).astype(np.int32)
+        told = aligned(self.told, begin, max_order).view(np.uint8).astype(np.uint16)
         found = np.zeros(max_order + 1, np.int64)
-        for order in range(max_order + 1):
-            found[order] = (int(np.count_nonzero(blocks)) << order) - int(told[blocks].sum())
-            if order < max_order:
-                blocks = blocks[0::2] & blocks[1::2]
+        for order, blocks in enumerate(whole_blocks(self.free, begin, max_order)):
+            if order:
                 told = told[0::2] + told[1::2]
+            found[order] = (int(np.count_nonzero(blocks)) << order) - int(told[blocks].sum(dtype=np.int64))
         return found
 
 
@@ -58,13 +59,13 @@ def compacted(pages: PageMap, zone: Range, before: After, pageblock_order: int, 
     padded[lead : lead + len(holders)] = holders
     free = np.zeros(len(padded), np.bool_)
     free[lead : lead + len(holders)] = before.free
-    movable = np.isin(padded, MOVABLE) & (padded != Holder.THP) & ~free
+    movable = _IS_MOVABLE[padded] & ~free
     by_block = (-1, size)
     sources = movable.reshape(by_block).sum(axis=1)
     room = free.reshape(by_block).sum(axis=1)
     room[room == size] = 0
     if not all_targets:
-        unmovable = np.isin(padded, _UNMOVABLE).reshape(by_block).sum(axis=1)
+        unmovable = _IS_UNMOVABLE[padded].reshape(by_block).sum(axis=1)
         room[unmovable * 2 >= size] = 0
     below = np.concatenate([[0], np.cumsum(sources)])
     above = np.concatenate([np.cumsum(room[::-1])[::-1], [0]])

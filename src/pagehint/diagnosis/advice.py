@@ -78,7 +78,8 @@ def _actions(found: Diagnosis) -> list[Advice]:
         ("drop_caches", "drop the page cache", "medium", "sync; echo 3 > /proc/sys/vm/drop_caches",
          "files are read again from disk: everything is slower until then"),
         ("compact_memory", "compact memory", "medium", "echo 1 > /proc/sys/vm/compact_memory",
-         "takes processor time, about a second for each GiB moved; processes wait for pages that move"),
+         "takes processor time; processes wait for pages that move. What it frees goes to per-CPU lists first: where"
+         " these are long, little of it comes back"),
         ("both", "drop the page cache, then compact", "high",
          "sync; echo 3 > /proc/sys/vm/drop_caches; echo 1 > /proc/sys/vm/compact_memory", "the risks of both"),
     )  # fmt: skip
@@ -96,10 +97,10 @@ def _lists(found: Diagnosis) -> list[Advice]:
     return [
         Advice(
             "keep fewer free pages on per-CPU lists",
-            Bounds(0, size.most),
+            Bounds(0, max(size.most, found.drained_most or 0)),
             "low",
             "sysctl vm.percpu_pagelist_high_fraction=1024",
-            "the zone's lock is taken more often; 0 undoes it",
+            "the zone's lock is taken more often; 0 undoes it. The lists shrink as pages are freed",
         )
     ]
 

@@ -10,7 +10,7 @@ from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import explain_failures
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import FreeMemory, Setting, from_counts, from_map, from_total
-from pagehint.diagnosis.holders import HeldBack, held_back, used_by_counters, used_by_map
+from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_by_counters, used_by_map
 from pagehint.diagnosis.live import read_machine
 from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.recognise import read_files
@@ -46,12 +46,14 @@ def examine(evidence: Evidence) -> Diagnosis:
     free = free_bytes or memory.get("free")
     page_map, mapped_zones = _page_map(evidence, zones, setting, warnings)
     held: list[HeldBack] = []
+    drained = None
     if page_map is not None:
         found = from_map(page_map, mapped_zones, setting, memory.get("slab_reclaimable", 0) // setting.page_size)
         lists = [zone.per_cpu for zone in mapped_zones]
         unmanaged = sum(max((zone.present or 0) - (zone.managed or zone.present or 0), 0) for zone in mapped_zones)
         per_cpu = sum(each for each in lists if each is not None)
         used = used_by_map(page_map, setting.page_size, per_cpu, unmanaged)
+        drained = drained_most(page_map, setting.pageblock_order, per_cpu, setting.page_size)
         held = held_back(page_map, setting.pageblock_order, setting.page_size)
     else:
         found = from_counts(zones, setting) if zones else from_total(free, setting)
@@ -68,6 +70,7 @@ def examine(evidence: Evidence) -> Diagnosis:
         used,
         held,
         explain_failures(evidence.reports, setting.page_size),
+        drained,
         page_map,
         _next_file(evidence, zones),
         warnings=warnings,

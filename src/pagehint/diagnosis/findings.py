@@ -63,6 +63,8 @@ class Diagnosis:
     used_by: dict[str, Bounds]
     held_back: list[HeldBack]
     failures: list[Failure]
+    drained_most: int | None = None
+    """Bytes more in whole pageblocks, at the most, if per-CPU lists were empty; None without a page map."""
     page_map: PageMap | None = None
     next_file: tuple[str, str] | None = None
     advice: list[Advice] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Diagnosis:
                 for action, by_order in self.would_bring.items()
             },
             "used_by": {name: _mib(size) for name, size in self.used_by.items()},
+            "per_cpu_holds_at_most": None if self.drained_most is None else round(self.drained_most / _MIB, 3),
             "held_back": [each.to_dict() for each in self.held_back],
             "failures": [failure.to_dict() for failure in self.failures],
             "advice": [{**each.to_dict(), "brings": _mib(each.brings)} for each in self.advice],

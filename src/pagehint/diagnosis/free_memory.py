@@ -34,6 +34,10 @@ ACTIONS = {
 }
 """The keys of would_bring."""
 
+_SPOILED = 2.5
+_SLAB_STAYS = 9 << 20
+_SLAB_SHARE_STAYS = 0.02
+_SCATTERED = 0.0046
 ByOrder = dict[int, Bounds]
 
 
@@ -135,7 +139,7 @@ def _free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
 
 
 def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int) -> FreeMemory:
-    """From a page map: all of it exact but for compaction and `slab`, pages of slab that drop_caches may free.
+    """From a page map: exact but for what actions bring. `slab` are pages of slab that drop_caches may free.
 
     `zones` are those of the map, in its order.
     """
@@ -144,6 +148,7 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
     least: dict[str, NDArray[np.int64]] = {name: np.zeros(setting.max_order + 1, np.int64) for name in ACTIONS}
     most = {name: least[name].copy() for name in ACTIONS}
     guess = least["drop_caches"].copy()
+    leaves = _slab_that_leaves(slab, setting)
     with_slab = _slab_blocks(pages, setting.pageblock_order, slab)
     for zone, place in zip(zones, pages.zones, strict=True):
         _causes(found, zone, pages, place, setting)
@@ -155,12 +160,12 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
         cached = dropped(pages, place)
         slab_too = After(cached.free | with_slab[place.begin : place.end], cached.told)
         gains = [at(cached) - start, at(slab_too) - start]
-        least["drop_caches"] += gains[0]
+        least["drop_caches"] += _less_lists(gains[0], zone, setting)
         most["drop_caches"] += gains[1]
-        guess += gains[1] if slab else gains[0]
+        guess += gains[0] + ((gains[1] - gains[0]) * leaves).astype(np.int64)
         for name, first in (("compact_memory", before), ("both", slab_too)):
             ends = [at(_compact(pages, place, first, setting, every)) - start for every in (False, True)]
-            floor = np.zeros_like(start) if name == "compact_memory" else gains[0]
+            floor = np.zeros_like(start) if name == "compact_memory" else _less_lists(gains[0], zone, setting)
             least[name] += np.minimum(floor, np.minimum(*ends))
             most[name] += np.maximum(floor, np.maximum(*ends))
     for name in ACTIONS:
@@ -198,6 +203,24 @@ def _causes(found: FreeMemory, zone: ZoneState, pages: PageMap, place: Range, se
     found.add("below_order", exactly((free - told - large) * size))
     found.add("given_back", exactly(told * size))
     found.add("per_cpu", UNKNOWN if zone.per_cpu is None else exactly(zone.per_cpu * size))
+
+
+# Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being whole.
+def _less_lists(gains: NDArray[np.int64], zone: ZoneState, setting: Setting) -> NDArray[np.int64]:
+    room = min(zone.lists_room, int(gains[0]))
+    kept = np.where(np.arange(len(gains)) < setting.pageblock_order - 1, room, _SPOILED * room)
+    return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64), 0), gains)
+
+
+# The share of the slab counted as reclaimable that goes, by order. What stays was seen to be some MiB in use by the
+# kernel itself, and to lie scattered: a block of 2**order pages is free of it with a chance that falls with its size.
+def _slab_that_leaves(slab: int, setting: Setting) -> NDArray[np.float64]:
+    if slab <= 0:
+        return np.zeros(setting.max_order + 1)
+    stays = min(_SLAB_STAYS // setting.page_size / slab + _SLAB_SHARE_STAYS, 1.0)
+    pages = 2.0 ** np.arange(setting.max_order + 1)
+    share: NDArray[np.float64] = (1 - stays) * np.exp(-_SCATTERED * stays * pages)
+    return share
 
 
 # Which slab pages can be freed the map doesn't tell: they lie in pageblocks of their own, those fullest of slab.

@@ -8,7 +8,7 @@ import numpy as np
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 
-__all__ = ["USED_WORDS", "HeldBack", "held_back", "used_by_counters", "used_by_map"]
+__all__ = ["USED_WORDS", "HeldBack", "drained_most", "held_back", "used_by_counters", "used_by_map"]
 
 USED_WORDS = {
     **{holder.name.lower(): words for holder, words in HOLDER_WORDS.items()},
@@ -118,6 +118,20 @@ _COUNTED = (
     "percpu",
     "hugetlb",
 )
+
+
+def drained_most(pages: PageMap, pageblock_order: int, per_cpu: int, page_size: int) -> int:
+    """Bytes that would at the most be in whole free pageblocks if `per_cpu` pages left the per-CPU lists. O(pages).
+
+    Which they are the map doesn't tell: at the best, those that keep most.
+    """
+    size = 1 << pageblock_order
+    holders = np.concatenate([pages.holders, np.full(-len(pages.holders) % size, Holder.ABSENT, np.uint8)])
+    blocks = holders.reshape(-1, size)
+    free = np.count_nonzero(blocks == Holder.FREE, axis=1)
+    kernel = np.count_nonzero(blocks == Holder.KERNEL, axis=1)
+    only = np.sort(kernel[(free + kernel == size) & (free > 0) & (kernel > 0)])
+    return int(np.searchsorted(np.cumsum(only), per_cpu, side="right")) * size * page_size
 
 
 def held_back(pages: PageMap, pageblock_order: int, page_size: int) -> list[HeldBack]:

@@ -5,7 +5,7 @@ on 5.10, 6.1, 6.12 and 6.18); its first page has UPTODATE too if the block has b
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pagehint.proc.kpageflags import KPageFlag
 
-__all__ = ["HOLDER_WORDS", "Holder", "PageMap", "Range", "aligned", "free_blocks"]
+__all__ = ["HOLDER_WORDS", "Holder", "PageMap", "Range", "aligned", "whole_blocks"]
 
 Mask = NDArray[np.bool_]
 
@@ -100,7 +100,7 @@ class PageMap:
             counts = None if mapped is None else mapped[zone.begin : zone.end]
             part = self.holders[zone.begin : zone.end]
             part[:] = _holders(inside, counts)
-            _mark_told(part == Holder.FREE, inside, self.told[zone.begin : zone.end], zone, max_order)
+            _mark_told(part == Holder.FREE, inside, self.told[zone.begin : zone.end], zone.begin, max_order)
 
     @property
     def free(self) -> Mask:
@@ -109,7 +109,7 @@ class PageMap:
 
     def counts(self) -> NDArray[np.int64]:
         """Pages of each Holder. O(pages)."""
-        return np.bincount(self.holders, minlength=len(Holder))
+        return np.array([np.count_nonzero(self.holders == holder) for holder in Holder], np.int64)
 
 
 # Most pages of an idle machine are free, or the kernel's, which have no flag: only the others are looked at closely.
@@ -163,21 +163,22 @@ def _classes(flags: NDArray[np.uint64], mapped: NDArray[np.bool_] | None) -> NDA
     return found
 
 
-def _mark_told(free: Mask, flags: NDArray[np.uint64], told: Mask, zone: Range, max_order: int) -> None:
+def _mark_told(free: Mask, flags: NDArray[np.uint64], told: Mask, begin: int, max_order: int) -> None:
     heads = np.flatnonzero(free & ((flags & _UPTODATE) != 0))
     if not len(heads):
         return
-    orders = free_blocks(free, zone.begin, max_order)
-    for head in heads:
-        order = int(orders[head])
-        if order >= 0:
-            told[head : head + (1 << order)] = True
-        else:
-            # The second half of what reads as one block: the kernel keeps two that it doesn't merge.
-            size = 1 << max_order
-            while size > 1 and ((zone.begin + head) % size or not free[head : head + size].all()):
-                size >>= 1
-            told[head : head + size] = True
+    pfns = heads + begin
+    orders = np.zeros(len(heads), np.int64)
+    # The largest whole block that starts there.
+    for order, blocks in enumerate(whole_blocks(free, begin, max_order)):
+        starts = (pfns & ((1 << order) - 1)) == 0
+        orders[starts] = np.where(blocks[(pfns[starts] - _first(begin, max_order)) >> order], order, orders[starts])
+    for head, exponent in zip(heads, orders, strict=True):
+        told[head : head + (1 << int(exponent))] = True
+
+
+def _first(begin: int, order: int) -> int:
+    return begin & ~((1 << order) - 1)
 
 
 def aligned(mask: Mask, begin: int, order: int) -> Mask:
@@ -187,14 +188,13 @@ def aligned(mask: Mask, begin: int, order: int) -> Mask:
     return np.concatenate([np.zeros(before, np.bool_), mask, np.zeros(after, np.bool_)]) if before or after else mask
 
 
-def free_blocks(mask: Mask, begin: int, max_order: int) -> NDArray[np.int8]:
-    """For each page the order of the largest block that starts at it, -1 where none does. O(pages)."""
-    before = begin & ((1 << max_order) - 1)
+def whole_blocks(mask: Mask, begin: int, max_order: int) -> Iterator[Mask]:
+    """For each order from 0 on: which of its blocks lie in the mask, whose first pfn is `begin`. O(pages).
+
+    The first block is that of the block of `max_order` that holds `begin`.
+    """
     blocks = aligned(mask, begin, max_order)
-    orders = np.where(blocks, 0, -1).astype(np.int8)
-    for order in range(1, max_order + 1):
+    yield blocks
+    for _ in range(max_order):
         blocks = blocks[0::2] & blocks[1::2]
-        firsts = np.flatnonzero(blocks) << order
-        orders[firsts] = order
-        orders[firsts + (1 << order - 1)] = -1
-    return orders[before : before + len(mask)]
+        yield blocks

@@ -18,7 +18,8 @@ class ZoneState:
     """A zone, in pages; None: not known. `min`, `low` and `high` hold `boost` already.
 
     `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
-    free that is kept for atomic allocations, `whole` what lies in free blocks of pageblock order and more.
+    free that is kept for atomic allocations, `lists_room` how many pages more may lie on per-CPU lists, `whole` what
+    lies in free blocks of pageblock order and more.
     """
 
     node: int
@@ -35,6 +36,7 @@ class ZoneState:
     reserve: int = 0
     free_cma: int = 0
     per_cpu: int | None = None
+    lists_room: int = 0
     whole: int | None = None
     begin: int | None = None
     end: int | None = None
@@ -94,6 +96,7 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
         reserve=next((x for x in (zone.free_highatomic, zone.reserved_highatomic) if x is not None), 0),
         free_cma=zone.stats.get("nr_free_cma", 0),
         per_cpu=sum(lists) if lists or zone.managed == 0 else None,
+        lists_room=sum(max((cpu.high_min or cpu.high or 0) - (cpu.count or 0), 0) for cpu in zone.per_cpu),
         whole=zone.stats.get("nr_free_pages_blocks"),
         begin=zone.start_pfn,
         end=None if zone.start_pfn is None or zone.spanned is None else zone.start_pfn + zone.spanned,

@@ -1,0 +1,112 @@
+"""The doctor's figures against the kernel's own, on this machine."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pagehint.diagnosis.examine import doctor
+from pagehint.diagnosis.live import read_machine
+from pagehint.diagnosis.page_map import PageMap, Range, whole_blocks
+from pagehint.diagnosis.zones import ZoneState, zone_states
+from pagehint.proc.pagetypeinfo import parse_buddyinfo
+
+_TRIES = 200
+_as_root = pytest.mark.skipif(not os.access("/proc/kpageflags", os.R_OK), reason="/proc/kpageflags needs root")
+
+
+@pytest.fixture
+def extfrag(tmp_path: Path) -> Iterator[Path]:
+    usual = Path("/sys/kernel/debug/extfrag")
+    if usual.is_dir():
+        yield usual
+        return
+    mounted = subprocess.run(["mount", "-t", "debugfs", "none", tmp_path], capture_output=True, check=False)
+    if mounted.returncode or not (tmp_path / "extfrag").is_dir():
+        pytest.skip("debugfs can't be mounted here, or has no extfrag")
+    try:
+        yield tmp_path / "extfrag"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def buddyinfo() -> dict[tuple[int, str], list[int]]:
+    return parse_buddyinfo(Path("/proc/buddyinfo").read_text(), "buddyinfo")
+
+
+def test_unusable_free_memory_is_the_kernels_own_index(extfrag: Path) -> None:
+    checked = set()
+    for _ in range(_TRIES):
+        before = buddyinfo()
+        unusable, index = ((extfrag / name).read_text() for name in ("unusable_index", "extfrag_index"))
+        after = buddyinfo()
+        for line, other in zip(unusable.splitlines(), index.splitlines(), strict=True):
+            words = line.replace(",", " ").split()
+            key = int(words[1]), words[3]
+            if before[key] != after[key]:
+                continue
+            zone = ZoneState(*key, counts=before[key])
+            free = zone.free_from(0)
+            fits = [word == "-1.000" for word in other.split()[4:]]
+            for order, word in enumerate(words[4:]):
+                larger = zone.free_from(order)
+                assert free is not None
+                assert larger is not None
+                # The kernel rounds down to thousandths, and calls a zone without free pages wholly unusable.
+                expected = (free - larger) * 1000 // free if free else 1000
+                assert round(float(word) * 1000) == expected
+                assert fits[order] == (larger > 0 or not free)
+            checked.add(key)
+        if len(checked) == len(before):
+            break
+    assert checked
+
+
+@_as_root
+def test_free_blocks_of_the_map_are_those_of_buddyinfo() -> None:
+    checked = set()
+    for _ in range(10):
+        before = buddyinfo()
+        evidence = read_machine()
+        after = buddyinfo()
+        assert evidence.page_flags is not None
+        for zone in zone_states(evidence):
+            key = zone.node, zone.name
+            if before[key] != after[key] or zone.begin is None or zone.end is None:
+                continue
+            pages = PageMap(evidence.page_flags, [Range(zone.begin, zone.end)], len(before[key]) - 1)
+            free = pages.free[zone.begin : zone.end]
+            whole = [int(np.count_nonzero(each)) for each in whole_blocks(free, zone.begin, pages.max_order)]
+            counts = [count - 2 * more for count, more in zip(whole, [*whole[1:], 0], strict=True)]
+            # Blocks of pageblock order that the kernel does not merge, since their types differ, read as larger ones.
+            assert counts[:9] == before[key][:9]
+            assert sum(count << order for order, count in enumerate(counts)) == zone_free(before[key])
+            checked.add(key)
+        if checked:
+            break
+    assert checked, "no zone stood still"
+
+
+def zone_free(counts: list[int]) -> int:
+    return sum(count << order for order, count in enumerate(counts))
+
+
+@_as_root
+def test_free_and_used_add_up_to_what_meminfo_says() -> None:
+    found = doctor()
+    meminfo = found.evidence.meminfo
+    resident = sum(size.best for name, size in found.free_resident.items() if name != "per_cpu")
+    total = meminfo["MemTotal"] << 10
+    assert abs(resident - (meminfo["MemFree"] << 10)) < 0.05 * total
+    assert abs(found.used_by["slab"].best - (meminfo["Slab"] << 10)) < 0.02 * total
+    assert found.to_dict()["would_bring"]["reporting"]["0"] >= found.to_dict()["would_bring"]["reporting"]["9"]
+
+
+def test_without_the_page_map_it_says_less() -> None:
+    found = doctor(page_map=False)
+    assert found.page_map is None
+    assert found.next_file is not None
+    assert not found.free_resident["below_order"].least < 0
