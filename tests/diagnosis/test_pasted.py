@@ -47,6 +47,11 @@ def test_rows_broken_by_mail_are_joined() -> None:
     ]
 
 
+def test_long_digits_take_no_time() -> None:
+    text = "Node 0, zone Normal 1\n" + ("9" * 29 + "\n") * 3 + "9" * 20000 + "x\n" + "1" * 20000 + ":\n"
+    assert len(plain_lines(text)) == 3
+
+
 def test_zoneinfo_heading_takes_no_counts() -> None:
     assert plain_lines("Node 0, zone      DMA\n  per-node stats\n") == ["Node 0, zone      DMA", "per-node stats"]
 

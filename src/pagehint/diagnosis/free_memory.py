@@ -35,9 +35,9 @@ ACTIONS = {
 """The keys of would_bring."""
 
 _SPOILED = 2.5
-_SLAB_STAYS = 9 << 20
+_SLAB_STAYS = 4 << 20
 _SLAB_SHARE_STAYS = 0.02
-_SCATTERED = 0.0046
+_SCATTERED = 0.008
 ByOrder = dict[int, Bounds]
 
 

@@ -5,7 +5,9 @@ import re
 
 __all__ = ["parse_free"]
 
-_ROW = re.compile(r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s*){3,8})", re.ASCII)
+_ROW = re.compile(
+    r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)", re.ASCII
+)
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
 _UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
