@@ -6,6 +6,7 @@ Operations run in one compiled loop (``Zone.bulk``), with and without a CPU's li
 thread, and each figure is the median of its runs. docs/benchmarks.md says what was measured.
 """
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -168,6 +169,9 @@ def empty_passes(table: Table) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()  # for --help
     table = Table("what", "median", "")
     per_cpu_lists(table)
     opening(table)

@@ -1,9 +1,9 @@
 """Makes docs/residency.png of the shipped recording: ``python docs/picture.py``. Needs selenium and Chromium."""
 
+import argparse
 import base64
 import shutil
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 
 from selenium import webdriver
@@ -15,7 +15,8 @@ _SIZE = {"format": "png", "width": 980, "height": 440, "scale": 1.5}
 
 
 def main() -> None:
-    trace = pagehint.Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    trace = pagehint.example()
     run, baseline = pagehint.replay(trace, pagehint.guest_reporting(trace)), pagehint.replay(trace)
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):

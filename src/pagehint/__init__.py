@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pagehint.replays.run import Run
     from pagehint.replays.start import guest_reporting
     from pagehint.replays.study import Study, study
+    from pagehint.report.html import write_html
     from pagehint.trace.bundle import Trace
     from pagehint.trace.shipped import example
 
@@ -84,6 +85,7 @@ __all__ = [
     "pagetypeinfo",
     "replay",
     "study",
+    "write_html",
 ]
 
 # Loaded when they are asked for: most bring NumPy along, many pyarrow.
@@ -129,6 +131,7 @@ _LATER = {
     "pagetypeinfo": "pagehint.mm.guest.procfs",
     "replay": "pagehint.replays.replay",
     "study": "pagehint.replays.study",
+    "write_html": "pagehint.report.html",
 }
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -54,12 +55,18 @@ def test_the_idle_contract(make: Make, until: Until, settings: Any) -> None:
         array[:] = 1
     before = rss()
     assert arena.stats().resident >= 280 * MIB
+    begin = time.monotonic()
     del kept[::2], array
-    start = threading.Event()
-    assert not start.wait(0.5)
-    assert arena.stats().resident >= 280 * MIB
-    assert arena.stats().warm >= 140 * MIB
-    assert until(lambda: arena.stats().resident <= arena.stats().live + HUGE_PAGE, 2)
+    late = 0.0  # by how much a busy machine lets threads wait
+    while True:
+        resident, now = arena.stats().resident, time.monotonic()
+        if now - begin < 0.75:
+            assert resident >= 280 * MIB
+        if resident <= arena.stats().live + HUGE_PAGE:
+            break
+        assert now - begin < 2 + late
+        time.sleep(0.01)
+        late += max(time.monotonic() - now - 0.02, 0)
     assert until(lambda: not arena.stats().in_flight)
     statistics = arena.stats()
     assert statistics.live <= 20 * 8 * MIB

@@ -233,8 +233,8 @@ def test_ctrl_c_at_any_moment(make: Make) -> None:
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for step in range(400):
-            signal.setitimer(signal.ITIMER_REAL, 0.00005 + step * 5e-6)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00005 + step * 5e-6)
                 while True:
                     array = arena.empty(5 * MIB, "u1")
                     array[::4096] = 7
@@ -243,7 +243,6 @@ def test_ctrl_c_at_any_moment(make: Make) -> None:
             except KeyboardInterrupt:
                 interrupted += 1
             array = None
-            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

@@ -15,7 +15,7 @@ from pagehint.mm.check import check
 from pagehint.mm.page import KIND, USED
 from pagehint.mm.zone import Zone
 
-faulthandler.dump_traceback_later(25, exit=True)
+faulthandler.dump_traceback_later(240, exit=True)  # only what hangs waits so long
 zone = Zone(64 << 10)
 worker = ThreadWorker(PageHinting(delay="100us", high_water_mark=1), [zone])
 interrupted = 0
@@ -50,8 +50,7 @@ def meddle(*_):
         pass
 
 def work():
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+    while interrupted < 500:
         for order in (0, 10):
             pfns = [zone.alloc(order) for _ in range(20)]
             zone.free_list(10, 1)
@@ -93,8 +92,7 @@ Cycle.depth = 0
 gc.set_threshold(7)
 before = work
 def litter(zone=zone):
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+    while interrupted < 500:
         Cycle()
         pfns = [zone.alloc(0) for _ in range(3)]
         Cycle()
@@ -120,7 +118,6 @@ faulthandler.cancel_dump_traceback_later()
 problems = check(zone)
 assert problems == [], (problems, worker.running, threading.enumerate())
 assert zone.free_pages == zone.pages, zone
-assert interrupted > 50, interrupted
 print("done")
 """
 
@@ -153,8 +150,7 @@ def use(before):
 
 threads = len(os.listdir("/proc/self/task"))
 in_start = 0
-end = time.monotonic() + 1.5
-while time.monotonic() < end:
+while in_start < 50:
     before = interrupted
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 5e-4))
@@ -173,7 +169,6 @@ while time.monotonic() < end:
     for pfn in used.tolist():  # what was interrupted between alloc and free
         zone.free(pfn)
     assert check(zone) == []
-assert in_start > 20, in_start
 while len(os.listdir("/proc/self/task")) > threads:  # faulthandler ends what hangs
     pass
 """
@@ -184,8 +179,7 @@ def rest():
     while True:
         time.sleep(0)
 
-end = time.monotonic() + 1.5
-while time.monotonic() < end:
+while interrupted < 500:
     try:
         armed = True
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-4), random.uniform(1e-5, 1e-4))
@@ -210,6 +204,6 @@ while time.monotonic() < end:
 )
 def test_row_10_nothing_that_interrupts_deadlocks(how):
     done = subprocess.run(
-        [sys.executable, "-c", SIGNALS + how + AT_LAST], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", SIGNALS + how + AT_LAST], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -191,15 +191,26 @@ def test_designs_differ_and_none_gives_nothing_back(phased: Trace) -> None:
     assert none.attribution["no_device"] > 0
 
 
-def test_a_device_that_takes_long_delays_allocations(phased: Trace) -> None:
+def test_a_device_that_takes_long_costs_its_time(phased: Trace) -> None:
     run = replay(phased, PageHinting(high_water_mark=1), ModelHost("THP", Costs(react_call=2e9), capacity=512))
-    assert run.totals.allocations_failed == 0
+    assert run.totals.allocations_delayed == run.totals.allocation_delay == 0
     assert run.totals.device_time >= run.totals.batches * 2e9
+
+
+def test_an_allocation_waits_while_all_that_is_free_is_in_flight(phased: Trace) -> None:
+    host = ModelHost("THP", Costs(react_call=20e9), capacity=4096)
+    run = replay(phased, PageHinting(high_water_mark=1), host)
+    assert run.totals.allocations_delayed > 0
+    assert 0 < run.totals.allocation_delay <= run.totals.allocations_delayed * 21 * 10**9
+    assert run.totals.allocations_failed == 0
 
 
 def test_overcommit_swaps(phased: Trace) -> None:
     run = replay(phased, None, ModelHost("4KiB", memory="300MiB"))
     assert run.host.swapped_out > 0
+    totals = run.to_dict()["totals"]
+    assert totals["swapped_out"] == run.host.swapped_out * 4096
+    assert totals["swap_time"] == run.host.swap_time > 0
     assert run.totals.peak_resident <= 300 << 20
     assert replay(phased, guest_reporting(phased), ModelHost("4KiB", memory="300MiB")).host.swapped_out < (
         run.host.swapped_out

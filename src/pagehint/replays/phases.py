@@ -34,9 +34,9 @@ def phases_given_back(trace: Trace, passes: list[int], batches: pa.Table, timeli
         inside = (times >= begin) & (times < end)
         sums = np.cumsum(given_back[inside])
         total = int(sums[-1]) if len(sums) else 0
-        phase["given_back"] = total * 4096
+        phase["given_back"] = total
         phase["passes"] = len(np.unique(which[inside & (given_back > 0)]))
-        enough = total * 4096 >= LEAST
+        enough = total >= LEAST
         phase["given_back_90"] = int(times[inside][np.argmax(sums >= _SHARE * total)]) - begin if enough else None
         phase["fall"] = _fall(predicted, begin, end)[0] or 0
         phase["measured_fall"], phase["measured_90"] = _fall(measured, begin, end)

@@ -50,6 +50,10 @@ class Totals:
     peak_resident: int
     end_resident: int
     errors: int
+    swapped_out: int
+    """Bytes that the host swapped out, as it had too little memory."""
+    swapped_in: int
+    swap_time: int
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,9 @@ class Run:
     timeline: pa.Table
     """A row a sample: time (ns), resident, used, free_resident and each reason (bytes), given_back, blocks."""
     batches: pa.Table
-    """A row a batch: time (ns), zone, blocks, pages told, pages given back."""
+    """A row a batch: time (ns), zone, blocks, pages told, bytes given back."""
     passes: pa.Table
-    """A row a run of the work: time (ns), batches, blocks, pages."""
+    """A row a run of the work: time (ns), batches, blocks, pages told, bytes given back."""
     phases: list[dict[str, Any]]
     """The workload's phases in order: name, time (ns), and what came back in each (see `phases_given_back`)."""
     measured: pa.Table | None
@@ -123,9 +127,21 @@ class Run:
 
     def to_html(self, path: str | Path) -> None:
         """Write one page with its charts, which needs nothing else. Raises InputError, OSError."""
-        from pagehint.report.html import write_html
+        _report().write_html([self], path)
 
-        write_html([self], path)
+    def figures(self) -> "dict[str, Any]":
+        """The page's charts, as plotly figures, by name."""
+        return dict(_report().figures_of([self]))
+
+    def _repr_html_(self) -> str:
+        return str(_report().summary_of(self))
+
+
+# What draws a result is loaded when a result is asked to show itself.
+def _report() -> Any:
+    import pagehint.report.html
+
+    return pagehint.report.html
 
 
 def vars_of(record: Any) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def make_run(replay: "Replay") -> Run:
     end = trace.meta.last_ns or 0
     batches = pa.table(
         {
-            name: pa.array([batch[k] for batch in replay.batches], type_)
+            name: pa.array([batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.batches], type_)
             for k, (name, type_) in enumerate(
                 [
                     ("time", pa.int64()),
@@ -125,6 +125,9 @@ def _totals(replay: "Replay", end: int) -> Totals:
         allocations_failed=engine.anomalies.get("allocation failed here", 0),
         peak_resident=timeline.peak_resident,
         end_resident=host.resident * _PAGE,
+        swapped_out=host.swapped_out * _PAGE,
+        swapped_in=host.swapped_in * _PAGE,
+        swap_time=host.swap_time,
         errors=0 if statistics is None else statistics.errors - replay.errors_before,
     )
 

@@ -257,7 +257,7 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
 def _binned(run: Run) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
     edges = np.linspace(0, _last(run) or 1.0, _BINS + 1)
     when = np.clip(_seconds(run, run.batches.column("time").to_numpy()), 0, edges[-1])
-    back = run.batches.column("given_back").to_numpy() / _PAGES_A_MIB
+    back = run.batches.column("given_back").to_numpy() / _MIB
     told = run.batches.column("pages").to_numpy() / _PAGES_A_MIB
     sums = [np.histogram(when, edges, weights=weights)[0] for weights in (back, told - back)]
     return (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0]), sums

@@ -32,7 +32,7 @@ from pagehint.report.words import (
     waited,
 )
 
-__all__ = ["page_of", "write_html"]
+__all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 
 _MIB = 1 << 20
 _LONG = 11
@@ -44,14 +44,26 @@ def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = Non
         file.write(page_of(list(runs), baseline).encode())
 
 
+def figures_of(runs: Sequence[Run], baseline: Run | None = None) -> dict[str, go.Figure]:
+    """The page's charts, by name. Raises InputError where a run has no timeline."""
+    page = _Page(list(runs), baseline)
+    page.sections()
+    return page.figures
+
+
+def summary_of(run: Run) -> str:
+    """A run in a few lines of HTML, for notebooks."""
+    title = escape(f"{run.recording['name']}: {design_line(run)}")
+    about_it = escape(f"{describe_guest(run)}; {ground_line(run)}")
+    return f"<p><b>{title}</b><br>{about_it}</p>{_table(*totals_table([run], ['']))}"
+
+
 def page_of(runs: list[Run], baseline: Run | None = None) -> str:
     """The page; `baseline` is the same recording without hinting, against which the runs are shown.
 
     Raises InputError where a run has no timeline.
     """
     first = runs[0]
-    if not all(run.timeline.num_rows for run in runs):
-        raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
     page = _Page(runs, baseline)
     if len(runs) == 1:
         title = f"{first.recording['name']}: {design_line(first)}"
@@ -105,6 +117,8 @@ def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) ->
 
 class _Page:
     def __init__(self, runs: list[Run], baseline: Run | None) -> None:
+        if not all(run.timeline.num_rows for run in runs):
+            raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
         self.runs = runs
         self.baseline = baseline
         self.names = labels(runs)
@@ -242,33 +256,38 @@ class _Page:
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        rows: list[tuple[str, list[str]]] = [
-            ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
-            ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
-        ]
-        for name, words in reasons_in(runs).items():
-            rows.append((f"of it free, {words}", [_gib(run.attribution.get(name)) for run in runs]))
-        rows += [
-            ("given back", [mib(run.totals.given_back) for run in runs]),
-            ("from free to given back, half within", [waited(run.totals.wait_p50) for run in runs]),
-            ("from free to given back, 99 % within", [waited(run.totals.wait_p99) for run in runs]),
-            ("host faults on memory given back", [f"{run.totals.refaults:,}" for run in runs]),
-            ("their time", [_time(run.totals.refault_time) for run in runs]),
-            ("time of all host faults", [_time(run.totals.fault_time) for run in runs]),
-            ("the host's time to give back", [_time(run.totals.device_time) for run in runs]),
-            ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
-            ("batches", [f"{run.totals.batches:,}" for run in runs]),
-            ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
-            ("of them with nothing behind", [f"{run.totals.blocks_again:,}" for run in runs]),
-            ("allocations that waited for blocks in flight", [f"{run.totals.allocations_delayed:,}" for run in runs]),
-            ("allocations that failed", [f"{run.totals.allocations_failed:,}" for run in runs]),
-            ("resident at the most", [mib(run.totals.peak_resident) for run in runs]),
-            ("resident at the end", [mib(run.totals.end_resident) for run in runs]),
-        ]
-        if any(run.host.swapped_out for run in runs):
-            rows.append(("pages swapped out", [f"{run.host.swapped_out:,}" for run in runs]))
-            rows.append(("time of swapping", [_time(run.host.swap_time) for run in runs]))
-        return f"<section><h2>Totals</h2>{_table(['', *names], [[name, *cells] for name, cells in rows])}</section>"
+        return f"<section><h2>Totals</h2>{_table(*totals_table(runs, names))}</section>"
+
+
+def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the runs' totals, a column a run."""
+    rows: list[tuple[str, list[str]]] = [
+        ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
+        ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
+    ]
+    for name, words in reasons_in(runs).items():
+        rows.append((f"of it free, {words}", [_gib(run.attribution.get(name)) for run in runs]))
+    rows += [
+        ("given back", [mib(run.totals.given_back) for run in runs]),
+        ("from free to given back, half within", [waited(run.totals.wait_p50) for run in runs]),
+        ("from free to given back, 99 % within", [waited(run.totals.wait_p99) for run in runs]),
+        ("host faults on memory given back", [f"{run.totals.refaults:,}" for run in runs]),
+        ("their time", [_time(run.totals.refault_time) for run in runs]),
+        ("time of all host faults", [_time(run.totals.fault_time) for run in runs]),
+        ("the host's time to give back", [_time(run.totals.device_time) for run in runs]),
+        ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
+        ("batches", [f"{run.totals.batches:,}" for run in runs]),
+        ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
+        ("of them with nothing behind", [f"{run.totals.blocks_again:,}" for run in runs]),
+        ("allocations that waited for blocks in flight", [f"{run.totals.allocations_delayed:,}" for run in runs]),
+        ("allocations that failed", [f"{run.totals.allocations_failed:,}" for run in runs]),
+        ("resident at the most", [mib(run.totals.peak_resident) for run in runs]),
+        ("resident at the end", [mib(run.totals.end_resident) for run in runs]),
+    ]
+    if any(run.host.swapped_out for run in runs):
+        rows.append(("pages swapped out", [f"{run.host.swapped_out:,}" for run in runs]))
+        rows.append(("time of swapping", [_time(run.host.swap_time) for run in runs]))
+    return ["", *names], [[name, *cells] for name, cells in rows]
 
 
 # What a chart is, for those who can't see it: the figures themselves are in the tables.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from pagehint.trace.tables import (
     read_batches,
     read_table,
 )
+from pagehint.units import format_time
 
 __all__ = ["Trace"]
 
@@ -41,6 +43,18 @@ class Trace:
     def __init__(self, path: Path, meta: Meta) -> None:
         self.path = path
         self.meta = meta
+
+    def _repr_html_(self) -> str:
+        meta = self.meta
+        rows = [
+            ("recording", self.path.name),
+            ("kernel", meta.kernel or "not recorded"),
+            ("CPUs", str(meta.cpus)),
+            ("time", format_time((meta.last_ns or 0) - (meta.first_ns or 0))),
+            ("events", f"{self.num_events:,}"),
+            ("events lost", f"{meta.lost.total:,}"),
+        ]
+        return f"<table>{''.join(f'<tr><th>{name}</th><td>{escape(text)}</td></tr>' for name, text in rows)}</table>"
 
     @classmethod
     def open(cls, path: str | Path) -> "Trace":

@@ -1,0 +1,88 @@
+"""The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pagehint
+
+_ROOT = Path(pagehint.__file__).parent
+# From the ground up: a folder imports only from those before it.
+_FLOORS = [
+    ["errors", "units"],
+    ["kernel"],
+    ["proc"],
+    ["mm"],
+    ["hinting"],
+    ["host"],
+    ["trace"],
+    ["replays"],
+    ["doctor"],
+    ["arena"],
+    ["report"],
+    ["cli"],
+]
+_HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
+# A result shows itself: what draws it is loaded when it is asked to.
+_ASKED = {("replays.run", "report"), ("trace.bundle", "report")}
+
+
+def _rooms() -> dict[str, set[str]]:
+    """Each module, and the modules that it imports, whenever it does."""
+    paths = {
+        ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in _ROOT.rglob("*.py")
+        if path.parent != _ROOT or path.stem in ("errors", "units")
+    }
+    rooms: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for module, names in _imported(node):
+                for each in names:
+                    whole = f"{module}.{each}" if f"{module}.{each}" in paths else module
+                    if whole in paths and whole != name:
+                        found.add(whole)
+        rooms[name] = found
+    return rooms
+
+
+def _imported(node: ast.AST) -> list[tuple[str, list[str]]]:
+    if isinstance(node, ast.Import):
+        return [(_inside(alias.name), [""]) for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module is not None:
+        return [(_inside(node.module), [alias.name for alias in node.names])]
+    return []
+
+
+def _inside(module: str) -> str:
+    for prefix in ("cython.cimports.pagehint.", "pagehint."):
+        if module.startswith(prefix):
+            return module.removeprefix(prefix)
+    return "?"
+
+
+def test_no_arrow_goes_upwards() -> None:
+    rooms = _rooms()
+    assert len(rooms) > 80
+    upwards = [
+        f"{room} imports {other}"
+        for room, others in rooms.items()
+        for other in others
+        if _HEIGHT[other.partition(".")[0]] > _HEIGHT[room.partition(".")[0]]
+        and (room, other.partition(".")[0]) not in _ASKED
+    ]
+    assert upwards == []
+
+
+def test_there_is_no_circle() -> None:
+    rooms = {
+        room: {other for other in others if (room, other.partition(".")[0]) not in _ASKED and not _package(room, other)}
+        for room, others in _rooms().items()
+    }
+    TopologicalSorter(rooms).prepare()
+
+
+# A package's front door names what is in it.
+def _package(room: str, other: str) -> bool:
+    return room.startswith(f"{other}.")
