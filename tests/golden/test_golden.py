@@ -1,4 +1,4 @@
-"""Every golden script gives its golden output, byte for byte (spec 3)."""
+"""Every golden script gives its golden output, byte for byte (docs/spec/3)."""
 
 import gzip
 import shutil

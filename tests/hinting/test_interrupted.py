@@ -1,4 +1,4 @@
-"""Signal handlers and finalizers that use a zone and its worker while both are in use (spec 1, section 9, row 10)."""
+"""Signal handlers and finalizers that use a zone and its worker while both are in use: docs/spec/1, section 9."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Spec 1, section 9, in virtual time, rows 9 to 19: each test fails with the published code's defect."""
+"""docs/spec/1, section 9, in virtual time, rows 9 to 19: each test fails with the published code's defect."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A naive model of a zone and its hinting, written from spec 1 alone: lists, dicts and sets, and no thought of speed.
+"""A naive model of a zone and its hinting, written from docs/spec/1 alone: lists, dicts and sets; speed is no aim.
 
 A free list is a Python list of pfns, head first. What the engine counts, the model sums up anew each time.
 """
@@ -10,7 +10,7 @@ FALLBACKS = {0: (2, 1), 1: (2, 0), 2: (0, 1)}
 
 
 class NaiveZone:
-    """Spec 1, sections 1 to 6."""
+    """docs/spec/1, sections 1 to 6."""
 
     def __init__(self, pages, start_pfn=0, max_order=11, pageblock_order=9, low_watermark=0):
         self.start, self.end = start_pfn, start_pfn + pages
@@ -258,7 +258,7 @@ class NaiveZone:
 
 
 class NaiveHinting:
-    """Spec 1, sections 7 and 8, and rows 6 and 17 of section 9: one zone, and time in nanoseconds."""
+    """docs/spec/1, sections 7 and 8, and rows 6 and 17 of section 9: one zone, and time in nanoseconds."""
 
     LONGEST_PAUSE = 60 * 10**9
 

@@ -15,7 +15,7 @@ JIFFY = 10**6
 
 
 class NaiveScript:
-    """Op scripts (spec 3) on the naive model; well-formed ones only. It is also the scripts' device."""
+    """Op scripts (docs/spec/3) on the naive model; well-formed ones only. It is also the scripts' device."""
 
     def __init__(self):
         self.printed, self.slots, self.queue = [], {}, deque()

@@ -129,7 +129,7 @@ def test_reordering_turns_the_list():
     assert check(zone) == []
 
 
-# Row 11 of spec 1, section 9.
+# Row 11 of docs/spec/1, section 9.
 @pytest.mark.parametrize("profile", [LINUX_5_3, LINUX_6_1])
 @pytest.mark.parametrize("place", range(12))
 @pytest.mark.parametrize("when", range(6))

@@ -1,4 +1,4 @@
-"""Op scripts: what each malformed line is told, and what an op prints where no golden file shows it (spec 3)."""
+"""Op scripts: what each malformed line is told, and what an op prints where no golden file shows it (docs/spec/3)."""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""``pagehint script``: run an op script (spec 3)."""
+"""``pagehint script``: run an op script (docs/spec/3)."""
 
 import gzip
 import sys

@@ -3,7 +3,7 @@
 A design never sleeps, calls a device or reads a clock. Whoever drives it asks ``next(now)`` and does what it says:
 
 ========== ================================================================================
-Begin      a run of the work begins (a *pass*, in spec 2); ask again
+Begin      a run of the work begins (a *pass*, in docs/spec/2); ask again
 React      tell the device of ``batch``; then ``reacted(error, now)``, and ask again
 Sleep      nothing to do before ``until``; ask again then, or after ``notified``
 Idle       nothing to do; ask again after ``notified``

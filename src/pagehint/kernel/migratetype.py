@@ -1,4 +1,4 @@
-"""Migratetypes: what kind of pages a pageblock, or a free list, holds (spec 1, section 1)."""
+"""Migratetypes: what kind of pages a pageblock, or a free list, holds (docs/spec/1, section 1)."""
 
 import enum
 
@@ -6,7 +6,7 @@ __all__ = ["MIGRATE_TYPES", "Migratetype"]
 
 
 class Migratetype(enum.IntEnum):
-    """What kind of pages a pageblock, or a free list, holds (spec 1, section 1)."""
+    """What kind of pages a pageblock, or a free list, holds (docs/spec/1, section 1)."""
 
     UNMOVABLE = 0
     MOVABLE = 1

@@ -1,4 +1,4 @@
-"""What differs from kernel to kernel: one table of profiles, a row each (spec 4)."""
+"""What differs from kernel to kernel: one table of profiles, a row each (docs/spec/4)."""
 
 import re
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class KernelProfile:
     moved_to_tail: bool
     """A block that changes lists (stealing, isolating) goes to the tail, still hinted; else to the head, unhinted."""
     boot_to_tail: bool
-    """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of spec 1 places them."""
+    """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of docs/spec/1 places them."""
     merge_by_type: bool
     """From pageblock order on, different types merge only if both are types 0 to 2; else only ISOLATE stands apart."""
     fallback: Fallback

@@ -1,4 +1,4 @@
-"""What a hinting design does to a zone, under the zone's lock (spec 1, sections 6 to 8; spec 2)."""
+"""What a hinting design does to a zone, under the zone's lock (docs/spec/1, sections 6 to 8; docs/spec/2)."""
 
 from operator import index
 
@@ -239,7 +239,7 @@ class Attachable(Ranges):
         return ((now // 1000000 - freed_at[pages].astype(np.int64)) & 0xFFFFFFFF) * 1000000
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
-        """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (spec 2, a list).
+        """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (docs/spec/2).
 
         Returns 0 at the list's end, or where the zone's min watermark stops it; 1 if the batch is full; 2 if the
         budget is below 0. Where a walk ends at a block, the list is rotated so that it is first. O(blocks walked).

@@ -1,4 +1,4 @@
-"""The buddy allocator's lists: free areas, merging, splitting, fallback (spec 1, sections 1 to 4 and 6).
+"""The buddy allocator's lists: free areas, merging, splitting, fallback (docs/spec/1, sections 1 to 4 and 6).
 
 Pages are numbered here from the zone's start (the index ``i``). A free list is a ring: ``_links[2 * i]`` is the
 next entry and ``_links[2 * i + 1]`` the one before; the ring's head is an entry of its own, behind those of the
@@ -181,7 +181,7 @@ class Buddy:
         self._unlink(i)
         self._add(i, order, migratetype, self._moved_to_tail)
         self._count(migratetype, pages)
-        # While a boundary stands, what comes to its tail position must read as unhinted (spec 1, section 6).
+        # While a boundary stands, what comes to its tail position must read as unhinted (docs/spec/1, section 6).
         if self._moved_to_tail and state & HINTED and not self._active:
             self._state[i] |= HINTED
             self._count_hinted(order, 1)

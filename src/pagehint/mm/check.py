@@ -1,4 +1,4 @@
-"""The invariants of a zone, all of them, by walking everything (spec 3, ``check``)."""
+"""The invariants of a zone, all of them, by walking everything (docs/spec/3, ``check``)."""
 
 from typing import TYPE_CHECKING
 
@@ -113,7 +113,7 @@ def _check_counters(
         if counter != pages:
             problems.append(f"{what} {counter}: walking finds {pages}")
     isolated = np.count_nonzero(zone.pageblock_types == Migratetype.ISOLATE)
-    if zone.isolated < isolated:  # more: a stolen pageblock keeps its count (spec 1, section 4)
+    if zone.isolated < isolated:  # more: a stolen pageblock keeps its count (docs/spec/1, section 4)
         problems.append(f"isolated {zone.isolated}: walking finds {isolated}")
     movable = (kinds == USED) & (state >> TYPE_SHIFT == Migratetype.MOVABLE)
     pageblocks = (heads[movable] + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)

@@ -1,4 +1,4 @@
-"""What isolating and hinting do to the lists (spec 1, sections 5, 6 and 8). Nothing in this file locks."""
+"""What isolating and hinting do to the lists (docs/spec/1, sections 5, 6 and 8). Nothing in this file locks."""
 
 import cython
 

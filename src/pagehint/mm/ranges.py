@@ -285,7 +285,7 @@ class Ranges(HintedLists):
                     self._count_hinted(word & ORDER, -1)
                 i = self._links[2 * i + 1]
 
-    # Taking blocks for mainline's reporting (spec 2)
+    # Taking blocks for mainline's reporting (docs/spec/2)
 
     def _take_off(self, i, batch: Batch):
         word: cython.int = self._state[i]

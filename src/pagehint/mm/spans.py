@@ -1,4 +1,4 @@
-"""Isolating, contiguous ranges, hotplug and reordering, under the zone's lock (spec 1, section 5)."""
+"""Isolating, contiguous ranges, hotplug and reordering, under the zone's lock (docs/spec/1, section 5)."""
 
 from operator import index
 

@@ -1,4 +1,4 @@
-"""A zone: one range of page frames with its own free lists, counters and lock (spec 1)."""
+"""A zone: one range of page frames with its own free lists, counters and lock (docs/spec/1)."""
 
 from functools import partial
 from operator import index
@@ -76,7 +76,7 @@ class Zone(Spans):
     The first ``present`` pages (default: all) are online, the others are room for memory hotplug.
     ``max_order`` is exclusive (1 to 32), ``pageblock_order`` below it. ``shuffle_order``: blocks of at least this
     order are freed to a list's end that a coin (``seed``) chooses. ``hinting=False`` leaves hinting out. Safe to call
-    from any thread. Memory: 10 bytes a page, resident where touched. Raises InputError. Source: spec 1.
+    from any thread. Memory: 10 bytes a page, resident where touched. Raises InputError. Source: docs/spec/1.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Op scripts: one zone and its hinting driven line by line, in virtual time (spec 3)."""
+"""Op scripts: one zone and its hinting driven line by line, in virtual time (docs/spec/3)."""
 
 import re
 import zlib

@@ -1,4 +1,4 @@
-"""Spec 2, rule by rule, on small zones whose outcome is worked out by hand."""
+"""docs/spec/2, rule by rule, on small zones whose outcome is worked out by hand."""
 
 import pytest
 

@@ -215,7 +215,7 @@ def test_an_allocation_waits_for_the_react_and_the_delay_is_recorded(design):
     zone = Zone(2 << 10, profile=LINUX_6_1)
     clock = VirtualClock()
     history = History(LINUX_6_1, [], {})
-    history.capacity = 1  # spec 2 asks for more free pages than a whole batch has
+    history.capacity = 1  # docs/spec/2 asks for more free pages than a whole batch has
     worker = VirtualWorker(design, [zone], clock, react_time=lambda react: 7 * 10**6)
     worker.start(history)
     clock.run_until(design.pending + 2 * 10**6)

@@ -1,4 +1,4 @@
-"""The worker in real time, on a thread: spec 1, section 9, where threads come in."""
+"""The worker in real time, on a thread: docs/spec/1, section 9, where threads come in."""
 
 import sys
 import threading

@@ -299,7 +299,7 @@ def test_offline_takes_nothing_if_a_page_of_a_later_zone_is_in_use():
 
 
 def test_a_zone_that_loses_its_last_page_drops_its_counts_and_its_request():
-    # Row 12 of spec 1, section 9.
+    # Row 12 of docs/spec/1, section 9.
     memory = GuestMemory("64MiB")
     clock = VirtualClock()
     design = PageHinting(high_water_mark=1)

@@ -1,4 +1,4 @@
-"""Free page hinting with boundaries, as proposed in 2019 (spec 1, sections 6 to 8)."""
+"""Free page hinting with boundaries, as proposed in 2019 (docs/spec/1, sections 6 to 8)."""
 
 from typing import ClassVar
 
@@ -16,7 +16,8 @@ class PageHinting(Design):
 
     ``delay``: from the first request to the work. ``once_a_delay``: frees during a react wait for the next work, so
     that it never runs more often than once a delay. ``idle``: what is still unhinted after this time without any
-    allocation or free is hinted too, however it came to be free (at least 1 ms); None never does that. Source: spec 1.
+    allocation or free is hinted too, however it came to be free (at least 1 ms); None never does that.
+    Source: docs/spec/1.
     """
 
     label: ClassVar[str] = "hinting"
@@ -94,7 +95,7 @@ class PageHinting(Design):
         finally:
             zone.end()
 
-    # Row 9 of spec 1, section 9: nobody is notified of a block that a split or a put back made.
+    # Row 9 of docs/spec/1, section 9: nobody is notified of a block that a split or a put back made.
 
     def _activity(self) -> int:
         return sum(zone.nr_alloc + zone.nr_free_ops + zone.nr_other_ops for zone in self.zones)

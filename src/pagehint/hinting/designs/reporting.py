@@ -1,4 +1,4 @@
-"""Free page reporting, as Linux does it since 5.7 (spec 2)."""
+"""Free page reporting, as Linux does it since 5.7 (docs/spec/2)."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ _DONE, _FULL, _OVER_BUDGET = range(3)
 
 
 class PageReporting(Design):
-    """Reports free blocks of at least ``order``, a pass each ``delay`` while there is work. Source: spec 2.
+    """Reports free blocks of at least ``order``, a pass each ``delay`` while there is work. Source: docs/spec/2.
 
     The device's capacity (32 in Linux) sets how many blocks a batch has, how many must stay free in a zone that is
     reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks.

@@ -1,0 +1,40 @@
+"""What the pages say can be done is done, as printed; what they and the code point at is there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parent.parent
+_PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "benchmarks" / "README.md"]
+_SNIPPETS = {page.name: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S) for page in _PAGES}
+
+
+@pytest.mark.parametrize("page", [name for name, snippets in _SNIPPETS.items() if snippets])
+def test_snippets_run_as_printed(page: str, tmp_path: Path) -> None:
+    """A page's snippets in order, as one program: the later ones may use what the earlier ones made."""
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(_SNIPPETS[page]))
+    command = [sys.executable, "-W", "error", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_cited_specifications_are_there() -> None:
+    cited = {}
+    for path in [*(_ROOT / "src").rglob("*.py"), *(_ROOT / "tests").rglob("*.py"), *_PAGES]:
+        for number, section in re.findall(r"docs/spec/(\d+)(?:, sections? (\d+))?", path.read_text()):
+            cited[number, section] = path
+    assert len(cited) > 5
+    for (number, section), path in cited.items():
+        (page,) = (_ROOT / "docs" / "spec").glob(f"{number}-*.md")
+        assert not section or re.search(rf"^## {section}\.", page.read_text(), re.M), (path, number, section)
