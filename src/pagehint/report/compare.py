@@ -4,7 +4,7 @@ from rich.console import Console, Group
 from rich.markup import escape
 
 from pagehint.replays.run import Run
-from pagehint.report.terminal import fitting, print_anomalies, titled
+from pagehint.report.terminal import fitting, print_anomalies, print_warnings, titled
 from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, reasons_in, saved, waited
 
 __all__ = ["print_runs"]
@@ -17,7 +17,9 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     """Print runs side by side; `baseline` is the same recording without hinting."""
     first, width = runs[0], console.width
     console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
-    console.print(f"{escape(ground_line(first))}\n")
+    console.print(escape(ground_line(first)))
+    print_warnings(console, *runs)
+    console.print()
     names = labels(runs)
     if max(map(len, names)) > _LONG:
         for number, name in enumerate(names):
@@ -29,7 +31,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
         console.print(
             titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs, width))
         )
-    print_anomalies(console, *runs)
+    print_anomalies(console, first)
 
 
 def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Group:

@@ -12,7 +12,7 @@ from pagehint.errors import InputError
 from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
-from pagehint.report.page import filled_page
+from pagehint.report.page import filled_page, warning_box
 from pagehint.report.words import (
     about,
     anomaly_lines,
@@ -30,6 +30,7 @@ from pagehint.report.words import (
     reasons_in,
     saved,
     waited,
+    warning_lines,
 )
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
@@ -54,8 +55,9 @@ def figures_of(runs: Sequence[Run], baseline: Run | None = None) -> dict[str, go
 def summary_of(run: Run) -> str:
     """A run in a few lines of HTML, for notebooks."""
     title = escape(f"{run.recording['name']}: {design_line(run)}")
+    warnings = warning_box(f"{line}." for line in warning_lines(run))
     about_it = escape(f"{describe_guest(run)}; {ground_line(run)}")
-    return f"<p><b>{title}</b><br>{about_it}</p>{_table(*totals_table([run], ['']))}"
+    return f"<p><b>{title}</b><br>{about_it}</p>{warnings}{_table(*totals_table([run], ['']))}"
 
 
 def page_of(runs: list[Run], baseline: Run | None = None) -> str:
@@ -72,14 +74,12 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         what = ", ".join(page.names) if page.short else f"{len(runs)} runs beside each other"
         title = f"{first.recording['name']}: {what}"
         lead = _lead_of_several(page.names, runs, baseline)
-    lines = [f"{line}." for line in anomaly_lines(*runs)]
-    severe = {f"{line}." for line in first.recording["warnings"]}
     return filled_page(
         title,
         f"pagehint on {describe_guest(first)}; {ground_line(first)}.",
         lead,
-        [line for line in lines if line in severe],
-        [line for line in lines if line not in severe],
+        [f"{line}." for line in warning_lines(*runs)],
+        [f"{line}." for line in anomaly_lines(first)],
         page.sections(),
         page.figures_data(),
     )

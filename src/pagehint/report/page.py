@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from pagehint.report.figures import DARK
 
-__all__ = ["filled_page"]
+__all__ = ["filled_page", "warning_box"]
 
 
 def filled_page(
@@ -24,19 +24,24 @@ def filled_page(
     figures: Mapping[str, Any],
 ) -> str:
     """The page. `sections` are HTML, all else is text; `figures` are plotly's by the id of their element."""
-    lines = [f'<p class="warning">{escape(line)}</p>' for line in warnings]
-    lines += [f'<p class="note">{escape(line)}</p>' for line in notes]
     template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
         about=escape(about),
         lead=escape(lead),
-        warnings="\n".join(lines),
+        warnings=warning_box(warnings),
+        notes="\n".join(f'<p class="note">{escape(line)}</p>' for line in notes),
         sections="\n".join(sections),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         figures=_in_script(figures),
         dark=_in_script(DARK),
     )
+
+
+def warning_box(lines: Iterable[str]) -> str:
+    """What the rest doesn't rest on firmly, as HTML; nothing if there is nothing."""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<div class="warning"><b>Warnings</b><ul>{items}</ul></div>' if items else ""
 
 
 # In a script element a "<" may begin a comment, a nested script or the element's end, whatever the type says.

@@ -25,9 +25,10 @@ from pagehint.report.words import (
     percent,
     saved,
     waited,
+    warning_lines,
 )
 
-__all__ = ["fitting", "print_anomalies", "print_run", "seconds", "titled"]
+__all__ = ["fitting", "print_anomalies", "print_run", "print_warnings", "seconds", "titled"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
@@ -39,6 +40,7 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     width = min(console.width, 110)
     console.print(f"[bold]{escape(run.recording['name'])}[/]: {escape(describe_guest(run))}")
     console.print(f"[bold]{escape(design_line(run))}[/]; {escape(ground_line(run))}")
+    print_warnings(console, run)
     console.print()
     console.print(f"[bold]{escape(headline(run))}.[/]")
     console.print(_residency(run, baseline, width))
@@ -50,10 +52,16 @@ def print_run(console: Console, run: Run, baseline: Run) -> None:
     print_anomalies(console, run)
 
 
-def print_anomalies(console: Console, run: Run, *more: Run) -> None:
-    """Print what is odd or lost in the recording: what spoils the result in red."""
-    for line in anomaly_lines(run, *more):
-        console.print(Text(f"{line}.", style="bold red" if line in run.recording["warnings"] else "dim"))
+def print_warnings(console: Console, *runs: Run) -> None:
+    """Print what the results don't rest on firmly, before them."""
+    for line in warning_lines(*runs):
+        console.print(Text(f"Warning: {line}.", style="bold red"))
+
+
+def print_anomalies(console: Console, run: Run) -> None:
+    """Print what is odd in the recording."""
+    for line in anomaly_lines(run):
+        console.print(Text(f"{line}.", style="dim"))
 
 
 def _residency(run: Run, baseline: Run, width: int) -> RenderableType:

@@ -26,6 +26,7 @@ __all__ = [
     "reasons_in",
     "saved",
     "waited",
+    "warning_lines",
 ]
 
 _MIB = 1 << 20
@@ -195,9 +196,14 @@ def headline(run: Run) -> str:
     return f"After {text}, 90 % of it within {about(most['given_back_90'])}"
 
 
-def anomaly_lines(run: Run, *more: Run) -> list[str]:
-    """What is odd or lost in the recording, or in how runs of it place pages, and what that does to the result."""
-    lines = list(run.recording["warnings"])
-    if any(each.settings["placement"] == "recorded" and not is_as_recorded(each) for each in (run, *more)):
+def warning_lines(*runs: Run) -> list[str]:
+    """What the results don't rest on firmly: what the recording lacks, or how runs of it place pages."""
+    lines = list(dict.fromkeys(line for run in runs for line in run.recording["warnings"]))
+    if any(run.settings["placement"] == "recorded" and not is_as_recorded(run) for run in runs):
         lines.append("placed as recorded, with other settings than the recorded ones: it would have used other pages")
-    return lines + [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]
+    return lines
+
+
+def anomaly_lines(run: Run) -> list[str]:
+    """What is odd in the recording, how often, and what that does to the result."""
+    return [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]
