@@ -16,9 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Until:
-    """Waits until the kernel's figure, or another condition, is as expected; false at the deadline."""
+    """Waits until the kernel's figure, or another condition, is as expected; false at the deadline.
 
-    def __call__(self, condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    Only what hangs waits so long.
+    """
+
+    def __call__(self, condition: Callable[[], bool], seconds: float = 60.0) -> bool:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -88,7 +88,7 @@ def test_what_is_in_use_does_not_keep_the_rest(make: Make, until: Until) -> None
         array[:] = 1
         return arena.stats().resident <= 16 * MIB
 
-    assert until(work, 3)
+    assert until(work)
 
 
 @each
