@@ -1,6 +1,10 @@
-"""The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle."""
+"""The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle.
+
+What is imported for types only is no arrow: it isn't there when the program runs.
+"""
 
 import ast
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -17,14 +21,14 @@ _FLOORS = [
     ["host"],
     ["trace"],
     ["replays"],
-    ["doctor"],
+    ["diagnosis"],
     ["arena"],
     ["report"],
     ["cli"],
 ]
 _HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
 # A result shows itself: what draws it is loaded when it is asked to.
-_ASKED = {("replays.run", "report"), ("trace.bundle", "report")}
+_ASKED = {("replays.run", "report")}
 
 
 def _rooms() -> dict[str, set[str]]:
@@ -37,7 +41,7 @@ def _rooms() -> dict[str, set[str]]:
     rooms: dict[str, set[str]] = {}
     for name, path in paths.items():
         found = set()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _run(ast.parse(path.read_text(encoding="utf-8"))):
             for module, names in _imported(node):
                 for each in names:
                     whole = f"{module}.{each}" if f"{module}.{each}" in paths else module
@@ -45,6 +49,14 @@ def _rooms() -> dict[str, set[str]]:
                         found.add(whole)
         rooms[name] = found
     return rooms
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _run(child)
 
 
 def _imported(node: ast.AST) -> list[tuple[str, list[str]]]:
