@@ -1,4 +1,4 @@
-"""Speed of a replay, and how close it comes: ``python benchmarks/replay.py``. It takes about a minute.
+"""Speed of a replay, and how close it comes: ``python benchmarks/replay.py``. It takes half a minute.
 
 Each figure is the median of several runs; the two sides of a ratio are run in turn. Times are the process's CPU time: a
 replay is one thread, and other work on the machine does not count.

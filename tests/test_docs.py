@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pagehint
+
 _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "benchmarks" / "README.md"]
 _SNIPPETS = {page.name: re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S) for page in _PAGES}
@@ -20,6 +22,30 @@ def test_snippets_run_as_printed(page: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_the_readme_is_what_runs_give() -> None:
+    trace = pagehint.example()
+    none = pagehint.replay(trace)
+    designs = {
+        "no hinting": None,
+        "reporting, order 9, 2.016 s (as recorded)": pagehint.guest_reporting(trace),
+        "reporting, order 9, 100 ms": pagehint.PageReporting(order=9, delay="100ms"),
+        "reporting, order 5, 2.016 s": pagehint.PageReporting(order=5, delay="2.016s"),
+        "hinting, order 9, 100 ms, high water mark 32": pagehint.PageHinting(),
+    }
+    rows = [row for row in re.findall(r"^\| (.*) \|$", _PAGES[0].read_text(), re.M) if row.split(" |")[0] in designs]
+    assert len(rows) == len(designs)
+    for row in rows:
+        name, *cells = (cell.strip() for cell in row.split("|"))
+        totals = pagehint.replay(trace, designs[name]).totals
+        expected = [f"{totals.footprint:.3f}", "", "", "", ""]
+        if designs[name] is not None:
+            saved = 1 - totals.footprint / none.totals.footprint
+            assert totals.wait_p50 is not None
+            expected[1:] = [f"{100 * saved:.1f} %", f"{totals.wait_p50 / 1e9:.2f} s", f"{totals.refaults:,}"]
+            expected.append(f"{totals.refault_time / 1e6:.1f} ms")
+        assert cells == expected, name
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
