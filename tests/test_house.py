@@ -28,7 +28,7 @@ _FLOORS = [
 ]
 _HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
 # A result shows itself: what draws it is loaded when it is asked to.
-_ASKED = {("replays.run", "report")}
+_ASKED = {("replays.run", "report"), ("replays.study", "report")}
 
 
 def _rooms() -> dict[str, set[str]]:
