@@ -33,7 +33,8 @@ def test_rows_are_single_runs(alone: ph.Study, phased: ph.Trace) -> None:
         ("hinting", 4),
         ("none", None),
     ]
-    single = ph.replay(phased, ph.PageReporting(4, "500ms"), ph.ModelHost("THP"), sample=None)
+    wheel = ph.guest_reporting(phased).timer_phase
+    single = ph.replay(phased, ph.PageReporting(4, "500ms", wheel), ph.ModelHost("THP"), sample=None)
     assert {name: rows[1][name] for name in vars_of(single.totals)} == vars_of(single.totals)
     assert rows[1]["settings"] == {**single.settings, "capacity": 32}
     assert rows[1]["recording"] == "phased"

@@ -33,7 +33,7 @@ def test_labels_name_what_differs(runs: dict[str, Run]) -> None:
         "none",
     ]
     assert labels([one, with_settings(one, delay=10**8, capacity=1)]) == [
-        "reporting, delay 2.016 s, 32 blocks a batch",
+        "reporting, delay 2 s, 32 blocks a batch",
         "reporting, delay 100 ms, 1 block a batch",
     ]
 

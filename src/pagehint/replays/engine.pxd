@@ -80,6 +80,7 @@ cdef class Engine(Pages):
     cdef tuple _verdict_arrays
     cdef const long long *_verdict_rows
     cdef const unsigned char *_verdicts
+    cdef const long long *_blocks
     cdef Py_ssize_t _v
     cdef object _isolating_array
     cdef long long *_isolating

@@ -139,7 +139,7 @@ class Engine(Pages):
         self._freed_at_array = np.zeros(pages, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
-        self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0))
+        self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2]
         self._count = self._k = self._row = self._v = 0
         self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = 0.0
@@ -156,13 +156,16 @@ class Engine(Pages):
             self._verdicts = cython.cast(
                 cython.p_uchar, cython.cast(cython.size_t, self._verdict_arrays[1].ctypes.data)
             )
+            self._blocks = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._verdict_arrays[2].ctypes.data)
+            )
             self._isolating = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
             )
         else:
             self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
             self._waits = memoryview(self.waits)
-            self._verdict_rows, self._verdicts = map(memoryview, self._verdict_arrays)
+            self._verdict_rows, self._verdicts, self._blocks = map(memoryview, self._verdict_arrays)
             self._anomalies = [0] * ANOMALIES
             self._isolating = memoryview(self._isolating_array)
             self._is_pcp = [False] * 32
@@ -481,6 +484,9 @@ class Engine(Pages):
         ended: cython.int
         if self._verdict_rows[self._v] == self._row + k:
             verdict = self._verdicts[self._v]
+            if self._blocks[self._v] >= 0:
+                pfn = self._blocks[self._v] >> 5
+                order = self._blocks[self._v] & 31
             self._v += 1
         if kind == ISOLATING:
             self._isolating[cpu] = pfn

@@ -18,6 +18,9 @@ cdef enum:
     STARTS_FREED_WHOLE = 4
 
 cdef enum:
+    UNTOLD = 254  # a pageblock's first type: can't be known any more
+
+cdef enum:
     MAX_ORDER = 10  # the largest block's: of every kernel so far
 
 # What only a look at the whole recording tells of an event.
@@ -66,6 +69,9 @@ cdef class Scan:
     cdef long long *_rows_out
     cdef unsigned char *_verdicts_out
     cdef Py_ssize_t _n
+    cdef readonly object _boot_blocks
+    cdef long long *_boot
+    cdef long long _departures
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil
@@ -82,9 +88,11 @@ cdef class Scan:
     @cython.final
     cdef void _tell(self, Py_ssize_t row, int verdict) noexcept nogil
     @cython.final
+    cdef void _left(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    @cython.final
     cdef bint _is_pcp(self, int order) noexcept nogil
     @cython.final
     cdef void _rows(
-        self, Py_ssize_t count, const unsigned short *cpus, const unsigned char *events, const long long *pfns,
+        self, Py_ssize_t count, const long long *times, const unsigned short *cpus, const unsigned char *events, const long long *pfns,
         const unsigned char *orders, const unsigned char *types, const int *details
     ) noexcept nogil

@@ -29,6 +29,7 @@ if cython.compiled:
         STARTS_PER_CPU,
         STARTS_USED,
         STRAIGHT,
+        UNTOLD,
         ZONE_ALLOC,
     )
 else:
@@ -51,6 +52,7 @@ else:
     STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
     ORDINARY, FIRST, FIRST_PAGEBLOCK = range(3)
     MAX_ORDER = 10
+    UNTOLD = 254
 
 __all__ = [
     "COLUMNS",
@@ -76,8 +78,9 @@ class Scan:
     """Looks at a recording's events, batch by batch; the rest says what was found.
 
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
-    freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 255: none. `zone_events`: the
-    recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes (ns).
+    freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
+    `zone_events`: the recording has them; else pages come and go by their allocations and frees alone. `load`: when the
+    device comes (ns).
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load):
@@ -98,6 +101,9 @@ class Scan:
         self._seen_cpus = np.zeros(CPUS, np.uint8)
         self._isolating_array, self._last_pfn_array = np.full(CPUS, -1, np.int64), np.full(CPUS, -1, np.int64)
         self._last_kind_array = np.zeros(CPUS, np.uint8)
+        # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
+        self._boot_blocks = np.full((len(self.first_types), 5), -1, np.int64)
+        self._departures = 0
         if cython.compiled:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
@@ -114,6 +120,7 @@ class Scan:
                 cython.p_longlong, cython.cast(cython.size_t, self._last_pfn_array.ctypes.data)
             )
             self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
+            self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
             self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
             self._last_was = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_was_array.ctypes.data))
         else:
@@ -123,6 +130,7 @@ class Scan:
             self._last_was = memoryview(self._last_was_array)
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
+            self._boot = memoryview(self._boot_blocks.reshape(-1))
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns COLUMNS."""
@@ -137,6 +145,7 @@ class Scan:
         if cython.compiled:
             self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
             self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
+            _times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
             _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
             _events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, events.ctypes.data))
             _pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
@@ -144,10 +153,10 @@ class Scan:
             _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, types.ctypes.data))
             _details = cython.cast(cython.p_int, cython.cast(cython.size_t, details.ctypes.data))
             with cython.nogil:
-                self._rows(count, _cpus, _events, _pfns, _orders, _types, _details)
+                self._rows(count, _times, _cpus, _events, _pfns, _orders, _types, _details)
         else:
             self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
-            self._rows(count, *map(memoryview, (cpus, events, pfns, orders, types, details)))
+            self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
         if self._n:
             self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
         self._row += count
@@ -157,7 +166,8 @@ class Scan:
         return np.flatnonzero(self._seen_cpus).tolist()
 
     def verdicts(self):
-        """Rows of which something was found (int64, ascending), and what it is (uint8: STRAIGHT and so on)."""
+        """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
+        that is freed there instead (int64: pfn << 5 | order, or -1)."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back.
         boot = self._last_free_array[(self._last_free_array > 0) & (self._last_was_array != ORDINARY)]
         compacted = self._isolated_array[self._isolated_array > 0]
@@ -168,7 +178,25 @@ class Scan:
             what.append(verdicts)
         all_rows, all_verdicts = np.concatenate(rows), np.concatenate(what)
         in_order = np.argsort(all_rows)
-        return all_rows[in_order], all_verdicts[in_order]
+        all_rows, all_verdicts = all_rows[in_order], all_verdicts[in_order]
+        return all_rows, all_verdicts, self._boot_order(all_rows[all_verdicts == BOOT], all_rows)
+
+    # Several CPUs free boot's pageblocks at once, and its clock does not tell in which order. With equal times, the
+    # block that left its list first came first, as far as each CPU's own order allows. Which block each of the rows
+    # frees then; -1: what it says itself.
+    def _boot_order(self, boot_rows, all_rows):
+        blocks = np.full(len(all_rows), -1, np.int64)
+        rows, times, cpus, block, left = self._boot_blocks[np.isin(self._boot_blocks[:, 0], boot_rows)].T
+        by_row = np.lexsort((rows, cpus, times))
+        rows, times, cpus, block = rows[by_row], times[by_row], cpus[by_row], block[by_row]
+        left = np.where(left < 0, np.iinfo(np.int64).max, left)[by_row]
+        ends = np.flatnonzero((np.diff(times, append=-1) != 0) | (np.diff(cpus, append=-1) != 0)) + 1
+        for begin, end in zip([0, *ends.tolist()], ends.tolist(), strict=False):
+            left[begin:end] = np.minimum.accumulate(left[begin:end][::-1])[::-1]
+        # The sort is stable: what left together, as with each CPU, stays in order.
+        freed = np.lexsort((left, times))
+        blocks[np.searchsorted(all_rows, np.sort(rows))] = block[freed]
+        return blocks
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
@@ -178,6 +206,13 @@ class Scan:
         self._rows_out[self._n] = row
         self._verdicts_out[self._n] = verdict
         self._n += 1
+
+    def _left(self, begin, end):
+        k: cython.Py_ssize_t
+        for k in range(begin >> self._pageblock_order, (end - 1 >> self._pageblock_order) + 1):
+            if self._boot[5 * k] >= 0 and self._boot[5 * k + 4] < 0:
+                self._departures += 1
+                self._boot[5 * k + 4] = self._departures
 
     def _is_pcp(self, order):
         return order <= self._most_pcp_order or (self._most_pcp_order > 0 and order == self._pageblock_order)
@@ -214,16 +249,18 @@ class Scan:
                 self._pending -= 1
                 self._last_free[i] = 0
         self._starts(pfn, end, STARTS_FREE)
+        self._left(pfn, end)
 
     def _settled(self, pfn):
         if self._last_free[pfn]:
             self._pending -= 1
             self._last_free[pfn] = 0
 
-    def _rows(self, count, cpus, events, pfns, orders, types, details):
+    def _rows(self, count, times, cpus, events, pfns, orders, types, details):
         k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
         end: cython.Py_ssize_t
+        block: cython.Py_ssize_t
         kind: cython.int
         last: cython.int
         last_pfn: cython.longlong
@@ -244,6 +281,10 @@ class Scan:
                     self._isolated[pfn] = self._row + k + 1
                     self._pending += 1
                     self._starts(pfn, min(pfn + details[k], self.pages), STARTS_FREE)
+                    self._left(pfn, min(pfn + details[k], self.pages))
+                    # It makes pageblocks MOVABLE: what they were before, no later event tells.
+                    if details[k] >= block_pages(self._pageblock_order - 1):
+                        self._typed(pfn, min(pfn + details[k], self.pages), UNTOLD)
                 continue
             if pfn < 0 or orders[k] > MAX_ORDER:
                 continue
@@ -271,6 +312,12 @@ class Scan:
                 if self.zone_events:
                     self._last_was[pfn] = ORDINARY
                     if not self._at_start[pfn]:
+                        if order >= self._pageblock_order:
+                            block = 5 * (pfn >> self._pageblock_order)
+                            self._boot[block] = self._row + k
+                            self._boot[block + 1] = times[k]
+                            self._boot[block + 2] = cpu
+                            self._boot[block + 3] = pfn << 5 | order
                         if order == self._pageblock_order:
                             self._last_was[pfn] = FIRST_PAGEBLOCK
                         elif k < self._load_row:

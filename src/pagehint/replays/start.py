@@ -29,7 +29,9 @@ _HUGE_PAGE = 512
 _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
 # 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
-_TIMER_WHEEL = 16 * 10**6
+_STEP = 32 * 10**6
+_TIMER_WHEEL = _STEP // 2
+_LONGEST_PASS = 10**9
 
 
 def check_trace(trace: object) -> None:
@@ -39,20 +41,40 @@ def check_trace(trace: object) -> None:
 
 
 def guest_reporting(trace: Trace) -> PageReporting:
-    """The recorded guest's own reporting (its order and delay), or mainline's defaults."""
+    """The recorded guest's own reporting (its order and delay, and its timer's phase), or mainline's defaults."""
     check_trace(trace)
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
-    return PageReporting(order, delay + _TIMER_WHEEL)
+    passes = _passes(trace)
+    if not len(passes):
+        return PageReporting(order, delay + _TIMER_WHEEL)
+    # Its timer wheel steps with its passes, but for what delayed some of them: behind the largest gap.
+    after = np.sort(passes % _STEP)
+    return PageReporting(order, delay, int(after[np.argmax(np.diff(after, prepend=after[-1] - _STEP))]))
+
+
+# When the recorded guest's passes told their first batches (ns).
+def _passes(trace: Trace) -> NDArray[np.int64]:
+    times = np.zeros(0, np.int64)
+    if trace.meta.events.get(Event.REPORT.letter):
+        batches = trace.batches(("time", "event"))
+        times = np.concatenate([times, *(batch["time"][batch["event"] == Event.REPORT] for batch in batches)])
+    return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
 
 
 def device_load(trace: Trace) -> int:
-    """When the device comes (ns): as in the recording, else with its first event."""
+    """When the device comes (ns): as in the recording, else with its first event.
+
+    What says that it came was written later: a first pass sooner than a delay after it tells how much.
+    """
     reporting = trace.meta.reporting
     if reporting is None or reporting.device_load_ns is None:
         return trace.meta.first_ns or 0
-    return reporting.device_load_ns
+    passes = _passes(trace)
+    if not len(passes) or reporting.delay_ns is None:
+        return reporting.device_load_ns
+    return min(reporting.device_load_ns, int(passes[0]) - reporting.delay_ns - _TIMER_WHEEL)
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:
@@ -76,7 +98,7 @@ class Start:
     pages: int
     at_start: PageStates
     pcps: dict[tuple[int, int], PerCpuLists]
-    verdicts: tuple[NDArray[np.int64], NDArray[np.uint8]]
+    verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     in_bulk: NDArray[np.int64]
 
     @classmethod
@@ -103,7 +125,7 @@ class Start:
         scan = Scan(pages, pageblock_order, zone_events, profile, device_load(trace))
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
-        types = np.where(scan.first_types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), scan.first_types)
+        types = _pageblock_types(scan.first_types)
         zones, pcps = [], {}
         for index, layout in enumerate(layouts):
             zone = _zone(layout, profile, pageblock_order, found, types)
@@ -151,6 +173,15 @@ def _look(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> N
         if progress is not None:
             progress(len(batch["event"]))
     return scan.at_start != UNSEEN if read is not None else early
+
+
+# A pageblock that no event tells of is its buddy's type: a fallback at boot takes the largest blocks, which are pairs.
+def _pageblock_types(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    other = np.arange(len(seen)) ^ 1
+    other[-1] = min(other[-1], len(seen) - 1)
+    known = seen <= Migratetype.HIGHATOMIC
+    types = np.where(known, seen, seen[other])
+    return np.where(types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), types)
 
 
 def _zone(

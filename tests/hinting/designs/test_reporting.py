@@ -3,7 +3,7 @@
 import pytest
 
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import LINUX_6_1
@@ -331,3 +331,33 @@ def test_a_walk_over_reported_blocks_changes_nothing():
     assert rig.zone.take_unreported(10, MOVABLE, batch, 1) == 0
     assert len(batch) == 0
     assert rig.numbers() == before
+
+
+def test_a_delay_ends_with_a_step_of_the_timer_wheel() -> None:
+    ms = 10**6
+    # 2 s are 500 ticks of 4 ms: the next step of 32 ms comes 2.000 to 2.032 s after the request.
+    assert {timer_delay(2000 * ms, now * ms) for now in range(1000)} <= set(range(2000 * ms, 2033 * ms, ms))
+    assert {(now + timer_delay(2000 * ms, now * ms) // ms) % 32 for now in range(1000)} == {0}
+    assert timer_delay(2000 * ms, 16 * ms) == 2032 * ms  # a step that it just meets is not past it
+    # Shorter ones have finer steps, longer ones coarser.
+    assert timer_delay(100 * ms, 1 * ms) == 99 * ms
+    assert (timer_delay(10_000 * ms, 0)) % (256 * ms) == 0
+
+
+class Deaf:
+    """A device that nobody tells of anything."""
+
+    capacity = 32
+
+    def react(self, batch: Batch) -> None:
+        raise AssertionError
+
+
+def test_a_pass_comes_with_a_step_of_the_wheel() -> None:
+    due = []
+    for design in (PageReporting(9, "2s"), PageReporting(9, "2s", timer_phase=5 * 10**6)):
+        design.start([Zone(4096, profile=LINUX_6_1)], Deaf(), 10**9, lambda zone: None, lambda zone, attempt: -1)
+        due.append(design.pending)
+        design.stop()
+    assert due == [3 * 10**9, 10**9 + timer_delay(2 * 10**9, 10**9 - 5 * 10**6)]
+    assert (due[1] - 5 * 10**6) % (32 * 10**6) == 0

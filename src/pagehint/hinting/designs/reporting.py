@@ -7,17 +7,35 @@ from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.zone import Zone
 
-__all__ = ["PageReporting"]
+__all__ = ["TICK", "PageReporting", "timer_delay"]
+
+TICK = 4 * 10**6
+"""Nanoseconds of a jiffy, of the usual 250 a second."""
 
 _BATCHES_A_BUDGET = 16
 _DONE, _FULL, _OVER_BUDGET = range(3)
+
+
+def timer_delay(delay: int, now: int) -> int:
+    """What becomes of a delay (ns) in the kernel's timer wheel: it ends with the first step of its level past it.
+
+    ``now`` (ns) counts from a step of the wheel's. Ticks are 4 ms; each level has 64 steps of 8 times the length of
+    those of the level below: 4 ms up to 252 ms, 32 ms up to 2 s, and so on.
+    """
+    tick, ticks = now // TICK, delay // TICK
+    step = 1
+    while ticks >= 63 * step:
+        step *= 8
+    due = tick + ticks if step == 1 else ((tick + ticks) // step + 1) * step
+    return max(due * TICK - now, 0)
 
 
 class PageReporting(Design):
     """Reports free blocks of at least ``order``, a pass each ``delay`` while there is work. Source: docs/spec/2.
 
     The device's capacity (32 in Linux) sets how many blocks a batch has, how many must stay free in a zone that is
-    reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks.
+    reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks. ``timer_phase`` (ns):
+    when the kernel's timer wheel steps: a pass comes with the first step past the delay; None: at the delay's end.
     """
 
     label: ClassVar[str] = "reporting"
@@ -25,6 +43,7 @@ class PageReporting(Design):
 
     order: int = Setting.order()
     delay: int = Setting.time("2s", "From the first request to the work, such as 2s.")
+    timer_phase: int | None = Setting.time(None, "When the guest's timer wheel steps; none: the delay ends by itself.")
 
     def forget(self) -> None:
         self._requested = self._active = False
@@ -47,6 +66,9 @@ class PageReporting(Design):
     def begin_anew(self) -> None:
         self.forget()
         self._request()
+
+    def schedule(self, delay: int) -> None:
+        super().schedule(delay if self.timer_phase is None else timer_delay(delay, self.now - self.timer_phase))
 
     def work(self) -> Work:
         self._active, self._requested = True, False

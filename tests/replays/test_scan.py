@@ -1,0 +1,105 @@
+"""What a look at the whole recording tells of single events, and of how it began."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pagehint.kernel.profiles import kernel_profile
+from pagehint.replays.replay import replay
+from pagehint.replays.scan import COLUMNS, Scan
+from pagehint.replays.start import Start
+from pagehint.trace import Meta, Trace, TraceWriter
+from pagehint.trace.events import EVENT_SCHEMA, pack_fallback
+from pagehint.trace.meta import GuestReporting
+
+from .recording import zone
+
+Event = tuple[int, int, str, int, int, int, int]
+"""Time, CPU, letter, pfn, order, migratetype, detail."""
+
+
+def record(path: Path, events: list[Event], pages: int, kernel: str = "6.12.118") -> Trace:
+    columns = {field.name: np.zeros(len(events), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
+    for k, name in enumerate(COLUMNS):
+        columns[name][:] = [ord(str(event[k])) if name == "event" else event[k] for event in events]
+    with TraceWriter(path) as writer:
+        writer.add_events(columns)
+        reporting = GuestReporting(on=True, device_load_ns=1000)
+        writer.finish(Meta(recorder="test", source="test", kernel=kernel, zones=[zone(pages)], reporting=reporting))
+    return Trace.open(path)
+
+
+def verdicts(trace: Trace, pages: int, load: int = 1 << 60) -> list[tuple[int, ...]]:
+    scan = Scan(pages, 9, True, kernel_profile(trace.meta.kernel), load)
+    for batch in trace.batches(COLUMNS):
+        scan.add(batch)
+    return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(), strict=True)]
+
+
+STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
+
+
+def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -> None:
+    whole, part = pack_fallback(10, 1, 1), pack_fallback(5, 1, 1)
+    events: list[Event] = [
+        (1, 0, "Z", 7, 0, 0, 1),
+        (2, 0, "X", 1024, 0, 0, whole),
+        (3, 0, "Z", 1025, 0, 0, 1),
+        (4, 0, "Z", 2080, 0, 0, 1),
+        (4, 1, "Z", 9, 0, 0, 1),
+        (5, 0, "X", 2080, 0, 0, part),
+    ]
+    assert verdicts(record(tmp_path / "new", events, 4096), 4096) == [(1, REMOVAL, -1)]
+    assert verdicts(record(tmp_path / "old", events, 4096, "6.1.0"), 4096) == []
+    run = replay(record(tmp_path / "run", [*events, (6, 0, "A", 1024, 0, 0, 0)], 4096))
+    assert run.anomalies == {}
+
+
+def test_boots_frees_go_to_the_tail_and_later_ones_do_not(tmp_path: Path) -> None:
+    events: list[Event] = [
+        (1, 0, "F", 1024, 10, 255, 0),  # no CPU keeps a list of this order
+        (2, 0, "F", 600, 0, 255, 0),  # straight to the zone: the page's next event is Z
+        (3, 0, "F", 700, 0, 255, 0),
+        (4, 0, "D", 700, 0, 1, 0),
+        (5, 0, "Z", 600, 0, 1, 1),
+        (6, 0, "A", 600, 0, 1, 0),
+        (7, 0, "F", 600, 0, 255, 0),
+        (8, 0, "Z", 600, 0, 1, 1),
+    ]
+    trace = record(tmp_path / "t", events, 4096)
+    assert [row[:2] for row in verdicts(trace, 4096)] == [(0, BOOT), (1, BOOT), (6, STRAIGHT)]
+    # Once the device has come, boot is over.
+    assert [row[:2] for row in verdicts(trace, 4096, load=0)] == [(1, STRAIGHT), (6, STRAIGHT)]
+
+
+def test_what_two_cpus_freed_at_boot_is_in_the_order_in_which_it_left(tmp_path: Path) -> None:
+    blocks = [1024 * k for k in range(1, 7)]
+    events: list[Event] = [(5, cpu, "F", pfn, 10, 255, 0) for cpu, pfn in zip((0, 0, 0, 1, 1, 1), blocks, strict=True)]
+    left = [blocks[k] for k in (0, 3, 1, 4)]
+    events += [(10 + k, 0, "Z", pfn, 10, 1, 0) for k, pfn in enumerate(left)]
+    trace = record(tmp_path / "t", events, 8192)
+    freed = [row[2] >> 5 for row in verdicts(trace, 8192)]
+    assert freed == [*left, blocks[2], blocks[5]]
+    assert replay(trace).prediction.placed_as_recorded == 1.0
+
+
+def test_a_pageblock_that_is_not_told_of_is_as_its_buddy(tmp_path: Path) -> None:
+    events: list[Event] = [
+        (1, 0, "Z", 1030, 0, 2, 1),
+        (2, 0, "I", 1536, 9, 255, 0),
+        (3, 0, "i", -1, 255, 255, 512),
+        (4, 0, "Z", 1536, 0, 1, 1),  # MOVABLE since it was isolated: that says nothing of the start
+        (5, 0, "Z", 2600, 0, 0, 1),
+        (6, 0, "Z", 2048, 0, 1, 1),
+    ]
+    trace = record(tmp_path / "t", events, 4096)
+    (begin,) = Start.of(trace, kernel_profile("6.12.118")).zones
+    assert begin.pageblock_types.tolist() == [1, 1, 2, 2, 1, 0, 1, 1]
+
+
+def test_an_allocation_without_a_departure_was_captured(tmp_path: Path) -> None:
+    events: list[Event] = [(k, 0, letter, 2048, 9, 1, 0) for k, letter in enumerate("ZAFD")]
+    events += [(5, 0, "A", 2048, 9, 1, 0), (6, 0, "Z", 2560, 9, 1, 0)]
+    run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
+    assert run.anomalies == {}
+    assert run.prediction.placed_as_recorded == 1.0
