@@ -138,12 +138,13 @@ class _Recorder:
             "level": self._instance.level,
             "pfn_end": end,
             "recorder_pid": os.getpid(),
-            "files": system_files(),
         }
         self._instance.start()
         if "isolate" in self._instance.formats:
             machine["vmemmap"] = self._instance.vmemmap()
         self._put("machine", json.dumps(machine).encode())
+        for path, text in system_files().items():
+            self._put(f"file/{path}", text.encode())
         self._put("header_page", header.encode())
         for name, text in self._instance.formats.items():
             self._put(f"format/{name}", text.encode())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.trace.events import Event
-from pagehint.trace.meta import GuestReporting, Lost, Meta
+from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
 from pagehint.trace.recorder.formats import EVENTS, EventFormat, GfpNames, PageLayout, parse_format, parse_header_page
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.merge import Columns, Merge
@@ -30,6 +30,7 @@ PARAMETERS = "/sys/module/page_reporting/parameters/"
 # VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
 _FEATURE_REPORTING = 5
 _SNAPSHOTS = {"init": "snapshot", "final": "final"}
+_MOST_TEXT = 1 << 16
 _GUESSABLE_PFNS = 1 << 24  # of x86-64: 64 GiB, whose page array fits the 1 GiB that it begins at
 
 
@@ -47,10 +48,13 @@ class RecordingImporter:
         self._layout: PageLayout | None = None
         self._formats: list[EventFormat] = []
         self._decoder: PageDecoder | None = None
+        self._decoders: list[PageDecoder] = []
         self._gfp = GfpNames(())
         self._merge = Merge(self._emit)
         self._complete: int | None = None
         self._stats: dict[str, str] = {}
+        self._system: dict[str, str] = {}
+        self._device_load: int | None = None
         self._snapshots: dict[str, Snapshot] = {}
         self._open: tuple[str, dict[str, Path]] | None = None
         self.num_events = 0
@@ -77,6 +81,12 @@ class RecordingImporter:
         elif kind == "format":
             form = parse_format(bytes(data).decode("utf-8", "replace"), f"{self._source}: {name}")
             self._formats.append(form._replace(name=rest))
+            # A module's events come with it: who knows them reads on.
+            self._decoder = None
+        elif kind == "file":
+            self._system[rest] = bytes(data[:_MOST_TEXT]).decode("utf-8", "replace").strip()
+        elif name == "balloon":
+            self._device_load = self._integer(name, data)
         elif kind == "stats":
             self._stats[rest] = bytes(data).decode("ascii", "replace")
         elif kind in _SNAPSHOTS:
@@ -85,7 +95,7 @@ class RecordingImporter:
     @property
     def lost(self) -> int:
         """Events known to be lost so far."""
-        return 0 if self._decoder is None else self._decoder.lost
+        return sum(decoder.lost for decoder in self._decoders)
 
     def _json(self, name: str, data: bytes | memoryview) -> dict[str, Any]:
         try:
@@ -123,6 +133,7 @@ class RecordingImporter:
             if EVENTS[form.name] == Event.ALLOC:
                 self._gfp = GfpNames(form.flags)
         self._decoder = PageDecoder(self._layout, known, vmemmap)
+        self._decoders.append(self._decoder)
         return self._decoder
 
     def _guessable(self) -> bool:
@@ -183,33 +194,31 @@ class RecordingImporter:
         if files:
             self._snapshots[when] = self._writer.add_snapshot(files, _SNAPSHOTS[when])
 
-    def finish(self) -> Meta:
-        """Write the rest; returns what to finish the bundle with."""
+    def finish(self, clock: Clock | None = None, recorder: str = "pagehint record") -> Meta:
+        """Write the rest; returns what to finish the bundle with. `clock`: the host's, where it is known."""
         self._close_snapshot()
         self._merge.finish()
-        decoder = self._decoder
-        if decoder is None:
+        if not self._decoders:
             raise InputError(f"{self._source}: holds no events: nothing was recorded")
         snapshot = self._snapshots.get("init")
         pageblock_order = None if snapshot is None else snapshot.pagetypeinfo().pageblock_order
         kernel, level = self._machine.get("kernel"), self._machine.get("level")
-        files = self._machine.get("files")
-        system = {} if not isinstance(files, dict) else {str(path): str(text) for path, text in files.items()}
         return Meta(
-            recorder="pagehint record",
+            recorder=recorder,
             source=self._source,
             kernel=kernel if isinstance(kernel, str) else None,
             page_size=self._machine.get("page_size", 4096),
             pageblock_order=pageblock_order,
             zones=[] if snapshot is None else snapshot.zones(),
-            reporting=_reporting(system, pageblock_order),
-            lost=self._lost(decoder),
+            clock=clock,
+            reporting=_reporting(self._system, pageblock_order, self._device_load),
+            lost=self._lost(),
             level=level if isinstance(level, str) else None,
-            system=system,
-            anomalies=self._anomalies(decoder),
+            system=self._system,
+            anomalies=self._anomalies(),
         )
 
-    def _lost(self, decoder: PageDecoder) -> Lost:
+    def _lost(self) -> Lost:
         by_cpu = {}
         for cpu, text in self._stats.items():
             numbers = re.findall(r"^(?:overrun|commit overrun|dropped events): (\d{1,18})$", text, re.MULTILINE)
@@ -217,19 +226,19 @@ class RecordingImporter:
                 by_cpu[cpu] = number
         if by_cpu:
             return Lost(by_cpu=by_cpu)
-        return Lost(overwritten=decoder.lost, uncounted=decoder.uncounted)
+        return Lost(overwritten=self.lost, uncounted=sum(decoder.uncounted for decoder in self._decoders))
 
-    def _anomalies(self, decoder: PageDecoder) -> dict[str, int]:
+    def _anomalies(self) -> dict[str, int]:
         found = {
             "events that came late, moved to the time of the last one": self._merge.late,
-            "ring buffer pages or events that are damaged": decoder.damaged,
-            "events of other kinds, left out": decoder.others,
+            "ring buffer pages or events that are damaged": sum(decoder.damaged for decoder in self._decoders),
+            "events of other kinds, left out": sum(decoder.others for decoder in self._decoders),
         }
         found |= {f"unknown gfp flag {name[:40]}": count for name, count in self._gfp.unknown.items()}
         return {kind: count for kind, count in found.items() if count}
 
 
-def _reporting(system: dict[str, str], pageblock_order: int | None) -> GuestReporting | None:
+def _reporting(system: dict[str, str], pageblock_order: int | None, load: int | None) -> GuestReporting | None:
     """What the machine's files say of free page reporting; None where they say nothing."""
     features = [text for path, text in system.items() if path.endswith("/features")]
     parameters = {path.removeprefix(PARAMETERS): text for path, text in system.items() if path.startswith(PARAMETERS)}
@@ -237,7 +246,7 @@ def _reporting(system: dict[str, str], pageblock_order: int | None) -> GuestRepo
         return None
     on = any(text[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1" for text in features)
     if not on:
-        return GuestReporting(on=False)
+        return GuestReporting(on=False, device_load_ns=load)
     order = _parameter(parameters, "page_reporting_order", 20)
     delay = _parameter(parameters, "page_reporting_delay_ms", 10**9)
     return GuestReporting(
@@ -245,6 +254,7 @@ def _reporting(system: dict[str, str], pageblock_order: int | None) -> GuestRepo
         order=pageblock_order if order is None else order,
         delay_ns=2 * 10**9 if delay is None else delay * 10**6,
         capacity=32,
+        device_load_ns=load,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 from pagehint.errors import InputError
 
-__all__ = ["Buffers", "Instance", "Level", "find_tracefs", "living_instances", "remove_stale"]
+__all__ = ["PROBES", "Buffers", "Instance", "Level", "event_names", "find_tracefs", "living_instances", "remove_stale"]
 
 Level = Literal["zone", "page"]
 
@@ -30,16 +30,22 @@ _EVENTS = (
     "mm_page_free",
     "mm_page_free_batched",
 )
-# By name of the event: the probe, the function, and what is fetched. That of the balloon driver may lie in a module.
-_PROBES = (
+PROBES = (
     ("isolate", "p", "__isolate_free_page", "page=$arg1:x64 order=$arg2:u32"),
     ("isolate_ret", "r", "__isolate_free_page", "ret=$retval:s32"),
     ("putback", "p", "__putback_isolated_page", "page=$arg1:x64 order=$arg2:u32 mt=$arg3:s32"),
     ("report", "p", "virtballoon_free_page_report", "nents=$arg3:u32"),
     ("report_ret", "r", "virtballoon_free_page_report", "ret=$retval:s32"),
 )
+"""The probes of reporting: name, kind, function (that of the balloon driver may lie in a module), what is fetched."""
+
 _TRIES = 8
 _PAGES = 64
+
+
+def event_names(level: Level) -> list[str]:
+    """The events of the page allocator that are recorded at a level."""
+    return [name for name in _EVENTS if level == "page" or name != "mm_page_free_batched"]
 
 
 def find_tracefs() -> Path:
@@ -145,7 +151,7 @@ def _remove(tracefs: Path, path: Path) -> None:
     with suppress(OSError):
         if re.search(rf":{group}/", _text(tracefs / "kprobe_events")):
             with (tracefs / "kprobe_events").open("a") as file:
-                for name, *_ in _PROBES:
+                for name, *_ in PROBES:
                     with suppress(OSError):
                         file.write(f"-:{group}/{name}\n")
                         file.flush()
@@ -229,9 +235,7 @@ class Instance:
         for option, value in (("overwrite", "1"), ("markers", "1"), ("record-cmd", "0")):
             with suppress(OSError):
                 self.write(f"options/{option}", value)
-        for name in _EVENTS:
-            if self.level == "zone" and name == "mm_page_free_batched":
-                continue
+        for name in event_names(self.level):
             event = self.folder / "events" / "kmem" / name
             if not event.is_dir():
                 self.missing.append(name)
@@ -251,7 +255,7 @@ class Instance:
     # Reporting has no events of its own. Where the kernel has no probes, the recording is whole without them.
     def _probe(self) -> None:
         group = _group(self.folder)
-        for name, kind, function, fetch in _PROBES:
+        for name, kind, function, fetch in PROBES:
             for symbol in (function, f"virtio_balloon:{function}"):
                 with suppress(OSError):
                     with (self.tracefs / "kprobe_events").open("a") as file:

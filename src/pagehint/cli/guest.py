@@ -1,0 +1,146 @@
+"""``pagehint guest``: boot a guest, record it inside, watch it outside."""
+
+import itertools
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from pagehint.errors import InputError
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.replays.across import predict_across
+from pagehint.trace import Trace
+from pagehint.trace.describe import describe_anomalies, describe_lost
+from pagehint.trace.recorder.guest.boot import GuestSettings, boot, default_command
+from pagehint.units import format_size, parse_size, whole_number
+
+__all__ = ["guest"]
+
+_LEAST_MIB, _MOST_MIB, _MOST_CPUS, _MOST_ORDER = 128, 1 << 20, 64, 10
+
+
+def guest(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    kernel: str = "linux-image-cloud-amd64",
+    memory: str = "1GiB",
+    cpus: int = 2,
+    reporting: str = "on",
+    accel: Literal["auto", "kvm", "tcg"] = "auto",
+    matrix: str | None = None,
+) -> None:
+    """Boot a guest under QEMU, record it while it runs a command, and watch it from outside: a bundle with truth.
+
+    Needs qemu-system-x86_64, a C compiler with its static library, and apt-get for the kernel and busybox.
+
+    Parameters
+    ----------
+    command
+        After `--`: what the guest runs in its shell: busybox's commands and `anon`, `tmpfs`, `cache`, `fragment`,
+        `churn`, `pressure` (each: MiB, milliseconds) and `mark NAME`. Without it: a little of each.
+    output
+        The bundle to make; default: guest and the time, .pagetrace. With --matrix: a new folder of bundles.
+    kernel
+        A Debian or Ubuntu package, a .deb file, or a kernel image with virtio and balloon built in.
+    memory
+        The guest's RAM, such as 1GiB.
+    cpus
+        Its CPUs.
+    reporting
+        Its free page reporting: on, off, or on,order=4.
+    accel
+        kvm, tcg (slower; works everywhere), or auto: KVM where a guest comes up with it.
+    matrix
+        Several guests, such as "order=9,4 reporting=on,off": what the first predicts for the others' settings, beside
+        what was measured in them.
+    """
+    size = parse_size(memory)
+    if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
+        raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
+    settings = GuestSettings(
+        kernel=kernel,
+        memory=size >> 20,
+        cpus=whole_number("--cpus", cpus, 1, _MOST_CPUS),
+        accel=accel,
+        **_reporting(reporting),  # type: ignore[arg-type]
+    )
+    line = shlex.join(command) if len(command) > 1 else command[0] if command else default_command(settings.memory)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    if matrix is None:
+        path = output or Path(f"guest-{stamp}.pagetrace")
+        _show(*boot(settings, line, path, _say))
+        print(f"\n`pagehint run {path}` replays it: predicted beside measured")
+        return
+    rows = _matrix(settings, matrix)
+    folder = output or Path(f"guests-{stamp}")
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}: choose another output") from None
+    traces = []
+    for number, (_, each) in enumerate(rows):
+        traces.append(boot(each, line, folder / f"{number}.pagetrace", _say)[0])
+    _compare([(name, each) for name, each in rows], traces)
+
+
+def _say(text: str) -> None:
+    print(f"pagehint: {text}", file=sys.stderr)
+
+
+def _reporting(text: str) -> dict[str, bool | int | None]:
+    words = text.split(",")
+    orders = [word.removeprefix("order=") for word in words[1:]]
+    if words[0] not in ("on", "off") or len(words) > 2 or any(not order.isdecimal() for order in orders):
+        raise InputError(f"--reporting {text}: expected on, off, or on,order=4")
+    order = None if not orders else whole_number("--reporting: order", int(orders[0]), 0, _MOST_ORDER)
+    return {"reporting": words[0] == "on", "order": order}
+
+
+def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings]]:
+    """The guests of a matrix, by their settings; those that are the same but for what is off are one."""
+    axes: dict[str, list[str]] = {}
+    for word in text.split():
+        name, _, values = word.partition("=")
+        if name not in ("order", "reporting") or not values:
+            raise InputError(f"--matrix: {word!r}: expected order=9,4 or reporting=on,off")
+        axes[name] = values.split(",")
+    found: dict[str, GuestSettings] = {}
+    for row in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, row, strict=True))
+        on = chosen.get("reporting", "on" if settings.reporting else "off")
+        order = f",order={chosen['order']}" if "order" in chosen and on == "on" else ""
+        found.setdefault(f"{on}{order}", replace(settings, **_reporting(f"{on}{order}")))  # type: ignore[arg-type]
+    if not found:
+        raise InputError('--matrix: names no settings: expected some such as "order=9,4 reporting=on,off"')
+    return list(found.items())
+
+
+def _show(trace: Trace, way: str, status: int) -> None:
+    meta = trace.meta
+    for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
+        print(f"pagehint: warning: {line}", file=sys.stderr)
+    if status:
+        print(f"pagehint: warning: the guest's command ended with status {status}", file=sys.stderr)
+    seconds = ((meta.last_ns or 0) - (meta.first_ns or 0)) / 1e9
+    print(
+        f"{trace.path}: {trace.num_events:,} events of Linux {meta.kernel} in {seconds:.1f} s, with {way}; "
+        f"{trace.num_residency_bitmaps} looks at its memory"
+    )
+
+
+def _compare(rows: list[tuple[str, GuestSettings]], traces: list[Trace]) -> None:
+    table = Table(title="resident on average: predicted from the first, measured in each", box=None)
+    for name in ("reporting", "predicted", "measured", "apart"):
+        table.add_column(name, justify="left" if name == "reporting" else "right")
+    for (name, settings), trace in zip(rows, traces, strict=True):
+        design = PageReporting(9 if settings.order is None else settings.order) if settings.reporting else None
+        found = predict_across(traces[0], design, trace)
+        sizes = (format_size(round(size)) for size in (found.predicted, found.measured))
+        table.add_row(name, *sizes, f"{found.error:.2%}")
+    Console(highlight=False).print(table)

@@ -1,0 +1,59 @@
+"""What one recording predicts for other settings, beside another guest that ran the same work with them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.hinting.design import Design
+from pagehint.replays.replay import replay
+from pagehint.replays.truth import measured_residency
+from pagehint.trace.bundle import Trace
+
+__all__ = ["Across", "predict_across"]
+
+
+@dataclass(frozen=True)
+class Across:
+    """Resident guest memory on average (bytes), predicted from one guest and measured in another; `error`: the integral
+    of their absolute difference over that of the measured."""
+
+    predicted: float
+    measured: float
+    error: float
+
+
+def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
+    """Replay `trace` with a design, and compare with what was measured in `other`, which ran with it.
+
+    No two guests take the same time for the same work: between two marks that both have, time is stretched. Raises
+    InputError where they don't have the same marks, or `other` no measurements.
+    """
+    measured = measured_residency(other)
+    if measured is None:
+        raise InputError(f"{other.path}: nothing was measured on its host: nothing to compare with")
+    theirs, ours = _marks(other), _marks(trace)
+    if [text for text, _ in theirs] != [text for text, _ in ours] or len(ours) < 2:
+        raise InputError(f"{other.path}: its marks are not those of {trace.path}: not the same work")
+    timeline = replay(trace, design, sample="10ms").timeline
+    time = np.interp(
+        measured["time"].to_numpy(), [time for _, time in theirs], [time for _, time in ours], np.nan, np.nan
+    )
+    inside = ~np.isnan(time)
+    time, seen = time[inside], measured["resident"].to_numpy()[inside].astype(np.float64)
+    said = np.interp(time, timeline["time"].to_numpy(), timeline["resident"].to_numpy())
+    whole = _integral(time, seen)
+    if not whole:
+        raise InputError(f"{other.path}: no measurements lie within the recording")
+    span = float(time[-1] - time[0])
+    return Across(_integral(time, said) / span, whole / span, _integral(time, np.abs(said - seen)) / whole)
+
+
+def _marks(trace: Trace) -> list[tuple[str, int]]:
+    rows = [] if trace.marks is None else trace.marks.to_pylist()
+    return [(row["text"], row["time"]) for row in rows]
+
+
+def _integral(time: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    return float((values[:-1] * np.diff(time)).sum())

@@ -1,0 +1,1 @@
+"""A guest that is booted under QEMU to be recorded inside and watched outside."""

@@ -1,0 +1,243 @@
+"""Booting a guest under QEMU, recording it inside and watching it outside: a bundle with truth."""
+
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from pagehint.errors import InputError
+from pagehint.trace.bundle import Trace
+from pagehint.trace.meta import Clock
+from pagehint.trace.recorder.frames import read_frames
+from pagehint.trace.recorder.guest.image import find_kernel, initramfs
+from pagehint.trace.recorder.record import buffer_kib
+from pagehint.trace.recorder.residency import Sampler, add_host, guest_times
+from pagehint.trace.recorder.stream import RecordingImporter
+from pagehint.trace.recorder.vmm import Qmp, RamPart, ram_of_qmp
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["GuestSettings", "boot", "default_command"]
+
+_QEMU = "qemu-system-x86_64"
+_UP_KVM, _UP_TCG = 20.0, 120.0
+_SILENT = 120.0
+_APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
+_DISCARD = re.compile(
+    rb"^\d+@(\d+)\.(\d+):ram_block_discard_range \S+@(0x[0-9a-f]+) \+ (0x[0-9a-f]+):.*ret: (-?\d+)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class GuestSettings:
+    """A guest to boot. `memory` in MiB; `order` of its reporting (None: the kernel's); `accel`: kvm, tcg or auto."""
+
+    kernel: str = "linux-image-cloud-amd64"
+    memory: int = 1024
+    cpus: int = 2
+    reporting: bool = True
+    order: int | None = None
+    accel: str = "auto"
+    hold: int = 4
+
+
+def default_command(memory: int) -> str:
+    """Each built-in workload once, sized by the memory (MiB)."""
+    some = memory // 5
+    return f"anon {some} 3000; tmpfs {some} 2000; fragment {some} 3000; cache {some} 2000; churn {some} 8000"
+
+
+def boot(
+    settings: GuestSettings, command: str, output: Path, say: Callable[[str], None] = lambda text: None
+) -> tuple[Trace, str, int]:
+    """Boot a guest, record it while it runs the shell's `command`, and write the bundle `output`.
+
+    Returns it, how the guest was accelerated, and the command's status. `say` is told what happens. Raises InputError.
+    """
+    kernel = find_kernel(settings.kernel)
+    image = initramfs(
+        kernel,
+        command,
+        "page",
+        settings.hold,
+        buffer_kib("page", settings.cpus, settings.memory << 20),
+        settings.order,
+    )
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    ways = {"auto": ["kvm", "tcg"] if usable else ["tcg"], "kvm": ["kvm"], "tcg": ["tcg"]}[settings.accel]
+    with TraceWriter(output) as writer, tempfile.TemporaryDirectory(prefix="pagehint-") as temporary:
+        folder = Path(temporary)
+        (folder / "initramfs").write_bytes(image)
+        for way in ways:
+            say(f"booting {kernel.image.name} with {way}")
+            try:
+                with _Guest(settings, way, kernel.image, folder) as guest:
+                    status = guest.record(writer, output.name, say)
+                break
+            except _NotUp as error:
+                if way == ways[-1]:
+                    raise InputError(str(error)) from None
+                say(f"it doesn't come up with {way}")
+    return Trace.open(output), way, status
+
+
+class _NotUp(Exception):
+    pass
+
+
+class _Guest:
+    def __init__(self, settings: GuestSettings, way: str, image: Path, folder: Path) -> None:
+        self._settings, self._way, self._image, self._folder = settings, way, image, folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ram: list[RamPart] = []
+
+    def __enter__(self) -> "_Guest":
+        folder, settings = self._folder, self._settings
+        for name in ("port", "qmp"):
+            (folder / name).unlink(missing_ok=True)
+        reporting = "on" if settings.reporting else "off"
+        command = [
+            _QEMU,
+            *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"),
+            *("-m", str(settings.memory), "-smp", str(settings.cpus)),
+            *("-accel", "kvm" if self._way == "kvm" else "tcg,thread=multi"),
+            *("-cpu", "host" if self._way == "kvm" else "max"),
+            *("-kernel", str(self._image), "-initrd", str(folder / "initramfs"), "-append", _APPEND),
+            *("-chardev", f"file,id=console,path={folder / 'console'}", "-serial", "chardev:console"),
+            *("-chardev", f"socket,id=port,path={folder / 'port'},server=on,wait=off", "-device", "virtio-serial-pci"),
+            *("-device", "virtserialport,nr=1,chardev=port,name=pagehint"),
+            *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+            *("-device", f"virtio-balloon-pci,free-page-reporting={reporting}"),
+            *("-msg", "timestamp=on", "-D", str(folder / "log"), "-trace", "ram_block_discard_range"),
+        ]
+        try:
+            self._errors = (folder / "errors").open("wb")
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors
+            )
+        except OSError as error:
+            raise InputError(f"{_QEMU}: {error.strerror}: install QEMU (Debian: qemu-system-x86)") from None
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._errors.close()
+
+    def _last_words(self) -> str:
+        for name in ("errors", "console"):
+            with suppress(OSError):
+                lines = (self._folder / name).read_text(errors="replace").strip().splitlines()
+                if lines:
+                    return lines[-1][:200]
+        return "it said nothing"
+
+    def _connect(self, name: str) -> Path:
+        path, until = self._folder / name, time.monotonic() + _UP_KVM
+        while not path.exists():
+            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
+                raise _NotUp(f"{_QEMU} ended: {self._last_words()}")
+            time.sleep(0.01)
+        return path
+
+    def record(self, writer: TraceWriter, source: str, say: Callable[[str], None]) -> int:
+        """Record until the guest says it is done; returns the command's status."""
+        assert self._process is not None
+        with socket.socket(socket.AF_UNIX) as port:
+            port.connect(str(self._connect("port")))
+            port.settimeout(_UP_KVM if self._way == "kvm" else _UP_TCG)
+            file = port.makefile("rb")
+            try:
+                with Qmp(self._connect("qmp")) as qmp:
+                    self._ram = ram_of_qmp(qmp)
+                up = file.peek(1)
+            except (InputError, OSError):
+                up = b""
+            if not up:
+                raise _NotUp(f"the guest doesn't come up: {self._last_words()}")
+            port.settimeout(_SILENT)
+            say("recording")
+            host = self._folder / "host.parquet"
+            with Sampler(self._process.pid, self._ram, host), RecordingImporter(writer, source) as importer:
+                pings, status = self._feed(file, port, importer)
+                with suppress(OSError):
+                    port.sendall(b"\n")
+                meta = importer.finish(fit_clock(pings), f"pagehint guest, {_QEMU} with {self._way}")
+            assert meta.clock is not None
+            add_host(writer, host, meta.clock)
+            self._discards(writer, meta.clock)
+            writer.finish(meta)
+        return status
+
+    def _feed(
+        self, file: BinaryIO, port: socket.socket, importer: RecordingImporter
+    ) -> tuple[list[tuple[int, int, int]], int]:
+        pings: list[tuple[int, int, int]] = []
+        status = 0
+        try:
+            for name, data in read_frames(file, "the guest"):
+                if name == "ping":
+                    port.sendall(b"%d\n" % time.time_ns())
+                elif name == "clock":
+                    asked, host, answered = (int(word) for word in data.split())
+                    pings.append((asked, host, answered))
+                elif name == "status":
+                    status = int(data)
+                else:
+                    importer.put(name, data)
+        except TimeoutError:
+            raise InputError(f"the guest says nothing for {_SILENT:.0f} s: {self._last_words()}") from None
+        except (InputError, OSError) as error:
+            raise InputError(f"{error} (the guest's last words: {self._last_words()})") from None
+        return pings, status
+
+    def _discards(self, writer: TraceWriter, clock: Clock) -> None:
+        log = self._folder / "log"
+        rows = []
+        for found in _DISCARD.finditer(log.read_bytes() if log.exists() else b""):
+            seconds, fraction, address, size, ret = found.groups()
+            at, length = int(address, 16), int(size, 16) >> 12
+            for part in self._ram:
+                if part.address <= at < part.address + (part.pages << 12):
+                    pfn = part.pfn + ((at - part.address) >> 12)
+                    rows.append((int(seconds) * 10**9 + int(fraction) * 1000, pfn, length, int(ret)))
+        if rows:
+            times, pfns, pages, rets = zip(*rows, strict=True)
+            writer.add_reported(
+                pa.table(
+                    {
+                        "time": guest_times(clock, np.array(times, np.int64)),
+                        "pfn": pa.array(pfns, pa.int64()),
+                        "pages": pa.array(pages, pa.int64()),
+                        "ret": pa.array(rets, pa.int32()),
+                    }
+                )
+            )
+
+
+def fit_clock(pings: Sequence[tuple[int, int, int]]) -> Clock:
+    """The clock of questions (guest ns), answers (host ns) and their arrival (guest ns). Raises InputError."""
+    if not pings:
+        raise InputError("the guest never asked for the host's time")
+    # Of three in a row, that of the shortest way.
+    best = [min(pings[at : at + 3], key=lambda ping: ping[2] - ping[0]) for at in range(0, len(pings), 3)]
+    g0, h0 = best[0][0], best[0][1]
+    guest = np.array([(asked + answered) / 2 - g0 for asked, _, answered in best])
+    offset = np.array([host - h0 for _, host, _ in best]) - guest
+    weight = 1 / np.maximum([answered - asked for asked, _, answered in best], 1000)
+    drift, at_zero = np.polyfit(guest, offset, 1, w=weight) if len(best) > 1 else (0.0, offset[0])
+    return Clock(g0, h0, float(at_zero), float(drift))

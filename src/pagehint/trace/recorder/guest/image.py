@@ -1,0 +1,178 @@
+"""What a guest is booted from: a kernel out of a distribution's package, and a small initramfs made for it."""
+
+import gzip
+import io
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pyarrow as pa
+
+from pagehint.errors import InputError
+from pagehint.trace.recorder.tracefs import PROBES, Level, event_names
+
+__all__ = ["Kernel", "cpio", "find_kernel", "initramfs"]
+
+_MODULES = (
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "virtio_console",
+)
+_BALLOON = ("virtio_balloon",)
+_WORKLOADS = ("anon", "tmpfs", "cache", "fragment", "churn", "pressure", "mark")
+_DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel: its image, and the folder that its modules lie in (None: they are built in)."""
+
+    image: Path
+    modules: Path | None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pagehint"
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> str:
+    try:
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise InputError(f"{command[0]}: {error.strerror}: it is needed to boot a guest; install it first") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or [""]
+        raise InputError(f"{' '.join(map(str, command))}: {said[-1][:200]}")
+    return done.stdout
+
+
+def _package(name: str) -> Path:
+    """The unpacked package of Debian or Ubuntu; fetched by apt-get where it isn't in the cache."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
+        raise InputError(f"{name!r}: neither a file nor the name of a package")
+    folder = _cache() / "packages" / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        work = Path(temporary)
+        _run("apt-get", "-q", "download", name, cwd=work)
+        (package,) = work.glob("*.deb")
+        _run("dpkg-deb", "-x", package, work / "files")
+        try:
+            (work / "files").rename(folder)
+        except OSError:  # somebody else was faster
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def find_kernel(name: str) -> Kernel:
+    """The kernel of a package's name (linux-image-cloud-amd64), of a .deb file or an image. Raises InputError."""
+    path = Path(name)
+    if path.suffix == ".deb" and path.is_file():
+        folder = _cache() / "files" / f"{path.stem}-{path.stat().st_size}-{path.stat().st_mtime_ns}"
+        if not folder.is_dir():
+            _run("dpkg-deb", "-x", path, folder)
+        return _unpacked(folder, name)
+    if path.is_file():
+        return Kernel(path, None)
+    folder = _package(name)
+    if not list(folder.glob("boot/vmlinuz-*")):
+        needed = re.findall(r"^ *Depends: (linux-image-\S+)", _run("apt-cache", "depends", name), re.MULTILINE)
+        if not needed:
+            raise InputError(f"{name}: the package has no kernel: expected one such as linux-image-cloud-amd64")
+        folder = _package(needed[0])
+    return _unpacked(folder, name)
+
+
+def _unpacked(folder: Path, name: str) -> Kernel:
+    images = sorted(folder.glob("boot/vmlinuz-*"))
+    if not images:
+        raise InputError(f"{name}: the package has no boot/vmlinuz")
+    return Kernel(images[0], folder)
+
+
+def busybox() -> Path:
+    """A static busybox, of this machine or of the package busybox-static."""
+    here = shutil.which("busybox")
+    if here is not None and b"INTERP" not in subprocess.run(["readelf", "-lW", here], capture_output=True).stdout:
+        return Path(here)
+    folder = _package("busybox-static")
+    return next(folder / place for place in ("bin/busybox", "usr/bin/busybox") if (folder / place).exists())
+
+
+def agent() -> bytes:
+    """The guest's first program, compiled here."""
+    source = files("pagehint.trace.recorder.guest") / "agent.c"
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary) / "agent"
+        path = Path(temporary) / "agent.c"
+        path.write_bytes(source.read_bytes())
+        _run(os.environ.get("CC", "cc").split()[-1], "-static", "-O2", "-o", made, path)
+        return made.read_bytes()
+
+
+def _module(kernel: Kernel, name: str) -> bytes | None:
+    if kernel.modules is None:
+        return None
+    for path in sorted(kernel.modules.rglob(f"{name}.ko*")):
+        data = path.read_bytes()
+        if path.suffix == ".xz":
+            return lzma.decompress(data)
+        if path.suffix == ".zst":
+            return bytes(pa.CompressedInputStream(io.BytesIO(data), "zstd").read())
+        return data
+    return None
+
+
+def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
+    """An archive in the form that Linux reads its initramfs in: of (path, mode, data)."""
+    out = io.BytesIO()
+    for number, (path, mode, data) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):
+        name = path.encode() + b"\0"
+        numbers = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+        out.write(b"070701" + b"".join(b"%08x" % each for each in numbers) + name)
+        out.write(bytes(-out.tell() % 4) + data)
+        out.write(bytes(-out.tell() % 4))
+    return out.getvalue()
+
+
+def initramfs(kernel: Kernel, command: str, level: Level, hold: int, buffer_kib: int, order: int | None) -> bytes:
+    """The initramfs (gzip) that records a guest of this kernel while it runs the shell's `command`.
+
+    `hold`: seconds of rest before and after it; `buffer_kib`: of each CPU's ring buffer; `order`: reporting's.
+    """
+    entries = [(path, 0o40755, b"") for path in _DIRECTORIES]
+    entries += [("init", 0o100755, agent()), ("bin/busybox", 0o100755, busybox().read_bytes())]
+    entries += [("bin/sh", 0o120777, b"busybox")]
+    entries += [(f"bin/{name}", 0o120777, b"/init") for name in _WORKLOADS]
+    for name, modules in (("modules", _MODULES), ("balloon", _BALLOON)):
+        found = {each: data for each in modules if (data := _module(kernel, each)) is not None}
+        entries += [(f"{each}.ko", 0o100644, data) for each, data in found.items()]
+        entries.append((name, 0o100644, "".join(f"/{each}.ko\n" for each in found).encode()))
+    events = [f"kmem/{name} {name}\n" for name in event_names(level)]
+    events += [f"pagehint/{name} {name}\n" for name, *_ in PROBES]
+    probes = []
+    for name, kind, function, fetch in PROBES:
+        places = ("virtio_balloon:", "") if function.startswith("virtballoon") else ("",)
+        lines = [f"{kind}:pagehint/{name} {place}{function} {fetch}\n" for place in places]
+        probes += [("|" if number else "") + line for number, line in enumerate(lines)]
+    events.append("ftrace/print print\n")
+    entries += [
+        ("events", 0o100644, "".join(events).encode()),
+        ("probes", 0o100644, "".join(probes).encode()),
+        ("settings", 0o100644, f"{hold} {buffer_kib} {'-' if order is None else order}\n".encode()),
+        ("command", 0o100644, f"/bin/busybox --install -s /bin\n{command}\n".encode()),
+    ]
+    return gzip.compress(cpio(entries), 1, mtime=0)

@@ -1,0 +1,200 @@
+"""What a virtual machine holds of its host's memory, sampled: into a file of its own, and from there into a bundle."""
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.trace.meta import Clock
+from pagehint.trace.recorder.vmm import RamPart
+from pagehint.trace.tables import check_schema, open_parquet
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["HOST_SCHEMA", "Sampler", "add_host", "guest_times"]
+
+_COUNTERS = ("thp_fault_alloc", "thp_collapse_alloc", "pswpin", "pswpout")
+HOST_SCHEMA = pa.schema(
+    [
+        pa.field("time", pa.int64(), nullable=False),
+        pa.field("rss_kib", pa.int64(), nullable=False),
+        pa.field("cpu_ms", pa.int64(), nullable=False),
+        pa.field("ram_resident_kib", pa.int64()),
+        pa.field("swapped_kib", pa.int64()),
+        pa.field("bits", pa.binary()),
+        *(pa.field(name, pa.int64()) for name in _COUNTERS),
+    ]
+)
+"""A row a sample: ns since 1970; of the process its memory and CPU time; of the guest's RAM, now and then, what is
+resident, what is swapped, and a bit a pfn; and the host's counters of huge pages and swap."""
+
+_META = b"pagehint"
+_STEP = 0.05
+_MOST_CPU = 0.01
+_PIECE = 1 << 17
+_GROUP_BYTES = 8 << 20
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sampler:
+    """Samples process `pid` each 50 ms into the Parquet file `path`, until `stop`; a thread of its own.
+
+    The bitmap of the guest's RAM is read as often as it costs at most 1 % of a CPU. Raises InputError.
+    """
+
+    def __init__(self, pid: int, ram: list[RamPart], path: Path) -> None:
+        if not ram:
+            raise InputError(f"process {pid}: no guest RAM to look at")
+        self.samples = self.bitmaps = 0
+        self.error: BaseException | None = None
+        self._pid = pid
+        self._ram = ram
+        self._pfns = max(part.pfn + part.pages for part in ram)
+        self._stop = threading.Event()
+        try:
+            self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"process {pid} may not be looked at ({error.strerror}): run this as root") from None
+        meta = {"pid": pid, "ram": [[part.pfn, part.pages, part.address] for part in ram]}
+        schema = HOST_SCHEMA.with_metadata({_META: json.dumps(meta).encode()})
+        self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+        self._thread = threading.Thread(target=self._run, name="pagehint-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop sampling, and finish the file."""
+        self._stop.set()
+        self._thread.join()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until the process ends or the time has passed; returns whether it has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        next_bitmap = 0.0
+        try:
+            while not self._stop.is_set():
+                begun = time.monotonic()
+                try:
+                    row = self._sample(begun >= next_bitmap)
+                except (OSError, ValueError, IndexError):  # it has ended
+                    break
+                if row["bits"] is not None:
+                    next_bitmap = begun + max(_STEP, (time.monotonic() - begun) / _MOST_CPU)
+                self._rows.append(row)
+                self._bytes += len(row["bits"] or b"") + 64
+                if self._bytes >= _GROUP_BYTES:
+                    self._flush()
+                self._stop.wait(max(0.0, _STEP - (time.monotonic() - begun)))
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._flush()
+            self._file.close()
+            os.close(self._pagemap)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.write_table(pa.Table.from_pylist(self._rows, schema=HOST_SCHEMA))
+        self._rows, self._bytes = [], 0
+
+    def _sample(self, bitmap: bool) -> dict[str, Any]:
+        row: dict[str, Any] = dict.fromkeys(HOST_SCHEMA.names)
+        row["time"] = time.time_ns()
+        statm = Path(f"/proc/{self._pid}/statm").read_text().split()
+        if not int(statm[0]):
+            raise ValueError("a zombie")
+        stat = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()
+        row["rss_kib"] = int(statm[1]) * _PAGE // 1024
+        row["cpu_ms"] = (int(stat[11]) + int(stat[12])) * 1000 // os.sysconf("SC_CLK_TCK")
+        self.samples += 1
+        if bitmap:
+            resident, swapped = self._resident()
+            row["ram_resident_kib"] = 4 * int(np.count_nonzero(resident))
+            row["swapped_kib"] = swapped
+            row["bits"] = np.packbits(resident).tobytes()
+            row |= _counters()
+            self.bitmaps += 1
+        return row
+
+    def _resident(self) -> tuple[NDArray[np.bool_], int]:
+        resident = np.zeros(self._pfns, np.bool_)
+        swapped = 0
+        for part in self._ram:
+            pages = part.pages * 4096 // _PAGE
+            for at in range(0, pages, _PIECE):
+                count = min(_PIECE, pages - at)
+                data = os.pread(self._pagemap, 8 * count, 8 * (part.address // _PAGE + at))
+                entries = np.frombuffer(data, "<u8")
+                here = np.repeat(entries >> np.uint64(63) != 0, _PAGE // 4096)
+                first = part.pfn + at * (_PAGE // 4096)
+                resident[first : first + len(here)] = here
+                swapped += int(np.count_nonzero(entries >> np.uint64(62) == 1)) * _PAGE // 1024
+        return resident, swapped
+
+
+def _counters() -> dict[str, int]:
+    found = {}
+    for line in Path("/proc/vmstat").read_text().splitlines():
+        name, _, value = line.partition(" ")
+        if name in _COUNTERS:
+            found[name] = int(value)
+    return found
+
+
+def guest_times(clock: Clock, host: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Guest ns of host ns; the large part is subtracted as integers, so that nothing is rounded away."""
+    since = (host - clock.h0_ns).astype(np.float64)
+    return clock.g0_ns + np.rint((since - clock.offset_ns) / (1 + clock.drift)).astype(np.int64)
+
+
+def read_host(path: Path) -> pa.Table:
+    """The samples of a watch, without the bitmaps. Raises InputError."""
+    with open_parquet(path) as file:
+        check_schema(path, file.schema_arrow, HOST_SCHEMA)
+        return file.read(columns=[name for name in HOST_SCHEMA.names if name != "bits"])
+
+
+def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
+    """Add what a watch sampled to a bundle, by the clock that relates the two. Raises InputError."""
+    table = read_host(path)
+    writer.add_residency(
+        pa.table(
+            {
+                "time": guest_times(clock, table["time"].to_numpy()),
+                "ram_resident_kib": table["ram_resident_kib"],
+                "rss_kib": table["rss_kib"],
+                "memfd_kib": pa.nulls(table.num_rows, pa.int64()),
+            }
+        )
+    )
+    times, rows = [], []
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(64, columns=["time", "bits"]):
+            for when, bits in zip(batch["time"].to_pylist(), batch["bits"].to_pylist(), strict=True):
+                if bits is not None:
+                    times.append(when)
+                    rows.append(np.frombuffer(bits, np.uint8))
+    if len({len(row) for row in rows}) > 1:
+        raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
+    if rows:
+        writer.add_residency_bitmaps(guest_times(clock, np.array(times, np.int64)), np.stack(rows))

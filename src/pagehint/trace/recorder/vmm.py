@@ -1,0 +1,159 @@
+"""A virtual machine seen from its host: where its guest's RAM lies in the address space of its process."""
+
+import json
+import os
+import re
+import socket
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pagehint.errors import InputError
+
+__all__ = ["Qmp", "RamPart", "find_ram", "ram_of_qmp"]
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_4GIB = 4 << 30
+# Where RAM goes on above 4 GiB: from so many bytes on only so many lie below. By QEMU's machine; others leave 1 GiB.
+_BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
+_LEAST = 32 << 20
+_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True)
+class RamPart:
+    """A part of a guest's RAM: its first pfn, its pages of 4 KiB, and its address in the process."""
+
+    pfn: int
+    pages: int
+    address: int
+
+
+class Qmp:
+    """A connection to QEMU's QMP socket; a context manager. Raises InputError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_TIMEOUT)
+        try:
+            self._socket.connect(str(path))
+            self._file = self._socket.makefile("rb")
+            greeting = self._read()
+        except OSError as error:
+            self._socket.close()
+            raise InputError(f"{path}: {error.strerror or error}: is it QEMU's -qmp unix:{path},server=on?") from None
+        if "QMP" not in greeting:
+            self._socket.close()
+            raise InputError(f"{path}: no QMP socket: it greets with {str(greeting)[:60]}")
+        self.execute("qmp_capabilities")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._file.readline(1 << 20)
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise InputError(f"{self._path}: no QMP socket: it says {line[:60]!r}")
+        return value
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        """Execute a command; returns what QEMU does."""
+        try:
+            self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+            while True:
+                answer = self._read()
+                if "return" in answer:
+                    return answer["return"]
+                if "error" in answer:
+                    raise InputError(f"{self._path}: {command}: {answer['error'].get('desc', answer['error'])}")
+        except OSError as error:
+            raise InputError(f"{self._path}: {command}: {error}") from None
+
+    def human(self, line: str) -> str:
+        """What a command of QEMU's monitor prints."""
+        return str(self.execute("human-monitor-command", **{"command-line": line}))
+
+
+_RAM = re.compile(
+    r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom|nv-ram)\): (\S+)(?: @([0-9a-f]{16}))?", re.MULTILINE
+)
+_ADDRESS = re.compile(r"is (0x[0-9a-f]+)")
+
+
+def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
+    """A guest's RAM as QEMU itself says. Raises InputError."""
+    found = _ADDRESS.search(qmp.human("gpa2hva 0"))
+    if found is None:
+        raise InputError("QEMU doesn't say where the guest's RAM lies (gpa2hva)")
+    return ram_of_tree(qmp.human("info mtree -f"), int(found[1], 16))
+
+
+def ram_of_tree(tree: str, address: int) -> list[RamPart]:
+    """The parts of RAM in what ``info mtree -f`` prints; `address` is that of guest-physical 0. Raises InputError."""
+    rows = [(int(row[1], 16), int(row[2], 16) + 1, row[3], int(row[4] or "0", 16)) for row in _RAM.finditer(tree)]
+    name = next((name for begin, _, name, _ in rows if begin == 0), None)
+    below = max((end for begin, end, each, at in rows if each == name and begin == at and end <= _4GIB), default=0)
+    if not below:
+        raise InputError("QEMU's memory map has no RAM at guest-physical 0")
+    parts = [RamPart(0, below >> 12, address)]
+    above = [(begin, end, at) for begin, end, each, at in rows if each == name and begin >= _4GIB]
+    if above:
+        begin, at = min((begin, at) for begin, _, at in above)
+        parts.append(RamPart(begin >> 12, (max(end for _, end, _ in above) - begin) >> 12, address + at))
+    return parts
+
+
+def _mappings(pid: int) -> list[tuple[int, int]]:
+    """(bytes, address) of what a process has mapped to write, the largest first; neighbours of one kind are one."""
+    try:
+        text = Path(f"/proc/{pid}/maps").read_text(errors="replace")
+    except FileNotFoundError:
+        raise InputError(f"no process {pid}") from None
+    except PermissionError:
+        raise InputError(f"process {pid} may not be looked at: run this as root, or as its owner") from None
+    found = []
+    for line in text.splitlines():
+        words = line.split(maxsplit=5)
+        begin, end = (int(part, 16) for part in words[0].split("-"))
+        if words[1].startswith("rw") and (len(words) < 6 or not words[5].startswith(("[heap", "[stack"))):
+            found.append((end - begin, begin))
+    return sorted(found, reverse=True)
+
+
+def find_ram(pid: int) -> list[RamPart]:
+    """A guest's RAM by the mappings of its VM's process: the largest, or two of which one ends below 4 GiB.
+
+    Raises InputError where there is none.
+    """
+    mappings = _mappings(pid)
+    if not mappings or mappings[0][0] < _LEAST:
+        raise InputError(f"process {pid} has no mapping of {_LEAST >> 20} MiB or more: is it a virtual machine?")
+    size, address = mappings[0]
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        words = []
+    if b"qemu" in words[0]:
+        machine = next((after for word, after in pairwise(words) if word in (b"-machine", b"-M")), b"pc")
+        least, below = _BELOW["q35" if b"q35" in machine else "pc"]
+        if size >= least:
+            return [RamPart(0, below >> 12, address), RamPart(1 << 20, (size - below) >> 12, address + below)]
+        return [RamPart(0, size >> 12, address)]
+    # Firecracker and Cloud Hypervisor map each part of its own; the one below 4 GiB is 3 or 3.25 GiB.
+    low = next((each for each in mappings[1:] if each[0] in (3 << 30, 0xD0000000)), None)
+    if low is not None and size not in (3 << 30, 0xD0000000):
+        return [RamPart(0, low[0] >> 12, low[1]), RamPart(1 << 20, size >> 12, address)]
+    return [RamPart(0, size >> 12, address)]

@@ -1,0 +1,102 @@
+"""Two real guests, booted here: what one predicts, beside what was measured of it and of the other."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.replays.across import predict_across
+from pagehint.replays.replay import replay
+from pagehint.trace.recorder.guest.boot import GuestSettings, boot, fit_clock
+from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
+
+KERNEL = "linux-image-cloud-amd64"
+# Most of the memory at once: a huge page of the host more or less is 1 % of so small a guest.
+WORK = "anon 130 2500; fragment 80 1500; churn 80 3000"
+
+
+@pytest.fixture(scope="module")
+def guests(tmp_path_factory):
+    """A guest that reports its free pages, and one that doesn't, with the same work."""
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("no guest can be booted here: qemu-system-x86_64 is not installed")
+    try:
+        find_kernel(KERNEL)
+        busybox()
+    except InputError as error:
+        pytest.skip(f"no guest can be booted here: {error}")
+    folder = tmp_path_factory.mktemp("guests")
+    traces = []
+    for reporting in (True, False):
+        settings = GuestSettings(KERNEL, memory=256, cpus=2, reporting=reporting, accel="tcg", hold=3)
+        trace, way, status = boot(settings, WORK, folder / f"{reporting}.pagetrace")
+        assert (way, status) == ("tcg", 0)
+        traces.append(trace)
+    return traces
+
+
+@pytest.mark.slow
+def test_a_booted_guest_is_predicted(guests):
+    trace, _ = guests
+    assert not trace.meta.lost
+    assert trace.meta.anomalies == {}
+    events = trace.meta.events
+    assert all(events[letter] > 0 for letter in "AFBZDIiPRrM")
+    assert events["R"] == events["r"]
+    assert trace.reported.num_rows == sum(
+        int(batch["detail"][batch["event"] == ord("R")].sum()) for batch in trace.batches(["event", "detail"])
+    )
+    assert trace.meta.reporting.on
+    assert trace.meta.clock is not None
+    assert abs(trace.meta.clock.drift) < 1e-3
+    assert trace.num_residency_bitmaps > 20
+    run = replay(trace, PageReporting(9), sample=None)
+    assert run.prediction.residency_error <= 0.005
+
+
+@pytest.mark.slow
+def test_what_if_it_did_not_report_is_what_a_guest_without_it_does(guests):
+    on, off = guests
+    assert not off.meta.reporting.on
+    assert off.reported is None
+    assert predict_across(on, None, off).error <= 0.01
+
+
+@pytest.mark.slow
+def test_other_work_is_not_compared(guests, tmp_path):
+    on, _ = guests
+    damaged = tmp_path / "a.pagetrace"
+    shutil.copytree(on.path, damaged)
+    (damaged / "marks.parquet").unlink()
+    with pytest.raises(InputError, match="its marks are not those of"):
+        predict_across(on, None, type(on).open(damaged))
+
+
+def test_the_clock_of_pings():
+    pings = []
+    for at in (0, 10**10, 2 * 10**10):
+        for way in (50_000, 400_000, 90_000):
+            guest = 5 * 10**9 + at
+            pings.append((guest, 10**18 + at + at // 10**5 + way // 2, guest + way))
+    clock = fit_clock(pings)
+    assert clock.drift == pytest.approx(1e-5, abs=1e-8)
+    host = clock.h0_ns + clock.offset_ns + (1 + clock.drift) * (5 * 10**9 - clock.g0_ns)
+    assert host == pytest.approx(10**18, abs=1000)
+    with pytest.raises(InputError, match="never asked"):
+        fit_clock([])
+
+
+def test_an_archive_that_linux_reads(tmp_path):
+    if shutil.which("bsdtar") is None and shutil.which("cpio") is None:
+        pytest.skip("no cpio or bsdtar to read it with")
+    data = cpio([("bin", 0o40755, b""), ("bin/a", 0o100755, b"hello"), ("bin/b", 0o120777, b"a")])
+    tool = ["cpio", "-it", "--quiet"] if shutil.which("cpio") else ["bsdtar", "-tf", "-"]
+    listed = subprocess.run(tool, input=data, capture_output=True, check=True)
+    assert listed.stdout.split() == [b"bin", b"bin/a", b"bin/b"]
+
+
+def test_kernels_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="neither a file nor the name of a package"):
+        find_kernel("no such thing")
