@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.vmm import RamPart
-from pagehint.trace.tables import check_schema, open_parquet
+from pagehint.trace.tables import open_parquet
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["HOST_SCHEMA", "Sampler", "add_host", "guest_times"]
@@ -169,8 +169,7 @@ def guest_times(clock: Clock, host: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def read_host(path: Path) -> pa.Table:
     """The samples of a watch, without the bitmaps. Raises InputError."""
-    with open_parquet(path) as file:
-        check_schema(path, file.schema_arrow, HOST_SCHEMA)
+    with open_parquet(path, HOST_SCHEMA) as file:
         return file.read(columns=[name for name in HOST_SCHEMA.names if name != "bits"])
 
 
@@ -188,7 +187,7 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
         )
     )
     times, rows = [], []
-    with open_parquet(path) as file:
+    with open_parquet(path, HOST_SCHEMA) as file:
         for batch in file.iter_batches(64, columns=["time", "bits"]):
             for when, bits in zip(batch["time"].to_pylist(), batch["bits"].to_pylist(), strict=True):
                 if bits is not None:
