@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pagehint.replays.run import Run
     from pagehint.replays.start import guest_reporting
     from pagehint.replays.study import Study, study
+    from pagehint.replays.truth import guest_host
     from pagehint.report.html import write_html
     from pagehint.trace.bundle import Trace
     from pagehint.trace.shipped import example
@@ -80,6 +81,7 @@ __all__ = [
     "diagnose",
     "doctor",
     "example",
+    "guest_host",
     "guest_reporting",
     "kernel_profile",
     "pagetypeinfo",
@@ -126,6 +128,7 @@ _LATER = {
     "diagnose": "pagehint.diagnosis.examine",
     "doctor": "pagehint.diagnosis.examine",
     "example": "pagehint.trace.shipped",
+    "guest_host": "pagehint.replays.truth",
     "guest_reporting": "pagehint.replays.start",
     "kernel_profile": "pagehint.kernel.profiles",
     "pagetypeinfo": "pagehint.mm.guest.procfs",

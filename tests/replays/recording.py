@@ -1,15 +1,16 @@
 """Small recordings, made event by event."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA
 
-__all__ = ["Row", "record", "zone"]
+__all__ = ["Row", "record", "zone", "zoneinfo"]
 
 Row = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """An event's letter, pfn, order and CPU, and its detail where it has one."""
@@ -20,10 +21,29 @@ def zone(pages: int, start_pfn: int = 0, name: str = "DMA32") -> ZoneLayout:
     return ZoneLayout(0, name, start_pfn, pages, pages, pages, 0, 0, 0, pcp_high=30, pcp_batch=7)
 
 
+def zoneinfo(zones: Sequence[ZoneLayout], free: int = 0, on_cpus: int = 0) -> str:
+    """The zones as zoneinfo has them: so many pages free, so many on CPU 0's lists."""
+    return "".join(
+        f"Node {each.node}, zone {each.name:>8}\n  pages free     {free}\n        min      {each.min}\n"
+        f"        low      {each.low}\n        high     {each.high}\n        spanned  {each.spanned}\n"
+        f"        present  {each.present}\n        managed  {each.managed}\n  pagesets\n    cpu: 0\n"
+        f"              count: {on_cpus}\n              high:  30\n              batch: 7\n"
+        f"  start_pfn:           {each.start_pfn}\n"
+        for each in zones
+    )
+
+
 def record(
-    path: Path, rows: Sequence[Row], zones: Sequence[ZoneLayout], meta: Meta | None = None, step: int = 10**6
+    path: Path,
+    rows: Sequence[Row],
+    zones: Sequence[ZoneLayout],
+    meta: Meta | None = None,
+    step: int = 10**6,
+    texts: Mapping[str, str] | None = None,
+    flags: NDArray[np.uint64] | None = None,
+    marks: Sequence[tuple[int, str]] = (),
 ) -> Trace:
-    """A recording of these events, `step` ns apart, all of them MOVABLE."""
+    """A recording of these events, `step` ns apart, all of them MOVABLE; `texts` and `flags` are its snapshot."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = np.arange(len(rows), dtype=np.int64) * step
     columns["migratetype"][:] = 1
@@ -32,6 +52,17 @@ def record(
         columns[name][:] = [row[k + 1] if len(row) > k + 1 else 0 for row in rows]
     with TraceWriter(path) as writer:
         writer.add_events(columns)
+        for mark in marks:
+            writer.add_mark(*mark)
+        files = {}
+        for name, text in (texts or {}).items():
+            files[name] = path.with_name(f"{path.name}.{name}")
+            files[name].write_text(text)
+        if flags is not None:
+            files["kpageflags"] = path.with_name(f"{path.name}.kpageflags")
+            files["kpageflags"].write_bytes(flags.astype("<u8").tobytes())
+        if files:
+            writer.add_snapshot(files)
         given = Meta(recorder="test", source="test") if meta is None else meta
         writer.finish(given if given.zones else Meta(**{**vars(given), "zones": list(zones)}))
     return Trace.open(path)

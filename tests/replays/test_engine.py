@@ -95,3 +95,18 @@ def test_an_allocation_finds_what_other_cpus_keep(tmp_path: Path) -> None:
     """Direct reclaim empties the CPUs' lists; here no page lay anywhere else."""
     rows: list[Row] = [("A", 600 + k, 0, k) for k in range(4)]
     assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {}
+
+
+def test_as_many_pages_are_backed_in_the_model_as_in_the_recording(tmp_path: Path) -> None:
+    """Where the model takes other pages, what is free there is as much as what is free here."""
+    rows: list[Row] = [(letter, pfn, 0, 0) for pfn in (3000, 2999, 7, 1024) for letter in "ZA"]
+    one = Replay(record(tmp_path / "t", rows, [zone(4096)]), None, None, "simulated", None, True, frozenset(), None)
+    one.run()
+    pages = one.engine.mapped[[3000, 2999, 7, 1024]]
+    keys = np.zeros(4096, np.bool_)
+    keys[[*pages, 3000, 7, 5]] = True
+    assert one.engine.model_pages(keys).sum() == keys.sum()
+    assert one.engine.model_pages(np.ones(4096, np.bool_)).all()
+    keys[:] = False
+    keys[[3000, 7]] = True
+    assert np.flatnonzero(one.engine.model_pages(keys)).tolist() == sorted(pages[[0, 2]].tolist())

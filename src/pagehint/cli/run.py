@@ -22,7 +22,6 @@ from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import Run
 from pagehint.replays.study import Ground, study_plans
-from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
@@ -88,7 +87,7 @@ def run(
         Do it on this machine's memory too, with real touches and real give-back, and show what the kernel measured
         beside the model (thinned where the guest does not fit).
     host_page_size
-        By what the host backs the guest; default: as seen in the recording, else 4KiB; with --host memfd 4KiB.
+        By what the host backs the guest; default: as seen in the recording, else THP; with --host memfd 4KiB.
     host_memory
         What the host has for this guest, such as 512MiB; the rest is swapped. Default: as much as it needs.
     costs
@@ -97,7 +96,8 @@ def run(
         The step of the timeline.
     free_backed
         What the recording may not tell: whether the host holds memory at the start that is free in the guest, since it
-        was used before. It then stays resident until it is given back.
+        was used before. It then stays resident until it is given back. Default: it does, unless the recording begins
+        with the guest's boot.
     touch
         When the guest touches memory, so that the host has to back it: as it is allocated (alloc), as it leaves the
         zone's free lists (zone_alloc), as it is freed (free). May be repeated; default: alloc.
@@ -119,10 +119,10 @@ def run(
     _check_outputs(opened, out, html)
     plans = plans_of(opened, names, texts, options)
     charged = Costs() if costs is None else Costs.read(costs)
-    page_size = host_page_size or ("4KiB" if host == "memfd" else seen_page_size(opened))
+    page_size = host_page_size or ("4KiB" if host == "memfd" else None)
     touched = frozenset(touch or ["alloc"])
     with _naming("--host-memory"):
-        ModelHost(page_size, charged, host_memory)
+        ModelHost(page_size or "THP", charged, host_memory)
     with _naming("--sample"):
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")

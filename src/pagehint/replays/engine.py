@@ -208,17 +208,26 @@ class Engine(Pages):
         O(pages).
         """
         present = np.zeros(self.pages, np.bool_)
-        which = np.flatnonzero(keys)
-        where = self.mapped[which]
-        present[where[where != NOWHERE]] = True
-        free = which[where == NOWHERE]
-        taken = np.flatnonzero(self.mapped != NOWHERE)
         key_of = np.full(self.pages, NOWHERE, np.uint32)
-        key_of[self.mapped[taken]] = taken
-        while len(free):
-            keys_there = key_of[free]
-            present[free[keys_there == NOWHERE]] = True
-            free = keys_there[keys_there != NOWHERE]
+        page: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        if cython.compiled:
+            _keys = cython.cast(cython.p_uchar, cython.cast(cython.size_t, keys.ctypes.data))
+            _present = cython.cast(cython.p_uchar, cython.cast(cython.size_t, present.ctypes.data))
+            _key_of = cython.cast(cython.p_uint, cython.cast(cython.size_t, key_of.ctypes.data))
+        else:
+            _keys, _present, _key_of = memoryview(keys), memoryview(present), memoryview(key_of)
+        for k in range(self.pages):
+            if self._map[k] != NOWHERE:
+                _key_of[self._map[k]] = k
+        for k in range(self.pages):
+            if _keys[k]:
+                page = self._map[k]
+                if page == NOWHERE:
+                    page = k
+                    while _key_of[page] != NOWHERE:
+                        page = _key_of[page]
+                _present[page] = 1
         return present
 
     # Events

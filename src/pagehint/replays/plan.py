@@ -9,14 +9,14 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import NONE, all_settings, find_design, label_of
 from pagehint.hinting.setting import Setting
-from pagehint.replays.start import guest_reporting
+from pagehint.replays.start import USUAL_CAPACITY, guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
 
-__all__ = ["CAPACITY", "Plan", "plans_of", "usual_capacity"]
+__all__ = ["CAPACITY", "Plan", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
-_DEVICE_CAPACITY: Setting = Setting.count(32, "How many blocks the device takes at a time.", 1, 1 << 20)
+_DEVICE_CAPACITY: Setting = Setting.count(USUAL_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
 _DEVICE_CAPACITY.name = CAPACITY
 
 
@@ -70,12 +70,6 @@ def plans_of(
             capacity = values.pop(CAPACITY, usual)
             plans.append(Plan(design, {**defaults, **values}, capacity))
     return plans
-
-
-def usual_capacity(trace: Trace) -> int:
-    """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
-    recorded = trace.meta.reporting
-    return _DEVICE_CAPACITY.default if recorded is None or recorded.capacity is None else recorded.capacity
 
 
 def _check_known(kinds: Sequence[type[Design] | None], settings: Mapping[str, Any], options: Mapping[str, str]) -> None:

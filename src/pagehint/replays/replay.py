@@ -13,13 +13,14 @@ from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.mm.batch import Batch
+from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import Run
 from pagehint.replays.start import Start, check_trace, device_load
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
-from pagehint.replays.truth import backed_at_start
+from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_time
 
@@ -86,7 +87,7 @@ class Replay:
         self.profile = kernel_profile(trace.meta.kernel)
         self.start = Start.of(trace, self.profile, progress)
         self.first = backed_at_start(trace, self.start, backed)
-        self.host = host if host is not None else ModelHost(self.first.page_size)
+        self.host = host if host is not None else guest_host(trace)
         self.placement = placement
         self.progress = progress
         self.host.start(self.start.pages)
@@ -98,6 +99,7 @@ class Replay:
         self.capacity = self.host.capacity
         self.worker: VirtualWorker | None = None
         self.errors_before = 0 if design is None else design.statistics.errors
+        self.reserves: dict[Zone, int] = {}
         self._started = False
         self.backed = False
         self.batches: list[tuple[int, str, int, int, int]] = []
@@ -202,6 +204,7 @@ class Replay:
             except BusyError:
                 self._started = False
                 raise
+            self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
 
     def _react_time(self, react: React) -> int:
         self._back()

@@ -99,7 +99,7 @@ class Run:
     waits: NDArray[np.int64]
     """Pages by how many milliseconds they waited from free to given back; the last: LONGEST_WAIT or longer."""
     memory_map: dict[str, Any]
-    """Times (ns), and resident and used pages of equal areas of the memory at each: int32 (times, areas, 2)."""
+    """Times (ns); of equal areas: resident and used pages at each, int32 (times, areas, 2); pages that are memory."""
     host: HostStatistics
     real: RealResidency | None
     """What the kernel measured, where the replay ran on this machine's memory too."""

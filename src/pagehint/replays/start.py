@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,10 @@ from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time
 
-__all__ = ["Start", "check_trace", "device_load", "guest_reporting"]
+__all__ = ["USUAL_CAPACITY", "Start", "check_trace", "device_load", "guest_reporting", "usual_capacity"]
+
+USUAL_CAPACITY = 32
+"""Blocks that Linux' reporting tells of at a time."""
 
 _MOST_PAGES = 1 << 28
 _HUGE_PAGE = 512
@@ -61,6 +65,12 @@ def _passes(trace: Trace) -> NDArray[np.int64]:
         batches = trace.batches(("time", "event"))
         times = np.concatenate([times, *(batch["time"][batch["event"] == Event.REPORT] for batch in batches)])
     return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
+
+
+def usual_capacity(trace: Trace) -> int:
+    """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
+    recorded = trace.meta.reporting
+    return USUAL_CAPACITY if recorded is None or recorded.capacity is None else recorded.capacity
 
 
 def device_load(trace: Trace) -> int:
@@ -136,6 +146,12 @@ class Start:
                 for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
         return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk())
+
+    def memory_of_areas(self, areas: int) -> NDArray[np.int64]:
+        """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""
+        words = (self.pages + 63) >> 6
+        edges = [min(row * words // areas * 64, self.pages) for row in range(areas + 1)]
+        return np.array([np.count_nonzero(self.at_start.states[a:b]) for a, b in pairwise(edges)], np.int64)
 
     def assumed_backed(self, free_backed: bool) -> NDArray[np.bool_]:
         """Which pages are backed, where the recording doesn't tell: bool, one a page.

@@ -200,12 +200,6 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
         )
     if not trace.meta.zones:
         doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")
-    unmanaged = sum(zone.present - zone.managed for zone in trace.meta.zones)
-    if unmanaged:
-        doubts.append(
-            f"{_size(unmanaged)} of memory are not managed by the page allocator (the kernel itself, reserved areas): "
-            "they count as in use and resident"
-        )
     counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
     late = begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
     if not late and trace.meta.events.get("Z"):

@@ -14,13 +14,13 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
-from pagehint.host.model import ModelHost
-from pagehint.replays.plan import Plan, plans_of, usual_capacity
+from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
 from pagehint.replays.replay import Placement, replay
 from pagehint.replays.run import Run, vars_of
-from pagehint.replays.truth import seen_page_size
+from pagehint.replays.start import usual_capacity
+from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
 
 __all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_plans"]
@@ -59,8 +59,7 @@ class Task:
     def run(self, progress: Callable[[int], None] | None = None) -> Run:
         """Do it."""
         ground = self.ground
-        page_size = ground.host_page_size or seen_page_size(self.recording)
-        host = ModelHost(page_size, ground.costs, ground.host_memory, self.plan.capacity)
+        host = guest_host(self.recording, ground.host_page_size, ground.costs, ground.host_memory, self.plan.capacity)
         return replay(
             self.recording,
             self.plan.make(),

@@ -157,6 +157,7 @@ class Timeline:
         return {
             "time": [time for time, _ in self._map],
             "pages": self._replay.start.pages,
+            "memory": self._replay.start.memory_of_areas(_MAP_ROWS),
             "counts": np.stack([row for _, row in self._map]) if self._map else np.zeros((0, _MAP_ROWS, 2), np.int32),
         }
 

@@ -8,10 +8,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.registry import all_settings, label_of
+from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
 from pagehint.replays.run import Prediction, Run, Totals, vars_of
-from pagehint.trace.bundle import Trace
-from pagehint.trace.describe import describe_lost, describe_missing
 
 if TYPE_CHECKING:
     from pagehint.replays.replay import Replay
@@ -44,7 +43,7 @@ def make_run(replay: "Replay") -> Run:
     )
     return Run(
         trace=str(trace.path),
-        recording=_recording(trace),
+        recording=_recording(replay),
         design=None if replay.design is None else type(replay.design),
         settings=_settings(replay),
         totals=_totals(replay, end),
@@ -64,8 +63,8 @@ def make_run(replay: "Replay") -> Run:
     )
 
 
-def _recording(trace: Trace) -> dict[str, Any]:
-    meta = trace.meta
+def _recording(replay: "Replay") -> dict[str, Any]:
+    trace, meta = replay.trace, replay.trace.meta
     return {
         "name": trace.path.name.removesuffix(".pagetrace"),
         "kernel": meta.kernel,
@@ -73,7 +72,7 @@ def _recording(trace: Trace) -> dict[str, Any]:
         "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
         "lost": meta.lost.total,
         "lost_uncounted": meta.lost.uncounted,
-        "warnings": describe_lost(meta.lost) + describe_missing(meta.events),
+        "warnings": doubts(replay),
     }
 
 
@@ -157,6 +156,8 @@ def _truth(replay: "Replay") -> dict[str, Any]:
     truth: dict[str, Any] = {}
     reported = replay.trace.reported
     if reported is not None:
+        # What was told before the recording began is not in it.
+        reported = reported.filter(pc.greater_equal(reported.column("time"), replay.trace.meta.first_ns or 0))
         truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * _PAGE / _MIB
         truth["reported_blocks"] = reported.num_rows
     reporting = replay.trace.meta.reporting

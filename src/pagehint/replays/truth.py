@@ -7,11 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagehint.replays.start import Start
+from pagehint.host.costs import Costs
+from pagehint.host.model import ModelHost
+from pagehint.replays.start import Start, check_trace, usual_capacity
 from pagehint.replays.states import SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 
-__all__ = ["AtStart", "backed_at_start", "measured_residency", "seen_page_size"]
+__all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "seen_page_size"]
 
 _AREA = 512
 _USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
@@ -26,6 +28,7 @@ class AtStart:
     backed: NDArray[np.bool_]
     page_size: str
     source: str
+    recorded: bool
 
 
 def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtStart:
@@ -37,19 +40,36 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
     if found is not None:
         time, backed = found
         backed &= ~start.at_start.hole
-        return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s")
+        return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s", True)
     booting = start.at_start.booting and free_backed is None
     free_backed = not booting if free_backed is None else free_backed
     backed = start.assumed_backed(free_backed)
     what = "used and free memory" if free_backed else "used memory, no free memory"
     what += ", as it begins with the guest's boot" if booting else ""
-    return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}")
+    return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False)
 
 
 def seen_page_size(trace: Trace) -> str:
     """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
     found = _first_bitmap(trace, min(trace.meta.span_pages, _MOST_PAGES))
     return _USUAL_PAGE_SIZE if found is None else _page_size(trace, found[1])
+
+
+def guest_host(
+    trace: Trace,
+    page_size: str | None = None,
+    costs: Costs | None = None,
+    memory: int | str | None = None,
+    capacity: int | None = None,
+) -> ModelHost:
+    """A modelled host such as the recorded guest had, where nothing else is given; see `ModelHost`.
+
+    The page size is that which the recording shows (THP where it shows none), the capacity its device's (else 32).
+    Raises InputError.
+    """
+    check_trace(trace)
+    page_size = seen_page_size(trace) if page_size is None else page_size
+    return ModelHost(page_size, costs, memory, usual_capacity(trace) if capacity is None else capacity)
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:

@@ -42,6 +42,7 @@ COLOURS = {
     "back": "#cfe8cf",
     "mixed": "#a23b3b",
     "never": "#f4f4f4",
+    "none": "#a9adb3",
     "measured": "#111111",
 }
 _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
@@ -380,6 +381,7 @@ STATES = (
     ("free", "free, but resident"),
     ("back", "given back"),
     ("never", "not resident yet"),
+    ("none", "no memory"),
 )
 """What an area of the guest's memory is: names of COLOURS, and what they mean."""
 
@@ -389,14 +391,18 @@ def map_figure(run: Run) -> go.Figure:
     times, counts = run.memory_map["time"], run.memory_map["counts"].astype(np.int64)
     rows = counts.shape[1]
     edges = np.arange(rows + 1) * run.memory_map["pages"] // rows
-    sizes = np.maximum(np.diff(edges), 1)
+    memory = run.memory_map["memory"]
+    sizes = np.maximum(memory, 1)
     resident, used = counts[:, :, 0], np.minimum(counts[:, :, 1], counts[:, :, 0])
     free = resident - used
     back = np.maximum.accumulate(resident, axis=0) - resident
     state = np.select(
-        [(used > 0) & (free > 0.1 * resident), used > 0, resident > 0, back > 0], [1, 0, 2, 3], default=4
+        [memory == 0, (used > 0) & (free > 0.1 * resident), used > 0, resident > 0, back > 0],
+        [5, 1, 0, 2, 3],
+        default=4,
     ).astype(np.uint8)
-    shares = np.stack([np.round(100 * part / sizes).astype(np.uint8) for part in (used, free, back)], axis=-1)
+    parts = [np.round(np.minimum(100 * part / sizes, 100)).astype(np.uint8) for part in (used, free, back)]
+    shares = np.stack(parts, axis=-1)
     colours = [COLOURS[name] for name, _ in STATES]
     steps = [(k + side) / len(colours) for k in range(len(colours)) for side in (0, 1)]
     scale = [[step, colours[k // 2]] for k, step in enumerate(steps)]

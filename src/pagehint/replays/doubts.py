@@ -1,0 +1,69 @@
+"""What a result does not rest on firmly: sentences for the screen, the page and ``--json``."""
+
+from typing import TYPE_CHECKING
+
+from pagehint.trace.bundle import Trace
+from pagehint.trace.describe import describe_lost, describe_missing
+from pagehint.units import format_size
+
+if TYPE_CHECKING:
+    from pagehint.replays.replay import Replay
+
+__all__ = ["doubts"]
+
+_PAGE = 4096
+
+
+def doubts(replay: "Replay") -> list[str]:
+    """A sentence for each thing that a replay took for granted, or that its recording lacks."""
+    trace = replay.trace
+    return [
+        *describe_lost(trace.meta.lost),
+        *describe_missing(trace.meta.events),
+        *replay.start.at_start.doubts,
+        *_guest(trace),
+        *_host(replay),
+        *_reserves(replay),
+    ]
+
+
+def _guest(trace: Trace) -> list[str]:
+    lines = []
+    if trace.meta.kernel is None:
+        lines.append("the kernel is not known: free lists are kept as 6.1 does")
+    reporting = trace.meta.reporting
+    if reporting is None or (reporting.on is not False and None in (reporting.order, reporting.delay_ns)):
+        lines.append(
+            "the guest's own reporting is not known: blocks from order 9 on, 2 s after the first is free, 32 at a "
+            "time, are taken for it, as mainline does, unless set otherwise"
+        )
+    if (reporting is None or reporting.on is not False) and (reporting is None or reporting.device_load_ns is None):
+        lines.append("when the guest's device came is not known: it is there from the first event on")
+    return lines
+
+
+def _host(replay: "Replay") -> list[str]:
+    if replay.first.recorded:
+        return []
+    lines = []
+    if unmanaged := sum(zone.present - zone.managed for zone in replay.trace.meta.zones):
+        lines.append(
+            f"{format_size(unmanaged * _PAGE)} are not managed by the guest's page allocator (the kernel itself, and "
+            "what was reserved at boot): they count as in use and resident"
+        )
+    return [
+        *lines,
+        "the recording has no residency: what was backed at the start, and that the host backs the guest by "
+        f"{replay.host.page_size} pages, is assumed ({replay.first.source.removeprefix('assumed: ')})",
+    ]
+
+
+def _reserves(replay: "Replay") -> list[str]:
+    if not replay.reserves or any(reserve <= zone.present_pages for zone, reserve in replay.reserves.items()):
+        return []
+    zone, reserve = max(replay.reserves.items(), key=lambda each: each[0].present_pages)
+    return [
+        f"no zone is large enough for this design with a capacity of {replay.capacity} blocks: it gives nothing back "
+        f"unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, {zone.name}, has "
+        f"{format_size(zone.present_pages * zone.page_size)}"
+    ]

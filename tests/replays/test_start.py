@@ -1,0 +1,182 @@
+"""What a recorded guest was before its first event: memory or none, free, in use, on a CPU's list, given back."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.replays.replay import Replay, replay
+from pagehint.replays.run import Run
+from pagehint.replays.start import guest_reporting
+from pagehint.replays.truth import guest_host
+from pagehint.trace import GuestReporting, Meta, Trace
+
+from .recording import Row, record, zone, zoneinfo
+
+_TOUCH = frozenset({"alloc"})
+_PAGES = 1 << 15
+_BUDDY, _REPORTED = KPageFlag.BUDDY, KPageFlag.BUDDY | KPageFlag.UPTODATE
+_ROWS: list[Row] = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("F", 0, 0, 0), ("D", 0, 0, 0), ("Z", 0, 0, 0), ("A", 0, 0, 0)]
+
+
+def flags_of(*spans: tuple[int, int, int]) -> NDArray[np.uint64]:
+    """Of a guest of which all is in use but these spans: (first pfn, one past the last, flags)."""
+    flags = np.full(_PAGES, int(KPageFlag.LRU), np.uint64)
+    for begin, end, word in spans:
+        flags[begin:end] = word
+    return flags
+
+
+def started(trace: Trace, design: PageReporting | None = None, backed: bool | None = None) -> tuple[Replay, Run]:
+    one = Replay(trace, design, None, "simulated", "1ms", backed, _TOUCH, None)
+    return one, one.run()
+
+
+def at_first(run: Run, name: str) -> int:
+    """Pages, at the first sample."""
+    return int(run.timeline.column(name)[0].as_py()) // 4096
+
+
+def test_holes_and_offline_pages_are_no_memory(tmp_path: Path) -> None:
+    """They were in use and resident: a guest of 4 GiB had 6,144 MiB."""
+    layout = replace(zone(_PAGES), present=_PAGES - 8192, managed=_PAGES - 8192)
+    flags = flags_of((0, 4096, _BUDDY), (8192, 16384, KPageFlag.NOPAGE), (16384, 20480, KPageFlag.OFFLINE))
+    trace = record(tmp_path / "t", _ROWS, [layout], texts={"zoneinfo": zoneinfo([layout])}, flags=flags)
+    one, run = started(trace)
+    in_use = _PAGES - 4096 - 8192 - 4096
+    assert at_first(run, "used") == in_use
+    assert at_first(run, "resident") == in_use + 4096
+    assert one.start.zones[0].present_pages == in_use + 4096
+    memory = run.memory_map["memory"]
+    assert memory.sum() == in_use + 4096
+    no_memory = np.flatnonzero(memory == 0) * _PAGES // len(memory)
+    assert (no_memory.min(), no_memory.max()) == (8192, 20480 - _PAGES // len(memory))
+    assert not run.memory_map["counts"][:, memory == 0].any()
+
+
+def test_reserved_pages_beyond_those_present_are_no_memory(tmp_path: Path) -> None:
+    layout = replace(zone(_PAGES), present=_PAGES - 100, managed=_PAGES - 100)
+    flags = flags_of((0, 4096, _BUDDY), (_PAGES - 300, _PAGES, KPageFlag.RESERVED))
+    trace = record(tmp_path / "t", _ROWS, [layout], texts={"zoneinfo": zoneinfo([layout])}, flags=flags)
+    assert at_first(started(trace)[1], "used") == _PAGES - 4096 - 100
+
+
+def test_a_page_that_comes_online_was_not_in_use(tmp_path: Path) -> None:
+    rows: list[Row] = [*_ROWS, ("F", 8192, 10, 0), ("Z", 8192, 9, 0), ("A", 8192, 9, 0)]
+    flags = flags_of((0, 4096, _BUDDY), (8192, 8192 + 1024, KPageFlag.OFFLINE))
+    one, run = started(record(tmp_path / "t", rows, [zone(_PAGES)], flags=flags))
+    assert at_first(run, "used") == _PAGES - 4096 - 1024
+    assert at_first(run, "resident") == _PAGES - 1024
+    assert one.engine.used_pages == _PAGES - 4096 - 1024 + 512 + 1
+    assert one.start.zones[0].free_pages == 4096 - 1 + 512
+
+
+def test_what_was_reported_before_is_not_backed_and_stays_told(tmp_path: Path) -> None:
+    flags = flags_of((0, 8192, _BUDDY))
+    for pfn in (1024, 2048, 4096 + 512):  # inside of a block that grew since, the last mark says nothing
+        flags[pfn] = _REPORTED
+    rows: list[Row] = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("M", -1, 255, 0)]
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], flags=flags, step=10**9)
+    run = replay(trace, PageReporting(9, "100ms"), guest_host(trace, capacity=2))
+    assert at_first(run, "resident") == _PAGES - 2048
+    # The block that the events use is split; of the others only those that were not told are told.
+    assert sum(run.batches.column("pages").to_pylist()) == 5 * 1024 + 512
+    assert run.totals.blocks_again == 0
+
+
+def test_a_block_reported_during_the_recording_was_not_at_its_start(tmp_path: Path) -> None:
+    flags = flags_of((0, 8192, _BUDDY))
+    flags[[1024, 2048]] = _REPORTED
+    rows: list[Row] = [("I", 1024, 10, 0), ("i", -1, 255, 0, 1024), ("P", 1024, 10, 0), *_ROWS]
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], flags=flags, marks=[(4 * 10**6, "KPF-BEGIN init")])
+    assert at_first(started(trace)[1], "resident") == _PAGES - 1024
+
+
+def test_pages_of_per_cpu_lists_are_found_by_their_next_events(tmp_path: Path) -> None:
+    """An allocation that no departure from the free lists came before: it was "allocated twice"."""
+    rows: list[Row] = [*_ROWS, ("A", 10000, 0, 0), ("D", 10001, 0, 0), ("A", 10002, 1, 0), ("F", 10004, 0, 0)]
+    texts = {"zoneinfo": zoneinfo([zone(_PAGES)], on_cpus=10)}
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], texts=texts, flags=flags_of((0, 4096, _BUDDY)))
+    run = started(trace)[1]
+    assert at_first(run, "used") == _PAGES - 4096 - 4
+    assert at_first(run, "per_cpu") == 4
+    assert run.anomalies == {}
+    assert any(line.startswith("24 KiB lay on per-CPU lists") for line in run.recording["warnings"])
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_what_boot_frees_was_nobodys(drained: bool, tmp_path: Path) -> None:
+    """Free memory of a guest that boots has never been touched; that of one that lives on has."""
+    rows: list[Row] = []
+    for pfn in range(8192, 24576, 512):
+        rows += [("F", pfn, 9, 0), *([("D", pfn, 9, 0)] if drained else [])]
+    trace = record(tmp_path / "t", [*rows, *_ROWS], [zone(_PAGES)], flags=flags_of((0, 4096, _BUDDY)))
+    run = started(trace)[1]
+    used = _PAGES - 4096
+    assert at_first(run, "used") == (used if drained else used - 16384)
+    assert at_first(run, "resident") == (_PAGES if drained else used - 16384)
+    assert at_first(started(trace, backed=True)[1], "resident") == (_PAGES if drained else used - 16384 + 4096)
+    assert run.anomalies == {}
+
+
+def test_without_kpageflags_zoneinfo_tells_how_many(tmp_path: Path) -> None:
+    layout = replace(zone(_PAGES), present=_PAGES - 8192, managed=_PAGES - 8192)
+    texts = {"zoneinfo": zoneinfo([layout], free=6000)}
+    run = started(record(tmp_path / "t", _ROWS, [layout], texts=texts))[1]
+    assert at_first(run, "used") == _PAGES - 8192 - 6000
+    assert at_first(run, "resident") == _PAGES - 8192
+    assert any(line.startswith("no kpageflags: ") for line in run.recording["warnings"])
+
+
+def test_without_a_snapshot_whole_sections_without_events_are_left_out(tmp_path: Path) -> None:
+    """A hole below 4 GiB is there, and nothing tells of it."""
+    rows: list[Row] = [*_ROWS, ("Z", (1 << 20) + 7, 0, 0), ("A", (1 << 20) + 7, 0, 0)]
+    run = started(record(tmp_path / "t", rows, []))[1]
+    assert at_first(run, "used") < 2 * _PAGES
+    (warning,) = [line for line in run.recording["warnings"] if line.startswith("no snapshot: ")]
+    assert "128 MiB are" not in warning
+    assert "3.875 GiB in areas" in warning
+
+
+@pytest.mark.parametrize("capacity", [None, 16])
+def test_one_default_everywhere(capacity: int | None, tmp_path: Path) -> None:
+    rows: list[Row] = [*_ROWS, ("Z", 4096, 9, 0), ("A", 4096, 9, 0), ("F", 4096, 9, 0), ("D", 4096, 9, 0)]
+    reporting = GuestReporting(True, order=9, delay_ns=10**9, capacity=capacity)
+    meta = Meta(recorder="test", source="test", reporting=reporting)
+    flags = flags_of((0, 8192, _BUDDY))
+    trace = record(tmp_path / "t", [*rows, ("Z", 1, 0, 0)], [zone(_PAGES)], meta, 10**9, flags=flags)
+    design = guest_reporting(trace)
+    one = replay(trace, design).to_dict()
+    assert one == replay(trace, design, guest_host(trace)).to_dict()
+    command = [sys.executable, "-m", "pagehint", "run", trace.path, "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert {name: told[name] for name in one} == json.loads(json.dumps(one))
+
+
+def test_a_guest_too_small_for_the_capacity_is_said(tmp_path: Path) -> None:
+    trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], flags=flags_of((0, 8192, _BUDDY)))
+    for capacity, said in ((32, False), (512, True)):
+        run = replay(trace, PageReporting(9, "1ms"), guest_host(trace, capacity=capacity))
+        assert any("no zone is large enough" in line for line in run.recording["warnings"]) == said
+
+
+def test_what_was_told_before_the_recording_began_is_not_its_own(tmp_path: Path) -> None:
+    """Such ranges counted as told: 722 and 1,086 MiB."""
+    trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], step=10**9)
+    columns = {"time": [-5, 10**9], "pfn": [512, 1024], "pages": [512, 1024], "ret": [0, 0]}
+    types = ("int64", "int64", "int64", "int32")
+    pq.write_table(
+        pa.table({name: pa.array(column, kind) for (name, column), kind in zip(columns.items(), types, strict=True)}),
+        trace.path / "reported.parquet",
+    )
+    truth = replay(Trace.open(trace.path)).truth
+    assert (truth["reported_mib"], truth["reported_blocks"]) == (4, 1)
