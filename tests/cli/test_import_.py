@@ -1,3 +1,7 @@
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +26,27 @@ def test_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert missing.startswith("pagehint: warning: no frees were recorded")
     assert other == "pagehint: warning: events of other kinds, left out: 1"
     assert Trace.open(output).num_events == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "trace.txt").write_text(TEXT * 3000)
+    # The command ends itself in the middle of its work, after the first thousands of lines.
+    code = f"""
+import os, sys
+import pagehint.trace.text as text
+lines = text._lines
+def ended(path, progress):
+    for number, line in enumerate(lines(path, progress)):
+        if number == 5000:
+            os.kill(os.getpid(), {number.value})
+        yield line
+text._lines = ended
+from pagehint.cli.main import main
+sys.argv = ["pagehint", "import", {str(tmp_path / "trace.txt")!r}, "-o", {str(tmp_path / "t.pagetrace")!r}]
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == -number
+    assert b"Traceback" not in ended.stderr
+    assert os.listdir(tmp_path) == ["trace.txt"]

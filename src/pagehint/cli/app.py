@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from errno import ENOSPC
 from importlib.metadata import version
+from types import FrameType
 from typing import Any, NoReturn
 
 import cyclopts
@@ -40,10 +41,24 @@ for _name, _help in (
     app.command(f"pagehint.cli.{_module}:{_module}", name=_name, help=_help)
 
 
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Ended(BaseException):
+    """A signal that ends the process."""
+
+
+def _ended(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Ended(number)
+
+
 def run(interrupt: Callable[..., Any] | int | None) -> None:
     """Run the command line; `interrupt` handles SIGINT while a command runs."""
     loading = signal.getsignal(signal.SIGINT)
+    ends = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
     try:
+        for number in ends:
+            signal.signal(number, _ended)
         command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
         try:
             signal.signal(signal.SIGINT, interrupt)
@@ -69,6 +84,11 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         raise
     except KeyboardInterrupt:
         _end("interrupted", 130)
+    except _Ended as ended:
+        # What was begun is taken back; then it ends as whoever asked expects.
+        (number,) = ended.args
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _refuse(text: str) -> NoReturn:

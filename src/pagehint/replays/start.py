@@ -29,6 +29,8 @@ USUAL_CAPACITY = 32
 """Blocks that Linux' reporting tells of at a time."""
 
 _MOST_PAGES = 1 << 28
+_MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
+_PAGE_SIZE = 4096
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
@@ -126,6 +128,13 @@ class Start:
             raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
         # Whole huge pages: the host's last one may reach beyond the last zone.
         pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
+        if meta.page_size != _PAGE_SIZE:
+            raise InputError(f"{trace.path}: its pages have {meta.page_size} bytes: replays are of {_PAGE_SIZE} only")
+        if not meta.zones and pages > _MOST_UNZONED:
+            raise InputError(
+                f"{trace.path}: an event names pfn {meta.pfn_end - 1}, and no snapshot tells where the guest's memory "
+                "lies: import it with --snapshot"
+            )
         if pages > _MOST_PAGES:
             raise InputError(
                 f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"

@@ -54,7 +54,7 @@ def kernel_of(path: Path) -> str | None:
 
 
 def _reporting(folder: Path) -> GuestReporting | None:
-    features = _text(folder / "balloon_features")
+    features = (_text(folder / "balloon_features") or "").strip() or None
     parameters: dict[str, int] = {}
     if (folder / "page_reporting").is_dir():
         for path in sorted((folder / "page_reporting").iterdir()):
@@ -63,7 +63,7 @@ def _reporting(folder: Path) -> GuestReporting | None:
                 parameters[path.name[:80]] = int(text)
     if features is None and not parameters:
         return None
-    on = None if features is None else features.strip()[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1"
+    on = None if features is None else features[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1"
     order, delay = parameters.get(_ORDER, -1), parameters.get(_DELAY, -1)
     return GuestReporting(
         on=on,

@@ -1,0 +1,21 @@
+"""Recordings that a replay refuses, before it takes memory for them."""
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.replays.replay import replay
+from pagehint.trace import Meta
+from tests.replays.recording import record, zone
+
+ROWS = [("A", 1165, 0, 1), ("F", 0xFFFFFFF, 0, 1)]
+
+
+def test_one_far_page_without_a_snapshot(tmp_path):
+    with pytest.raises(InputError, match="an event names pfn 268435455, and no snapshot tells"):
+        replay(record(tmp_path / "t", ROWS, []))
+
+
+def test_pages_of_another_size(tmp_path):
+    meta = Meta(recorder="test", source="test", page_size=65536)
+    with pytest.raises(InputError, match="its pages have 65536 bytes: replays are of 4096 only"):
+        replay(record(tmp_path / "t", ROWS[:1], [zone(4096)], meta))
