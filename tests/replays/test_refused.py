@@ -5,7 +5,8 @@ import pytest
 from pagehint.errors import InputError
 from pagehint.replays.replay import replay
 from pagehint.trace import Meta
-from tests.replays.recording import record, zone
+
+from .recording import record, zone
 
 ROWS = [("A", 1165, 0, 1), ("F", 0xFFFFFFF, 0, 1)]
 
