@@ -44,7 +44,7 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
     text = made.stdout.decode()
     assert "What this recording can tell" in text
     assert "--level page tells them apart" in text
-    assert "pagehint watch" in text
+    assert "what its host really held" in text
 
 
 @pytest.mark.usefixtures("tracefs")

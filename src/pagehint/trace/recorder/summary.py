@@ -37,5 +37,5 @@ def cannot_tell(trace: Trace) -> list[str]:
     elif Event.REPORT.letter not in meta.events:
         lines.append("when this guest itself reported its free pages: the kernel has no kprobes for it")
     if trace.residency is None:
-        lines.append("what the host really held: `pagehint watch` on the host, at the same time, tells")
+        lines.append("what its host really held: `pagehint guest` boots one that is watched from outside too")
     return lines
