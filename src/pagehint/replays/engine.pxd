@@ -34,7 +34,8 @@ cdef enum:
     FAILED_IN_GUEST = 7
     ALLOCATED_IN_BULK = 8
     BEYOND_ORDER = 9
-    ANOMALIES = 10
+    IN_PIECES = 10
+    ANOMALIES = 11
 
 cdef class Engine(Pages):
     cdef readonly list zones
@@ -65,6 +66,7 @@ cdef class Engine(Pages):
     cdef bint _is_pcp[32]
     cdef int _max_order
     cdef int _refilling
+    cdef Py_ssize_t _compacted
 
     cdef object _batch
     cdef const long long *_times
@@ -107,6 +109,10 @@ cdef class Engine(Pages):
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
+    @cython.final
+    cdef int _compact(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef bint _scans(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final

@@ -13,12 +13,14 @@ from pagehint.replays.scan import CPUS
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.buddy import (
+        FREE,
         HINTED,
         KIND,
         LISTS,
         MOVABLE,
         ORDER,
         RECLAIMABLE,
+        TYPE_SHIFT,
         USED,
         block_pages,
     )
@@ -38,6 +40,7 @@ if cython.compiled:
         FAILED_IN_GUEST,
         FIRST_FIT,
         FREED_UNALLOCATED,
+        IN_PIECES,
         NEXT,
         NOT_PLACED,
         NOWHERE,
@@ -64,7 +67,7 @@ else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next
-    from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.pages import Pages
@@ -97,8 +100,9 @@ else:
         FAILED_IN_GUEST,
         ALLOCATED_IN_BULK,
         BEYOND_ORDER,
+        IN_PIECES,
         ANOMALIES,
-    ) = range(11)
+    ) = range(12)
 
 
 __all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
@@ -115,6 +119,7 @@ ANOMALY_NAMES = (
     "allocation failed in the guest",
     "allocated without an event (in bulk)",
     "of an order beyond the largest",
+    "taken in pieces, as no block so large was free here",
 )
 
 
@@ -145,6 +150,7 @@ class Engine(Pages):
         self.resident_time = 0.0
         self._started = self._give_up = False
         self._cpu = self._refilling = -1
+        self._compacted = 0
         self._isolating_array = np.full(CPUS, -1, np.int64)
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
@@ -364,6 +370,10 @@ class Engine(Pages):
         if i < 0:
             if self._zone._in_flight_pages and not self._give_up:
                 return STALLED
+            if order > 0 and self.zone_events and not self.recorded:
+                self._anomalies[IN_PIECES] += 1
+                self._take(pfn, order - 1, migratetype, BY_PLACE)
+                return self._take(pfn + block_pages(order - 1), order - 1, migratetype, BY_PLACE)
             self._anomalies[FAILED_HERE] += 1
             return AT_END
         self.placed += 1
@@ -466,12 +476,32 @@ class Engine(Pages):
         self._anomalies[FREED_UNALLOCATED] += missing
         self._anomalies[ALLOCATED_IN_BULK] += bulk and not by_boot
 
+    # Compaction takes a block by its place. Its fast search looks into the lists for it, and turns them so that they
+    # begin behind it; its slow one goes through a pageblock upwards.
+    def _compact(self, pfn, order):
+        i: cython.Py_ssize_t = pfn - self._zone.start_pfn
+        word: cython.int = self._zone._state[i]
+        head: cython.Py_ssize_t
+        ended: cython.int
+        if (word & (KIND | ORDER)) == (FREE | order) and not self._scans(pfn):
+            head = self._zone._pages + ((word >> TYPE_SHIFT) << 5) + order
+            if self._zone._links[2 * i] != head:
+                self._zone._rotate(head, self._zone._links[2 * i])
+        ended = self._take(pfn, order, MOVABLE, BY_PLACE)
+        if ended != STALLED:
+            self._compacted = pfn + block_pages(order)
+        return ended
+
+    # Whether a block lies in the pageblock of the one that compaction took last, and behind it.
+    def _scans(self, pfn):
+        return self._compacted <= pfn and (self._compacted - 1) >> self._zone.pageblock_order == pfn >> self._zone.pageblock_order
+
     def _take_event(self, k, kind, pfn, order, cpu):
         how: cython.int = FIRST_FIT
         ended: cython.int
         refill: cython.bint = kind == EXTFRAG or self._details[k] > 0
         if kind == ISOLATED:
-            return self._take(pfn, order, MOVABLE, BY_PLACE)
+            return self._compact(pfn, order)
         if not self.zone_events:
             return AT_END
         # A refill is the run of its blocks; a fallback in the middle doesn't say that it belongs to one.
