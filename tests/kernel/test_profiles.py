@@ -2,7 +2,8 @@
 
 import pytest
 
-from pagehint.kernel.profiles import PROFILES, kernel_profile
+from pagehint.errors import InputError
+from pagehint.kernel.profiles import PROFILES, Evidence, check_kernel, kernel_profile
 
 
 def test_versions_choose_the_profile() -> None:
@@ -42,3 +43,28 @@ def test_rows_ascend_and_have_names_of_their_own() -> None:
     assert [row.since for row in PROFILES] == sorted({row.since for row in PROFILES})
     assert len({row.name for row in PROFILES}) == len(PROFILES)
     assert [kernel_profile(row.name) for row in PROFILES] == list(PROFILES)
+
+
+MOVING = Evidence(moves=19, removals=0, drained_order=3, tuned_lists=False)
+TAKING = Evidence(moves=0, removals=20, drained_order=9, tuned_lists=True)
+OLD = Evidence(moves=19, removals=0, drained_order=0, tuned_lists=False)
+
+
+@pytest.mark.parametrize(("evidence", "name"), [(MOVING, "6.1"), (TAKING, "6.15"), (OLD, "5.10")])
+def test_without_a_version_what_is_seen_chooses(evidence: Evidence, name: str) -> None:
+    assert evidence.likely().name == name
+    assert evidence.doubts(evidence.likely()) == []
+
+
+def test_what_speaks_against_a_version_is_said() -> None:
+    assert len(TAKING.doubts(kernel_profile("6.1"))) == 2
+    assert "19 of its fallbacks move" in MOVING.doubts(kernel_profile("6.12.118"))[0]
+    assert "order 3" in MOVING.doubts(kernel_profile("5.10"))[0]
+
+
+@pytest.mark.parametrize("kernel", ["new", "", 6.8, "v6.8"])
+def test_a_kernel_is_a_version(kernel: object) -> None:
+    with pytest.raises(InputError, match="expected a version"):
+        check_kernel(kernel)
+    assert check_kernel(None) is None
+    assert check_kernel("6.8.0-31-generic") == "6.8.0-31-generic"

@@ -51,8 +51,15 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
     ]
     assert verdicts(record(tmp_path / "new", events, 4096), 4096) == [(1, REMOVAL, -1)]
     assert verdicts(record(tmp_path / "old", events, 4096, "6.1.0"), 4096) == []
-    run = replay(record(tmp_path / "run", [*events, (6, 0, "A", 1024, 0, 0, 0)], 4096))
+    trace = record(tmp_path / "run", [*events, (6, 0, "A", 1024, 0, 0, 0)], 4096)
+    run = replay(trace)
     assert run.anomalies == {}
+    assert (run.settings["kernel_profile"], run.settings["kernel_checked"]) == ("6.15", True)
+    assert not any("fallbacks" in warning for warning in run.recording["warnings"])
+    other = replay(trace, kernel="6.8")
+    assert (other.settings["kernel_profile"], other.settings["kernel_checked"]) == ("6.8", False)
+    assert any("1 of its fallbacks take their page at once" in line for line in other.recording["warnings"])
+    assert replay(record(tmp_path / "nameless", events, 4096, "")).settings["kernel_profile"] == "6.15"
 
 
 def test_boots_frees_go_to_the_tail_and_later_ones_do_not(tmp_path: Path) -> None:
@@ -103,3 +110,20 @@ def test_an_allocation_without_a_departure_was_captured(tmp_path: Path) -> None:
     run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
     assert run.anomalies == {}
     assert run.prediction.placed_as_recorded == 1.0
+
+
+def test_compaction_turns_the_list_that_it_looks_into(tmp_path: Path) -> None:
+    blocks = [512 * k for k in (1, 3, 5, 7)]
+    events: list[Event] = [(1, 0, "I", blocks[1], 9, 255, 0), (2, 0, "i", -1, 255, 255, 512)]
+    events += [(3 + k, 0, "Z", pfn, 9, 1, 0) for k, pfn in enumerate((blocks[2], blocks[3], blocks[0]))]
+    run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
+    assert run.prediction.placed_as_recorded == 1.0
+
+
+def test_what_is_too_large_here_is_taken_in_pieces(tmp_path: Path) -> None:
+    # The model takes its first page from the pageblock that the guest kept whole; compaction then breaks the other.
+    events: list[Event] = [(1, 0, "Z", 1024, 0, 1, 0), (2, 0, "I", 1030, 0, 255, 0), (3, 0, "i", -1, 255, 255, 1)]
+    events += [(4, 0, "Z", 512, 9, 1, 0), (5, 0, "A", 512, 9, 1, 0)]
+    events += [(6, 0, "Z", pfn, 0, 1, 0) for pfn in range(1024, 1536) if pfn not in (1024, 1030)]
+    run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
+    assert run.anomalies.keys() == {"taken in pieces, as no block so large was free here"}

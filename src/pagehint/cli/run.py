@@ -18,6 +18,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.kernel.profiles import check_kernel
 from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import Run
@@ -49,6 +50,7 @@ def run(
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     costs: Path | None = None,
+    kernel: str | None = None,
     sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
     free_backed: bool | None = None,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
@@ -92,6 +94,8 @@ def run(
         What the host has for this guest, such as 512MiB; the rest is swapped. Default: as much as it needs.
     costs
         What the host's work costs, a file of `pagehint calibrate`.
+    kernel
+        Whose rules the guest's memory follows, such as 6.8; default: the recording's own kernel.
     sample
         The step of the timeline.
     free_backed
@@ -127,7 +131,7 @@ def run(
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
-    ground = Ground(page_size, charged, host_memory, placement, sample, free_backed, touched)
+    ground = Ground(page_size, charged, host_memory, placement, sample, free_backed, touched, check_kernel(kernel))
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))
         page = None if html is None else stack.enter_context(Output(html))

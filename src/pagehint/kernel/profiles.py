@@ -6,7 +6,18 @@ from typing import Literal
 
 from pagehint.errors import InputError
 
-__all__ = ["LINUX_5_3", "LINUX_5_10", "LINUX_6_1", "PROFILES", "KernelProfile", "check_profile", "kernel_profile"]
+__all__ = [
+    "LINUX_5_3",
+    "LINUX_5_10",
+    "LINUX_6_1",
+    "PROFILES",
+    "Evidence",
+    "KernelProfile",
+    "check_kernel",
+    "check_profile",
+    "is_version",
+    "kernel_profile",
+]
 
 Fallback = Literal["moving", "taking", "claim, then steal"]
 
@@ -19,6 +30,8 @@ class KernelProfile:
     """The kernel that stands for it."""
     since: tuple[int, int]
     """The first version that it is true of."""
+    checked: bool
+    """Recordings of a guest with such a kernel were compared; else the rules are known from their description only."""
     moved_to_tail: bool
     """A block that changes lists (stealing, isolating) goes to the tail, still hinted; else to the head, unhinted."""
     boot_to_tail: bool
@@ -37,6 +50,7 @@ class KernelProfile:
 LINUX_5_3 = KernelProfile(
     "5.3",
     since=(0, 0),
+    checked=False,
     moved_to_tail=False,
     boot_to_tail=False,
     merge_by_type=False,
@@ -47,6 +61,7 @@ LINUX_5_3 = KernelProfile(
 LINUX_5_10 = KernelProfile(
     "5.10",
     since=(5, 7),
+    checked=True,
     moved_to_tail=True,
     boot_to_tail=True,
     merge_by_type=False,
@@ -57,6 +72,7 @@ LINUX_5_10 = KernelProfile(
 LINUX_5_15 = KernelProfile(
     "5.15",
     since=(5, 14),
+    checked=False,
     moved_to_tail=True,
     boot_to_tail=True,
     merge_by_type=False,
@@ -67,6 +83,7 @@ LINUX_5_15 = KernelProfile(
 LINUX_6_1 = KernelProfile(
     "6.1",
     since=(5, 18),
+    checked=True,
     moved_to_tail=True,
     boot_to_tail=True,
     merge_by_type=True,
@@ -74,14 +91,15 @@ LINUX_6_1 = KernelProfile(
     pcp_above_order_0=True,
     most_min_free_kbytes=262144,
 )
-LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7))
+LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False)
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking")
-LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), fallback="claim, then steal")
+LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
 LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 17))
 
 PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
 """All of them, oldest first."""
 
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)
 # The patch release from which on a stable branch has 6.15's fallback.
 _TAKEN_OVER = {(6, 12): 29, (6, 14): 7}
 
@@ -92,12 +110,58 @@ def check_profile(profile: object) -> None:
         raise InputError(f"profile {profile!r}: expected a KernelProfile, such as LINUX_6_1")
 
 
+def is_version(text: str | None) -> bool:
+    """Whether a text begins as a kernel's version does."""
+    return _VERSION.match(text or "") is not None
+
+
+def check_kernel(kernel: object) -> str | None:
+    """A kernel that somebody names, or None. Raises InputError where it is no version."""
+    if kernel is not None and not (isinstance(kernel, str) and is_version(kernel)):
+        raise InputError(f"kernel {kernel!r:.60}: expected a version, such as 6.8 or 6.12.29")
+    return kernel
+
+
 def kernel_profile(version: str | None) -> KernelProfile:
     """The profile of a kernel by its version (``uname -r``, as 6.1.0-56-cloud-amd64); without one, 6.1's."""
-    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", version or "")
+    match = _VERSION.match(version or "")
     if match is None:
         return LINUX_6_1
     release, patch = (int(match[1]), int(match[2])), int(match[3] or 0)
     if patch >= _TAKEN_OVER.get(release, patch + 1):
         return LINUX_6_15
     return next(row for row in reversed(PROFILES) if row.since <= release)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a recording shows of its kernel, whatever it says: vendors take rules over, and versions get lost."""
+
+    moves: int
+    """Fallbacks after which the page left the asked type's list."""
+    removals: int
+    """Fallbacks that were the removal themselves."""
+    drained_order: int
+    """The largest order that came back from a CPU's list; -1: none did."""
+    tuned_lists: bool
+    """/proc/zoneinfo prints `high_min` and `high_max`, as it does since 6.13."""
+
+    def likely(self) -> KernelProfile:
+        """The profile that fits, where no version is known."""
+        if self.removals > self.moves or self.tuned_lists:
+            return LINUX_6_15
+        return LINUX_5_10 if self.drained_order == 0 else LINUX_6_1
+
+    def doubts(self, profile: KernelProfile) -> list[str]:
+        """What speaks against a profile, a sentence each."""
+        doubts = []
+        takes = profile.fallback != "moving"
+        if takes and self.moves > self.removals:
+            doubts.append(f"{self.moves:,} of its fallbacks move blocks before they are taken, as up to 6.9")
+        if not takes and self.removals > self.moves:
+            doubts.append(f"{self.removals:,} of its fallbacks take their page at once, as from 6.10 on")
+        if not profile.pcp_above_order_0 and self.drained_order > 0:
+            doubts.append(f"blocks of order {self.drained_order} came from CPUs' lists, as from 5.14 on")
+        if not takes and self.tuned_lists:
+            doubts.append("its zoneinfo prints high_min, as from 6.13 on")
+        return doubts

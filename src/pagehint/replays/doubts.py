@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from pagehint.kernel.profiles import is_version
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_lost, describe_missing
 from pagehint.units import format_size
@@ -21,16 +22,23 @@ def doubts(replay: "Replay") -> list[str]:
         *describe_lost(trace.meta.lost),
         *describe_missing(trace.meta.events),
         *replay.start.at_start.doubts,
+        *_kernel(replay),
         *_guest(trace),
         *_host(replay),
         *_reserves(replay),
     ]
 
 
+def _kernel(replay: "Replay") -> list[str]:
+    name = replay.profile.name
+    lines = [f"{doubt}: the rules of {name} are followed" for doubt in replay.start.evidence.doubts(replay.profile)]
+    if not is_version(replay.kernel):
+        lines.append(f"the kernel is not known: free lists are kept as {name} does, by what its events show")
+    return lines
+
+
 def _guest(trace: Trace) -> list[str]:
     lines = []
-    if trace.meta.kernel is None:
-        lines.append("the kernel is not known: free lists are kept as 6.1 does")
     reporting = trace.meta.reporting
     if reporting is None or (reporting.on is not False and None in (reporting.order, reporting.delay_ns)):
         lines.append(

@@ -494,7 +494,8 @@ class Engine(Pages):
 
     # Whether a block lies in the pageblock of the one that compaction took last, and behind it.
     def _scans(self, pfn):
-        return self._compacted <= pfn and (self._compacted - 1) >> self._zone.pageblock_order == pfn >> self._zone.pageblock_order
+        order: cython.int = self._zone.pageblock_order
+        return self._compacted <= pfn and (self._compacted - 1) >> order == pfn >> order
 
     def _take_event(self, k, kind, pfn, order, cpu):
         how: cython.int = FIRST_FIT

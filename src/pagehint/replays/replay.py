@@ -11,7 +11,7 @@ from pagehint.hinting.design import Design, React
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
-from pagehint.kernel.profiles import kernel_profile
+from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
@@ -41,6 +41,7 @@ def replay(
     touch: Set[str] = frozenset({"alloc"}),
     progress: Callable[[int], None] | None = None,
     real: RealKind | None = None,
+    kernel: str | None = None,
 ) -> Run:
     """Replay a recording; `design` None: nothing is given back.
 
@@ -48,10 +49,10 @@ def replay(
     recorded one. `sample`: the timeline's step; None: no timeline. `backed`: whether free memory is backed at the
     start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
     `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
-    this machine, and measure (`Run.real`). Memory is bounded by the guest's
-    size and the settings. Raises InputError.
+    this machine, and measure (`Run.real`). `kernel`: whose rules to follow, such as "6.8"; None: the recording's own,
+    by its version, else by what it shows. Memory is bounded by the guest's size and the settings. Raises InputError.
     """
-    return Replay(trace, design, host, placement, sample, backed, touch, progress, real).run()
+    return Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel).run()
 
 
 class Replay:
@@ -68,6 +69,7 @@ class Replay:
         touch: Set[str],
         progress: Callable[[int], None] | None,
         real: RealKind | None = None,
+        kernel: str | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -84,8 +86,12 @@ class Replay:
         self.trace = trace
         self.design = design
         self.reasons = reasons_of([design])
-        self.profile = kernel_profile(trace.meta.kernel)
+        self.kernel = check_kernel(kernel) or trace.meta.kernel
+        self.profile = kernel_profile(self.kernel)
         self.start = Start.of(trace, self.profile, progress)
+        if not is_version(self.kernel) and self.start.evidence.likely() != self.profile:
+            self.profile = self.start.evidence.likely()
+            self.start = Start.of(trace, self.profile, None)
         self.first = backed_at_start(trace, self.start, backed)
         self.host = host if host is not None else guest_host(trace)
         self.placement = placement

@@ -72,6 +72,9 @@ cdef class Scan:
     cdef readonly object _boot_blocks
     cdef long long *_boot
     cdef long long _departures
+    cdef readonly long long moves
+    cdef readonly long long removals
+    cdef readonly int drained_order
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil

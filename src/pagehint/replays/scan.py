@@ -79,8 +79,8 @@ class Scan:
 
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
-    `zone_events`: the recording has them; else pages come and go by their allocations and frees alone. `load`: when the
-    device comes (ns).
+    `moves`, `removals`, `drained_order`: as in `Evidence`. `zone_events`: the recording has them; else pages come and
+    go by their allocations and frees alone. `load`: when the device comes (ns).
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load):
@@ -103,7 +103,8 @@ class Scan:
         self._last_kind_array = np.zeros(CPUS, np.uint8)
         # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
         self._boot_blocks = np.full((len(self.first_types), 5), -1, np.int64)
-        self._departures = 0
+        self._departures = self.moves = self.removals = 0
+        self.drained_order = -1
         if cython.compiled:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
@@ -272,6 +273,11 @@ class Scan:
             cpu = cpus[k]
             last, last_pfn = self._last_kind[cpu], self._last_pfn[cpu]
             self._last_kind[cpu], self._last_pfn[cpu] = kind, pfn
+            if last == EXTFRAG:
+                if kind == ZONE_ALLOC and pfn == last_pfn:
+                    self.moves += 1
+                else:
+                    self.removals += 1
             if kind == ISOLATED:
                 pfn = self._isolating[cpu]
                 if 0 < details[k] <= block_pages(MAX_ORDER) and 0 <= pfn < self.pages:
@@ -296,6 +302,7 @@ class Scan:
                 self._taken_off(pfn, end, k < self._load_row)
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
+                self.drained_order = max(self.drained_order, order)
                 self._touched(pfn, end)
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
@@ -331,7 +338,9 @@ class Scan:
             elif kind == EXTFRAG:
                 # The stolen block's pageblocks had the type of the list that it was on.
                 self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)
-                if self._fallback_removes and not (last == ZONE_ALLOC and last_pfn == pfn):
+                if last == ZONE_ALLOC and last_pfn == pfn:
+                    self._last_kind[cpu] = 0  # its page has left already: nothing can be told of the kernel
+                elif self._fallback_removes:
                     self._taken_off(pfn, end, k < self._load_row)
                     self._tell(self._row + k, REMOVAL)
             elif kind == ISOLATING:

@@ -11,7 +11,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.backing import Backing
 from pagehint.kernel.migratetype import Migratetype
-from pagehint.kernel.profiles import KernelProfile
+from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
 from pagehint.mm.zone import Watermarks, Zone
@@ -112,6 +112,7 @@ class Start:
     pcps: dict[tuple[int, int], PerCpuLists]
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     in_bulk: NDArray[np.int64]
+    evidence: Evidence
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -154,7 +155,9 @@ class Start:
                 high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, max(meta.cpus, len(scan.cpus())))
                 for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
-        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk())
+        tuned = any(layout.pcp_high_min is not None for layout in layouts)
+        evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
+        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk(), evidence)
 
     def memory_of_areas(self, areas: int) -> NDArray[np.int64]:
         """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""

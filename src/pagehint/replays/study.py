@@ -40,6 +40,7 @@ class Ground:
     sample: str | int | None = None
     backed: bool | None = None
     touch: Set[str] = frozenset({"alloc"})
+    kernel: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Task:
             ground.touch,
             progress,
             self.real,
+            ground.kernel,
         )
 
     def row(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:

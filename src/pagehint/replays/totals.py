@@ -89,6 +89,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
         "backed_at_start": first.source,
         "sample": replay.timeline.step,
         "kernel_profile": replay.profile.name,
+        "kernel_checked": replay.profile.checked,
     }
 
 

@@ -104,7 +104,9 @@ def ground_line(run: Run) -> str:
     host = f"host pages {settings['host_page_size']}"
     if settings["host_memory"] is not None:
         host += f", {format_size(settings['host_memory'])} of host memory"
-    return f"{host}; placement {settings['placement']}; backed at the start: {settings['backed_at_start']}"
+    how = "checked against a guest" if settings["kernel_checked"] else "from the rules only"
+    rules = f"kernel {settings['kernel_profile']} ({how})"
+    return f"{host}; placement {settings['placement']}; {rules}; backed at the start: {settings['backed_at_start']}"
 
 
 def _words(run: Run, name: str) -> str:
