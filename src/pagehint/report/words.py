@@ -44,7 +44,11 @@ _ANOMALIES = {
     "allocation failed here": "allocations for which the model had no free block: left out, their pages count as free",
     "allocation failed in the guest": "allocations that failed in the guest itself: left out there and here",
     "allocated without an event (in bulk)": (
-        "pages were freed that no event had allocated (the kernel's bulk allocations): in use until then"
+        "pages were freed that no event had allocated (the kernel's bulk allocations, and where compaction moved "
+        "pages to): in use until then"
+    ),
+    "taken in pieces, as no block so large was free here": (
+        "blocks were larger than any that was free in the model: taken as smaller ones"
     ),
     "of an order beyond the largest": "events of blocks larger than the kernel's largest: left out",
 }
