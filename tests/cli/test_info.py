@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.cli.info import info
+from pagehint.cli.run import run
 from pagehint.trace import Trace, import_trace
 
 TEXT = """CPU:1 [LOST 10 EVENTS]
@@ -49,3 +50,20 @@ def test_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = json.loads(capsys.readouterr().out)
     assert data["events"] == {"A": 1, "F": 1, "M": 1}
     assert data["lost"]["total"] == 10
+
+
+def test_nothing_of_a_recording_commands_the_terminal(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    escape = "\x1b]0;x\x07"
+    meta = json.loads((bundle / "meta.json").read_text())
+    meta["recorder"] = meta["source"] = meta["kernel"] = meta["level"] = f"6.1{escape}"
+    meta["anomalies"] = {f"odd{escape}": 1}
+    meta["reporting"] = {"on": True, "parameters": {f"p{escape}": 1}}
+    zone = {"node": 0, "start_pfn": 0, "spanned": 4096, "present": 4096, "managed": 4096, "min": 0, "low": 0, "high": 0}
+    meta["zones"] = [{**zone, "name": f"DMA{escape}"}]
+    (bundle / "meta.json").write_text(json.dumps(meta))
+    bundle = bundle.rename(bundle.with_name(f"guest{escape}.pagetrace"))
+    for command in (info, run):
+        command(bundle)
+        said = capsys.readouterr()
+        assert "6.1" in said.out
+        assert not {"\x1b", "\x07"} & set(said.out + said.err)

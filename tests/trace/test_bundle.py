@@ -2,6 +2,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +203,37 @@ def test_unreadable(bundle: Path) -> None:
     (bundle / "events.parquet").chmod(0)
     with pytest.raises(InputError, match=r"events\.parquet: permission denied"):
         Trace.open(bundle)
+
+
+def test_a_long_text_in_every_mark(bundle: Path) -> None:
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(50_000, np.int32)), pa.array([1_000_000 * "x"]))
+    table = pa.table({"time": np.full(50_000, 10**9), "text": texts})
+    pq.write_table(table, bundle / "marks.parquet", compression="zstd", store_schema=False)
+    code = f"""
+import resource
+from pagehint.errors import InputError
+from pagehint.trace import Trace
+try:
+    Trace.open({str(bundle)!r}).marks
+except InputError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    error, peak = done.stdout.splitlines()
+    assert "marks.parquet: unpacks to more than" in error
+    assert int(peak) < 1 << 20  # KiB
+
+
+@pytest.mark.parametrize("name", ["marks", "residency", "reported", "residency_bitmaps"])
+def test_tables_without_nulls_and_in_order(bundle: Path, name: str) -> None:
+    path = bundle / f"{name}.parquet"
+    table = pq.read_table(path)
+    if table.num_rows < 2:
+        table = pa.concat_tables([table, table])
+    times = table.column("time").to_pylist()
+    for wrong, error in (([None, *times[1:]], "'time' has nulls"), ([times[0] + 10**9, *times[1:]], "goes backwards")):
+        pq.write_table(table.set_column(0, "time", pa.array(wrong, pa.int64())), path)
+        trace = Trace.open(bundle)
+        with pytest.raises(InputError, match=error):
+            list(trace.residency_bitmaps()) if name == "residency_bitmaps" else getattr(trace, name)

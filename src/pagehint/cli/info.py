@@ -36,7 +36,7 @@ def info(
         print(json.dumps(data, indent=1))
         return
     console = Console(highlight=False)
-    console.print(f"[bold]{escape(data['path'])}[/]  {escape(data['source'])}, {escape(data['recorder'])}")
+    console.print(f"[bold]{escape(printable(data['path']))}[/]  {escape(data['source'])}, {escape(data['recorder'])}")
     console.print()
     console.print(_guest(data))
     console.print(_events(data))

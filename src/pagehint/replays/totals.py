@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pagehint.errors import printable
 from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
@@ -66,7 +67,7 @@ def make_run(replay: "Replay") -> Run:
 def _recording(replay: "Replay") -> dict[str, Any]:
     trace, meta = replay.trace, replay.trace.meta
     return {
-        "name": trace.path.name.removesuffix(".pagetrace"),
+        "name": printable(trace.path.name.removesuffix(".pagetrace")),
         "kernel": meta.kernel,
         "cpus": meta.cpus,
         "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,

@@ -123,4 +123,4 @@ def describe_missing(events: dict[str, int]) -> list[str]:
 
 def describe_anomalies(anomalies: dict[str, int]) -> list[str]:
     """A line for each kind of oddity."""
-    return [f"{kind}: {count:,}" for kind, count in anomalies.items()]
+    return [f"{printable(kind)}: {count:,}" for kind, count in anomalies.items()]

@@ -47,6 +47,7 @@ _MOST_GROUP = 1 << 28
 _FREE_BYTES = 1 << 26
 _BYTES_A_BYTE = 200
 _BATCH_ROWS = 1 << 12
+_BATCH_TEXTS = 1 << 5
 _MOST_TIME = 1 << 62
 # What Arrow raises for a file that is damaged; a flipped byte may ask for any amount of memory.
 _PARQUET_ERRORS = (
@@ -110,7 +111,9 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     size = 0
     with open_parquet(path, schema) as file:
         most = _FREE_BYTES + _BYTES_A_BYTE * path.stat().st_size
-        for batch in read_batches(file, path, schema, _BATCH_ROWS):
+        # A text that is stored once may stand in every row.
+        texts = any(pa.types.is_string(field.type) for field in schema)
+        for batch in read_batches(file, path, schema, _BATCH_TEXTS if texts else _BATCH_ROWS):
             size += batch.nbytes
             if size > most:
                 raise InputError(f"{path}: unpacks to more than {most} bytes: no recording does")
