@@ -17,7 +17,7 @@ from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import Run
-from pagehint.replays.start import Start, check_trace, device_load
+from pagehint.replays.start import Start, check_trace
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import backed_at_start, guest_host
@@ -127,7 +127,7 @@ class Replay:
             self.worker = VirtualWorker(
                 self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
             )
-        self.clock.call_at(device_load(self.trace), self._load_device)
+        self.clock.call_at(self.start.load, self._load_device)
         for batch in self.trace.batches(COLUMNS):
             self._apply(batch)
             if self.progress is not None:

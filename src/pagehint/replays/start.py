@@ -1,6 +1,6 @@
 """Where a replay starts: the recorded guest's zones as they were before its first event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,11 +62,15 @@ def guest_reporting(trace: Trace) -> PageReporting:
 
 # When the recorded guest's passes told their first batches (ns).
 def _passes(trace: Trace) -> NDArray[np.int64]:
-    times = np.zeros(0, np.int64)
-    if trace.meta.events.get(Event.REPORT.letter):
-        batches = trace.batches(("time", "event"))
-        times = np.concatenate([times, *(batch["time"][batch["event"] == Event.REPORT] for batch in batches)])
+    times = np.concatenate([np.zeros(0, np.int64), *_reports(trace)])
     return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
+
+
+# When the recorded guest told batches (ns), as far as anybody asks.
+def _reports(trace: Trace) -> Iterator[NDArray[np.int64]]:
+    if trace.meta.events.get(Event.REPORT.letter):
+        for batch in trace.batches(("time", "event")):
+            yield batch["time"][batch["event"] == Event.REPORT]
 
 
 def usual_capacity(trace: Trace) -> int:
@@ -83,10 +87,10 @@ def device_load(trace: Trace) -> int:
     reporting = trace.meta.reporting
     if reporting is None or reporting.device_load_ns is None:
         return trace.meta.first_ns or 0
-    passes = _passes(trace)
-    if not len(passes) or reporting.delay_ns is None:
+    first = next((int(times[0]) for times in _reports(trace) if len(times)), None)
+    if first is None or reporting.delay_ns is None:
         return reporting.device_load_ns
-    return min(reporting.device_load_ns, int(passes[0]) - reporting.delay_ns - _TIMER_WHEEL)
+    return min(reporting.device_load_ns, first - reporting.delay_ns - _TIMER_WHEEL)
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:
@@ -113,6 +117,8 @@ class Start:
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     in_bulk: NDArray[np.int64]
     evidence: Evidence
+    load: int
+    """When the device comes (ns)."""
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -142,7 +148,8 @@ class Start:
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
-        scan = Scan(pages, pageblock_order, zone_events, profile, device_load(trace))
+        load = device_load(trace)
+        scan = Scan(pages, pageblock_order, zone_events, profile, load)
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
         types = _pageblock_types(scan.first_types)
@@ -157,7 +164,7 @@ class Start:
                     pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
         tuned = any(layout.pcp_high_min is not None for layout in layouts)
         evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
-        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk(), evidence)
+        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk(), evidence, load)
 
     def memory_of_areas(self, areas: int) -> NDArray[np.int64]:
         """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""
