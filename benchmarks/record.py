@@ -5,6 +5,7 @@
 Prints the median ratio to the run without, of pairs side by side, and what the recorder itself took.
 """
 
+import argparse
 import resource
 import statistics
 import subprocess
@@ -31,7 +32,9 @@ def cpu(children: list[str]) -> float:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=5, metavar="ROUNDS", help="pairs of each level (5)")
+    rounds = parser.parse_args().rounds
     ratios: dict[str, list[float]] = {"zone": [], "page": []}
     program = [sys.executable, "-c", FAULTS]
     for _ in range(rounds):

@@ -295,11 +295,25 @@ def test_damaged_recordings(damage: Callable[[Path], None], copy: Path, tmp_path
     assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.pagetrace", "page.html"]
 
 
-def test_a_recording_for_which_there_is_not_enough_memory(copy: Path) -> None:
+def test_a_snapshot_that_is_far_too_large(copy: Path) -> None:
     os.truncate(copy / "snapshot" / "zoneinfo.txt", 20 << 30)
     limit = (8 << 30, 8 << 30)
     told = refused(copy, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
-    assert "there is not enough memory for this" in told
+    assert "zoneinfo.txt: is larger than 64 MiB" in told
+
+
+def test_a_recording_for_which_there_is_not_enough_memory() -> None:
+    code = """
+import resource
+from pagehint.cli.main import main
+import numpy, pyarrow.parquet, rich.console, pagehint.replays.replay, pagehint.report.terminal
+held = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (held + (16 << 20), held + (16 << 20)))
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code, "run"], capture_output=True, text=True)
+    assert ended.returncode == 2, ended.stderr
+    assert "there is not enough memory for this" in ended.stderr
 
 
 def test_a_recording_with_only_allocations(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_one_run(show: Show, one: Path) -> None:
     page = show(one)
     check(page, one, ["residency", "attribution-0", "batches", "sizes", "waits", "map-0"])
     titles = [each.text for each in page.driver.find_elements(By.TAG_NAME, "h2")]
-    assert titles[0] == "After anon400_thp1_freed, 364 MiB come back in two passes, 90 % of it within 4.03 s"
+    assert titles[0] == "After anon400_thp1_freed, 364 MiB come back in two passes, 90 % of it within 4.04 s"
     labels, overlapping = page.run(_OVERLAPS)
     assert labels >= 10
     assert overlapping == 0

@@ -82,7 +82,7 @@ def test_the_designs_of_the_package() -> None:
         assert design().values() == {name: setting.parse(setting.default) for name, setting in design.settings.items()}
         assert all(setting.help.endswith(".") for setting in design.settings.values())
     assert find_design("none") is None
-    assert list(all_settings()) == ["order", "delay", "high_water_mark", "once_a_delay", "idle"]
+    assert list(all_settings()) == ["order", "delay", "timer_phase", "high_water_mark", "once_a_delay", "idle"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,10 @@ def test_designs_that_are_none(
     [
         (["--set", "batches"], "--set batches: expected NAME=VALUE"),
         (["--set", "=3"], "--set =3: expected NAME=VALUE"),
-        (["--set", "batch=3"], "--set batch is no setting of reporting: expected some of order, delay, capacity"),
+        (
+            ["--set", "batch=3"],
+            "--set batch is no setting of reporting: expected some of order, delay, timer_phase, capacity",
+        ),
         (["--design", "hinting", "--set", "idle=1us"], "--set idle: the idle time of '1us' is too short"),
         (["--design", "hinting", "--set", "once_a_delay=maybe"], "--set once_a_delay maybe: expected yes or no"),
         (["--design", "hinting,hinting"], "--design: names a design twice"),
