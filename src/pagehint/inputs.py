@@ -16,6 +16,7 @@ __all__ = ["open_input", "read_input", "reading", "unpacked"]
 
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 _MOST_TEXT = 64 << 20
+_CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
 _RATIO = 50
 _FREE_BYTES = 16 << 20
@@ -38,11 +39,13 @@ def open_input(path: str | Path) -> io.BufferedReader:
 
 def read_input(path: str | Path, most: int = _MOST_TEXT) -> bytes:
     """All that a file holds, up to `most` bytes. Raises InputError."""
+    data = bytearray()
     with open_input(path) as file, reading(path):
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise InputError(f"{path}: is larger than {most >> 20} MiB: nothing of the kind is")
-    return data
+        while chunk := file.read(_CHUNK):
+            data += chunk
+            if len(data) > most:
+                raise InputError(f"{path}: is larger than {most >> 20} MiB: nothing of the kind is")
+    return bytes(data)
 
 
 @contextmanager

@@ -202,3 +202,20 @@ def test_json_of_the_meta_is_plain(bundle: Path) -> None:
     assert data["format"] == "pagetrace"
     assert data["version"] == 1
     assert data["events"]["F"] == 1
+
+
+@pytest.mark.parametrize(
+    "ctl",
+    [
+        f"1 SAY 500 balloon insmod rc=0 order={5000 * '9'}\n",
+        f"1 SAY {5000 * '9'} balloon insmod rc=0\n",
+        f"1 SAY 600 features {200_000 * '0'}x\n",
+        20_000 * "1 SAY 600 features 0x1 ",
+    ],
+)
+def test_numbers_without_end_are_none(run: Path, tmp_path: Path, ctl: str) -> None:
+    (run / "ctl.txt").write_text(ctl)
+    reporting = import_trace(run, tmp_path / "t").meta.reporting
+    assert reporting is not None
+    assert reporting.on
+    assert reporting.device_load_ns in (None, 500)

@@ -138,15 +138,24 @@ def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[Any], int | None
     return zones, pageblock_order
 
 
-_GUEST_TIME = re.compile(r"^\d+ (?:SAY|SYNC2? \S+ \d+(?: \d+ \d+)?) (\d+)", re.ASCII | re.MULTILINE)
+# Every number is bounded: what is longer is none, and no pattern takes longer than a line's length.
+_GUEST_TIME = re.compile(
+    r"^\d{1,19} (?:SAY|SYNC2? \S{1,80} \d{1,19}(?: \d{1,19} \d{1,19})?) (\d{1,19})", re.ASCII | re.MULTILINE
+)
+_LOADED = re.compile(
+    r"^\d{1,19} SAY (\d{1,19}) balloon insmod rc=0(?: order=(\d{1,2})(?!\d))?", re.ASCII | re.MULTILINE
+)
+_FEATURES = re.compile(
+    r"^\d{1,19} SAY \d{1,19} features (?:\S{1,31} +){0,8}([01]{32,256})\s*$", re.ASCII | re.MULTILINE
+)
 
 
 def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> GuestReporting | None:
     """The guest's own settings: from the lines of ctl.txt that its init wrote when it loaded the balloon driver."""
     path = source / "ctl.txt"
     text = read_input(path).decode("utf-8", "replace") if path.exists() else ""
-    load = re.search(r"^\d+ SAY (\d+) balloon insmod rc=0(?: order=(\d+))?", text, re.ASCII | re.MULTILINE)
-    features = re.search(r"^\d+ SAY \d+ features .*?([01]{32,})\s*$", text, re.ASCII | re.MULTILINE)
+    load = _LOADED.search(text)
+    features = _FEATURES.search(text)
     if load is None and features is None and "R" not in letters:
         return None
     on = "R" in letters if features is None else features[1][_FEATURE_REPORTING] == "1"
