@@ -117,6 +117,11 @@ def test_json_of_a_run() -> None:
     assert data["baseline"]["settings"]["design"] == "none"
     free = data["totals"]["footprint"] - data["totals"]["ideal_footprint"]
     assert sum(data["attribution"].values()) == pytest.approx(free, rel=0.01)
+    totals = data["totals"]
+    taken = totals["refault_time"] + totals["allocation_delay"] + totals["device_time"]
+    assert totals["cost"] == pytest.approx(15 * free + taken / 1e9)
+    cheap = as_json("--price", "1.5")["totals"]
+    assert cheap == {**totals, "cost": pytest.approx(1.5 * free + taken / 1e9)}
 
 
 def test_the_recording_is_never_written_over(copy: Path) -> None:
@@ -238,6 +243,9 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["--host-memory", "some"], "--host-memory: 'some' is not a size"),
         (["--host-page-size", "1GiB"], "4KiB"),
         (["--sample", "0s"], "--sample: 0s is no step: expected one above 0"),
+        (["--price", "-1"], "a price of -1.0: expected"),
+        (["--price", "nan"], "a price of nan: expected"),
+        (["--price", "dear"], "dear"),
         (["--touch", "read"], "zone_alloc"),
         (["--costs", "nothing.json"], "nothing.json: no such file of costs"),
         (["--costs", "/proc/self/mem"], "/proc/self/mem: Input/output error"),

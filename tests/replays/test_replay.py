@@ -129,7 +129,7 @@ class Counting(Replay):
         backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(bool)
         used = np.unpackbits(self.engine.used.view(np.uint8), bitorder="little")[: self.start.pages].astype(bool)
         assert row["resident"] == backed.sum() * 4096
-        assert row["used"] == (backed & used).sum() * 4096
+        assert row["used"] == (backed & used).sum() * 4096 == self.engine.used_resident * 4096
         assert row["free_resident"] == (backed & ~used).sum() * 4096
         assert sum(row[name] for name in reasons_of()) == row["free_resident"]
         assert min(row[name] for name in reasons_of()) >= 0
@@ -158,6 +158,19 @@ def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, de
     assert run.anomalies.keys() <= {"allocated without an event (in bulk)"}
     in_flight = run.timeline.column("in_flight").to_numpy()
     assert in_flight.any() == (slow and run.totals.blocks > 0)
+
+
+@pytest.mark.parametrize(("page_size", "memory"), [("4KiB", "300MiB"), ("THP", "40MiB"), ("2MiB", None)])
+def test_what_is_in_use_is_counted_on_any_host(phased: Trace, page_size: str, memory: str | None) -> None:
+    host = ModelHost(page_size, memory=memory)
+    Counting(phased, PageReporting(), host, "simulated", "2s", True, _TOUCH, None).run()
+
+
+def test_what_is_in_use_does_not_depend_on_the_step(phased: Trace) -> None:
+    totals = [replay(phased, guest_reporting(phased), sample=sample).totals for sample in (None, "50ms", "20s")]
+    assert totals[0].ideal_footprint == pytest.approx(totals[1].ideal_footprint, rel=1e-12)
+    assert totals[0].ideal_footprint == pytest.approx(totals[2].ideal_footprint, rel=1e-12)
+    assert totals[0].cost == pytest.approx(totals[2].cost, rel=1e-12)
 
 
 def test_the_same_twice_and_on_two_threads(phased: Trace) -> None:

@@ -21,7 +21,7 @@ from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import check_kernel
 from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
-from pagehint.replays.run import Run
+from pagehint.replays.run import PRICE, Run
 from pagehint.replays.study import Ground, study_plans
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
@@ -51,6 +51,7 @@ def run(
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     costs: Path | None = None,
     kernel: str | None = None,
+    price: float = PRICE,
     sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
     free_backed: bool | None = None,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
@@ -96,6 +97,9 @@ def run(
         What the host's work costs, a file of `pagehint calibrate`.
     kernel
         Whose rules the guest's memory follows, such as 6.8; default: the recording's own kernel.
+    price
+        CPU seconds that a GiB*minute of host memory is worth, for the cost: 15 is that of a machine with 4 GiB a core
+        whose memory is half of what it costs.
     sample
         The step of the timeline.
     free_backed
@@ -131,7 +135,9 @@ def run(
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
-    ground = Ground(page_size, charged, host_memory, placement, sample, free_backed, touched, check_kernel(kernel))
+    ground = Ground(
+        page_size, charged, host_memory, placement, sample, free_backed, touched, check_kernel(kernel), price
+    )
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))
         page = None if html is None else stack.enter_context(Output(html))

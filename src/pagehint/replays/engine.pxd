@@ -45,6 +45,7 @@ cdef class Engine(Pages):
     cdef readonly long long used_pages
     cdef readonly long long now
     cdef readonly double resident_time
+    cdef readonly double used_time
     cdef readonly object waits
     cdef readonly long long placed
     cdef readonly long long placed_as_recorded

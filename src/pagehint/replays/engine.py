@@ -147,7 +147,7 @@ class Engine(Pages):
         self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2]
         self._count = self._k = self._row = self._v = 0
         self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
-        self.resident_time = 0.0
+        self.resident_time = self.used_time = 0.0
         self._started = self._give_up = False
         self._cpu = self._refilling = -1
         self._compacted = 0
@@ -196,7 +196,7 @@ class Engine(Pages):
                 self._map[pfn] = pfn
                 self._mark(self._taken, pfn, 1, True)
                 if kinds[pfn] == STARTS_USED:
-                    self._mark(self._used, pfn, 1, True)
+                    self._mark_used(pfn, True)
                     self.used_pages += 1
 
     def still_used(self, pfns):
@@ -204,7 +204,7 @@ class Engine(Pages):
         where = self.mapped[pfns]
         for page in where[where != NOWHERE].tolist():
             if not (self._used[page >> 6] >> (page & 63)) & 1:
-                self._mark(self._used, page, 1, True)
+                self._mark_used(page, True)
                 self.used_pages += 1
 
     def model_pages(self, keys):
@@ -291,6 +291,7 @@ class Engine(Pages):
         span: cython.longlong = now - self.now
         if self._started and span > 0:
             self.resident_time += cython.cast(cython.double, self.backing.resident) * span
+            self.used_time += cython.cast(cython.double, self.used_resident) * span
         if span > 0 or not self._started:
             self.now = now
         self._started = True
@@ -329,13 +330,13 @@ class Engine(Pages):
     def _touch(self, pfn, order):
         k: cython.Py_ssize_t
         if self._contiguous(pfn, order):
-            self.backing._touch(self._map[pfn], order)
+            self._touch_block(self._map[pfn], order)
             self._changed(self._map[pfn], block_pages(order))
             self._write(self._map[pfn], block_pages(order))
             return
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
-                self.backing._touch(self._map[k], 0)
+                self._touch_block(self._map[k], 0)
                 self._changed(self._map[k], 1)
                 self._write(self._map[k], 1)
 
@@ -427,7 +428,7 @@ class Engine(Pages):
             self._map[pfn + k] = NOWHERE
             # Its free was lost.
             if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
-                self._mark(self._used, page + k, 1, False)
+                self._mark_used(page + k, False)
                 self.used_pages -= 1
         self._mark(self._taken, page, block_pages(order), False)
 
@@ -446,7 +447,7 @@ class Engine(Pages):
             elif (self._used[page >> 6] >> (page & 63)) & 1:
                 twice = True
             else:
-                self._mark(self._used, page, 1, True)
+                self._mark_used(page, True)
                 self.used_pages += 1
         self._anomalies[NOT_PLACED] += missing
         self._anomalies[ALLOCATED_TWICE] += twice
@@ -468,7 +469,7 @@ class Engine(Pages):
                 missing = True
                 continue
             if (self._used[page >> 6] >> (page & 63)) & 1:
-                self._mark(self._used, page, 1, False)
+                self._mark_used(page, False)
                 self.used_pages -= 1
             else:
                 bulk = True

@@ -22,6 +22,7 @@ class Engine(Pages):
     used_pages: int
     now: int
     resident_time: float
+    used_time: float
     waits: NDArray[np.int64]
     placed: int
     placed_as_recorded: int

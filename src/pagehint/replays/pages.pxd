@@ -18,6 +18,9 @@ cdef class Pages:
     cdef readonly object taken
     cdef unsigned long long *_used
     cdef unsigned long long *_taken
+    cdef readonly long long used_resident
+    cdef object _used_resident_array
+    cdef int *_used_resident
     cdef unsigned char *_memory
     cdef Py_ssize_t _memory_pages
     cdef int _shift
@@ -37,6 +40,12 @@ cdef class Pages:
 
     @cython.final
     cdef void _mark(self, unsigned long long *words, Py_ssize_t begin, Py_ssize_t pages, bint value) noexcept nogil
+    @cython.final
+    cdef void _mark_used(self, Py_ssize_t page, bint value) noexcept nogil
+    @cython.final
+    cdef void _touch_block(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _count_used(self, Py_ssize_t area) noexcept nogil
     @cython.final
     cdef void _changed(self, Py_ssize_t pfn, Py_ssize_t pages) noexcept nogil
     @cython.final

@@ -30,12 +30,18 @@ class Pages:
         self.pages = pages
         words = (pages + 63) // 64
         self.used, self.taken = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+        self.used_resident = 0
+        self._used_resident_array = np.zeros((pages >> AREA_ORDER) + 1, np.int32)
         self._units = 0
         self._memory_pages = self._shift = 0
         if cython.compiled:
             self._used = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.used.ctypes.data))
             self._taken = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.taken.ctypes.data))
+            self._used_resident = cython.cast(
+                cython.p_int, cython.cast(cython.size_t, self._used_resident_array.ctypes.data)
+            )
         else:
+            self._used_resident = memoryview(self._used_resident_array)
             self._used, self._taken = memoryview(self.used), memoryview(self.taken)
 
     def _mark(self, words, begin, pages, value):
@@ -52,6 +58,49 @@ class Pages:
             else:
                 words[begin >> 6] = words[begin >> 6] & (ones ^ mask)
             begin = last
+
+    def _mark_used(self, page, value):
+        bit: cython.ulonglong = cython.cast(cython.ulonglong, 1) << (page & 63)
+        ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+        self._changed(page, 1)
+        if value:
+            self._used[page >> 6] = self._used[page >> 6] | bit
+        else:
+            self._used[page >> 6] = self._used[page >> 6] & (ones ^ bit)
+        if self.backing._backed[page >> 6] & bit:
+            self._used_resident[page >> AREA_ORDER] += 1 if value else -1
+            self.used_resident += 1 if value else -1
+
+    # A fault may back pages beside the block: all of its area. Where memory is short, others are swapped out for it.
+    def _touch_block(self, pfn, order):
+        resident: cython.longlong = self.backing.resident
+        hand: cython.longlong = self.backing._hand
+        swapped: cython.longlong = self.backing.swapped_out
+        area: cython.longlong
+        self.backing._touch(pfn, order)
+        if self.backing.resident != resident or self.backing.swapped_out != swapped:
+            for area in range(pfn >> AREA_ORDER, ((pfn + block_pages(order) - 1) >> AREA_ORDER) + 1):
+                self._count_used(area)
+        if self.backing.swapped_out != swapped:
+            while True:
+                self._count_used(hand)
+                hand = hand + 1 if hand + 1 < self.backing._areas else 0
+                if hand == self.backing._hand:
+                    break
+
+    def _count_used(self, area):
+        count: cython.int = 0
+        k: cython.Py_ssize_t
+        for k in range(area << 3, min((area + 1) << 3, (self.pages + 63) >> 6)):
+            count += popcount(self.backing._backed[k] & self._used[k])
+        self.used_resident += count - self._used_resident[area]
+        self._used_resident[area] = count
+
+    def count_used(self):
+        """Count the used pages that are resident anew: another backing was loaded. O(pages / 64)."""
+        area: cython.Py_ssize_t
+        for area in range((self.pages + 511) >> AREA_ORDER):
+            self._count_used(area)
 
     # Pages came or went, or were backed or not: their units are counted anew at the next sample.
     def _changed(self, pfn, pages):

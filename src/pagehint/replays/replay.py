@@ -1,5 +1,6 @@
 """A recording through a design on a modelled host, in virtual time."""
 
+import math
 from collections.abc import Callable, Set
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.real import RealKind, RealMemory
-from pagehint.replays.run import Run
+from pagehint.replays.run import PRICE, Run
 from pagehint.replays.start import Start, check_trace
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
@@ -42,6 +43,7 @@ def replay(
     progress: Callable[[int], None] | None = None,
     real: RealKind | None = None,
     kernel: str | None = None,
+    price: float = PRICE,
 ) -> Run:
     """Replay a recording; `design` None: nothing is given back.
 
@@ -50,9 +52,10 @@ def replay(
     start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
     `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
     this machine, and measure (`Run.real`). `kernel`: whose rules to follow, such as "6.8"; None: the recording's own,
-    by its version, else by what it shows. Memory is bounded by the guest's size and the settings. Raises InputError.
+    by its version, else by what it shows. `price`: CPU seconds that a GiB*minute of host memory is worth. Memory is
+    bounded by the guest's size and the settings. Raises InputError.
     """
-    return Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel).run()
+    return Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price).run()
 
 
 class Replay:
@@ -70,6 +73,7 @@ class Replay:
         progress: Callable[[int], None] | None,
         real: RealKind | None = None,
         kernel: str | None = None,
+        price: float = PRICE,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -81,8 +85,11 @@ class Replay:
         if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
             raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
         step = None if sample is None else parse_time(sample)
+        if not 0 <= price < math.inf:
+            raise InputError(f"a price of {price}: expected CPU seconds for a GiB*minute, 0 or more, such as 15")
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")
+        self.price = price
         self.trace = trace
         self.design = design
         self.reasons = reasons_of([design])
@@ -188,6 +195,7 @@ class Replay:
         if not self.backed:
             self.backed = True
             self.host.backing.load(self.engine.model_pages(self.first.backed))
+            self.engine.count_used()
             if self.real is not None:
                 self.real.attach(self.engine)
                 self._sample_real()

@@ -13,10 +13,14 @@ from pagehint.hinting.designs.registry import reasons_of
 from pagehint.host.model import HostStatistics
 from pagehint.replays.real import RealResidency
 
-__all__ = ["LONGEST_WAIT", "Prediction", "Run", "Totals"]
+__all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals"]
 
 LONGEST_WAIT = 200 * 10**9
 """From free to given back, ns: who waited longer is counted as this."""
+
+
+PRICE = 15.0
+"""CPU seconds that a GiB * minute of host memory is worth: of a machine with 4 GiB a core, memory half of its cost."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Totals:
     events: int
     footprint: float
     """The integral of resident memory."""
-    ideal_footprint: float | None
+    ideal_footprint: float
     """The integral of memory that is resident and in use."""
     given_back: int
     wait_p50: int | None
@@ -54,6 +58,11 @@ class Totals:
     """Bytes that the host swapped out, as it had too little memory."""
     swapped_in: int
     swap_time: int
+    cost: float
+    """CPU seconds: the price of what is free and resident, the guest's time for faults again and for blocks in flight,
+
+    and the host's time to give back.
+    """
 
 
 @dataclass(frozen=True)

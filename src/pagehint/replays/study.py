@@ -18,7 +18,7 @@ from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
 from pagehint.replays.replay import Placement, replay
-from pagehint.replays.run import Run, vars_of
+from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
@@ -41,6 +41,7 @@ class Ground:
     backed: bool | None = None
     touch: Set[str] = frozenset({"alloc"})
     kernel: str | None = None
+    price: float = PRICE
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Task:
             progress,
             self.real,
             ground.kernel,
+            ground.price,
         )
 
     def row(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -126,8 +128,8 @@ def study(
     ``recordings``: traces, or paths of bundles. ``designs``: names, classes or designs (None: no hinting); without any,
     the guest's own reporting. ``settings``: values, or lists of them, by name (``capacity`` too). ``common`` is what
     all runs share, a ``Ground``'s fields: ``sample``, ``placement``, ``host_page_size``, ``costs``, ``host_memory``,
-    ``backed``, ``touch``. ``baseline``: each recording without hinting as well. ``keep``: keep the runs themselves,
-    with their timelines.
+    ``backed``, ``touch``, ``price``. ``baseline``: each recording without hinting as well. ``keep``: keep the runs
+    themselves, with their timelines.
 
     Runs are done by ``executor``, any concurrent.futures.Executor (``workers`` threads if None: the engine releases the
     GIL), and are the same with each. ``progress(events)`` is called as events were read, of which there are twice as

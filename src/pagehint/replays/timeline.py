@@ -53,13 +53,14 @@ class Timeline:
         self.peak_resident = 0
         self.begun = 0
         self._end = replay.trace.meta.last_ns or 0
-        self.resident_time_before = 0.0
+        self.resident_time_before = self.used_time_before = 0.0
 
     def begin(self, now: int) -> None:
         """What is backed is known: from here on it is sampled."""
         replay = self._replay
         self.begun = now
         self.resident_time_before = replay.engine.resident_time
+        self.used_time_before = replay.engine.used_time
         reporting = replay.trace.meta.reporting
         if replay.design is not None:
             self.order = replay.design.order

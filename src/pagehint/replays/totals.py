@@ -91,6 +91,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
         "sample": replay.timeline.step,
         "kernel_profile": replay.profile.name,
         "kernel_checked": replay.profile.checked,
+        "price": replay.price,
     }
 
 
@@ -105,11 +106,14 @@ def _totals(replay: "Replay", end: int) -> Totals:
     engine, timeline, host = replay.engine, replay.timeline, replay.host.statistics()
     statistics = None if replay.design is None else replay.design.statistics
     worker = replay.worker
+    footprint = (engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE
+    ideal = (engine.used_time - timeline.used_time_before) * _PAGE / _GIB_MINUTE
+    delayed = 0 if worker is None else worker.stalled
     return Totals(
         duration=end - timeline.begun,
         events=replay.trace.num_events,
-        footprint=(engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE,
-        ideal_footprint=timeline.integral("used", end) if timeline.step else None,
+        footprint=footprint,
+        ideal_footprint=ideal,
         given_back=host.given_back * _PAGE,
         wait_p50=_percentile(engine.waits, 0.5),
         wait_p99=_percentile(engine.waits, 0.99),
@@ -122,7 +126,7 @@ def _totals(replay: "Replay", end: int) -> Totals:
         blocks=host.blocks,
         blocks_again=host.empty_blocks,
         allocations_delayed=0 if worker is None else worker.stalls,
-        allocation_delay=0 if worker is None else worker.stalled,
+        allocation_delay=delayed,
         allocations_failed=engine.anomalies.get("allocation failed here", 0),
         peak_resident=timeline.peak_resident,
         end_resident=host.resident * _PAGE,
@@ -130,6 +134,7 @@ def _totals(replay: "Replay", end: int) -> Totals:
         swapped_in=host.swapped_in * _PAGE,
         swap_time=host.swap_time,
         errors=0 if statistics is None else statistics.errors - replay.errors_before,
+        cost=replay.price * (footprint - ideal) + (host.refault_time + delayed + host.device_time) / 1e9,
     )
 
 

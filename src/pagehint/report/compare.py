@@ -46,6 +46,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
         "faults\nagain",
         "guest\ncost",
         "host\ncost",
+        "in all",
         "\nblocks",
         *(["swap\ncost"] if swapped else []),
     ]
@@ -62,6 +63,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
             f"{totals.refaults:,}",
             _ms(totals.refault_time + totals.allocation_delay),
             _ms(totals.device_time),
+            _ms(round(totals.cost * 1e9)),
             f"{totals.blocks:,}",
             *([_ms(run.host.swap_time)] if swapped else []),
         ]

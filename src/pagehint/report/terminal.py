@@ -158,14 +158,13 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
     rows = [("without hinting", baseline.totals.footprint, "green")]
     if run is not baseline:
         rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
-    if run.totals.ideal_footprint is not None:
-        rows.append(("in use", run.totals.ideal_footprint, "blue"))
+    rows.append(("in use", run.totals.ideal_footprint, "blue"))
     for name, value, style in rows:
         table.add_row(f"  {name}", f"{value:.3g} GiB·min", bar(value, most, max(width - 40, 0), style))
     title = "Host memory over the time"
     if run is not baseline and share is not None:
-        rest = run.totals.footprint - (run.totals.ideal_footprint or 0.0)
-        possible = baseline.totals.footprint - (run.totals.ideal_footprint or 0.0)
+        rest = run.totals.footprint - run.totals.ideal_footprint
+        possible = baseline.totals.footprint - run.totals.ideal_footprint
         title += f": {percent(abs(share), 1)} {'less' if share >= 0 else 'more'} than without hinting"
         if possible > 0 and share >= 0:
             title += f", {percent(1 - rest / possible)} of what could be saved"
@@ -235,6 +234,8 @@ def _cost(run: Run) -> RenderableType:
     if totals.allocations_delayed:
         held += f", {about(totals.allocation_delay)} in all"
     table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
+    price = f"at {run.settings['price']:g} CPU seconds a GiB·min"
+    table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}")
     if run.host.swapped_out:
         swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
         table.add_row("  swap", swap)
