@@ -82,7 +82,7 @@ def test_the_designs_of_the_package() -> None:
         assert design().values() == {name: setting.parse(setting.default) for name, setting in design.settings.items()}
         assert all(setting.help.endswith(".") for setting in design.settings.values())
     assert find_design("none") is None
-    assert list(all_settings()) == ["order", "delay", "timer_phase", "high_water_mark", "once_a_delay", "idle"]
+    assert list(all_settings()) == ["order", "delay", "timer_phase", "high_water_mark", "once_a_delay", "idle", "price"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,11 @@ def test_the_designs_of_the_package() -> None:
         ("a = 1\nclass", "bad.py:Own", "bad.py, line 2: can't be loaded: SyntaxError"),
         (None, "no.such.module:Own", "no.such.module: can't be loaded: ModuleNotFoundError"),
         (None, "json:JSONDecoder", "JSONDecoder is no design"),
-        (None, "magic", "'magic' is no design: expected some of reporting, hinting, none, or one of your own"),
+        (
+            None,
+            "magic",
+            "'magic' is no design: expected some of reporting, hinting, breakeven, none, or one of",
+        ),
         (None, ":", "is no design"),
     ],
 )

@@ -11,13 +11,14 @@ from typing import TypeGuard
 
 from pagehint.errors import InputError, printable
 from pagehint.hinting.design import Design
+from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 
 __all__ = ["DESIGNS", "NONE", "all_settings", "find_design", "label_of", "reasons_of"]
 
-DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting)}
+DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
 
 NONE = "none"

@@ -1,0 +1,114 @@
+"""Give back when it pays: a free block after a time that its size and the price of memory set."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, ClassVar
+
+from pagehint.errors import InputError
+from pagehint.hinting.design import Design, Telling, Work
+from pagehint.hinting.setting import Setting
+from pagehint.mm.zone import Zone
+
+__all__ = ["BreakEven"]
+
+_PAGE_WAIT = 1.28e9  # ns that a single page waits at the usual price: fitted to recordings, not derived
+_USUAL_PRICE = 15.0
+_SHORTEST, _LONGEST = 5 * 10**6, 8 * 10**9
+
+
+def _price(value: Any) -> float:
+    price = float(value)
+    if not isfinite(price) or price <= 0:
+        raise InputError(f"price {value!s:.40}: expected a number above 0, such as 15")
+    return price
+
+
+class BreakEven(Design):
+    """Gives back a block of any order once it has been free and untouched for ``wait(order)``, the largest first.
+
+    ``price``: CPU seconds that a GiB*minute of the host's memory is worth. It may be set while the design runs: from
+    the next look on. ``park()``: give back everything at the next look. Nothing is looked at while nothing is due.
+    """
+
+    label: ClassVar[str] = "breakeven"
+    reasons: ClassVar[Mapping[str, str]] = {}
+    ages: ClassVar[bool] = True
+
+    price: Any = Setting(_USUAL_PRICE, "CPU seconds that a GiB*minute of host memory is worth.", _price)
+
+    def forget(self) -> None:
+        self._looked: dict[tuple[Zone, int], int] = {}
+        self._parking = False
+
+    def wait(self, order: int) -> int:
+        """How long a block of this order stays free before it is given back (ns): 5 ms to 8 s."""
+        scale: float = min(_USUAL_PRICE / self.price, 1e3) ** 2
+        return round(min(max(_PAGE_WAIT * scale / (1 << order), _SHORTEST), _LONGEST))
+
+    def park(self) -> None:
+        """All that is free on the lists is due now, however young: the driver asks at its next look.
+
+        What is on per-CPU lists is not: drain them before.
+        """
+        if self.started and not self.stopping:
+            self._parking = True
+            for zone in self.zones:
+                zone.request()
+            self.pending = self.now
+
+    def begin_anew(self) -> None:
+        self._looked.clear()
+        for zone in self.zones:
+            zone.request()
+        self.schedule(_SHORTEST)
+
+    def wake(self, zone: Zone) -> None:
+        self.schedule(_SHORTEST)
+
+    def work(self) -> Work:
+        parking, self._parking = self._parking, False
+        if parking:
+            self._looked.clear()
+        for zone in self.zones:
+            zone.request(False)
+            if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking)):
+                return
+        young = [
+            self._due(zone, order)
+            for zone in self.zones
+            if zone.free_pages >= self.reserve(zone)
+            for order, untold in enumerate(_untold(zone))
+            if untold
+        ]
+        if young:
+            self.schedule(max(min(young) - self.now, _SHORTEST))
+
+    def _due(self, zone: Zone, order: int) -> int:
+        looked = self._looked.get((zone, order))
+        return 0 if looked is None else looked + self.wait(order) // 2
+
+    def _process(self, zone: Zone, parking: bool) -> Telling:
+        """A look at a zone, from its largest blocks down; false if the run must end."""
+        for order in range(zone.max_order - 1, -1, -1):
+            if self.now < self._due(zone, order):
+                continue
+            wait = self.wait(order)
+            while zone.pull(self.batch, order=order, age=0 if parking else wait):
+                if not (yield from self._told(zone, parking)):
+                    return False
+            self._looked[zone, order] = self.now
+        return not self.batch or (yield from self._told(zone, parking))
+
+    def _told(self, zone: Zone, parking: bool) -> Telling:
+        if (yield from self.tell(zone)) is not None:
+            self._parking = parking
+            self._looked.clear()
+            zone.request()
+            self.retry_later()
+            return False
+        return not self.stopping
+
+
+def _untold(zone: Zone) -> list[int]:
+    hinted = zone.nr_hinted
+    return zone.nr_free if hinted is None else [free - told for free, told in zip(zone.nr_free, hinted, strict=True)]
