@@ -31,7 +31,7 @@ from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
 
-__all__ = ["run"]
+__all__ = ["assignment", "naming", "run"]
 
 
 def run(
@@ -121,7 +121,7 @@ def run(
     given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
     texts = {name: list(values) for name, values in given.items() if values}
     options = {name: f"--{name.replace('_', '-')}" for name in texts}
-    for name, value in map(_assignment, set_ or []):
+    for name, value in map(assignment, set_ or []):
         texts.setdefault(name, []).append(value)
         options.setdefault(name, f"--set {name}")
     _check_outputs(opened, out, html)
@@ -129,9 +129,9 @@ def run(
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else None)
     touched = frozenset(touch or ["alloc"])
-    with _naming("--host-memory"):
+    with naming("--host-memory"):
         ModelHost(page_size or "THP", charged, host_memory)
-    with _naming("--sample"):
+    with naming("--sample"):
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
@@ -162,7 +162,8 @@ def run(
         print_runs(console, runs, baseline)
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """Name and value of a text of --set. Raises InputError."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise InputError(f"--set {text[:40]}: expected NAME=VALUE, such as idle=10s")
@@ -170,7 +171,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _naming(option: str) -> Iterator[None]:
+def naming(option: str) -> Iterator[None]:
+    """What is wrong in here is the option's."""
     try:
         yield
     except InputError as error:
@@ -193,7 +195,7 @@ def _names(design: list[str] | None, compare: str | None) -> list[str]:
     option = "--design" if compare is None else "--compare"
     given = [compare] if compare is not None else design or [next(iter(DESIGNS))]
     names = [name.strip() for text in given for name in text.split(",")]
-    with _naming(option):
+    with naming(option):
         kinds = [find_design(name) for name in names]
     if len(set(map(label_of, kinds))) < len(kinds):
         raise InputError(f"{option}: names a design twice, or two that have the same label")

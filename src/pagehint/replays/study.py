@@ -234,9 +234,11 @@ def run_tasks(
     """
     if executor is not None:
         return _run_on(executor, tasks, work, progress, done)
-    threads = min(len(os.sched_getaffinity(0)) if workers is None else workers, len(tasks))
-    if threads < 1:
+    if workers is not None and workers < 1:
         raise InputError(f"{workers} workers: a study needs 1 at least")
+    if not tasks:
+        return []
+    threads = min(len(os.sched_getaffinity(0)) if workers is None else workers, len(tasks))
     with ThreadPoolExecutor(threads, "pagehint study") as pool:
         return _run_on(pool, tasks, work, progress, done)
 

@@ -1,0 +1,162 @@
+"""``pagehint sweep``: many settings on recordings, and the best of them at a price or within a budget."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from pagehint.cli.run import assignment, naming
+from pagehint.errors import InputError
+from pagehint.hinting.designs.registry import DESIGNS, find_design
+from pagehint.host.costs import Costs
+from pagehint.replays.run import PRICE
+from pagehint.replays.study import Ground
+from pagehint.replays.sweep import Budget
+from pagehint.replays.sweep import sweep as sweep_of
+from pagehint.report.output import Output
+from pagehint.trace import Trace
+from pagehint.trace.shipped import example
+from pagehint.units import parse_time
+
+__all__ = ["sweep"]
+
+Texts = Annotated[list[str] | None, Parameter(negative=())]
+Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
+
+
+def sweep(
+    *traces: Path,
+    design: Texts = None,
+    order: Texts = None,
+    delay: Hyphened = None,
+    capacity: Texts = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    price: Annotated[list[float] | None, Parameter(negative=())] = None,
+    at_most_refaults: int | None = None,
+    at_most_slowdown: str | None = None,
+    give_back_within: str | None = None,
+    host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    costs: Path | None = None,
+    out: Path | None = None,
+    html: Path | None = None,
+    workers: int | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
+
+    Without --order, --delay and --design: both designs, orders 0 to 10, delays of 5 ms to 30 s.
+
+    Parameters
+    ----------
+    traces
+        The recordings, NAME.pagetrace. Without any: the one that ships with the package.
+    design
+        reporting, hinting, or one of your own (FILE.py:CLASS). May be repeated, as may the next four.
+    order
+        The least order of a block that is told.
+    delay
+        From the first request to the work.
+    capacity
+        How many blocks the device takes at a time.
+    set_
+        Any setting of a design, as NAME=VALUE.
+    price
+        CPU seconds that a GiB*minute of host memory is worth. May be repeated.
+    at_most_refaults
+        A budget: at most so many host faults on memory that was given back, in each recording.
+    at_most_slowdown
+        A budget: at most this share of the guest's time for such faults, and waiting for blocks in flight; such as 1%.
+    give_back_within
+        A budget: 99 % of what comes back is back within this time of its free, such as 2s.
+    host_page_size
+        By what the host backs the guests; default: as seen in each recording, else 4KiB.
+    costs
+        What the host's work costs, a file of `pagehint calibrate`.
+    out
+        Keep each row in this folder as it comes; what is there already is not run again.
+    html
+        Write one page with the picture, which needs nothing else.
+    workers
+        How many runs at a time; default: as many as there are processors.
+    json_
+        Print all rows, the front and the best as JSON.
+    """
+    opened = [Trace.open(trace) for trace in traces] or [example()]
+    given = {"order": order, "delay": delay, "capacity": capacity}
+    texts = {name: list(values) for name, values in given.items() if values}
+    options = {name: f"--{name}" for name in texts}
+    for name, value in map(assignment, set_ or []):
+        texts.setdefault(name, []).append(value)
+        options.setdefault(name, f"--set {name}")
+    with naming("--design"):
+        names = [name.strip() for text in design or DESIGNS for name in text.split(",")]
+        kinds = [kind for kind in map(find_design, names) if kind is not None]
+    prices = price or [PRICE]
+    budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
+    charged = Costs() if costs is None else Costs.read(costs)
+    ground = Ground(host_page_size, charged, price=prices[0])
+    output = None if html is None else Output(html)
+    with _progress() as (report, total):
+        found = sweep_of(
+            opened,
+            names,
+            texts,
+            prices,
+            budget,
+            options=options,
+            ground=ground,
+            out=out,
+            workers=workers,
+            progress=report,
+            total=total,
+        )
+    words = {name: setting for kind in kinds for name, setting in kind.settings.items()}
+    doubts = (
+        [] if charged.measured else ["The host's costs are typical ones: `pagehint calibrate` measures this machine's"]
+    )
+    if output is not None:
+        from pagehint.report.sweep import sweep_page
+
+        with output:
+            output.write(sweep_page(found, words, doubts).encode())
+    if json_:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    from pagehint.report.sweep import print_sweep
+
+    print_sweep(Console(highlight=False), found, words, doubts)
+
+
+def _share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    number, percent = (text[:-1], 100) if text.endswith("%") else (text, 1)
+    try:
+        share = float(number) / percent
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"--at-most-slowdown {text[:40]}: expected a share of the guest's time, such as 1%")
+    return share
+
+
+def _time(text: str | None) -> int | None:
+    with naming("--give-back-within"):
+        return None if text is None else parse_time(text)
+
+
+@contextmanager
+def _progress() -> Iterator[tuple[Callable[[int], None] | None, Callable[[int], None] | None]]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None, None
+        return
+    columns = (TextColumn("replaying {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("all settings", total=None)
+        yield (lambda events: bar.advance(task, events)), (lambda events: bar.update(task, total=events))

@@ -1,0 +1,271 @@
+"""Settings against recordings: the front of memory and time, the best setting at a price or within a budget."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pagehint.errors import InputError
+from pagehint.hinting.design import Design
+from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.recording import Recording
+from pagehint.replays.run import Run
+from pagehint.replays.start import usual_capacity
+from pagehint.replays.study import Ground, Task, run_tasks
+from pagehint.trace.bundle import Trace
+
+__all__ = ["DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
+
+ORDERS = (0, 2, 4, 6, 8, 9, 10)
+DELAYS = ("5ms", "20ms", "100ms", "500ms", "2s", "10s", "30s")
+_ROWS = "rows.jsonl"
+_NEAR = 0.05
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a setting may cost the guest at most, in each recording; None: anything."""
+
+    refaults: int | None = None
+    slowdown: float | None = None
+    """The share of the guest's time that it may wait: for faults again, and for blocks in flight."""
+    within: int | None = None
+    """ns from free to given back, for 99 % of what comes back."""
+
+    def keeps(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of a sweep keeps to it."""
+        wait = row["wait_p99"]
+        return (
+            (self.refaults is None or row["refaults"] <= self.refaults)
+            and (self.slowdown is None or row["guest_time"] <= self.slowdown * row["duration"])
+            and (self.within is None or (wait is not None and wait <= self.within))
+        )
+
+    @property
+    def is_any(self) -> bool:
+        """Nothing is asked for."""
+        return self == Budget()
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep found."""
+
+    rows: list[dict[str, Any]]
+    """A run each: recording, design, settings, footprint, ideal_footprint, guest_time, host_time, cost and more."""
+    front: list[dict[str, Any]]
+    """The settings that no other beats in both memory and time, over all recordings, from most memory to least."""
+    best: list[dict[str, Any]]
+    """The best at each price, and then within the budget, if one was given."""
+    present: list[dict[str, Any]]
+    """The rows of the recorded guests' own settings."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """In plain types: what `--json` prints."""
+        return {"rows": self.rows, "front": self.front, "best": self.best, "present": self.present}
+
+
+def sweep(
+    recordings: Sequence[Trace | str | Path],
+    designs: Sequence[str | type[Design]] = (),
+    settings: Mapping[str, Sequence[Any]] | None = None,
+    prices: Sequence[float] = (),
+    budget: Budget | None = None,
+    *,
+    options: Mapping[str, str] | None = None,
+    ground: Ground | None = None,
+    out: str | Path | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+    total: Callable[[int], None] | None = None,
+) -> Sweep:
+    """Replay each recording with each setting, and without hinting, and with the guest's own settings.
+
+    ``settings``: values by name; without ``order`` and ``delay``, ORDERS and DELAYS. ``prices``: CPU seconds for a
+    GiB*minute; without any, the ground's. ``out``: a folder where each row is kept as it comes; what is there already
+    is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``;
+    ``total(events)`` is called once, with how many ``progress`` will be told of. Raises InputError.
+    """
+    shared = Ground() if ground is None else ground
+    opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
+    if not opened:
+        raise InputError("a sweep needs a recording at least")
+    names = [each.path.name for each in opened]
+    if len(set(names)) < len(names):
+        raise InputError("two recordings have the same name: rename one of them")
+    grid = {**_usual_grid(options), **(settings or {})}
+    if options is not None:
+        options = {**{name: name for name in grid}, **options}
+    kinds = list(designs or DESIGNS)
+    tasks: list[Task] = []
+    for each in opened:
+        plans = plans_of(each, kinds, grid, options)
+        plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
+        plans += [Plan(NONE, {}, usual_capacity(each))]
+        tasks += [Task(each, plan, shared) for plan in plans]
+    kept = _Kept(out)
+    keys = [_key(task) for task in tasks]
+    # A guest's own settings may be among the others.
+    missing = {key: task for key, task in zip(keys, tasks, strict=True) if key not in kept.rows}
+    if total is not None:
+        total(sum(task.events for task in missing.values()))
+    names = list(missing)
+    run_tasks(list(missing.values()), _row, executor, workers, progress, lambda index, row: kept.add(names[index], row))
+    found = [kept.rows[key] for key in keys]
+    own = len(tasks) // len(opened)
+    present = [found[k * own + own - 2] for k in range(len(opened))]
+    rows_of_grid = [row for k, row in enumerate(found) if k % own != own - 2]
+    groups = _by_setting(rows_of_grid, grid)
+    return Sweep(rows_of_grid, _front(groups), _best(groups, prices or [shared.price], budget or Budget()), present)
+
+
+def _usual_grid(options: Mapping[str, str] | None) -> dict[str, list[Any]]:
+    texts = options is not None
+    return {"order": [str(order) if texts else order for order in ORDERS], "delay": list(DELAYS)}
+
+
+def _row(task: Task, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    return row_of_sweep(task.run(progress))
+
+
+def row_of_sweep(run: Run) -> dict[str, Any]:
+    """A run as a row of a sweep."""
+    totals = run.totals
+    return {
+        "recording": run.recording["name"],
+        "design": run.settings["design"],
+        "settings": run.settings,
+        "duration": totals.duration,
+        "footprint": totals.footprint,
+        "ideal_footprint": totals.ideal_footprint,
+        "guest_time": totals.refault_time + totals.allocation_delay,
+        "host_time": totals.device_time,
+        "cost": totals.cost,
+        "refaults": totals.refaults,
+        "wait_p99": totals.wait_p99,
+        "given_back": totals.given_back,
+        "blocks": totals.blocks,
+    }
+
+
+def _key(task: Task) -> str:
+    trace, plan = task.recording, task.plan
+    ground = {**asdict(task.ground), "touch": sorted(task.ground.touch), "sample": None}
+    ground["costs"] = {**ground["costs"], "measured": sorted(ground["costs"]["measured"])}
+    events = trace.path / "events.parquet"
+    what = {
+        "recording": [str(trace.path.resolve()), events.stat().st_size, events.stat().st_mtime_ns],
+        "design": plan.design if isinstance(plan.design, str) else f"{plan.design.__module__}.{plan.design.__name__}",
+        "settings": dict(plan.settings),
+        "capacity": plan.capacity,
+        "ground": ground,
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+class _Kept:
+    """The rows in a folder, a line of JSON each: one that was cut off as it was written is as if it were not there."""
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._path = None if folder is None else Path(folder) / _ROWS
+        if self._path is None:
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lines = self._path.read_bytes().split(b"\n") if self._path.exists() else [b""]
+            whole = [line for line in lines[:-1] if line]
+            for line in whole:
+                kept = json.loads(line)
+                self.rows[kept["key"]] = kept["row"]
+            if lines[-1]:
+                self._path.write_bytes(b"".join(line + b"\n" for line in whole))
+            with self._path.open("ab"):
+                pass
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{self._path}: not a sweep's: choose another folder") from None
+        except OSError as error:
+            raise InputError(f"{self._path}: {error.strerror or error}: choose another folder") from None
+
+    def add(self, key: str, row: dict[str, Any]) -> None:
+        self.rows[key] = row
+        if self._path is None:
+            return
+        try:
+            with self._path.open("ab") as file:
+                file.write(json.dumps({"key": key, "row": row}).encode() + b"\n")
+        except OSError as error:
+            raise InputError(f"{self._path}: {error.strerror or error}: what is there is kept") from None
+
+
+_Group = tuple[str, dict[str, Any], list[dict[str, Any]]]
+
+
+# The rows of one setting, over all recordings.
+def _by_setting(rows: Sequence[dict[str, Any]], grid: Mapping[str, Any]) -> list[_Group]:
+    groups: dict[str, _Group] = {}
+    for row in rows:
+        design = row["design"]
+        varied = {} if design == NONE else {name: row["settings"].get(name) for name in [*grid, "capacity"]}
+        settings = {name: value for name, value in varied.items() if value is not None}
+        key = json.dumps([design, settings], sort_keys=True, default=str)
+        groups.setdefault(key, (design, settings, []))[2].append(row)
+    return list(groups.values())
+
+
+def _summary(group: _Group) -> dict[str, Any]:
+    design, settings, rows = group
+    return {
+        "design": design,
+        "settings": settings,
+        "footprint": sum(row["footprint"] for row in rows),
+        "ideal_footprint": sum(row["ideal_footprint"] for row in rows),
+        "guest_time": sum(row["guest_time"] for row in rows),
+        "host_time": sum(row["host_time"] for row in rows),
+    }
+
+
+def _cost(row: Mapping[str, Any], price: float) -> float:
+    held: float = row["footprint"] - row["ideal_footprint"]
+    seconds: float = (row["guest_time"] + row["host_time"]) / 1e9
+    return price * held + seconds
+
+
+def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
+    found = sorted(map(_summary, groups), key=lambda row: (row["guest_time"] + row["host_time"], row["footprint"]))
+    front: list[dict[str, Any]] = []
+    for row in found:
+        if not front or row["footprint"] < front[-1]["footprint"]:
+            front.append(row)
+    return front
+
+
+def _best(groups: Sequence[_Group], prices: Sequence[float], budget: Budget) -> list[dict[str, Any]]:
+    best = [_best_at(groups, price) for price in prices]
+    if not budget.is_any:
+        keeping = [group for group in groups if all(map(budget.keeps, group[2])) and group[0] != NONE]
+        found = min(map(_summary, keeping), key=lambda row: row["footprint"], default=None)
+        asked = {name: value for name, value in asdict(budget).items() if value is not None}
+        best.append({"budget": asked, **(found or {"design": None, "settings": None})})
+    return best
+
+
+def _best_at(groups: Sequence[_Group], price: float) -> dict[str, Any]:
+    costs = [sum(_cost(row, price) for row in rows) for _, _, rows in groups]
+    which = min(range(len(groups)), key=lambda k: costs[k])
+    design, settings, rows = groups[which]
+    least = {row["recording"]: min(_cost(other[2][k], price) for other in groups) for k, row in enumerate(rows)}
+    losses = {row["recording"]: _cost(row, price) - least[row["recording"]] for row in rows}
+    return {
+        "price": price,
+        "design": design,
+        "settings": settings,
+        "cost": costs[which],
+        "regret": {name: loss / least[name] if least[name] else 0.0 for name, loss in losses.items()},
+        "near": sum(cost <= (1 + _NEAR) * costs[which] for cost in costs) - 1,
+    }

@@ -1,0 +1,153 @@
+"""What a sweep found, in words, a table and a picture."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from rich.console import Console
+from rich.text import Text
+
+from pagehint.hinting.designs.registry import NONE
+from pagehint.hinting.setting import Setting
+from pagehint.replays.sweep import Sweep
+from pagehint.report.figures import chart_layout
+from pagehint.report.page import filled_page
+from pagehint.report.terminal import fitting, titled
+from pagehint.report.words import about, percent
+
+__all__ = ["print_sweep", "sentences", "sweep_page"]
+
+_GUESTS_OWN = ("order", "delay", "capacity")
+
+Words = Mapping[str, Setting]
+"""The settings of all designs of the sweep, by name."""
+
+
+def _label(row: Mapping[str, Any], words: Words) -> str:
+    if row["design"] is None:
+        return "no setting"
+    if row["design"] == NONE:
+        return "no hinting"
+    values = row["settings"]
+    parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
+    return ", ".join([row["design"], *parts])
+
+
+def _own(row: Mapping[str, Any], words: Words) -> str:
+    settings = {name: row["settings"][name] for name in _GUESTS_OWN}
+    return _label({"design": row["design"], "settings": settings}, words)
+
+
+def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
+    """What the sweep recommends, and what is uncertain about it."""
+    lines = []
+    for best in sweep.best:
+        if "budget" in best:
+            lines.append(f"Within the budget, least memory is held with: {_label(best, words)}")
+            continue
+        price, cost = best["price"], best["cost"]
+        line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
+        present = sum(
+            price * (row["footprint"] - row["ideal_footprint"]) + (row["guest_time"] + row["host_time"]) / 1e9
+            for row in sweep.present
+        )
+        line += f", as recorded ({_own(sweep.present[0], words)}) it is {_seconds(present)}"
+        worst = max(best["regret"], key=lambda name: best["regret"][name])
+        if len(best["regret"]) > 1:
+            loss = percent(best["regret"][worst], 1)
+            line += f"; no recording loses more than {loss} against its own best ({worst})"
+        if best["near"]:
+            others = f"{best['near']} other setting{'s' * (best['near'] != 1)}"
+            line += f"; {others} within 5 % of it, so that the choice among them is not firm"
+        lines.append(line)
+    return [*lines, *doubts]
+
+
+def _seconds(cost: float) -> str:
+    return about(round(cost * 1e9))
+
+
+def print_sweep(console: Console, sweep: Sweep, words: Words, doubts: list[str]) -> None:
+    """Print what the sweep recommends, and its front."""
+    for line in sentences(sweep, words, []):
+        console.print(Text(f"{line}.", style="bold"))
+    for line in doubts:
+        console.print(Text(f"{line}.", style="dim"))
+    console.print()
+    table = fitting(console.width, *_table(sweep, words))
+    console.print(titled("No setting has both less memory and less time than one of these", table))
+
+
+def _table(sweep: Sweep, words: Words) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [
+            _label(row, words),
+            f"{row['footprint']:.3f}",
+            f"{row['footprint'] - row['ideal_footprint']:.3f}",
+            _time(row["guest_time"]),
+            _time(row["host_time"]),
+        ]
+        for row in sweep.front
+    ]
+    return ["", "memory\nGiB·min", "of it free\nGiB·min", "guest\ncost", "host\ncost"], rows
+
+
+def _time(time: int) -> str:
+    return f"{time / 1e6:,.1f} ms" if time else "-"
+
+
+def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
+    """A page with the picture of all settings, the front among them, and the guests' own."""
+    figure = _figure(sweep, words)
+    lead, *others = [f"{line}." for line in sentences(sweep, words, [])]
+    names = list(dict.fromkeys(row["recording"] for row in sweep.rows))
+    head, rows = _table(sweep, words)
+    section = (
+        "<section><h2>Memory against time</h2>"
+        '<p class="note">Each point is a setting on a recording; down and to the left is better.</p>'
+        '<div class="figures"><div class="figure"><div id="front" role="img" aria-label="memory against time"'
+        f' style="height:{figure.layout.height}px"></div></div></div></section>'
+    )
+    return filled_page(
+        f"{', '.join(names)}: {len(sweep.rows)} runs",
+        f"pagehint sweep of {len(names)} recording{'s' * (len(names) != 1)}.",
+        lead,
+        [f"{line}." for line in doubts],
+        others,
+        [section, _html_table([cell.replace("\n", " ") for cell in head], rows)],
+        {"front": json.loads(figure.to_json())},
+    )
+
+
+def _html_table(head: list[str], rows: list[list[str]]) -> str:
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<section><h2>The front</h2><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></section>"
+
+
+def _figure(sweep: Sweep, words: Words) -> go.Figure:
+    traces = []
+    for design in dict.fromkeys(row["design"] for row in sweep.rows):
+        rows = [row for row in sweep.rows if row["design"] == design]
+        traces.append(_points(design, rows, [f"{row['recording']}: {_own(row, words)}" for row in rows], 7, "circle"))
+    present = [f"{row['recording']}: {_own(row, words)}" for row in sweep.present]
+    traces.append(_points("as recorded", sweep.present, present, 14, "star"))
+    if len({row["recording"] for row in sweep.rows}) == 1:
+        front = _points("the front", sweep.front, [_label(row, words) for row in sweep.front], 10, "circle-open")
+        traces.append({**front, "mode": "lines+markers", "line": {"width": 1, "shape": "vh"}})
+    return go.Figure(data=traces, layout=chart_layout("seconds of guest and host", "resident memory, GiB·min", 460))
+
+
+def _points(name: str, rows: list[dict[str, Any]], texts: list[str], size: int, symbol: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": escape(name, quote=False),
+        "x": [(row["guest_time"] + row["host_time"]) / 1e9 for row in rows],
+        "y": [row["footprint"] for row in rows],
+        "text": [escape(text, quote=False) for text in texts],
+        "marker": {"size": size, "symbol": symbol},
+        "hovertemplate": "%{text}<br>%{y:.3f} GiB·min, %{x:.4g} s<extra></extra>",
+    }

@@ -1,0 +1,114 @@
+"""`pagehint sweep`: rows equal single runs, the front, the best at a price and within a budget, and going on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pagehint as ph
+from pagehint.replays.sweep import Budget, sweep
+from tests.cli.test_run import SHIPPED, as_json, pagehint
+
+SMALL = ("--order", 9, "--order", 4, "--delay", "20ms", "--delay", "2s")
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, Any]:
+    ended = pagehint("sweep", *SMALL, "--price", 15, "--price", 1.5, "--at-most-refaults", 100, "--json")
+    assert ended.returncode == 0, ended.stderr
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def time_of(row: dict[str, Any]) -> int:
+    time: int = row["guest_time"] + row["host_time"]
+    return time
+
+
+def test_rows_are_single_runs(small: dict[str, Any]) -> None:
+    assert [row["design"] for row in small["rows"]] == ["reporting"] * 4 + ["hinting"] * 4 + ["none"]
+    single = as_json("--design", "hinting", "--order", 4, "--delay", "20ms")
+    row = next(row for row in small["rows"] if row["settings"] == {**single["settings"], "sample": None})
+    totals = single["totals"]
+    for name in ("footprint", "ideal_footprint", "cost", "refaults", "given_back", "blocks"):
+        assert row[name] == totals[name]
+    assert row["guest_time"] == totals["refault_time"] + totals["allocation_delay"]
+    assert row["host_time"] == totals["device_time"]
+    own = as_json()["totals"]
+    assert small["present"][0]["cost"] == own["cost"]
+
+
+def test_the_front_and_the_best(small: dict[str, Any]) -> None:
+    rows, front = small["rows"], small["front"]
+    for one in front:
+        assert not any(row["footprint"] < one["footprint"] and time_of(row) <= time_of(one) for row in rows)
+    for row in rows:
+        assert any(one["footprint"] <= row["footprint"] and time_of(one) <= time_of(row) for one in front)
+    for best, price in zip(small["best"][:2], (15, 1.5), strict=True):
+        costs = [price * (row["footprint"] - row["ideal_footprint"]) + time_of(row) / 1e9 for row in rows]
+        assert best["price"] == price
+        assert best["cost"] == min(costs)
+        assert best["regret"] == {"phased": 0}
+    within = small["best"][2]
+    kept = [row for row in rows if row["refaults"] <= 100 and row["design"] != "none"]
+    assert within["budget"] == {"refaults": 100}
+    assert within["footprint"] == min((row["footprint"] for row in kept), default=None) if kept else True
+
+
+def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    command = ("sweep", *SMALL, "--design", "reporting", "--out", folder, "--json")
+    whole = pagehint(*command)
+    rows = folder / "rows.jsonl"
+    lines = rows.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 5  # the guest's own settings are among the others
+    rows.write_bytes(b"".join(lines[:2]) + lines[2][:50])  # interrupted as it was written
+    assert pagehint(*command).stdout == whole.stdout
+    assert sorted(rows.read_bytes().splitlines(keepends=True)) == sorted(lines)
+    assert pagehint(*command).stdout == whole.stdout
+    assert len(rows.read_bytes().splitlines()) == 5
+    rows.write_text("nothing of the kind\n")
+    ended = pagehint(*command)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "not a sweep's" in ended.stderr
+
+
+def test_the_screen_and_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ended = pagehint("sweep", SHIPPED, *SMALL, "--html", page, width=100)
+    assert ended.returncode == 0, ended.stderr
+    said = " ".join(ended.stdout.split())
+    assert "At 15 CPU seconds a GiB·min: " in said
+    assert "as recorded (reporting, order 9 (2 MiB), delay 2 s)" in said
+    assert max(map(len, ended.stdout.splitlines())) <= 100
+    assert "At 15 CPU seconds a GiB·min: " in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing.pagetrace"], "no such trace bundle"),
+        ([SHIPPED, SHIPPED], "two recordings have the same name"),
+        (["--design", "magic"], "--design: 'magic' is no design"),
+        (["--order", "11"], "--order 11: expected a whole number, 0 to 10"),
+        (["--set", "age=3"], "--set age is no setting of reporting or hinting"),
+        (["--at-most-slowdown", "much"], "--at-most-slowdown much: expected a share"),
+        (["--give-back-within", "soon"], "--give-back-within: 'soon' is not a time"),
+        (["--workers", "0"], "0 workers"),
+        (["--price", "-3"], "a price of -3.0: expected"),
+        (["--out", "/dev/null"], "choose another folder"),
+    ],
+)
+def test_what_is_no_sweep(arguments: list[Any], says: str) -> None:
+    ended = pagehint("sweep", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_in_python() -> None:
+    found = sweep([ph.example()], ["reporting"], {"order": [9], "delay": ["1s"]}, budget=Budget(within=10**9))
+    assert [row["settings"]["delay"] for row in found.rows] == [10**9, None]
+    assert found.best[0]["price"] == 15
+    assert found.best[1]["budget"] == {"within": 10**9}
