@@ -121,7 +121,7 @@ class Counting(Replay):
 
     def _go_on(self, time: int) -> None:
         super()._go_on(time)
-        self.timeline.end()
+        self.timeline.end(self.clock.now)
         rows = self.timeline.table()
         row = rows.slice(rows.num_rows - 1).to_pylist()[0] if rows.num_rows else {}
         if row.get("time") != time:
@@ -387,3 +387,12 @@ def test_a_pass_tells_about_a_sixteenth_whatever_the_capacity(capacity: int) -> 
     # ceil(1024 blocks / (16 x capacity)) batches, and the one in which the budget falls below 0.
     assert sum(told) == (-(-1024 // (16 * capacity)) + 1) * capacity
     worker.stop()
+    worker.stop()
+
+
+def test_attribution_is_whole_and_the_same_whatever_is_sampled(phased: Trace) -> None:
+    runs = [replay(phased, guest_reporting(phased), sample=step) for step in ("50ms", "20s", None)]
+    for run in runs:
+        assert sum(run.attribution.values()) + run.totals.ideal_footprint == pytest.approx(run.totals.footprint, 1e-9)
+        assert run.attribution == runs[0].attribution
+        assert run.totals == runs[0].totals

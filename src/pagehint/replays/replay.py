@@ -145,7 +145,7 @@ class Replay:
         self._go_on(end)
         if self.worker is not None:
             self.worker.stop()
-        self.timeline.end()
+        self.timeline.end(end)
         return make_run(self)
 
     def _end(self) -> None:

@@ -19,6 +19,7 @@ __all__ = ["Timeline"]
 
 _PAGE = 4096
 _NEVER = 1 << 62
+_COUNT_STEP = 50 * 10**6
 _MOST_ROWS = 1 << 15
 _MAP_COLUMNS = 120
 _MAP_ROWS = 256
@@ -27,7 +28,8 @@ _MAP_ROWS = 256
 class Timeline:
     """Takes a row each `step` ns (None: never), and the predicted residency where one was measured.
 
-    Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles.
+    Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles. What is free and resident is
+    counted by reason each 50 ms, whatever the step is.
     """
 
     def __init__(self, replay: "Replay", step: int | None) -> None:
@@ -41,6 +43,10 @@ class Timeline:
         self._rows: list[tuple[int, ...]] = []
         self.rows = np.zeros((0, len(self._fields)), np.int64)
         self._next_row = _NEVER
+        self._next_count = _NEVER
+        self._counted_at = 0
+        self._counts = np.zeros(len(replay.reasons), np.int64)
+        self._counted = np.zeros(len(replay.reasons))
         self.measured = measured_residency(replay.trace)
         self._truth: list[int] = []
         self._next_truth = _NEVER
@@ -66,9 +72,10 @@ class Timeline:
             self.order = replay.design.order
         elif reporting is not None and reporting.order is not None:
             self.order = reporting.order
+        replay.engine.count_by(self.order)
+        self._next_count = self._counted_at = now
         if self.step is not None:
             self._next_row = self._next_map = now
-            replay.engine.count_by(self.order)
         if self.measured is not None:
             times = self.measured.column("time").to_numpy()
             self._truth = times[(times >= now) & (times <= self._end)].tolist()[::-1]
@@ -77,7 +84,7 @@ class Timeline:
     @property
     def next_time(self) -> int:
         """When the next sample is to be taken."""
-        return min(self._next_row, self._next_truth)
+        return min(self._next_row, self._next_truth, self._next_count)
 
     def sample(self, now: int) -> None:
         """Take what is due."""
@@ -86,19 +93,32 @@ class Timeline:
         if now >= self._next_truth:
             self.predicted.append((now, resident))
             self._next_truth = self._truth.pop() if self._truth else _NEVER
+        if now >= self._next_row or now >= self._next_count:
+            row = self._row(now)
+        if now >= self._next_count:
+            self._count_until(now)
+            self._counts = np.array(row[4:-3], np.int64)
+            self._next_count = now + _COUNT_STEP
         if now >= self._next_row:
             assert self.step is not None
-            self._add_row(now)
+            self._add_row(row)
             if now >= self._next_map:
                 self._map.append((now, self._replay.engine.map_row(_MAP_ROWS)))
                 self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
             self._next_row = now + self.step
 
-    def _add_row(self, now: int) -> None:
+    def _count_until(self, now: int) -> None:
+        self._counted += self._counts * float(now - self._counted_at)
+        self._counted_at = now
+
+    def _add_row(self, row: tuple[int, ...]) -> None:
         if len(self._rows) == _MOST_ROWS:
             del self._rows[1::2]
             assert self.step is not None
             self.step *= 2
+        self._rows.append(row)
+
+    def _row(self, now: int) -> tuple[int, ...]:
         replay = self._replay
         if replay.host.memory is not None:
             replay.engine.all_stale()  # it swaps wherever it likes
@@ -125,21 +145,20 @@ class Timeline:
         reasons["below_order"] = listed - mixed - large
         backing = replay.host.backing
         free_resident = listed + per_cpu
-        self._rows.append(
-            (
-                now,
-                backing.resident,
-                backing.resident - free_resident,
-                free_resident,
-                *reasons.values(),
-                free,
-                backing.given_back,
-                backing.discards,
-            )
+        return (
+            now,
+            backing.resident,
+            backing.resident - free_resident,
+            free_resident,
+            *reasons.values(),
+            free,
+            backing.given_back,
+            backing.discards,
         )
 
-    def end(self) -> None:
+    def end(self, now: int) -> None:
         """There are no more samples."""
+        self._count_until(now)
         rows = np.array(self._rows, np.int64).reshape(-1, len(self._fields))
         rows[:, 1:-1] *= _PAGE
         self.rows = rows
@@ -148,10 +167,14 @@ class Timeline:
         """The rows as an Arrow table."""
         return pa.table({name: self.rows[:, k] for k, name in enumerate(self._fields)})
 
-    def integral(self, name: str, end: int) -> float:
-        """The integral of a column over time, each row standing until the next: GiB * minutes."""
-        spans = np.diff(np.append(self.rows[:, 0], end))
-        return float(self.rows[:, self._fields.index(name)] @ spans.astype(np.float64)) / (1 << 30) / 60e9
+    def attribution(self, free_footprint: float) -> dict[str, float]:
+        """`free_footprint`, the exact integral of what is free and resident (GiB * minutes), by reason.
+
+        Each reason's share is its share of what was counted.
+        """
+        whole = float(self._counted.sum())
+        shares = self._counted / whole if whole else self._counted
+        return dict(zip(self._replay.reasons, (shares * free_footprint).tolist(), strict=True))
 
     def memory_map(self) -> dict[str, Any]:
         """Times (ns), and resident and used pages of equal areas at each."""

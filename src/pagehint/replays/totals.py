@@ -26,8 +26,7 @@ _GIB_MINUTE = (1 << 30) * 60e9
 def make_run(replay: "Replay") -> Run:
     """What the replay tells, at its end."""
     trace, timeline, engine = replay.trace, replay.timeline, replay.engine
-    rows = timeline.table()
-    end = trace.meta.last_ns or 0
+    rows, totals = timeline.table(), _totals(replay, trace.meta.last_ns or 0)
     batches = pa.table(
         {
             name: pa.array([batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.batches], type_)
@@ -47,8 +46,8 @@ def make_run(replay: "Replay") -> Run:
         recording=_recording(replay),
         design=None if replay.design is None else type(replay.design),
         settings=_settings(replay),
-        totals=_totals(replay, end),
-        attribution={name: timeline.integral(name, end) for name in replay.reasons},
+        totals=totals,
+        attribution=timeline.attribution(totals.footprint - totals.ideal_footprint),
         prediction=_prediction(replay),
         truth=_truth(replay),
         anomalies=engine.anomalies,
