@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.replays.replay import replay
@@ -60,6 +61,22 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
     assert (other.settings["kernel_profile"], other.settings["kernel_checked"]) == ("6.8", False)
     assert any("1 of its fallbacks take their page at once" in line for line in other.recording["warnings"])
     assert replay(record(tmp_path / "nameless", events, 4096, "")).settings["kernel_profile"] == "6.15"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        ("6.1.0", None),
+        ("6.18", None),
+        ("6.8.12", "the rules of 6.8 are known from their description only: no guest with them was compared"),
+        ("5.4", "the rules of 5.3 are known from their description only: no guest with them was compared"),
+        ("7.3-rc1", "the kernel is newer than those that are known: the rules of 6.17 are followed"),
+    ],
+)
+def test_a_kernel_outside_what_was_compared_is_said(tmp_path: Path, kernel: str, said: str | None) -> None:
+    trace = record(tmp_path / "t", [(1, 0, "Z", 7, 0, 0, 1), (2, 0, "A", 7, 0, 0, 0)], 4096, kernel)
+    about = [line for line in replay(trace).recording["warnings"] if "the rules of" in line]
+    assert about == ([] if said is None else [said])
 
 
 def test_boots_frees_go_to_the_tail_and_later_ones_do_not(tmp_path: Path) -> None:

@@ -130,10 +130,12 @@ def test_an_interrupted_import_leaves_no_bundle(tmp_path: Path, signal_number: s
     line = "sh-8 [001] 1.{:06d}: mm_page_free: page=0000000012345678 pfn=1 order=0\n"
     text.write_text("".join(map(line.format, range(100_000))))
     code = textwrap.dedent(f"""
-        import os
+        import os, signal
         from pagehint.trace.text import import_text
         from pagehint.trace import TraceWriter
         from pathlib import Path
+        # A shell's background job, and what it starts, ignores SIGINT.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         interrupt = lambda done: done > 0.8 and os.kill(os.getpid(), {signal_number.value})
         with TraceWriter({str(tmp_path / "t.pagetrace")!r}) as writer:
             writer.finish(import_text(Path({str(text)!r}), writer, interrupt))
@@ -147,3 +149,21 @@ def test_an_interrupted_import_leaves_no_bundle(tmp_path: Path, signal_number: s
         assert signal_number == signal.SIGKILL
         with pytest.raises(InputError, match="not a whole trace bundle"):
             Trace.open(leftover)
+
+
+def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "t.pagetrace"
+    code = f"""
+import os, signal
+from pagehint.trace import TraceWriter
+TraceWriter({str(path)!r})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = tmp_path.iterdir()
+    with TraceWriter(path):
+        (kept,) = tmp_path.iterdir()
+        assert kept != left
+        with TraceWriter(path):
+            assert kept.exists()
+    assert list(tmp_path.iterdir()) == []

@@ -100,6 +100,8 @@ PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10,
 """All of them, oldest first."""
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)
+# The last of which a recording was seen.
+_LAST_SEEN = (7, 2)
 # The patch release from which on a stable branch has 6.15's fallback.
 _TAKEN_OVER = {(6, 12): 29, (6, 14): 7}
 
@@ -113,6 +115,12 @@ def check_profile(profile: object) -> None:
 def is_version(text: str | None) -> bool:
     """Whether a text begins as a kernel's version does."""
     return _VERSION.match(text or "") is not None
+
+
+def is_newer(text: str | None) -> bool:
+    """Whether a version is beyond those that the rules were compared with."""
+    match = _VERSION.match(text or "")
+    return match is not None and (int(match[1]), int(match[2])) > _LAST_SEEN
 
 
 def check_kernel(kernel: object) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pagehint.kernel.profiles import is_version
+from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_lost, describe_missing
 from pagehint.units import format_size
@@ -34,6 +34,10 @@ def _kernel(replay: "Replay") -> list[str]:
     lines = [f"{doubt}: the rules of {name} are followed" for doubt in replay.start.evidence.doubts(replay.profile)]
     if not is_version(replay.kernel):
         lines.append(f"the kernel is not known: free lists are kept as {name} does, by what its events show")
+    elif not replay.profile.checked:
+        lines.append(f"the rules of {name} are known from their description only: no guest with them was compared")
+    elif is_newer(replay.kernel):
+        lines.append(f"the kernel is newer than those that are known: the rules of {name} are followed")
     return lines
 
 

@@ -1,6 +1,8 @@
 """Writing a trace bundle: to a temporary folder beside it, renamed when it is whole."""
 
 import dataclasses
+import fcntl
+import glob
 import gzip
 import os
 import secrets
@@ -37,6 +39,20 @@ _EVENT_ENCODING = {"time": "DELTA_BINARY_PACKED", "pfn": "BYTE_STREAM_SPLIT"}
 _EVENT_DICTIONARY = [name for name in EVENT_SCHEMA.names if name not in _EVENT_ENCODING]
 
 
+# A folder's lock, which ends with the process; -1 where another has it, or the file system has none.
+def _lock(folder: Path) -> int:
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return -1
+    return lock
+
+
 class TraceWriter:
     """Writes the bundle `path`; a context manager.
 
@@ -56,15 +72,31 @@ class TraceWriter:
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        self._lock = -1
+        self._remove_leftovers()
         try:
             self._temp.mkdir()
+            self._lock = _lock(self._temp)
             self._events = self._parquet(
                 "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
             )
         except BaseException as error:
-            shutil.rmtree(self._temp, ignore_errors=True)
+            self._remove()
             self._refuse(error)
             raise
+
+    # Who is killed leaves its folder, but no lock on it.
+    def _remove_leftovers(self) -> None:
+        for folder in self.path.parent.glob(f".{glob.escape(self.path.name)}.{'[0-9a-f]' * 8}.partial"):
+            if (lock := _lock(folder)) >= 0:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._temp, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +109,7 @@ class TraceWriter:
         except OSError as refused:
             error = error or refused
         finally:
-            shutil.rmtree(self._temp, ignore_errors=True)
+            self._remove()
         self._refuse(error)
 
     # Who reads names the file: what has no other name is of what is written here.
