@@ -19,6 +19,7 @@ __all__ = [
     "kernel_profile",
 ]
 
+Pcp = Literal["in turn", "one after the other", "tuned", "tuned, seldom"]
 Fallback = Literal["moving", "taking", "claim, then steal"]
 
 
@@ -43,6 +44,10 @@ class KernelProfile:
     pageblock can be claimed, so that a fallback's event (X) tells of the removal itself; or the same, in two steps."""
     pcp_above_order_0: bool
     """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
+    pcp: Pcp
+    """How a CPU's lists are kept: drained `in turn` at a fixed length; `one after the other`, more each time that frees
+    follow on frees; or `tuned`, whose refills, drains and length follow what the CPU does; or `tuned`, and `seldom`
+    drained for blocks of orders 1 to 3."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
 
@@ -56,6 +61,7 @@ LINUX_5_3 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     pcp_above_order_0=False,
+    pcp="in turn",
     most_min_free_kbytes=65536,
 )
 LINUX_5_10 = KernelProfile(
@@ -67,6 +73,7 @@ LINUX_5_10 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     pcp_above_order_0=False,
+    pcp="in turn",
     most_min_free_kbytes=262144,
 )
 LINUX_5_15 = KernelProfile(
@@ -78,6 +85,7 @@ LINUX_5_15 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     pcp_above_order_0=True,
+    pcp="one after the other",
     most_min_free_kbytes=262144,
 )
 LINUX_6_1 = KernelProfile(
@@ -89,12 +97,13 @@ LINUX_6_1 = KernelProfile(
     merge_by_type=True,
     fallback="moving",
     pcp_above_order_0=True,
+    pcp="one after the other",
     most_min_free_kbytes=262144,
 )
-LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False)
+LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False, pcp="tuned")
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking")
 LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
-LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 17))
+LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 17), pcp="tuned, seldom")
 
 PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
 """All of them, oldest first."""

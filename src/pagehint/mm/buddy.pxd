@@ -82,6 +82,7 @@ cdef class Buddy:
     cdef Py_ssize_t _notify_at[32]
     cdef unsigned int _boundary[LISTS]
     cdef Py_ssize_t _free_pages
+    cdef Py_ssize_t _high_watermark
     cdef Py_ssize_t _isolate_list_pages
     cdef Py_ssize_t _nr_isolated
     cdef bint _active

@@ -3,6 +3,12 @@ from pagehint.mm.buddy cimport Buddy
 
 cdef enum:
     PCP_LISTS = 13  # orders 0 to 3 with 3 migratetypes each, and one for pageblocks
+    MOST_FACTOR = 5  # tuned refills and drains are of at most batch << MOST_FACTOR
+
+cdef class PerCpuLists
+
+ctypedef Py_ssize_t (*Wanted)(PerCpuLists pcp, int order) noexcept nogil
+ctypedef void (*Drain)(PerCpuLists pcp, int which, int order) noexcept nogil
 
 cdef class PerCpuLists:
     cdef readonly Buddy buddy
@@ -25,7 +31,20 @@ cdef class PerCpuLists:
     cdef Py_ssize_t _first[PCP_LISTS]
     cdef Py_ssize_t _length[PCP_LISTS]
     cdef Py_ssize_t _count
-    cdef int _free_factor
+    cdef Py_ssize_t _free_factor
+    cdef Py_ssize_t _drain_from_length
+    cdef Wanted _wanted
+    cdef Drain _drain
+    cdef bint _tunes
+    cdef bint _seldom
+    cdef bint _by_pageblock
+    cdef int _alloc_factor
+    cdef bint _freed_above_0
+    cdef Py_ssize_t _often_from
+    cdef Py_ssize_t _high_min
+    cdef Py_ssize_t _high_max
+    cdef Py_ssize_t _most_batch
+    cdef Py_ssize_t _most_high
 
     @cython.final
     cdef Py_ssize_t _pageblock(self, Py_ssize_t i) noexcept nogil
@@ -38,7 +57,9 @@ cdef class PerCpuLists:
     @cython.final
     cdef void _give_back(self, int which) noexcept nogil
     @cython.final
-    cdef void _drain_batch(self, int which, int order) noexcept nogil
+    cdef void _limit_to(self, Py_ssize_t batch, Py_ssize_t high, Py_ssize_t high_max) noexcept
+    @cython.final
+    cdef void _decay(self) noexcept nogil
     @cython.final
     cdef void _drain_in_turn(self, Py_ssize_t count) noexcept nogil
     @cython.final
@@ -52,3 +73,11 @@ cdef class PerCpuLists:
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,
         const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size
     ) noexcept nogil
+
+cdef Py_ssize_t blocks_of_batch(PerCpuLists pcp, int order) noexcept nogil
+cdef Py_ssize_t wanted_as_set(PerCpuLists pcp, int order) noexcept nogil
+cdef Py_ssize_t wanted_tuned(PerCpuLists pcp, int order) noexcept nogil
+cdef void drain_in_turn(PerCpuLists pcp, int which, int order) noexcept nogil
+cdef void drain_one_after_the_other(PerCpuLists pcp, int which, int order) noexcept nogil
+cdef void drain_tuned(PerCpuLists pcp, int which, int order) noexcept nogil
+cdef void choose_rules(PerCpuLists pcp, object rule)

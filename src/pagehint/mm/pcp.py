@@ -25,7 +25,7 @@ if cython.compiled:
         prefetch,
     )
     from cython.cimports.pagehint.mm.fallback import alloc_next
-    from cython.cimports.pagehint.mm.pcp import PCP_LISTS
+    from cython.cimports.pagehint.mm.pcp import MOST_FACTOR, PCP_LISTS
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.buddy import Buddy
@@ -33,9 +33,10 @@ else:
     from pagehint.mm.page import KIND, ORDER, PCP, TYPE_SHIFT, USED, block_pages
 
     PCP_LISTS = 13
+    MOST_FACTOR = 5
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
-__all__ = ["PerCpuLists", "pcp_batch", "pcp_high"]
+__all__ = ["PerCpuLists", "pcp_batch", "pcp_high", "pcp_high_max"]
 
 
 def pcp_batch(managed, page_size=4096):
@@ -53,34 +54,49 @@ def pcp_high(profile, batch, low_watermark, cpus):
     return max(low_watermark // cpus, 4 * batch)
 
 
+def pcp_high_max(high, managed, cpus):
+    """The most that `high` may become where a CPU's lists tune themselves, for a zone of ``managed`` pages."""
+    return max(managed // 8 // cpus, high)
+
+
 @cython.cclass
 class PerCpuLists:
     """One CPU's lists of one zone: order 0 (Linux 5.3), or orders 0 to 3 and the pageblock order (6.1).
 
-    ``batch`` and ``high`` are pages. O(1) an operation, but for a refill or a drain: O(batch). Raises InputError.
+    ``batch`` and ``high`` are pages. From 6.7 on lists tune themselves: `high` moves from ``high`` to ``high_max``
+    (None: it stays). O(1) an operation, but for a refill or a drain: O(batch), tuned 32 times as many. Raises
+    InputError. Source: docs/spec/2, docs/spec/4.
     """
 
-    def __init__(self, buddy: Buddy, cpu, batch, high):
-        if not 1 <= batch <= 1 << 16 or not 0 <= high <= 1 << 32:
-            raise InputError(f"per-CPU lists: batch {batch} (1 to {1 << 16}), high {high} (0 to {1 << 32})")
+    def __init__(self, buddy: Buddy, cpu, batch, high, high_max=None):
+        most = high if high_max is None or not buddy.profile.pcp.startswith("tuned") else high_max
+        if not 1 <= batch <= 1 << 16 or not 0 <= high <= most <= 1 << 32:
+            raise InputError(
+                f"per-CPU lists: batch {batch} (1 to {1 << 16}), high {high} (0 to {1 << 32}), high_max {most} (from "
+                "high on)"
+            )
         if getattr(self, "buddy", None) is not None:
             raise InputError("per-CPU lists are made once")
         self.cpu = cpu
-        self.batch = batch
-        self.high = high
         self.orders_above_0 = buddy.profile.pcp_above_order_0
         self._start_pfn, self._pages, self._pageblock_order = buddy.start_pfn, buddy._pages, buddy.pageblock_order
         self._lo = buddy._lo
         self._pageblock_lo = buddy._pageblock_lo
         self._state, self._types, self._movable = buddy._state, buddy._types, buddy._movable
-        self._count = self._free_factor = 0
+        self._count = self._free_factor = self._alloc_factor = 0
+        self._freed_above_0 = False
+        self._by_pageblock = buddy.profile.fallback != "moving"
+        choose_rules(self, buddy.profile.pcp)
+        self._seldom = buddy.profile.pcp == "tuned, seldom"
+        self._limit_to(batch, high, most)
+        self._most_batch, self._most_high = batch, most
         if not cython.compiled:
             self._ring = [None] * PCP_LISTS
             self._mask, self._first, self._length = ([0] * PCP_LISTS for _ in range(3))
         self._arrays = []
         for which in range(PCP_LISTS):
             order = self._pageblock_order if which == PCP_LISTS - 1 else which // 3
-            room = min(high, self._pages) // (1 << order) + 2 * batch + 2
+            room = min(most, self._pages) // (1 << order) + 2 * batch + 2
             array = np.zeros(1 << int(room).bit_length(), np.uint32)
             self._arrays.append(array)
             self._mask[which] = len(array) - 1
@@ -90,6 +106,26 @@ class PerCpuLists:
                 self._ring[which] = memoryview(array)
         buddy._pcps.add(self)
         self.buddy = buddy  # now they are whole: a zone takes no others
+
+    def _limit_to(self, batch, high, high_max):
+        self.batch, self._high_min, self._high_max = batch, high, high_max
+        # Where it moves, it begins as an idle CPU's.
+        self.high = high if high == high_max else 0
+        self._drain_from_length = 0 if self._tunes else high
+        self._often_from = batch + (high // 2 if self._seldom else 0)
+
+    def limit(self, batch, high, high_max=None):
+        """Other limits from now on, none above those they were made with. The zone must be at rest.
+
+        Raises InputError.
+        """
+        most = high if high_max is None or not self._tunes else high_max
+        if not 1 <= batch <= self._most_batch or not 0 <= high <= most <= self._most_high:
+            raise InputError(
+                f"per-CPU lists: batch {batch} (1 to {self._most_batch}), high {high} to {most} (0 to "
+                f"{self._most_high})"
+            )
+        self._limit_to(batch, high, most)
 
     @cython.cfunc
     @cython.inline
@@ -110,11 +146,9 @@ class PerCpuLists:
         return -1
 
     def _refill(self, which, order, migratetype):
-        wanted: cython.Py_ssize_t = self.batch
+        wanted: cython.Py_ssize_t = self._wanted(self, order)
         got: cython.Py_ssize_t = 0
         i: cython.Py_ssize_t
-        if self.orders_above_0 and wanted > 1:
-            wanted = max(wanted >> order, 2)
         self.buddy._steals = False
         while got < wanted:
             i = alloc_next(self.buddy, order, migratetype)
@@ -165,8 +199,8 @@ class PerCpuLists:
         self._length[which] += 1
         self._ring[which][self._first[which] & self._mask[which]] = i
         self._count += block_pages(order)
-        if self._count >= self.high or (self._free_factor and 0 < order <= 3):
-            self._drain_batch(which, order)
+        if self._count >= self._drain_from_length or (self._free_factor and 0 < order <= 3):
+            self._drain(self, which, order)
 
     # Draining
 
@@ -177,25 +211,9 @@ class PerCpuLists:
         order: cython.int = self._state[i] & ORDER
         migratetype: cython.int = self._state[i] >> TYPE_SHIFT
         self._count -= block_pages(order)
-        if self.buddy._nr_isolated:
+        if self._by_pageblock or self.buddy._nr_isolated:
             migratetype = self._types[self._pageblock(i)]
         self.buddy._free_one_page(i, order, migratetype, False)
-
-    # A free made the lists too long. 6.1 drains more each time that frees follow on frees, and all for orders 1 to 3.
-    def _drain_batch(self, which, order):
-        count: cython.Py_ssize_t
-        most: cython.Py_ssize_t
-        if not self.orders_above_0:
-            self._drain_in_turn(self.batch)
-        elif self._free_factor and 0 < order <= 3:
-            self._drain_from(self._count, which)
-        elif self.high < self.batch:
-            self._drain_from(1, which)
-        else:
-            count = self.batch << self._free_factor
-            most = self.high - self.batch
-            self._free_factor += count < most
-            self._drain_from(max(min(count, most), self.batch), which)
 
     # Linux 5.3: from the lists in turn, one more from a list for each empty one passed.
     def _drain_in_turn(self, count):
@@ -227,6 +245,14 @@ class PerCpuLists:
                 self._give_back(which)
                 count -= block_pages(order)
             which = 0 if which == PCP_LISTS - 1 else which + 1
+
+    # Once a second, with the CPU's vmstat work.
+    def _decay(self):
+        most: cython.Py_ssize_t = self.batch << MOST_FACTOR
+        if self._high_min < self._high_max:
+            self.high = max(self.high - (self.high >> 3), self._high_min, self._count - most)
+            if self._count > self.high:
+                self._drain_from(self._count - self.high, 0)
 
     # Empty every list into the buddy.
     def _drain_all(self):
@@ -295,3 +321,101 @@ class PerCpuLists:
         ring: cython.int = which
         place: cython.Py_ssize_t = k
         return self._ring[ring][(self._first[ring] + place) & self._mask[ring]]
+
+
+# How many pages lists take and give back at once, one way a kernel's rule (spec 2; spec 4, section 3). *Wanted* is how
+# many blocks of an order a refill asks for. A *drain* gives back what a free made too many: it is called from a length
+# of the lists on, or after each free where they tune themselves. Each CPU's lists have one of each.
+
+
+def blocks_of_batch(pcp, order):
+    if not pcp.orders_above_0 or pcp.batch == 1:
+        return pcp.batch
+    return max(pcp.batch >> order, 2)
+
+
+def wanted_as_set(pcp, order):
+    return blocks_of_batch(pcp, order) if order else pcp.batch
+
+
+# From 6.7 on: twice as many each time that no free came between, and `high` makes room for them.
+def wanted_tuned(pcp, order):
+    most: cython.Py_ssize_t
+    wanted: cython.Py_ssize_t = pcp.batch
+    if pcp._high_min == pcp._high_max:
+        return wanted_as_set(pcp, order)
+    if not order:
+        wanted <<= pcp._alloc_factor
+    if pcp.buddy._free_pages >= pcp.buddy._high_watermark:
+        pcp.high = min(pcp.high + wanted, pcp._high_max)
+    if order:
+        return blocks_of_batch(pcp, order)
+    most = max(pcp.high - pcp._count - pcp.batch, pcp.batch)
+    if wanted <= most and pcp._alloc_factor < MOST_FACTOR:
+        pcp._alloc_factor += 1
+    return min(wanted, most)
+
+
+# Linux 5.3: a batch, from the lists in turn.
+def drain_in_turn(pcp, which, order):
+    pcp._drain_in_turn(pcp.batch)
+
+
+# 6.1 drains more each time that frees follow on frees, and all for orders 1 to 3.
+def drain_one_after_the_other(pcp, which, order):
+    count: cython.Py_ssize_t
+    most: cython.Py_ssize_t
+    if pcp._free_factor and 0 < order <= 3:
+        pcp._drain_from(pcp._count, which)
+    elif pcp.high < pcp.batch:
+        pcp._drain_from(1, which)
+    else:
+        count = pcp.batch << pcp._free_factor
+        most = pcp.high - pcp.batch
+        pcp._free_factor += count < most
+        pcp._drain_from(max(min(count, most), pcp.batch), which)
+
+
+# From 6.7 on: as much as was freed of late. `_free_factor` counts those pages here; an allocation halves it, too.
+def drain_tuned(pcp, which, order):
+    limit: cython.Py_ssize_t
+    freed: cython.Py_ssize_t
+    most: cython.Py_ssize_t = pcp.batch << MOST_FACTOR
+    above_0: cython.bint = 0 < order <= 3
+    all_high: cython.bint = above_0 and pcp._freed_above_0 and pcp._free_factor >= pcp._often_from
+    pcp._alloc_factor >>= 1
+    pcp._freed_above_0 = above_0
+    if pcp._free_factor < most:
+        pcp._free_factor += 1 << order
+    if all_high and pcp._count >= pcp.batch:
+        pcp.high = max(pcp.high - most, pcp._high_min)
+        pcp._drain_from(most, which)
+        return
+    limit = pcp.high
+    if pcp._high_min < pcp._high_max:
+        freed = max(pcp._free_factor, pcp.batch)
+        if pcp.buddy._free_pages < pcp.buddy._high_watermark:
+            pcp.high = max(limit - freed, pcp._high_min)
+            limit = max(pcp._count, pcp._high_min)
+        elif pcp._count >= limit and limit < pcp._free_factor + pcp.batch:
+            pcp.high = min(max(pcp._free_factor + pcp.batch, pcp._high_min), pcp._high_max)
+    if pcp._count < limit:
+        return
+    if limit < pcp.batch:
+        pcp._drain_from(1, which)
+    else:
+        pcp._drain_from(max(min(max(pcp._free_factor, pcp.batch), limit - pcp.batch), 1), which)
+
+
+# Give lists the rules of a kernel.
+def choose_rules(pcp, rule):
+    pcp._wanted = wanted_as_set
+    pcp._tunes = False
+    if rule == "in turn":
+        pcp._drain = drain_in_turn
+    elif rule == "one after the other":
+        pcp._drain = drain_one_after_the_other
+    else:
+        pcp._wanted = wanted_tuned
+        pcp._drain = drain_tuned
+        pcp._tunes = True

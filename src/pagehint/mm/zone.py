@@ -330,6 +330,21 @@ class Zone(Spans):
         if ring:
             self._ring_doorbell()
 
+    def decay_pcp(self, pcp: PerCpuLists):
+        """What a CPU does once a second with lists that tune themselves: their `high` falls by an eighth.
+
+        What is then too much goes back. Nothing for other lists. O(pages). Raises InputError if they are another
+        zone's.
+        """
+        ring: cython.bint
+        self._check_lists(pcp)
+        with self._lock:
+            pcp._decay()
+            self.nr_other_ops += 1
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
+
     @property
     def pcps(self):
         """The CPUs' lists of this zone that there are, by CPU."""
@@ -378,11 +393,13 @@ class Zone(Spans):
         wanted = _watermarks(watermarks, self._pages)
         least: cython.Py_ssize_t = wanted.min
         low: cython.Py_ssize_t = wanted.low
+        high: cython.Py_ssize_t = wanted.high
         with cython.critical_section(self):
             self._watermarks = wanted
         with self._lock:
             self._min_watermark = least
             self._low_watermark = low
+            self._high_watermark = high
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""

@@ -29,6 +29,7 @@ __all__ = ["replay"]
 
 _AT_END, _AT_TIME, _RANG = range(3)
 _NEVER = 1 << 62
+_DECAY = 10**9
 Placement = Literal["simulated", "recorded"]
 
 
@@ -135,6 +136,10 @@ class Replay:
                 self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
             )
         self.clock.call_at(self.start.load, self._load_device)
+        if self.start.grows:
+            self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
+        if self.start.pcps and self.profile.pcp.startswith("tuned"):
+            self.clock.call_at(self.clock.now + _DECAY, self._decay)
         for batch in self.trace.batches(COLUMNS):
             self._apply(batch)
             if self.progress is not None:
@@ -219,6 +224,11 @@ class Replay:
                 self._started = False
                 raise
             self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
+
+    def _decay(self) -> None:
+        self.start.decay()
+        if self.clock.now + _DECAY <= (self.trace.meta.last_ns or 0):
+            self.clock.call_at(self.clock.now + _DECAY, self._decay)
 
     def _react_time(self, react: React) -> int:
         self._back()

@@ -166,13 +166,18 @@ class Scan:
         """The CPUs that have events, ascending."""
         return np.flatnonzero(self._seen_cpus).tolist()
 
-    def verdicts(self):
+    def verdicts(self, booting=False):
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
-        that is freed there instead (int64: pfn << 5 | order, or -1)."""
+        that is freed there instead (int64: pfn << 5 | order, or -1).
+
+        `booting`: where nothing else tells, first frees of whole pageblocks are boot's."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back.
         boot = self._last_free_array[(self._last_free_array > 0) & (self._last_was_array != ORDINARY)]
         compacted = self._isolated_array[self._isolated_array > 0]
-        rows = [boot - 1, compacted - 1]
+        boot -= 1
+        if booting and not self.zone_events:
+            boot = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
+        rows = [boot, compacted - 1]
         what = [np.full(len(boot), BOOT, np.uint8), np.full(len(compacted), COMPACTED, np.uint8)]
         for found, verdicts in self._found:
             rows.append(found)
@@ -198,6 +203,10 @@ class Scan:
         freed = np.lexsort((left, times))
         blocks[np.searchsorted(all_rows, np.sort(rows))] = block[freed]
         return blocks
+
+    def boot_end(self):
+        """When boot freed the last of its whole pageblocks (ns), if it did."""
+        return int(self._boot_blocks[:, 1].max())
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
@@ -313,18 +322,21 @@ class Scan:
                 self._touched(pfn, end)
                 self._settled(pfn)
                 self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
+                if not self.zone_events:
+                    self._typed(pfn, end, types[k])
+                    self._left(pfn, end)
             elif kind == FREED:
                 self._touched(pfn, end)
                 self._settled(pfn)
+                if order >= self._pageblock_order and not self._at_start[pfn]:
+                    block = 5 * (pfn >> self._pageblock_order)
+                    self._boot[block] = self._row + k
+                    self._boot[block + 1] = times[k]
+                    self._boot[block + 2] = cpu
+                    self._boot[block + 3] = pfn << 5 | order
                 if self.zone_events:
                     self._last_was[pfn] = ORDINARY
                     if not self._at_start[pfn]:
-                        if order >= self._pageblock_order:
-                            block = 5 * (pfn >> self._pageblock_order)
-                            self._boot[block] = self._row + k
-                            self._boot[block + 1] = times[k]
-                            self._boot[block + 2] = cpu
-                            self._boot[block + 3] = pfn << 5 | order
                         if order == self._pageblock_order:
                             self._last_was[pfn] = FIRST_PAGEBLOCK
                         elif k < self._load_row:

@@ -13,7 +13,7 @@ from pagehint.host.backing import Backing
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
-from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
+from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high, pcp_high_max
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
@@ -114,6 +114,8 @@ class Start:
     pages: int
     at_start: PageStates
     pcps: dict[tuple[int, int], PerCpuLists]
+    grows: list[tuple[PerCpuLists, tuple[int, int, int]]]
+    boot_end: int
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     in_bulk: NDArray[np.int64]
     evidence: Evidence
@@ -153,18 +155,33 @@ class Start:
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
         types = _pageblock_types(scan.first_types)
-        zones, pcps = [], {}
+        zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
             zone = _zone(layout, profile, pageblock_order, found, types)
             zones.append(zone)
             if not zone_events:
-                batch_pages = layout.pcp_batch or pcp_batch(layout.managed)
-                high = layout.pcp_high or pcp_high(profile, batch_pages, layout.low, max(meta.cpus, len(scan.cpus())))
+                limits = _limits(layout, profile, layout.cpus or max(meta.cpus, len(scan.cpus())))
+                coming = int(found.coming[layout.start_pfn : layout.end_pfn].sum()) if found.booting else 0
                 for cpu in scan.cpus():
-                    pcps[index, cpu] = PerCpuLists(zone, cpu, batch_pages, high)
+                    pcps[index, cpu] = PerCpuLists(zone, cpu, *limits)
+                    if coming:
+                        # Until boot has freed it all, a zone's batch is as for what it had before.
+                        pcps[index, cpu].limit(min(pcp_batch(layout.managed - coming), limits[0]), *limits[1:])
+                        grows.append((pcps[index, cpu], limits))
         tuned = any(layout.pcp_high_min is not None for layout in layouts)
         evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
-        return cls(zones, pages, found, pcps, scan.verdicts(), scan.in_bulk(), evidence, load)
+        verdicts = scan.verdicts(found.booting)
+        return cls(zones, pages, found, pcps, grows, scan.boot_end(), verdicts, scan.in_bulk(), evidence, load)
+
+    def boot_ended(self) -> None:
+        """All memory is there: per-CPU lists get their limits."""
+        for pcp, limits in self.grows:
+            pcp.limit(*limits)
+
+    def decay(self) -> None:
+        """A second is over: CPUs' lists that tune themselves decay."""
+        for (index, _), pcp in self.pcps.items():
+            self.zones[index].decay_pcp(pcp)
 
     def memory_of_areas(self, areas: int) -> NDArray[np.int64]:
         """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""
@@ -191,6 +208,15 @@ class Start:
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts)
         engine.start_from(self.at_start.states)
         return engine
+
+
+# A CPU's lists of a zone: batch, high, and the most that high may become. What zoneinfo calls high is momentary where
+# lists tune themselves.
+def _limits(layout: ZoneLayout, profile: KernelProfile, cpus: int) -> tuple[int, int, int]:
+    batch = layout.pcp_batch or pcp_batch(layout.managed)
+    told = layout.pcp_high_min if profile.pcp.startswith("tuned") else layout.pcp_high
+    high = pcp_high(profile, batch, layout.low, cpus) if told is None else told
+    return batch, high, layout.pcp_high_max or pcp_high_max(high, layout.managed, cpus)
 
 
 # The pages that events name before the snapshot was read; None where there are none.
