@@ -154,6 +154,8 @@ class Start:
         scan = Scan(pages, pageblock_order, zone_events, profile, load)
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
+        if not zone_events:
+            _forget_taken_over(scan.first_types, (found.states == FREE_AT_START) | found.coming, pageblock_order)
         types = _pageblock_types(scan.first_types)
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
@@ -234,6 +236,14 @@ def _look(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> N
         if progress is not None:
             progress(len(batch["event"]))
     return scan.at_start != UNSEEN if read is not None else early
+
+
+# Without zone events, an allocation's type is its pageblock's, but where a fallback took the pageblock over: from the
+# largest blocks, which were wholly free. Those were MOVABLE.
+def _forget_taken_over(types: NDArray[np.uint8], free: NDArray[np.bool_], pageblock_order: int) -> None:
+    size = 1 << pageblock_order
+    whole = free[: len(free) // size * size].reshape(-1, size).all(axis=1)
+    types[: len(whole)][whole] = Migratetype.MOVABLE
 
 
 # A pageblock that no event tells of is its buddy's type: a fallback at boot takes the largest blocks, which are pairs.
