@@ -155,7 +155,7 @@ class Start:
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
         if not zone_events:
-            _forget_taken_over(scan.first_types, (found.states == FREE_AT_START) | found.coming, pageblock_order)
+            _forget_taken_over(scan.first_types, found.coming | (found.states == FREE_AT_START), pageblock_order)
         types = _pageblock_types(scan.first_types)
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
