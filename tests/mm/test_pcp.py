@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
@@ -222,3 +222,97 @@ def test_lists_of_another_zone_are_refused():
         with pytest.raises(InputError, match="CPU 0 are not of this zone"):
             call()
     assert (check(zone), check(other), lists.count) == ([], [], 0)
+
+
+# Lists that tune themselves
+
+
+def tuned(kernel="6.8", watermarks=(0, 0, 0), pages=128 << 10, high=6929, high_max=15041):
+    zone = Zone(pages, profile=kernel_profile(kernel), watermarks=watermarks)
+    return zone, PerCpuLists(zone, 0, 63, high, high_max)
+
+
+def refills(zone, pcp, count):
+    sizes = []
+    while len(sizes) < count:
+        before = zone.free_pages
+        zone.alloc(0, 1, pcp)
+        if zone.free_pages < before:
+            sizes.append(before - zone.free_pages)
+    return sizes
+
+
+def test_refills_double_until_high_has_no_room_and_a_free_halves_them():
+    zone, pcp = tuned()
+    assert refills(zone, pcp, 7) == [63, 126, 252, 504, 1008, 2016, 2016]
+    assert pcp.high == 63 + 126 + 252 + 504 + 1008 + 2016 + 2016
+    zone.free(0, 0, pcp)  # from 5 doublings to 2
+    zone.alloc(0, 1, pcp)
+    assert refills(zone, pcp, 1) == [252]
+
+
+def test_refills_double_no_further_than_high_lets_them():
+    zone, pcp = tuned(high=300, high_max=480)
+    assert refills(zone, pcp, 4) == [63, 126, 252, 417]  # 480 less what the page before left, and a batch
+
+
+def test_high_does_not_rise_in_a_zone_below_its_high_watermark():
+    zone, pcp = tuned(watermarks=(0, 0, 128 << 10))
+    assert refills(zone, pcp, 3) == [63, 63, 63]  # high is 0: a batch is the least
+    assert pcp.high == 0
+
+
+def test_lists_whose_high_cannot_move_refill_a_batch():
+    zone, pcp = tuned(high_max=6929)
+    assert refills(zone, pcp, 3) == [63, 63, 63]
+    assert pcp.high == 6929
+
+
+def drains(zone, pcp, pfns, order=0):
+    sizes = []
+    for pfn in pfns:
+        before = zone.free_pages
+        zone.free(pfn, order, pcp)
+        if zone.free_pages > before:
+            sizes.append(zone.free_pages - before)
+    return sizes
+
+
+def test_drains_follow_what_was_freed_of_late():
+    zone, pcp = tuned(high=500, high_max=1000)
+    pfns = [zone.alloc(0, 1) for _ in range(4000)]
+    sizes = drains(zone, pcp, pfns)
+    assert sizes[:2] == [1, 437]  # high is 0 at first; then what was freed, but high less a batch at the most
+    assert all(size >= 63 for size in sizes[1:])
+    assert 500 <= pcp.high <= 1000
+    sound(zone, pcp, 0)
+
+
+@pytest.mark.parametrize(("kernel", "drained"), [("6.8", True), ("6.17", False)])
+def test_blocks_above_order_0_drain_all_once_many_were_freed_in_a_row(kernel, drained):
+    zone, pcp = tuned(kernel)
+    pcp.limit(63, 6929, 6929)
+    blocks = [zone.alloc(2, 1) for _ in range(20)]
+    sizes = drains(zone, pcp, blocks, 2)
+    assert bool(sizes) == drained
+    assert sizes[:1] == ([17 * 4] if drained else [])  # 64 pages were freed before: more than a batch
+    sound(zone, pcp, 0)
+
+
+def test_an_idle_cpu_s_lists_decay():
+    zone, pcp = tuned()
+    refills(zone, pcp, 7)
+    high, kept = pcp.high, pcp.count
+    zone.decay_pcp(pcp)
+    assert (pcp.high, pcp.count) == (max(high - high // 8, 6929), kept)
+    pcp.limit(63, 0, 15041)
+    zone.decay_pcp(pcp)
+    assert pcp.high == max(kept - (63 << 5), 0) == pcp.count
+    sound(zone, pcp, zone.pages - zone.free_pages - pcp.count)
+
+
+def test_limits_stay_within_what_the_lists_were_made_for():
+    _, pcp = tuned()
+    for batch, high, most in ((64, 1, 1), (0, 1, 1), (63, 6929, 15042), (63, 7, 6)):
+        with pytest.raises(InputError, match="batch"):
+            pcp.limit(batch, high, most)

@@ -418,7 +418,7 @@ class Engine(Pages):
         i: cython.Py_ssize_t = page - self._zone.start_pfn
         if not 0 <= i < self._zone._pages:
             return
-        if self._pcp_takes(i, order):
+        if not to_tail and self._pcp_takes(i, order):
             self._pcp._free(i, order)
         elif not self._zone._free_used(i, order, to_tail):
             self._anomalies[DRAINED_FREE] += 1

@@ -170,13 +170,15 @@ class Scan:
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
         that is freed there instead (int64: pfn << 5 | order, or -1).
 
-        `booting`: where nothing else tells, first frees of whole pageblocks are boot's."""
+        `booting`: where nothing else tells, first frees are boot's up to the last of a whole pageblock."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back.
         boot = self._last_free_array[(self._last_free_array > 0) & (self._last_was_array != ORDINARY)]
         compacted = self._isolated_array[self._isolated_array > 0]
-        boot -= 1
+        boot = boot - 1
         if booting and not self.zone_events:
-            boot = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
+            blocks = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
+            pages = self._last_free_array[self._last_free_array > 0] - 1
+            boot = np.concatenate([blocks, pages[pages < blocks.max()]])
         rows = [boot, compacted - 1]
         what = [np.full(len(boot), BOOT, np.uint8), np.full(len(compacted), COMPACTED, np.uint8)]
         for found, verdicts in self._found:
@@ -262,7 +264,7 @@ class Scan:
         self._left(pfn, end)
 
     def _settled(self, pfn):
-        if self._last_free[pfn]:
+        if self.zone_events and self._last_free[pfn]:
             self._pending -= 1
             self._last_free[pfn] = 0
 
@@ -334,6 +336,8 @@ class Scan:
                     self._boot[block + 1] = times[k]
                     self._boot[block + 2] = cpu
                     self._boot[block + 3] = pfn << 5 | order
+                elif not self.zone_events and not self._at_start[pfn]:
+                    self._last_free[pfn] = self._row + k + 1
                 if self.zone_events:
                     self._last_was[pfn] = ORDINARY
                     if not self._at_start[pfn]:

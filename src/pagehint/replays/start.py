@@ -155,7 +155,9 @@ class Start:
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
         if not zone_events:
-            _forget_taken_over(scan.first_types, found.coming | (found.states == FREE_AT_START), pageblock_order)
+            _forget_taken_over(
+                scan.first_types, np.logical_or(found.states == FREE_AT_START, found.coming), pageblock_order
+            )
         types = _pageblock_types(scan.first_types)
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
@@ -243,7 +245,7 @@ def _look(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> N
 def _forget_taken_over(types: NDArray[np.uint8], free: NDArray[np.bool_], pageblock_order: int) -> None:
     size = 1 << pageblock_order
     whole = free[: len(free) // size * size].reshape(-1, size).all(axis=1)
-    types[: len(whole)][whole] = Migratetype.MOVABLE
+    types[:-1][whole] = Migratetype.MOVABLE
 
 
 # A pageblock that no event tells of is its buddy's type: a fallback at boot takes the largest blocks, which are pairs.
