@@ -65,6 +65,13 @@ def test_park_gives_back_all_that_is_free():
     assert guest.design.pending is None
 
 
+def test_frees_ask_for_work_after_a_park_with_nothing_to_do():
+    guest = Guest()
+    guest.design.park()
+    guest.free()
+    assert guest.block in guest.told_after(100)
+
+
 def test_a_device_that_fails_is_told_again():
     failures = [OSError("busy")]
 

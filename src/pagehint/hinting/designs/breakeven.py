@@ -52,8 +52,6 @@ class BreakEven(Design):
         """
         if self.started and not self.stopping:
             self._parking = True
-            for zone in self.zones:
-                zone.request()
             self.pending = self.now
 
     def begin_anew(self) -> None:
