@@ -21,6 +21,7 @@ COMPILED = [
     "mm/zone",
     "trace/recorder/pages",
     "replays/engine",
+    "replays/observers/best_possible",
     "replays/pages",
     "replays/scan",
     "arena/extents",

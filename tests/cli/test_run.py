@@ -121,7 +121,10 @@ def test_json_of_a_run() -> None:
     taken = totals["refault_time"] + totals["allocation_delay"] + totals["device_time"]
     assert totals["cost"] == pytest.approx(15 * free + taken / 1e9)
     cheap = as_json("--price", "1.5")["totals"]
-    assert cheap == {**totals, "cost": pytest.approx(1.5 * free + taken / 1e9)}
+    assert cheap["cost"] == pytest.approx(1.5 * free + taken / 1e9)
+    priced = ("cost", "best_possible", "best_possible_lists")
+    assert all(cheap[name] < totals[name] for name in priced)
+    assert {**cheap, **{name: totals[name] for name in priced}} == totals
 
 
 def test_the_recording_is_never_written_over(copy: Path) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.zone cimport Zone
+from pagehint.replays.observers.best_possible cimport BestPossible
 from pagehint.replays.pages cimport Pages
 
 cdef extern from *:
@@ -53,6 +54,7 @@ cdef class Engine(Pages):
     cdef public bint touch_zone_alloc
     cdef public bint touch_free
     cdef Zone _zone
+    cdef BestPossible _best
     cdef PerCpuLists _pcp
     cdef int _cpu
     cdef dict _pcps

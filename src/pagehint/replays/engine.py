@@ -49,6 +49,7 @@ if cython.compiled:
         STALLED,
         TAKEN_TWICE,
     )
+    from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.pages import Pages
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
@@ -70,6 +71,7 @@ else:
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
+    from pagehint.replays.observers.best_possible import BestPossible
     from pagehint.replays.pages import Pages
     from pagehint.replays.scan import (
         ALLOC,
@@ -181,6 +183,7 @@ class Engine(Pages):
                 self._is_pcp[order] = True
         self._zone = self.zones[0]
         self._pcp = None
+        self._best = None
 
     # The state at the start
 
@@ -199,12 +202,23 @@ class Engine(Pages):
                     self._mark_used(pfn, True)
                     self.used_pages += 1
 
+    def watch(self, best: BestPossible, backed):
+        """From now on, with these pages backed (bool, one a page), `best` is told what becomes of each."""
+        used, taken = (
+            np.unpackbits(bits.view(np.uint8), bitorder="little")[: self.pages].astype(np.bool_)
+            for bits in (self.used, self.taken)
+        )
+        best.start(backed, used, taken)
+        self._best = best
+
     def still_used(self, pfns):
         """These pages (int64), as the recording has them, were taken by now, and are in use without an event."""
         where = self.mapped[pfns]
         for page in where[where != NOWHERE].tolist():
             if not (self._used[page >> 6] >> (page & 63)) & 1:
                 self._mark_used(page, True)
+                if self._best is not None:
+                    self._best._allocated(page, self.now)
                 self.used_pages += 1
 
     def model_pages(self, keys):
@@ -384,6 +398,8 @@ class Engine(Pages):
         for k in range(block_pages(order)):
             self._map[pfn + k] = i + k
         self._mark(self._taken, i, block_pages(order), True)
+        if self._best is not None:
+            self._best._took(i, block_pages(order), self.now)
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
@@ -429,8 +445,12 @@ class Engine(Pages):
             # Its free was lost.
             if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
                 self._mark_used(page + k, False)
+                if self._best is not None:
+                    self._best._freed(page + k, self.now)
                 self.used_pages -= 1
         self._mark(self._taken, page, block_pages(order), False)
+        if self._best is not None:
+            self._best._gave(page, block_pages(order), self.now)
 
     def _pcp_takes(self, i, order):
         return not self.zone_events and (self._zone._state[i] & (KIND | ORDER)) == (USED | order)
@@ -448,6 +468,8 @@ class Engine(Pages):
                 twice = True
             else:
                 self._mark_used(page, True)
+                if self._best is not None:
+                    self._best._allocated(page, self.now)
                 self.used_pages += 1
         self._anomalies[NOT_PLACED] += missing
         self._anomalies[ALLOCATED_TWICE] += twice
@@ -470,6 +492,8 @@ class Engine(Pages):
                 continue
             if (self._used[page >> 6] >> (page & 63)) & 1:
                 self._mark_used(page, False)
+                if self._best is not None:
+                    self._best._freed(page, self.now)
                 self.used_pages -= 1
             else:
                 bulk = True

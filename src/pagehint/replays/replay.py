@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Set
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import BusyError, InputError
@@ -16,6 +17,7 @@ from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
+from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import PRICE, Run
 from pagehint.replays.start import Start, check_trace
@@ -30,6 +32,7 @@ __all__ = ["replay"]
 _AT_END, _AT_TIME, _RANG = range(3)
 _NEVER = 1 << 62
 _DECAY = 10**9
+_PAGE = 4096
 Placement = Literal["simulated", "recorded"]
 
 
@@ -116,6 +119,7 @@ class Replay:
         self.reserves: dict[Zone, int] = {}
         self._started = False
         self.backed = False
+        self.best: BestPossible | None = None
         self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
         self.timeline = Timeline(self, step)
@@ -151,6 +155,8 @@ class Replay:
         if self.worker is not None:
             self.worker.stop()
         self.timeline.end(end)
+        if self.best is not None:
+            self.best.end(end)
         return make_run(self)
 
     def _end(self) -> None:
@@ -194,6 +200,16 @@ class Replay:
     def _begin(self) -> None:
         self._back()
         self.timeline.begin(self.clock.now)
+        if self.host.memory is None:
+            self._watch_best()
+
+    def _watch_best(self) -> None:
+        begin, end = self.clock.now, self.trace.meta.last_ns or 0
+        rate = self.price * _PAGE / (1 << 30) / 60
+        costs = page_costs(self.host.page_size, self.host.costs, self.capacity)
+        self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
+        backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(np.bool_)
+        self.engine.watch(self.best, backed)
 
     # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.
     def _back(self) -> None:

@@ -63,6 +63,10 @@ class Totals:
 
     and the host's time to give back.
     """
+    best_possible: float | None
+    """CPU seconds: less than this no design can cost, over all that is free to the user; None if the host swaps."""
+    best_possible_lists: float | None
+    """The same, where pages on per-CPU lists can't be given back."""
 
 
 @dataclass(frozen=True)

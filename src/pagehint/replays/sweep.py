@@ -146,6 +146,8 @@ def row_of_sweep(run: Run) -> dict[str, Any]:
         "guest_time": totals.refault_time + totals.allocation_delay,
         "host_time": totals.device_time,
         "cost": totals.cost,
+        "best_possible": totals.best_possible,
+        "best_possible_lists": totals.best_possible_lists,
         "refaults": totals.refaults,
         "wait_p99": totals.wait_p99,
         "given_back": totals.given_back,

@@ -134,6 +134,8 @@ def _totals(replay: "Replay", end: int) -> Totals:
         swap_time=host.swap_time,
         errors=0 if statistics is None else statistics.errors - replay.errors_before,
         cost=replay.price * (footprint - ideal) + (host.refault_time + delayed + host.device_time) / 1e9,
+        best_possible=None if replay.best is None else replay.best.free / 1e9,
+        best_possible_lists=None if replay.best is None else replay.best.listed / 1e9,
     )
 
 

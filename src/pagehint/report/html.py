@@ -279,6 +279,7 @@ def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], 
             f"cost at {runs[0].settings['price']:g} CPU seconds a GiB·min",
             [_time(round(run.totals.cost * 1e9)) for run in runs],
         ),
+        ("the best possible, no design costs less", [_seconds(run.totals.best_possible_lists) for run in runs]),
         ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
         ("batches", [f"{run.totals.batches:,}" for run in runs]),
         ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
@@ -323,6 +324,10 @@ def _measured_note(runs: list[Run]) -> str:
         return f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
     recorded = describe_recorded(run)
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
+
+
+def _seconds(cost: float | None) -> str:
+    return "-" if cost is None else _time(round(cost * 1e9))
 
 
 def _time(time: int) -> str:

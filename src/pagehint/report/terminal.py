@@ -235,7 +235,9 @@ def _cost(run: Run) -> RenderableType:
         held += f", {about(totals.allocation_delay)} in all"
     table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
     price = f"at {run.settings['price']:g} CPU seconds a GiB·min"
-    table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}")
+    least = totals.best_possible_lists
+    best = "" if least is None else f"; the best possible is {about(round(least * 1e9))}"
+    table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}{best}")
     if run.host.swapped_out:
         swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
         table.add_row("  swap", swap)

@@ -1,0 +1,117 @@
+"""The best possible: against every policy on small histories, with the host's own model; and below every run's cost."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pagehint as ph
+from pagehint.host.backing import Backing
+from pagehint.replays.observers.best_possible import BestPossible, page_costs
+
+COSTS = ph.Costs()
+CAPACITY = 32
+PARTS = 4  # of an area
+PAGES = 512 // PARTS
+ORDER = 7
+
+
+def history(seed: int) -> list[tuple[int, int, bool]]:
+    """(time, part, used from now on): parts of one area of 2 MiB, all of it in use at first."""
+    rng = np.random.default_rng(seed)
+    used = [True] * PARTS
+    time, events = 0, []
+    for _ in range(6):
+        time += int(rng.integers(1, 400)) * 10**6
+        part = int(rng.integers(0, PARTS))
+        used[part] = not used[part]
+        events.append((time, part, used[part]))
+    return events
+
+
+def bound(events: list[tuple[int, int, bool]], page_size: str, price: float, end: int) -> float:
+    best = BestPossible(512, price * 4096 / (1 << 30) / 60, *page_costs(page_size, COSTS, CAPACITY), 0, end)
+    best.start(*(np.ones(512, np.bool_) for _ in range(3)))
+    for time, part, used in events:
+        if used:
+            best.took(part * PAGES, PAGES, time)
+        for page in range(part * PAGES, (part + 1) * PAGES):
+            (best.allocated if used else best.freed)(page, time)
+        if not used:
+            best.gave(part * PAGES, PAGES, time)
+    best.end(end)
+    assert best.listed == pytest.approx(best.free, rel=1e-6)
+    return best.free / 1e9
+
+
+def cheapest(events: list[tuple[int, int, bool]], page_size: str, price: float, end: int) -> float:
+    """By every policy that gives back any of the free parts after any two of the events, or all after some of them."""
+    found = np.inf
+    for every in product((0, (1 << PARTS) - 1), repeat=len(events)):
+        found = min(found, cost_of(events, page_size, price, end, dict(enumerate(every))))
+    for choices in product(range(1 << PARTS), repeat=2):
+        for when in product(range(len(events)), repeat=2):
+            found = min(found, cost_of(events, page_size, price, end, dict(zip(when, choices, strict=True))))
+    return float(found)
+
+
+def cost_of(events: Any, page_size: str, price: float, end: int, gives: dict[int, int]) -> float:
+    backing = Backing(512, page_size)
+    backing.load(np.ones(512, np.bool_))
+    used = [True] * PARTS
+    held, last, calls, blocks = 0.0, 0, 0, 0
+    for k, (time, part, now_used) in enumerate(events):
+        held += (backing.resident - PAGES * sum(used)) * (time - last)
+        last = time
+        used[part] = now_used
+        if now_used:
+            backing.touch(part * PAGES, ORDER)
+        chosen = [each for each in range(PARTS) if gives.get(k, 0) >> each & 1 and not used[each]]
+        if chosen:
+            calls += 1
+            whole = len(chosen) == PARTS
+            for pfn, order in [(0, 9)] if whole else [(each * PAGES, ORDER) for each in chosen]:
+                backing.discard(pfn, order)
+                blocks += 1
+    held += (backing.resident - PAGES * sum(used)) * (end - last)
+    # A call is shared by as many and as large blocks as there can be.
+    share = (COSTS.react_call / CAPACITY + COSTS.discard_block) / 1024
+    given = backing.given_back * share
+    given += backing.given_back_4kib * COSTS.discard_4kib + backing.given_back_2mib * COSTS.discard_2mib
+    faults = backing.refaults_4kib * (COSTS.fault_exit + COSTS.fault_4kib)
+    faults += backing.refaults_2mib * (COSTS.fault_exit + COSTS.fault_2mib)
+    return price * held * 4096 / (1 << 30) / 60e9 + (given + faults) / 1e9
+
+
+@pytest.mark.parametrize("page_size", ["4KiB", "2MiB", "THP"])
+@pytest.mark.parametrize("price", [1.5, 15.0, 500.0])
+def test_no_policy_is_cheaper(page_size: str, price: float) -> None:
+    ratios = []
+    for seed in range(3):
+        events = history(seed)
+        end = events[-1][0] + 300 * 10**6
+        best, least = bound(events, page_size, price, end), cheapest(events, page_size, price, end)
+        assert best <= least * (1 + 1e-9)
+        ratios.append(least / best)
+    # And it is no idle bound: some history comes close to it.
+    assert min(ratios) < (1.01 if page_size == "4KiB" else 3)
+
+
+@pytest.mark.parametrize("page_size", ["4KiB", "2MiB", "THP"])
+@pytest.mark.parametrize("design", [None, ph.PageReporting(order=0, delay="5ms"), ph.PageHinting(delay="20ms")])
+def test_no_run_is_cheaper(page_size: str, design: ph.Design | None) -> None:
+    totals = ph.replay(ph.example(), design, ph.ModelHost(page_size), sample=None).totals
+    assert totals.best_possible is not None
+    assert totals.best_possible_lists is not None
+    assert 0 < totals.best_possible <= totals.best_possible_lists <= totals.cost
+
+
+def test_a_host_that_swaps_has_none() -> None:
+    totals = ph.replay(ph.example(), None, ph.ModelHost("4KiB", memory="300MiB"), sample=None).totals
+    assert (totals.best_possible, totals.best_possible_lists) == (None, None)
+
+
+def test_memory_without_a_price_costs_nothing() -> None:
+    totals = ph.replay(ph.example(), ph.PageReporting(), sample=None, price=0).totals
+    assert (totals.best_possible, totals.best_possible_lists) == (0, 0)
