@@ -10,7 +10,7 @@ import pagehint as ph
 from pagehint.replays.sweep import Budget, sweep
 from tests.cli.test_run import SHIPPED, as_json, pagehint
 
-SMALL = ("--order", 9, "--order", 4, "--delay", "20ms", "--delay", "2s")
+SMALL = ("--design", "reporting,hinting", "--order", 9, "--order", 4, "--delay", "20ms", "--delay", "2s")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_the_front_and_the_best(small: dict[str, Any]) -> None:
 
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
-    command = ("sweep", *SMALL, "--design", "reporting", "--out", folder, "--json")
+    command = ("sweep", *SMALL[2:], "--design", "reporting", "--out", folder, "--json")
     whole = pagehint(*command)
     rows = folder / "rows.jsonl"
     lines = rows.read_bytes().splitlines(keepends=True)
@@ -91,8 +91,8 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
         (["nothing.pagetrace"], "no such trace bundle"),
         ([SHIPPED, SHIPPED], "two recordings have the same name"),
         (["--design", "magic"], "--design: 'magic' is no design"),
-        (["--order", "11"], "--order 11: expected a whole number, 0 to 10"),
-        (["--set", "age=3"], "--set age is no setting of reporting or hinting"),
+        (["--order", "11", "--design", "hinting"], "--order 11: expected a whole number, 0 to 10"),
+        (["--set", "age=3", "--design", "reporting,hinting"], "--set age is no setting of reporting or hinting"),
         (["--at-most-slowdown", "much"], "--at-most-slowdown much: expected a share"),
         (["--give-back-within", "soon"], "--give-back-within: 'soon' is not a time"),
         (["--workers", "0"], "0 workers"),

@@ -49,7 +49,7 @@ def sweep(
 ) -> None:
     """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
 
-    Without --order, --delay and --design: both designs, orders 0 to 10, delays of 5 ms to 30 s.
+    Without --order, --delay and --design: all designs, orders 0 to 10, delays of 5 ms to 30 s.
 
     Parameters
     ----------
