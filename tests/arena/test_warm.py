@@ -6,6 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from numpy.typing import NDArray
 
 from pagehint import Batch, InputError, check
 from pagehint.arena.warm import EPOCHS, WarmZone
@@ -274,3 +275,30 @@ def test_views_are_not_copied() -> None:
     dirty = zone.dirty(0, 8)
     zone.release(zone.take(8))
     assert dirty.all()
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        ([[0, 8, 0]], "warm pages: 16 counted, 8 in extents"),
+        ([[0, 8, -1], [16, 24, 0]], "warm extent 0 to 7: freed in the future"),
+        ([[16, 24, 0], [0, 8, 0]], "warm extent 0 to 7: not behind the one before it"),
+        ([[0, 8, 0], [60, 68, 0]], "warm extent 60 to 67: not a range of pages of this zone"),
+        ([[0, 16, 0], [8, 8, 0]], "warm extent 8 to 7: not a range of pages of this zone"),
+    ],
+)
+def test_the_check_looks_at_extents(spoiled: list[list[int]], said: str) -> None:
+    class Spoiled(WarmZone):
+        spoiled: list[list[int]] | None = None
+
+        def extents(self) -> NDArray[np.int64]:
+            return super().extents() if self.spoiled is None else np.array(self.spoiled, np.int64)
+
+    zone = Spoiled(64, HUGE_PAGE)
+    first, _, second = (zone.take(8) for _ in range(3))
+    zone.release(first)
+    zone.release(second)
+    assert check(zone) == zone.check() == []
+    zone.spoiled = spoiled
+    assert said in check(zone)
+    assert said in zone.check()

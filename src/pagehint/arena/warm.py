@@ -9,6 +9,7 @@ from collections import deque
 import cython
 import numpy as np
 
+from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
 
 if cython.compiled:
@@ -284,6 +285,9 @@ class WarmZone(Extents):
         self._shut = True
 
     # What can be read
+
+    def _wrong_marks(self):
+        return [*super()._wrong_marks(), *check_extents(self)]
 
     @property
     def foreign(self):
