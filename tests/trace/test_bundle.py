@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -5,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -237,3 +239,18 @@ def test_tables_without_nulls_and_in_order(bundle: Path, name: str) -> None:
         trace = Trace.open(bundle)
         with pytest.raises(InputError, match=error):
             list(trace.residency_bitmaps()) if name == "residency_bitmaps" else getattr(trace, name)
+
+
+class OnlyADescriptor(io.FileIO):
+    def _not_read(self, *ignored: object) -> NoReturn:
+        raise AssertionError("read through Python")
+
+    read = readinto = readall = seek = tell = _not_read
+
+
+def test_arrow_reads_no_file_object_of_pythons(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads end after Python does: a buffer of Python's that they free then aborts the process."""
+    monkeypatch.setattr("pagehint.trace.tables.open_input", OnlyADescriptor)
+    trace = Trace.open(bundle)
+    assert len(trace.marks) > 0
+    assert sum(len(batch["time"]) for batch in trace.batches(["time"])) == trace.num_events

@@ -80,8 +80,14 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     Raises InputError where it isn't one, where it unpacks to more than a recording would, and for what Arrow raises
     in the with block.
     """
-    with open_input(path) as file, parquet_errors(path):
-        parquet = pq.ParquetFile(file, page_checksum_verification=True)
+    # Arrow's threads outlive Python's last line, and abort the process where they free a Python object after it:
+    # they read from the descriptor.
+    with (
+        open_input(path) as file,
+        parquet_errors(path),
+        pa.OSFile(f"/dev/fd/{file.fileno()}") as source,
+        pq.ParquetFile(source, page_checksum_verification=True) as parquet,
+    ):
         size, metadata = os.fstat(file.fileno()).st_size, parquet.metadata
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         rows = sum(group.num_rows for group in groups)
