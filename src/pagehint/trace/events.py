@@ -4,7 +4,18 @@ from enum import IntEnum
 
 import pyarrow as pa
 
-__all__ = ["EVENT_SCHEMA", "MAX_ORDER", "MAX_PFN", "NONE", "NO_PFN", "Event", "pack_fallback", "unpack_fallback"]
+__all__ = [
+    "EVENT_SCHEMA",
+    "KMEM_EVENTS",
+    "MAX_ORDER",
+    "MAX_PFN",
+    "NONE",
+    "NO_PFN",
+    "PROBE_EVENTS",
+    "Event",
+    "pack_fallback",
+    "unpack_fallback",
+]
 
 NO_PFN = -1
 """`pfn` of a failed allocation, and of events that name no page."""
@@ -40,6 +51,25 @@ class Event(IntEnum):
         """The letter that stands for the event: ``"A"`` for ALLOC."""
         return chr(self.value)
 
+
+KMEM_EVENTS = {
+    "mm_page_alloc": Event.ALLOC,
+    "mm_page_free": Event.FREE,
+    "mm_page_free_batched": Event.FREE_BATCHED,
+    "mm_page_alloc_zone_locked": Event.ZONE_ALLOC,
+    "mm_page_pcpu_drain": Event.PCPU_DRAIN,
+    "mm_page_alloc_extfrag": Event.EXTFRAG,
+}
+"""The kernel's own events, by name."""
+
+PROBE_EVENTS = {
+    "isolate": Event.ISOLATE,
+    "isolate_ret": Event.ISOLATE_RETURN,
+    "putback": Event.PUTBACK,
+    "report": Event.REPORT,
+    "report_ret": Event.REPORT_RETURN,
+}
+"""The kprobes of the guest's own reporting, by the names that docs/trace-format.md and the recorder give them."""
 
 EVENT_SCHEMA = pa.schema(
     [

@@ -7,29 +7,11 @@ import re
 from typing import NamedTuple
 
 from pagehint.errors import InputError
-from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event, pack_fallback
+from pagehint.trace.events import KMEM_EVENTS, MAX_ORDER, MAX_PFN, NO_PFN, NONE, PROBE_EVENTS, Event, pack_fallback
 from pagehint.trace.gfp import parse_gfp
 from pagehint.trace.meta import MAX_CPUS
 
 __all__ = ["LineParser", "LostLine", "MarkLine", "Row"]
-
-_EVENTS = {
-    "mm_page_alloc": Event.ALLOC,
-    "mm_page_free": Event.FREE,
-    "mm_page_free_batched": Event.FREE_BATCHED,
-    "mm_page_alloc_zone_locked": Event.ZONE_ALLOC,
-    "mm_page_pcpu_drain": Event.PCPU_DRAIN,
-    "mm_page_alloc_extfrag": Event.EXTFRAG,
-}
-
-# The kprobes of the guest's own reporting, which docs/trace-format.md defines.
-_PROBES = {
-    "isolate": Event.ISOLATE,
-    "isolate_ret": Event.ISOLATE_RETURN,
-    "putback": Event.PUTBACK,
-    "report": Event.REPORT,
-    "report_ret": Event.REPORT_RETURN,
-}
 
 # Each number and name is bounded, so that every pattern is linear in a line's length.
 # "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
@@ -41,12 +23,14 @@ _HEAD = (
 _PAGE_LINE = re.compile(
     _HEAD + r"(mm_page_\w{1,40}): +(?:page= ?(\S{1,40}) +|\[FAILED TO PARSE\] +)?pfn=(\S{1,24})(?!\S)(.*)", re.ASCII
 )
-_PROBE_LINE = re.compile(_HEAD + rf"({'|'.join(_PROBES)}): +(?:[0-9a-f]{{8,16}} +)?\([^()]{{1,400}}\) *(.*)", re.ASCII)
+_PROBE_LINE = re.compile(
+    _HEAD + rf"({'|'.join(PROBE_EVENTS)}): +(?:[0-9a-f]{{8,16}} +)?\([^()]{{1,400}}\) *(.*)", re.ASCII
+)
 _MARK_LINE = re.compile(
     _HEAD + r"(?:tracing_mark_write|print): +(?:tracing_mark_write: |\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)", re.ASCII
 )
 _OTHER_LINE = re.compile(_HEAD + r"\w{1,100}:", re.ASCII)
-_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(_EVENTS)}):(?:\s|$)", re.ASCII)
+_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(KMEM_EVENTS)}):(?:\s|$)", re.ASCII)
 _UNTIMED = re.compile(r"\[\d{1,6}\] +(?:[^\s\d]\S{0,40} +)?\d{1,20}: ", re.ASCII)
 _FIELD = re.compile(r"(?<!\w)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
 
@@ -128,7 +112,7 @@ class LineParser:
         pid_text, cpu_text, seconds, fraction, name, page, pfn_text, rest = match.groups()
         fields = self._known.get((name, rest))
         if fields is None:
-            if name not in _EVENTS:
+            if name not in KMEM_EVENTS:
                 self.other_events += 1
                 return None
             fields = self._parse_fields(name, rest, number)
@@ -148,7 +132,7 @@ class LineParser:
         return Row(time, cpu, pid, event, pfn, order, migratetype, gfp, detail)
 
     def _parse_fields(self, name: str, rest: str, number: int) -> _Fields:
-        event = _EVENTS[name]
+        event = KMEM_EVENTS[name]
         values = dict(_FIELD.findall(rest))
         gfp, detail, migratetype = 0, 0, NONE
         unknown: list[str] = []
@@ -190,7 +174,7 @@ class LineParser:
 
     def _probe(self, match: re.Match[str], number: int) -> Row:
         pid, cpu, seconds, fraction, name, rest = match.groups()
-        event, values = _PROBES[name], dict(_FIELD.findall(rest))
+        event, values = PROBE_EVENTS[name], dict(_FIELD.findall(rest))
 
         def value(key: str) -> int:
             try:

@@ -6,26 +6,13 @@ import re
 from typing import NamedTuple
 
 from pagehint.errors import InputError
-from pagehint.trace.events import Event
+from pagehint.trace.events import KMEM_EVENTS, PROBE_EVENTS, Event
 from pagehint.trace.gfp import parse_gfp
 
 __all__ = ["EVENTS", "EventFormat", "Field", "GfpNames", "PageLayout", "parse_format", "parse_header_page"]
 
-EVENTS: dict[str, Event] = {
-    "mm_page_alloc": Event.ALLOC,
-    "mm_page_free": Event.FREE,
-    "mm_page_free_batched": Event.FREE_BATCHED,
-    "mm_page_alloc_zone_locked": Event.ZONE_ALLOC,
-    "mm_page_pcpu_drain": Event.PCPU_DRAIN,
-    "mm_page_alloc_extfrag": Event.EXTFRAG,
-    "isolate": Event.ISOLATE,
-    "isolate_ret": Event.ISOLATE_RETURN,
-    "putback": Event.PUTBACK,
-    "report": Event.REPORT,
-    "report_ret": Event.REPORT_RETURN,
-    "print": Event.MARK,
-}
-"""The events that are read, by tracefs' name; the kprobes' names are those that the recorder gives them."""
+EVENTS = {**KMEM_EVENTS, **PROBE_EVENTS, "print": Event.MARK}
+"""The events that are read, by tracefs' name."""
 
 
 class Field(NamedTuple):
