@@ -42,14 +42,17 @@ class KernelProfile:
     fallback: Fallback
     """How another type's blocks are taken: `moving` them to the asked type's lists; or `taking` what was asked where no
     pageblock can be claimed, so that a fallback's event (X) tells of the removal itself; or the same, in two steps."""
-    pcp_above_order_0: bool
-    """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
     pcp: Pcp
-    """How a CPU's lists are kept: drained `in turn` at a fixed length; `one after the other`, more each time that frees
-    follow on frees; or `tuned`, whose refills, drains and length follow what the CPU does; or `tuned`, and `seldom`
-    drained for blocks of orders 1 to 3."""
+    """How a CPU's lists are kept: of order 0 only, drained `in turn` at a fixed length; `one after the other`, more
+    each time that frees follow on frees; or `tuned`, whose refills, drains and length follow what the CPU does; or
+    `tuned`, and `seldom` drained for blocks of orders 1 to 3."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
+
+    @property
+    def pcp_above_order_0(self) -> bool:
+        """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
+        return self.pcp != "in turn"
 
 
 LINUX_5_3 = KernelProfile(
@@ -60,7 +63,6 @@ LINUX_5_3 = KernelProfile(
     boot_to_tail=False,
     merge_by_type=False,
     fallback="moving",
-    pcp_above_order_0=False,
     pcp="in turn",
     most_min_free_kbytes=65536,
 )
@@ -72,7 +74,6 @@ LINUX_5_10 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=False,
     fallback="moving",
-    pcp_above_order_0=False,
     pcp="in turn",
     most_min_free_kbytes=262144,
 )
@@ -84,7 +85,6 @@ LINUX_5_15 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=False,
     fallback="moving",
-    pcp_above_order_0=True,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
@@ -96,7 +96,6 @@ LINUX_6_1 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=True,
     fallback="moving",
-    pcp_above_order_0=True,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
