@@ -52,6 +52,10 @@ def test_long_digits_take_no_time() -> None:
     assert len(plain_lines(text)) == 3
 
 
+def test_long_runs_of_spaces_take_no_time() -> None:
+    assert plain_lines("Mem:" + " " * 500_000 + "x") == ["Mem:" + " " * 500_000 + "x"]
+
+
 def test_zoneinfo_heading_takes_no_counts() -> None:
     assert plain_lines("Node 0, zone      DMA\n  per-node stats\n") == ["Node 0, zone      DMA", "per-node stats"]
 
