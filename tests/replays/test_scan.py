@@ -30,11 +30,11 @@ def record(path: Path, events: list[Event], pages: int, kernel: str = "6.12.118"
     return Trace.open(path)
 
 
-def verdicts(trace: Trace, pages: int, load: int = 1 << 60) -> list[tuple[int, ...]]:
+def verdicts(trace: Trace, pages: int, load: int = 1 << 60, booting: bool = False) -> list[tuple[int, ...]]:
     scan = Scan(pages, 9, True, kernel_profile(trace.meta.kernel), load)
     for batch in trace.batches(COLUMNS):
         scan.add(batch)
-    return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(), strict=True)]
+    return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(booting), strict=True)]
 
 
 STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
@@ -94,6 +94,12 @@ def test_boots_frees_go_to_the_tail_and_later_ones_do_not(tmp_path: Path) -> Non
     assert [row[:2] for row in verdicts(trace, 4096)] == [(0, BOOT), (1, BOOT), (6, STRAIGHT)]
     # Once the device has come, boot is over.
     assert [row[:2] for row in verdicts(trace, 4096, load=0)] == [(1, STRAIGHT), (6, STRAIGHT)]
+
+
+def test_a_huge_page_freed_long_after_boot_lies_on_a_cpus_list(tmp_path: Path) -> None:
+    trace = record(tmp_path / "t", [(1, 0, "F", 1024, 9, 255, 0)], 4096)
+    assert verdicts(trace, 4096) == []
+    assert [row[:2] for row in verdicts(trace, 4096, booting=True)] == [(0, BOOT)]
 
 
 def test_what_two_cpus_freed_at_boot_is_in_the_order_in_which_it_left(tmp_path: Path) -> None:

@@ -170,9 +170,12 @@ class Scan:
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
         that is freed there instead (int64: pfn << 5 | order, or -1).
 
-        `booting`: where nothing else tells, first frees are boot's up to the last of a whole pageblock."""
-        # What nobody has wanted since: boot's frees, and the isolations that were not put back.
-        boot = self._last_free_array[(self._last_free_array > 0) & (self._last_was_array != ORDINARY)]
+        `booting`: where nothing else tells, first frees are boot's; without zone events, up to the last of a whole
+        pageblock."""
+        # What nobody has wanted since: boot's frees, and the isolations that were not put back. In a recording that
+        # begins after boot, such a free lies on a CPU's list.
+        pending = (self._last_free_array > 0) & (self._last_was_array != ORDINARY)
+        boot = self._last_free_array[pending & booting]
         compacted = self._isolated_array[self._isolated_array > 0]
         boot = boot - 1
         if booting and not self.zone_events:
