@@ -58,6 +58,7 @@ setup(
             for name in COMPILED
         ],
         nthreads=os.cpu_count() or 1,
+        build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
