@@ -47,7 +47,8 @@ def guest(
     output
         The bundle to make; default: guest and the time, .pagetrace. With --matrix: a new folder of bundles.
     kernel
-        A Debian or Ubuntu package, a .deb file, or a kernel image with virtio and balloon built in.
+        A Debian or Ubuntu package, a .deb file, a folder that a kernel's packages are unpacked in (since 7.0 Debian
+        makes several), or a kernel image with virtio and balloon built in.
     memory
         The guest's RAM, such as 1GiB.
     cpus

@@ -100,3 +100,47 @@ def test_an_archive_that_linux_reads(tmp_path):
 def test_kernels_that_are_none(tmp_path):
     with pytest.raises(InputError, match="neither a file nor the name of a package"):
         find_kernel("no such thing")
+
+
+def _deb(folder, name, files):
+    """A package made by the real dpkg-deb."""
+    root = folder / name
+    for path, data in {
+        "DEBIAN/control": f"Package: {name}\nVersion: 1\nArchitecture: all\n"
+        "Maintainer: a <a@b>\nDescription: a kernel\n",
+        **files,
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(data)
+    package = folder / f"{name}.deb"
+    subprocess.run(["dpkg-deb", "-b", "--root-owner-group", root, package], check=True, capture_output=True)
+    return package
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb")
+def test_a_kernel_in_one_package_or_in_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whole = _deb(tmp_path, "whole", {"boot/vmlinuz-6.12": "image", "lib/modules/6.12/virtio.ko": "module"})
+    for _ in range(2):
+        kernel = find_kernel(str(whole))
+        assert kernel.image.read_text() == "image" and [*kernel.modules[0].rglob("*.ko")]
+
+    image = _deb(tmp_path, "image", {"usr/lib/modules/7.2/vmlinuz": "image"})
+    modules = _deb(tmp_path, "modules", {"usr/lib/modules/7.2/virtio.ko": "module"})
+    with pytest.raises(InputError, match="all are unpacked in"):
+        find_kernel(str(modules))
+    both = tmp_path / "both"
+    for package in (image, modules):
+        subprocess.run(["dpkg-deb", "-x", package, both], check=True)
+    kernel = find_kernel(str(both))
+    assert kernel.image.read_text() == "image" and kernel.modules == (both,)
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb")
+def test_a_broken_package_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whole = _deb(tmp_path, "whole", {"boot/vmlinuz-6.12": "image" * 10000})
+    whole.write_bytes(whole.read_bytes()[:-60])
+    with pytest.raises(InputError, match="dpkg-deb"):
+        find_kernel(str(whole))
+    assert not [*(tmp_path / "cache").rglob("vmlinuz*")]

@@ -35,10 +35,10 @@ _DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel: its image, and the folder that its modules lie in (None: they are built in)."""
+    """A kernel: its image, and the folders that its modules lie in (none: they are built in)."""
 
     image: Path
-    modules: Path | None
+    modules: tuple[Path, ...] = ()
 
 
 def _cache() -> Path:
@@ -61,46 +61,68 @@ def _package(name: str) -> Path:
     if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
         raise InputError(f"{name!r}: neither a file nor the name of a package")
     folder = _cache() / "packages" / name
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        work = Path(temporary)
-        _run("apt-get", "-q", "download", name, cwd=work)
-        (package,) = work.glob("*.deb")
-        _run("dpkg-deb", "-x", package, work / "files")
-        try:
-            (work / "files").rename(folder)
-        except OSError:  # somebody else was faster
-            if not folder.is_dir():
-                raise
+    if not folder.is_dir():
+        with tempfile.TemporaryDirectory() as temporary:
+            _run("apt-get", "-q", "download", name, cwd=Path(temporary))
+            (package,) = Path(temporary).glob("*.deb")
+            _unpack(package, folder)
     return folder
 
 
+def _unpack(package: Path, folder: Path) -> None:
+    """The package's files in `folder`: all of them, or no folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        work = Path(temporary) / "files"
+        _run("dpkg-deb", "-x", package, work)
+        try:
+            work.rename(folder)
+        except OSError:  # somebody else was faster
+            if not folder.is_dir():
+                raise
+
+
 def find_kernel(name: str) -> Kernel:
-    """The kernel of a package's name (linux-image-cloud-amd64), of a .deb file or an image. Raises InputError."""
+    """The kernel of a package's name (linux-image-cloud-amd64), a .deb file, a folder of unpacked ones, or an image.
+
+    Raises InputError.
+    """
     path = Path(name)
+    if path.is_dir():
+        return _unpacked((path,), name)
     if path.suffix == ".deb" and path.is_file():
         folder = _cache() / "files" / f"{path.stem}-{path.stat().st_size}-{path.stat().st_mtime_ns}"
         if not folder.is_dir():
-            _run("dpkg-deb", "-x", path, folder)
-        return _unpacked(folder, name)
+            _unpack(path, folder)
+        return _unpacked((folder,), name)
     if path.is_file():
-        return Kernel(path, None)
-    folder = _package(name)
-    if not list(folder.glob("boot/vmlinuz-*")):
-        needed = re.findall(r"^ *Depends: (linux-image-\S+)", _run("apt-cache", "depends", name), re.MULTILINE)
-        if not needed:
-            raise InputError(f"{name}: the package has no kernel: expected one such as linux-image-cloud-amd64")
-        folder = _package(needed[0])
-    return _unpacked(folder, name)
+        return Kernel(path)
+    return _unpacked(tuple(_packages(name)), name)
 
 
-def _unpacked(folder: Path, name: str) -> Kernel:
-    images = sorted(folder.glob("boot/vmlinuz-*"))
+def _packages(name: str) -> list[Path]:
+    """The package, and those of the kernel that it depends on: a name without a version, or split since 7.0."""
+    folders, names = [], [name]
+    for each in names:
+        folders.append(_package(each))
+        if not (_images(folders[-1]) and list(folders[-1].rglob("*.ko*"))):
+            needed = re.findall(r"Depends: (linux-(?:image|binary|modules)-\S+)", _run("apt-cache", "depends", each))
+            names += [one for one in needed if one not in names]
+    return folders
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("boot/vmlinuz-*"), *folder.glob("**/lib/modules/*/vmlinuz")])
+
+
+def _unpacked(folders: tuple[Path, ...], name: str) -> Kernel:
+    images = [image for folder in folders for image in _images(folder)]
     if not images:
-        raise InputError(f"{name}: the package has no boot/vmlinuz")
-    return Kernel(images[0], folder)
+        raise InputError(
+            f"{name}: no kernel's image in it: expected boot/vmlinuz-* or lib/modules/*/vmlinuz (of a kernel that comes "
+            "in several packages, give a folder that all are unpacked in, by dpkg-deb -x)"
+        )
+    return Kernel(images[0], folders)
 
 
 def busybox() -> Path:
@@ -124,9 +146,7 @@ def agent() -> bytes:
 
 
 def _module(kernel: Kernel, name: str) -> bytes | None:
-    if kernel.modules is None:
-        return None
-    for path in sorted(kernel.modules.rglob(f"{name}.ko*")):
+    for path in sorted(path for folder in kernel.modules for path in folder.rglob(f"{name}.ko*")):
         data = path.read_bytes()
         if path.suffix == ".xz":
             return lzma.decompress(data)
