@@ -123,7 +123,8 @@ def test_a_kernel_in_one_package_or_in_several(tmp_path, monkeypatch):
     whole = _deb(tmp_path, "whole", {"boot/vmlinuz-6.12": "image", "lib/modules/6.12/virtio.ko": "module"})
     for _ in range(2):
         kernel = find_kernel(str(whole))
-        assert kernel.image.read_text() == "image" and [*kernel.modules[0].rglob("*.ko")]
+        assert kernel.image.read_text() == "image"
+        assert [*kernel.modules[0].rglob("*.ko")]
 
     image = _deb(tmp_path, "image", {"usr/lib/modules/7.2/vmlinuz": "image"})
     modules = _deb(tmp_path, "modules", {"usr/lib/modules/7.2/virtio.ko": "module"})
@@ -133,7 +134,8 @@ def test_a_kernel_in_one_package_or_in_several(tmp_path, monkeypatch):
     for package in (image, modules):
         subprocess.run(["dpkg-deb", "-x", package, both], check=True)
     kernel = find_kernel(str(both))
-    assert kernel.image.read_text() == "image" and kernel.modules == (both,)
+    assert kernel.image.read_text() == "image"
+    assert kernel.modules == (both,)
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb")

@@ -119,8 +119,8 @@ def _unpacked(folders: tuple[Path, ...], name: str) -> Kernel:
     images = [image for folder in folders for image in _images(folder)]
     if not images:
         raise InputError(
-            f"{name}: no kernel's image in it: expected boot/vmlinuz-* or lib/modules/*/vmlinuz (of a kernel that comes "
-            "in several packages, give a folder that all are unpacked in, by dpkg-deb -x)"
+            f"{name}: no kernel's image in it: expected boot/vmlinuz-* or lib/modules/*/vmlinuz (of a kernel that "
+            "comes in several packages, give a folder that all are unpacked in, by dpkg-deb -x)"
         )
     return Kernel(images[0], folders)
 
