@@ -6,9 +6,9 @@ import subprocess
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.across import predict_across
 from pagehint.replays.replay import replay
+from pagehint.replays.start import guest_reporting
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
 
@@ -52,7 +52,7 @@ def test_a_booted_guest_is_predicted(guests):
     assert trace.meta.clock is not None
     assert abs(trace.meta.clock.drift) < 1e-3
     assert trace.num_residency_bitmaps > 20
-    run = replay(trace, PageReporting(9), sample=None)
+    run = replay(trace, guest_reporting(trace), sample=None)
     assert run.prediction.residency_error <= 0.005
 
 
