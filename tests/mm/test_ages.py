@@ -144,7 +144,7 @@ class Patient(Design):
             zone.begin()
             zone.pull(self.batch, age=2 * SECOND)
             while self.batch:
-                yield from self.tell(zone)
+                yield self.tell(zone)
                 zone.pull(self.batch, age=2 * SECOND)
             zone.end()
         self.schedule(self.delay)

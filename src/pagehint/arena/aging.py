@@ -39,7 +39,7 @@ class Aging(Design):
                 zone.fill(batch)
                 if not batch:
                     break
-                yield from self.tell(zone)
+                yield self.tell(zone)
         # What failed is as if freed just now: it waits for its time again, and keeps nothing else waiting.
         self.pending = None
         if any(zone.requested for zone in self._warm):

@@ -25,7 +25,7 @@ from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 
-__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "React", "Sleep", "Statistics", "Telling", "Work"]
+__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "Part", "React", "Sleep", "Statistics", "Work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ class Idle:
 Action = Begin | React | Sleep | Idle
 Work = Generator[React, BaseException | None, None]
 """A run of the work: it yields what the device is to be told, and gets what that failed with, or None."""
-Telling = Generator[React, BaseException | None, bool]
+Part = Generator[React, BaseException | None, bool]
 """A part of it, and whether it goes on."""
 BEGIN = Begin()
 IDLE = Idle()
 
 _SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
+_MOST_DOUBLINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class Design(ABC):
     now: int
     pending: int | None
     """When the work is due (ns), or None."""
+    stopping: bool
+    """The device is being stopped: the work ends soon."""
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -131,8 +134,8 @@ class Design(ABC):
         self._run: Work | None = None
         self._telling: React | None = None
         self._outcome: BaseException | None = None
-        self._pause = self._shortest_pause
-        self._stopping = False
+        self._failures = 0  # of the device, in a row
+        self.stopping = False
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
         self._last_error: BaseException | None = None
         self.forget()
@@ -177,8 +180,8 @@ class Design(ABC):
             self.forget()
             self.zones = tuple(zones)
             self._reacts = {zone: React(zone, batch) for zone in zones}
-            self._stopping = False
-            self._pause = self._shortest_pause
+            self.stopping = False
+            self._failures = 0
             self.now = now
             self.begin_anew()
         except BaseException:
@@ -199,7 +202,7 @@ class Design(ABC):
         for zone in self.zones:
             zone.mute()
         self.pending = None
-        self._stopping = True
+        self.stopping = True
         if self._run is None:
             self._ended()
         return not self.started
@@ -247,18 +250,17 @@ class Design(ABC):
         run = self._run
         if run is None:
             return self._begin_or_rest()
-        outcome, self._outcome = self._outcome, None
         try:
-            return run.send(outcome)
+            return run.send(self._outcome)
         except StopIteration:
             self._run = None
         except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
             self._run = self._telling = None
             self._take_back()
-            if not self._stopping:
+            if not self.stopping:
                 self.begin_anew()
             raise
-        if self._stopping:
+        if self.stopping:
             self._ended()
             return IDLE
         return self._begin_or_rest()
@@ -289,7 +291,7 @@ class Design(ABC):
             self._batches += 1
             self._blocks += blocks
             self._pages += pages
-            self._pause = self._shortest_pause
+            self._failures = 0
         else:
             self.count_error(error)
 
@@ -314,7 +316,7 @@ class Design(ABC):
     def work(self) -> Work:
         """A run of the work: fills ``batch`` with a zone's blocks, and tells of it, as long as there are any.
 
-        ``failed = yield from self.tell(zone)``; ``stopping`` ends it. What is still in the batch at its end goes back.
+        ``failed = yield self.tell(zone)``; ``stopping`` ends it. What is still in the batch at its end goes back.
         """
 
     def forget(self) -> None:  # noqa: B027  (only some designs know anything)
@@ -366,35 +368,27 @@ class Design(ABC):
         """A run of the work has begun, and not ended."""
         return self._run is not None
 
-    @property
-    def stopping(self) -> bool:
-        """The device is being stopped: the work ends soon."""
-        return self._stopping
+    def tell(self, zone: Zone) -> React:
+        """Tell the device of ``batch``, whose blocks came from the zone: ``failed = yield self.tell(zone)``.
 
-    def tell(self, zone: Zone) -> Generator[React, BaseException | None, BaseException | None]:
-        """Tell the device of ``batch``, whose blocks came from the zone; what it failed with, or None.
-
-        Afterwards the blocks are back in the zone, and the batch is empty.
+        Gives what it failed with, or None. Then the blocks are back in the zone, and the batch is empty.
         """
-        self._telling = self._reacts[zone]
-        return (yield self._telling)
+        self._telling = react = self._reacts[zone]
+        return react
 
     def schedule(self, delay: int) -> None:
         """The work is due after ``delay`` (ns), unless it is due already, or the device stops."""
-        if self.pending is None and not self._stopping:
+        if self.pending is None and not self.stopping:
             self.pending = self.now + delay
 
     def retry_later(self) -> None:
         """The device failed: the work is due again after a growing pause."""
-        if not self._stopping:
-            self.pending = self.now + self._pause
-        self._pause = min(2 * self._pause, max(_LONGEST_PAUSE, self.delay))
+        shortest = max(self.delay, _SHORTEST_PAUSE)
+        if not self.stopping:
+            self.pending = self.now + min(shortest << self._failures, max(_LONGEST_PAUSE, self.delay))
+        self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
 
     def count_error(self, error: BaseException) -> None:
         """Count a failure that is not the device's own."""
         self._errors += 1
         self._last_error = error
-
-    @property
-    def _shortest_pause(self) -> int:
-        return max(self.delay, _SHORTEST_PAUSE)

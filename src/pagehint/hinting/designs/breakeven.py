@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Any, ClassVar
 
 from pagehint.errors import InputError
-from pagehint.hinting.design import Design, Telling, Work
+from pagehint.hinting.design import Design, Part, Work
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
 
@@ -85,7 +85,7 @@ class BreakEven(Design):
         looked = self._looked.get((zone, order))
         return 0 if looked is None else looked + self.wait(order) // 2
 
-    def _process(self, zone: Zone, parking: bool) -> Telling:
+    def _process(self, zone: Zone, parking: bool) -> Part:
         """A look at a zone, from its largest blocks down; false if the run must end."""
         for order in range(zone.max_order - 1, -1, -1):
             if self.now < self._due(zone, order):
@@ -97,8 +97,8 @@ class BreakEven(Design):
             self._looked[zone, order] = self.now
         return not self.batch or (yield from self._told(zone, parking))
 
-    def _told(self, zone: Zone, parking: bool) -> Telling:
-        if (yield from self.tell(zone)) is not None:
+    def _told(self, zone: Zone, parking: bool) -> Part:
+        if (yield self.tell(zone)) is not None:
             self._parking = parking
             self._looked.clear()
             zone.request()

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pagehint.hinting.design import Action, Design, Sleep, Telling, Work
+from pagehint.hinting.design import Action, Design, Part, Sleep, Work
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
 
@@ -72,7 +72,7 @@ class PageHinting(Design):
                 self.schedule(self.delay)
                 return
 
-    def _process(self, zone: Zone) -> Telling:
+    def _process(self, zone: Zone) -> Part:
         """Fill, react, drain until nothing is left; false if the run must end."""
         try:
             zone.begin()
@@ -80,13 +80,13 @@ class PageHinting(Design):
             zone.request(False)
             self.count_error(error)
             return True
-        batch, fill = self.batch, zone.fill
+        batch, fill, tell = self.batch, zone.fill, self.tell
         try:
             while True:
                 full = fill(batch)
                 if not (full or batch):
                     return True
-                if (yield from self.tell(zone)) is not None:
+                if (yield tell(zone)) is not None:
                     self.retry_later()
                     zone.request()
                     return False

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from pagehint.hinting.design import Design, Telling, Work
+from pagehint.hinting.design import Design, Part, Work
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.zone import Zone
@@ -81,7 +81,7 @@ class PageReporting(Design):
         if self._requested:
             self.schedule(self.delay)
 
-    def _process(self, zone: Zone) -> Telling:
+    def _process(self, zone: Zone) -> Part:
         """A pass over a zone; false if the run must end."""
         batch = self.batch
         if zone.free_pages < self.reserve(zone):
@@ -96,9 +96,9 @@ class PageReporting(Design):
                 self._requested |= ended == _OVER_BUDGET
         return not batch or (yield from self._report(zone))
 
-    def _report(self, zone: Zone) -> Telling:
+    def _report(self, zone: Zone) -> Part:
         self.batch.reverse()
-        if (yield from self.tell(zone)) is not None:
+        if (yield self.tell(zone)) is not None:
             self.retry_later()
             self._requested = True
             return False
