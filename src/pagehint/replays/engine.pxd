@@ -95,6 +95,8 @@ cdef class Engine(Pages):
     @cython.final
     cdef bint _enter(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final
+    cdef bint _enter_another(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
+    @cython.final
     cdef bint _contiguous(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil

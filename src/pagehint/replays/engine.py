@@ -312,14 +312,19 @@ class Engine(Pages):
 
     # Make the zone that holds the block the present one, and the CPU's lists of it; false if there is none.
     def _enter(self, pfn, order, cpu):
-        found: cython.bint = (
-            self._zone.start_pfn <= pfn and pfn + block_pages(order) <= self._zone.start_pfn + self._zone._pages
-        )
-        if found and (self.zone_events or (cpu == self._cpu and self._pcp is not None)):
-            self._zone._now = self.now
-            return True
+        if not (
+            self._zone.start_pfn <= pfn
+            and pfn + block_pages(order) <= self._zone.start_pfn + self._zone._pages
+            and (self.zone_events or (cpu == self._cpu and self._pcp is not None))
+        ):
+            return self._enter_another(pfn, order, cpu)
+        self._zone._now = self.now
+        return True
+
+    # On its own: a function that has Python objects takes the GIL whenever it is called.
+    def _enter_another(self, pfn, order, cpu):
+        found: cython.bint = False
         with cython.gil:
-            found = False
             for index, zone in enumerate(self.zones):
                 if zone.start_pfn <= pfn and pfn + (1 << order) <= zone.start_pfn + zone.pages:
                     self._zone = zone

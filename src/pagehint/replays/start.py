@@ -1,6 +1,6 @@
 """Where a replay starts: the recorded guest's zones as they were before its first event."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -62,15 +62,8 @@ def guest_reporting(trace: Trace) -> PageReporting:
 
 # When the recorded guest's passes told their first batches (ns).
 def _passes(trace: Trace) -> NDArray[np.int64]:
-    times = np.concatenate([np.zeros(0, np.int64), *_reports(trace)])
+    times = trace.report_times
     return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
-
-
-# When the recorded guest told batches (ns), as far as anybody asks.
-def _reports(trace: Trace) -> Iterator[NDArray[np.int64]]:
-    if trace.meta.events.get(Event.REPORT.letter):
-        for batch in trace.batches(("time", "event")):
-            yield batch["time"][batch["event"] == Event.REPORT]
 
 
 def usual_capacity(trace: Trace) -> int:
@@ -87,10 +80,10 @@ def device_load(trace: Trace) -> int:
     reporting = trace.meta.reporting
     if reporting is None or reporting.device_load_ns is None:
         return trace.meta.first_ns or 0
-    first = next((int(times[0]) for times in _reports(trace) if len(times)), None)
-    if first is None or reporting.delay_ns is None:
+    times = trace.report_times
+    if not len(times) or reporting.delay_ns is None:
         return reporting.device_load_ns
-    return min(reporting.device_load_ns, first - reporting.delay_ns - _TIMER_WHEEL)
+    return min(reporting.device_load_ns, int(times[0]) - reporting.delay_ns - _TIMER_WHEEL)
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:

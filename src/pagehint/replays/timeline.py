@@ -45,7 +45,7 @@ class Timeline:
         self._next_row = _NEVER
         self._next_count = _NEVER
         self._counted_at = 0
-        self._counts = np.zeros(len(replay.reasons), np.int64)
+        self._counts = (0,) * len(replay.reasons)
         self._counted = np.zeros(len(replay.reasons))
         self.measured = measured_residency(replay.trace)
         self._truth: list[int] = []
@@ -96,8 +96,10 @@ class Timeline:
         if now >= self._next_row or now >= self._next_count:
             row = self._row(now)
         if now >= self._next_count:
-            self._count_until(now)
-            self._counts = np.array(row[4:-3], np.int64)
+            counts = row[4:-3]
+            if counts != self._counts:
+                self._count_until(now)
+                self._counts = counts
             self._next_count = now + _COUNT_STEP
         if now >= self._next_row:
             assert self.step is not None
@@ -108,7 +110,7 @@ class Timeline:
             self._next_row = now + self.step
 
     def _count_until(self, now: int) -> None:
-        self._counted += self._counts * float(now - self._counted_at)
+        self._counted += np.array(self._counts) * float(now - self._counted_at)
         self._counted_at = now
 
     def _add_row(self, row: tuple[int, ...]) -> None:
@@ -139,7 +141,8 @@ class Timeline:
             self._batches = -1 if reasons["in_flight"] else len(replay.batches)
         for zone, (told, untold) in zip(zones, self._listed, strict=True):
             reasons["told"] += told
-            reasons["no_device" if design is None else _reason(design, zone, reasons)] += untold
+            if untold:
+                reasons["no_device" if design is None else _reason(design, zone, reasons)] += untold
             large += told + untold
             free += zone.free_pages
         reasons["below_order"] = listed - mixed - large

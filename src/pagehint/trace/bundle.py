@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.trace.check import check_batch, places
-from pagehint.trace.events import EVENT_SCHEMA, MAX_PFN
+from pagehint.trace.events import EVENT_SCHEMA, MAX_PFN, Event
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.tables import (
@@ -84,6 +84,15 @@ class Trace:
     def num_events(self) -> int:
         """How many events there are."""
         return self.meta.num_events
+
+    @cached_property
+    def report_times(self) -> NDArray[np.int64]:
+        """When the recorded guest told its device of batches (ns), where that was recorded. Reads the events once."""
+        if not self.meta.events.get(Event.REPORT.letter):
+            return np.zeros(0, np.int64)
+        return np.concatenate(
+            [batch["time"][batch["event"] == Event.REPORT] for batch in self.batches(("time", "event"))]
+        )
 
     @cached_property
     def snapshot(self) -> Snapshot | None:

@@ -40,7 +40,7 @@ def check_batch(columns: Mapping[str, NDArray[Any]], place: Callable[[int], str]
             index = _first(bad)
             raise _backwards(place(index + 1), int(time[index + 1]), int(time[index]))
     event = columns.get("event")
-    if event is not None and not (known := _KNOWN[event]).all():
+    if event is not None and not (known := _KNOWN.take(event)).all():
         index = _first(~known)
         raise InputError(
             f"{place(index)}: event {event[index]} is unknown: expected the ASCII code of one of {_LETTERS}"
