@@ -1,6 +1,7 @@
 """``pagehint guest``: boot a guest, record it inside, watch it outside."""
 
 import itertools
+import re
 import shlex
 import sys
 import time
@@ -97,7 +98,11 @@ def _say(text: str) -> None:
 def _reporting(text: str) -> dict[str, bool | int | None]:
     words = text.split(",")
     orders = [word.removeprefix("order=") for word in words[1:]]
-    if words[0] not in ("on", "off") or len(words) > 2 or any(not order.isdecimal() for order in orders):
+    if (
+        words[0] not in ("on", "off")
+        or len(words) > 2
+        or any(not re.fullmatch("[0-9]{1,3}", order) for order in orders)
+    ):
         raise InputError(f"--reporting {text}: expected on, off, or on,order=4")
     order = None if not orders else whole_number("--reporting: order", int(orders[0]), 0, _MOST_ORDER)
     return {"reporting": words[0] == "on", "order": order}

@@ -41,7 +41,9 @@ class PageLayout(NamedTuple):
     commit_size: int
 
 
-_FIELD = re.compile(r"field:\s*(.*?)(\w+)(?:\[\w*\])?;\s*offset:(\d+);\s*size:(\d+);(?:\s*signed:([01]);)?", re.ASCII)
+_FIELD = re.compile(
+    r"field:\s*(.*?)(\w+)(?:\[\w*\])?;\s*offset:(\d{1,9});\s*size:(\d{1,9});(?:\s*signed:([01]);)?", re.ASCII
+)
 _FLAG = re.compile(r'\{([^{}"]*),\s*"(\w+)"\s*\}', re.ASCII)
 _LARGEST_PAGE = 1 << 20
 
@@ -64,8 +66,9 @@ def parse_header_page(text: str, where: str = "header_page") -> PageLayout:
 
 def parse_format(text: str, where: str = "format") -> EventFormat:
     """Read an event's ``format`` file. Raises InputError where it isn't one."""
-    name, number = (re.search(rf"^{key}: (\S+)", text, re.ASCII | re.MULTILINE) for key in ("name", "ID"))
-    if name is None or number is None or not number[1].isdecimal() or int(number[1]) > 0xFFFF:
+    name = re.search(r"^name: (\S+)", text, re.ASCII | re.MULTILINE)
+    number = re.search(r"^ID: (\d{1,5})(?!\S)", text, re.ASCII | re.MULTILINE)
+    if name is None or number is None or int(number[1]) > 0xFFFF:
         raise InputError(f"{where}: no name and ID: expected the format file of an event")
     fields = {}
     for match in _FIELD.finditer(text):

@@ -260,7 +260,7 @@ def _reporting(system: dict[str, str], pageblock_order: int | None, load: int | 
 
 def _parameter(parameters: dict[str, str], name: str, most: int) -> int | None:
     text = parameters.get(name, "")
-    return int(text) if text.isdecimal() and int(text) <= most else None
+    return int(text) if re.fullmatch(r"\d{1,10}", text, re.ASCII) and int(text) <= most else None
 
 
 def import_stream(
