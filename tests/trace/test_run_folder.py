@@ -98,7 +98,7 @@ def test_events_alone(tmp_path: Path, events_csv: str) -> None:
         ("1,0,7,X,64,0,1,4:1", "line 16: x is '4:1' for ev X"),
         (",0,7,F,64,0,,", "line 16: dt_ns is empty"),
         ("1,,7,F,64,0,,", "line 16: cpu is empty"),
-        ("x,0,7,F,64,0,,", "column #0: Row #16: CSV conversion error to int64: invalid value 'x'"),
+        ("x,0,7,F,64,0,,", "column #0: line 16: CSV conversion error to int64: invalid value 'x'"),
         ("1,0,7,F,64,300,,", "CSV conversion error to uint8: invalid value '300'"),
         ("1,0,7,F,64,0", "Expected 8 columns, got 6"),
         ("1,0,7,F,64,30,,", "line 16: order 30 is absurd"),

@@ -1,11 +1,15 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
 import math
+import os
 import re
+import select
+import stat
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +28,7 @@ __all__ = ["read_files"]
 
 _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
+_PATIENCE = 5000  # ms
 _STANDARD_INPUT = Path("-")
 
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
@@ -104,7 +109,7 @@ def _contents(path: Path, name: str) -> bytes:
     elif path.is_dir():
         raise InputError(f"{name}: is a folder: name the files in it")
     else:
-        with path.open("rb") as file:
+        with _open(path, name) as file:
             data = file.read(8)
             data += file.read() if _is_regular(path) else file.read(_MOST_MAP)
     if data[:2] != b"\x1f\x8b":
@@ -119,6 +124,22 @@ def _contents(path: Path, name: str) -> bytes:
     if not unpacked.eof:
         raise InputError(f"{name}: ends in the middle of its compressed data: copy it again")
     return data
+
+
+# A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to.
+def _open(path: Path, name: str) -> BinaryIO:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            if not waiting.poll(_PATIENCE):
+                raise InputError(f"{name}: a pipe that nobody writes to: name a file, or `<(command)`")
+        os.set_blocking(descriptor, True)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _is_regular(path: Path) -> bool:

@@ -1,6 +1,8 @@
 """CSV files of a recording, and the host's times in them."""
 
+import io
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from pagehint.trace.writer import TraceWriter
 __all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
 
 _RESIDENCY = ("ram_resident_kib", "rss_kib", "memfd_kib")
+_BLOCK = 4 << 20
+_ROW = re.compile(r"Row #(\d{1,9})", re.ASCII)
 _LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
 
 
@@ -28,21 +32,39 @@ def csv_batches(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.
     """
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size or 1
-        try:
-            reader = pa.csv.open_csv(
-                pa.PythonFile(unpacked(file, path), mode="r"),
-                read_options=pa.csv.ReadOptions(use_threads=False, block_size=4 << 20),
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=types, include_columns=list(types), strings_can_be_null=False
-                ),
-            )
-            for batch in reader:
+        for block, line in _blocks(unpacked(file, path), path):
+            try:
+                table = pa.csv.read_csv(
+                    pa.BufferReader(block),
+                    read_options=pa.csv.ReadOptions(use_threads=False),
+                    convert_options=pa.csv.ConvertOptions(
+                        column_types=types, include_columns=list(types), strings_can_be_null=False
+                    ),
+                )
+            except pa.ArrowException as error:
+                what = _ROW.sub(lambda row, line=line: f"line {int(row[1]) + line}", first_line(error))
+                raise InputError(f"{path}: {what}") from None
+            for batch in table.to_batches():
                 yield batch, min(1.0, file.tell() / size)
-        except pa.ArrowException as error:
-            raise InputError(f"{path}: {first_line(error)}") from None
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else first_line(error)
-            raise InputError(f"{path}: {reason}: it can't be read") from None
+
+
+# Whole lines behind the head, and how many lines of the file stand between the two. Arrow doesn't read the file itself:
+# where it calls back into Python, an error there ends the process now and then.
+def _blocks(file: io.BufferedReader, path: Path) -> Iterator[tuple[bytes, int]]:
+    head, rest, lines = b"", b"", 0
+    while chunk := file.read(_BLOCK):
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            rest += chunk
+            if len(rest) > 2 * _BLOCK:
+                raise InputError(f"{path}: line {lines + 1} is longer than {_BLOCK >> 20} MiB: no table's is")
+            continue
+        block, rest = rest + chunk[:end], chunk[end:]
+        yield head + block, max(lines - 1, 0)
+        head = head or block[: block.index(b"\n") + 1]
+        lines += block.count(b"\n")
+    if rest or not lines:
+        yield head + rest, max(lines - 1, 0)
 
 
 def csv_table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
