@@ -20,3 +20,14 @@ def test_pages_of_another_size(tmp_path):
     meta = Meta(recorder="test", source="test", page_size=65536)
     with pytest.raises(InputError, match="its pages have 65536 bytes: replays are of 4096 only"):
         replay(record(tmp_path / "t", ROWS[:1], [zone(4096)], meta))
+
+
+def test_a_guest_that_only_zoneinfo_claims_is_bounded(tmp_path):
+    """A meta.json of 1 TiB replayed, with 10 GB of memory."""
+    for name, claimed in (("claimed", [zone(1 << 27)]), ("enough", [zone(1 << 20)])):
+        trace = record(tmp_path / name, [("Z", 0, 0, 0), ("A", 0, 0, 0)], claimed)
+        if name == "claimed":
+            with pytest.raises(InputError, match="no kpageflags tell what is there"):
+                replay(trace, None)
+        else:
+            assert replay(trace, None).totals.passes == 0

@@ -180,3 +180,16 @@ def test_what_was_told_before_the_recording_began_is_not_its_own(tmp_path: Path)
     )
     truth = replay(Trace.open(trace.path)).truth
     assert (truth["reported_mib"], truth["reported_blocks"]) == (4, 1)
+
+
+def test_contiguous_areas_are_said(tmp_path: Path) -> None:
+    text = (
+        "Page block order: 9\nNumber of blocks type    Unmovable      Movable  Reclaimable   HighAtomic          CMA"
+        "      Isolate\nNode 0, zone    DMA32            1            1            0            0            {cma}"
+        "            0\n"
+    )
+    for cma in (0, 2):
+        texts = {"zoneinfo": zoneinfo([zone(2048)]), "pagetypeinfo": text.format(cma=cma)}
+        trace = record(tmp_path / f"{cma}.pagetrace", [("Z", 0, 0, 0), ("A", 0, 0, 0)], [zone(2048)], texts=texts)
+        warnings = replay(trace, None).recording["warnings"]
+        assert any(line.startswith("4 MiB are CMA's") for line in warnings) == bool(cma)

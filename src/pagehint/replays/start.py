@@ -30,6 +30,7 @@ USUAL_CAPACITY = 32
 
 _MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
+_MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any size
 _PAGE_SIZE = 4096
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
@@ -140,6 +141,11 @@ class Start:
         if pages > _MOST_PAGES:
             raise InputError(
                 f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"
+            )
+        if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - _HUGE_PAGE):
+            raise InputError(
+                f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more than "
+                "64GiB need them: import it with --snapshot"
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER

@@ -200,6 +200,12 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
         )
     if not trace.meta.zones:
         doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")
+    types = snapshot.pagetypeinfo()
+    if (cma := sum(blocks.get("CMA", 0) for blocks in types.pageblocks.values())) and types.pageblock_order is not None:
+        doubts.append(
+            f"{_size(cma << types.pageblock_order)} are CMA's (contiguous areas for devices, lent to movable pages): "
+            "they count as movable, so that programs may get them sooner here than in the guest"
+        )
     counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
     late = begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
     if not late and trace.meta.events.get("Z"):

@@ -60,6 +60,11 @@ class Snapshot:
             data += chunk
         return np.frombuffer(data, "<u8")
 
+    @property
+    def known_pages(self) -> int:
+        """The zones' end, a pfn, where kpageflags tell what each page is; else 0."""
+        return max((zone.end_pfn for zone in self.zones()), default=0) if (self.path / _KPAGEFLAGS).exists() else 0
+
     def check(self) -> None:
         """Raise InputError unless the texts can be read and the kpageflags cover the zones that zoneinfo names."""
         self.pagetypeinfo()
