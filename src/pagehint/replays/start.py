@@ -144,8 +144,8 @@ class Start:
             )
         if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - _HUGE_PAGE):
             raise InputError(
-                f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more than "
-                "64GiB need them: import it with --snapshot"
+                f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more "
+                "than 64GiB need them: import it with --snapshot"
             )
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER

@@ -42,10 +42,14 @@ def csv_batches(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.
                     ),
                 )
             except pa.ArrowException as error:
-                what = _ROW.sub(lambda row, line=line: f"line {int(row[1]) + line}", first_line(error))
-                raise InputError(f"{path}: {what}") from None
+                raise InputError(f"{path}: {_with_line(first_line(error), line)}") from None
             for batch in table.to_batches():
                 yield batch, min(1.0, file.tell() / size)
+
+
+def _with_line(what: str, before: int) -> str:
+    row = _ROW.search(what)
+    return what if row is None else f"{what[: row.start()]}line {int(row[1]) + before}{what[row.end() :]}"
 
 
 # Whole lines behind the head, and how many lines of the file stand between the two. Arrow doesn't read the file itself:
