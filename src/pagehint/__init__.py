@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pagehint.diagnosis.findings import Diagnosis
     from pagehint.hinting.clock import VirtualClock
     from pagehint.hinting.design import Design, Statistics
+    from pagehint.hinting.designs.breakeven import BreakEven
     from pagehint.hinting.designs.hinting import PageHinting
     from pagehint.hinting.designs.reporting import PageReporting
     from pagehint.hinting.device import Device
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.zone import Watermarks, Zone
+    from pagehint.replays.host_clock import with_host
     from pagehint.replays.replay import replay
     from pagehint.replays.run import Run
     from pagehint.replays.start import guest_reporting
@@ -49,6 +51,7 @@ __all__ = [
     "ArenaStatistics",
     "Batch",
     "Block",
+    "BreakEven",
     "BusyError",
     "Costs",
     "Design",
@@ -87,6 +90,7 @@ __all__ = [
     "pagetypeinfo",
     "replay",
     "study",
+    "with_host",
     "write_html",
 ]
 
@@ -97,6 +101,7 @@ _LATER = {
     "ArenaStatistics": "pagehint.arena.state",
     "Batch": "pagehint.mm.batch",
     "Block": "pagehint.mm.batch",
+    "BreakEven": "pagehint.hinting.designs.breakeven",
     "Costs": "pagehint.host.costs",
     "Design": "pagehint.hinting.design",
     "Device": "pagehint.hinting.device",
@@ -134,6 +139,7 @@ _LATER = {
     "pagetypeinfo": "pagehint.mm.guest.procfs",
     "replay": "pagehint.replays.replay",
     "study": "pagehint.replays.study",
+    "with_host": "pagehint.replays.host_clock",
     "write_html": "pagehint.report.html",
 }
 

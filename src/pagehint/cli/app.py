@@ -32,6 +32,7 @@ for _name, _help in (
     ("doctor", "Tell what free memory this machine's host still backs, why, and what to do; or from what was pasted."),
     ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
     ("record", "Record this machine's page allocator, as root."),
+    ("watch", "On the host, watch what a virtual machine holds of its memory, as root."),
     ("guest", "Boot a guest under QEMU, record it inside and watch it outside."),
     ("mark", "Begin a phase in the recording that runs on this machine."),
     ("import", "Import a recording as a trace bundle."),

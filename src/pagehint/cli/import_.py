@@ -1,6 +1,7 @@
 """``pagehint import``: make a trace bundle of a recording."""
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pagehint.trace import import_trace
+from pagehint.errors import InputError
+from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
 from pagehint.units import parse_time
 
@@ -23,6 +25,7 @@ def import_(
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     snapshot: Path | None = None,
     residency: Path | None = None,
+    host: Path | None = None,
     clock_offset: str | None = None,
 ) -> None:
     """Make a trace bundle of a recording of a guest's page allocator.
@@ -31,7 +34,8 @@ def import_(
     ----------
     source
         A run folder (events.csv.gz and what lies beside it), the text that `trace-cmd report`, `perf script` or
-        tracefs' trace file prints, gzipped or not, or what `pagehint record -o -` wrote (`-`: on standard input).
+        tracefs' trace file prints, gzipped or not, or what `pagehint record -o -` wrote (`-`: on standard input). With
+        --host a bundle too.
     output
         The bundle to make, NAME.pagetrace.
     snapshot
@@ -40,17 +44,40 @@ def import_(
     residency
         For a text: what the host measured, a CSV file with the columns host_ns (its wall clock), ram_resident_kib,
         rss_kib, memfd_kib, or some of them.
+    host
+        What `pagehint watch` wrote beside the recording: the bundle has it, so that replays show predicted beside
+        measured.
     clock_offset
-        By how much the host's wall clock is ahead of the guest's trace clock, such as 1795821679.357s. Default: as a
-        mark `CLOCK $(date +%s%N)` of the recording says.
+        By how much the host's wall clock is ahead of the guest's trace clock, such as 1795821679.357s. Default: with
+        --residency as a mark `CLOCK $(date +%s%N)` of the recording says; with --host it is fitted.
     """
     offset = None if clock_offset is None else parse_time(clock_offset)
-    with _progress(source.name) as report:
-        trace = import_trace(source, output, snapshot, report, residency=residency, clock_offset=offset)
+    if host is not None:
+        if residency is not None:
+            raise InputError("--residency and --host: choose one of them")
+        trace = _with_host(source, output, snapshot, host, offset)
+    else:
+        with _progress(source.name) as report:
+            trace = import_trace(source, output, snapshot, report, residency=residency, clock_offset=offset)
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)
     print(f"{output}: {trace.num_events:,} events; `pagehint info {output}` shows them")
+
+
+def _with_host(source: Path, output: Path, snapshot: Path | None, host: Path, offset: int | None) -> Trace:
+    from pagehint.replays.host_clock import with_host
+
+    def say(text: str) -> None:
+        print(f"pagehint: {text}", file=sys.stderr)
+
+    if (source / "meta.json").exists():
+        if snapshot is not None:
+            raise InputError(f"{source}: a bundle has its own snapshots: leave out {snapshot}")
+        return with_host(Trace.open(source), host, output, offset, say)
+    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder, _progress(source.name) as report:
+        trace = import_trace(source, Path(folder) / "guest.pagetrace", snapshot, report)
+        return with_host(trace, host, output, offset, say)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """Files that are either whole or not there."""
 
 import os
-import secrets
 import stat
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pagehint.errors import InputError
+from pagehint.partial import lock, partial_path, remove_leftovers
 
 __all__ = ["Output"]
 
@@ -25,12 +25,15 @@ class Output:
         if not str(path) or self.path.is_dir():
             raise InputError(f"{path or repr(path)}: is a folder: name a file in it")
         self._temp: Path | None = None
+        self._lock = -1
         if self.path.exists() and not self.path.is_file():
             return
         self._target = Path(os.path.realpath(self.path))
-        self._temp = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.partial")
+        remove_leftovers(self._target)
+        self._temp = partial_path(self._target)
         try:
             self._temp.open("xb").close()
+            self._lock = lock(self._temp)
             if self._target.exists():
                 self._temp.chmod(stat.S_IMODE(self._target.stat().st_mode))
         except OSError as error:
@@ -44,6 +47,22 @@ class Output:
     ) -> None:
         if self._temp is not None:
             self._temp.unlink(missing_ok=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    @property
+    def partial(self) -> Path:
+        """Where another writer writes it, before `keep`. Raises InputError where it is no file of a file system."""
+        if self._temp is None:
+            raise InputError(f"{self.path}: is no file: choose another output")
+        return self._temp
+
+    def keep(self) -> None:
+        """What was written at `partial` is whole. Raises InputError."""
+        try:
+            self.partial.replace(self._target)
+        except OSError as error:
+            raise self._refused(error) from None
 
     def write(self, data: bytes) -> None:
         """Write it all. Raises InputError, and leaves what was there."""

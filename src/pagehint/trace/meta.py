@@ -55,13 +55,16 @@ _Letter = Annotated[str, msgspec.Meta(pattern=f"^[{''.join(event.letter for even
 class Clock:
     """host_ns = h0_ns + offset_ns + (1 + drift) * (guest_ns - g0_ns): the host's wall clock from the guest's.
 
-    Raises InputError for an offset or a drift that no pair of clocks has.
+    `method`: how it was found; `error_ns`: how far off it may be; None where it was measured. Raises
+    InputError for an offset or a drift that no pair of clocks has.
     """
 
     g0_ns: _Time
     h0_ns: _Time
     offset_ns: float
     drift: float
+    method: str | None = None
+    error_ns: float | None = None
 
     def __post_init__(self) -> None:
         if not abs(self.offset_ns) <= _MOST or not math.isfinite(self.offset_ns):

@@ -1,11 +1,8 @@
 """Writing a trace bundle: to a temporary folder beside it, renamed when it is whole."""
 
 import dataclasses
-import fcntl
-import glob
 import gzip
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -20,6 +17,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input
+from pagehint.partial import lock, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, places
 from pagehint.trace.events import EVENT_SCHEMA, Event
@@ -39,29 +37,16 @@ _EVENT_ENCODING = {"time": "DELTA_BINARY_PACKED", "pfn": "BYTE_STREAM_SPLIT"}
 _EVENT_DICTIONARY = [name for name in EVENT_SCHEMA.names if name not in _EVENT_ENCODING]
 
 
-# A folder's lock, which ends with the process; -1 where another has it, or the file system has none.
-def _lock(folder: Path) -> int:
-    try:
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return -1
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return -1
-    return lock
-
-
 class TraceWriter:
     """Writes the bundle `path`; a context manager.
 
     Call `finish` last: only then does the bundle exist. Leaving without it, or by an exception, leaves nothing.
-    Raises InputError where `path` exists already.
+    `effort`: zstd's level; who records live takes a low one. Raises InputError where `path` exists already.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, effort: int = 12) -> None:
         self.path = Path(path)
+        self._effort = effort
         if self.path.exists():
             raise InputError(f"{self.path}: exists already: remove it first, or choose another output")
         if not self.path.parent.is_dir():
@@ -71,12 +56,12 @@ class TraceWriter:
         self._zones: list[ZoneLayout] = []
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._temp = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+        self._temp = partial_path(self.path)
         self._lock = -1
-        self._remove_leftovers()
+        remove_leftovers(self.path)
         try:
             self._temp.mkdir()
-            self._lock = _lock(self._temp)
+            self._lock = lock(self._temp)
             self._events = self._parquet(
                 "events", EVENT_SCHEMA, use_dictionary=_EVENT_DICTIONARY, column_encoding=_EVENT_ENCODING
             )
@@ -84,13 +69,6 @@ class TraceWriter:
             self._remove()
             self._refuse(error)
             raise
-
-    # Who is killed leaves its folder, but no lock on it.
-    def _remove_leftovers(self) -> None:
-        for folder in self.path.parent.glob(f".{glob.escape(self.path.name)}.{'[0-9a-f]' * 8}.partial"):
-            if (lock := _lock(folder)) >= 0:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
 
     def _remove(self) -> None:
         shutil.rmtree(self._temp, ignore_errors=True)
@@ -205,7 +183,7 @@ class TraceWriter:
     def _parquet(self, name: str, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
         path = self._temp / f"{name}.parquet"
         return pq.ParquetWriter(
-            path, schema, compression="zstd", compression_level=12, write_page_checksum=True, **options
+            path, schema, compression="zstd", compression_level=self._effort, write_page_checksum=True, **options
         )
 
     def _write(self, name: str, table: pa.Table) -> None:

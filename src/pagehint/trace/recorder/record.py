@@ -145,6 +145,7 @@ class _Recorder:
         self._put("machine", json.dumps(machine).encode())
         for path, text in system_files().items():
             self._put(f"file/{path}", text.encode())
+        self._put("file/clock_offset_ns", b"%d" % (time.time_ns() - time.monotonic_ns()))
         self._put("header_page", header.encode())
         for name, text in self._instance.formats.items():
             self._put(f"format/{name}", text.encode())

@@ -19,7 +19,7 @@ from pagehint.trace.recorder.vmm import RamPart
 from pagehint.trace.tables import open_parquet
 from pagehint.trace.writer import TraceWriter
 
-__all__ = ["HOST_SCHEMA", "Sampler", "add_host", "guest_times"]
+__all__ = ["HOST_SCHEMA", "Sampler", "add_host", "guest_times", "read_host"]
 
 _COUNTERS = ("thp_fault_alloc", "thp_collapse_alloc", "pswpin", "pswpout")
 HOST_SCHEMA = pa.schema(
@@ -53,7 +53,7 @@ class Sampler:
     def __init__(self, pid: int, ram: list[RamPart], path: Path) -> None:
         if not ram:
             raise InputError(f"process {pid}: no guest RAM to look at")
-        self.samples = self.bitmaps = 0
+        self.samples = self.bitmaps = self.resident_kib = 0
         self.error: BaseException | None = None
         self._pid = pid
         self._ram = ram
@@ -129,7 +129,8 @@ class Sampler:
         self.samples += 1
         if bitmap:
             resident, swapped = self._resident()
-            row["ram_resident_kib"] = 4 * int(np.count_nonzero(resident))
+            row["time"] = (row["time"] + time.time_ns()) // 2
+            row["ram_resident_kib"] = self.resident_kib = 4 * int(np.count_nonzero(resident))
             row["swapped_kib"] = swapped
             row["bits"] = np.packbits(resident).tobytes()
             row |= _counters()

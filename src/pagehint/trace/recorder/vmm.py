@@ -4,6 +4,7 @@ import json
 import os
 import re
 import socket
+import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -68,6 +69,12 @@ class Qmp:
         if not isinstance(value, dict):
             raise InputError(f"{self._path}: no QMP socket: it says {line[:60]!r}")
         return value
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process: who listens at the socket."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return int(struct.unpack("3i", credentials)[0])
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Execute a command; returns what QEMU does."""

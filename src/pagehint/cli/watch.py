@@ -1,0 +1,106 @@
+"""``pagehint watch``: on the host, sample what a virtual machine holds of its memory."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pagehint.errors import InputError
+from pagehint.report.output import Output
+from pagehint.trace.recorder.residency import Sampler
+from pagehint.trace.recorder.vmm import Qmp, RamPart, find_ram, ram_of_qmp
+from pagehint.units import format_size, parse_time
+
+__all__ = ["watch"]
+
+_STEP = 0.2
+
+
+def watch(
+    pid: int | None = None,
+    *,
+    qmp: Path | None = None,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("host.parquet"),
+    for_: Annotated[str | None, Parameter(name="--for")] = None,
+) -> None:
+    """Watch a virtual machine from its host, as root, while its guest is recorded.
+
+    Until it ends, for a time, or until Ctrl-C.
+
+    `pagehint import GUEST.pagetrace --host host.parquet -o BOTH.pagetrace` puts the two together.
+
+    Parameters
+    ----------
+    pid
+        Its process: QEMU's, Firecracker's, Cloud Hypervisor's.
+    qmp
+        QEMU's QMP socket (-qmp unix:PATH,server=on,wait=off) instead: QEMU says itself where the guest's memory lies.
+    output
+        The file to make.
+    for_
+        How long, such as 60s.
+    """
+    if (pid is None) == (qmp is None):
+        raise InputError("name the machine's process, or QEMU's --qmp socket: one of the two")
+    seconds = None if for_ is None else parse_time(for_) / 1e9
+    pid, ram = _machine(pid, qmp)
+    with _stops() as stopped, Output(output) as made:
+        print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
+        with Sampler(pid, ram, made.partial) as sampler:
+            ended = _wait(sampler, stopped, seconds)
+        if sampler.error is not None:
+            raise sampler.error
+        if not sampler.samples:
+            raise InputError(f"process {pid} ended before it was looked at")
+        made.keep()
+    why = "it ended" if ended else "stopped"
+    print(f"{output}: {sampler.samples:,} samples, {sampler.bitmaps:,} of each page; {why}")
+
+
+def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:
+    if qmp is None:
+        assert pid is not None
+        return pid, find_ram(pid)
+    with Qmp(qmp) as connection:
+        return connection.pid, ram_of_qmp(connection)
+
+
+@contextmanager
+def _stops() -> Iterator[list[int]]:
+    stopped: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: stopped.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# Whether the machine ended first.
+def _wait(sampler: Sampler, stopped: list[int], seconds: float | None) -> bool:
+    begun, live = time.monotonic(), sys.stderr.isatty()
+    while not stopped and (seconds is None or time.monotonic() - begun < seconds):
+        if sampler.wait(_STEP):
+            break
+        if live:
+            _live(f"{time.monotonic() - begun:.0f} s, {format_size(sampler.resident_kib << 10)} of the guest resident")
+    if live:
+        _live("")
+    return sampler.wait(0)
+
+
+def _live(text: str) -> None:
+    print(f"\r\x1b[K{text and f'watching: {text}'}", end="", file=sys.stderr, flush=True)
+
+
+def _words(ram: list[RamPart]) -> str:
+    parts = ", ".join(f"{format_size(part.pages << 12)} from guest-physical {part.pfn << 12:#x}" for part in ram)
+    return f"a guest's RAM of {parts}"

@@ -1,0 +1,203 @@
+"""A recording and what its host saw, put together: by a known clock, or by one that is fitted to what both show."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.errors import InputError
+from pagehint.replays.replay import replay
+from pagehint.replays.start import check_trace, guest_reporting
+from pagehint.trace.bundle import Trace
+from pagehint.trace.copy import copy_bundle
+from pagehint.trace.meta import Clock
+from pagehint.trace.recorder.residency import add_host, read_host
+from pagehint.units import format_time
+
+__all__ = ["ClockFit", "fit_clock", "with_host"]
+
+_MS = 10**6
+_BIN = 100 * _MS
+_MOST_ROWS = 30_000
+_NEAR = 10**10  # how far wrong a guest's own wall clock may be
+_LEAST_LIKE = 0.3  # of the correlation of steps: chance stays below
+_MOST_APART = 0.25  # of how much the samples vary: more is another guest's
+_USUAL_ERROR = 5 * _MS  # on most recordings whose clock is known
+_LEAST_SAMPLES = 10
+_WORTH_DRIFT = 120 * 10**9
+_MOST_DRIFT = 500e-6
+
+
+@dataclass(frozen=True)
+class ClockFit:
+    """By how much the host's wall clock was ahead at the guest's time `at`, and how far off that may be (ns); drift."""
+
+    offset: int
+    at: int
+    drift: float
+    error: int
+
+    def clock(self) -> Clock:
+        """As a bundle has it."""
+        method = "fitted to the steps of residency"
+        return Clock(self.at, self.at + self.offset, 0.0, self.drift, method=method, error_ns=self.error)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def at(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self.values[np.searchsorted(self.times, times, "right").clip(1) - 1]
+        return found
+
+    def within(self, begin: int, end: int) -> "_Steps":
+        inside = (self.times >= begin) & (self.times <= end)
+        return _Steps(self.times[inside], self.values[inside])
+
+
+def _predicted(trace: Trace) -> _Steps:
+    off = trace.meta.reporting is not None and trace.meta.reporting.on is False
+    span = (trace.meta.last_ns or 0) - (trace.meta.first_ns or 0)
+    step = max(span // _MOST_ROWS, _MS)
+    run = replay(trace, None if off else guest_reporting(trace), sample=step)
+    # What a row shows first happened half a step before it, on average.
+    return _Steps(run.timeline["time"].to_numpy() - step // 2, run.timeline["resident"].to_numpy())
+
+
+def _samples(host: Path) -> _Steps:
+    table = read_host(host)
+    for name in ("ram_resident_kib", "rss_kib"):
+        known = table.filter(table[name].is_valid())
+        if known.num_rows >= _LEAST_SAMPLES:
+            return _Steps(known["time"].to_numpy(), known[name].to_numpy() * 1024.0)
+    raise InputError(f"{host}: fewer than {_LEAST_SAMPLES} samples: watch for longer")
+
+
+# The mean difference, but for a constant: what the process has beside the guest's memory.
+def _apart(predicted: _Steps, samples: _Steps, offset: int) -> float:
+    apart = samples.values - predicted.at(samples.times - offset)
+    return float(np.abs(apart - np.median(apart)).mean())
+
+
+def _changes(steps: _Steps) -> NDArray[np.float64]:
+    grid = np.arange(steps.times[0], steps.times[-1] + _BIN, _BIN)
+    changes = np.diff(np.interp(grid, steps.times, steps.values))
+    most = np.quantile(np.abs(changes), 0.99) or np.abs(changes).max() or 1.0
+    return np.clip(changes, -most, most)
+
+
+def _coarse(predicted: _Steps, samples: _Steps, around: int | None) -> int:
+    guest, host = _changes(predicted), _changes(samples)
+    begin = int(samples.times[0] - predicted.times[0])
+    size = 1 << int(len(guest) + len(host)).bit_length()
+    both = np.fft.irfft(np.fft.rfft(host, size) * np.conj(np.fft.rfft(guest, size)), size)
+    lags = np.arange(1 - len(guest), len(host))
+    overlap = np.minimum(lags + len(guest), len(host)) - np.maximum(lags, 0)
+    allowed = overlap >= min(len(guest), len(host)) // 2
+    if around is not None:
+        allowed &= np.abs(begin + lags * _BIN - around) <= _NEAR
+    norm = np.sqrt((guest**2).sum() * (host**2).sum())
+    like = np.where(allowed, both[lags % size], -np.inf)
+    best = int(like.argmax())
+    if not norm or not like[best] >= _LEAST_LIKE * norm:
+        raise InputError(
+            "the host's samples don't show this recording's guest: watch it while it is recorded and memory comes and "
+            "goes, or give --clock-offset"
+        )
+    return begin + int(lags[best]) * _BIN
+
+
+# The middle of the offsets that fit as well as the best, and how far they reach.
+def _fine(predicted: _Steps, samples: _Steps, around: int, reach: int, step: int) -> tuple[int, int]:
+    inside = samples.within(int(predicted.times[0]) + around + reach, int(predicted.times[-1]) + around - reach)
+    if len(inside.times) < _LEAST_SAMPLES:
+        raise InputError("the host watched for too short a time beside the recording: its clock can't be fitted")
+    offsets = np.arange(around - reach, around + reach + 1, step)
+    apart = np.array([_apart(predicted, inside, int(offset)) for offset in offsets])
+    good = offsets[apart <= 1.02 * apart.min() + 1]
+    return int(good.min() + good.max()) // 2, int(good.max() - good.min()) // 2
+
+
+def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
+    offset, _ = _fine(predicted, samples, around, 10 * _BIN, 10 * _MS)
+    return _fine(predicted, samples, offset, 60 * _MS, _MS // 2)
+
+
+def fit_clock(trace: Trace, host: str | Path, near: int | None = None) -> ClockFit:
+    """The host's clock, by where what it saw and what a replay predicts are most alike.
+
+    `host`: the file of ``pagehint watch``. `near`: an offset (ns) to look beside; else by the guest's own wall clock,
+    where it was recorded, or anywhere. Raises InputError where the two show no common steps. Takes a replay.
+    """
+    check_trace(trace)
+    predicted, samples = _predicted(trace), _samples(Path(host))
+    if near is None:
+        near = _coarse(predicted, samples, _own_offset(trace))
+    offset, error = _fitted(predicted, samples, near)
+    at, drift = int(predicted.times[0]), 0.0
+    middle = (int(predicted.times[0]) + int(predicted.times[-1])) // 2
+    if predicted.times[-1] - predicted.times[0] > _WORTH_DRIFT:
+        halves = [samples.within(0, middle + offset), samples.within(middle + offset, 1 << 62)]
+        try:
+            early, late = (_fitted(predicted, half, offset) for half in halves)
+        except InputError:  # nothing happens in one of them
+            pass
+        else:
+            apart = (predicted.times[-1] - predicted.times[0]) / 2
+            slope = (late[0] - early[0]) / float(apart)
+            # Only where the halves tell more exactly than they are apart.
+            if abs(slope) <= _MOST_DRIFT and early[1] + late[1] < abs(late[0] - early[0]) // 2:
+                drift, at = slope, middle
+    return ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
+
+
+def _own_offset(trace: Trace) -> int | None:
+    text = trace.meta.system.get("clock_offset_ns", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
+def with_host(
+    trace: Trace,
+    host: str | Path,
+    output: str | Path,
+    clock_offset: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Trace:
+    """Make the bundle `output` of a recording and what ``pagehint watch`` saw of its guest meanwhile.
+
+    `clock_offset`: by how much the host's wall clock is ahead of the recording's (ns); None: it is fitted, and `say` is
+    told. Raises InputError.
+    """
+    check_trace(trace)
+    host, output = Path(host), Path(output)
+    if clock_offset is not None:
+        clock = Clock(0, 0, float(clock_offset), 0.0, method="given")
+        return _write(trace, host, output, clock)
+    fit = fit_clock(trace, host)
+    # What was backed at the start is known now: steps are predicted more exactly.
+    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder:
+        rough = _write(trace, host, Path(folder) / "rough.pagetrace", fit.clock())
+        fit = fit_clock(rough, host, fit.offset)
+        _check(rough, host, fit)
+    ahead, error = fit.offset / 1e9, format_time(fit.error)
+    say(f"the host's clock is {ahead:.3f} s ahead of the guest's, give or take {error}, as residency steps tell")
+    return _write(trace, host, output, fit.clock())
+
+
+def _check(trace: Trace, host: Path, fit: ClockFit) -> None:
+    samples = _samples(host)
+    varies = float(np.abs(samples.values - np.median(samples.values)).mean())
+    if _apart(_predicted(trace), samples, fit.offset) > _MOST_APART * varies:
+        raise InputError(f"{host}: what the host saw is not what this recording's guest does: is it another one's?")
+
+
+def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
+    with copy_bundle(trace, output) as (writer, meta):
+        add_host(writer, host, clock)
+        writer.finish(replace(meta, clock=clock))
+    return Trace.open(output)

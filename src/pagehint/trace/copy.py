@@ -1,0 +1,33 @@
+"""A bundle made of another one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pagehint.trace.bundle import Trace
+from pagehint.trace.meta import Meta
+from pagehint.trace.snapshot import TEXTS
+from pagehint.trace.writer import TraceWriter
+
+__all__ = ["copy_bundle"]
+
+
+@contextmanager
+def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]]:
+    """A writer of `output` that has the recording's events, marks and snapshots, and its Meta: without what a host saw.
+
+    O(events). Raises InputError.
+    """
+    with TraceWriter(output) as writer:
+        for mark in [] if trace.marks is None else trace.marks.to_pylist():
+            writer.add_mark(mark["time"], mark["text"])
+        for name in ("snapshot", "final"):
+            folder = trace.path / name
+            files = {each: path for each in TEXTS if (path := folder / f"{each}.txt").exists()}
+            if (path := folder / "kpageflags.u64.gz").exists():
+                files["kpageflags"] = path
+            if files:
+                writer.add_snapshot(files, name)
+        for batch in trace.batches():
+            writer.add_events(batch)
+        yield writer, trace.meta

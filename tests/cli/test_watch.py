@@ -1,0 +1,120 @@
+"""``pagehint watch``, of a process that stands for a machine, and of a real QEMU."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from pagehint.trace.recorder.residency import HOST_SCHEMA
+
+VM = """
+import mmap, sys
+ram = mmap.mmap(-1, 64 << 20)
+for page in range(0, len(ram), 4096):
+    ram[page] = 1
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def pagehint(*arguments, **more):
+    command = [sys.executable, "-m", "pagehint", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
+
+
+@pytest.fixture
+def machine():
+    with subprocess.Popen(
+        [sys.executable, "-c", VM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.stdin.close()
+
+
+def rows_of(path):
+    table = pq.read_table(path)
+    assert table.schema.equals(HOST_SCHEMA)
+    return table.to_pylist()
+
+
+def test_for_a_time(machine, tmp_path):
+    done = pagehint("watch", machine.pid, "--for", "300ms", "-o", tmp_path / "host.parquet")
+    assert done.returncode == 0, done.stderr
+    assert "64" in done.stderr
+    rows = rows_of(tmp_path / "host.parquet")
+    assert f"{len(rows)} samples" in done.stdout
+    assert rows[0]["ram_resident_kib"] >= 64 << 10
+    assert os.listdir(tmp_path) == ["host.parquet"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_until_it_is_stopped(machine, tmp_path, number):
+    command = [sys.executable, "-m", "pagehint", "watch", str(machine.pid), "-o", str(tmp_path / "host.parquet")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        assert "Ctrl-C ends it" in watch.stderr.readline()
+        while not (partial := next(tmp_path.glob(".*.partial"), None)) or not partial.stat().st_size:
+            assert watch.poll() is None
+        watch.send_signal(number)
+        out, err = watch.communicate()
+    assert (watch.returncode, err) == (0, "")
+    assert "stopped" in out
+    assert rows_of(tmp_path / "host.parquet")
+
+
+def test_until_it_ends(machine, tmp_path):
+    command = [sys.executable, "-m", "pagehint", "watch", str(machine.pid), "-o", str(tmp_path / "host.parquet")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+        assert "Ctrl-C ends it" in watch.stderr.readline()
+        machine.stdin.close()
+        machine.wait()
+        out, _ = watch.communicate()
+    assert watch.returncode in (0, 2)
+    assert "it ended" in out or watch.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "one of the two"),
+        (("1073741824",), "no process 1073741824"),
+        (("--qmp", "/nowhere/qmp"), "/nowhere/qmp: No such file"),
+        (("1", "--qmp", "x"), "one of the two"),
+        (("x",), "Invalid value"),
+        (("-5",), "no process -5"),
+    ],
+)
+def test_what_is_no_machine(tmp_path, arguments, error):
+    done = pagehint("watch", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert error in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_takes_no_file(machine, tmp_path):
+    done = pagehint("watch", machine.pid, "--for", "1s", "-o", tmp_path / "none" / "host.parquet")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No such file" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_qemu_says_where_its_memory_lies(tmp_path):
+    socket = tmp_path / "qmp"
+    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "q35,accel=tcg", "-m", "3072", "-S"]
+    with subprocess.Popen([*command, "-qmp", f"unix:{socket},server=on,wait=off"]) as qemu:
+        try:
+            while not socket.exists():
+                assert qemu.poll() is None
+            by_socket = pagehint("watch", "--qmp", socket, "--for", "100ms", "-o", tmp_path / "a.parquet")
+            by_process = pagehint("watch", qemu.pid, "--for", "100ms", "-o", tmp_path / "b.parquet")
+        finally:
+            qemu.terminate()
+    assert (by_socket.returncode, by_process.returncode) == (0, 0), by_socket.stderr + by_process.stderr
+    assert by_socket.stderr == by_process.stderr
+    assert f"process {qemu.pid} has a guest's RAM of 2 GiB from guest-physical 0x0, 1 GiB from" in by_socket.stderr
+    sizes = [len(rows_of(tmp_path / name)[0]["bits"]) for name in ("a.parquet", "b.parquet")]
+    assert sizes == [(5 << 30) // 4096 // 8] * 2

@@ -1,0 +1,103 @@
+"""A recording and what its host saw, with the clock between them unknown."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.replays.host_clock import fit_clock, with_host
+from pagehint.replays.replay import replay
+from pagehint.replays.start import guest_reporting
+from pagehint.trace import Trace
+from pagehint.trace.copy import copy_bundle
+from pagehint.trace.recorder.residency import HOST_SCHEMA
+from pagehint.trace.shipped import example
+
+AHEAD = 1_795_000_000_123_456_789
+DRIFT = 20e-6
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The shipped recording without what its host saw."""
+    with copy_bundle(example(), tmp_path_factory.mktemp("alone") / "guest.pagetrace") as (writer, meta):
+        writer.finish(replace(meta, clock=None))
+    return Trace.open(writer.path)
+
+
+def host_file(path, shift=lambda values: values):
+    """What `pagehint watch` would have seen, by a clock that is ahead and drifts."""
+    trace = example()
+    bits = {int(time): row.tobytes() for time, row in trace.residency_bitmaps()}
+    rows = []
+    for sample in trace.residency.to_pylist():
+        row = dict.fromkeys(HOST_SCHEMA.names)
+        row |= {"time": sample["time"], "rss_kib": sample["rss_kib"], "cpu_ms": 0}
+        rows.append(row | {"ram_resident_kib": sample["ram_resident_kib"]})
+    rows += [
+        dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "rss_kib": 0, "cpu_ms": 0, "bits": bits[at]} for at in bits
+    ]
+    rows.sort(key=lambda row: row["time"])
+    first = rows[0]["time"]
+    for row in rows:
+        row["time"] = AHEAD + row["time"] + round((row["time"] - first) * DRIFT)
+    table = pa.Table.from_pylist(rows, schema=HOST_SCHEMA)
+    values = shift(table["ram_resident_kib"].to_numpy(zero_copy_only=False))
+    pq.write_table(table.set_column(3, HOST_SCHEMA.field(3), pa.array(values, pa.int64(), from_pandas=True)), path)
+    return path
+
+
+def test_the_clock_is_found(alone, tmp_path):
+    host = host_file(tmp_path / "host.parquet")
+    fit = fit_clock(alone, host)
+    assert abs(fit.offset - AHEAD) < 20 * 10**6
+    told = []
+    both = with_host(alone, host, tmp_path / "both.pagetrace", say=told.append)
+    clock = both.meta.clock
+    middle = (alone.meta.first_ns + alone.meta.last_ns) // 2
+    found = clock.h0_ns + (1 + clock.drift) * (middle - clock.g0_ns) - middle
+    assert abs(found - AHEAD) <= 5 * 10**6 <= clock.error_ns
+    assert clock.method is not None
+    assert len(told) == 1
+    assert both.num_residency_bitmaps == example().num_residency_bitmaps
+    prediction = replay(both, guest_reporting(both), sample=None).prediction
+    assert prediction.residency_error < 0.002
+
+
+def pagehint(*arguments):
+    command = [sys.executable, "-m", "pagehint", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command(alone, tmp_path):
+    host, both, given = host_file(tmp_path / "host.parquet"), tmp_path / "both.pagetrace", tmp_path / "given.pagetrace"
+    done = pagehint("import", alone.path, "--host", host, "-o", both)
+    assert done.returncode == 0, done.stderr
+    assert "ahead of the guest's" in done.stderr
+    assert Trace.open(both).residency is not None
+    done = pagehint("import", alone.path, "--host", host, "--clock-offset", f"{AHEAD}ns", "-o", given)
+    assert done.returncode == 0, done.stderr
+    assert Trace.open(given).meta.clock.offset_ns == pytest.approx(AHEAD)
+    refused = pagehint("import", alone.path, "--host", tmp_path, "-o", tmp_path / "none.pagetrace")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_what_another_guest_did(alone, tmp_path):
+    """Turned around in time, and asleep."""
+    for shift in (lambda values: values[::-1], lambda values: np.where(np.isnan(values), np.nan, 4096)):
+        host = host_file(tmp_path / "host.parquet", shift)
+        with pytest.raises(InputError, match=r"don't show this|not what this recording's"):
+            with_host(alone, host, tmp_path / "both.pagetrace")
+        assert not list(tmp_path.glob("*.pagetrace")) + list(tmp_path.glob(".*"))
+
+
+def test_no_host_file(alone, tmp_path):
+    for text in (b"", b"PAR1 and no more"):
+        (tmp_path / "host.parquet").write_bytes(text)
+        with pytest.raises(InputError, match=r"host\.parquet"):
+            with_host(alone, tmp_path / "host.parquet", tmp_path / "both.pagetrace")
