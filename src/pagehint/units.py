@@ -6,7 +6,7 @@ from typing import SupportsIndex, cast
 
 from pagehint.errors import InputError
 
-__all__ = ["LONGEST_TIME", "format_size", "format_time", "parse_size", "parse_time", "whole_number"]
+__all__ = ["LONGEST_TIME", "format_size", "format_time", "mib", "parse_size", "parse_time", "whole_number"]
 
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
@@ -77,3 +77,9 @@ def format_size(size: int) -> str:
 def format_time(time: int) -> str:
     """A time in nanoseconds for people: ``"100 ms"``."""
     return _format(time, [(name, _TIMES[name]) for name in ("s", "ms", "us", "ns")])
+
+
+def mib(size: float) -> str:
+    """Bytes as MiB for people: ``"1,256 MiB"``."""
+    value = size / (1 << 20)
+    return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"

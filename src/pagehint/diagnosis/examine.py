@@ -4,11 +4,15 @@ import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pagehint.diagnosis.advice import advise, cannot_be_helped
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import explain_failures
 from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.free_heads import block_orders, first_pages_only, spread
 from pagehint.diagnosis.free_memory import FreeMemory, Setting, from_counts, from_map, from_total
 from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_by_counters, used_by_map
 from pagehint.diagnosis.live import read_machine
@@ -16,6 +20,7 @@ from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.zones import CAPACITY, ZoneState, zone_states
 from pagehint.errors import InputError
+from pagehint.proc.kpageflags import KPageFlag
 
 __all__ = ["diagnose", "doctor", "examine"]
 
@@ -108,6 +113,7 @@ def _page_map(
 ) -> tuple[PageMap | None, list[ZoneState]]:
     if evidence.page_flags is None:
         return None, []
+    page_size = setting.page_size
     pages = len(evidence.page_flags)
     placed = [zone for zone in zones if zone.begin is not None and zone.end is not None and zone.begin < pages]
     placed.sort(key=lambda zone: zone.begin or 0)
@@ -127,7 +133,9 @@ def _page_map(
         warnings.append("kpagecount is shorter than kpageflags: it is left out")
     counts = evidence.page_counts if evidence.page_counts is not None and len(evidence.page_counts) >= pages else None
     ranges = [Range(zone.begin or 0, zone.end or 0) for zone in placed]
-    page_map = PageMap(evidence.page_flags, ranges, setting.max_order, counts)
+    free = sum(zone.free for zone in placed if zone.free is not None) or evidence.memory().get("free", 0) // page_size
+    flags = _with_whole_blocks(evidence.page_flags, placed, ranges, setting, free, warnings)
+    page_map = PageMap(flags, ranges, setting.max_order, counts)
     for zone, place in zip(placed, page_map.zones, strict=True):
         free = int((page_map.holders[place.begin : place.end] == 0).sum())
         if zone.free is not None and abs(free - zone.free) > 0.1 * max(free, zone.free) + 4096:
@@ -136,6 +144,48 @@ def _page_map(
                 "time, on one machine?"
             )
     return page_map, placed
+
+
+# Maps in which only a free block's first page is marked: every page of it gets the mark.
+def _with_whole_blocks(
+    flags: NDArray[np.uint64],
+    zones: list[ZoneState],
+    ranges: list[Range],
+    setting: Setting,
+    free: int,
+    warnings: list[str],
+) -> NDArray[np.uint64]:
+    only_first = first_pages_only(flags, setting.max_order, free or None)
+    if only_first is None:
+        warnings.append(
+            "kpageflags: it can't be told whether each page of a free block is marked, or its first one only: the "
+            "marked pages are taken for all; zoneinfo, buddyinfo or meminfo of the same moment would tell"
+        )
+    if not only_first:
+        return flags
+    whole = flags.copy()
+    larger = 0
+    for zone, place in zip(zones, ranges, strict=True):
+        inside = flags[place.begin : place.end]
+        heads = np.flatnonzero((inside & np.uint64(KPageFlag.BUDDY)) != 0)
+        most = block_orders(inside, heads, place.begin, setting.max_order)
+        orders = most
+        if zone.counts and not zone.is_lower_bound:
+            orders = block_orders(inside, heads, place.begin, setting.max_order, zone.counts)
+        larger += int(((1 << most) - (1 << orders)).sum())
+        whole[place.begin : place.end] = spread(inside, heads, orders)
+    settled = (
+        f"where the pages behind could be the kernel's ({_mib_of(larger, setting)}), buddyinfo's counts decide"
+        if any(zone.counts for zone in zones)
+        else "pages behind it without flags are taken for the block's, though some may be the kernel's; buddyinfo of "
+        "the same moment would tell"
+    )
+    warnings.append(f"kpageflags marks only the first page of each free block: {settled}")
+    return whole
+
+
+def _mib_of(pages: int, setting: Setting) -> str:
+    return f"{pages * setting.page_size >> 20:,} MiB"
 
 
 # Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory.

@@ -9,8 +9,7 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.holders import USED_WORDS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
-from pagehint.report.words import mib
-from pagehint.units import format_size
+from pagehint.units import format_size, mib
 
 __all__ = [
     "failure_lines",

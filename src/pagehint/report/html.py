@@ -25,13 +25,13 @@ from pagehint.report.words import (
     is_fall,
     labels,
     mean_mib,
-    mib,
     percent,
     reasons_in,
     saved,
     waited,
     warning_lines,
 )
+from pagehint.units import mib
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 

@@ -21,12 +21,12 @@ from pagehint.report.words import (
     is_as_recorded,
     is_fall,
     mean_mib,
-    mib,
     percent,
     saved,
     waited,
     warning_lines,
 )
+from pagehint.units import mib
 
 __all__ = ["fitting", "print_anomalies", "print_run", "print_warnings", "seconds", "titled"]
 

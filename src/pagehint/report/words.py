@@ -6,7 +6,7 @@ from typing import Any
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.run import LONGEST_WAIT, Run
-from pagehint.units import format_size, format_time
+from pagehint.units import format_size, format_time, mib
 
 __all__ = [
     "about",
@@ -21,7 +21,6 @@ __all__ = [
     "is_fall",
     "labels",
     "mean_mib",
-    "mib",
     "percent",
     "reasons_in",
     "saved",
@@ -29,7 +28,6 @@ __all__ = [
     "warning_lines",
 ]
 
-_MIB = 1 << 20
 _GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
 _SAME_DELAY = 50 * 10**6
@@ -64,12 +62,6 @@ def waited(time: int | None) -> str:
     if time is None:
         return "-"
     return f"{time / 1e9:.2f} s" if time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
-
-
-def mib(size: float) -> str:
-    """Bytes as MiB for people: ``"1,256 MiB"``."""
-    value = size / _MIB
-    return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"
 
 
 def percent(share: float, digits: int = 0) -> str:
