@@ -11,7 +11,8 @@ from pagehint.replays.run import Run
 from pagehint.report.compare import print_runs
 from pagehint.report.html import page_of
 from pagehint.report.terminal import print_run
-from pagehint.report.words import anomaly_lines, headline, is_as_recorded, labels, mib
+from pagehint.report.words import anomaly_lines, headline, is_as_recorded, labels
+from pagehint.units import mib
 
 
 def with_settings(run: Run, **settings: Any) -> Run:

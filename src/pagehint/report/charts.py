@@ -1,10 +1,13 @@
-"""Charts of characters."""
+"""Charts and tables of characters."""
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["area_chart", "bar", "columns_of"]
+__all__ = ["area_chart", "bar", "columns_of", "fitting", "titled"]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
@@ -46,3 +49,30 @@ def area_chart(
                 text.append(" ")
         rows.append(text)
     return rows
+
+
+def titled(title: str, table: RenderableType) -> Group:
+    """A table under a title, and an empty line."""
+    return Group(Text(title, style="bold"), table, Text())
+
+
+def fitting(width: int, head: list[str], rows: list[list[str]]) -> Group:
+    """A table of names and their figures; in a narrow terminal several, of some of the columns each."""
+    columns = zip(head, *rows, strict=True)
+    needs = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
+    names = min(needs[0], max(width // 3, width - sum(needs[1:]) - len(needs)))
+    tables = []
+    first = 1
+    while first < len(head):
+        last = first + 1
+        while last < len(head) and names + sum(need + 1 for need in needs[first : last + 1]) <= width:
+            last += 1
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        table.add_column(Text(head[0]), vertical="bottom", max_width=names, overflow="fold")
+        for name in head[first:last]:
+            table.add_column(Text(name), justify="right", vertical="bottom", no_wrap=True)
+        for row in rows:
+            table.add_row(*map(Text, [row[0], *row[first:last]]))
+        tables.append(table)
+        first = last
+    return Group(*tables)

@@ -4,7 +4,8 @@ from rich.console import Console, Group
 from rich.markup import escape
 
 from pagehint.replays.run import Run
-from pagehint.report.terminal import fitting, print_anomalies, print_warnings, titled
+from pagehint.report.charts import fitting, titled
+from pagehint.report.terminal import print_anomalies, print_warnings
 from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, reasons_in, saved, waited
 
 __all__ = ["print_runs"]

@@ -11,7 +11,7 @@ from pagehint.diagnosis.apply import Applied
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
-from pagehint.report.charts import bar
+from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
     failure_lines,
     headline,
@@ -23,7 +23,6 @@ from pagehint.report.doctor_words import (
     subject,
     used_words,
 )
-from pagehint.report.terminal import fitting, titled
 
 __all__ = ["applied_lines", "print_doctor", "screen_of"]
 

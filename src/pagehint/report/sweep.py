@@ -12,9 +12,9 @@ from rich.text import Text
 from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
 from pagehint.replays.sweep import Sweep
+from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
 from pagehint.report.page import filled_page
-from pagehint.report.terminal import fitting, titled
 from pagehint.report.words import about, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]

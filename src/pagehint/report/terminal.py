@@ -1,14 +1,13 @@
 """One screen of what a replay tells: what came back, how fast, what it cost, what stayed behind and why."""
 
 import numpy as np
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from pagehint.replays.run import Run
-from pagehint.report.charts import area_chart, bar, columns_of
+from pagehint.report.charts import area_chart, bar, columns_of, fitting, titled
 from pagehint.report.words import (
     about,
     anomaly_lines,
@@ -28,7 +27,7 @@ from pagehint.report.words import (
 )
 from pagehint.units import mib
 
-__all__ = ["fitting", "print_anomalies", "print_run", "print_warnings", "seconds", "titled"]
+__all__ = ["print_anomalies", "print_run", "print_warnings", "seconds"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
@@ -122,33 +121,6 @@ def _grid(*justify: str) -> Table:
         right = each == "right"
         table.add_column(justify="right" if right else "left", no_wrap=right or index > 0, overflow="fold")
     return table
-
-
-def titled(title: str, table: RenderableType) -> Group:
-    """A table under a title, and an empty line."""
-    return Group(Text(title, style="bold"), table, Text())
-
-
-def fitting(width: int, head: list[str], rows: list[list[str]]) -> Group:
-    """A table of names and their figures; in a narrow terminal several, of some of the columns each."""
-    columns = zip(head, *rows, strict=True)
-    needs = [max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in columns]
-    names = min(needs[0], max(width // 3, width - sum(needs[1:]) - len(needs)))
-    tables = []
-    first = 1
-    while first < len(head):
-        last = first + 1
-        while last < len(head) and names + sum(need + 1 for need in needs[first : last + 1]) <= width:
-            last += 1
-        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-        table.add_column(Text(head[0]), vertical="bottom", max_width=names, overflow="fold")
-        for name in head[first:last]:
-            table.add_column(Text(name), justify="right", vertical="bottom", no_wrap=True)
-        for row in rows:
-            table.add_row(*map(Text, [row[0], *row[first:last]]))
-        tables.append(table)
-        first = last
-    return Group(*tables)
 
 
 def _footprint(run: Run, baseline: Run, width: int) -> Group:
