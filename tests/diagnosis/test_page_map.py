@@ -56,6 +56,7 @@ def test_each_page_is_of_one_holder() -> None:
         Holder.CACHE_DIRTY: flag.LRU | flag.DIRTY,
         Holder.CACHE_MAPPED: flag.LRU | flag.MMAP,
         Holder.UNEVICTABLE: flag.LRU | flag.ANON | flag.UNEVICTABLE,
+        Holder.PINNED: flag.MMAP,
         Holder.PAGE_TABLES: flag.PGTABLE,
         Holder.HUGETLB: flag.HUGE | flag.COMPOUND_HEAD,
         Holder.OFFLINE: flag.OFFLINE,

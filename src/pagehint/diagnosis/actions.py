@@ -13,7 +13,10 @@ Mask = NDArray[np.bool_]
 
 _IS_MOVABLE = np.array([holder in MOVABLE and holder != Holder.THP for holder in Holder])
 _IS_UNMOVABLE = np.array(
-    [holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.KERNEL, Holder.RESERVED, Holder.OFFLINE) for holder in Holder]
+    [
+        holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.KERNEL, Holder.PINNED, Holder.RESERVED, Holder.OFFLINE)
+        for holder in Holder
+    ]
 )
 
 

@@ -77,7 +77,8 @@ class Evidence:
     """What is known. Empty or None: it is not there. `sources` are (file, what was found in it).
 
     `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `free_tool` are bytes by column
-    of free's line Mem. `missing` are what could not be read of this machine, and why.
+    of free's line Mem. `pressure` is /proc/pressure/memory in %. `missing` are what could not be
+    read of this machine, and why.
     """
 
     page_size: int = 4096
@@ -90,6 +91,7 @@ class Evidence:
     vmstat: dict[str, int] = field(default_factory=dict)
     free_tool: dict[str, int] = field(default_factory=dict)
     reports: list[MemoryReport] = field(default_factory=list)
+    pressure: dict[str, dict[str, float]] = field(default_factory=dict)
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
     kernel: str | None = None

@@ -233,6 +233,12 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     total = memory.get("total")
     if total and diagnosis.free and diagnosis.free > total and not evidence.live:
         diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
+    pins = evidence.vmstat.get("nr_foll_pin_acquired", 0) - evidence.vmstat.get("nr_foll_pin_released", 0)
+    if pins > 0:
+        diagnosis.warnings.append(
+            f"drivers hold up to {pins * setting.page_size / (1 << 20):,.1f} MiB of processes' memory pinned (as for "
+            "direct I/O, RDMA or a device of a VM): compaction can't move it, and the map doesn't tell which it is"
+        )
     if memory.get("unaccepted"):
         diagnosis.warnings.append(
             f"{memory['unaccepted'] >> 20:,} MiB are not accepted yet (a confidential guest): free, but on no list"

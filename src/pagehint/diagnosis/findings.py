@@ -87,6 +87,7 @@ class Diagnosis:
                 "delay_ms": reporting.delay_ms,
                 "parameters": reporting.parameters,
             },
+            "pressure": self.evidence.pressure,
             "settings": self.evidence.settings,
             "memory_mib": None if self.total is None else round(self.total / _MIB, 3),
             "free_mib": None if self.free is None else round(self.free / _MIB, 3),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.evidence import Evidence, Reporting
 from pagehint.errors import InputError, printable
-from pagehint.proc.counters import parse_meminfo, parse_vmstat
+from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_vmstat
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
 
@@ -31,6 +31,7 @@ _SETTINGS = (
 _WITHOUT = {
     "kpageflags": "what is told already, who holds what, and what actions would bring",
     "pagetypeinfo": "free blocks by type",
+    "pressure/memory": "whether anybody waits for memory",
 }
 
 
@@ -55,6 +56,8 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.meminfo = parse_meminfo(text, "/proc/meminfo")
     if (text := _read(evidence, "vmstat")) is not None:
         evidence.vmstat = parse_vmstat(text, "/proc/vmstat")
+    if (text := _read(evidence, "pressure/memory")) is not None:
+        evidence.pressure = parse_pressure(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
     return evidence
@@ -135,7 +138,6 @@ def _settings() -> dict[str, str]:
     found = {}
     places = {name: Path("/proc/sys/vm") / name for name in _SETTINGS}
     places["transparent_hugepage"] = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-    places["memory_pressure"] = Path("/proc/pressure/memory")
     for name, path in places.items():
         with suppress(OSError):
             found[name] = printable(path.read_text(errors="replace").strip().split("\n")[0])

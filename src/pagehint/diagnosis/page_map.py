@@ -32,10 +32,11 @@ class Holder(enum.IntEnum):
     SLAB = 8
     PAGE_TABLES = 9
     KERNEL = 10
-    HUGETLB = 11
-    OFFLINE = 12
-    RESERVED = 13
-    ABSENT = 14
+    PINNED = 11
+    HUGETLB = 12
+    OFFLINE = 13
+    RESERVED = 14
+    ABSENT = 15
 
 
 HOLDER_WORDS = {
@@ -49,6 +50,7 @@ HOLDER_WORDS = {
     Holder.SLAB: "slab",
     Holder.PAGE_TABLES: "page tables",
     Holder.KERNEL: "kernel, drivers, and pages on per-CPU lists",
+    Holder.PINNED: "pinned: drivers' pages that processes map",
     Holder.HUGETLB: "hugetlb",
     Holder.OFFLINE: "balloon, or offline",
     Holder.RESERVED: "reserved",
@@ -139,11 +141,14 @@ def _classes(flags: NDArray[np.uint64], mapped: NDArray[np.bool_] | None) -> NDA
         found: Mask = np.not_equal(flags & np.uint64(flag), 0)
         return found
 
+    # Of files and of processes are also pages on their way to an LRU list: those are up to date.
+    of_drivers = KPageFlag.LRU | KPageFlag.ANON | KPageFlag.SWAPBACKED | KPageFlag.UPTODATE
     lru, anon, backed = has(KPageFlag.LRU), has(KPageFlag.ANON), has(KPageFlag.SWAPBACKED)
     cache = lru & ~backed & ~anon
     is_mapped = has(KPageFlag.MMAP) if mapped is None else has(KPageFlag.MMAP) | mapped
     found = np.full(len(flags), Holder.KERNEL, np.uint8)
     for mask, holder in (
+        (is_mapped & ~has(of_drivers), Holder.PINNED),
         (cache, Holder.CACHE_CLEAN),
         (cache & is_mapped, Holder.CACHE_MAPPED),
         (cache & has(KPageFlag.DIRTY | KPageFlag.WRITEBACK), Holder.CACHE_DIRTY),

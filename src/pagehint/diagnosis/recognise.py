@@ -19,7 +19,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, plain_lines
 from pagehint.errors import InputError, printable
-from pagehint.proc.counters import parse_vmstat
+from pagehint.proc.counters import parse_pressure, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -194,6 +194,9 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
+    if pressure := parse_pressure("\n".join(lines)):
+        evidence.pressure = pressure
+        yield "memory pressure"
     if any(_LOG.search(line) for line in lines):
         reports, cut = parse_memory_reports(lines)
         if cut:

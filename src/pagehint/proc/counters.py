@@ -1,10 +1,10 @@
-"""What /proc/meminfo and /proc/vmstat count."""
+"""What /proc/meminfo, /proc/vmstat and /proc/pressure/memory count."""
 
 import re
 
 from pagehint.proc.count import parse_count
 
-__all__ = ["parse_meminfo", "parse_vmstat"]
+__all__ = ["parse_meminfo", "parse_pressure", "parse_vmstat"]
 
 _MEMINFO = re.compile(r"([A-Z][\w()]{0,63}): *(\S+)(?: kB)?", re.ASCII)
 _VMSTAT = re.compile(r"([a-z]\w{0,63}) (\d\S*)", re.ASCII)
@@ -26,3 +26,19 @@ def _counts(pattern: re.Pattern[str], text: str, where: str) -> dict[str, int]:
         if (match := pattern.fullmatch(words.strip())) is not None:
             counts[match[1]] = parse_count(match[2], where, line)
     return counts
+
+
+_PRESSURE = re.compile(
+    r"\b(some|full) avg10=(\d{1,3}\.\d{1,6}) avg60=(\d{1,3}\.\d{1,6}) avg300=(\d{1,3}\.\d{1,6}) total=\d{1,20}\b",
+    re.ASCII,
+)
+
+
+def parse_pressure(text: str) -> dict[str, dict[str, float]]:
+    """``some`` and ``full``: the share of time in which some tasks, or all, waited, in % by ``avg10``... O(length)."""
+    return {
+        match[1]: {
+            name: float(value) for name, value in zip(("avg10", "avg60", "avg300"), match.groups()[1:], strict=True)
+        }
+        for match in _PRESSURE.finditer(text)
+    }

@@ -18,6 +18,7 @@ from pagehint.report.doctor_words import (
     held_lines,
     map_shares,
     order_columns,
+    pressure_line,
     range_of,
     reporting_line,
     subject,
@@ -44,6 +45,8 @@ def screen_of(found: Diagnosis, width: int) -> Group:
 def _parts(found: Diagnosis, width: int) -> Iterator[RenderableType]:
     yield Text(subject(found), style="bold")
     yield Text(reporting_line(found))
+    if (pressure := pressure_line(found)) is not None:
+        yield Text(pressure)
     yield Text()
     for failure in found.failures[-3:]:
         lines = failure_lines(failure)

@@ -12,6 +12,7 @@ from pagehint.report.doctor_words import (
     held_lines,
     map_shares,
     order_columns,
+    pressure_line,
     range_of,
     reporting_line,
     subject,
@@ -41,7 +42,7 @@ def doctor_page(found: Diagnosis) -> str:
     figures: dict[str, dict[str, Any]] = {}
     sections = [_failures(found), _causes(found, figures), _map(found, figures), _brings(found, figures)]
     sections += [_used(found, figures), _held(found), _advice(found), _cannot(found)]
-    notes = list(found.evidence.missing)
+    notes = [f"{line[0].upper()}{line[1:]}" for line in (pressure_line(found),) if line] + found.evidence.missing
     if found.next_file is not None:
         notes.append(f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}")
     return filled_page(

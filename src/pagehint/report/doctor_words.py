@@ -17,6 +17,7 @@ __all__ = [
     "held_lines",
     "map_shares",
     "order_columns",
+    "pressure_line",
     "range_of",
     "reporting_line",
     "subject",
@@ -98,6 +99,21 @@ def reporting_line(found: Diagnosis) -> str:
     others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != "page_reporting_order"]
     more = f"; {', '.join(others)}" if others else ""
     return f"free page reporting: on, {order}, delay {delay}{more}"
+
+
+def pressure_line(found: Diagnosis) -> str | None:
+    """Whether processes wait for memory."""
+    some = found.evidence.pressure.get("some")
+    if some is None:
+        return None
+    if not any(some.values()):
+        return "memory pressure: nobody waited for memory in the last 5 minutes"
+    full = found.evidence.pressure.get("full", {}).get("avg60", 0.0)
+    text = (
+        f"memory pressure: some processes waited for memory {some['avg10']:g} % of the last 10 s, {some['avg60']:g} %"
+    )
+    text += f" of the last minute, {some['avg300']:g} % of the last 5"
+    return f"{text}; all of them {full:g} % of the last minute" if full else text
 
 
 def headline(found: Diagnosis) -> str:
