@@ -56,23 +56,24 @@ class MemoryReport:
     """Bytes in hugetlb pools."""
 
 
+# A number at the very end of a text may be cut off: something must follow it.
 _EVENT = re.compile(
-    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:(?P<order>-?\d{1,3}),"
-    r"\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\)?)?)"
-    r"|(?P<oom>(?P<killer>[^\n]{0,80}?)\s+invoked\s+oom-killer:\s+gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})"
-    r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\)?)?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3}))"
+    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:(?P<order>-?\d{1,3})(?=\W)"
+    r"(?:,\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
+    r"|(?P<oom>(?P<killer>[^\n]{0,80}?)\s+invoked\s+oom-killer:\s+gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"
+    r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\))?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3})(?=\W))"
     r"|(?P<info>\bMem-[Ii]nfo:)"
 )
 _KERNEL = re.compile(r"Comm:[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
-_RESERVE = re.compile(r"lowmem_reserve\[\]:((?:\s+\d{1,19}\b(?![*:]))+)", re.ASCII)
+_RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*\n)", re.ASCII)
 _ORDERS = re.compile(
     r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15}):\s*((?:\d{1,12}\*\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?)+)(=\s*\d{1,19}kB)?",
     re.ASCII,
 )
 _ORDER = re.compile(r"(\d{1,12})\*(\d{1,9})kB\s*(?:\(([A-Z]{0,8})\))?", re.ASCII)
-_PAGES = re.compile(r"\b([a-z_]{2,30}):(\d{1,19})\b(?!\s?[kK]B|\*)", re.ASCII)
+_PAGES = re.compile(r"\b([a-z_]{2,30}):(\d{1,19})(?=[^\w*.])(?!\s?[kK]B)", re.ASCII)
 _TAIL = re.compile(
     r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
 )
@@ -120,7 +121,7 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     if event is not None and event["failure"]:
         report.kind = "failure"
         report.process = event["process"].strip()
-        report.order, report.mode = max(int(event["order"]), 0), int(event["mode"], 0)
+        report.order, report.mode = max(int(event["order"]), 0), int(event["mode"], 0) if event["mode"] else None
         report.flags = _names(event["flags"])
     elif event is not None and event["oom"]:
         report.kind = "oom"
@@ -169,6 +170,11 @@ def _read_orders(report: MemoryReport, text: str) -> None:
     for match in _ORDERS.finditer(text):
         key = int(match[1] or 0), match[2]
         blocks = _ORDER.findall(match[3])
+        # Cut off before its types, or none were printed at all.
+        if match[4] is None and blocks[-1][0].strip("0") and not blocks[-1][2]:
+            blocks.pop()
+        if not blocks:
+            continue
         report.page_size = report.page_size or int(blocks[0][1]) << 10
         zone = report.zones.setdefault(key, ReportedZone(*key))
         if not zone.orders:

@@ -168,6 +168,8 @@ def _page_map(evidence: Evidence, data: bytes, name: str) -> str:
 
 
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
+    if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
+        evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
     lines = plain_lines(text)
     parts = _parts(lines)
     if parts["buddyinfo"]:

@@ -11,6 +11,7 @@ __all__ = ["CAPACITY", "ZoneState", "reported_zone", "zone_states"]
 
 CAPACITY = 32
 """Blocks a batch of reporting, unless it is known; the watermark gate has it too."""
+_EVERY_TYPE = frozenset(("Unmovable", "Movable", "Reclaimable", "HighAtomic"))
 
 
 @dataclass
@@ -64,13 +65,15 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
         states[zone.node, zone.name] = _of_zoneinfo(zone)
     for key, counts in evidence.buddy.items():
         states.setdefault(key, ZoneState(*key)).counts = counts
+    types = _EVERY_TYPE.union(*evidence.types.free.values())
     for key, kinds in evidence.types.free.items():
         state = states.setdefault(key, ZoneState(*key))
         if state.counts is None and kinds:
             columns = max(map(len, kinds.values()))
             rows = [row + [0] * (columns - len(row)) for row in kinds.values()]
             state.counts = [sum(column) for column in zip(*rows, strict=True)]
-            state.is_lower_bound = any(place[:2] == key for place in evidence.types.at_least)
+            cut = any(place[:2] == key for place in evidence.types.at_least)
+            state.is_lower_bound = cut or not types <= kinds.keys()
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
     if not states and evidence.reports:

@@ -1,0 +1,70 @@
+"""Logs and /proc files cut off anywhere: no traceback, and no figure that the whole would contradict."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.failure import explain_failures
+from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.pasted import plain_lines
+from pagehint.errors import InputError
+from tests.diagnosis.conftest import DATA
+from tests.diagnosis.samples import SAMPLES
+
+
+def cuts(text: str) -> Iterator[str]:
+    # The long ones in steps, for they take long.
+    for end in range(0, len(text), 1 if len(text) < 3000 else 5):
+        yield text[:end]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_log_cut_off_says_nothing_that_the_whole_contradicts(name: str) -> None:
+    whole, _ = parse_memory_reports(plain_lines(SAMPLES[name]))
+    for text in cuts(SAMPLES[name]):
+        reports, _ = parse_memory_reports(plain_lines(text))
+        explain_failures(reports, 4096)
+        assert len(reports) <= len(whole)
+        for cut, full in zip(reports, whole, strict=False):
+            for what in ("order", "mode", "page_size", "swap_total", "swap_free", "hugetlb", "kernel"):
+                assert getattr(cut, what) in (None, getattr(full, what)), (what, text[-60:])
+            assert cut.pages.items() <= full.pages.items(), text[-60:]
+            for key, zone in cut.zones.items():
+                assert key in full.zones, text[-60:]
+                assert zone.values.items() <= full.zones[key].values.items(), text[-60:]
+                assert zone.reserve in ([], full.zones[key].reserve), text[-60:]
+                if zone.orders and zone.is_whole:
+                    assert zone.orders == full.zones[key].orders, text[-60:]
+                assert zone.orders == full.zones[key].orders[: len(zone.orders)], text[-60:]
+
+
+_FILES = sorted(path for path in (DATA / "pasted").iterdir() if "meminfo_block" not in path.name)
+_FILES += [DATA / "compile618" / f"{name}.txt" for name in ("buddyinfo", "pagetypeinfo", "meminfo", "vmstat")]
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_a_file_cut_off_says_nothing_that_the_whole_contradicts(path: Path, tmp_path: Path) -> None:
+    text = path.read_text()
+    full = diagnose(path)
+    memory, zones = full.evidence.memory(), {(zone.node, zone.name): zone for zone in full.zones}
+    told = 0
+    for end in range(1, len(text), 7):
+        (tmp_path / "cut").write_text(text[:end])
+        try:
+            found = diagnose(tmp_path / "cut")
+        except InputError:
+            continue
+        told += 1
+        where = text[max(end - 60, 0) : end]
+        if found.warnings:
+            continue
+        assert all(memory.get(name) == size for name, size in found.evidence.meminfo.items() if name in memory), where
+        for zone in found.zones:
+            whole = zones[zone.node, zone.name]
+            for what in ("min", "low", "high", "boost", "managed", "present", "begin", "end"):
+                assert getattr(zone, what) in (None, 0, getattr(whole, what)), (what, where)
+            if zone.counts and not zone.is_lower_bound:
+                assert zone.counts == whole.counts, where
+    assert told
