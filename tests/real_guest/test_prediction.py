@@ -1,6 +1,7 @@
 """What the replay predicts, beside what was measured on the host of a real guest."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.truth import guest_host
 from pagehint.trace import Trace
 
 _MOST_ERROR = 0.005
@@ -26,6 +28,18 @@ def test_residency(name: str, request: pytest.FixtureRequest) -> None:
     run = replay(trace, guest_reporting(trace))
     assert run.prediction.residency_error <= _MOST_ERROR / 10
     assert run.prediction.reported_mib == run.truth["reported_mib"]
+
+
+@pytest.mark.parametrize("name", ["phased", "churn"])
+def test_residency_where_nothing_tells_what_was_backed(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """What a user has: no residency map, which would tell the start. What the host measured is only compared with."""
+    alone = shutil.copytree(request.getfixturevalue(name).path, tmp_path / f"{name}.pagetrace")
+    (alone / "residency_bitmaps.parquet").unlink()
+    trace = Trace.open(alone)
+    run = replay(trace, guest_reporting(trace), guest_host(trace, "THP" if name == "phased" else "4KiB"))
+    assert run.prediction.residency_error <= 0.02
 
 
 def test_what_if_reporting_had_been_off(phased: Trace, control: Path) -> None:

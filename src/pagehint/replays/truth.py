@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.start import Start, check_trace, usual_capacity
-from pagehint.replays.states import SNAPSHOT_READ, mark_time
+from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 
 __all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "seen_page_size"]
@@ -18,6 +18,8 @@ __all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "se
 _AREA = 512
 _USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
 _MOST_PAGES = 1 << 28  # a replay refuses more
+# x86's boot loaders put the packed kernel at 1 MiB, and it unpacks itself to 16 MiB: what lies below was touched.
+_LOADED_PAGES = 4096
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class AtStart:
 def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtStart:
     """The first residency bitmap after the initial snapshot was read, else by the setting for free memory.
 
-    None: free memory is backed unless the recording begins with the guest's boot.
+    None: free memory is backed unless the recording begins with the guest's boot. Then only what lies below 16 MiB is,
+    where x86's kernels are loaded: so it was in nine of nine recordings of QEMU guests.
     """
     found = _first_bitmap(trace, start.pages)
     if found is not None:
@@ -45,7 +48,9 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
     free_backed = not booting if free_backed is None else free_backed
     backed = start.assumed_backed(free_backed)
     what = "used and free memory" if free_backed else "used memory, no free memory"
-    what += ", as it begins with the guest's boot" if booting else ""
+    if booting:
+        backed[:_LOADED_PAGES] |= start.at_start.states[:_LOADED_PAGES] != NO_MEMORY
+        what += " but that below 16 MiB, where the kernel was loaded, as it begins with the guest's boot"
     return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False)
 
 
