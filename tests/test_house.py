@@ -13,7 +13,7 @@ import pagehint
 _ROOT = Path(pagehint.__file__).parent
 # From the ground up: a folder imports only from those before it.
 _FLOORS = [
-    ["errors", "units"],
+    ["errors", "units", "inputs", "partial"],
     ["kernel"],
     ["proc"],
     ["mm"],
@@ -21,6 +21,7 @@ _FLOORS = [
     ["host"],
     ["trace"],
     ["replays"],
+    ["fleets"],
     ["diagnosis"],
     ["arena"],
     ["report"],
@@ -36,7 +37,7 @@ def _rooms() -> dict[str, set[str]]:
     paths = {
         ".".join(path.relative_to(_ROOT).with_suffix("").parts).removesuffix(".__init__"): path
         for path in _ROOT.rglob("*.py")
-        if path.parent != _ROOT or path.stem in ("errors", "units")
+        if path.parent != _ROOT or path.stem in _FLOORS[0]
     }
     rooms: dict[str, set[str]] = {}
     for name, path in paths.items():

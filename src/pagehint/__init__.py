@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pagehint.arena.state import ArenaFullError, ArenaStatistics
     from pagehint.diagnosis.examine import diagnose, doctor
     from pagehint.diagnosis.findings import Diagnosis
+    from pagehint.fleets.fleet import Fleet, Guests, fleet
     from pagehint.hinting.clock import VirtualClock
     from pagehint.hinting.design import Design, Statistics
     from pagehint.hinting.designs.breakeven import BreakEven
@@ -57,7 +58,9 @@ __all__ = [
     "Design",
     "Device",
     "Diagnosis",
+    "Fleet",
     "GuestMemory",
+    "Guests",
     "InputError",
     "KernelProfile",
     "Migratetype",
@@ -84,6 +87,7 @@ __all__ = [
     "diagnose",
     "doctor",
     "example",
+    "fleet",
     "guest_host",
     "guest_reporting",
     "kernel_profile",
@@ -106,7 +110,9 @@ _LATER = {
     "Design": "pagehint.hinting.design",
     "Device": "pagehint.hinting.device",
     "Diagnosis": "pagehint.diagnosis.findings",
+    "Fleet": "pagehint.fleets.fleet",
     "GuestMemory": "pagehint.mm.guest.memory",
+    "Guests": "pagehint.fleets.fleet",
     "KernelProfile": "pagehint.kernel.profiles",
     "LINUX_5_3": "pagehint.kernel.profiles",
     "LINUX_6_1": "pagehint.kernel.profiles",
@@ -133,6 +139,7 @@ _LATER = {
     "diagnose": "pagehint.diagnosis.examine",
     "doctor": "pagehint.diagnosis.examine",
     "example": "pagehint.trace.shipped",
+    "fleet": "pagehint.fleets.fleet",
     "guest_host": "pagehint.replays.truth",
     "guest_reporting": "pagehint.replays.start",
     "kernel_profile": "pagehint.kernel.profiles",

@@ -29,6 +29,7 @@ app.register_install_completion_command(help="Have the shell complete pagehint's
 for _name, _help in (
     ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
     ("sweep", "Try many settings on recordings: the best at a price or within a budget, and all that none beats."),
+    ("fleet", "Tell how many guests fit on a host, without hinting and with each design, by their recordings."),
     ("doctor", "Tell what free memory this machine's host still backs, why, and what to do; or from what was pasted."),
     ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
     ("record", "Record this machine's page allocator, as root."),

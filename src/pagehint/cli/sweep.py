@@ -23,7 +23,7 @@ from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
 
-__all__ = ["sweep"]
+__all__ = ["Hyphened", "Texts", "replaying", "sweep"]
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
@@ -101,7 +101,7 @@ def sweep(
     charged = Costs() if costs is None else Costs.read(costs)
     ground = Ground(host_page_size, charged, price=prices[0])
     output = None if html is None else Output(html)
-    with _progress() as (report, total):
+    with replaying() as (report, total):
         found = sweep_of(
             opened,
             names,
@@ -151,7 +151,8 @@ def _time(text: str | None) -> int | None:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple[Callable[[int], None] | None, Callable[[int], None] | None]]:
+def replaying() -> Iterator[tuple[Callable[[int], None] | None, Callable[[int], None] | None]]:
+    """A bar of many replays, on a terminal: what is told of events that were read, and of how many there will be."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None, None

@@ -1,0 +1,139 @@
+"""``pagehint fleet``: how many guests fit on a host, and what they hold of its memory together."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from pagehint.cli.run import assignment, naming
+from pagehint.cli.sweep import Hyphened, Texts, replaying
+from pagehint.errors import InputError
+from pagehint.fleets.fleet import RISKS, Guests
+from pagehint.fleets.fleet import fleet as fleet_of
+from pagehint.hinting.designs.registry import find_design
+from pagehint.host.costs import Costs
+from pagehint.replays.study import Ground
+from pagehint.report.output import Output
+from pagehint.units import parse_size, parse_time
+
+__all__ = ["fleet"]
+
+_GUESTS = re.compile(r"(.+):(\d{1,9})(?:@([^-@]+)-([^-@]+))?", re.DOTALL)
+
+
+def fleet(
+    *guests: str,
+    host_memory: str,
+    design: Texts = None,
+    order: Texts = None,
+    delay: Hyphened = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    risk: Annotated[list[float] | None, Parameter(negative=())] = None,
+    together: float = 0.0,
+    parked: float = 0.0,
+    overhead: str = "0MiB",
+    measured: Annotated[bool, Parameter(negative=())] = False,
+    host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    costs: Path | None = None,
+    seed: int = 1,
+    html: Path | None = None,
+    workers: int | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Tell how many guests fit on a host, without hinting and with each design, and what they hold together.
+
+    Parameters
+    ----------
+    guests
+        Recordings, and how many guests do what each one's did: NAME.pagetrace:COUNT. NAME.parquet:COUNT is a guest by
+        its steps: columns time (ns) and resident (bytes). With @8h-18h they run only at these times of the day.
+    host_memory
+        The host's memory for guests, such as 256GiB.
+    design
+        none, reporting, hinting, breakeven, or one of your own (FILE.py:CLASS); default: all of them. May be repeated,
+        as may the next four.
+    order
+        The least order of a block that is told.
+    delay
+        From the first request to the work.
+    set_
+        Any setting of a design, as NAME=VALUE.
+    risk
+        At most this share of the time may guests hold more than the host has. Default: 1e-3, 1e-4 and 1e-5.
+    together
+        The share of the guests that do the same at the same time, 0 to 1, such as after all are resumed at once.
+    parked
+        The share of the guests that are paused before their delay ran out, and keep what they held, 0 to 1.
+    overhead
+        What the host needs beside each guest's memory, such as 64MiB.
+    measured
+        What the recordings' hosts measured, instead of replays.
+    host_page_size
+        By what the host backs the guests; default: as seen in each recording.
+    costs
+        What the host's work costs, a file of `pagehint calibrate`.
+    seed
+        For the confidence intervals.
+    html
+        Write one page with the pictures, which needs nothing else.
+    workers
+        How many replays at a time; default: as many as there are processors.
+    json_
+        Print it as JSON: bytes, seconds, shares of time.
+    """
+    listed = [_guests(text) for text in guests]
+    given = {"order": order, "delay": delay}
+    texts = {name: list(values) for name, values in given.items() if values}
+    options = {name: f"--{name}" for name in texts}
+    for name, value in map(assignment, set_ or []):
+        texts.setdefault(name, []).append(value)
+        options.setdefault(name, f"--set {name}")
+    with naming("--design"):
+        names = [name.strip() for text in design or [] for name in text.split(",")]
+        for name in names:
+            find_design(name)
+    with naming("--host-memory"):
+        memory = parse_size(host_memory)
+    with naming("--overhead"):
+        beside = parse_size(overhead)
+    charged = Costs() if costs is None else Costs.read(costs)
+    output = None if html is None else Output(html)
+    with replaying() as (report, _):
+        found = fleet_of(
+            listed,
+            memory,
+            names,
+            texts,
+            risks=risk or RISKS,
+            together=together,
+            parked=parked,
+            overhead=beside,
+            seed=seed,
+            measured=measured,
+            options=options,
+            ground=Ground(host_page_size, charged),
+            workers=workers,
+            progress=report,
+        )
+    if output is not None:
+        from pagehint.report.fleet import fleet_page
+
+        with output:
+            output.write(fleet_page(found).encode())
+    if json_:
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        return
+    from pagehint.report.fleet import print_fleet
+
+    print_fleet(Console(highlight=False), found)
+
+
+def _guests(text: str) -> Guests:
+    match = _GUESTS.fullmatch(text)
+    if match is None:
+        raise InputError(f"{text[:80]}: expected a recording and how many guests, such as web.pagetrace:40")
+    begin, end = (0.0, 86_400.0) if match[3] is None else (parse_time(part) / 1e9 for part in match.group(3, 4))
+    return Guests(match[1], int(match[2]), begin, end)

@@ -1,0 +1,285 @@
+"""A host's guests, by their recordings: with each design, how many fit, and what they hold together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pagehint.errors import InputError
+from pagehint.fleets.fits import fits, interval
+from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
+from pagehint.fleets.superpose import Crowd, Held, held
+from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.run import Run
+from pagehint.replays.study import Ground, study_plans
+from pagehint.replays.truth import measured_residency
+from pagehint.trace.bundle import Trace
+from pagehint.units import parse_size, whole_number
+
+__all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
+
+RISKS = (1e-3, 1e-4, 1e-5)
+_SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
+_DAY = 86_400.0
+_SHORT = 600 * 10**9
+_MOST_GUESTS = 10**6
+_SAMPLE = "50ms"
+
+
+@dataclass(frozen=True)
+class Guests:
+    """`count` guests that do what a recording's did, or what a Parquet file of `time` and `resident` tells.
+
+    `begin` and `end`: when they run, in seconds of the day; over midnight where `end` comes first.
+    """
+
+    source: Trace | str | Path
+    count: int
+    begin: float = 0.0
+    end: float = _DAY
+
+    def runs_at(self, time: float) -> bool:
+        """Whether they run at a time of the day."""
+        if self.begin <= self.end:
+            return self.begin <= time < self.end
+        return time >= self.begin or time < self.end
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What the guests hold with one design: `day` has what is held by stretches of the day, (begin, end, Held)."""
+
+    design: str
+    settings: Mapping[str, Any]
+    crowds: tuple[Crowd, ...]
+    day: tuple[tuple[float, float, Held], ...]
+    interval: tuple[float, float]
+    fits: Mapping[float, int]
+
+    @property
+    def p_over(self) -> float:
+        """The share of the day in which they hold more than the host has."""
+        return sum((end - begin) / _DAY * each.p_over for begin, end, each in self.day)
+
+    def quantile(self, share: float) -> float:
+        """Bytes that are not exceeded for this share of the day."""
+        low, high = 0.0, max(len(each.chances) * each.bin for _, _, each in self.day)
+        step = max(each.bin for _, _, each in self.day) / 2
+        while high - low > step:
+            middle = (low + high) / 2
+            below = sum(
+                (end - begin) / _DAY * float(each.chances[: int(middle / each.bin) + 1].sum())
+                for begin, end, each in self.day
+            )
+            low, high = (low, middle) if below >= share * (1 - 1e-12) else (middle, high)
+        return high
+
+    @property
+    def mean(self) -> float:
+        """Bytes, on average over the day."""
+        return sum((end - begin) / _DAY * each.mean for begin, end, each in self.day)
+
+    @property
+    def worst(self) -> Held:
+        """What is held in the stretch of the day with the highest risk."""
+        return max((each for _, _, each in self.day), key=lambda each: (each.p_over, each.mean))
+
+    @property
+    def back(self) -> tuple[float | None, ...]:
+        """Seconds until 50, 90 and 99 % are back, after all guests freed their largest burst at once."""
+        found: list[float | None] = []
+        for index in range(3):
+            known = [each for crowd in self.crowds if (each := crowd.steps.back[index]) is not None]
+            found.append(max(known) / 1e9 if known else None)
+        return tuple(found)
+
+    @property
+    def stalled(self) -> float:
+        """Seconds an hour that all guests together spend on faults on memory that they had given back."""
+        return sum(crowd.count * crowd.steps.fault_time / crowd.steps.period for crowd in self.crowds) * 3600
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """What ``fleet`` found: an Outcome a design."""
+
+    memory: int
+    guests: int
+    together: float
+    parked: float
+    outcomes: tuple[Outcome, ...]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """In types that JSON has: bytes, seconds, shares of time."""
+        rows: dict[str, list[dict[str, Any]]] = {
+            name: [] for name in ("fits", "p_over", "quantiles", "day", "storm", "stalled")
+        }
+        for each in self.outcomes:
+            named = {"design": each.design, "settings": dict(each.settings)}
+            rows["fits"] += [{**named, "risk": risk, "guests": count} for risk, count in each.fits.items()]
+            over = {"p": each.p_over, "interval": list(each.interval), "depth": each.worst.depth}
+            over |= {"seconds": each.worst.seconds, "swap": max(each.quantile(_SHARES[-1]) - self.memory, 0.0)}
+            rows["p_over"].append({**named, "guests": self.guests, **over})
+            quantiles = {f"{share:g}": each.quantile(share) for share in _SHARES}
+            rows["quantiles"].append({**named, "mean": each.mean, **quantiles})
+            for begin, end, then in each.day:
+                quantiles = {f"{share:g}": then.quantile(share) for share in _SHARES}
+                rows["day"].append({**named, "begin": begin, "end": end, "mean": then.mean, **quantiles})
+            rows["storm"].append({**named, **dict(zip(("0.5", "0.9", "0.99"), each.back, strict=True))})
+            rows["stalled"].append({**named, "seconds_an_hour": each.stalled})
+        about = {"host_memory": self.memory, "guests": self.guests, "together": self.together, "parked": self.parked}
+        return {**about, "warnings": self.warnings, **rows}
+
+
+def fleet(
+    guests: Sequence[Guests | tuple[Trace | str | Path, int]],
+    host_memory: int | str,
+    designs: Sequence[str] = (),
+    settings: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    risks: Sequence[float] = RISKS,
+    together: float = 0.0,
+    parked: float = 0.0,
+    overhead: int | str = 0,
+    seed: int = 1,
+    measured: bool = False,
+    options: Mapping[str, str] | None = None,
+    ground: Ground | None = None,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Fleet:
+    """How many of these guests a host of `host_memory` holds, with each design and combination of settings.
+
+    Each recording is replayed once a setting, to what is resident over its time; guests go through it again and again,
+    each from a random moment on, or the share `together` of them all from the same one. The share `parked` is paused at
+    a bad moment, and keeps what it held then. `overhead`: bytes of the host's beside each guest's memory. `risks`: for
+    at most this share of the time may more be held than there is. `measured`: what the recordings measured, instead of
+    replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``study``. Raises
+    InputError. O(log guests) transforms of up to 4 million bins. Source: docs/fleet.md.
+    """
+    listed = [each if isinstance(each, Guests) else Guests(*each) for each in guests]
+    memory = parse_size(host_memory) if isinstance(host_memory, str) else host_memory
+    memory = whole_number("a host's memory", memory, 1, 1 << 60)
+    beside = parse_size(overhead) if isinstance(overhead, str) else overhead
+    beside = whole_number("a guest's overhead", beside, 0, 1 << 50)
+    _check(listed, risks, together, parked)
+    kinds = _Kinds(listed, measured)
+    random = np.random.default_rng(seed)
+    outcomes = []
+    for design, values, steps in kinds.replayed(designs, settings or {}, options, ground, executor, workers, progress):
+        crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
+        day = _day(listed, crowds, memory, together)
+        begin, end, _ = max(day, key=lambda each: (each[2].p_over, each[2].mean))
+        there = [crowd for crowd, each in zip(crowds, listed, strict=True) if each.runs_at(begin)]
+        share = (end - begin) / _DAY
+        low, high = interval(there, memory, together, random)
+        most = {risk: fits(there, memory, min(risk / share, 1.0), together) for risk in risks}
+        outcomes.append(Outcome(design, values, tuple(crowds), day, (low * share, high * share), most))
+    guests_in_all = sum(each.count for each in listed)
+    return Fleet(memory, guests_in_all, together, parked, tuple(outcomes), kinds.warnings)
+
+
+def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, parked: float) -> None:
+    if not guests:
+        raise InputError("a fleet needs guests: recordings, and how many of each, such as web.pagetrace:40")
+    for each in guests:
+        whole_number(f"{each.source}: the number of guests", each.count, 1, _MOST_GUESTS)
+        if not (0 <= each.begin <= _DAY and 0 <= each.end <= _DAY and each.begin != each.end):
+            raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
+    if not risks or not all(1e-12 <= risk < 1 for risk in risks):
+        raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
+    for name, share in (("together", together), ("parked", parked)):
+        if not 0 <= share <= 1:
+            raise InputError(f"{name} {share}: expected a share of the guests, 0 to 1")
+
+
+def _day(
+    guests: Sequence[Guests], crowds: Sequence[Crowd], memory: int, together: float
+) -> tuple[tuple[float, float, Held], ...]:
+    edges = sorted({0.0, _DAY, *(edge for each in guests for edge in (each.begin, each.end))})
+    day = []
+    for begin, end in pairwise(edges):
+        there = [crowd for crowd, each in zip(crowds, guests, strict=True) if each.runs_at(begin)]
+        day.append((begin, end, held(there, memory, together)))
+    return tuple(day)
+
+
+class _Kinds:
+    """The kinds of guests of a fleet; a recording that several have is replayed once."""
+
+    def __init__(self, guests: Sequence[Guests], measured: bool) -> None:
+        self.warnings: list[str] = []
+        self._fixed: dict[int, Steps] = {}
+        self._traces: dict[int, Trace] = {}
+        opened: dict[str, Trace] = {}
+        for index, each in enumerate(guests):
+            if not isinstance(each.source, Trace) and Path(each.source).suffix == ".parquet":
+                self._fixed[index] = steps_of_file(each.source)
+                continue
+            path = str(each.source.path if isinstance(each.source, Trace) else each.source)
+            if path not in opened:
+                opened[path] = each.source if isinstance(each.source, Trace) else Trace.open(each.source)
+            if measured:
+                self._fixed[index] = _measured(opened[path])
+            else:
+                self._traces[index] = opened[path]
+        self._count = len(guests)
+
+    def replayed(
+        self,
+        designs: Sequence[str],
+        settings: Mapping[str, Sequence[Any]],
+        options: Mapping[str, str] | None,
+        ground: Ground | None,
+        executor: Executor | None,
+        workers: int | None,
+        progress: Callable[[int], None] | None,
+    ) -> list[tuple[str, Mapping[str, Any], list[Steps]]]:
+        """(design, settings, what each kind of guest holds), of each design and combination of settings."""
+        if not self._traces:
+            rows = [("measured", dict[str, Any](), [self._fixed[index] for index in range(self._count)])]
+        else:
+            traces = list(dict.fromkeys(self._traces.values()))
+            names = list(designs) or [NONE, *DESIGNS]
+            planned = [(trace, plans_of(trace, names, settings, options)) for trace in traces]
+            shared = replace(ground or Ground(), sample=_SAMPLE)
+            found = iter(study_plans(planned, shared, False, True, executor, workers, progress).runs)
+            runs: dict[Trace, list[Run]] = {trace: [next(found) for _ in plans] for trace, plans in planned}
+            self.warnings += dict.fromkeys(line for each in runs.values() for line in each[0].recording["warnings"])
+            steps = {trace: list(map(steps_of_run, each)) for trace, each in runs.items()}
+            rows = []
+            for number, plan in enumerate(planned[0][1]):
+                kinds = [self._fixed.get(index) or steps[self._traces[index]][number] for index in range(self._count)]
+                rows.append((_label(plan), _told(plan), kinds))
+        self._say_short(rows[0][2])
+        return rows
+
+    def _say_short(self, steps: Sequence[Steps]) -> None:
+        if short := dict.fromkeys(each.name for each in steps if each.period < _SHORT):
+            self.warnings.append(
+                f"{', '.join(short)}: less than ten minutes, taken for what such a guest does all the time: rare "
+                "moments that it doesn't show are not counted"
+            )
+
+
+def _label(plan: Plan) -> str:
+    return plan.design if isinstance(plan.design, str) else plan.design.label
+
+
+def _told(plan: Plan) -> Mapping[str, Any]:
+    return {name: value for name, value in plan.settings.items() if name != "timer_phase" and value is not None}
+
+
+def _measured(trace: Trace) -> Steps:
+    table = measured_residency(trace)
+    if table is None or table.num_rows < 2:
+        raise InputError(f"{trace.path}: no residency was measured: leave out --measured")
+    times, values = (table[name].to_numpy() for name in ("time", "resident"))
+    return steps_between(trace.path.stem, times, values)

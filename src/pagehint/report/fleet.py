@@ -1,0 +1,156 @@
+"""What a fleet holds and how many guests fit, in words, tables and pictures."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+from rich.console import Console
+from rich.text import Text
+
+from pagehint.fleets.fleet import Fleet, Outcome
+from pagehint.hinting.designs.registry import NONE, all_settings
+from pagehint.report.figures import chart_layout
+from pagehint.report.page import filled_page
+from pagehint.report.terminal import fitting, titled
+from pagehint.units import format_size
+
+__all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
+
+_HEADLINE = 1e-4
+_GIB = 1 << 30
+
+
+def _label(outcome: Outcome) -> str:
+    if outcome.design == NONE:
+        return "no hinting"
+    words = all_settings()
+    parts = [words[name].words(value) for name, value in outcome.settings.items() if name in words]
+    return ", ".join([outcome.design, *parts])
+
+
+def _risk(found: Fleet) -> float:
+    return min(found.outcomes[0].fits, key=lambda risk: abs(risk - _HEADLINE))
+
+
+def fleet_sentences(found: Fleet) -> list[str]:
+    """How many fit, with each design."""
+    risk = _risk(found)
+    parts = [f"{outcome.fits[risk]:,} with {_label(outcome)}" for outcome in found.outcomes]
+    parts[0] = parts[0].replace("with no hinting", "without hinting")
+    lines = [
+        f"On {format_size(found.memory)} fit, at a risk of {risk:g} (of the time that more is held than there is): "
+        + "; ".join(parts)
+    ]
+    if all(not outcome.fits[risk] for outcome in found.outcomes):
+        lines.append("One guest alone is more than this host has")
+    return lines
+
+
+def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
+    risks = list(found.outcomes[0].fits)
+    head = ["", *(f"fit at\n{risk:g}" for risk in risks), "held on\naverage", "99.99 %\nof the time", "above host"]
+    head += ["so long\nat a time", "back after a storm\n50 / 90 / 99 %", "stalled\nan hour"]
+    rows = []
+    for outcome in found.outcomes:
+        worst = outcome.worst
+        low, high = outcome.interval
+        over = f"{outcome.p_over:.1e}" if outcome.p_over >= 1e-12 else "never"
+        over += f" ({low:.0e} to {high:.0e})" if high >= 1e-12 else ""
+        rows.append(
+            [
+                _label(outcome),
+                *(f"{outcome.fits[risk]:,}" for risk in risks),
+                format_size(round(outcome.mean)),
+                format_size(round(outcome.quantile(0.9999))),
+                over,
+                "-" if worst.seconds is None or outcome.p_over < 1e-12 else f"{worst.seconds:.2g} s",
+                " / ".join("-" if each is None else f"{each:.2g} s" for each in outcome.back),
+                f"{outcome.stalled:.2g} s" if outcome.stalled else "-",
+            ]
+        )
+    return head, rows
+
+
+def print_fleet(console: Console, found: Fleet) -> None:
+    """Print how many fit, and what the given guests hold."""
+    for line in fleet_sentences(found):
+        console.print(Text(f"{line}.", style="bold"))
+    for line in found.warnings:
+        console.print(Text(f"Warning: {line}.", style="yellow"))
+    console.print()
+    console.print(titled(_title(found), fitting(console.width, *_table(found))))
+
+
+def _title(found: Fleet) -> str:
+    parts = [f"{found.guests:,} guests on {format_size(found.memory)}"]
+    parts += [f"{found.together:.0%} of them at the same time"] * bool(found.together)
+    parts += [f"{found.parked:.0%} parked"] * bool(found.parked)
+    return ", ".join(parts)
+
+
+def fleet_page(found: Fleet) -> str:
+    """A page with what is held over the day, and how many fit at which risk."""
+    figures = {"day": _day(found), "fit": _fit(found)}
+    titles = {"day": "What the guests hold over a day", "fit": "How many fit, at which risk"}
+    notes = {
+        "day": "From the median to what is not exceeded 99.99 % of the time. The line is what the host has.",
+        "fit": "The risk is the share of time in which more is held than the host has.",
+    }
+    sections = [
+        f'<section><h2>{titles[name]}</h2><p class="note">{notes[name]}</p><div class="figures"><div class="figure">'
+        f'<div id="{name}" role="img" aria-label="{titles[name]}" style="height:{figure.layout.height}px"></div>'
+        "</div></div></section>"
+        for name, figure in figures.items()
+    ]
+    head, rows = _table(found)
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    sections.append(
+        f"<section><h2>Figures</h2><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></section>"
+    )
+    lead, *others = [f"{line}." for line in fleet_sentences(found)]
+    return filled_page(
+        _title(found),
+        "pagehint fleet.",
+        lead,
+        [f"{line}." for line in found.warnings],
+        others,
+        sections,
+        {name: json.loads(figure.to_json()) for name, figure in figures.items()},
+    )
+
+
+def _day(found: Fleet) -> go.Figure:
+    traces: list[dict[str, Any]] = []
+    for outcome in found.outcomes:
+        hours, middle, most = [], [], []
+        for begin, end, each in outcome.day:
+            hours += [begin / 3600, end / 3600]
+            middle += [each.quantile(0.5) / _GIB] * 2
+            most += [each.quantile(0.9999) / _GIB] * 2
+        name = escape(_label(outcome), quote=False)
+        traces.append(_line(name, hours, middle, {"width": 2}))
+        traces.append({**_line(f"{name}, 99.99 %", hours, most, {"width": 1, "dash": "dot"})})
+    host = [found.memory / _GIB] * 2
+    traces.append(_line("the host's memory", [0, 24], host, {"width": 3, "dash": "dash"}))
+    return go.Figure(data=traces, layout=chart_layout("hour of the day", "held by guests, GiB", 420))
+
+
+def _line(name: str, x: list[float], y: list[float], line: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": dict(line)}
+
+
+def _fit(found: Fleet) -> go.Figure:
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": escape(_label(outcome), quote=False),
+            "x": [f"{risk:g}" for risk in outcome.fits],
+            "y": list(outcome.fits.values()),
+        }
+        for outcome in found.outcomes
+    ]
+    return go.Figure(data=traces, layout=chart_layout("risk", "guests that fit", 360))
