@@ -162,7 +162,7 @@ def fleet(
     a bad moment, and keeps what it held then. `overhead`: bytes of the host's beside each guest's memory. `risks`: for
     at most this share of the time may more be held than there is. `measured`: what the recordings measured, instead of
     replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``study``. Raises
-    InputError. O(log guests) transforms of up to 4 million bins. Source: docs/fleet.md.
+    InputError. O(log guests) transforms of 65,536 to 4 million bins. Source: docs/fleet.md.
     """
     listed = [each if isinstance(each, Guests) else Guests(*each) for each in guests]
     memory = parse_size(host_memory) if isinstance(host_memory, str) else host_memory
@@ -243,8 +243,9 @@ class _Kinds:
         progress: Callable[[int], None] | None,
     ) -> list[tuple[str, Mapping[str, Any], list[Steps]]]:
         """(design, settings, what each kind of guest holds), of each design and combination of settings."""
+        rows: list[tuple[str, Mapping[str, Any], list[Steps]]] = []
         if not self._traces:
-            rows = [("measured", dict[str, Any](), [self._fixed[index] for index in range(self._count)])]
+            rows.append(("measured", {}, [self._fixed[index] for index in range(self._count)]))
         else:
             traces = list(dict.fromkeys(self._traces.values()))
             names = list(designs) or [NONE, *DESIGNS]
@@ -254,7 +255,6 @@ class _Kinds:
             runs: dict[Trace, list[Run]] = {trace: [next(found) for _ in plans] for trace, plans in planned}
             self.warnings += dict.fromkeys(line for each in runs.values() for line in each[0].recording["warnings"])
             steps = {trace: list(map(steps_of_run, each)) for trace, each in runs.items()}
-            rows = []
             for number, plan in enumerate(planned[0][1]):
                 kinds = [self._fixed.get(index) or steps[self._traces[index]][number] for index in range(self._count)]
                 rows.append((_label(plan), _told(plan), kinds))

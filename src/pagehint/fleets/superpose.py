@@ -16,7 +16,7 @@ from pagehint.fleets.steps import Steps
 __all__ = ["Crowd", "Held", "held"]
 
 _FINEST = 1 << 16  # bins of a host's memory
-_MOST_BINS = 1 << 22
+_MOST_BINS = 1 << 20
 _PHASES = 128
 _NOTHING = 1e-15  # the transform's own error
 
@@ -102,22 +102,22 @@ def _transformed(
         kept = crowd.steps.parked
         every = np.concatenate([values, kept])
         shares = np.concatenate([(1 - crowd.parked) * weights, np.full(len(kept), crowd.parked / len(kept))])
-    found: NDArray[np.complex128] = np.fft.rfft(_chances(every + float(crowd.overhead), shares, size), length)
+    chances = _chances(every.astype(np.float64) + crowd.overhead, shares, size)
+    found: NDArray[np.complex128] = np.fft.rfft(chances, length)
     return found
 
 
 def held(crowds: Sequence[Crowd], memory: int, together: float = 0.0) -> Held:
     """What these guests hold of a host's `memory` (bytes). `together`: the share of them that has one phase.
 
-    O(b log b), b bins: 65,536 of the host's memory, or up to 4 million of what all guests may hold.
+    O(b log b), b bins: 65,536 of the host's memory, or up to a million of what all guests may hold.
     """
     crowds = [crowd for crowd in crowds if crowd.count]
     counts = [crowd.count for crowd in crowds]
     most = float(sum(crowd.count * crowd.most for crowd in crowds)) or 1.0
-    # Every guest may add one bin, by rounding.
     size = max(min(memory, most) / _FINEST, most / _MOST_BINS)
-    length = 1 << (int(most / size) + sum(counts[:64]) + 2).bit_length() if sum(counts) < _FINEST else 2 * _MOST_BINS
-    length = min(length, 2 * _MOST_BINS)
+    # Rounding may add a bin a guest.
+    length = 1 << (int(most / size) + sum(counts) + 2).bit_length()
     ones = [_transformed(crowd, crowd.steps.values, crowd.steps.weights, size, length) for crowd in crowds]
     if together:
         chances = np.zeros(length)

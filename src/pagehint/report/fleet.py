@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from html import escape
+from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +21,7 @@ __all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
 
 _HEADLINE = 1e-4
 _GIB = 1 << 30
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart without red and green
 
 
 def _label(outcome: Outcome) -> str:
@@ -38,7 +40,7 @@ def fleet_sentences(found: Fleet) -> list[str]:
     """How many fit, with each design."""
     risk = _risk(found)
     parts = [f"{outcome.fits[risk]:,} with {_label(outcome)}" for outcome in found.outcomes]
-    parts[0] = parts[0].replace("with no hinting", "without hinting")
+    parts[0] = parts[0].replace("with no hinting", "without hinting").replace("with measured", "as measured")
     lines = [
         f"On {format_size(found.memory)} fit, at a risk of {risk:g} (of the time that more is held than there is): "
         + "; ".join(parts)
@@ -56,8 +58,8 @@ def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
     for outcome in found.outcomes:
         worst = outcome.worst
         low, high = outcome.interval
-        over = f"{outcome.p_over:.1e}" if outcome.p_over >= 1e-12 else "never"
-        over += f" ({low:.0e} to {high:.0e})" if high >= 1e-12 else ""
+        over = f"{outcome.p_over:.2g}" if outcome.p_over >= 1e-12 else "never"
+        over += f" ({low:.1g} to {high:.1g})" if high >= 1e-12 else ""
         rows.append(
             [
                 _label(outcome),
@@ -67,7 +69,7 @@ def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
                 over,
                 "-" if worst.seconds is None or outcome.p_over < 1e-12 else f"{worst.seconds:.2g} s",
                 " / ".join("-" if each is None else f"{each:.2g} s" for each in outcome.back),
-                f"{outcome.stalled:.2g} s" if outcome.stalled else "-",
+                f"{outcome.stalled:,.0f} s" if outcome.stalled else "-",
             ]
         )
     return head, rows
@@ -95,7 +97,7 @@ def fleet_page(found: Fleet) -> str:
     figures = {"day": _day(found), "fit": _fit(found)}
     titles = {"day": "What the guests hold over a day", "fit": "How many fit, at which risk"}
     notes = {
-        "day": "From the median to what is not exceeded 99.99 % of the time. The line is what the host has.",
+        "day": "The median, and dotted what is not exceeded 99.99 % of the time.",
         "fit": "The risk is the share of time in which more is held than the host has.",
     }
     sections = [
@@ -124,18 +126,20 @@ def fleet_page(found: Fleet) -> str:
 
 def _day(found: Fleet) -> go.Figure:
     traces: list[dict[str, Any]] = []
-    for outcome in found.outcomes:
+    for outcome, colour in zip(found.outcomes, cycle(_COLOURS), strict=False):
         hours, middle, most = [], [], []
         for begin, end, each in outcome.day:
             hours += [begin / 3600, end / 3600]
             middle += [each.quantile(0.5) / _GIB] * 2
             most += [each.quantile(0.9999) / _GIB] * 2
         name = escape(_label(outcome), quote=False)
-        traces.append(_line(name, hours, middle, {"width": 2}))
-        traces.append({**_line(f"{name}, 99.99 %", hours, most, {"width": 1, "dash": "dot"})})
+        traces.append(_line(name, hours, middle, {"width": 2, "color": colour}))
+        line = {"width": 1, "dash": "dot", "color": colour}
+        traces.append({**_line(f"{name}, 99.99 %", hours, most, line), "showlegend": False})
     host = [found.memory / _GIB] * 2
-    traces.append(_line("the host's memory", [0, 24], host, {"width": 3, "dash": "dash"}))
-    return go.Figure(data=traces, layout=chart_layout("hour of the day", "held by guests, GiB", 420))
+    traces.append(_line("the host's memory", [0, 24], host, {"width": 3, "dash": "dash", "color": "#888888"}))
+    axis = {"dtick": 3, "range": [0, 24]}
+    return go.Figure(data=traces, layout=chart_layout("hour of the day", "held by guests, GiB", 420, xaxis=axis))
 
 
 def _line(name: str, x: list[float], y: list[float], line: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +154,9 @@ def _fit(found: Fleet) -> go.Figure:
             "name": escape(_label(outcome), quote=False),
             "x": [f"{risk:g}" for risk in outcome.fits],
             "y": list(outcome.fits.values()),
+            "line": {"color": colour},
         }
-        for outcome in found.outcomes
+        for outcome, colour in zip(found.outcomes, cycle(_COLOURS), strict=False)
     ]
-    return go.Figure(data=traces, layout=chart_layout("risk", "guests that fit", 360))
+    layout = chart_layout("risk", "guests that fit", 360, xaxis={"type": "category"})
+    return go.Figure(data=traces, layout=layout)
