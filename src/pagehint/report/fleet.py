@@ -12,9 +12,9 @@ from rich.text import Text
 
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE, all_settings
+from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
 from pagehint.report.page import filled_page
-from pagehint.report.terminal import fitting, titled
 from pagehint.units import format_size
 
 __all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
