@@ -1,0 +1,66 @@
+"""The doctor's page, in a real browser: every chart drawn, nothing loaded, by day and by night."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.report.doctor_page import doctor_page
+from tests.diagnosis.conftest import snapshot_files
+from tests.diagnosis.samples import SAMPLES
+
+Show = Callable[[Path], Any]
+_DRAWN = """
+return [...document.querySelectorAll('.figure > div')].map(div => [
+  div.id, div.querySelectorAll('.barlayer path, .heatmaplayer image').length,
+]);
+"""
+_BRIGHTNESS = """
+const parts = getComputedStyle(document.body)[arguments[0]].match(/\\d+/g).map(Number);
+return (parts[0] + parts[1] + parts[2]) / 3;
+"""
+_WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;"
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("doctor") / "page.html"
+    path.write_text(doctor_page(diagnose(snapshot_files("press61"))))
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_chart_is_drawn_by_day_and_by_night(show: Show, page_file: Path, scheme: str) -> None:
+    page = show(page_file)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        page = show(page_file)
+        drawn = page.run(_DRAWN)
+        assert [name for name, _ in drawn] == ["causes", "map", "brings", "used"]
+        assert all(shapes for _, shapes in drawn)
+        assert page.console == []
+        assert page.requests == [page_file.as_uri()]
+        back, text = (page.run(_BRIGHTNESS, name) for name in ("backgroundColor", "color"))
+        assert (back > 200 > 100 > text) if scheme == "light" else (back < 60 < 150 < text)
+        assert page.run(_WIDE) <= 0
+        titles = [each.text for each in page.driver.find_elements(By.TAG_NAME, "h2")]
+        assert "What to do, the most for the least cost first" in titles
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_log_alone_has_its_failures_and_no_map(show: Show, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(SAMPLES["5.10, both, with prefixes"])
+    path = tmp_path / "log.html"
+    path.write_text(doctor_page(diagnose(tmp_path / "log")))
+    page = show(path)
+    assert [each.text for each in page.driver.find_elements(By.TAG_NAME, "h3")] == [
+        "kworker/u8:2: allocation failed: order 4 (64 KiB), GFP_KERNEL|__GFP_COMP|__GFP_ZERO",
+        "python3: the OOM killer was called: order 0 (4 KiB), GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO",
+    ]
+    assert "map" not in [name for name, _ in page.run(_DRAWN)]
+    assert page.console == []
