@@ -5,11 +5,12 @@ import gzip
 import numpy as np
 import pytest
 
+from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
-from tests.diagnosis.conftest import DATA, GUESTS
+from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
 
 
 def map_of(guest: str) -> tuple[PageMap, list[tuple[int, str]]]:
@@ -80,3 +81,13 @@ def test_pages_outside_every_zone_and_a_map_that_ends_early() -> None:
     assert [int(each) for each in pages.counts()[[Holder.FREE, Holder.ABSENT]]] == [8, 8]
     blocks = list(whole_blocks(pages.free[4:8], 4, 3))
     assert [list(np.flatnonzero(each)) for each in blocks] == [[4, 5, 6, 7], [2, 3], [1], []]
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_compaction_may_bring_nothing_and_the_guest_goes_on_taking_pages(guest: str) -> None:
+    brings = diagnose(snapshot_files(guest)).would_bring
+    for order, bounds in brings["compact_memory"].items():
+        assert bounds.most is not None
+        assert bounds.least <= 0 <= bounds.most, order
+        if brings["reporting"][order].best:
+            assert bounds.least < 0, order

@@ -165,11 +165,11 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
         guess += gains[0] + ((gains[1] - gains[0]) * leaves).astype(np.int64)
         for name, first in (("compact_memory", before), ("both", slab_too)):
             ends = [at(_compact(pages, place, first, setting, every)) - start for every in (False, True)]
-            floor = np.zeros_like(start) if name == "compact_memory" else _less_lists(gains[0], zone, setting)
+            alone = np.zeros_like(start) if name == "compact_memory" else _less_lists(gains[0], zone, setting)
             # Compacting takes seconds, in which the guest and the compacting thread itself take pages.
-            floor = floor - np.minimum(start, 1 << setting.pageblock_order)
-            least[name] += np.minimum(floor, np.minimum(*ends))
-            most[name] += np.maximum(floor, np.maximum(*ends))
+            taken = np.minimum(start, 1 << setting.pageblock_order)
+            least[name] += np.minimum(alone - taken, np.minimum(*ends))
+            most[name] += np.maximum(alone, np.maximum(*ends))
     for name in ACTIONS:
         found.brings[name] = {
             order: Bounds(int(least[name][order]) * size, int(most[name][order]) * size) for order in setting.orders

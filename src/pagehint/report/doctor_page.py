@@ -183,7 +183,8 @@ def _advice(found: Diagnosis) -> str:
     if not rows:
         return ""
     return _section(
-        "What to do, the most for the least cost first", _table(["", "brings", "cost", "command", "risk"], rows)
+        "What to do, the most for the least cost first",
+        _table(["", "brings", "cost", "command", "risk"], rows, "words"),
     )
 
 
@@ -195,7 +196,7 @@ def _list(lines: list[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'

@@ -150,7 +150,9 @@ def held_lines(found: Diagnosis) -> list[str]:
         if each.size < _MIB:
             continue
         words = HOLDER_WORDS[Holder[each.holder.upper()]]
-        line = f"{each.pages:,} pages ({words}) hold {mib(each.size)} free in {each.blocks:,} pageblocks"
+        subject_words = f"{each.pages:,} pages ({words}) hold" if each.pages > 1 else f"1 page ({words}) holds"
+        blocks = f"{each.blocks:,} pageblocks" if each.blocks > 1 else "1 pageblock"
+        line = f"{subject_words} {mib(each.size)} free in {blocks}"
         if each.half_pages < each.pages / 4:
             line += f"; {each.half_pages:,} of them hold half of it"
         lines.append(line)
