@@ -1,9 +1,49 @@
-"""What is found in what people give."""
+"""What is given to the doctor is found by what is in it, whole or cut off, in files and pipes."""
 
+import contextlib
+import os
+import subprocess
 from pathlib import Path
 
+import pytest
+
+from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
 from pagehint.report.doctor_words import pressure_line
+
+PASTED = sorted((Path(__file__).parent / "data" / "pasted").iterdir())
+BUDDYINFO = "Node 0, zone    DMA32    100     50     25     12      6      3      1      1      1      0    200\n"
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(recognise, "_PATIENCE", 10)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a pipe that nobody writes to"):
+        diagnose([tmp_path / "pipe"])
+
+
+def test_a_pipe_that_somebody_writes_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "buddyinfo").write_text(BUDDYINFO)
+    with (tmp_path / "buddyinfo").open() as text:
+        writer = subprocess.Popen(["sh", "-c", 'exec cat > "$0"', str(tmp_path / "pipe")], stdin=text)
+    found = diagnose([tmp_path / "pipe"])
+    assert writer.wait() == 0
+    (tmp_path / "pipe").unlink()
+    assert found.to_dict() | {"sources": None} == diagnose([tmp_path / "buddyinfo"]).to_dict() | {"sources": None}
+
+
+@pytest.mark.parametrize("path", PASTED, ids=lambda path: path.stem)
+def test_cut_off_anywhere(tmp_path, path):
+    data = path.read_bytes()
+    cut = tmp_path / "cut"
+    told = 0
+    for end in range(0, len(data), 31):
+        cut.write_bytes(data[:end])
+        with contextlib.suppress(InputError):
+            told += bool(diagnose([cut]).to_dict())
+    assert told
 
 
 def test_memory_pressure_and_pins_are_told_in_words(tmp_path: Path) -> None:
