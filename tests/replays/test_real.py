@@ -1,6 +1,8 @@
 """Replays on this machine's memory: what the kernel measures is what the model says."""
 
+import json
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from pagehint.replays import real
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
+
+from .recording import Row, record, zone
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +55,13 @@ def test_thinned_where_the_guest_does_not_fit(phased: Trace, monkeypatch: pytest
 def test_what_this_machine_cannot_be(phased: Trace, kind: str, host: ModelHost) -> None:
     with pytest.raises(InputError, match="host"):
         replay(phased, None, host, real=kind)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [[("A", 700, 0, 0)], [("A", 700, 0, 0), ("F", 700, 0, 0)]])
+def test_a_recording_of_one_instant(rows: list[Row], tmp_path: Path) -> None:
+    """The mean over no time was not a number, and no JSON."""
+    trace = record(tmp_path / "t", rows, [zone(1 << 13)], step=0)
+    run = replay(trace, None, ModelHost("4KiB"), real="memfd")
+    assert run.real is not None
+    assert run.real.measured_mean == run.real.predicted_mean > 0
+    json.dumps(run.to_dict(), allow_nan=False)

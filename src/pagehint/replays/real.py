@@ -82,14 +82,15 @@ class RealMemory:
     def result(self) -> RealResidency:
         """What was measured."""
         times, measured, predicted = np.array(self._rows, np.int64).T
-        spans = np.diff(times).astype(np.float64)
-        total = (measured[:-1] * spans).sum()
+        # A sample lasts until the next one; where all are of one instant, the last one counts.
+        spans = np.diff(times, append=max(times[-1], times[0] + 1)).astype(np.float64)
+        total = float(measured @ spans)
         return RealResidency(
             host=self.kind,
             pages_per_page=1 << self.shift,
-            error=float((np.abs(measured - predicted)[:-1] * spans).sum() / total) if total else 0.0,
-            measured_mean=float(total / spans.sum()),
-            predicted_mean=float((predicted[:-1] * spans).sum() / spans.sum()),
+            error=float(np.abs(measured - predicted) @ spans) / total if total else 0.0,
+            measured_mean=total / float(spans.sum()),
+            predicted_mean=float(predicted @ spans) / float(spans.sum()),
             samples=pa.table({"time": times, "measured": measured, "predicted": predicted}),
         )
 

@@ -1,0 +1,138 @@
+"""What goes wrong outside a command: a full disk, no permission, a file that somebody cuts off, a kill."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from pagehint.report.output import Output
+
+SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
+_LINE = "sh-8 [001] 1.{:06d}: mm_page_alloc: page=0x1 pfn={} order=0 migratetype=1 gfp_flags=GFP_KERNEL\n"
+_PR_CAPBSET_DROP, _DAC_OVERRIDE, _DAC_READ_SEARCH = 24, 1, 2
+
+
+def without_override() -> None:
+    """In a child: root is refused what its files' modes refuse."""
+    for capability in (_DAC_OVERRIDE, _DAC_READ_SEARCH):
+        ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def refused(*arguments: object) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "pagehint", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        preexec_fn=without_override,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stdout == ""
+    return ended.stderr
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.txt"
+    path.write_text("".join(_LINE.format(k, k * 7919 % 65521) for k in range(50_000)))
+    return path
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [(["run", "--html"], "page.html"), (["run", "--out"], "t.parquet"), (["import", "-o"], "t.pagetrace")],
+)
+def test_a_full_disk(command: list[str], name: str, small_disk: Path, text: Path) -> None:
+    source = text if command[0] == "import" else SHIPPED
+    told = refused(*command, small_disk / name, source)
+    assert told == f"pagehint: {small_disk / name}: No space left on device: choose another output\n"
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", [["run", "--html"], ["run", "--out"], ["doctor", "--html"], ["import", "-o"], ["calibrate", "-o"]]
+)
+def test_a_folder_without_permission(command: list[str], tmp_path: Path, text: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0o500)
+    told = refused(*command, folder / "out", *([text] if command[0] == "import" else []))
+    assert told == f"pagehint: {folder / 'out'}: Permission denied: choose another output\n"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["run"], ["info"], ["doctor"], ["import", "-o", "/nowhere"]])
+def test_an_input_without_permission(command: list[str], text: Path) -> None:
+    text.chmod(0)
+    told = refused(*command, text)
+    assert str(text) in told
+
+
+@pytest.mark.parametrize("name", ["events.parquet", "snapshot/kpageflags.u64.gz", "residency_bitmaps.parquet"])
+def test_a_file_that_is_cut_off_while_it_is_read(name: str, tmp_path: Path) -> None:
+    """An error, and no SIGBUS: nothing that others may shorten is mapped."""
+    code = f"""
+import os, shutil, sys
+from pathlib import Path
+from pagehint import Trace, replay
+from pagehint.errors import InputError
+from pagehint.replays.start import guest_reporting
+path = Path(shutil.copytree({str(SHIPPED)!r}, {str(tmp_path / "t.pagetrace")!r}))
+trace = Trace.open(path)
+design = guest_reporting(trace)
+def cut(done):
+    os.truncate(path / {name!r}, (path / {name!r}).stat().st_size // 3)
+cut_off = []
+def progress(done):
+    if not cut_off:
+        cut_off.append(cut(done))
+try:
+    replay(trace, design, progress=progress)
+except InputError as error:
+    assert {name!r} in str(error), error
+else:
+    assert {name!r} != "events.parquet"
+assert cut_off
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("before")
+    code = f"""
+import os, signal
+import pagehint.report.output as output
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+from pagehint.cli.main import main
+import sys
+sys.argv = ["pagehint", "run", {str(SHIPPED)!r}, "--html", {str(page)!r}]
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert page.read_text() == "before"
+    (left,) = set(os.listdir(tmp_path)) - {"page.html"}
+    assert left.endswith(".partial")
+    with Output(page) as output:
+        output.write(b"after")
+    assert os.listdir(tmp_path) == ["page.html"]
