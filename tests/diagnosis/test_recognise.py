@@ -1,6 +1,7 @@
 """What is given to the doctor is found by what is in it, whole or cut off, in files and pipes."""
 
 import contextlib
+import gzip
 import os
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
 from pagehint.report.doctor_words import pressure_line
+from tests.diagnosis.conftest import DATA, snapshot_files
 
 PASTED = sorted((Path(__file__).parent / "data" / "pasted").iterdir())
 BUDDYINFO = "Node 0, zone    DMA32    100     50     25     12      6      3      1      1      1      0    200\n"
@@ -61,3 +63,16 @@ def test_memory_pressure_and_pins_are_told_in_words(tmp_path: Path) -> None:
     assert any("up to 2.0 MiB" in line for line in found.warnings)
     path.write_text("MemTotal: 1 kB\nMemFree: 1 kB\nsome avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
     assert "nobody waited" in (pressure_line(diagnose(path)) or "")
+
+
+def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
+    data = gzip.decompress((DATA / "press61" / "kpageflags.u64.gz").read_bytes())
+    half = len(data) // 2
+    packed = gzip.compress(data[:half]) + gzip.compress(data[half:])
+    (tmp_path / "map.gz").write_bytes(packed)
+    others = [path for path in snapshot_files("press61") if "kpageflags" not in path.name]
+    whole = diagnose(snapshot_files("press61"))
+    assert diagnose([tmp_path / "map.gz", *others]).free_resident == whole.free_resident
+    (tmp_path / "map.gz").write_bytes(packed[:-20])
+    with pytest.raises(InputError, match="in the middle of its compressed data"):
+        diagnose(tmp_path / "map.gz")

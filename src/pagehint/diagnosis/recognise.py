@@ -1,5 +1,7 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
+import gzip
+import io
 import math
 import os
 import re
@@ -114,16 +116,16 @@ def _contents(path: Path, name: str) -> bytes:
             data += file.read() if _is_regular(path) else file.read(_MOST_MAP)
     if data[:2] != b"\x1f\x8b":
         return data
-    unpacked = zlib.decompressobj(31)
+    # Several members, one after the other, are one file: so a map that is written in pieces is packed.
     try:
-        data = unpacked.decompress(data, _MOST_MAP)
-    except zlib.error as error:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MOST_MAP + 1)
+    except EOFError:
+        raise InputError(f"{name}: ends in the middle of its compressed data: copy it again") from None
+    except (zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{name}: damaged ({error}): copy it again") from None
-    if unpacked.unconsumed_tail:
+    if len(unpacked) > _MOST_MAP:
         raise InputError(f"{name}: unpacks to more than {_MOST_MAP >> 20} MiB: unpack it, and name the result")
-    if not unpacked.eof:
-        raise InputError(f"{name}: ends in the middle of its compressed data: copy it again")
-    return data
+    return unpacked
 
 
 # A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to.
