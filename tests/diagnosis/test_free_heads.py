@@ -82,5 +82,25 @@ def test_single_free_pages_among_the_kernels_can_be_told_only_by_counts(tmp_path
     assert first_pages_only(flags, 10, None) is None
     assert first_pages_only(flags, 10, 2048) is False
     assert first_pages_only(flags, 10, 4096) is True
+    assert first_pages_only(flags, 10, 2300, 2040) is True
+    assert first_pages_only(flags, 10, 2048, 2048) is False
     (tmp_path / "kpageflags").write_bytes(flags.tobytes())
     assert any("can't be told" in line for line in diagnose(tmp_path / "kpageflags").warnings)
+
+
+def test_buddyinfo_tells_without_zoneinfo_too(tmp_path: Path) -> None:
+    flags = np.zeros(4096, np.uint64)
+    flags[np.arange(0, 4096, 4)] = BUDDY
+    files = tmp_path / "kpageflags", tmp_path / "buddyinfo"
+    files[0].write_bytes(flags.tobytes())
+    for row, free in (("1024 0", 4), ("0 1024", 8), ("900 124", 4.484375)):
+        files[1].write_text(f"Node 0, zone Normal {row} 0 0 0 0 0 0 0 0 0\n")
+        found = diagnose(files)
+        assert found.would_bring["reporting"][0].best == free * (1 << 20)
+        assert not any("can't be told" in line for line in found.warnings)
+    marked, orders = first_pages(real("press61"))
+    files[0].write_bytes(marked.tobytes())
+    files[1].write_text(buddyinfo("press61", orders))
+    found, whole = diagnose(files), diagnose([DATA / "press61" / "kpageflags.u64.gz"])
+    assert any("buddyinfo's counts decide" in line for line in found.warnings)
+    assert found.would_bring["reporting"][0] == whole.would_bring["reporting"][0]

@@ -124,7 +124,7 @@ def _page_map(
             )
     if not placed:
         warnings.append("kpageflags without zoneinfo: all pages are taken as one zone, whose watermarks are not known")
-        placed = [ZoneState(0, "all", begin=0, end=pages)]
+        placed = [_all_of(zones if evidence.buddy or evidence.types.free else [], pages)]
     elif (end := max(zone.end or 0 for zone in placed)) > pages:
         warnings.append(
             f"kpageflags ends at page {pages:,}, before the last zone does, at {end:,}: what is behind is left out"
@@ -146,6 +146,17 @@ def _page_map(
     return page_map, placed
 
 
+# Without zoneinfo nobody tells where a zone lies: the zones' free blocks, together, are those of the map.
+def _all_of(zones: list[ZoneState], pages: int) -> ZoneState:
+    whole = ZoneState(0, "all", begin=0, end=pages)
+    counted = [zone.counts for zone in zones if zone.counts]
+    if counted:
+        whole.counts = [sum(column) for column in itertools.zip_longest(*counted, fillvalue=0)]
+        whole.is_lower_bound = any(zone.is_lower_bound for zone in zones)
+        whole.free = None if whole.is_lower_bound else whole.free_from(0)
+    return whole
+
+
 # Maps in which only a free block's first page is marked: every page of it gets the mark.
 def _with_whole_blocks(
     flags: NDArray[np.uint64],
@@ -155,7 +166,9 @@ def _with_whole_blocks(
     free: int,
     warnings: list[str],
 ) -> NDArray[np.uint64]:
-    only_first = first_pages_only(flags, setting.max_order, free or None)
+    counted = all(zone.counts and not zone.is_lower_bound for zone in zones if zone.free != 0)
+    blocks = sum(sum(zone.counts or ()) for zone in zones) if counted else None
+    only_first = first_pages_only(flags, setting.max_order, free or None, blocks or None)
     if only_first is None:
         warnings.append(
             "kpageflags: it can't be told whether each page of a free block is marked, or its first one only: the "
@@ -176,7 +189,7 @@ def _with_whole_blocks(
         whole[place.begin : place.end] = spread(inside, heads, orders)
     settled = (
         f"where the pages behind could be the kernel's ({_mib_of(larger, setting)}), buddyinfo's counts decide"
-        if any(zone.counts for zone in zones)
+        if counted
         else "pages behind it without flags are taken for the block's, though some may be the kernel's; buddyinfo of "
         "the same moment would tell"
     )

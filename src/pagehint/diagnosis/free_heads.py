@@ -18,10 +18,16 @@ __all__ = ["block_orders", "first_pages_only", "spread"]
 _BUDDY, _UPTODATE = np.uint64(KPageFlag.BUDDY), np.uint64(KPageFlag.UPTODATE)
 _PAIRED = 0.02
 _LARGER = 4
+_MORE = 1.25
 
 
-def first_pages_only(flags: NDArray[np.uint64], max_order: int, free: int | None) -> bool | None:
-    """Whether BUDDY marks first pages only; None where it can't be told. `free`: pages counted as free. O(pages)."""
+def first_pages_only(
+    flags: NDArray[np.uint64], max_order: int, free: int | None = None, blocks: int | None = None
+) -> bool | None:
+    """Whether BUDDY marks first pages only; None where it can't be told. O(pages).
+
+    `free` and `blocks`: pages and blocks that somebody counted as free.
+    """
     marked = (flags & _BUDDY) != 0
     number = int(np.count_nonzero(marked))
     even = len(marked) & ~1
@@ -30,8 +36,8 @@ def first_pages_only(flags: NDArray[np.uint64], max_order: int, free: int | None
         return False
     heads = np.flatnonzero(marked)
     most = int((1 << block_orders(flags, heads, 0, max_order)).sum())
-    if free is not None and most > number:
-        return abs(free - most) < abs(free - number)
+    if most > number and free is not None:
+        return free > _MORE * number if blocks is None else abs(number - blocks) < abs(number - free)
     # Single free pages among the kernel's own look like first pages too.
     return True if most >= _LARGER * number else None if most > number else False
 
