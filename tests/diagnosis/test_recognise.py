@@ -6,11 +6,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
+from pagehint.proc.kpageflags import KPageFlag
 from pagehint.report.doctor_words import pressure_line
 from tests.diagnosis.conftest import DATA, snapshot_files
 
@@ -34,6 +36,16 @@ def test_a_pipe_that_somebody_writes_to(tmp_path):
     assert writer.wait() == 0
     (tmp_path / "pipe").unlink()
     assert found.to_dict() | {"sources": None} == diagnose([tmp_path / "buddyinfo"]).to_dict() | {"sources": None}
+
+
+def test_a_few_bytes_that_unpack_to_much_text(tmp_path):
+    """Half a megabyte was a minute's work, and 1.7 GB; a page map is as large as its guest."""
+    (tmp_path / "log.gz").write_bytes(gzip.compress(b"MemFree: 12 kB\n" * 600_000))
+    with pytest.raises(InputError, match="unpacks to more than 4 MiB: unpack it, and name the result"):
+        diagnose([tmp_path / "log.gz"])
+    flags = np.full(1 << 21, KPageFlag.BUDDY, "<u8")
+    (tmp_path / "kpageflags.gz").write_bytes(gzip.compress(flags.tobytes()))
+    assert diagnose([tmp_path / "kpageflags.gz"]).to_dict()
 
 
 @pytest.mark.parametrize("path", PASTED, ids=lambda path: path.stem)

@@ -40,7 +40,7 @@ _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isol
 _MESSAGES = ("MESSAGE", "message", "log", "msg")
 
 
-def decoded(data: bytes) -> str:
+def decoded(data: bytes | bytearray) -> str:
     """Text of bytes in UTF-8 or UTF-16; what isn't text in it is replaced."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")

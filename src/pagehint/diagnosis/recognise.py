@@ -30,6 +30,10 @@ __all__ = ["read_files"]
 
 _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
+_CHUNK = 1 << 20
+# Text that is packed: each line of it is work.
+_FREE_TEXT = 4 << 20
+_RATIO = 10
 _PATIENCE = 5000  # ms
 _STANDARD_INPUT = Path("-")
 
@@ -105,7 +109,7 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
         yield what, name
 
 
-def _contents(path: Path, name: str) -> bytes:
+def _contents(path: Path, name: str) -> bytes | bytearray:
     if path == _STANDARD_INPUT:
         data = sys.stdin.buffer.read(_MOST_TEXT + 1)
     elif path.is_dir():
@@ -116,16 +120,25 @@ def _contents(path: Path, name: str) -> bytes:
             data += file.read() if _is_regular(path) else file.read(_MOST_MAP)
     if data[:2] != b"\x1f\x8b":
         return data
-    # Several members, one after the other, are one file: so a map that is written in pieces is packed.
+    return _unpacked(data, name)
+
+
+# Chunk by chunk into one buffer: what a few bytes unpack to is held once. Several members, one after the other, are one
+# file: so a map that is written in pieces is packed.
+def _unpacked(data: bytes, name: str) -> bytearray:
+    stream, whole = gzip.GzipFile(fileobj=io.BytesIO(data)), bytearray()
+    most, most_text = _MOST_MAP, min(_MOST_TEXT, _FREE_TEXT + _RATIO * len(data))
     try:
-        unpacked = gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MOST_MAP + 1)
+        while len(whole) <= most and (chunk := stream.read(_CHUNK)):
+            whole += chunk
+            most = _MOST_MAP if _is_binary(whole) else most_text
     except EOFError:
         raise InputError(f"{name}: ends in the middle of its compressed data: copy it again") from None
     except (zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{name}: damaged ({error}): copy it again") from None
-    if len(unpacked) > _MOST_MAP:
-        raise InputError(f"{name}: unpacks to more than {_MOST_MAP >> 20} MiB: unpack it, and name the result")
-    return unpacked
+    if len(whole) > most:
+        raise InputError(f"{name}: unpacks to more than {most >> 20} MiB: unpack it, and name the result")
+    return whole
 
 
 # A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to.
@@ -148,12 +161,12 @@ def _is_regular(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _is_binary(data: bytes) -> bool:
+def _is_binary(data: bytes | bytearray) -> bool:
     start = data[:4096]
     return b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
-def _page_map(evidence: Evidence, data: bytes, name: str) -> str:
+def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
     if len(data) % 8:
         raise InputError(
             f"{name}: {len(data)} bytes are not whole 8-byte entries: expected /proc/kpageflags, copied whole"
@@ -163,7 +176,7 @@ def _page_map(evidence: Evidence, data: bytes, name: str) -> str:
     if "kpagecount" in name or ("kpageflags" not in name and int(words.max()) < KPageFlag.NOPAGE):
         evidence.page_counts = words
         return "kpagecount"
-    if int(words.max()) >> 60 or not (words & np.uint64(KPageFlag.BUDDY)).any():
+    if int(words.max()) >> 60 or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
         raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
     evidence.page_flags = words
     return "kpageflags"
