@@ -24,8 +24,9 @@ def test_snippets_run_as_printed(page: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_table_of_the_readme_is_what_runs_give() -> None:
-    trace = pagehint.example()
+@pytest.mark.parametrize(("example", "title"), [("pandas", "a pandas job"), ("phased", "large steps")])
+def test_the_tables_of_the_readme_are_what_runs_give(example: str, title: str) -> None:
+    trace = pagehint.example(example)
     none = pagehint.replay(trace)
     designs = {
         "no hinting": None,
@@ -33,8 +34,10 @@ def test_the_table_of_the_readme_is_what_runs_give() -> None:
         "reporting, order 9, 100 ms": pagehint.PageReporting(order=9, delay="100ms"),
         "reporting, order 5, 2 s": pagehint.PageReporting(order=5, timer_phase=recorded.timer_phase),
         "hinting, order 9, 100 ms, high water mark 32": pagehint.PageHinting(),
+        "breakeven": pagehint.BreakEven(),
     }
-    rows = [row for row in re.findall(r"^\| (.*) \|$", _PAGES[0].read_text(), re.M) if row.split(" |")[0] in designs]
+    table = _PAGES[0].read_text().split(f"| {title}")[1].split("\n\n")[0]
+    rows = [row for row in re.findall(r"^\| (.*) \|$", table, re.M) if row.split(" |")[0] in designs]
     assert len(rows) == len(designs)
     for row in rows:
         name, *cells = (cell.strip() for cell in row.split("|"))

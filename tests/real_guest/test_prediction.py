@@ -13,6 +13,7 @@ from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.truth import guest_host
 from pagehint.trace import Trace
+from pagehint.trace.shipped import example
 
 _MOST_ERROR = 0.005
 _RSS = {"phased": "rss_kib", "churn": "memfd_kib"}
@@ -83,3 +84,13 @@ def test_time_from_a_phases_free_to_given_back(name: str, gives_back: int, reque
             found += 1
             assert predicted == pytest.approx(measured, abs=0.1)
     assert found == gives_back
+
+
+def test_a_pandas_job_on_6_12_as_measured() -> None:
+    trace = example("pandas")
+    prediction = replay(trace, guest_reporting(trace), sample=None).prediction
+    assert prediction is not None
+    assert prediction.residency_error is not None
+    assert prediction.residency_error <= 0.0001
+    assert prediction.placed_as_recorded is not None
+    assert prediction.placed_as_recorded >= 0.94

@@ -28,7 +28,8 @@ from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
-from pagehint.trace.shipped import example
+from pagehint.trace.shipped import EXAMPLES
+from pagehint.trace.shipped import example as shipped
 from pagehint.units import parse_time
 
 __all__ = ["assignment", "naming", "run"]
@@ -38,6 +39,7 @@ def run(
     trace: Path | None = None,
     /,
     *,
+    example: str | None = None,
     design: Annotated[list[str] | None, Parameter(negative=())] = None,
     compare: str | None = None,
     order: Annotated[list[str] | None, Parameter(negative=())] = None,
@@ -67,7 +69,9 @@ def run(
     Parameters
     ----------
     trace
-        The recording, NAME.pagetrace. Without it: a real 1 GiB guest's "phased" workload, which ships with the package.
+        The recording, NAME.pagetrace. Without it: one that ships with the package.
+    example
+        Which of those: phased (Linux 6.1 frees in large steps; the default) or pandas (a pandas job on 6.12).
     design
         Linux' free page reporting (reporting), the 2019 page hinting with boundaries (hinting), nothing given back
         (none), or one of your own (FILE.py:CLASS).
@@ -117,7 +121,9 @@ def run(
         Print everything but the timeline as JSON.
     """
     names = _names(design, compare)
-    opened = example() if trace is None else Trace.open(trace)
+    if trace is not None and example is not None:
+        raise InputError(f"{trace} and --example {example}: choose one of them")
+    opened = shipped(example or EXAMPLES[0]) if trace is None else Trace.open(trace)
     given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
     texts = {name: list(values) for name, values in given.items() if values}
     options = {name: f"--{name.replace('_', '-')}" for name in texts}

@@ -1,12 +1,20 @@
-"""The recording that ships with the package."""
+"""The recordings that ship with the package."""
 
 from importlib.resources import files
 
+from pagehint.errors import InputError
 from pagehint.trace.bundle import Trace
 
-__all__ = ["example"]
+__all__ = ["EXAMPLES", "example"]
+
+EXAMPLES = ("phased", "pandas")
 
 
-def example() -> Trace:
-    """The recording that ships with the package: a real guest of 1 GiB that frees in large steps, over 87 s."""
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
+def example(name: str = "phased") -> Trace:
+    """A recording that ships with the package, of a real guest of 1 GiB. Raises InputError for another name.
+
+    ``phased``: Linux 6.1 frees in large steps, over 87 s. ``pandas``: Linux 6.12 runs a pandas job, over 66 s.
+    """
+    if name not in EXAMPLES:
+        raise InputError(f"example {name!s:.40}: expected one of {', '.join(EXAMPLES)}")
+    return Trace.open(str(files("pagehint") / "examples" / f"{name}.pagetrace"))
