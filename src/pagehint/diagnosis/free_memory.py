@@ -155,6 +155,7 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
         before = now(pages, place)
         at = _reader(zone, place, setting)
         start = at(before)
+        given_back = int(np.count_nonzero(before.told))
         least["reporting"] += start
         most["reporting"] += start
         cached = dropped(pages, place)
@@ -166,8 +167,9 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
         for name, first in (("compact_memory", before), ("both", slab_too)):
             ends = [at(_compact(pages, place, first, setting, every)) - start for every in (False, True)]
             alone = np.zeros_like(start) if name == "compact_memory" else _less_lists(gains[0], zone, setting)
-            # Compacting takes seconds, in which the guest and the compacting thread itself take pages.
-            taken = np.minimum(start, 1 << setting.pageblock_order)
+            # Compacting takes seconds, in which the guest and the compacting thread itself take pages: of what would
+            # be told, and of what was given back, which the host then has again.
+            taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
             least[name] += np.minimum(alone - taken, np.minimum(*ends))
             most[name] += np.maximum(alone, np.maximum(*ends))
     for name in ACTIONS:
