@@ -251,7 +251,8 @@ class Design(ABC):
         if run is None:
             return self._begin_or_rest()
         try:
-            return run.send(self._outcome)
+            self._telling = react = run.send(self._outcome)
+            return react
         except StopIteration:
             self._run = None
         except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
@@ -373,8 +374,7 @@ class Design(ABC):
 
         Gives what it failed with, or None. Then the blocks are back in the zone, and the batch is empty.
         """
-        self._telling = react = self._reacts[zone]
-        return react
+        return self._reacts[zone]
 
     def schedule(self, delay: int) -> None:
         """The work is due after ``delay`` (ns), unless it is due already, or the device stops."""

@@ -22,6 +22,8 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef Py_ssize_t _not_in_flight(self, Batch batch) noexcept nogil
     @cython.final
+    cdef Py_ssize_t _put_run(self, Py_ssize_t k, Batch batch) noexcept nogil
+    @cython.final
     cdef void _put_back(self, Batch batch, bint hinted) noexcept nogil
     @cython.final
     cdef void _uncover(self, int which) noexcept nogil

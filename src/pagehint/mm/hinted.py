@@ -86,31 +86,46 @@ class HintedLists(Buddy):
         # Takes unhinted blocks off a list, from entry i on in one direction, and returns the entry behind them. The
         # caller closes the gap. What the list gives next is fetched early: lists are often in the order of the pfns.
         pages: cython.Py_ssize_t = block_pages(order)
-        taken: cython.Py_ssize_t = 0
+        begin: cython.Py_ssize_t = batch._count
+        count: cython.Py_ssize_t = begin
+        end: cython.Py_ssize_t = begin + room
         state: cython.int
         following: cython.Py_ssize_t
         guess: cython.Py_ssize_t
-        while taken < room and i < self._pages:
-            state = self._state[i]
+        # In registers: what is written to bytes might, for all that a compiler knows, be any field.
+        states: cython.p_ushort = self._state
+        links: cython.p_uint = self._links
+        pfns: cython.p_longlong = batch._pfns
+        orders: cython.p_uchar = batch._orders
+        types: cython.p_uchar = batch._types
+        in_zone: cython.Py_ssize_t = self._pages
+        first: cython.Py_ssize_t = self.start_pfn
+        while count < end and i < in_zone:
+            state = states[i]
             if state & HINTED:
                 break
-            following = self._links[2 * i + backward]
+            following = links[2 * i + backward]
             if cython.compiled:
                 guess = i + AHEAD * (following - i)
-                if 0 <= guess < self._pages:
-                    prefetch(cython.address(self._state[guess]))
-                    prefetch(cython.address(self._links[2 * guess]))
-            self._state[i] = IN_FLIGHT | order
-            batch._pfns[batch._count] = i + self.start_pfn
-            batch._orders[batch._count] = order
-            batch._types[batch._count] = state >> TYPE_SHIFT
-            batch._count += 1
-            taken += 1
+                if 0 <= guess < in_zone:
+                    prefetch(cython.address(states[guess]))
+                    prefetch(cython.address(links[2 * guess]))
+                    # Its buddy's state decides whether it merges when it is put back.
+                    guess = ((guess + self._lo) ^ pages) - self._lo
+                    if 0 <= guess < in_zone:
+                        prefetch(cython.address(states[guess]))
+            states[i] = IN_FLIGHT | order
+            pfns[count] = i + first
+            orders[count] = order
+            types[count] = state >> TYPE_SHIFT
+            count += 1
             i = following
-        self._nr_free[order] -= taken
-        self._free_pages -= taken * pages
-        self._in_flight_pages += taken * pages
-        batch._pages += taken * pages
+        batch._count = count
+        count -= begin
+        self._nr_free[order] -= count
+        self._free_pages -= count * pages
+        self._in_flight_pages += count * pages
+        batch._pages += count * pages
         return i
 
     def _pull(self, order, migratetype, batch: Batch):
@@ -122,7 +137,7 @@ class HintedLists(Buddy):
         room: cython.Py_ssize_t = min(batch.capacity - batch._count, (self._free_pages - self._low_watermark) >> order)
         i: cython.Py_ssize_t
         most: cython.Py_ssize_t = batch._count + room
-        if room <= 0:
+        if room <= 0 or self._links[2 * boundary + 1] == head:
             return
         i = self._take_run(self._links[2 * boundary + 1], order, True, room, batch)
         self._links[2 * boundary + 1] = i
@@ -159,14 +174,56 @@ class HintedLists(Buddy):
                 return k
         return -1
 
+    # Puts back blocks of a batch that are hinted and merge with nothing: from block k on, as long as they are of one
+    # list. Each goes before its list's boundary, and becomes it. Returns the first of another list, or that merges.
+    def _put_run(self, k, batch: Batch):
+        order: cython.int = batch._orders[k]
+        migratetype: cython.int = batch._types[k]
+        which: cython.int = (migratetype << 5) + order
+        boundary: cython.Py_ssize_t = self._boundary[which]
+        before: cython.Py_ssize_t = self._links[2 * boundary + 1]
+        pages: cython.Py_ssize_t = block_pages(order)
+        begin: cython.Py_ssize_t = k
+        i: cython.Py_ssize_t
+        buddy: cython.Py_ssize_t
+        states: cython.p_ushort = self._state
+        links: cython.p_uint = self._links
+        while k < batch._count and batch._orders[k] == order and batch._types[k] == migratetype:
+            i = batch._pfns[k] - self.start_pfn
+            if order < self._top:
+                buddy = ((i + self._lo) ^ pages) - self._lo
+                if 0 <= buddy < self._pages and (states[buddy] & (KIND | ORDER)) == (FREE | order):
+                    break
+            links[2 * i] = boundary
+            links[2 * boundary + 1] = i
+            states[i] = FREE | HINTED | order | (migratetype << TYPE_SHIFT)
+            boundary = i
+            k += 1
+        if k > begin:
+            links[2 * boundary + 1] = before
+            links[2 * before] = boundary
+            self._boundary[which] = boundary
+            begin = k - begin
+            self._nr_free[order] += begin
+            self._hinted[order] += begin
+            self._notify_at[order] += begin
+            self._free_pages += begin * pages
+        return k
+
     def _put_back(self, batch: Batch, hinted):
-        k: cython.Py_ssize_t
+        k: cython.Py_ssize_t = 0
         i: cython.Py_ssize_t
         order: cython.int
         migratetype: cython.int
-        for k in range(batch._count):
-            i = batch._pfns[k] - self.start_pfn
+        runs: cython.bint = hinted and self._active and not self._nr_isolated
+        while k < batch._count:
             order = batch._orders[k]
+            if runs and order >= self._min_order:
+                i = self._put_run(k, batch)
+                if i > k:
+                    k = i
+                    continue
+            i = batch._pfns[k] - self.start_pfn
             migratetype = batch._types[k]
             if self._nr_isolated or not self._active:
                 migratetype = self._types[self._pageblock(i)]
@@ -175,6 +232,7 @@ class HintedLists(Buddy):
                 self._count_hinted(order, 1)
                 if self._active:
                     self._boundary[(migratetype << 5) + order] = i
+            k += 1
         self._in_flight_pages -= batch._pages
         batch._count = batch._pages = 0
         if not hinted and self._active:

@@ -80,17 +80,17 @@ class PageHinting(Design):
             zone.request(False)
             self.count_error(error)
             return True
-        batch, fill, tell = self.batch, zone.fill, self.tell
+        batch, fill, react, once = self.batch, zone.fill, self.tell(zone), self.once_a_delay
         try:
             while True:
                 full = fill(batch)
                 if not (full or batch):
                     return True
-                if (yield tell(zone)) is not None:
+                if (yield react) is not None:
                     self.retry_later()
                     zone.request()
                     return False
-                if self.stopping or not (full if self.once_a_delay else zone.requested):
+                if self.stopping or not (full if once else zone.requested):
                     return True
         finally:
             zone.end()
