@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.inputs import open_input
 from pagehint.replays.across import predict_across
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
@@ -30,6 +31,7 @@ def guest(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     kernel: str = "linux-image-cloud-amd64",
+    disk: Path | None = None,
     memory: str = "1GiB",
     cpus: int = 2,
     reporting: str = "on",
@@ -50,6 +52,9 @@ def guest(
     kernel
         A Debian or Ubuntu package, a .deb file, a folder that a kernel's packages are unpacked in (since 7.0 Debian
         makes several), or a kernel image with virtio and balloon built in.
+    disk
+        An image (raw, or .qcow2) of an ext4 file system, such as one that mmdebstrap made: the command runs in it, with
+        its programs, and `mark NAME`. Nothing is written to it.
     memory
         The guest's RAM, such as 1GiB.
     cpus
@@ -65,8 +70,13 @@ def guest(
     size = parse_size(memory)
     if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
         raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
+    if disk is not None:
+        if not command:
+            raise InputError(f"--disk {disk}: name the command that runs in it, after --")
+        open_input(disk).close()
     settings = GuestSettings(
         kernel=kernel,
+        disk=disk,
         memory=size >> 20,
         cpus=whole_number("--cpus", cpus, 1, _MOST_CPUS),
         accel=accel,

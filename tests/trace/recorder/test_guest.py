@@ -146,3 +146,19 @@ def test_a_broken_package_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="dpkg-deb"):
         find_kernel(str(whole))
     assert not [*(tmp_path / "cache").rglob("vmlinuz*")]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="no mkfs.ext4")
+def test_a_command_runs_in_a_disk_which_stays_as_it_is(tmp_path, guests):
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    shutil.copy(busybox(), root / "bin" / "sh")
+    image = tmp_path / "disk.img"
+    subprocess.run(["mkfs.ext4", "-q", "-d", root, image, "16M"], check=True)
+    before = image.read_bytes()
+    settings = GuestSettings(KERNEL, memory=256, cpus=2, accel="tcg", hold=0, disk=image)
+    trace, _, status = boot(settings, "echo text > /written && mark inside && exit 7", tmp_path / "disk.pagetrace")
+    assert status == 7
+    assert "inside" in {mark["text"].removeprefix("MARK ") for mark in trace.marks.to_pylist()}
+    assert image.read_bytes() == before

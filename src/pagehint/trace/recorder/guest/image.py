@@ -5,6 +5,7 @@ import io
 import lzma
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ _MODULES = (
     "virtio_pci",
     "virtio_console",
 )
+_DISK = ("virtio_blk", "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4")
 _BALLOON = ("virtio_balloon",)
 _WORKLOADS = ("anon", "tmpfs", "cache", "fragment", "churn", "pressure", "mark")
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
@@ -168,16 +170,34 @@ def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
     return out.getvalue()
 
 
-def initramfs(kernel: Kernel, command: str, level: Level, hold: int, buffer_kib: int, order: int | None) -> bytes:
+# The disk is the command's root; `mark` is there too. Who has a partition table has the system in the first one.
+_IN_DISK = """mkdir -p /disk
+{ [ -e /dev/vda1 ] && mount -t ext4 -o noatime /dev/vda1 /disk; } || mount -t ext4 -o noatime /dev/vda /disk ||
+    { echo "no ext4 file system on the disk, or no ext4 in the kernel" > /dev/console; exit 125; }
+for each in proc sys dev; do mkdir -p /disk/$each; mount -o bind /$each /disk/$each; done
+mount -o bind /sys/kernel/tracing /disk/sys/kernel/tracing
+for each in tmp dev/shm; do mkdir -p /disk/$each; mount -t tmpfs tmpfs /disk/$each; done
+mkdir -p /disk/usr/local/bin; cp /init /disk/usr/local/bin/mark
+ip link set lo up
+export PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LC_ALL=C
+chroot /disk /bin/sh -c """
+
+
+def initramfs(
+    kernel: Kernel, command: str, level: Level, hold: int, buffer_kib: int, order: int | None, disk: bool = False
+) -> bytes:
     """The initramfs (gzip) that records a guest of this kernel while it runs the shell's `command`.
 
-    `hold`: seconds of rest before and after it; `buffer_kib`: of each CPU's ring buffer; `order`: reporting's.
+    `hold`: seconds of rest before and after it; `buffer_kib`: of each CPU's ring buffer; `order`: reporting's; `disk`:
+    the command runs in its first disk, an ext4 file system.
     """
+    if disk:
+        command = _IN_DISK + shlex.quote(command)
     entries = [(path, 0o40755, b"") for path in _DIRECTORIES]
     entries += [("init", 0o100755, agent()), ("bin/busybox", 0o100755, busybox().read_bytes())]
     entries += [("bin/sh", 0o120777, b"busybox")]
     entries += [(f"bin/{name}", 0o120777, b"/init") for name in _WORKLOADS]
-    for name, modules in (("modules", _MODULES), ("balloon", _BALLOON)):
+    for name, modules in (("modules", _MODULES + _DISK * disk), ("balloon", _BALLOON)):
         found = {each: data for each in modules if (data := _module(kernel, each)) is not None}
         entries += [(f"{each}.ko", 0o100644, data) for each, data in found.items()]
         entries.append((name, 0o100644, "".join(f"/{each}.ko\n" for each in found).encode()))
