@@ -86,6 +86,16 @@ def test_time_from_a_phases_free_to_given_back(name: str, gives_back: int, reque
     assert found == gives_back
 
 
+@pytest.mark.parametrize(("name", "most"), [("db612", 0.0005), ("compile72", 0.002)])
+def test_other_guests_with_a_disk(name: str, most: float) -> None:
+    """PostgreSQL under pgbench on 6.12, lua compiled on 7.2: no figure here was fitted to them."""
+    trace = Trace.open(Path(__file__).parent / "data" / f"{name}.pagetrace")
+    prediction = replay(trace, guest_reporting(trace), sample=None).prediction
+    assert prediction is not None
+    assert prediction.residency_error is not None
+    assert prediction.residency_error <= most
+
+
 def test_a_pandas_job_on_6_12_as_measured() -> None:
     trace = example("pandas")
     prediction = replay(trace, guest_reporting(trace), sample=None).prediction
