@@ -160,9 +160,14 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
         most["reporting"] += start
         cached = dropped(pages, place)
         slab_too = After(cached.free | with_slab[place.begin : place.end], cached.told)
-        gains = [at(cached) - start, at(slab_too) - start]
+        # Any slab page may be among those that go; in all no more comes than goes and what lies free but untold.
+        slab_pages = pages.holders[place.begin : place.end] == Holder.SLAB if slab > 0 else np.False_
+        any_slab = After(cached.free | slab_pages, cached.told)
+        untold = int(np.count_nonzero(cached.free)) - given_back
+        goes = untold + min(slab, int(np.count_nonzero(slab_pages))) - start
+        gains = [at(cached) - start, np.minimum(at(slab_too) - start, goes)]
         least["drop_caches"] += _less_lists(gains[0], zone, setting)
-        most["drop_caches"] += gains[1]
+        most["drop_caches"] += np.maximum(gains[1], np.minimum(at(any_slab) - start, goes))
         guess += gains[0] + ((gains[1] - gains[0]) * leaves).astype(np.int64)
         for name, first in (("compact_memory", before), ("both", slab_too)):
             ends = [at(_compact(pages, place, first, setting, every)) - start for every in (False, True)]
@@ -171,7 +176,10 @@ def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: int
             # be told, and of what was given back, which the host then has again.
             taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
             least[name] += np.minimum(alone - taken, np.minimum(*ends))
-            most[name] += np.maximum(alone, np.maximum(*ends))
+            best = np.maximum(alone, np.maximum(*ends))
+            if name == "both":
+                best = np.minimum(np.maximum(best, at(_compact(pages, place, any_slab, setting, True)) - start), goes)
+            most[name] += best
     for name in ACTIONS:
         found.brings[name] = {
             order: Bounds(int(least[name][order]) * size, int(most[name][order]) * size) for order in setting.orders
