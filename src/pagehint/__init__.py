@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from pagehint.mm.zone import Watermarks, Zone
     from pagehint.replays.host_clock import with_host
     from pagehint.replays.replay import replay
+    from pagehint.replays.rows import replay_rows
     from pagehint.replays.run import Run
+    from pagehint.replays.scheduler import scheduler
     from pagehint.replays.start import guest_reporting
     from pagehint.replays.study import Study, study
+    from pagehint.replays.sweep import Budget, Sweep, sweep
     from pagehint.replays.truth import guest_host
     from pagehint.report.html import write_html
     from pagehint.trace.bundle import Trace
@@ -53,6 +56,7 @@ __all__ = [
     "Batch",
     "Block",
     "BreakEven",
+    "Budget",
     "BusyError",
     "Costs",
     "Design",
@@ -75,6 +79,7 @@ __all__ = [
     "Statistics",
     "Stepper",
     "Study",
+    "Sweep",
     "ThreadWorker",
     "Trace",
     "VirtualClock",
@@ -93,7 +98,10 @@ __all__ = [
     "kernel_profile",
     "pagetypeinfo",
     "replay",
+    "replay_rows",
+    "scheduler",
     "study",
+    "sweep",
     "with_host",
     "write_html",
 ]
@@ -105,6 +113,7 @@ _LATER = {
     "ArenaStatistics": "pagehint.arena.state",
     "Batch": "pagehint.mm.batch",
     "Block": "pagehint.mm.batch",
+    "Budget": "pagehint.replays.sweep",
     "BreakEven": "pagehint.hinting.designs.breakeven",
     "Costs": "pagehint.host.costs",
     "Design": "pagehint.hinting.design",
@@ -127,6 +136,7 @@ _LATER = {
     "Statistics": "pagehint.hinting.design",
     "Stepper": "pagehint.hinting.drivers.stepper",
     "Study": "pagehint.replays.study",
+    "Sweep": "pagehint.replays.sweep",
     "ThreadWorker": "pagehint.hinting.drivers.thread",
     "Trace": "pagehint.trace.bundle",
     "VirtualClock": "pagehint.hinting.clock",
@@ -145,7 +155,10 @@ _LATER = {
     "kernel_profile": "pagehint.kernel.profiles",
     "pagetypeinfo": "pagehint.mm.guest.procfs",
     "replay": "pagehint.replays.replay",
+    "replay_rows": "pagehint.replays.rows",
+    "scheduler": "pagehint.replays.scheduler",
     "study": "pagehint.replays.study",
+    "sweep": "pagehint.replays.sweep",
     "with_host": "pagehint.replays.host_clock",
     "write_html": "pagehint.report.html",
 }

@@ -10,7 +10,20 @@ import pagehint as ph
 from pagehint.replays.sweep import Budget, sweep
 from tests.cli.test_run import SHIPPED, as_json, pagehint
 
-SMALL = ("--design", "reporting,hinting", "--order", 9, "--order", 4, "--delay", "20ms", "--delay", "2s")
+SMALL = (
+    "--design",
+    "reporting,hinting",
+    "--order",
+    9,
+    "--order",
+    4,
+    "--delay",
+    "20ms",
+    "--delay",
+    "2s",
+    "--capacity",
+    32,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +63,13 @@ def test_the_front_and_the_best(small: dict[str, Any]) -> None:
         assert best["price"] == price
         assert best["cost"] == min(costs)
         assert best["regret"] == {"phased": 0}
+        settings = {"design": best["design"], **best["settings"]}
+        (row,) = [row for row in rows if settings.items() <= row["settings"].items()]
+        bound = best["best_possible"]
+        assert best["regret_possible"] == best["cost"] / bound - 1
+        # As a run at that price has it, though only the first is the rows'.
+        assert (bound == row["best_possible"]) == (price == 15)
+        assert bound <= row["best_possible"] <= bound * 15 / price
     within = small["best"][2]
     kept = [row for row in rows if row["refaults"] <= 100 and row["design"] != "none"]
     assert within["budget"] == {"refaults": 100}
@@ -80,7 +100,8 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     said = " ".join(ended.stdout.split())
     assert "At 15 CPU seconds a GiB·min: " in said
-    assert "as recorded (reporting, order 9 (2 MiB), delay 2 s)" in said
+    assert ", and the best possible " in said
+    assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks at a time)" in said
     assert max(map(len, ended.stdout.splitlines())) <= 100
     assert "At 15 CPU seconds a GiB·min: " in page.read_text(encoding="utf-8")
 
@@ -108,7 +129,9 @@ def test_what_is_no_sweep(arguments: list[Any], says: str) -> None:
 
 
 def test_in_python() -> None:
-    found = sweep([ph.example()], ["reporting"], {"order": [9], "delay": ["1s"]}, budget=Budget(within=10**9))
+    found = sweep(
+        [ph.example()], ["reporting"], {"order": [9], "delay": ["1s"], "capacity": [32]}, budget=Budget(within=10**9)
+    )
     assert [row["settings"]["delay"] for row in found.rows] == [10**9, None]
     assert found.best[0]["price"] == 15
     assert found.best[1]["budget"] == {"within": 10**9}

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from pagehint.cli.run import assignment, naming
-from pagehint.cli.sweep import Hyphened, Texts, replaying
+from pagehint.cli.sweep import Hyphened, Texts, on, replaying
 from pagehint.errors import InputError
 from pagehint.fleets.fleet import RISKS, Guests
 from pagehint.fleets.fleet import fleet as fleet_of
@@ -41,6 +41,7 @@ def fleet(
     seed: int = 1,
     html: Path | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Tell how many guests fit on a host, without hinting and with each design, and what they hold together.
@@ -81,6 +82,8 @@ def fleet(
         Write one page with the pictures, which needs nothing else.
     workers
         How many replays at a time; default: as many as there are processors.
+    scheduler
+        Replay on the workers of a Dask scheduler, tcp://HOST:PORT. They open the recordings by the same paths or URLs.
     json_
         Print it as JSON: bytes, seconds, shares of time.
     """
@@ -101,7 +104,7 @@ def fleet(
         beside = parse_size(overhead)
     charged = Costs() if costs is None else Costs.read(costs)
     output = None if html is None else Output(html)
-    with replaying() as (report, _):
+    with on(scheduler) as executor, replaying() as (report, _):
         found = fleet_of(
             listed,
             memory,
@@ -115,6 +118,7 @@ def fleet(
             measured=measured,
             options=options,
             ground=Ground(host_page_size, charged),
+            executor=executor,
             workers=workers,
             progress=report,
         )

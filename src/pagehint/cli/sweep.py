@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,14 +24,14 @@ from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
 
-__all__ = ["Hyphened", "Texts", "replaying", "sweep"]
+__all__ = ["Hyphened", "Texts", "on", "replaying", "sweep"]
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
 
 
 def sweep(
-    *traces: Path,
+    *traces: str,
     design: Texts = None,
     order: Texts = None,
     delay: Hyphened = None,
@@ -45,16 +46,19 @@ def sweep(
     out: Path | None = None,
     html: Path | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
     json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
 ) -> None:
     """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
 
-    Without --order, --delay and --design: all designs, orders 0 to 10, delays of 5 ms to 30 s.
+    Without --order, --delay, --capacity and --design: all designs, orders 0 to 10, delays of 5 ms to 30 s, devices of
+
+    32 and 256 blocks.
 
     Parameters
     ----------
     traces
-        The recordings, NAME.pagetrace. Without any: the one that ships with the package.
+        The recordings, NAME.pagetrace or a URL of one. Without any: the one that ships with the package.
     design
         reporting, hinting, or one of your own (FILE.py:CLASS). May be repeated, as may the next four.
     order
@@ -83,6 +87,8 @@ def sweep(
         Write one page with the picture, which needs nothing else.
     workers
         How many runs at a time; default: as many as there are processors.
+    scheduler
+        Run on the workers of a Dask scheduler, tcp://HOST:PORT. They open the recordings by the same paths or URLs.
     json_
         Print all rows, the front and the best as JSON.
     """
@@ -101,7 +107,7 @@ def sweep(
     charged = Costs() if costs is None else Costs.read(costs)
     ground = Ground(host_page_size, charged, price=prices[0])
     output = None if html is None else Output(html)
-    with replaying() as (report, total):
+    with on(scheduler) as executor, replaying() as (report, total):
         found = sweep_of(
             opened,
             names,
@@ -111,6 +117,7 @@ def sweep(
             options=options,
             ground=ground,
             out=out,
+            executor=executor,
             workers=workers,
             progress=report,
             total=total,
@@ -148,6 +155,16 @@ def _share(text: str | None) -> float | None:
 def _time(text: str | None) -> int | None:
     with naming("--give-back-within"):
         return None if text is None else parse_time(text)
+
+
+def on(address: str | None) -> AbstractContextManager[Executor | None]:
+    """An executor on the workers of the scheduler at an address; None, which is this machine's threads, without one."""
+    if address is None:
+        return nullcontext()
+    from pagehint.replays.scheduler import scheduler
+
+    with naming("--scheduler"):
+        return scheduler(address)
 
 
 @contextmanager

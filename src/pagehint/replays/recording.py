@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,18 +10,18 @@ from numpy.typing import NDArray
 from pagehint.replays.scan import COLUMNS
 from pagehint.trace.bundle import Trace
 
-__all__ = ["Recording"]
+__all__ = ["Recording", "recording_of"]
 
 _MOST_EVENTS = 1 << 24
 """Of more, nothing is kept: these take 400 MiB."""
 
 
 class Recording(Trace):
-    """A trace that several replays read, at the same time too. Pickled, it is its path: an open one of a process is
-    used again."""
+    """A trace that several replays read, at the same time too. Pickled, it is its path or
+    URL: an open one of a process is used again."""
 
     def __init__(self, trace: Trace) -> None:
-        super().__init__(trace.path, trace.meta)
+        super().__init__(trace.path, trace.meta, trace.url)
         self._lock = threading.Lock()
         self._kept: list[dict[str, NDArray[Any]]] | None = None
 
@@ -38,10 +37,11 @@ class Recording(Trace):
                 self._kept = list(super().batches(COLUMNS))
         yield from self._kept
 
-    def __reduce__(self) -> tuple[Any, tuple[Path]]:
-        return _of_path, (self.path,)
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return recording_of, (str(self.path.absolute()) if self.url is None else self.url,)
 
 
 @lru_cache(maxsize=2)
-def _of_path(path: Path) -> Recording:
-    return Recording(Trace.open(path))
+def recording_of(source: str) -> Recording:
+    """The recording at a path or URL; the last two of a process stay open. Raises InputError."""
+    return Recording(Trace.open(source))

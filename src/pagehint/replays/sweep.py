@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.trace.bundle import Trace
 
-__all__ = ["DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
+__all__ = ["CAPACITIES", "DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
 
 ORDERS = (0, 2, 4, 6, 8, 9, 10)
 DELAYS = ("5ms", "20ms", "100ms", "500ms", "2s", "10s", "30s")
+CAPACITIES = (32, 256)
 _ROWS = "rows.jsonl"
 _NEAR = 0.05
 
@@ -60,7 +61,11 @@ class Sweep:
     front: list[dict[str, Any]]
     """The settings that no other beats in both memory and time, over all recordings, from most memory to least."""
     best: list[dict[str, Any]]
-    """The best at each price, and then within the budget, if one was given."""
+    """The best at each price, and then within the budget, if one was given.
+
+    ``regret``: by recording, what it loses against the best setting for it alone, as a share. ``best_possible``: CPU
+    seconds, for where the best placed its pages, None where there is no such bound; ``regret_possible``: against that.
+    """
     present: list[dict[str, Any]]
     """The rows of the recorded guests' own settings."""
 
@@ -86,10 +91,11 @@ def sweep(
 ) -> Sweep:
     """Replay each recording with each setting, and without hinting, and with the guest's own settings.
 
-    ``settings``: values by name; without ``order`` and ``delay``, ORDERS and DELAYS. ``prices``: CPU seconds for a
-    GiB*minute; without any, the ground's. ``out``: a folder where each row is kept as it comes; what is there already
-    is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``;
-    ``total(events)`` is called once, with how many ``progress`` will be told of. Raises InputError.
+    ``settings``: values by name; without ``order``, ``delay`` and ``capacity``, ORDERS, DELAYS and CAPACITIES.
+    ``prices``: CPU seconds for a GiB*minute; without any, the ground's. ``out``: a folder where each row is kept as it
+    comes; what is there already is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for
+    ``study`` and ``plans_of``; ``total(events)`` is called once, with how many ``progress`` will be told of. Raises
+    InputError.
     """
     shared = Ground() if ground is None else ground
     opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
@@ -109,24 +115,47 @@ def sweep(
         plans += [Plan(NONE, {}, usual_capacity(each))]
         tasks += [Task(each, plan, shared) for plan in plans]
     kept = _Kept(out)
-    keys = [_key(task) for task in tasks]
+    marks = {each: _mark(each) for each in opened} if out is not None else {}
+    keys = [_key(task, marks.get(task.recording)) for task in tasks]
     # A guest's own settings may be among the others.
     missing = {key: task for key, task in zip(keys, tasks, strict=True) if key not in kept.rows}
     if total is not None:
         total(sum(task.events for task in missing.values()))
-    names = list(missing)
-    run_tasks(list(missing.values()), _row, executor, workers, progress, lambda index, row: kept.add(names[index], row))
+    _run_missing(kept, missing, executor, workers, progress)
     found = [kept.rows[key] for key in keys]
+    task_of = {id(row): task for row, task in zip(found, tasks, strict=True)}
+
+    # Rows have the bound of the ground's price.
+    def possible(rows: Sequence[dict[str, Any]], price: float) -> float | None:
+        wanted = [replace(task_of[id(row)], ground=replace(shared, price=price)) for row in rows]
+        priced = {_key(task, marks.get(task.recording)): task for task in wanted}
+        _run_missing(kept, {key: task for key, task in priced.items() if key not in kept.rows}, executor, workers, None)
+        bounds = [kept.rows[key]["best_possible"] for key in priced]
+        return None if None in bounds else sum(bounds)
+
     own = len(tasks) // len(opened)
     present = [found[k * own + own - 2] for k in range(len(opened))]
     rows_of_grid = [row for k, row in enumerate(found) if k % own != own - 2]
     groups = _by_setting(rows_of_grid, grid)
-    return Sweep(rows_of_grid, _front(groups), _best(groups, prices or [shared.price], budget or Budget()), present)
+    best = _best(groups, prices or [shared.price], budget or Budget(), possible)
+    return Sweep(rows_of_grid, _front(groups), best, present)
+
+
+def _run_missing(
+    kept: "_Kept",
+    missing: Mapping[str, Task],
+    executor: Executor | None,
+    workers: int | None,
+    progress: Callable[[int], None] | None,
+) -> None:
+    names = list(missing)
+    run_tasks(list(missing.values()), _row, executor, workers, progress, lambda index, row: kept.add(names[index], row))
 
 
 def _usual_grid(options: Mapping[str, str] | None) -> dict[str, list[Any]]:
     texts = options is not None
-    return {"order": [str(order) if texts else order for order in ORDERS], "delay": list(DELAYS)}
+    numbers = {"order": ORDERS, "capacity": CAPACITIES}
+    return {**{name: [str(each) if texts else each for each in of] for name, of in numbers.items()}, "delay": [*DELAYS]}
 
 
 def _row(task: Task, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
@@ -155,13 +184,22 @@ def row_of_sweep(run: Run) -> dict[str, Any]:
     }
 
 
-def _key(task: Task) -> str:
-    trace, plan = task.recording, task.plan
+# The same recording elsewhere, or fetched again, is the same.
+def _mark(recording: Recording) -> str:
+    mark = hashlib.sha256(recording.path.name.encode())
+    for path in sorted(path for path in recording.path.rglob("*") if path.is_file()):
+        mark.update(str(path.relative_to(recording.path)).encode())
+        with path.open("rb") as file:
+            mark.update(hashlib.file_digest(file, "sha256").digest())
+    return mark.hexdigest()
+
+
+def _key(task: Task, mark: str | None) -> str:
+    plan = task.plan
     ground = {**asdict(task.ground), "touch": sorted(task.ground.touch), "sample": None}
     ground["costs"] = {**ground["costs"], "measured": sorted(ground["costs"]["measured"])}
-    events = trace.path / "events.parquet"
     what = {
-        "recording": [str(trace.path.resolve()), events.stat().st_size, events.stat().st_mtime_ns],
+        "recording": task.recording.path.name if mark is None else mark,
         "design": plan.design if isinstance(plan.design, str) else f"{plan.design.__module__}.{plan.design.__name__}",
         "settings": dict(plan.settings),
         "capacity": plan.capacity,
@@ -205,6 +243,7 @@ class _Kept:
             raise InputError(f"{self._path}: {error.strerror or error}: what is there is kept") from None
 
 
+_Possible = Callable[[Sequence[dict[str, Any]], float], float | None]
 _Group = tuple[str, dict[str, Any], list[dict[str, Any]]]
 
 
@@ -247,8 +286,10 @@ def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
     return front
 
 
-def _best(groups: Sequence[_Group], prices: Sequence[float], budget: Budget) -> list[dict[str, Any]]:
-    best = [_best_at(groups, price) for price in prices]
+def _best(
+    groups: Sequence[_Group], prices: Sequence[float], budget: Budget, possible: _Possible
+) -> list[dict[str, Any]]:
+    best = [_best_at(groups, price, possible) for price in prices]
     if not budget.is_any:
         keeping = [group for group in groups if all(map(budget.keeps, group[2])) and group[0] != NONE]
         found = min(map(_summary, keeping), key=lambda row: row["footprint"], default=None)
@@ -257,17 +298,20 @@ def _best(groups: Sequence[_Group], prices: Sequence[float], budget: Budget) -> 
     return best
 
 
-def _best_at(groups: Sequence[_Group], price: float) -> dict[str, Any]:
+def _best_at(groups: Sequence[_Group], price: float, possible: _Possible) -> dict[str, Any]:
     costs = [sum(_cost(row, price) for row in rows) for _, _, rows in groups]
     which = min(range(len(groups)), key=lambda k: costs[k])
     design, settings, rows = groups[which]
     least = {row["recording"]: min(_cost(other[2][k], price) for other in groups) for k, row in enumerate(rows)}
     losses = {row["recording"]: _cost(row, price) - least[row["recording"]] for row in rows}
+    bound = possible(rows, price)
     return {
         "price": price,
         "design": design,
         "settings": settings,
         "cost": costs[which],
         "regret": {name: loss / least[name] if least[name] else 0.0 for name, loss in losses.items()},
+        "best_possible": bound,
+        "regret_possible": costs[which] / bound - 1 if bound else None,
         "near": sum(cost <= (1 + _NEAR) * costs[which] for cost in costs) - 1,
     }

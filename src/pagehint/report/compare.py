@@ -37,6 +37,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
 
 def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Group:
     swapped = any(run.host.swapped_out for run in runs)
+    bounded = any(run.totals.best_possible is not None for run in runs)
     head = [
         "",
         "memory\nGiB·min",
@@ -48,6 +49,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
         "guest\ncost",
         "host\ncost",
         "in all",
+        *(["best\npossible"] if bounded else []),
         "\nblocks",
         *(["swap\ncost"] if swapped else []),
     ]
@@ -65,6 +67,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
             _ms(totals.refault_time + totals.allocation_delay),
             _ms(totals.device_time),
             _ms(round(totals.cost * 1e9)),
+            *([_bound(totals.best_possible)] if bounded else []),
             f"{totals.blocks:,}",
             *([_ms(run.host.swap_time)] if swapped else []),
         ]
@@ -74,6 +77,10 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
 
 def _ms(time: int) -> str:
     return f"{time / 1e6:,.1f} ms" if time else "-"
+
+
+def _bound(cost: float | None) -> str:
+    return "-" if cost is None else _ms(round(cost * 1e9))
 
 
 def _left_behind(names: list[str], runs: list[Run], width: int) -> Group:

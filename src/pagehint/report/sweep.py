@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
+from pagehint.replays.plan import CAPACITY
 from pagehint.replays.sweep import Sweep
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
@@ -19,7 +20,7 @@ from pagehint.report.words import about, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]
 
-_GUESTS_OWN = ("order", "delay", "capacity")
+_GUESTS_OWN = ("order", "delay", CAPACITY)
 
 Words = Mapping[str, Setting]
 """The settings of all designs of the sweep, by name."""
@@ -32,6 +33,8 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
         return "no hinting"
     values = row["settings"]
     parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
+    if CAPACITY in values:
+        parts.append(f"{values[CAPACITY]} blocks at a time")
     return ", ".join([row["design"], *parts])
 
 
@@ -54,6 +57,8 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
             for row in sweep.present
         )
         line += f", as recorded ({_own(sweep.present[0], words)}) it is {_seconds(present)}"
+        if best["regret_possible"] is not None:
+            line += f", and the best possible {_seconds(best['best_possible'])}"
         worst = max(best["regret"], key=lambda name: best["regret"][name])
         if len(best["regret"]) > 1:
             loss = percent(best["regret"][worst], 1)

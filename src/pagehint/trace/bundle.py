@@ -17,6 +17,7 @@ from pagehint.errors import InputError
 from pagehint.trace.check import check_batch, places
 from pagehint.trace.events import EVENT_SCHEMA, MAX_PFN, Event
 from pagehint.trace.meta import Meta, read_meta
+from pagehint.trace.remote import is_url, local_copy
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.tables import (
     BITMAP_SCHEMA,
@@ -37,12 +38,13 @@ _HUGE_PAGE = 512
 class Trace:
     """A recording of a guest; `Trace.open` makes one.
 
-    `path` is the bundle's folder, `meta` what meta.json says.
+    `path` is the bundle's folder, `meta` what meta.json says; `url` where that folder is the copy of another.
     """
 
-    def __init__(self, path: Path, meta: Meta) -> None:
+    def __init__(self, path: Path, meta: Meta, url: str | None = None) -> None:
         self.path = path
         self.meta = meta
+        self.url = url
 
     def _repr_html_(self) -> str:
         meta = self.meta
@@ -58,8 +60,12 @@ class Trace:
 
     @classmethod
     def open(cls, path: str | Path) -> "Trace":
-        """Open a bundle. Raises InputError where it isn't a whole one; its events are checked as they are read."""
-        folder = Path(path)
+        """Open a bundle, by its path or a URL that fsspec knows; its events are checked as they are read.
+
+        Raises InputError where it isn't a whole one.
+        """
+        url = path if is_url(path) else None
+        folder = Path(path) if url is None else local_copy(url)
         if not folder.is_dir():
             what = "a file, not a trace bundle" if folder.exists() else "no such trace bundle"
             hint = "`pagehint import` makes one of it" if folder.exists() else "`pagehint import` makes bundles"
@@ -68,7 +74,7 @@ class Trace:
             raise InputError(
                 f"{folder}: not a whole trace bundle: it has no meta.json; `pagehint import` makes bundles"
             )
-        trace = cls(folder, read_meta(folder / "meta.json"))
+        trace = cls(folder, read_meta(folder / "meta.json"), url)
         with trace._open("events", EVENT_SCHEMA) as events:
             rows = events.metadata.num_rows
         if rows != trace.meta.num_events:
