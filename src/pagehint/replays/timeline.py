@@ -56,6 +56,8 @@ class Timeline:
         self.order = 9
         self._listed: list[tuple[int, int]] = []
         self._batches = -1
+        self._held: list[str] = []
+        self._row_before: tuple[int, ...] = ()
         self.peak_resident = 0
         self.begun = 0
         self._end = replay.trace.meta.last_ns or 0
@@ -124,31 +126,39 @@ class Timeline:
         replay = self._replay
         if replay.host.memory is not None:
             replay.engine.all_stale()  # it swaps wherever it likes
-        changed = replay.engine.stale
+        design = replay.design if replay.worker is not None and replay.design and replay.design.started else None
+        batch = None if design is None else design.in_flight
+        zones = replay.start.zones
+        # What pages there are, and where, changes only with an event, or as a device is told of some.
+        changed = replay.engine.stale or batch is not None or len(replay.batches) != self._batches
+        if changed:
+            self._listed = [replay.engine.listed(index, self.order) for index in range(len(zones))]
+            self._batches = -1 if batch is not None else len(replay.batches)
+        held = [
+            "" if not untold else "no_device" if design is None else _reason(design, zone, replay.reasons)
+            for zone, (_, untold) in zip(zones, self._listed, strict=True)
+        ]
+        if not changed and held == self._held:
+            return (now, *self._row_before[1:])
         listed, per_cpu, mixed = replay.engine.free_resident()
         reasons = dict.fromkeys(replay.reasons, 0)
         reasons["per_cpu"] = per_cpu
         reasons["mixed"] = mixed
-        design = replay.design if replay.worker is not None and replay.design and replay.design.started else None
-        if design is not None and (batch := design.in_flight) is not None:
+        if batch is not None:
             reasons["in_flight"] = replay.engine.resident_in(batch.pfns, batch.orders)
         large = reasons["in_flight"]
         free = 0
-        zones = replay.start.zones
-        # Blocks leave and join the lists only where pages changed, or a device is told of them.
-        if changed or reasons["in_flight"] or len(replay.batches) != self._batches:
-            self._listed = [replay.engine.listed(index, self.order) for index in range(len(zones))]
-            self._batches = -1 if reasons["in_flight"] else len(replay.batches)
-        for zone, (told, untold) in zip(zones, self._listed, strict=True):
+        for zone, (told, untold), reason in zip(zones, self._listed, held, strict=True):
             reasons["told"] += told
             if untold:
-                reasons["no_device" if design is None else _reason(design, zone, reasons)] += untold
+                reasons[reason] += untold
             large += told + untold
             free += zone.free_pages
         reasons["below_order"] = listed - mixed - large
         backing = replay.host.backing
         free_resident = listed + per_cpu
-        return (
+        self._held = held
+        self._row_before = (
             now,
             backing.resident,
             backing.resident - free_resident,
@@ -158,6 +168,7 @@ class Timeline:
             backing.given_back,
             backing.discards,
         )
+        return self._row_before
 
     def end(self, now: int) -> None:
         """There are no more samples."""
