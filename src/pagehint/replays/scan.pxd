@@ -51,7 +51,8 @@ cdef class Scan:
     cdef long long *_isolated
     cdef object _isolating_array
     cdef long long *_isolating
-    cdef object _seen_cpus
+    cdef object _seen_array
+    cdef unsigned char *_seen_cpus
     cdef object _last_was_array
     cdef unsigned char *_last_was
     cdef object _taken_array

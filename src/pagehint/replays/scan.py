@@ -98,7 +98,7 @@ class Scan:
         self._row = self._pending = self._n = 0
         self._load = load
         self._taken_array = np.zeros(pages, np.uint8)
-        self._seen_cpus = np.zeros(CPUS, np.uint8)
+        self._seen_array = np.zeros(CPUS, np.uint8)
         self._isolating_array, self._last_pfn_array = np.full(CPUS, -1, np.int64), np.full(CPUS, -1, np.int64)
         self._last_kind_array = np.zeros(CPUS, np.uint8)
         # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
@@ -124,11 +124,13 @@ class Scan:
             self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
             self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
             self._last_was = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_was_array.ctypes.data))
+            self._seen_cpus = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._seen_array.ctypes.data))
         else:
             self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
             self._last_was = memoryview(self._last_was_array)
+            self._seen_cpus = memoryview(self._seen_array)
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
             self._boot = memoryview(self._boot_blocks.reshape(-1))
@@ -138,7 +140,6 @@ class Scan:
         times, cpus, events, pfns, orders, types, details = (batch[name] for name in COLUMNS)
         count: cython.Py_ssize_t = len(events)
         self._load_row = np.searchsorted(times, self._load)
-        self._seen_cpus[cpus] = 1
         # Each event has at most one verdict, be it told now or later.
         room: cython.Py_ssize_t = count + self._pending
         rows, verdicts = np.empty(room, np.int64), np.empty(room, np.uint8)
@@ -164,7 +165,7 @@ class Scan:
 
     def cpus(self):
         """The CPUs that have events, ascending."""
-        return np.flatnonzero(self._seen_cpus).tolist()
+        return np.flatnonzero(self._seen_array).tolist()
 
     def verdicts(self, booting=False):
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
@@ -285,6 +286,7 @@ class Scan:
             kind = events[k]
             pfn = pfns[k]
             cpu = cpus[k]
+            self._seen_cpus[cpu] = 1
             last, last_pfn = self._last_kind[cpu], self._last_pfn[cpu]
             self._last_kind[cpu], self._last_pfn[cpu] = kind, pfn
             if last == EXTFRAG:
