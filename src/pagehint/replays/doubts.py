@@ -24,6 +24,7 @@ def doubts(replay: "Replay") -> list[str]:
         *replay.start.at_start.doubts,
         *_kernel(replay),
         *_guest(trace),
+        *_level(trace),
         *_host(replay),
         *_reserves(replay),
     ]
@@ -52,6 +53,16 @@ def _guest(trace: Trace) -> list[str]:
     if (reporting is None or reporting.on is not False) and (reporting is None or reporting.device_load_ns is None):
         lines.append("when the guest's device came is not known: it is there from the first event on")
     return lines
+
+
+def _level(trace: Trace) -> list[str]:
+    if trace.meta.level != "zone":
+        return []
+    most = sum((zone.pcp_high_max or zone.pcp_high or 0) * (zone.cpus or 1) for zone in trace.meta.zones)
+    return [
+        f"recorded at zone level: what lies on per-CPU lists, up to {format_size(most * _PAGE)}, counts as in use and "
+        "resident (`pagehint record --level page` tells it apart)"
+    ]
 
 
 def _host(replay: "Replay") -> list[str]:

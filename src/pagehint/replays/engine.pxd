@@ -42,6 +42,7 @@ cdef class Engine(Pages):
     cdef readonly list zones
     cdef readonly bint recorded
     cdef readonly bint zone_events
+    cdef public bint zone_level
     cdef readonly object mapped
     cdef readonly long long used_pages
     cdef readonly long long now

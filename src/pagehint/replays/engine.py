@@ -138,6 +138,7 @@ class Engine(Pages):
         self.zones = list(zones)
         self.recorded = recorded
         self.zone_events = not pcps
+        self.zone_level = False
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
@@ -543,6 +544,8 @@ class Engine(Pages):
         ended = self._take(pfn, order, self._types[k], how)
         if ended != STALLED:
             self._refilling = cpu if refill else -1
+            if self.zone_level:
+                self._allocated(pfn, order)
         return ended
 
     def _event(self, k):
@@ -585,6 +588,8 @@ class Engine(Pages):
                 self._v -= 1
             return ended
         if kind == PCPU_DRAIN:
+            if self.zone_level:
+                self._freed(pfn, order, True)
             if self.zone_events:
                 self._give(pfn, order, False)
             return AT_END
@@ -592,7 +597,10 @@ class Engine(Pages):
             if not self.zone_events:
                 if self._take(pfn, order, self._types[k], FIRST_FIT) == STALLED:
                     return STALLED
-            elif self._map[pfn] == NOWHERE and self._take(pfn, order, self._types[k], BY_PLACE) == STALLED:
+            elif self._map[pfn] != NOWHERE:
+                if self.zone_level:
+                    return AT_END
+            elif self._take(pfn, order, self._types[k], BY_PLACE) == STALLED:
                 # It never was on a list: compaction captured it as it was freed.
                 return STALLED
             self._allocated(pfn, order)

@@ -19,6 +19,8 @@ class Engine(Pages):
     zones: list[Zone]
     recorded: bool
     zone_events: bool
+    zone_level: bool
+    """Small allocations and frees were not recorded: what is off the zones' lists counts as in use."""
     mapped: NDArray[np.uint32]
     used_pages: int
     now: int

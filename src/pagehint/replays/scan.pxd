@@ -41,6 +41,7 @@ cdef class Scan:
     cdef readonly object at_start
     cdef readonly object first_types
     cdef readonly bint zone_events
+    cdef int _drained_at_start
     cdef int _pageblock_order
     cdef int _most_pcp_order
     cdef unsigned char *_at_start

@@ -80,11 +80,13 @@ class Scan:
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
     `moves`, `removals`, `drained_order`: as in `Evidence`. `zone_events`: the recording has them; else pages come and
-    go by their allocations and frees alone. `load`: when the device comes (ns).
+    go by their allocations and frees alone. `load`: when the device comes (ns). `zone_level`: small allocations and
+    frees were not recorded.
     """
 
-    def __init__(self, pages, pageblock_order, zone_events, profile, load):
+    def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False):
         self.pages = pages
+        self._drained_at_start = STARTS_USED if zone_level else STARTS_PER_CPU
         self.zone_events = zone_events
         self._pageblock_order = pageblock_order
         self._most_pcp_order = 3 if profile.pcp_above_order_0 else 0
@@ -323,7 +325,7 @@ class Scan:
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
                 self._settled(pfn)
-                self._starts(pfn, end, STARTS_PER_CPU)
+                self._starts(pfn, end, self._drained_at_start)
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
                 self._touched(pfn, end)

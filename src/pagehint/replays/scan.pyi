@@ -31,7 +31,13 @@ class Scan:
     at_start: NDArray[np.uint8]
     first_types: NDArray[np.uint8]
     def __init__(
-        self, pages: int, pageblock_order: int, zone_events: bool, profile: KernelProfile, load: int
+        self,
+        pages: int,
+        pageblock_order: int,
+        zone_events: bool,
+        profile: KernelProfile,
+        load: int,
+        zone_level: bool = False,
     ) -> None: ...
     moves: int
     removals: int

@@ -115,6 +115,8 @@ class Start:
     evidence: Evidence
     load: int
     """When the device comes (ns)."""
+    zone_level: bool
+    """Small allocations and frees were not recorded."""
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -150,7 +152,7 @@ class Start:
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         load = device_load(trace)
-        scan = Scan(pages, pageblock_order, zone_events, profile, load)
+        scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone")
         early = _look(trace, scan, progress)
         found = pages_at_start(trace, layouts, scan.at_start, early)
         if not zone_events:
@@ -174,7 +176,19 @@ class Start:
         tuned = any(layout.pcp_high_min is not None for layout in layouts)
         evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
         verdicts = scan.verdicts(found.booting)
-        return cls(zones, pages, found, pcps, grows, scan.boot_end(), verdicts, scan.in_bulk(), evidence, load)
+        return cls(
+            zones,
+            pages,
+            found,
+            pcps,
+            grows,
+            scan.boot_end(),
+            verdicts,
+            scan.in_bulk(),
+            evidence,
+            load,
+            meta.level == "zone",
+        )
 
     def boot_ended(self) -> None:
         """All memory is there: per-CPU lists get their limits."""
@@ -209,6 +223,7 @@ class Start:
     def engine(self, backing: Backing, recorded: bool) -> Engine:
         """An engine over these zones, which nobody has used yet."""
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts)
+        engine.zone_level = self.zone_level
         engine.start_from(self.at_start.states)
         return engine
 
