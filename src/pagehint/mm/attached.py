@@ -11,12 +11,22 @@ from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import HIGHATOMIC, ISOLATE, NEVER, ORDER, UNREACHABLE, block_pages
+    from cython.cimports.pagehint.mm.buddy import (
+        FREE,
+        HIGHATOMIC,
+        ISOLATE,
+        KIND,
+        NEVER,
+        ORDER,
+        PCP,
+        UNREACHABLE,
+        block_pages,
+    )
     from cython.cimports.pagehint.mm.ranges import Ranges
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import NEVER, ORDER, UNREACHABLE, block_pages
+    from pagehint.mm.page import FREE, KIND, NEVER, ORDER, PCP, UNREACHABLE, block_pages
     from pagehint.mm.ranges import Ranges
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
@@ -237,6 +247,38 @@ class Attachable(Ranges):
         if not kept:
             raise InputError(f"{self!r} keeps no ages: attach with ages=True")
         return ((now // 1000000 - freed_at[pages].astype(np.int64)) & 0xFFFFFFFF) * 1000000
+
+    def probe(self, pfns):
+        """Of each of these pages (pfns, an int64 array): the order of the free block that it is in (int8; -2: it is
+        on a per-CPU list; -1: neither), and when that block was freed (ms, modulo 2^32; uint32).
+
+        Raises InputError where no ages are kept (see ``attach``), and for pfns outside of the zone.
+        """
+        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
+        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
+            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        orders = np.full(len(pages), -1, np.int8)
+        freed = np.zeros(len(pages), np.uint32)
+        places: cython.longlong[:] = pages
+        found: cython.schar[:] = orders
+        times: cython.uint[:] = freed
+        k: cython.Py_ssize_t
+        head: cython.Py_ssize_t
+        kept: cython.bint
+        with self._lock:
+            kept = self._ages
+            k = 0
+            while kept and k < len(pages):
+                head = self._head_of(places[k])
+                if head >= 0 and (self._state[head] & KIND) == FREE:
+                    found[k] = self._state[head] & ORDER
+                    times[k] = self._freed_at[head]
+                elif head >= 0 and (self._state[head] & KIND) == PCP:
+                    found[k] = -2
+                k += 1
+        if not kept:
+            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        return orders, freed
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (docs/spec/2).

@@ -37,18 +37,20 @@ class Guest:
 
 
 def test_large_blocks_before_single_pages():
-    guest = Guest()
+    guest = Guest(price=0.05)
     guest.free()
-    assert guest.told_after(4) == []
-    assert guest.told_after(20) == [guest.block]
-    assert guest.told_after(1_200) == [guest.block]
-    assert guest.told_after(800) == [guest.block, guest.pages[1]]
+    large, wait = guest.design.wait(9) // MS, guest.design.wait(0) // MS
+    assert 5 * large < wait
+    assert guest.told_after(large - 2) == []
+    assert guest.told_after(large) == [guest.block]
+    assert guest.told_after(wait // 2) == [guest.block]
+    assert guest.told_after(wait) == [guest.block, guest.pages[1]]
     assert guest.clock.next_time is None  # nothing is looked at while nothing is due
     assert guest.zone.check() == []
 
 
 def test_the_price_may_change_while_it_runs():
-    guest = Guest(price=1.5)
+    guest = Guest(price=0.05)
     guest.free()
     assert guest.told_after(100) == []
     guest.design.price = 100
@@ -87,12 +89,46 @@ def test_a_device_that_fails_is_told_again():
 
 
 def test_waits():
-    assert [BreakEven().wait(order) for order in (0, 3, 10)] == [1280 * MS, 160 * MS, 5 * MS]
-    assert BreakEven(price=1.5).wait(9) == 250 * MS
-    assert BreakEven(price=1e-300).wait(0) == 8000 * MS
+    design = BreakEven()
+    # A call's share, a block, and a page given back and faulted in, by what it costs to keep the page.
+    assert design.break_even(0) == pytest.approx((20_000 / 32 + 1_000 + 60 + 1_500) / (15 / 60 / (1 << 18)))
+    assert design.wait(0) == round(0.1 * (design.break_even(0) - 2e9))
+    waits = [design.wait(order) for order in range(11)]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[10] == 5 * MS
+    assert BreakEven(price=1.5).wait(3) > design.wait(3)
+    assert BreakEven(price=1e-300).wait(0) == 60_000 * MS
     for price in (0, -1, "nan", "inf", "dear", None):
         with pytest.raises(InputError, match="price"):
             BreakEven(price=price)
+
+
+def test_calls_that_tell_of_few_blocks_make_it_wait_longer():
+    guest = Guest(price=0.5)
+    before = guest.design.break_even(0)
+    for _ in range(40):
+        guest.zone.free(guest.block, 9)
+        guest.clock.advance(5_000 * MS)
+        guest.block = guest.zone.alloc(9)
+    assert guest.design.break_even(0) > before
+
+
+def test_two_gib_freed_at_once_are_back_within_a_second_and_a_half():
+    zone, clock = Zone(3 << 18), VirtualClock()
+    blocks = [zone.alloc(10) for _ in range(512)]
+    pages = [zone.alloc(0) for _ in range(1000)]
+    worker = VirtualWorker(BreakEven(), [zone], clock)
+    device = Device()
+    worker.start(device)
+    clock.advance(20_000 * MS)
+    device.batches.clear()
+    for block in blocks:
+        zone.free(block, 10)
+    for page in pages:
+        zone.free(page, 0)
+    clock.advance(1_500 * MS)
+    told = sum(1 << order for batch in device.batches for _, order in batch)
+    assert told >= 0.95 * (512 << 10)
 
 
 def test_the_shipped_recording():

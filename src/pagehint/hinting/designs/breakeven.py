@@ -6,14 +6,21 @@ from typing import Any, ClassVar
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design, Part, Work
+from pagehint.hinting.designs.survival import FIRST_GUESS, Survival
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
 
 __all__ = ["BreakEven"]
 
-_PAGE_WAIT = 1.28e9  # ns that a single page waits at the usual price: fitted to recordings, not derived
 _USUAL_PRICE = 15.0
-_SHORTEST, _LONGEST = 5 * 10**6, 8 * 10**9
+_SHORTEST, _LONGEST = 5 * 10**6, 60 * 10**9
+_PER_CPU_TIME = 2e9  # ns that a page waits on a CPU's list before it is used: a choice, as nobody counts it
+
+# What a host's work costs (ns): a typical x86 server's, whose memory is in transparent huge pages.
+_CALL, _USUAL_BLOCKS = 20_000.0, 32
+_BLOCK = 1_000.0
+_PAGE, _LARGE = 60.0 + 1_500.0, (12_000.0 + 81_000.0) / 512  # a page given back and faulted in: alone, with its 2 MiB
+_LARGE_ORDER = 9
 
 
 def _price(value: Any) -> float:
@@ -28,6 +35,7 @@ class BreakEven(Design):
 
     ``price``: CPU seconds that a GiB*minute of the host's memory is worth. It may be set while the design runs: from
     the next look on. ``park()``: give back everything at the next look. Nothing is looked at while nothing is due.
+    Why a block waits as long as it does: docs/breakeven.md.
     """
 
     label: ClassVar[str] = "breakeven"
@@ -39,11 +47,27 @@ class BreakEven(Design):
     def forget(self) -> None:
         self._looked: dict[tuple[Zone, int], int] = {}
         self._parking = False
+        self._survival: Survival | None = None
+
+    @property
+    def _hold(self) -> float:
+        """What a page that is kept for a ns costs (ns)."""
+        return float(self.price) / 60 / (1 << 18)
+
+    @property
+    def share(self) -> float:
+        """How often free pages are used again while their age grows e-fold, as learnt so far."""
+        return FIRST_GUESS if self._survival is None else self._survival.share
+
+    def break_even(self, order: int) -> float:
+        """For how long (ns) a block of this order is kept at the cost of giving it back and faulting it in again."""
+        call = _CALL * max(self._batches, 1) / max(self._blocks, 1) if self._batches > 20 else _CALL / _USUAL_BLOCKS
+        page = _LARGE if order >= _LARGE_ORDER else _PAGE
+        return ((call + _BLOCK) / (1 << order) + page) / self._hold
 
     def wait(self, order: int) -> int:
-        """How long a block of this order stays free before it is given back (ns): 5 ms to 8 s."""
-        scale: float = min(_USUAL_PRICE / self.price, 1e3) ** 2
-        return round(min(max(_PAGE_WAIT * scale / (1 << order), _SHORTEST), _LONGEST))
+        """How long a block of this order stays free before it is given back (ns): 5 ms to 60 s."""
+        return round(min(max(self.share * (self.break_even(order) - _PER_CPU_TIME), _SHORTEST), _LONGEST))
 
     def park(self) -> None:
         """All that is free on the lists is due now, however young: the driver asks at its next look.
@@ -64,6 +88,9 @@ class BreakEven(Design):
         self.schedule(_SHORTEST)
 
     def work(self) -> Work:
+        if self._survival is None:
+            self._survival = Survival(self.zones)
+        self._survival.look(self.now)
         parking, self._parking = self._parking, False
         if parking:
             self._looked.clear()
@@ -83,7 +110,15 @@ class BreakEven(Design):
 
     def _due(self, zone: Zone, order: int) -> int:
         looked = self._looked.get((zone, order))
-        return 0 if looked is None else looked + self.wait(order) // 2
+        if looked is None:
+            return 0
+        wait = self.wait(order)
+        return looked + max(_SHORTEST, min(max(wait // 4, self._worth_a_call()), wait))
+
+    def _worth_a_call(self) -> int:
+        """How long all that is untold may wait at the cost of a call (ns)."""
+        pages = sum(blocks << order for zone in self.zones for order, blocks in enumerate(_untold(zone)))
+        return int(_CALL / (self._hold * max(pages, 1)))
 
     def _process(self, zone: Zone, parking: bool) -> Part:
         """A look at a zone, from its largest blocks down; false if the run must end."""

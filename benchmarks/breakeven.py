@@ -1,0 +1,202 @@
+"""BreakEven against the best settings of the other designs, found in hindsight, and against the best possible.
+
+``python benchmarks/breakeven.py TRACE... --out DIR`` prints a table: a cell is a recording, a kind of host and a price.
+Runs are kept in DIR, and are not done again; with ``--again`` those of BreakEven are, after it was changed. Without
+recordings: the one that ships with the package. ``--price`` limits the prices. ``--picture FILE.svg`` draws it.
+Ten recordings of two minutes take five minutes at first, and half a minute again.
+"""
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pagehint.hinting.designs.registry import NONE
+from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.recording import Recording
+from pagehint.replays.study import Ground, Task
+from pagehint.trace import Trace
+from pagehint.trace.shipped import example
+
+PRICES = (1.5, 5.0, 15.0, 50.0)
+HOSTS = ("THP", "4KiB")
+OTHERS = {
+    "reporting": {"order": (0, 3, 6, 9), "delay": ("5ms", "20ms", "100ms", "500ms", "2s")},
+    "hinting": {"order": (0, 3, 6, 9), "delay": ("5ms", "20ms", "100ms"), "high_water_mark": (1, 32)},
+}
+MAINLINE = {"order": 9, "delay": 2 * 10**9}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recording, a kind of host, a price: what each design costs there (CPU seconds)."""
+
+    recording: str
+    host: str
+    price: float
+    ours: float
+    best: float
+    setting: str
+    mainline: float
+    possible: float
+    free: float
+    free_mainline: float
+    waits: int
+
+
+def plans(trace: Trace) -> list[Plan]:
+    found = plans_of(trace, [NONE], {})
+    for design, settings in OTHERS.items():
+        found += plans_of(trace, [design], settings)
+    return found
+
+
+def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, Any]:
+    done = Task(recording, plan, Ground(host, price=price)).run()
+    totals = done.totals
+    return {
+        "recording": recording.path.stem,
+        "host": host,
+        "design": plan.design,
+        "settings": {name: value for name, value in plan.settings.items() if name != "timer_phase"},
+        "price": price,
+        "free": totals.footprint - totals.ideal_footprint,
+        "time": (totals.refault_time + totals.allocation_delay + totals.device_time) / 1e9,
+        "possible": totals.best_possible_lists,
+        "attribution": done.attribution,
+        "waits": totals.allocations_delayed,
+        "refaults": totals.refaults,
+    }
+
+
+def key(recording: str, plan: Plan, host: str, price: float) -> str:
+    settings = {name: value for name, value in plan.settings.items() if name != "timer_phase"}
+    return json.dumps([recording, plan.design, settings, host, price], default=str)
+
+
+def rows(traces: list[Trace], out: Path, prices: Sequence[float], again: bool) -> Iterator[dict[str, Any]]:
+    """Every run's row, old ones from the file."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "rows.jsonl"
+    known = dict(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else {}
+    if again:
+        known = {name: row for name, row in known.items() if row["design"] != "breakeven"}
+    with path.open("a") as file:
+        for trace in traces:
+            recording = Recording(trace)
+            for host in HOSTS:
+                wanted = [(plan, 15.0) for plan in plans(trace)]
+                wanted += [(plans_of(trace, ["breakeven"], {"price": [price]})[0], price) for price in prices]
+                for plan, price in wanted:
+                    name = key(trace.path.stem, plan, host, price)
+                    if name not in known:
+                        known[name] = run(recording, plan, host, price)
+                        file.write(json.dumps([name, known[name]]) + "\n")
+                        file.flush()
+                    yield known[name]
+
+
+def cells(found: list[dict[str, Any]], prices: Sequence[float]) -> list[Cell]:
+    made = []
+    for recording in dict.fromkeys(each["recording"] for each in found):
+        for host in HOSTS:
+            here = [each for each in found if (each["recording"], each["host"]) == (recording, host)]
+            others = [each for each in here if each["design"] != "breakeven"]
+            (mainline,) = (each for each in others if MAINLINE.items() <= each["settings"].items())
+            for price in prices:
+                (ours,) = (each for each in here if each["design"] == "breakeven" and each["price"] == price)
+                costs = [price * each["free"] + each["time"] for each in others]
+                best = min(range(len(costs)), key=costs.__getitem__)
+                kept = ("per_cpu", "watermark")
+                made.append(
+                    Cell(
+                        recording,
+                        host,
+                        price,
+                        price * ours["free"] + ours["time"],
+                        costs[best],
+                        f"{others[best]['design']} {others[best]['settings']}",
+                        price * mainline["free"] + mainline["time"],
+                        ours["possible"],
+                        ours["free"] - sum(ours["attribution"][name] for name in kept),
+                        mainline["free"] - sum(mainline["attribution"][name] for name in kept),
+                        ours["waits"],
+                    )
+                )
+    return made
+
+
+def report(made: list[Cell]) -> None:
+    print(
+        f"{'recording':14} {'host':5} {'price':>5} {'cost, s':>8} {'/ best':>7} {'/ mainline':>10} {'/ possible':>10}  "
+        "best"
+    )
+    for cell in made:
+        ratios = f"{cell.ours / cell.best:7.3f} {cell.ours / cell.mainline:10.3f} {cell.ours / cell.possible:10.2f}"
+        print(f"{cell.recording:14} {cell.host:5} {cell.price:5g} {cell.ours:8.3f} {ratios}  {cell.setting}")
+    against = sorted(cell.ours / cell.best for cell in made)
+    possible = sorted(cell.ours / cell.possible for cell in made)
+    lost = sum(ratio > 1.05 for ratio in against)
+    print(f"against the best in hindsight: median {statistics.median(against):.3f}, worst {against[-1]:.3f}, ", end="")
+    print(f"{lost} of {len(made)} cells above 1.05")
+    print(f"against the best possible on the lists: median {statistics.median(possible):.2f}, worst {possible[-1]:.2f}")
+    at_15 = [cell.free / cell.free_mainline for cell in made if cell.price == 15 and cell.free_mainline > 0]
+    if at_15:
+        print(
+            f"free and resident beyond per-CPU lists and watermark, at 15: {statistics.median(at_15):.2f} of mainline's"
+        )
+    print(f"allocations that waited: {sum(cell.waits for cell in made)}")
+
+
+def picture(made: list[Cell]) -> str:
+    """A line a cell: the best possible at its left, mainline, the best in hindsight and ours, in multiples of it."""
+    width, height, left = 760, 12 * len(made) + 60, 190
+    most = 40.0
+
+    def x(ratio: float) -> float:
+        return left + (width - left - 20) * math.log(max(ratio, 1.0)) / math.log(most)
+
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"',
+        'font-size="10">',
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+    ]
+    for tick in (1, 2, 5, 10, 20, 40):
+        lines.append(f'<path d="M{x(tick):.1f} 30V{height - 8}" stroke="#e0e0e0"/>')
+        lines.append(f'<text x="{x(tick):.1f}" y="24" text-anchor="middle">{tick}x</text>')
+    for number, cell in enumerate(made):
+        y = 40 + 12 * number
+        name = escape(f"{cell.recording}, {cell.host}, price {cell.price:g}")
+        lines.append(f'<text x="{left - 8}" y="{y + 3}" text-anchor="end" fill="#444">{name}</text>')
+        marks = ((cell.mainline, "#d55e00", 3.5), (cell.best, "#0072b2", 3.5), (cell.ours, "#111", 2.5))
+        for cost, colour, size in marks:
+            lines.append(f'<circle cx="{x(cost / cell.possible):.1f}" cy="{y}" r="{size}" fill="{colour}"/>')
+    legend = (("mainline, 2 s", "#d55e00"), ("best of 45 settings in hindsight", "#0072b2"), ("break-even", "#111"))
+    for number, (name, colour) in enumerate(legend):
+        lines.append(f'<circle cx="{left + 170 * number}" cy="8" r="4" fill="{colour}"/>')
+        lines.append(f'<text x="{left + 8 + 170 * number}" y="11.5">{name}</text>')
+    return "\n".join([*lines, "</svg>", ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("traces", nargs="*", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("breakeven"))
+    parser.add_argument("--price", type=float, nargs="+", default=PRICES)
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--picture", type=Path)
+    given = parser.parse_args()
+    traces = [Trace.open(path) for path in given.traces] or [example()]
+    made = cells(list(rows(traces, given.out, given.price, given.again)), given.price)
+    report(made)
+    if given.picture is not None:
+        given.picture.write_text(picture(made))
+
+
+if __name__ == "__main__":
+    main()
