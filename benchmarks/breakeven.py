@@ -16,7 +16,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.registry import NONE
+from pagehint.hinting.designs.survival import FIRST_GUESS
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task
@@ -29,6 +31,33 @@ OTHERS = {
     "reporting": {"order": (0, 3, 6, 9), "delay": ("5ms", "20ms", "100ms", "500ms", "2s")},
     "hinting": {"order": (0, 3, 6, 9), "delay": ("5ms", "20ms", "100ms"), "high_water_mark": (1, 32)},
 }
+
+
+class NotLearning(BreakEven):
+    label = "breakeven, its first guess for ever"
+    share = FIRST_GUESS
+
+
+class OneWait(BreakEven):
+    label = "breakeven, one wait for all orders"
+
+    def wait(self, order: int) -> int:
+        return super().wait(0)
+
+
+class AtOnce(BreakEven):
+    label = "breakeven, no waiting for a call's worth"
+
+    def worth_a_call(self) -> int:
+        return 0
+
+
+class NoPerCpuTime(BreakEven):
+    label = "breakeven, used as soon as off the lists"
+    per_cpu_time = 0.0
+
+
+ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
 
 
@@ -49,6 +78,10 @@ class Cell:
     waits: int
 
 
+def label(plan: Plan) -> str:
+    return plan.design if isinstance(plan.design, str) else plan.design.label
+
+
 def plans(trace: Trace) -> list[Plan]:
     found = plans_of(trace, [NONE], {})
     for design, settings in OTHERS.items():
@@ -62,7 +95,7 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
     return {
         "recording": recording.path.stem,
         "host": host,
-        "design": plan.design,
+        "design": label(plan),
         "settings": {name: value for name, value in plan.settings.items() if name != "timer_phase"},
         "price": price,
         "free": totals.footprint - totals.ideal_footprint,
@@ -76,22 +109,24 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
 
 def key(recording: str, plan: Plan, host: str, price: float) -> str:
     settings = {name: value for name, value in plan.settings.items() if name != "timer_phase"}
-    return json.dumps([recording, plan.design, settings, host, price], default=str)
+    return json.dumps([recording, label(plan), settings, host, price], default=str)
 
 
-def rows(traces: list[Trace], out: Path, prices: Sequence[float], again: bool) -> Iterator[dict[str, Any]]:
+def rows(
+    traces: list[Trace], out: Path, prices: Sequence[float], again: bool, ours: type[BreakEven] = BreakEven
+) -> Iterator[dict[str, Any]]:
     """Every run's row, old ones from the file."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "rows.jsonl"
     known = dict(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else {}
     if again:
-        known = {name: row for name, row in known.items() if row["design"] != "breakeven"}
+        known = {name: row for name, row in known.items() if not row["design"].startswith("breakeven")}
     with path.open("a") as file:
         for trace in traces:
             recording = Recording(trace)
             for host in HOSTS:
                 wanted = [(plan, 15.0) for plan in plans(trace)]
-                wanted += [(plans_of(trace, ["breakeven"], {"price": [price]})[0], price) for price in prices]
+                wanted += [(plans_of(trace, [ours], {"price": [price]})[0], price) for price in prices]
                 for plan, price in wanted:
                     name = key(trace.path.stem, plan, host, price)
                     if name not in known:
@@ -106,10 +141,10 @@ def cells(found: list[dict[str, Any]], prices: Sequence[float]) -> list[Cell]:
     for recording in dict.fromkeys(each["recording"] for each in found):
         for host in HOSTS:
             here = [each for each in found if (each["recording"], each["host"]) == (recording, host)]
-            others = [each for each in here if each["design"] != "breakeven"]
+            others = [each for each in here if not each["design"].startswith("breakeven")]
             (mainline,) = (each for each in others if MAINLINE.items() <= each["settings"].items())
             for price in prices:
-                (ours,) = (each for each in here if each["design"] == "breakeven" and each["price"] == price)
+                (ours,) = (each for each in here if each["design"].startswith("breakeven") and each["price"] == price)
                 costs = [price * each["free"] + each["time"] for each in others]
                 best = min(range(len(costs)), key=costs.__getitem__)
                 kept = ("per_cpu", "watermark")
@@ -131,6 +166,12 @@ def cells(found: list[dict[str, Any]], prices: Sequence[float]) -> list[Cell]:
     return made
 
 
+def summary(made: list[Cell]) -> str:
+    against = sorted(cell.ours / cell.best for cell in made)
+    lost = sum(ratio > 1.05 for ratio in against)
+    return f"median {statistics.median(against):.3f}, worst {against[-1]:.3f}, {lost} of {len(made)} cells above 1.05"
+
+
 def report(made: list[Cell]) -> None:
     print(
         f"{'recording':14} {'host':5} {'price':>5} {'cost, s':>8} {'/ best':>7} {'/ mainline':>10} {'/ possible':>10}  "
@@ -139,11 +180,8 @@ def report(made: list[Cell]) -> None:
     for cell in made:
         ratios = f"{cell.ours / cell.best:7.3f} {cell.ours / cell.mainline:10.3f} {cell.ours / cell.possible:10.2f}"
         print(f"{cell.recording:14} {cell.host:5} {cell.price:5g} {cell.ours:8.3f} {ratios}  {cell.setting}")
-    against = sorted(cell.ours / cell.best for cell in made)
     possible = sorted(cell.ours / cell.possible for cell in made)
-    lost = sum(ratio > 1.05 for ratio in against)
-    print(f"against the best in hindsight: median {statistics.median(against):.3f}, worst {against[-1]:.3f}, ", end="")
-    print(f"{lost} of {len(made)} cells above 1.05")
+    print(f"against the best in hindsight: {summary(made)}")
     print(f"against the best possible on the lists: median {statistics.median(possible):.2f}, worst {possible[-1]:.2f}")
     at_15 = [cell.free / cell.free_mainline for cell in made if cell.price == 15 and cell.free_mainline > 0]
     if at_15:
@@ -189,11 +227,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("breakeven"))
     parser.add_argument("--price", type=float, nargs="+", default=PRICES)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--ablation", action="store_true", help="each of its parts left out, in turn")
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     traces = [Trace.open(path) for path in given.traces] or [example()]
     made = cells(list(rows(traces, given.out, given.price, given.again)), given.price)
     report(made)
+    for kind in ABLATIONS if given.ablation else ():
+        without = cells(list(rows(traces, given.out, given.price, given.again, kind)), given.price)
+        print(f"{kind.label}: {summary(without)}")
     if given.picture is not None:
         given.picture.write_text(picture(made))
 

@@ -9,6 +9,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.batch import Batch
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 SECOND = 10**9
@@ -47,6 +48,23 @@ def test_a_freed_block_is_new_and_a_split_keeps_the_age():
     zone.free(pfn, 9)
     assert ages(zone)[pfn & ~1023] == 0, "its youngest part's"
     assert zone.check() == []
+
+
+def test_a_probe_tells_of_any_page():
+    zone = aged(profile=LINUX_6_1)
+    lists = PerCpuLists(zone, 0, 4, 64)
+    zone.now = 3 * SECOND
+    used = zone.alloc(9)
+    kept = zone.alloc(0, pcp=lists)
+    zone.free(kept, 0, pcp=lists)
+    inside = zone.start_pfn + zone.pages - 7
+    orders, freed = zone.probe(np.array([used, used + 300, kept, inside]))
+    assert orders.tolist() == [-1, -1, -2, 10]
+    assert freed[3] == 1000
+    with pytest.raises(InputError, match="outside the zone"):
+        zone.probe(np.array([zone.pages]))
+    with pytest.raises(InputError, match="keeps no ages"):
+        Zone(1024).probe(np.array([0]))
 
 
 def test_being_told_of_changes_no_age_and_merging_takes_the_youngest():

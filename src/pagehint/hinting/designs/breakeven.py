@@ -14,7 +14,6 @@ __all__ = ["BreakEven"]
 
 _USUAL_PRICE = 15.0
 _SHORTEST, _LONGEST = 5 * 10**6, 60 * 10**9
-_PER_CPU_TIME = 2e9  # ns that a page waits on a CPU's list before it is used: a choice, as nobody counts it
 
 # What a host's work costs (ns): a typical x86 server's, whose memory is in transparent huge pages.
 _CALL, _USUAL_BLOCKS = 20_000.0, 32
@@ -41,6 +40,8 @@ class BreakEven(Design):
     label: ClassVar[str] = "breakeven"
     reasons: ClassVar[Mapping[str, str]] = {}
     ages: ClassVar[bool] = True
+    per_cpu_time: ClassVar[float] = 2e9
+    """How long (ns) a page waits on a CPU's list before it is used: a choice, as nobody counts it."""
 
     price: Any = Setting(_USUAL_PRICE, "CPU seconds that a GiB*minute of host memory is worth.", _price)
 
@@ -67,7 +68,7 @@ class BreakEven(Design):
 
     def wait(self, order: int) -> int:
         """How long a block of this order stays free before it is given back (ns): 5 ms to 60 s."""
-        return round(min(max(self.share * (self.break_even(order) - _PER_CPU_TIME), _SHORTEST), _LONGEST))
+        return round(min(max(self.share * (self.break_even(order) - self.per_cpu_time), _SHORTEST), _LONGEST))
 
     def park(self) -> None:
         """All that is free on the lists is due now, however young: the driver asks at its next look.
@@ -113,9 +114,9 @@ class BreakEven(Design):
         if looked is None:
             return 0
         wait = self.wait(order)
-        return looked + max(_SHORTEST, min(max(wait // 4, self._worth_a_call()), wait))
+        return looked + max(_SHORTEST, min(max(wait // 4, self.worth_a_call()), wait))
 
-    def _worth_a_call(self) -> int:
+    def worth_a_call(self) -> int:
         """How long all that is untold may wait at the cost of a call (ns)."""
         pages = sum(blocks << order for zone in self.zones for order, blocks in enumerate(_untold(zone)))
         return int(_CALL / (self._hold * max(pages, 1)))
