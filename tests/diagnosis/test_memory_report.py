@@ -161,3 +161,10 @@ def test_pages_of_64_kib() -> None:
     (report,), _ = parse_memory_reports([text])
     assert report.page_size == 65536
     assert [count.blocks for count in report.zones[0, "Normal"].orders] == [5, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("mode", "value"), [("0x40dc0", 0x40DC0), ("0111111111", 111111111), ("007", 7)])
+def test_modes_in_any_base(mode: str, value: int) -> None:
+    lines = plain_lines(HEAD.replace("0x40dc0", mode))
+    (report,), _ = parse_memory_reports(lines)
+    assert report.mode == value

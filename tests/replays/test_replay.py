@@ -28,7 +28,11 @@ from pagehint.replays.real import RealKind
 from pagehint.replays.replay import Placement, Replay, replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.timeline import Timeline
 from pagehint.trace import Trace, TraceWriter
+
+from .recording import record
+from .recording import zone as zone_of
 
 _TOUCH = frozenset({"alloc"})
 
@@ -397,3 +401,16 @@ def test_attribution_is_whole_and_the_same_whatever_is_sampled(phased: Trace) ->
         assert sum(run.attribution.values()) + run.totals.ideal_footprint == pytest.approx(run.totals.footprint, 1e-9)
         assert run.attribution == runs[0].attribution
         assert run.totals == runs[0].totals
+
+
+def test_a_long_rest_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two million counts of what doesn't change: a recording of a day took as long as its day has steps of 50 ms."""
+    taken: list[int] = []
+    sample = Timeline.sample
+    monkeypatch.setattr(Timeline, "sample", lambda self, now: (taken.append(now), sample(self, now)))
+    rows = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("F", 0, 0, 0), ("D", 0, 0, 0)] * 3
+    trace = record(tmp_path / "t", rows, [zone_of(4096)], step=3600 * 10**9)
+    run = replay(trace, PageReporting(), sample=None)
+    assert len(taken) < 200
+    whole = run.totals.ideal_footprint + sum(run.attribution.values())
+    assert whole == pytest.approx(run.totals.footprint)

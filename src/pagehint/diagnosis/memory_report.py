@@ -116,12 +116,17 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     return [report for report in reports if report.zones or report.kind != "report"], cut
 
 
+# Hexadecimal where it says so; a zero before a decimal number means nothing.
+def _mode(text: str | None) -> int | None:
+    return None if not text else int(text, 16 if text[:2] in ("0x", "0X") else 10)
+
+
 def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     report = MemoryReport("report")
     if event is not None and event["failure"]:
         report.kind = "failure"
         report.process = event["process"].strip()
-        report.order, report.mode = max(int(event["order"]), 0), int(event["mode"], 0) if event["mode"] else None
+        report.order, report.mode = max(int(event["order"]), 0), _mode(event["mode"])
         report.flags = _names(event["flags"])
     elif event is not None and event["oom"]:
         report.kind = "oom"

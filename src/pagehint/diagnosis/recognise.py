@@ -117,7 +117,13 @@ def _contents(path: Path, name: str) -> bytes | bytearray:
     else:
         with _open(path, name) as file:
             data = file.read(8)
-            data += file.read() if _is_regular(path) else file.read(_MOST_MAP)
+            if _is_regular(path):
+                data += file.read()
+            else:
+                whole = bytearray(data)
+                while len(whole) < _MOST_MAP and (chunk := file.read(_CHUNK)):
+                    whole += chunk
+                data = bytes(whole)
     if data[:2] != b"\x1f\x8b":
         return data
     return _unpacked(data, name)

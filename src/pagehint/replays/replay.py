@@ -188,6 +188,8 @@ class Replay:
                 return
             if ended == _AT_TIME:
                 self._go_on(until)
+                due = self.clock.next_time
+                self.timeline.rest_until(engine.next_time if due is None else min(due, engine.next_time))
                 continue
             self.clock.run_until(engine.now)
             if ended == _RANG:

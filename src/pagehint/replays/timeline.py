@@ -111,6 +111,10 @@ class Timeline:
                 self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
             self._next_row = now + self.step
 
+    def rest_until(self, time: int) -> None:
+        """Nothing happens before `time`: what was counted last holds until then."""
+        self._next_count += max(time - self._next_count, 0) // _COUNT_STEP * _COUNT_STEP
+
     def _count_until(self, now: int) -> None:
         self._counted += np.array(self._counts) * float(now - self._counted_at)
         self._counted_at = now
