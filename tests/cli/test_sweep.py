@@ -1,6 +1,7 @@
 """`pagehint sweep`: rows equal single runs, the front, the best at a price and within a budget, and going on."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     said = " ".join(ended.stdout.split())
     assert "At 15 CPU seconds a GiB·min: " in said
     assert ", and the best possible " in said
-    assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks at a time)" in said
+    assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks)" in said
     assert max(map(len, ended.stdout.splitlines())) <= 100
     assert "At 15 CPU seconds a GiB·min: " in page.read_text(encoding="utf-8")
 
@@ -126,6 +127,24 @@ def test_what_is_no_sweep(arguments: list[Any], says: str) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert says in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+    rows, sent = tmp_path / "rows.jsonl", []
+    settings = {"order": [9, 6, 3, 0], "delay": ["20ms", "2s"], "capacity": [32]}
+
+    def interrupt(_: int) -> None:
+        if not sent and rows.exists() and rows.read_bytes().count(b"\n") >= 2:
+            sent.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep([ph.example()], ["reporting"], settings, out=tmp_path, progress=interrupt)
+    kept = rows.read_bytes().splitlines()
+    assert 2 <= len(kept) < 9
+    whole = sweep([ph.example()], ["reporting"], settings, out=tmp_path)
+    assert rows.read_bytes().splitlines()[: len(kept)] == kept
+    assert whole == sweep([ph.example()], ["reporting"], settings)
 
 
 def test_in_python() -> None:

@@ -15,6 +15,7 @@ from pagehint.hinting.designs.registry import NONE, all_settings
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
 from pagehint.report.page import filled_page
+from pagehint.report.words import about
 from pagehint.units import format_size
 
 __all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
@@ -67,12 +68,16 @@ def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
                 format_size(round(outcome.mean)),
                 format_size(round(outcome.quantile(0.9999))),
                 over,
-                "-" if worst.seconds is None or outcome.p_over < 1e-12 else f"{worst.seconds:.2g} s",
+                "-" if worst.seconds is None or outcome.p_over < 1e-12 else _long(worst.seconds),
                 " / ".join("-" if each is None else f"{each:.2g} s" for each in outcome.back),
                 f"{outcome.stalled:,.0f} s" if outcome.stalled else "-",
             ]
         )
     return head, rows
+
+
+def _long(seconds: float) -> str:
+    return about(round(seconds * 1e9)) if seconds < 86_400 else "over a day"
 
 
 def print_fleet(console: Console, found: Fleet) -> None:

@@ -34,7 +34,7 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
     values = row["settings"]
     parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
     if CAPACITY in values:
-        parts.append(f"{values[CAPACITY]} blocks at a time")
+        parts.append(f"{values[CAPACITY]} blocks")
     return ", ".join([row["design"], *parts])
 
 
