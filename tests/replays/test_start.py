@@ -223,3 +223,12 @@ def test_contiguous_areas_are_said(tmp_path: Path) -> None:
         trace = record(tmp_path / f"{cma}.pagetrace", [("Z", 0, 0, 0), ("A", 0, 0, 0)], [zone(2048)], texts=texts)
         warnings = replay(trace, None).recording["warnings"]
         assert any(line.startswith("4 MiB are CMA's") for line in warnings) == bool(cma)
+
+
+def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:
+    """All designs gave nothing back, and nothing said why."""
+    meta = Meta(recorder="test", source="test", reporting=GuestReporting(on=True, device_load_ns=10**18))
+    trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], meta)
+    said = "the guest's device came "
+    assert any(line.startswith(said) for line in replay(trace, PageReporting()).recording["warnings"])
+    assert not any(line.startswith(said) for line in replay(trace).recording["warnings"])

@@ -16,6 +16,7 @@ import pytest
 from pagehint.errors import InputError
 from pagehint.trace import Trace
 from pagehint.trace.events import EVENT_SCHEMA
+from pagehint.trace.tables import BITMAP_SCHEMA
 
 
 def rewrite(bundle: Path, name: str = "events", **columns: object) -> None:
@@ -254,3 +255,12 @@ def test_arrow_reads_no_file_object_of_pythons(bundle: Path, monkeypatch: pytest
     trace = Trace.open(bundle)
     assert len(trace.marks) > 0
     assert sum(len(batch["time"]) for batch in trace.batches(["time"])) == trace.num_events
+
+
+def test_a_small_file_of_a_huge_value(bundle: Path) -> None:
+    """Its rows were blamed, of which there is one."""
+    path = bundle / "residency_bitmaps.parquet"
+    table = pa.table([pa.array([0], pa.int64()), pa.array([bytes((1 << 28) + 1)], pa.binary())], schema=BITMAP_SCHEMA)
+    pq.write_table(table, path, compression="zstd")
+    with pytest.raises(InputError, match="a group of its rows unpacks to"):
+        list(Trace.open(bundle).residency_bitmaps())

@@ -177,6 +177,12 @@ def test_the_hosts_samples(tmp_path: Path) -> None:
             "line 3: the host's time .* before the",
         ),
         (marked(f"CLOCK {HOST}") + free(2, 1), [",1"], "a line has no host time"),
+        (
+            marked(f"CLOCK {HOST}") + free(2, 1),
+            [f"{HOST},1", f"{HOST},-3"],
+            "line 3: ram_resident_kib is -3",
+        ),
+        (marked(f"CLOCK {HOST}") + free(2, 1), [f"{HOST},{1 << 50}"], r"rss\.csv: line 2: ram_resident_kib is "),
         (marked(f"CLOCK {HOST}") + free(2, 1), [f"{HOST},x"], r"rss\.csv: .*invalid value"),
     ],
 )

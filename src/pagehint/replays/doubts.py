@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_lost, describe_missing
-from pagehint.units import format_size
+from pagehint.units import format_size, format_time
 
 if TYPE_CHECKING:
     from pagehint.replays.replay import Replay
@@ -25,6 +25,7 @@ def doubts(replay: "Replay") -> list[str]:
         *_kernel(replay),
         *_guest(trace),
         *_level(trace),
+        *_late(replay),
         *_host(replay),
         *_reserves(replay),
     ]
@@ -62,6 +63,16 @@ def _level(trace: Trace) -> list[str]:
     return [
         f"recorded at zone level: what lies on per-CPU lists, up to {format_size(most * _PAGE)}, counts as in use and "
         "resident (`pagehint record --level page` tells it apart)"
+    ]
+
+
+def _late(replay: "Replay") -> list[str]:
+    behind = replay.start.load - (replay.trace.meta.last_ns or 0)
+    if replay.design is None or behind <= 0:
+        return []
+    return [
+        f"the guest's device came {format_time(behind)} after the last event: nothing could be given back while it was "
+        "recorded"
     ]
 
 

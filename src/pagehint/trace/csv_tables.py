@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, unpacked
+from pagehint.trace.events import MAX_PFN
 from pagehint.trace.meta import Clock
 from pagehint.trace.tables import first_line
 from pagehint.trace.writer import TraceWriter
@@ -20,6 +21,7 @@ from pagehint.trace.writer import TraceWriter
 __all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
 
 _RESIDENCY = ("ram_resident_kib", "rss_kib", "memfd_kib")
+_MOST_KIB = 4 * (MAX_PFN + 1)
 _BLOCK = 4 << 20
 _ROW = re.compile(r"Row #(\d{1,9})", re.ASCII)
 _LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
@@ -110,6 +112,14 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.i
         raise InputError(f"{path}: expected the columns host_ns and one of {', '.join(_RESIDENCY)}, named in line 1")
     table = csv_table(path, {"host_ns": pa.int64(), **{name: pa.int64() for name in names}})
     times = guest_times(clock, table["host_ns"], path)
+    for name in names:
+        numbers = table[name].fill_null(0).to_numpy()
+        bad = (numbers < 0) | (numbers > _MOST_KIB)
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"{path}: line {row + 2}: {name} is {numbers[row]}: no machine has so much, or less than 0"
+            )
     empty = pa.nulls(table.num_rows, pa.int64())
     columns = {name: table[name] if name in names else empty for name in _RESIDENCY}
     writer.add_residency(pa.table({"time": times, **columns}))

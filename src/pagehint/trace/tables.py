@@ -93,7 +93,9 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
         rows = sum(group.num_rows for group in groups)
         if rows != metadata.num_rows or any(group.num_rows < 0 for group in groups):
             raise InputError(f"{path}: damaged (it counts its rows in two ways): import the bundle again")
-        if rows > _FREE_ROWS + _ROWS_A_BYTE * size or any(group.total_byte_size > _MOST_GROUP for group in groups):
+        if (most := max((group.total_byte_size for group in groups), default=0)) > _MOST_GROUP:
+            raise InputError(f"{path}: a group of its rows unpacks to {most} bytes, expected up to {_MOST_GROUP}")
+        if rows > _FREE_ROWS + _ROWS_A_BYTE * size:
             raise InputError(f"{path}: unpacks to {rows} rows, far more than its {size} bytes: no recording does")
         check_schema(path, parquet.schema_arrow, schema)
         yield parquet
