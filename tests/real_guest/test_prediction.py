@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import guest_reporting
@@ -104,3 +105,20 @@ def test_a_pandas_job_on_6_12_as_measured() -> None:
     assert prediction.residency_error <= 0.0001
     assert prediction.placed_as_recorded is not None
     assert prediction.placed_as_recorded >= 0.94
+
+
+def test_what_compaction_turned_is_followed_in_a_second_figure() -> None:
+    """A guest of 256 MiB on 7.2 under pressure: the headline follows nothing, and other settings never do."""
+    trace = Trace.open(Path(__file__).parent / "data" / "pressure72.pagetrace")
+    prediction = replay(trace, guest_reporting(trace), sample=None).prediction
+    assert prediction.residency_error is not None
+    assert prediction.residency_error <= 0.005
+    assert prediction.followed_error is not None
+    assert prediction.followed_error <= 0.0005
+    assert prediction.followed is not None
+    assert 0 < prediction.followed < 0.5
+    for other in (None, PageReporting(5)):
+        prediction = replay(trace, other, sample=None).prediction
+        assert prediction.followed_error is prediction.followed is None
+    placed = replay(trace, guest_reporting(trace), placement="recorded", sample=None).prediction
+    assert placed.placed_as_recorded == 1.0

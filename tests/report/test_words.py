@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pagehint.replays.run import Run
+from pagehint.replays.run import Run, is_as_recorded
 from pagehint.report.compare import print_runs
 from pagehint.report.html import page_of
 from pagehint.report.terminal import print_run
-from pagehint.report.words import anomaly_lines, headline, is_as_recorded, labels
+from pagehint.report.words import anomaly_lines, headline, labels
 from pagehint.units import mib
 
 

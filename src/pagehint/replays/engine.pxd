@@ -23,6 +23,10 @@ cdef enum:
     NEXT = 1
     BY_PLACE = 2
 
+# From so many blocks in a row that were chosen as recorded on, the lists agree.
+cdef enum:
+    AGREED = 10000
+
 # What real recordings do that can't be replayed as it stands.
 cdef enum:
     OUTSIDE = 0
@@ -41,6 +45,7 @@ cdef enum:
 cdef class Engine(Pages):
     cdef readonly list zones
     cdef readonly bint recorded
+    cdef readonly bint follows
     cdef readonly bint zone_events
     cdef public bint zone_level
     cdef readonly object mapped
@@ -51,6 +56,9 @@ cdef class Engine(Pages):
     cdef readonly object waits
     cdef readonly long long placed
     cdef readonly long long placed_as_recorded
+    cdef readonly long long turned
+    cdef readonly long long followed
+    cdef int _agreed
     cdef public bint touch_alloc
     cdef public bint touch_zone_alloc
     cdef public bint touch_free
@@ -103,6 +111,10 @@ cdef class Engine(Pages):
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
+    @cython.final
+    cdef void _turn(self) noexcept nogil
+    @cython.final
+    cdef bint _follow(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _drain_all(self) noexcept nogil
     @cython.final

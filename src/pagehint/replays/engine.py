@@ -28,6 +28,7 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
     from cython.cimports.pagehint.replays.engine import (
+        AGREED,
         ALLOCATED_IN_BULK,
         ALLOCATED_TWICE,
         ANOMALIES,
@@ -90,6 +91,7 @@ else:
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
+    AGREED = 10000
     NOWHERE = 0xFFFFFFFF
     (
         OUTSIDE,
@@ -128,15 +130,17 @@ ANOMALY_NAMES = (
 @cython.cclass
 class Engine(Pages):
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
-    zone events. `verdicts`: what a Scan found. `recorded`: blocks stay where they were.
+    zone events. `verdicts`: what a Scan found. `recorded`: blocks stay where they were;
+    `follows`: after compaction they do until the lists agree with the recording again.
 
     The caller's thread is alone with the zones and the backing while it runs.
     """
 
-    def __init__(self, zones, backing: Backing, pages, recorded, pcps, verdicts):
+    def __init__(self, zones, backing: Backing, pages, recorded, pcps, verdicts, follows=False):
         super().__init__(backing, pages)
         self.zones = list(zones)
         self.recorded = recorded
+        self.follows = follows
         self.zone_events = not pcps
         self.zone_level = False
         self._pcps = dict(pcps)
@@ -151,6 +155,8 @@ class Engine(Pages):
         self._count = self._k = self._row = self._v = 0
         self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = self.used_time = 0.0
+        self.turned = self.followed = 0
+        self._agreed = AGREED
         self._started = self._give_up = False
         self._cpu = self._refilling = -1
         self._compacted = 0
@@ -379,7 +385,9 @@ class Engine(Pages):
         if self.recorded:
             if self._zone._take_block(zone_pfn, order, migratetype):
                 i = zone_pfn
-        elif how == BY_PLACE and self._zone._take_block(zone_pfn, order, migratetype):
+        elif (how == BY_PLACE and self._zone._take_block(zone_pfn, order, migratetype)) or (
+            self._agreed < AGREED and self._follow(zone_pfn, order, migratetype)
+        ):
             i = zone_pfn
         elif self.zone_events:
             i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
@@ -409,6 +417,26 @@ class Engine(Pages):
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
+
+    # Compaction may have turned the lists, which no event tells.
+    def _turn(self):
+        self.turned += 1
+        if self.follows:
+            self._agreed = 0
+
+    # Take the recorded block instead of the first that fits, until enough in a row have been the same.
+    def _follow(self, i, order, migratetype):
+        head: cython.Py_ssize_t = self._zone._pages + (migratetype << 5)
+        found: cython.int
+        self.followed += 1
+        for found in range(order, self._max_order):
+            if self._zone._links[2 * (head + found)] != head + found:
+                if self._zone._links[2 * (head + found)] == i:
+                    self._agreed += 1
+                    return False
+                break
+        self._agreed = 0
+        return self._zone._take_block(i, order, migratetype)
 
     # As direct reclaim does where nothing is free.
     def _drain_all(self):
@@ -519,6 +547,7 @@ class Engine(Pages):
             if self._zone._links[2 * i] != head:
                 self._zone._rotate(head, self._zone._links[2 * i])
         ended = self._take(pfn, order, MOVABLE, BY_PLACE)
+        self._turn()
         if ended != STALLED:
             self._compacted = pfn + block_pages(order)
         return ended

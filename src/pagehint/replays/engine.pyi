@@ -29,6 +29,10 @@ class Engine(Pages):
     waits: NDArray[np.int64]
     placed: int
     placed_as_recorded: int
+    turned: int
+    """How often compaction may have turned lists."""
+    followed: int
+    """Blocks that were taken as recorded since then, where the engine `follows`."""
     touch_alloc: bool
     touch_zone_alloc: bool
     touch_free: bool
@@ -40,6 +44,7 @@ class Engine(Pages):
         recorded: bool,
         pcps: Mapping[tuple[int, int], PerCpuLists],
         verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
+        follows: bool = False,
     ) -> None: ...
     def start_from(self, states: NDArray[np.uint8]) -> None: ...
     def watch(self, best: BestPossible, backed: NDArray[np.bool_]) -> None: ...

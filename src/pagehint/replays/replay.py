@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Set
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from pagehint.mm.zone import Zone
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.real import RealKind, RealMemory
-from pagehint.replays.run import PRICE, Run
+from pagehint.replays.run import PRICE, Run, is_as_recorded
 from pagehint.replays.start import Start, check_trace
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
@@ -59,7 +60,18 @@ def replay(
     by its version, else by what it shows. `price`: CPU seconds that a GiB*minute of host memory is worth. Memory is
     bounded by the guest's size and the settings. Raises InputError.
     """
-    return Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price).run()
+    one = Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
+    run = one.run()
+    if not one.engine.turned or real is not None or run.prediction.residency_error is None or not is_as_recorded(run):
+        return run
+    # What the kernel's compaction did to its lists no event tells: how close the model would come if it knew.
+    second = Replay(trace, design, host, placement, None, backed, touch, None, None, kernel, price, follows=True)
+    followed = replace(
+        run.prediction,
+        followed_error=second.run().prediction.residency_error,
+        followed=second.engine.followed / max(second.engine.placed, 1),
+    )
+    return replace(run, prediction=followed)
 
 
 class Replay:
@@ -78,6 +90,7 @@ class Replay:
         real: RealKind | None = None,
         kernel: str | None = None,
         price: float = PRICE,
+        follows: bool = False,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -108,7 +121,7 @@ class Replay:
         self.placement = placement
         self.progress = progress
         self.host.start(self.start.pages)
-        self.engine: Engine = self.start.engine(self.host.backing, placement == "recorded")
+        self.engine: Engine = self.start.engine(self.host.backing, placement == "recorded", follows)
         self.engine.touch_alloc = "alloc" in touch
         self.engine.touch_zone_alloc = "zone_alloc" in touch
         self.engine.touch_free = "free" in touch

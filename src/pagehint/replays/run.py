@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import HostStatistics
 from pagehint.replays.real import RealResidency
 
-__all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals"]
+__all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
 
+_SAME_DELAY = 50 * 10**6
 LONGEST_WAIT = 200 * 10**9
 """From free to given back, ns: who waited longer is counted as this."""
 
@@ -81,6 +83,13 @@ class Prediction:
     reported_mib: float
     placed_as_recorded: float | None
     """The share of block allocations for which the model chose the block that the guest took."""
+    followed_error: float | None = None
+    """The same as `residency_error`, where the model follows the recorded choice for a while after compaction.
+
+    None where there was none, and for other settings than the recorded ones.
+    """
+    followed: float | None = None
+    """The share of block allocations that were followed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,3 +169,14 @@ def _report() -> Any:
 def vars_of(record: Any) -> dict[str, Any]:
     """A dataclass as a dict."""
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def is_as_recorded(run: Run) -> bool:
+    """Whether the run has the recorded guest's own settings, so that what was measured is what it should predict."""
+    reporting, settings = run.truth.get("reporting"), run.settings
+    if reporting is None or not reporting["on"]:
+        return reporting is not None and run.design is None
+    same = run.design is PageReporting and settings["host_memory"] is None
+    for name in ("order", "capacity"):
+        same = same and reporting[name] in (None, settings[name])
+    return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)

@@ -220,9 +220,9 @@ class Start:
                 backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False
         return backed
 
-    def engine(self, backing: Backing, recorded: bool) -> Engine:
+    def engine(self, backing: Backing, recorded: bool, follows: bool = False) -> Engine:
         """An engine over these zones, which nobody has used yet."""
-        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts)
+        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, follows)
         engine.zone_level = self.zone_level
         engine.start_from(self.at_start.states)
         return engine

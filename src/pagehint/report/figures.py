@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from pagehint.replays.run import Run
-from pagehint.report.words import describe_recorded, is_as_recorded
+from pagehint.replays.run import Run, is_as_recorded
+from pagehint.report.words import describe_recorded
 
 __all__ = [
     "COLOURS",

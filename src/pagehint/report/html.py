@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pagehint.errors import InputError
-from pagehint.replays.run import LONGEST_WAIT, Run
+from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
 from pagehint.report.page import filled_page, warning_box
@@ -21,11 +21,11 @@ from pagehint.report.words import (
     design_line,
     ground_line,
     headline,
-    is_as_recorded,
     is_fall,
     labels,
     mean_mib,
     percent,
+    placed_line,
     reasons_in,
     saved,
     waited,
@@ -321,7 +321,9 @@ def _measured_note(runs: list[Run]) -> str:
     alike = [one for one in runs if is_as_recorded(one)]
     if alike and (error := alike[0].prediction.residency_error) is not None:
         which = f" ({alike[0].settings['design']})" if len(runs) > 1 else ""
-        return f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
+        line = f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
+        placed = placed_line(alike[0])
+        return f"{line} {placed}." if placed else line
     recorded = describe_recorded(run)
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
 

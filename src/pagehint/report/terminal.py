@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from pagehint.replays.run import Run
+from pagehint.replays.run import Run, is_as_recorded
 from pagehint.report.charts import area_chart, bar, columns_of, fitting, titled
 from pagehint.report.words import (
     about,
@@ -17,10 +17,10 @@ from pagehint.report.words import (
     giving_back,
     ground_line,
     headline,
-    is_as_recorded,
     is_fall,
     mean_mib,
     percent,
+    placed_line,
     saved,
     waited,
     warning_lines,
@@ -243,4 +243,5 @@ def _prediction(run: Run) -> list[Text]:
     )
     if "reported_mib" in run.truth:
         line += f"; {prediction.reported_mib:,.0f} and {run.truth['reported_mib']:,.0f} MiB told to the host"
-    return [Text(f"{line}.")]
+    placed = placed_line(run)
+    return [Text(f"{line}. {placed}." if placed else f"{line}.")]

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pagehint.hinting.designs.registry import reasons_of
-from pagehint.hinting.designs.reporting import PageReporting
-from pagehint.replays.run import LONGEST_WAIT, Run
+from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.units import format_size, format_time, mib
 
 __all__ = [
@@ -17,11 +16,11 @@ __all__ = [
     "giving_back",
     "ground_line",
     "headline",
-    "is_as_recorded",
     "is_fall",
     "labels",
     "mean_mib",
     "percent",
+    "placed_line",
     "reasons_in",
     "saved",
     "waited",
@@ -30,7 +29,6 @@ __all__ = [
 
 _GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
-_SAME_DELAY = 50 * 10**6
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANOMALIES = {
     "outside every zone": "events outside every zone, or not aligned to their order: left out",
@@ -146,17 +144,6 @@ def describe_recorded(run: Run) -> str | None:
     return ", ".join(["with free page reporting", *parts])
 
 
-def is_as_recorded(run: Run) -> bool:
-    """Whether the run has the recorded guest's own settings, so that what was measured is what it should predict."""
-    reporting, settings = run.truth.get("reporting"), run.settings
-    if reporting is None or not reporting["on"]:
-        return reporting is not None and run.design is None
-    same = run.design is PageReporting and settings["host_memory"] is None
-    for name in ("order", "capacity"):
-        same = same and reporting[name] in (None, settings[name])
-    return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)
-
-
 def saved(run: Run, baseline: Run) -> float | None:
     """The share of the footprint without hinting that the run saves."""
     whole = baseline.totals.footprint
@@ -205,3 +192,17 @@ def warning_lines(*runs: Run) -> list[str]:
 def anomaly_lines(run: Run) -> list[str]:
     """What is odd in the recording, how often, and what that does to the result."""
     return [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]
+
+
+def placed_line(run: Run) -> str:
+    """How much was placed as recorded, and what following the recording after compaction comes to; "" if unknown."""
+    prediction = run.prediction
+    if prediction.placed_as_recorded is None or not is_as_recorded(run) or run.settings["placement"] == "recorded":
+        return ""
+    line = f"{percent(prediction.placed_as_recorded, 2)} of all blocks were placed as recorded"
+    if prediction.followed_error is not None and prediction.followed is not None:
+        line += (
+            f"; compaction turned lists, which nothing tells: with the recorded choice followed until they agree again "
+            f"({percent(prediction.followed, 2)} of the blocks), {percent(prediction.followed_error, 3)} apart"
+        )
+    return line
