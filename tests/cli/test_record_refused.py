@@ -1,0 +1,37 @@
+"""``pagehint record`` where it may not: one line that says what would help."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
+HIDDEN = 'for each in /sys/kernel/tracing /sys/kernel/debug; do mount -t tmpfs tmpfs $each 2>/dev/null; done; exec "$@"'
+
+
+def refused(tmp_path, *before):
+    command = [*before, sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "1s"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert os.listdir(tmp_path) == []
+    return done.stderr
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv")
+def test_without_root(tmp_path):
+    tmp_path.chmod(0o777)
+    for folder in list(tmp_path.parents)[:2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    probe = [*(without := ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]), sys.executable, "-c", ""]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("nobody may not run this Python")
+    assert "run it with sudo" in refused(tmp_path, *without)
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_where_tracefs_is_hidden(tmp_path):
+    assert "--privileged" in refused(tmp_path, "unshare", "-m", "sh", "-c", HIDDEN, "sh")
