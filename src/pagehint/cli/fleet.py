@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
-from pagehint.cli.run import assignment, naming
+from pagehint.cli.run import naming, setting_texts
 from pagehint.cli.sweep import Hyphened, Texts, on, replaying
 from pagehint.errors import InputError
 from pagehint.fleets.fleet import RISKS, Guests
@@ -89,11 +89,7 @@ def fleet(
     """
     listed = [_guests(text) for text in guests]
     given = {"order": order, "delay": delay}
-    texts = {name: list(values) for name, values in given.items() if values}
-    options = {name: f"--{name}" for name in texts}
-    for name, value in map(assignment, set_ or []):
-        texts.setdefault(name, []).append(value)
-        options.setdefault(name, f"--set {name}")
+    texts, options = setting_texts(given, set_)
     with naming("--design"):
         names = [name.strip() for text in design or [] for name in text.split(",")]
         for name in names:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -32,7 +32,7 @@ from pagehint.trace.shipped import EXAMPLES
 from pagehint.trace.shipped import example as shipped
 from pagehint.units import parse_time
 
-__all__ = ["assignment", "naming", "run"]
+__all__ = ["naming", "run", "setting_texts"]
 
 
 def run(
@@ -125,11 +125,7 @@ def run(
         raise InputError(f"{trace} and --example {example}: choose one of them")
     opened = shipped(example or EXAMPLES[0]) if trace is None else Trace.open(trace)
     given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
-    texts = {name: list(values) for name, values in given.items() if values}
-    options = {name: f"--{name.replace('_', '-')}" for name in texts}
-    for name, value in map(assignment, set_ or []):
-        texts.setdefault(name, []).append(value)
-        options.setdefault(name, f"--set {name}")
+    texts, options = setting_texts(given, set_)
     _check_outputs(opened, out, html)
     plans = plans_of(opened, names, texts, options)
     charged = Costs() if costs is None else Costs.read(costs)
@@ -168,7 +164,19 @@ def run(
         print_runs(console, runs, baseline)
 
 
-def assignment(text: str) -> tuple[str, str]:
+def setting_texts(
+    given: Mapping[str, Sequence[str] | None], set_: Sequence[str] | None
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The texts of each setting, of options of their own and of --set, and the option that each came by."""
+    texts = {name: list(values) for name, values in given.items() if values}
+    options = {name: f"--{name.replace('_', '-')}" for name in texts}
+    for name, value in map(_assignment, set_ or []):
+        texts.setdefault(name, []).append(value)
+        options.setdefault(name, f"--set {name}")
+    return texts, options
+
+
+def _assignment(text: str) -> tuple[str, str]:
     """Name and value of a text of --set. Raises InputError."""
     name, equals, value = text.partition("=")
     if not (name and equals):

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pagehint.cli.run import assignment, naming
+from pagehint.cli.run import naming, setting_texts
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, find_design
 from pagehint.host.costs import Costs
@@ -94,11 +94,7 @@ def sweep(
     """
     opened = [Trace.open(trace) for trace in traces] or [example()]
     given = {"order": order, "delay": delay, "capacity": capacity}
-    texts = {name: list(values) for name, values in given.items() if values}
-    options = {name: f"--{name}" for name in texts}
-    for name, value in map(assignment, set_ or []):
-        texts.setdefault(name, []).append(value)
-        options.setdefault(name, f"--set {name}")
+    texts, options = setting_texts(given, set_)
     with naming("--design"):
         names = [name.strip() for text in design or DESIGNS for name in text.split(",")]
         kinds = [kind for kind in map(find_design, names) if kind is not None]
