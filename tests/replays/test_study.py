@@ -1,6 +1,7 @@
 """Studies: the same on any executor, rows equal to single runs, baselines, and what goes wrong in one of the runs."""
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,12 @@ import pytest
 
 import pagehint as ph
 from pagehint.errors import InputError
+from pagehint.replays.plan import Plan
+from pagehint.replays.recording import Recording
 from pagehint.replays.run import vars_of
+from pagehint.replays.study import Ground, Task, _usual_workers
+
+from .recording import record, zone
 
 SETTINGS = {"order": [9, 4], "delay": "500ms"}
 
@@ -99,3 +105,13 @@ def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> No
         ph.study([])
     with pytest.raises(InputError, match="0 workers"):
         ph.study(phased, workers=0)
+
+
+def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Path) -> None:
+    """Two replays of a guest of 256 GiB at once took 5 GiB."""
+    small, large = (
+        Task(Recording(record(tmp_path / name, [("Z", 0, 0, 0)], [zone(pages)])), Plan("none", {}, 32), Ground())
+        for name, pages in (("small", 4096), ("large", 1 << 26))
+    )
+    assert _usual_workers([small]) == len(os.sched_getaffinity(0))
+    assert _usual_workers([small, large]) == 1

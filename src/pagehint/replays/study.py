@@ -25,6 +25,9 @@ from pagehint.trace.bundle import Trace
 
 __all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_plans"]
 
+_MEMORY = 2 << 30  # of all replays at once, where nobody says how many
+_BYTES_A_PAGE = 40
+
 Result = TypeVar("Result")
 
 
@@ -238,9 +241,15 @@ def run_tasks(
         raise InputError(f"{workers} workers: a study needs 1 at least")
     if not tasks:
         return []
-    threads = min(len(os.sched_getaffinity(0)) if workers is None else workers, len(tasks))
+    threads = min(_usual_workers(tasks) if workers is None else workers, len(tasks))
     with ThreadPoolExecutor(threads, "pagehint study") as pool:
         return _run_on(pool, tasks, work, progress, done)
+
+
+# A thread a processor, but for guests so large that as many replays at once would take gigabytes.
+def _usual_workers(tasks: Sequence[Task]) -> int:
+    largest = max(task.recording.meta.span_pages for task in tasks)
+    return max(1, min(len(os.sched_getaffinity(0)), _MEMORY // (_BYTES_A_PAGE * max(largest, 1))))
 
 
 def _run_on(
