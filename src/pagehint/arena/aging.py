@@ -3,7 +3,7 @@
 from typing import Any
 
 from pagehint.arena.warm import EPOCHS, WarmZone
-from pagehint.hinting.design import Design, Work
+from pagehint.hinting.design import Action, Design, Sleep, Work
 from pagehint.hinting.setting import Setting
 
 __all__ = ["Aging"]
@@ -42,5 +42,21 @@ class Aging(Design):
                 yield self.tell(zone)
         # What failed is as if freed just now: it waits for its time again, and keeps nothing else waiting.
         self.pending = None
-        if any(zone.requested for zone in self._warm):
+        self._looked = any(zone.requested for zone in self._warm)
+
+    # The next look is a delay after this one's end: by what time that is, who drives it says when asked again. A thread
+    # that was held up in the middle would look twice at once, and pages be old before their time.
+
+    def forget(self) -> None:
+        self._looked = self._counts = False
+
+    def look_around(self) -> None:
+        if self._counts:
+            self._counts = False
             self.schedule(self.delay)
+
+    def rest(self) -> Action:
+        if not self._looked:
+            return super().rest()
+        self._looked, self._counts = False, True
+        return Sleep(self.now)
