@@ -54,6 +54,11 @@ class KernelProfile:
         """CPUs keep lists of orders 0 to 3 and of pageblocks; else of order 0 only."""
         return self.pcp != "in turn"
 
+    @property
+    def pcp_tunes(self) -> bool:
+        """CPUs' lists set their own length, between two limits."""
+        return self.pcp.startswith("tuned")
+
 
 LINUX_5_3 = KernelProfile(
     "5.3",

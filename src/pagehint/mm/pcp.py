@@ -69,7 +69,7 @@ class PerCpuLists:
     """
 
     def __init__(self, buddy: Buddy, cpu, batch, high, high_max=None):
-        most = high if high_max is None or not buddy.profile.pcp.startswith("tuned") else high_max
+        most = high if high_max is None or not buddy.profile.pcp_tunes else high_max
         if not 1 <= batch <= 1 << 16 or not 0 <= high <= most <= 1 << 32:
             raise InputError(
                 f"per-CPU lists: batch {batch} (1 to {1 << 16}), high {high} (0 to {1 << 32}), high_max {most} (from "

@@ -155,7 +155,7 @@ class Replay:
         self.clock.call_at(self.start.load, self._load_device)
         if self.start.grows:
             self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
-        if self.start.pcps and self.profile.pcp.startswith("tuned"):
+        if self.start.pcps and self.profile.pcp_tunes:
             self.clock.call_at(self.clock.now + _DECAY, self._decay)
         for batch in self.trace.batches(COLUMNS):
             self._apply(batch)

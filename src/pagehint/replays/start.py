@@ -12,8 +12,9 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.backing import Backing
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import Evidence, KernelProfile
+from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
-from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high, pcp_high_max
+from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
@@ -165,7 +166,7 @@ class Start:
             zone = _zone(layout, profile, pageblock_order, found, types)
             zones.append(zone)
             if not zone_events:
-                limits = _limits(layout, profile, layout.cpus or max(meta.cpus, len(scan.cpus())))
+                limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(scan.cpus())))
                 coming = int(found.coming[layout.start_pfn : layout.end_pfn].sum()) if found.booting else 0
                 for cpu in scan.cpus():
                     pcps[index, cpu] = PerCpuLists(zone, cpu, *limits)
@@ -226,15 +227,6 @@ class Start:
         engine.zone_level = self.zone_level
         engine.start_from(self.at_start.states)
         return engine
-
-
-# A CPU's lists of a zone: batch, high, and the most that high may become. What zoneinfo calls high is momentary where
-# lists tune themselves.
-def _limits(layout: ZoneLayout, profile: KernelProfile, cpus: int) -> tuple[int, int, int]:
-    batch = layout.pcp_batch or pcp_batch(layout.managed)
-    told = layout.pcp_high_min if profile.pcp.startswith("tuned") else layout.pcp_high
-    high = pcp_high(profile, batch, layout.low, cpus) if told is None else told
-    return batch, high, layout.pcp_high_max or pcp_high_max(high, layout.managed, cpus)
 
 
 # The pages that events name before the snapshot was read; None where there are none.

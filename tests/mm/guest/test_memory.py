@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 
 from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
@@ -11,7 +12,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.gfp import GFP_ATOMIC, GFP_DMA, GFP_DMA32, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, Gfp
-from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.page import IN_FLIGHT, KIND, OFFLINE
@@ -401,3 +402,66 @@ def test_offline_pages_are_marked():
     (zone,) = memory.zones
     assert (zone.page_state[100:110] & KIND).any()
     assert set((zone.page_state[100:110] & KIND).tolist()) <= {0, OFFLINE}
+
+
+def refills(memory, pages):
+    """How many pages each refill of CPU 0's lists brought, and the pfns that were taken."""
+    lists = memory.guest_zones[-1].pcps[0]
+    brought, taken, before = [], [], lists.count
+    for _ in range(pages):
+        taken.append(memory.alloc_pages(0, GFP_HIGHUSER_MOVABLE))
+        if lists.count >= before:
+            brought.append(lists.count + 1 - before)
+        before = lists.count
+    return brought, taken
+
+
+def test_lists_tune_themselves_from_6_7_on():
+    # Recorded guests with Linux 6.12 have such refills, those with 6.1 only the first kind.
+    assert refills(GuestMemory("1GiB", profile=kernel_profile("6.6")), 400)[0] == [63] * 7
+    memory = GuestMemory("1GiB", profile=kernel_profile("6.12"))
+    brought, taken = refills(memory, 4000)
+    assert brought == [63, 126, 252, 504, 1008, 2016, 2016]
+    for pfn in taken:
+        memory.free_pages(pfn, 0)
+    lists = memory.guest_zones[-1].pcps[0]
+    kept, least = lists.count, memory.guest_zones[-1].zone.watermarks.low
+    assert kept > least
+    for _ in range(40):
+        memory.decay_pcp_high()
+    assert lists.high == least
+    assert lists.count <= least
+    sound(memory)
+
+
+ZONEINFO = """Node 0, zone    DMA32
+  pages free     4096
+        min      16
+        low      20
+        high     24
+        spanned  4096
+        present  4096
+        managed  4096
+  pagesets
+    cpu: 0
+              count:    0
+              high:     0
+              batch:    7
+{}  start_pfn:           4096
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "kernel", "high"),
+    [("high_min: 90\nhigh_max: 300\n", "6.12", 90), ("", "6.12", 28)],
+)
+def test_a_snapshot_s_lists_are_never_shorter_than_they_may_become(printed, kernel, high):
+    flags = np.full(8192, 1 << 10, np.uint64)
+    memory = GuestMemory.from_snapshot(ZONEINFO.format(printed), flags, profile=kernel_profile(kernel))
+    lists = memory.guest_zones[0].pcps[0]
+    taken = [memory.alloc_pages(0, GFP_HIGHUSER_MOVABLE) for _ in range(600)]
+    for pfn in taken:
+        memory.free_pages(pfn, 0)
+    for _ in range(60):
+        memory.decay_pcp_high()
+    assert lists.high == high

@@ -198,6 +198,15 @@ class GuestMemory:
             for pcp in guest_zone.pcps:
                 guest_zone.zone.drain_pcp(pcp)
 
+    def decay_pcp_high(self) -> None:
+        """What each CPU does once a second where its lists tune themselves (Linux 6.7 and later): shorten idle ones.
+
+        Nothing else knows the time here. See ``Zone.decay_pcp``. O(pages that go back).
+        """
+        for guest_zone in self.guest_zones:
+            for pcp in guest_zone.pcps:
+                guest_zone.zone.decay_pcp(pcp)
+
     # Ranges
 
     def alloc_pages_exact(self, pages: int, gfp: int, node: int = 0, cpu: int = 0) -> int:

@@ -9,7 +9,7 @@ from pagehint.errors import InputError
 from pagehint.kernel.gfp import ZoneType
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import KernelProfile
-from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone
+from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone, pcp_limits
 from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
@@ -64,9 +64,9 @@ def _zones(
             zone.load(states.free, _pageblock_types(zone, of_types), states.present, states.reported)
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
-        pcps = tuple(
-            PerCpuLists(zone, cpu, layout.pcp_batch or 1, layout.pcp_high or 0) for cpu in range(layout.cpus or 1)
-        )
+        cpus = layout.cpus or 1
+        limits = pcp_limits(layout, profile, cpus)
+        pcps = tuple(PerCpuLists(zone, cpu, *limits) for cpu in range(cpus))
         yield GuestZone(zone, _TYPES[layout.name], protection + (0,) * (kinds - len(protection)), pcps)
 
 

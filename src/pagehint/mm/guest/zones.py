@@ -8,11 +8,12 @@ from pagehint.errors import InputError
 from pagehint.kernel.gfp import ZoneType
 from pagehint.kernel.profiles import KernelProfile, check_profile
 from pagehint.mm.guest.watermarks import default_min_free_kbytes, lowmem_reserve, zone_watermarks
-from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high
+from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high, pcp_high_max
 from pagehint.mm.zone import Zone
+from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.units import format_size, whole_number
 
-__all__ = ["PAGE_SIZE", "GuestZone", "build_zones", "zonelists"]
+__all__ = ["PAGE_SIZE", "GuestZone", "build_zones", "pcp_limits", "zonelists"]
 
 PAGE_SIZE = 4096
 _LARGEST_BLOCK = 1024  # pages
@@ -80,9 +81,22 @@ def build_zones(
         local = sum(cpu * nodes // cpus == span.node for cpu in range(cpus)) or cpus
         batch = pcp_batch(pages, PAGE_SIZE)
         high = pcp_high(profile, batch, watermarks.low, local)
-        pcps = tuple(PerCpuLists(zone, cpu, batch, high) for cpu in range(cpus))
+        pcps = tuple(PerCpuLists(zone, cpu, batch, high, pcp_high_max(high, pages, local)) for cpu in range(cpus))
         zones.append(GuestZone(zone, span.type, lowmem_reserve(of_node, span.type), pcps))
     return zones
+
+
+def pcp_limits(layout: ZoneLayout, profile: KernelProfile, cpus: int) -> tuple[int, int, int]:
+    """A CPU's lists of a zone as zoneinfo tells them, else as computed: batch, high, and the most that high may become.
+
+    What zoneinfo calls high is momentary where lists tune themselves: high here is the least that it may become.
+    """
+    batch = layout.pcp_batch or pcp_batch(layout.managed)
+    told = layout.pcp_high_min
+    if told is None and not profile.pcp_tunes:
+        told = layout.pcp_high
+    high = pcp_high(profile, batch, layout.low, cpus) if told is None else told
+    return batch, high, layout.pcp_high_max or pcp_high_max(high, layout.managed, cpus)
 
 
 # Nodes are slices of one size; each gives its part of ``movable`` bytes from its end.
