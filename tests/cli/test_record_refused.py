@@ -25,7 +25,12 @@ def test_without_root(tmp_path):
     tmp_path.chmod(0o777)
     for folder in list(tmp_path.parents)[:2]:
         folder.chmod(folder.stat().st_mode | 0o055)
-    probe = [*(without := ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]), sys.executable, "-c", ""]
+    probe = [
+        *(without := ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]),
+        sys.executable,
+        "-c",
+        "import pagehint.cli.main",
+    ]
     if subprocess.run(probe, capture_output=True, check=False).returncode:
         pytest.skip("nobody may not run this Python")
     assert "run it with sudo" in refused(tmp_path, *without)

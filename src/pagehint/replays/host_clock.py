@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
@@ -25,7 +26,7 @@ _MOST_ROWS = 30_000
 _NEAR = 10**10  # how far wrong a guest's own wall clock may be
 _LEAST_LIKE = 0.3  # of the correlation of steps: chance stays below
 _MOST_APART = 0.25  # of how much the samples vary: more is another guest's
-_USUAL_ERROR = 5 * _MS  # on most recordings whose clock is known
+_USUAL_ERROR = 5 * _MS  # at most, on recordings whose clock is known
 _LEAST_SAMPLES = 10
 _WORTH_DRIFT = 120 * 10**9
 _MOST_DRIFT = 500e-6
@@ -52,7 +53,9 @@ class _Steps:
     values: NDArray[np.float64]
 
     def at(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = self.values[np.searchsorted(self.times, times, "right").clip(1) - 1]
+        # From the first time on, so that nothing is rounded away. What a row shows first happened since the row before.
+        since, rows = ((each - self.times[0]).astype(np.float64) for each in (times, self.times))
+        found: NDArray[np.float64] = np.interp(since, rows, self.values)
         return found
 
     def within(self, begin: int, end: int) -> "_Steps":
@@ -65,23 +68,33 @@ def _predicted(trace: Trace) -> _Steps:
     span = (trace.meta.last_ns or 0) - (trace.meta.first_ns or 0)
     step = max(span // _MOST_ROWS, _MS)
     run = replay(trace, None if off else guest_reporting(trace), sample=step)
-    # What a row shows first happened half a step before it, on average.
-    return _Steps(run.timeline["time"].to_numpy() - step // 2, run.timeline["resident"].to_numpy())
+    return _Steps(run.timeline["time"].to_numpy(), run.timeline["resident"].to_numpy())
 
 
-def _samples(host: Path) -> _Steps:
+def _column(table: pa.Table, name: str) -> _Steps:
+    known = table.filter(table[name].is_valid())
+    return _Steps(known["time"].to_numpy(), known[name].to_numpy() * 1024.0)
+
+
+# The guest's memory alone, which is looked at now and then.
+def _levels(host: Path) -> _Steps:
     table = read_host(host)
     for name in ("ram_resident_kib", "rss_kib"):
-        known = table.filter(table[name].is_valid())
-        if known.num_rows >= _LEAST_SAMPLES:
-            return _Steps(known["time"].to_numpy(), known[name].to_numpy() * 1024.0)
+        found = _column(table, name)
+        if len(found.times) >= _LEAST_SAMPLES:
+            return found
     raise InputError(f"{host}: fewer than {_LEAST_SAMPLES} samples: watch for longer")
 
 
-# The mean difference, but for a constant: what the process has beside the guest's memory.
+# The process's memory, which is sampled often; but the huge pages of hugetlbfs don't count there.
+def _samples(host: Path) -> _Steps:
+    process, levels = _column(read_host(host), "rss_kib"), _levels(host)
+    return process if 2 * np.ptp(process.values) >= np.ptp(levels.values) else levels
+
+
+# How far steps from sample to sample are apart on average: what the process has beside the guest's memory grows slowly.
 def _apart(predicted: _Steps, samples: _Steps, offset: int) -> float:
-    apart = samples.values - predicted.at(samples.times - offset)
-    return float(np.abs(apart - np.median(apart)).mean())
+    return float(np.abs(np.diff(samples.values - predicted.at(samples.times - offset))).mean())
 
 
 def _changes(steps: _Steps) -> NDArray[np.float64]:
@@ -151,7 +164,8 @@ def fit_clock(trace: Trace, host: str | Path, near: int | None = None) -> ClockF
             apart = (predicted.times[-1] - predicted.times[0]) / 2
             slope = (late[0] - early[0]) / float(apart)
             # Only where the halves tell more exactly than they are apart.
-            if abs(slope) <= _MOST_DRIFT and early[1] + late[1] < abs(late[0] - early[0]) // 2:
+            sure = max(early[1], _USUAL_ERROR) + max(late[1], _USUAL_ERROR)
+            if abs(slope) <= _MOST_DRIFT and sure < abs(late[0] - early[0]) // 2:
                 drift, at = slope, middle
     return ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
 
@@ -190,9 +204,10 @@ def with_host(
 
 
 def _check(trace: Trace, host: Path, fit: ClockFit) -> None:
-    samples = _samples(host)
-    varies = float(np.abs(samples.values - np.median(samples.values)).mean())
-    if _apart(_predicted(trace), samples, fit.offset) > _MOST_APART * varies:
+    seen = _levels(host)
+    off = seen.values - _predicted(trace).at(seen.times - fit.offset)
+    apart, varies = (float(np.abs(values - np.median(values)).mean()) for values in (off, seen.values))
+    if apart > _MOST_APART * varies:
         raise InputError(f"{host}: what the host saw is not what this recording's guest does: is it another one's?")
 
 

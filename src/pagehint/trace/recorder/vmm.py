@@ -153,7 +153,7 @@ def find_ram(pid: int) -> list[RamPart]:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         words = []
-    if b"qemu" in words[0]:
+    if words and b"qemu" in words[0]:
         machine = next((after for word, after in pairwise(words) if word in (b"-machine", b"-M")), b"pc")
         least, below = _BELOW["q35" if b"q35" in machine else "pc"]
         if size >= least:
