@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagehint.hinting.designs.registry import reasons_of
-from pagehint.report.figures import _REASONS, _RUNS, COLOURS
+from pagehint.report.figures import _REASONS, COLOURS, RUN_COLOURS
 
 # How people without the red, or the green, cones see linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 _SEEN = {
@@ -28,7 +28,11 @@ def _lab(colour: str, seen: str) -> np.ndarray:
 @pytest.mark.parametrize("seen", _SEEN)
 @pytest.mark.parametrize(
     "colours",
-    [_RUNS[:3], _REASONS[: len(reasons_of())], tuple(COLOURS[name] for name in ("used", "free", "back", "mixed"))],
+    [
+        RUN_COLOURS[:3],
+        _REASONS[: len(reasons_of())],
+        tuple(COLOURS[name] for name in ("used", "free", "back", "mixed")),
+    ],
 )
 def test_colours_differ(colours: tuple[str, ...], seen: str) -> None:
     """By 12 in CIELAB at the least, about five times what is just noticeable."""

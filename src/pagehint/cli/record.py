@@ -19,7 +19,7 @@ from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.units import format_size, parse_size, parse_time
 
-__all__ = ["record"]
+__all__ = ["live_line", "record"]
 
 
 def record(
@@ -52,12 +52,12 @@ def record(
     size = None if buffers is None else max(8, parse_size(buffers) // 1024 // (os.cpu_count() or 1))
 
     def go(put: Put, live: Callable[[Progress], str]) -> Recorded:
-        show = (lambda progress: _live(live(progress))) if sys.stderr.isatty() else None
+        show = (lambda progress: live_line(f"recording: {live(progress)}")) if sys.stderr.isatty() else None
         try:
             return run(put, level, seconds, command or None, size, show)
         finally:
             if show is not None:
-                _live("")
+                live_line("")
 
     if output is not None and str(output) == "-":
         _stream(sys.stdout.buffer, go)
@@ -89,8 +89,9 @@ def _line(progress: Progress, importer: RecordingImporter | None) -> str:
     return ", ".join(parts)
 
 
-def _live(text: str) -> None:
-    print(f"\r\x1b[K{text and f'recording: {text}'}", end="", file=sys.stderr, flush=True)
+def live_line(text: str) -> None:
+    """Show it in place of the line before, on a terminal; an empty text leaves nothing."""
+    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _warn(recorded: Recorded) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from pagehint.cli.record import live_line
 from pagehint.errors import InputError
 from pagehint.report.output import Output
 from pagehint.trace.recorder.residency import Sampler
@@ -91,14 +92,11 @@ def _wait(sampler: Sampler, stopped: list[int], seconds: float | None) -> bool:
         if sampler.wait(_STEP):
             break
         if live:
-            _live(f"{time.monotonic() - begun:.0f} s, {format_size(sampler.resident_kib << 10)} of the guest resident")
+            resident = format_size(sampler.resident_kib << 10)
+            live_line(f"watching: {time.monotonic() - begun:.0f} s, {resident} of the guest resident")
     if live:
-        _live("")
+        live_line("")
     return sampler.wait(0)
-
-
-def _live(text: str) -> None:
-    print(f"\r\x1b[K{text and f'watching: {text}'}", end="", file=sys.stderr, flush=True)
 
 
 def _words(ram: list[RamPart]) -> str:

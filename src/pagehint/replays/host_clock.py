@@ -141,16 +141,18 @@ def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
     return _fine(predicted, samples, offset, 60 * _MS, _MS // 2)
 
 
-def fit_clock(trace: Trace, host: str | Path, near: int | None = None) -> ClockFit:
+def fit_clock(trace: Trace, host: str | Path) -> ClockFit:
     """The host's clock, by where what it saw and what a replay predicts are most alike.
 
-    `host`: the file of ``pagehint watch``. `near`: an offset (ns) to look beside; else by the guest's own wall clock,
-    where it was recorded, or anywhere. Raises InputError where the two show no common steps. Takes a replay.
+    `host`: the file of ``pagehint watch``. Looked for beside the guest's own wall clock, where it was
+    recorded, else anywhere. Raises InputError where the two show no common steps. Takes a replay.
     """
     check_trace(trace)
     predicted, samples = _predicted(trace), _samples(Path(host))
-    if near is None:
-        near = _coarse(predicted, samples, _own_offset(trace))
+    return _fit(predicted, samples, _coarse(predicted, samples, _own_offset(trace)))
+
+
+def _fit(predicted: _Steps, samples: _Steps, near: int) -> ClockFit:
     offset, error = _fitted(predicted, samples, near)
     at, drift = int(predicted.times[0]), 0.0
     middle = (int(predicted.times[0]) + int(predicted.times[-1])) // 2
@@ -196,16 +198,17 @@ def with_host(
     # What was backed at the start is known now: steps are predicted more exactly.
     with tempfile.TemporaryDirectory(prefix="pagehint-") as folder:
         rough = _write(trace, host, Path(folder) / "rough.pagetrace", fit.clock())
-        fit = fit_clock(rough, host, fit.offset)
-        _check(rough, host, fit)
+        predicted = _predicted(rough)
+        fit = _fit(predicted, _samples(host), fit.offset)
+        _check(predicted, host, fit)
     ahead, error = fit.offset / 1e9, format_time(fit.error)
     say(f"the host's clock is {ahead:.3f} s ahead of the guest's, give or take {error}, as residency steps tell")
     return _write(trace, host, output, fit.clock())
 
 
-def _check(trace: Trace, host: Path, fit: ClockFit) -> None:
+def _check(predicted: _Steps, host: Path, fit: ClockFit) -> None:
     seen = _levels(host)
-    off = seen.values - _predicted(trace).at(seen.times - fit.offset)
+    off = seen.values - predicted.at(seen.times - fit.offset)
     apart, varies = (float(np.abs(values - np.median(values)).mean()) for values in (off, seen.values))
     if apart > _MOST_APART * varies:
         raise InputError(f"{host}: what the host saw is not what this recording's guest does: is it another one's?")

@@ -19,7 +19,7 @@ from pagehint.report.doctor_words import (
     used_words,
 )
 from pagehint.report.figures import COLOURS, chart_layout
-from pagehint.report.page import filled_page
+from pagehint.report.page import filled_page, html_table
 
 __all__ = ["doctor_page"]
 
@@ -92,7 +92,7 @@ def _lying(figures: dict[str, dict[str, Any]], name: str, rows: list[tuple[str, 
     data = [_bar([words for words, _ in rows], [size for _, size in rows], colour, lying=True)]
     axes = {"xaxis": {"title": {"text": "MiB"}}, "yaxis": {"automargin": True}}
     chart = _figure(figures, name, data, 70 + 28 * len(rows), **axes)
-    return chart + _table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
+    return chart + html_table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
 
 
 def _causes(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
@@ -162,7 +162,9 @@ def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         if action in found.would_bring
     ]
     note = "The bars are what is sure, or the best guess; the lines what it may be."
-    return _section("What would come back, by the order of reporting (MiB)", chart + _table(["", *names], rows), note)
+    return _section(
+        "What would come back, by the order of reporting (MiB)", chart + html_table(["", *names], rows), note
+    )
 
 
 def _failures(found: Diagnosis) -> str:
@@ -184,7 +186,7 @@ def _advice(found: Diagnosis) -> str:
         return ""
     return _section(
         "What to do, the most for the least cost first",
-        _table(["", "brings", "cost", "command", "risk"], rows, "words"),
+        html_table(["", "brings", "cost", "command", "risk"], rows, "words"),
     )
 
 
@@ -194,9 +196,3 @@ def _cannot(found: Diagnosis) -> str:
 
 def _list(lines: list[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def _table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'

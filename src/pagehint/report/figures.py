@@ -14,6 +14,7 @@ from pagehint.report.words import describe_recorded
 __all__ = [
     "COLOURS",
     "DARK",
+    "RUN_COLOURS",
     "STATES",
     "attribution_figure",
     "batch_sizes_figure",
@@ -47,7 +48,7 @@ COLOURS = {
 }
 _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
 # Of Okabe and Ito: they differ for people who don't tell red from green too; and lines differ in their dashes.
-_RUNS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53", "#44337a")
+RUN_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53", "#44337a")
 _DASHES = ("solid", "dash", "dot", "dashdot")
 # In the order of the reasons, so that one has the same colour on every page.
 _REASONS = (
@@ -239,7 +240,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
 def _line(index: int, is_baseline: bool) -> dict[str, Any]:
     if is_baseline:
         return {"color": _FAINT, "dash": "longdash"}
-    return {"color": _RUNS[index % len(_RUNS)], "dash": _DASHES[index % len(_DASHES)]}
+    return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": _DASHES[index % len(_DASHES)]}
 
 
 def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
@@ -295,7 +296,7 @@ def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "x": sizes,
                     "y": counts,
                     "name": _text(name),
-                    "marker": {"color": "#33658a" if len(runs) == 1 else _RUNS[index % len(_RUNS)]},
+                    "marker": {"color": "#33658a" if len(runs) == 1 else RUN_COLOURS[index % len(RUN_COLOURS)]},
                     "hovertemplate": "%{y:,} batches of %{x} blocks",
                 }
             )

@@ -13,8 +13,8 @@ from rich.text import Text
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE, all_settings
 from pagehint.report.charts import fitting, titled
-from pagehint.report.figures import chart_layout
-from pagehint.report.page import filled_page
+from pagehint.report.figures import RUN_COLOURS, chart_layout
+from pagehint.report.page import chart_section, filled_page, html_table
 from pagehint.report.words import about
 from pagehint.units import format_size
 
@@ -22,7 +22,6 @@ __all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
 
 _HEADLINE = 1e-4
 _GIB = 1 << 30
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart without red and green
 
 
 def _label(outcome: Outcome) -> str:
@@ -106,17 +105,9 @@ def fleet_page(found: Fleet) -> str:
         "fit": "The risk is the share of time in which more is held than the host has.",
     }
     sections = [
-        f'<section><h2>{titles[name]}</h2><p class="note">{notes[name]}</p><div class="figures"><div class="figure">'
-        f'<div id="{name}" role="img" aria-label="{titles[name]}" style="height:{figure.layout.height}px"></div>'
-        "</div></div></section>"
-        for name, figure in figures.items()
+        chart_section(name, titles[name], notes[name], figure.layout.height) for name, figure in figures.items()
     ]
-    head, rows = _table(found)
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    sections.append(
-        f"<section><h2>Figures</h2><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></section>"
-    )
+    sections.append(f"<section><h2>Figures</h2>{html_table(*_table(found))}</section>")
     lead, *others = [f"{line}." for line in fleet_sentences(found)]
     return filled_page(
         _title(found),
@@ -131,7 +122,7 @@ def fleet_page(found: Fleet) -> str:
 
 def _day(found: Fleet) -> go.Figure:
     traces: list[dict[str, Any]] = []
-    for outcome, colour in zip(found.outcomes, cycle(_COLOURS), strict=False):
+    for outcome, colour in zip(found.outcomes, cycle(RUN_COLOURS), strict=False):
         hours, middle, most = [], [], []
         for begin, end, each in outcome.day:
             hours += [begin / 3600, end / 3600]
@@ -161,7 +152,7 @@ def _fit(found: Fleet) -> go.Figure:
             "y": list(outcome.fits.values()),
             "line": {"color": colour},
         }
-        for outcome, colour in zip(found.outcomes, cycle(_COLOURS), strict=False)
+        for outcome, colour in zip(found.outcomes, cycle(RUN_COLOURS), strict=False)
     ]
     layout = chart_layout("risk", "guests that fit", 360, xaxis={"type": "category"})
     return go.Figure(data=traces, layout=layout)

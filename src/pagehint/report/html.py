@@ -12,7 +12,7 @@ from pagehint.errors import InputError
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as charts
 from pagehint.report.output import Output
-from pagehint.report.page import filled_page, warning_box
+from pagehint.report.page import filled_page, html_table, warning_box
 from pagehint.report.words import (
     about,
     anomaly_lines,
@@ -57,7 +57,7 @@ def summary_of(run: Run) -> str:
     title = escape(f"{run.recording['name']}: {design_line(run)}")
     warnings = warning_box(f"{line}." for line in warning_lines(run))
     about_it = escape(f"{describe_guest(run)}; {ground_line(run)}")
-    return f"<p><b>{title}</b><br>{about_it}</p>{warnings}{_table(*totals_table([run], ['']))}"
+    return f"<p><b>{title}</b><br>{about_it}</p>{warnings}{html_table(*totals_table([run], ['']))}"
 
 
 def page_of(runs: list[Run], baseline: Run | None = None) -> str:
@@ -249,14 +249,14 @@ class _Page:
         head = ["after", *(names if len(self.runs) > 1 else ["came back, 90 % within"])]
         head += ["measured"] if compare else []
         title = "What came back in each phase, and how long 90 % of it took"
-        return f"<section><h2>{title}</h2>{_table(head, rows)}</section>"
+        return f"<section><h2>{title}</h2>{html_table(head, rows)}</section>"
 
     def _totals(self) -> str:
         runs, names = list(self.runs), list(self.names)
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        return f"<section><h2>Totals</h2>{_table(*totals_table(runs, names))}</section>"
+        return f"<section><h2>Totals</h2>{html_table(*totals_table(runs, names))}</section>"
 
 
 def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -342,9 +342,3 @@ def _gib(value: float | None) -> str:
 
 def _came_back(size: int | None, wait: int | None) -> str:
     return f"{mib(size)}, {wait / 1e9:.2f} s" if size and wait is not None else mib(size or 0)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

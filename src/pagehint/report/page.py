@@ -1,7 +1,7 @@
 """A self-contained page, which needs nothing else: a title, sentences, sections, and the charts in them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from pagehint.report.figures import DARK
 
-__all__ = ["filled_page", "warning_box"]
+__all__ = ["chart_section", "filled_page", "html_table", "warning_box"]
 
 
 def filled_page(
@@ -35,6 +35,23 @@ def filled_page(
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         figures=_in_script(figures),
         dark=_in_script(DARK),
+    )
+
+
+def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
+    """A table of texts as HTML, of the CSS class `kind`."""
+    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    of = f' class="{kind}"' if kind else ""
+    return f"<table{of}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def chart_section(name: str, title: str, note: str, height: int) -> str:
+    """A section for one chart: that of `figures` by this name, so many pixels high."""
+    title = escape(title)
+    return (
+        f'<section><h2>{title}</h2><p class="note">{escape(note)}</p><div class="figures"><div class="figure">'
+        f'<div id="{name}" role="img" aria-label="{title}" style="height:{height}px"></div></div></div></section>'
     )
 
 

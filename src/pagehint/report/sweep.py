@@ -15,7 +15,7 @@ from pagehint.replays.plan import CAPACITY
 from pagehint.replays.sweep import Sweep
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
-from pagehint.report.page import filled_page
+from pagehint.report.page import chart_section, filled_page, html_table
 from pagehint.report.words import about, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]
@@ -109,27 +109,20 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
     lead, *others = [f"{line}." for line in sentences(sweep, words, [])]
     names = list(dict.fromkeys(row["recording"] for row in sweep.rows))
     head, rows = _table(sweep, words)
-    section = (
-        "<section><h2>Memory against time</h2>"
-        '<p class="note">Each point is a setting on a recording; down and to the left is better.</p>'
-        '<div class="figures"><div class="figure"><div id="front" role="img" aria-label="memory against time"'
-        f' style="height:{figure.layout.height}px"></div></div></div></section>'
-    )
+    note = "Each point is a setting on a recording; down and to the left is better."
+    front = html_table([cell.replace("\n", " ") for cell in head], rows)
     return filled_page(
         f"{', '.join(names)}: {len(sweep.rows)} runs",
         f"pagehint sweep of {len(names)} recording{'s' * (len(names) != 1)}.",
         lead,
         [f"{line}." for line in doubts],
         others,
-        [section, _html_table([cell.replace("\n", " ") for cell in head], rows)],
+        [
+            chart_section("front", "Memory against time", note, figure.layout.height),
+            f"<section><h2>The front</h2>{front}</section>",
+        ],
         {"front": json.loads(figure.to_json())},
     )
-
-
-def _html_table(head: list[str], rows: list[list[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<section><h2>The front</h2><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></section>"
 
 
 def _figure(sweep: Sweep, words: Words) -> go.Figure:

@@ -81,10 +81,7 @@ def csv_table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
 
 
 def guest_times(clock: Clock, host: pa.ChunkedArray, path: Path) -> NDArray[np.int64]:
-    """Guest ns of host ns, which must not go backwards. Raises InputError, which names the line of `path`.
-
-    The large part is subtracted as integers, so that nothing is rounded away.
-    """
+    """Guest ns of host ns, which must not go backwards. Raises InputError, which names the line of `path`."""
     if host.null_count:
         raise InputError(f"{path}: a line has no host time")
     times = host.to_numpy()
@@ -95,9 +92,7 @@ def guest_times(clock: Clock, host: pa.ChunkedArray, path: Path) -> NDArray[np.i
         raise InputError(
             f"{path}: line {row + 2}: the host's time is {times[row]} ns: absurd, or before the line above"
         )
-    since = (times - clock.h0_ns).astype(np.float64)
-    guest: NDArray[np.int64] = clock.g0_ns + np.rint((since - clock.offset_ns) / (1 + clock.drift)).astype(np.int64)
-    return guest
+    return clock.guest_times(times)
 
 
 def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.int64]:

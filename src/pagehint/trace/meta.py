@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import read_input
@@ -71,6 +73,12 @@ class Clock:
             raise InputError(f"offset_ns {self.offset_ns} of the clock is absurd")
         if not abs(self.drift) <= _MOST_DRIFT:
             raise InputError(f"drift {self.drift} of the clock is absurd: expected -{_MOST_DRIFT} to {_MOST_DRIFT}")
+
+    def guest_times(self, host: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Guest ns of host ns; the large part is subtracted as integers, so that nothing is rounded away."""
+        since = (host - self.h0_ns).astype(np.float64)
+        guest: NDArray[np.int64] = self.g0_ns + np.rint((since - self.offset_ns) / (1 + self.drift)).astype(np.int64)
+        return guest
 
 
 @dataclass(frozen=True)

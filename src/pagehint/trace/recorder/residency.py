@@ -19,7 +19,7 @@ from pagehint.trace.recorder.vmm import RamPart
 from pagehint.trace.tables import open_parquet
 from pagehint.trace.writer import TraceWriter
 
-__all__ = ["HOST_SCHEMA", "Sampler", "add_host", "guest_times", "read_host"]
+__all__ = ["HOST_SCHEMA", "Sampler", "add_host", "read_host"]
 
 _COUNTERS = ("thp_fault_alloc", "thp_collapse_alloc", "pswpin", "pswpout")
 HOST_SCHEMA = pa.schema(
@@ -162,12 +162,6 @@ def _counters() -> dict[str, int]:
     return found
 
 
-def guest_times(clock: Clock, host: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Guest ns of host ns; the large part is subtracted as integers, so that nothing is rounded away."""
-    since = (host - clock.h0_ns).astype(np.float64)
-    return clock.g0_ns + np.rint((since - clock.offset_ns) / (1 + clock.drift)).astype(np.int64)
-
-
 def read_host(path: Path) -> pa.Table:
     """The samples of a watch, without the bitmaps. Raises InputError."""
     with open_parquet(path, HOST_SCHEMA) as file:
@@ -180,7 +174,7 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
     writer.add_residency(
         pa.table(
             {
-                "time": guest_times(clock, table["time"].to_numpy()),
+                "time": clock.guest_times(table["time"].to_numpy()),
                 "ram_resident_kib": table["ram_resident_kib"],
                 "rss_kib": table["rss_kib"],
                 "memfd_kib": pa.nulls(table.num_rows, pa.int64()),
@@ -197,4 +191,4 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
     if len({len(row) for row in rows}) > 1:
         raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
     if rows:
-        writer.add_residency_bitmaps(guest_times(clock, np.array(times, np.int64)), np.stack(rows))
+        writer.add_residency_bitmaps(clock.guest_times(np.array(times, np.int64)), np.stack(rows))

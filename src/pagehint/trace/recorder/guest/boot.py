@@ -21,7 +21,7 @@ from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.guest.image import find_kernel, initramfs
 from pagehint.trace.recorder.record import buffer_kib
-from pagehint.trace.recorder.residency import Sampler, add_host, guest_times
+from pagehint.trace.recorder.residency import Sampler, add_host
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.vmm import Qmp, RamPart, ram_of_qmp
 from pagehint.trace.writer import TraceWriter
@@ -235,7 +235,7 @@ class _Guest:
             writer.add_reported(
                 pa.table(
                     {
-                        "time": guest_times(clock, np.array(times, np.int64)),
+                        "time": clock.guest_times(np.array(times, np.int64)),
                         "pfn": pa.array(pfns, pa.int64()),
                         "pages": pa.array(pages, pa.int64()),
                         "ret": pa.array(rets, pa.int32()),
