@@ -39,8 +39,8 @@ def import_(
     output
         The bundle to make, NAME.pagetrace.
     snapshot
-        For a text: a folder with the guest's zoneinfo, pagetypeinfo, buddyinfo, meminfo, version and kpageflags from
-        /proc, copied at the start of the recording, and what else snapshot.sh leaves there.
+        For a text: a folder with the guest's zoneinfo, pagetypeinfo, buddyinfo, meminfo, vmstat, version and kpageflags
+        from /proc, copied at the start of the recording, and what else snapshot.sh leaves there.
     residency
         For a text: what the host measured, a CSV file with the columns host_ns (its wall clock), ram_resident_kib,
         rss_kib, memfd_kib, or some of them.

@@ -109,7 +109,8 @@ def run(
     free_backed
         What the recording may not tell: whether the host holds memory at the start that is free in the guest, since it
         was used before. It then stays resident until it is given back. Default: it does, unless the recording begins
-        with the guest's boot: then only what lies below 16 MiB, where x86 loads the kernel.
+        with the guest's boot: then only what lies below 16 MiB, where x86 loads the kernel; or soon after it, when the
+        guest has hardly used its memory: then that, and all but the largest blocks.
     touch
         When the guest touches memory, so that the host has to back it: as it is allocated (alloc), as it leaves the
         zone's free lists (zone_alloc), as it is freed (free). May be repeated; default: alloc.

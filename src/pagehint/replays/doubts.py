@@ -89,6 +89,7 @@ def _host(replay: "Replay") -> list[str]:
         *lines,
         "the recording has no residency: what was backed at the start, and that the host backs the guest by "
         f"{replay.host.page_size} pages, is assumed ({replay.first.source.removeprefix('assumed: ')})",
+        *([] if replay.first.doubt is None else [replay.first.doubt]),
     ]
 
 

@@ -207,17 +207,23 @@ class Start:
         edges = [min(row * words // areas * 64, self.pages) for row in range(areas + 1)]
         return np.array([np.count_nonzero(self.at_start.states[a:b]) for a, b in pairwise(edges)], np.int64)
 
-    def assumed_backed(self, free_backed: bool) -> NDArray[np.bool_]:
+    def assumed_backed(self, free_backed: bool, largest_backed: bool) -> NDArray[np.bool_]:
         """Which pages are backed, where the recording doesn't tell: bool, one a page.
 
-        All used memory, free memory if `free_backed`, but not what the guest had given back already or gets later.
+        All used memory; free memory if `free_backed`, in blocks of the largest order if `largest_backed`; but not what
+        the guest had given back already or gets later.
         """
         states = self.at_start.states
         backed = states >= (FREE_AT_START if free_backed else USED_AT_START)
         backed[self.at_start.coming] = False
         for zone in self.zones:
-            heads = np.flatnonzero(zone.page_state & (KIND | HINTED) == FREE | HINTED)
-            for head, order in zip(heads.tolist(), (zone.page_state[heads] & ORDER).tolist(), strict=True):
+            state = zone.page_state
+            free = state & KIND == FREE
+            out = free & (state & HINTED != 0)
+            if not largest_backed:
+                out |= free & (state & ORDER == _MAX_ORDER)
+            heads = np.flatnonzero(out)
+            for head, order in zip(heads.tolist(), (state[heads] & ORDER).tolist(), strict=True):
                 backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False
         return backed
 

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.start import Start, check_trace, usual_capacity
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
+from pagehint.units import format_size
 
 __all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "seen_page_size"]
 
 _AREA = 512
+_PAGE = 4096
 _USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
 _MOST_PAGES = 1 << 28  # a replay refuses more
 # x86's boot loaders put the packed kernel at 1 MiB, and it unpacks itself to 16 MiB: what lies below was touched.
@@ -24,20 +27,26 @@ _LOADED_PAGES = 4096
 
 @dataclass(frozen=True)
 class AtStart:
-    """What is backed at a time (bool a page, as the recording has the pages), and how that is known."""
+    """What is backed at a time (bool a page, as the recording has the pages), and how that is known.
+
+    `doubt`: by how much it may be off, a sentence; None where it was recorded.
+    """
 
     time: int
     backed: NDArray[np.bool_]
     page_size: str
     source: str
     recorded: bool
+    doubt: str | None = None
 
 
 def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtStart:
     """The first residency bitmap after the initial snapshot was read, else by the setting for free memory.
 
-    None: free memory is backed unless the recording begins with the guest's boot. Then only what lies below 16 MiB is,
-    where x86's kernels are loaded: so it was in nine of nine recordings of QEMU guests.
+    None: free memory is backed, but for two cases. Where the recording begins with the guest's boot, only what lies
+    below 16 MiB is, where x86's kernels are loaded: so it was in nine of nine recordings of QEMU guests. Where the
+    guest has allocated little since its boot, and reported nothing, blocks of the largest order beyond that are not:
+    so it was, within 2 to 8 MiB, in twelve of twelve that began seconds after boot.
     """
     found = _first_bitmap(trace, start.pages)
     if found is not None:
@@ -45,13 +54,48 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
         backed &= ~start.at_start.hole
         return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s", True)
     booting = start.at_start.booting and free_backed is None
-    free_backed = not booting if free_backed is None else free_backed
-    backed = start.assumed_backed(free_backed)
-    what = "used and free memory" if free_backed else "used memory, no free memory"
-    if booting:
+    hardly_used = free_backed is None and not booting and _hardly_used(trace, start)
+    backed = start.assumed_backed(not booting if free_backed is None else free_backed, not hardly_used)
+    if booting or hardly_used:
         backed[:_LOADED_PAGES] |= start.at_start.states[:_LOADED_PAGES] != NO_MEMORY
-        what += " but that below 16 MiB, where the kernel was loaded, as it begins with the guest's boot"
-    return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False)
+    if booting:
+        what = (
+            "used memory, no free memory but that below 16 MiB, where the kernel was loaded, as it begins with the "
+            "guest's boot"
+        )
+    elif hardly_used:
+        what = (
+            "used memory, and free memory but for the largest blocks above 16 MiB, as the guest has hardly used its "
+            "memory since its boot"
+        )
+    elif free_backed is False:
+        what = "used memory, no free memory"
+    else:
+        what = "used and free memory"
+    doubt = None if booting or free_backed is not None else _doubt(trace, start, backed, hardly_used)
+    return AtStart(trace.meta.first_ns or 0, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False, doubt)
+
+
+# Half of the pages that are free now at the most were ever allocated, and then mostly the same ones again.
+def _hardly_used(trace: Trace, start: Start) -> bool:
+    allocated = None if trace.snapshot is None else trace.snapshot.allocated()
+    free = int((start.at_start.states == FREE_AT_START).sum())
+    return allocated is not None and 2 * allocated < free and not start.at_start.reported.any()
+
+
+# By how much that may be off.
+def _doubt(trace: Trace, start: Start, backed: NDArray[np.bool_], hardly_used: bool) -> str:
+    free = start.at_start.states == FREE_AT_START
+    kept, out = int((free & backed).sum()), int((free & ~backed).sum())
+    text = f"of free memory {format_size(kept * _PAGE)} count as resident at the start"
+    if not hardly_used:
+        return (
+            f"{text}: what of them the guest has never used is so much too many until it is used or given back "
+            "(--no-free-backed: none of it)"
+        )
+    allocated = 0 if trace.snapshot is None else trace.snapshot.allocated() or 0
+    more = format_size(min(out, allocated) * _PAGE)
+    return f"{text}: if the guest has used more of it before, up to {more} more may be (--free-backed: all of it)"
 
 
 def seen_page_size(trace: Trace) -> str:

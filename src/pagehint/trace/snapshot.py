@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input, unpacked
+from pagehint.proc.counters import parse_vmstat
 from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, parse_zoneinfo, zone_layouts
 
 __all__ = ["TEXTS", "Snapshot"]
 
-TEXTS = ("zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo")
+TEXTS = ("zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat")
 """The /proc files that a snapshot may hold, as NAME.txt."""
 
 _KPAGEFLAGS = "kpageflags.u64.gz"
@@ -48,6 +49,17 @@ class Snapshot:
         """What pagetypeinfo says; an empty one where the snapshot lacks it."""
         return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
 
+    def allocated(self) -> int | None:
+        """Pages allocated since the guest's boot, each as often as it was; None where nothing tells.
+
+        vmstat counts them; zoneinfo's NUMA counters allocations of any size, so that there may be more pages.
+        """
+        counters = parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
+        pages = [count for name, count in counters.items() if name.startswith("pgalloc_")]
+        stats = [zone.stats for zone in self.zoneinfo()] if not pages else []
+        pages += [zone[name] for zone in stats for name in ("numa_hit", "numa_miss") if name in zone]
+        return sum(pages) if pages else None
+
     def kpageflags(self) -> NDArray[np.uint64] | None:
         """/proc/kpageflags, one u64 per pfn from pfn 0 to the last zone's end; None where the snapshot lacks it.
 
@@ -68,6 +80,7 @@ class Snapshot:
     def check(self) -> None:
         """Raise InputError unless the texts can be read and the kpageflags cover the zones that zoneinfo names."""
         self.pagetypeinfo()
+        self.allocated()
         zones = self.zones()
         if not (self.path / _KPAGEFLAGS).exists():
             return
