@@ -10,10 +10,12 @@ import pytest
 
 import pagehint as ph
 from pagehint.errors import InputError
+from pagehint.kernel.profiles import LINUX_6_1, LINUX_6_15
 from pagehint.replays.plan import Plan
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import vars_of
-from pagehint.replays.study import Ground, Task, _usual_workers
+from pagehint.replays.start import Start
+from pagehint.replays.study import Ground, Task, _usual_workers, run_tasks
 
 from .recording import record, zone
 
@@ -115,3 +117,26 @@ def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Pa
     )
     assert _usual_workers([small]) == len(os.sched_getaffinity(0))
     assert _usual_workers([small, large]) == 1
+
+
+def test_a_recording_is_looked_at_once_for_all_its_replays(phased: ph.Trace) -> None:
+    recording = Recording(phased)
+    first, second = (Start.of(recording, LINUX_6_1) for _ in range(2))
+    assert first.at_start is second.at_start
+    assert first.zones[0] is not second.zones[0]
+    told: list[int] = []
+    Start.of(recording, LINUX_6_1, told.append)
+    assert sum(told) == phased.num_events
+    assert Start.of(recording, LINUX_6_15).at_start is not first.at_start
+    recording.forget()
+    assert Start.of(recording, LINUX_6_1).at_start is not first.at_start
+    alone = Start.of(phased, LINUX_6_1)
+    assert (alone.at_start.states == first.at_start.states).all()
+
+
+def test_events_of_a_recording_that_is_done_are_dropped(phased: ph.Trace, tmp_path: Path) -> None:
+    other = record(tmp_path / "other", [("Z", 0, 0, 0)], [zone(4096)])
+    recordings = [Recording(phased), Recording(other)]
+    tasks = [Task(each, Plan("none", {}, 32), Ground(price=price)) for each in recordings for price in (1, 2)]
+    run_tasks(tasks, Task.row, workers=1)
+    assert [each._kept is None for each in recordings] == [True, False]

@@ -15,8 +15,8 @@ from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_
 from pagehint.fleets.superpose import Crowd, Held, held
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.replays.plan import Plan, plans_of
-from pagehint.replays.run import Run
-from pagehint.replays.study import Ground, study_plans
+from pagehint.replays.recording import Recording
+from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_size, whole_number
@@ -249,14 +249,14 @@ class _Kinds:
         else:
             traces = list(dict.fromkeys(self._traces.values()))
             names = list(designs) or [NONE, *DESIGNS]
-            planned = [(trace, plans_of(trace, names, settings, options)) for trace in traces]
             shared = replace(ground or Ground(), sample=_SAMPLE)
-            found = iter(study_plans(planned, shared, False, True, executor, workers, progress).runs)
-            runs: dict[Trace, list[Run]] = {trace: [next(found) for _ in plans] for trace, plans in planned}
-            self.warnings += dict.fromkeys(line for each in runs.values() for line in each[0].recording["warnings"])
-            steps = {trace: list(map(steps_of_run, each)) for trace, each in runs.items()}
+            planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
+            tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
+            found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
+            each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
+            self.warnings += dict.fromkeys(line for told in each.values() for line in told[0][1])
             for number, plan in enumerate(planned[0][1]):
-                kinds = [self._fixed.get(index) or steps[self._traces[index]][number] for index in range(self._count)]
+                kinds = [self._fixed.get(index) or each[self._traces[index]][number][0] for index in range(self._count)]
                 rows.append((_label(plan), _told(plan), kinds))
         self._say_short(rows[0][2])
         return rows
@@ -267,6 +267,12 @@ class _Kinds:
                 f"{', '.join(short)}: less than ten minutes, taken for what such a guest does all the time: rare "
                 "moments that it doesn't show are not counted"
             )
+
+
+def _replayed(task: Task, progress: Callable[[int], None] | None = None) -> tuple[Steps, list[str]]:
+    """What a guest holds, and what that doesn't rest on firmly."""
+    run = task.run_once(progress)
+    return steps_of_run(run), run.recording["warnings"]
 
 
 def _label(plan: Plan) -> str:

@@ -28,7 +28,7 @@ from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_time
 
-__all__ = ["replay"]
+__all__ = ["Replay", "replay"]
 
 _AT_END, _AT_TIME, _RANG = range(3)
 _NEVER = 1 << 62

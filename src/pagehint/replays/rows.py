@@ -42,7 +42,7 @@ def replay_rows(rows: pa.Table, ground: Ground | None = None) -> pa.Table:
         raise InputError(f"rows have a column {taken[0]!r} already: rename it")
     shared = Ground() if ground is None else ground
     found = [
-        vars_of(_task(row["recording"], row["design"], dict(row["settings"] or {}), shared).run().totals)
+        vars_of(_task(row["recording"], row["design"], dict(row["settings"] or {}), shared).run_once().totals)
         for row in rows.select(_WANTED).to_pylist()
     ]
     totals = pa.Table.from_pylist(found, TOTALS_SCHEMA)

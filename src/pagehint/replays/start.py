@@ -17,6 +17,7 @@ from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
+from pagehint.replays.recording import once
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, mark_time, pages_at_start
 from pagehint.trace.bundle import Trace
@@ -121,7 +122,7 @@ class Start:
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
-        """Reads the whole recording once. Raises InputError."""
+        """Reads the whole recording once; a ``Recording``, once for all its replays. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
         reported = None if meta.reporting is None else meta.reporting.order
@@ -153,40 +154,41 @@ class Start:
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         load = device_load(trace)
-        scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone")
-        early = _look(trace, scan, progress)
-        found = pages_at_start(trace, layouts, scan.at_start, early)
-        if not zone_events:
-            _forget_taken_over(
-                scan.first_types, np.logical_or(found.states == FREE_AT_START, found.coming), pageblock_order
-            )
-        types = _pageblock_types(scan.first_types)
+        looked = False
+
+        def look() -> _Look:
+            nonlocal looked
+            looked = True
+            scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone")
+            return _look(trace, layouts, scan, progress)
+
+        seen = once(trace, profile, look)
+        if progress is not None and not looked:
+            progress(trace.num_events)
+        found = seen.at_start
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, profile, pageblock_order, found, types)
+            zone = _zone(layout, profile, pageblock_order, found, seen.types)
             zones.append(zone)
             if not zone_events:
-                limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(scan.cpus())))
+                limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(seen.cpus)))
                 coming = int(found.coming[layout.start_pfn : layout.end_pfn].sum()) if found.booting else 0
-                for cpu in scan.cpus():
+                for cpu in seen.cpus:
                     pcps[index, cpu] = PerCpuLists(zone, cpu, *limits)
                     if coming:
                         # Until boot has freed it all, a zone's batch is as for what it had before.
                         pcps[index, cpu].limit(min(pcp_batch(layout.managed - coming), limits[0]), *limits[1:])
                         grows.append((pcps[index, cpu], limits))
-        tuned = any(layout.pcp_high_min is not None for layout in layouts)
-        evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
-        verdicts = scan.verdicts(found.booting)
         return cls(
             zones,
             pages,
             found,
             pcps,
             grows,
-            scan.boot_end(),
-            verdicts,
-            scan.in_bulk(),
-            evidence,
+            seen.boot_end,
+            seen.verdicts,
+            seen.in_bulk,
+            seen.evidence,
             load,
             meta.level == "zone",
         )
@@ -235,8 +237,33 @@ class Start:
         return engine
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What a first look found: replays share it."""
+
+    at_start: PageStates
+    types: NDArray[np.uint8]
+    cpus: list[int]
+    boot_end: int
+    verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+    in_bulk: NDArray[np.int64]
+    evidence: Evidence
+
+
+def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
+    early = _read(trace, scan, progress)
+    found = pages_at_start(trace, layouts, scan.at_start, early)
+    if not scan.zone_events:
+        free = np.logical_or(found.states == FREE_AT_START, found.coming)
+        _forget_taken_over(scan.first_types, free, trace.meta.pageblock_order or _PAGEBLOCK_ORDER)
+    types = _pageblock_types(scan.first_types)
+    tuned = any(layout.pcp_high_min is not None for layout in layouts)
+    evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
+    return _Look(found, types, scan.cpus(), scan.boot_end(), scan.verdicts(found.booting), scan.in_bulk(), evidence)
+
+
 # The pages that events name before the snapshot was read; None where there are none.
-def _look(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> NDArray[np.bool_] | None:
+def _read(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> NDArray[np.bool_] | None:
     early = None
     read = mark_time(trace, SNAPSHOT_BEGUN)
     for batch in trace.batches(COLUMNS):

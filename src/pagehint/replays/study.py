@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from pagehint.host.costs import Costs
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
-from pagehint.replays.replay import Placement, replay
+from pagehint.replays.replay import Placement, Replay, replay
 from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.truth import guest_host
@@ -63,25 +64,32 @@ class Task:
 
     def run(self, progress: Callable[[int], None] | None = None) -> Run:
         """Do it."""
-        ground = self.ground
-        host = guest_host(self.recording, ground.host_page_size, ground.costs, ground.host_memory, self.plan.capacity)
-        return replay(
-            self.recording,
-            self.plan.make(),
-            host,
-            ground.placement,
-            ground.sample,
-            ground.backed,
-            ground.touch,
-            progress,
-            self.real,
-            ground.kernel,
-            ground.price,
-        )
+        return replay(**self._as_asked(progress))
+
+    def run_once(self, progress: Callable[[int], None] | None = None) -> Run:
+        """Do it without the second replay that ``Prediction.followed_error`` may take."""
+        return Replay(**self._as_asked(progress)).run()
+
+    def _as_asked(self, progress: Callable[[int], None] | None) -> dict[str, Any]:
+        ground, capacity = self.ground, self.plan.capacity
+        host = guest_host(self.recording, ground.host_page_size, ground.costs, ground.host_memory, capacity)
+        return {
+            "trace": self.recording,
+            "design": self.plan.make(),
+            "host": host,
+            "placement": ground.placement,
+            "sample": ground.sample,
+            "backed": ground.backed,
+            "touch": ground.touch,
+            "progress": progress,
+            "real": self.real,
+            "kernel": ground.kernel,
+            "price": ground.price,
+        }
 
     def row(self, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
         """Do it, and tell its row (``row_of``)."""
-        return row_of(self.run(progress))
+        return row_of(self.run_once(progress))
 
     @property
     def events(self) -> int:
@@ -137,7 +145,7 @@ def study(
     Runs are done by ``executor``, any concurrent.futures.Executor (``workers`` threads if None: the engine releases the
     GIL), and are the same with each. ``progress(events)`` is called as events were read, of which there are twice as
     many as a recording has, for each run; from any thread. Raises InputError; memory: ``workers`` replays, and the
-    events of the recordings (up to 16 million each).
+    events of as many recordings (up to 16 million each).
     """
     shared = Ground(**common) if ground is None else ground
     listed = [recordings] if isinstance(recordings, Trace | str | Path) else list(recordings)
@@ -288,9 +296,13 @@ def _collect(
     done: Callable[[int, Result], None] | None,
 ) -> list[Result]:
     results: dict[int, Result] = {}
+    left = Counter(task.recording for task in tasks)
     for future in as_completed(futures):
         index = futures[future]
         results[index] = future.result()
+        left[tasks[index].recording] -= 1
+        if not left[tasks[index].recording] and len(results) < len(tasks):
+            tasks[index].recording.forget()
         if progress is not None:
             progress(tasks[index].events)
         if done is not None:

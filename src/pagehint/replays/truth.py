@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
+from pagehint.replays.recording import once
 from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.start import Start, check_trace, usual_capacity
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
@@ -122,16 +123,23 @@ def guest_host(
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
+    found = once(trace, "first bitmap", lambda: _read_first_bitmap(trace))
+    if found is None:
+        return None
+    backed = np.zeros(pages, np.bool_)
+    known = np.unpackbits(found[1])[:pages]
+    backed[: len(known)] = known
+    return found[0], backed
+
+
+def _read_first_bitmap(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
     after = trace.meta.first_ns or 0
     if (read := mark_time(trace, SNAPSHOT_READ)) is not None:
         after = max(after, read)
     last = trace.meta.last_ns or 0
     for time, bits in trace.residency_bitmaps():
         if after <= time <= last:
-            backed = np.zeros(pages, np.bool_)
-            known = np.unpackbits(bits)[:pages]
-            backed[: len(known)] = known
-            return time, backed
+            return time, bits
     return None
 
 

@@ -68,8 +68,7 @@ class BestPossible:
         freed_at[backed & ~used] = 1
         listed_at[backed & ~taken] = 1
         for pages, counts in ((used, used_pages), (taken, taken_pages)):
-            which, found = np.unique(np.flatnonzero(pages) >> AREA_ORDER, return_counts=True)
-            counts[which] = found
+            counts[:] = np.bincount(np.flatnonzero(pages) >> AREA_ORDER, minlength=len(counts))
 
     def _tick(self, now):
         return ((now - self._begin) >> self._shift) + 1
