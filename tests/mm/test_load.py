@@ -18,9 +18,9 @@ def pages(*ranges):
     return array
 
 
-def loaded(free, types=None, present=None, reported=None, **settings):
+def loaded(free, types=None, present=None, reported=None, ranks=None, **settings):
     zone = Zone(PAGES, profile=LINUX_6_1, **settings)
-    zone.load(free, types, present, reported)
+    zone.load(free, types, present, reported, ranks)
     assert zone.check() == []
     return zone
 
@@ -51,6 +51,16 @@ def test_reported_blocks_stand_behind_the_others():
     assert zone.free_list(9, 1).tolist() == [5120]
     assert np.flatnonzero(zone.is_hinted(np.arange(PAGES))).tolist() == [0, 2048, 5120]
     assert zone.nr_hinted == [*[0] * 9, 1, 2]
+
+
+def test_lists_stand_by_the_least_rank_of_each_block():
+    ranks = np.full(PAGES, 9, np.uint8)
+    ranks[[1030, 2050, 3072, 7679]] = 3, 1, 2, 0
+    zone = loaded(pages((0, 4096), (5120, 5632), (7168, 7680)), reported=pages((0, 1), (2048, 2049)), ranks=ranks)
+    assert zone.free_list(10, 1).tolist() == [2048, 3072, 1024, 0]
+    assert zone.free_list(9, 1).tolist() == [7168, 5120]
+    assert zone.nr_hinted == [*[0] * 10, 2]
+    assert zone.check() == []
 
 
 def test_the_first_device_goes_on_from_what_was_reported_and_another_does_not():
@@ -104,6 +114,8 @@ def test_a_load_in_the_middle_of_a_cycle_ends_it():
         ({"free": np.zeros(5, np.bool_)}, "free: expected a bool array of 8192"),
         ({"free": pages(), "present": np.zeros(PAGES, np.uint8)}, "present: expected a bool array"),
         ({"free": pages(), "reported": [True] * PAGES}, "reported: expected a bool array"),
+        ({"free": pages(), "ranks": np.zeros(PAGES)}, "ranks: expected 8192 unsigned whole numbers"),
+        ({"free": pages(), "ranks": np.zeros(5, np.uint8)}, "ranks: expected 8192 unsigned whole numbers"),
     ],
 )
 def test_what_can_not_be_is_refused_and_changes_nothing(given, match):

@@ -124,7 +124,7 @@ def test_a_pandas_job_on_6_12_as_measured() -> None:
     assert prediction.residency_error is not None
     assert prediction.residency_error <= 0.0001
     assert prediction.placed_as_recorded is not None
-    assert prediction.placed_as_recorded >= 0.94
+    assert prediction.placed_as_recorded == 1.0
 
 
 def test_what_compaction_turned_is_followed_in_a_second_figure() -> None:

@@ -137,7 +137,9 @@ def test_an_allocation_without_a_departure_was_captured(tmp_path: Path) -> None:
 
 def test_compaction_turns_the_list_that_it_looks_into(tmp_path: Path) -> None:
     blocks = [512 * k for k in (1, 3, 5, 7)]
-    events: list[Event] = [(1, 0, "I", blocks[1], 9, 255, 0), (2, 0, "i", -1, 255, 255, 512)]
+    # Drained one before the other, so that nothing is left to say of the order at the start.
+    events: list[Event] = [(0, 0, "D", pfn, 9, 1, 0) for pfn in reversed(blocks)]
+    events += [(1, 0, "I", blocks[1], 9, 255, 0), (2, 0, "i", -1, 255, 255, 512)]
     events += [(3 + k, 0, "Z", pfn, 9, 1, 0) for k, pfn in enumerate((blocks[2], blocks[3], blocks[0]))]
     run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
     assert run.prediction.placed_as_recorded == 1.0
@@ -145,7 +147,8 @@ def test_compaction_turns_the_list_that_it_looks_into(tmp_path: Path) -> None:
 
 def test_what_is_too_large_here_is_taken_in_pieces(tmp_path: Path) -> None:
     # The model takes its first page from the pageblock that the guest kept whole; compaction then breaks the other.
-    events: list[Event] = [(1, 0, "Z", 1024, 0, 1, 0), (2, 0, "I", 1030, 0, 255, 0), (3, 0, "i", -1, 255, 255, 1)]
+    events: list[Event] = [(0, 0, "D", pfn, 9, 1, 0) for pfn in (1024, 512)]
+    events += [(1, 0, "Z", 1024, 0, 1, 0), (2, 0, "I", 1030, 0, 255, 0), (3, 0, "i", -1, 255, 255, 1)]
     events += [(4, 0, "Z", 512, 9, 1, 0), (5, 0, "A", 512, 9, 1, 0)]
     events += [(6, 0, "Z", pfn, 0, 1, 0) for pfn in range(1024, 1536) if pfn not in (1024, 1030)]
     run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.replay import Replay, replay
 from pagehint.replays.run import Run
-from pagehint.replays.start import guest_reporting
+from pagehint.replays.start import Start, guest_reporting
 from pagehint.replays.truth import guest_host
 from pagehint.trace import GuestReporting, Meta, Trace
 
@@ -104,6 +105,18 @@ def test_reserved_pages_beyond_those_present_are_no_memory(tmp_path: Path) -> No
     flags = flags_of((0, 4096, _BUDDY), (_PAGES - 300, _PAGES, KPageFlag.RESERVED))
     trace = record(tmp_path / "t", _ROWS, [layout], texts={"zoneinfo": zoneinfo([layout])}, flags=flags)
     assert at_first(started(trace)[1], "used") == _PAGES - 4096 - 100
+
+
+def test_lists_are_in_the_order_in_which_they_are_taken_later(tmp_path: Path) -> None:
+    """A snapshot tells which blocks are free, not how they stand: 4 to 85 % were placed as recorded."""
+    blocks = [512 * k for k in (5, 1, 7, 3)]
+    rows: list[Row] = [("Z", pfn, 3, 0) for pfn in blocks]
+    free = [(pfn, pfn + 8, int(_BUDDY)) for pfn in (512, *blocks[:1], *blocks[2:], 512 * 9)]
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], flags=flags_of(*free))
+    (begin,) = Start.of(trace, kernel_profile("6.1")).zones
+    assert begin.free_list(3, 1).tolist() == [*blocks, 512 * 9]
+    assert begin.check() == []
+    assert replay(trace).prediction.placed_as_recorded == 1.0
 
 
 def test_a_page_that_comes_online_was_not_in_use(tmp_path: Path) -> None:

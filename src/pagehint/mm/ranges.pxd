@@ -31,6 +31,8 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _load(self, const unsigned char *kinds, const unsigned char *hinted) noexcept nogil
     @cython.final
+    cdef void _line_up(self, const long long *blocks, Py_ssize_t count) noexcept nogil
+    @cython.final
     cdef void _forget_all(self) noexcept nogil
     @cython.final
     cdef void _rotate(self, Py_ssize_t head, Py_ssize_t first) noexcept nogil

@@ -242,6 +242,25 @@ class Ranges(HintedLists):
                 self._count(migratetype, block_pages(order))
                 i += block_pages(order)
 
+    # Bring free blocks, by their first pages, to their lists' tails one after the other.
+    def _line_up(self, blocks, count):
+        k: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        head: cython.Py_ssize_t
+        before: cython.Py_ssize_t
+        following: cython.Py_ssize_t
+        for k in range(count):
+            i = blocks[k]
+            head = self._pages + ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER)
+            before, following = self._links[2 * i + 1], self._links[2 * i]
+            self._links[2 * before] = following
+            self._links[2 * following + 1] = before
+            before = self._links[2 * head + 1]
+            self._links[2 * before] = i
+            self._links[2 * i + 1] = before
+            self._links[2 * i] = head
+            self._links[2 * head + 1] = i
+
     # The zone lost its last page: no hinted counts, no request.
     def _forget_all(self):
         self._forget()

@@ -12,9 +12,11 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.buddy import (
         FREE,
+        HINTED,
         ISOLATE,
         KIND,
         OFFLINE,
+        ORDER,
         RECLAIMABLE,
         TYPE_SHIFT,
         USED,
@@ -23,7 +25,7 @@ if cython.compiled:
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import FREE, KIND, OFFLINE, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -191,14 +193,16 @@ class Spans(Attachable):
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 
-    def load(self, free, pageblock_types=None, present=None, reported=None):
+    def load(self, free, pageblock_types=None, present=None, reported=None, ranks=None):
         """Start from this state: ``free`` (bool, one a page), the rest used; free lists as at boot. O(pages).
 
         ``pageblock_types`` (integers, one a pageblock): the migratetypes, none of them ISOLATE. ``present`` (bool, one
         a page; default: all): the others are no memory, offline. ``reported`` (bool, one a page; default: none): where
         the free block that starts was given back before. It is hinted, stands behind the others of its list, and stays
-        hinted for the device that is attached first; inside of a block, that merged since then, it means nothing. The
-        zone must be a new one, nothing allocated yet. Raises InputError, and changes nothing.
+        hinted for the device that is attached first; inside of a block, that merged since then, it means nothing.
+        ``ranks`` (unsigned, one a page; default: all alike): a list's blocks stand by the least rank of their pages,
+        hinted or not; those alike as above. The zone must be a new one, nothing allocated yet. Raises InputError, and
+        changes nothing.
         """
         free = self._page_bools("free", free)
         kinds = free.astype(np.uint8)
@@ -221,6 +225,8 @@ class Spans(Attachable):
             raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} whole numbers")
         if self._nr_isolated or (of_pageblocks < 0).any() or (of_pageblocks >= ISOLATE).any():
             raise InputError("pageblock_types: expected migratetypes 0 to 3, and no pageblock isolated")
+        if ranks is not None and (ranks.shape != (self._pages,) or ranks.dtype.kind != "u"):
+            raise InputError(f"ranks: expected {self._pages} unsigned whole numbers")
         of_pageblocks = of_pageblocks.astype(np.uint8)
         hinted = np.ascontiguousarray(hinted).view(np.uint8)
         count: cython.Py_ssize_t = len(of_pageblocks)
@@ -235,6 +241,25 @@ class Spans(Attachable):
             for k in range(count):
                 self._types[k] = _types[k]
             self._load(_kinds, _hinted)
+            if ranks is not None:
+                self._line_up_by(np.asarray(ranks))
+
+    def _line_up_by(self, ranks):
+        blocks = np.flatnonzero((self.page_state & KIND) == FREE).astype(np.int64)
+        count: cython.Py_ssize_t = len(blocks)
+        if not count:
+            return
+        words = self.page_state[blocks]
+        ends = blocks + np.left_shift(1, words & ORDER, dtype=np.int64)
+        # The end of the zone is an index as well.
+        padded = np.append(ranks, ranks.dtype.type(0))
+        least = np.minimum.reduceat(padded, np.stack([blocks, ends], 1).reshape(-1))[::2]
+        blocks = blocks[np.lexsort((words & HINTED, least))]
+        if cython.compiled:
+            _blocks = cython.cast(cython.p_longlong, cython.cast(cython.size_t, blocks.ctypes.data))
+        else:
+            _blocks = memoryview(blocks)
+        self._line_up(_blocks, count)
 
     # A bool array of a value a page. NumPy's own array: what a subclass says of itself need not be so.
     def _page_bools(self, what, given):

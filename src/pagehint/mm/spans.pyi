@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,5 +19,6 @@ class Spans(Attachable):
         pageblock_types: NDArray[np.uint8] | None = None,
         present: NDArray[np.bool_] | None = None,
         reported: NDArray[np.bool_] | None = None,
+        ranks: NDArray[np.unsignedinteger[Any]] | None = None,
     ) -> None: ...
     def reorder(self, pfn: int) -> None: ...

@@ -40,12 +40,15 @@ cdef class Scan:
     cdef readonly Py_ssize_t pages
     cdef readonly object at_start
     cdef readonly object first_types
+    cdef readonly object first_left
     cdef readonly bint zone_events
     cdef int _drained_at_start
     cdef int _pageblock_order
     cdef int _most_pcp_order
     cdef unsigned char *_at_start
     cdef unsigned char *_first_types
+    cdef unsigned int *_first_left
+    cdef unsigned int _leaving
     cdef object _last_free_array
     cdef long long *_last_free
     cdef object _isolated_array

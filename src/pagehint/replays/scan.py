@@ -79,6 +79,7 @@ class Scan:
 
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
+    `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
     `moves`, `removals`, `drained_order`: as in `Evidence`. `zone_events`: the recording has them; else pages come and
     go by their allocations and frees alone. `load`: when the device comes (ns). `zone_level`: small allocations and
     frees were not recorded.
@@ -93,6 +94,7 @@ class Scan:
         self._fallback_removes = profile.fallback != "moving"
         self.at_start = np.zeros(pages, np.uint8)
         self.first_types = np.full((pages >> pageblock_order) + 1, 255, np.uint8)
+        self.first_left = np.zeros(pages, np.uint32)
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
@@ -105,11 +107,13 @@ class Scan:
         self._last_kind_array = np.zeros(CPUS, np.uint8)
         # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
         self._boot_blocks = np.full((len(self.first_types), 5), -1, np.int64)
+        self._leaving = 0
         self._departures = self.moves = self.removals = 0
         self.drained_order = -1
         if cython.compiled:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
+            self._first_left = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_left.ctypes.data))
             self._last_free = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_free_array.ctypes.data)
             )
@@ -129,6 +133,7 @@ class Scan:
             self._seen_cpus = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._seen_array.ctypes.data))
         else:
             self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
+            self._first_left = memoryview(self.first_left)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
             self._last_was = memoryview(self._last_was_array)
@@ -237,9 +242,13 @@ class Scan:
 
     def _starts(self, begin, end, state):
         i: cython.Py_ssize_t
+        if state == STARTS_FREE:
+            self._leaving += 1
         for i in range(begin, end):
             if not self._at_start[i]:
                 self._at_start[i] = state
+                if state == STARTS_FREE:
+                    self._first_left[i] = self._leaving
 
     # Its first free went to a CPU's list: it wasn't boot's.
     def _was_used(self, begin, end):

@@ -30,6 +30,7 @@ class Scan:
     zone_events: bool
     at_start: NDArray[np.uint8]
     first_types: NDArray[np.uint8]
+    first_left: NDArray[np.uint32]
     def __init__(
         self,
         pages: int,

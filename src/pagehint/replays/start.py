@@ -168,7 +168,7 @@ class Start:
         found = seen.at_start
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, profile, pageblock_order, found, seen.types)
+            zone = _zone(layout, profile, pageblock_order, seen)
             zones.append(zone)
             if not zone_events:
                 limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(seen.cpus)))
@@ -242,6 +242,7 @@ class _Look:
     """What a first look found: replays share it."""
 
     at_start: PageStates
+    first_left: NDArray[np.uint32]
     types: NDArray[np.uint8]
     cpus: list[int]
     boot_end: int
@@ -259,7 +260,8 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     types = _pageblock_types(scan.first_types)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
-    return _Look(found, types, scan.cpus(), scan.boot_end(), scan.verdicts(found.booting), scan.in_bulk(), evidence)
+    verdicts = scan.verdicts(found.booting)
+    return _Look(found, scan.first_left, types, scan.cpus(), scan.boot_end(), verdicts, scan.in_bulk(), evidence)
 
 
 # The pages that events name before the snapshot was read; None where there are none.
@@ -296,9 +298,8 @@ def _pageblock_types(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.where(types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), types)
 
 
-def _zone(
-    layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, found: PageStates, types: NDArray[np.uint8]
-) -> Zone:
+# What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).
+def _zone(layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, seen: _Look) -> Zone:
     zone = Zone(
         layout.spanned,
         start_pfn=layout.start_pfn,
@@ -309,12 +310,13 @@ def _zone(
     )
     first = layout.start_pfn >> pageblock_order
     here = slice(layout.start_pfn, layout.end_pfn)
-    states = found.states[here]
+    states = seen.at_start.states[here]
     zone.load(
         states == FREE_AT_START,
-        types[first : first + len(zone.pageblock_types)],
+        seen.types[first : first + len(zone.pageblock_types)],
         present=states != NO_MEMORY,
-        reported=found.reported[here],
+        reported=seen.at_start.reported[here],
+        ranks=seen.first_left[here] - np.uint32(1),
     )
     zone.watermarks = Watermarks(layout.min, layout.low, layout.high)
     return zone
