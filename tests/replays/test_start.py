@@ -17,7 +17,7 @@ from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.replay import Replay, replay
 from pagehint.replays.run import Run
-from pagehint.replays.start import Start, guest_reporting
+from pagehint.replays.start import Start, device_load, guest_reporting
 from pagehint.replays.truth import guest_host
 from pagehint.trace import GuestReporting, Meta, Trace
 
@@ -272,6 +272,27 @@ def test_contiguous_areas_are_said(tmp_path: Path) -> None:
         trace = record(tmp_path / f"{cma}.pagetrace", [("Z", 0, 0, 0), ("A", 0, 0, 0)], [zone(2048)], texts=texts)
         warnings = replay(trace, None).recording["warnings"]
         assert any(line.startswith("4 MiB are CMA's") for line in warnings) == bool(cma)
+
+
+@pytest.mark.parametrize(
+    ("first_pass", "written", "came"),
+    [
+        (6000, 3800, 6000 - 2016),  # before it came
+        (6000, 4050, 6000 - 2016),  # after it
+        (6009, 3800, 6000 - 2016),  # a pass that the scheduler delayed
+        (9000, 3800, 3800),  # a first pass told of nothing
+        (6000, -500, -500),  # before the recording began
+    ],
+)
+def test_the_first_pass_tells_when_the_device_came(first_pass: int, written: int, came: int, tmp_path: Path) -> None:
+    """Passes of a guest whose mark was written 0.2 s before its device came were as much too early."""
+    ms = 10**6
+    reporting = GuestReporting(True, order=9, delay_ns=2000 * ms, device_load_ns=written * ms)
+    rows: list[Row] = [("Z", k, 0, 0) for k in range(20_001)]
+    for time in (first_pass, 12_016, 14_032):  # the wheel steps by 32 ms
+        rows[time] = ("R", 0, 0, 0)
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], Meta(recorder="test", source="test", reporting=reporting))
+    assert device_load(trace) == came * ms
 
 
 def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:

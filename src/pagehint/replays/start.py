@@ -58,9 +58,13 @@ def guest_reporting(trace: Trace) -> PageReporting:
     passes = _passes(trace)
     if not len(passes):
         return PageReporting(order, delay + _TIMER_WHEEL)
-    # Its timer wheel steps with its passes, but for what delayed some of them: behind the largest gap.
+    return PageReporting(order, delay, _timer_phase(passes))
+
+
+# A guest's timer wheel steps with its passes, but for what delayed some of them: behind the largest gap.
+def _timer_phase(passes: NDArray[np.int64]) -> int:
     after = np.sort(passes % _STEP)
-    return PageReporting(order, delay, int(after[np.argmax(np.diff(after, prepend=after[-1] - _STEP))]))
+    return int(after[np.argmax(np.diff(after, prepend=after[-1] - _STEP))])
 
 
 # When the recorded guest's passes told their first batches (ns).
@@ -78,15 +82,19 @@ def usual_capacity(trace: Trace) -> int:
 def device_load(trace: Trace) -> int:
     """When the device comes (ns): as in the recording, else with its first event.
 
-    What says that it came was written later: a first pass sooner than a delay after it tells how much.
+    What says that it came was written before or after: the first pass tells, as coming asks for one. Not so where
+    another could have come before it, which found nothing to tell, or which was not recorded.
     """
-    reporting = trace.meta.reporting
+    reporting, first = trace.meta.reporting, trace.meta.first_ns or 0
     if reporting is None or reporting.device_load_ns is None:
-        return trace.meta.first_ns or 0
-    times = trace.report_times
-    if not len(times) or reporting.delay_ns is None:
-        return reporting.device_load_ns
-    return min(reporting.device_load_ns, int(times[0]) - reporting.delay_ns - _TIMER_WHEEL)
+        return first
+    written, passes = reporting.device_load_ns, _passes(trace)
+    if not len(passes) or reporting.delay_ns is None or written < first:
+        return written
+    if passes[0] - written >= 2 * reporting.delay_ns:
+        return written
+    step = int(passes[0] - (passes[0] - _timer_phase(passes)) % _STEP)
+    return step - reporting.delay_ns - _TIMER_WHEEL
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:
