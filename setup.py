@@ -30,6 +30,9 @@ COMPILED = [
     "arena/numpy_handler",
 ]
 
+# Made by Cython: what its views of arrays need, compiled once and not once a module.
+SHARED = "pagehint._cyutility"
+
 NO_COMPILER = (
     "pagehint needs a C compiler and Python's headers to build its engine "
     "(Debian/Ubuntu: apt install gcc python3-dev; Fedora: dnf install gcc python3-devel): {}"
@@ -56,7 +59,9 @@ setup(
                 define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
             )
             for name in COMPILED
-        ],
+        ]
+        + [Extension(SHARED, [f"src/{SHARED.replace('.', '/')}.c"])],
+        shared_utility_qualified_name=SHARED,
         nthreads=os.cpu_count() or 1,
         build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
         compiler_directives={

@@ -100,6 +100,8 @@ class HintedLists(Buddy):
         types: cython.p_uchar = batch._types
         in_zone: cython.Py_ssize_t = self._pages
         first: cython.Py_ssize_t = self.start_pfn
+        lo: cython.Py_ssize_t = self._lo
+        merges: cython.bint = order < self._top
         while count < end and i < in_zone:
             state = states[i]
             if state & HINTED:
@@ -111,8 +113,8 @@ class HintedLists(Buddy):
                     prefetch(cython.address(states[guess]))
                     prefetch(cython.address(links[2 * guess]))
                     # Its buddy's state decides whether it merges when it is put back.
-                    guess = ((guess + self._lo) ^ pages) - self._lo
-                    if 0 <= guess < in_zone:
+                    guess = ((guess + lo) ^ pages) - lo
+                    if merges and 0 <= guess < in_zone:
                         prefetch(cython.address(states[guess]))
             states[i] = IN_FLIGHT | order
             pfns[count] = i + first
