@@ -1,5 +1,6 @@
 """What guests hold together, against what it is by counting every case, and by what was measured."""
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -11,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.fleets.fits import fits
-from pagehint.fleets.fleet import Guests, fleet
-from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
+from pagehint.fleets.fits import MOST_GUESTS, fits
+from pagehint.fleets.fleet import Guests, Outcome, fleet
+from pagehint.fleets.steps import steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, held
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
@@ -53,6 +54,26 @@ def test_each_case_counted(memory):
         found = held(crowds, memory * MIB)
         assert found.p_over == pytest.approx(over, abs=1e-9)
         assert found.mean == pytest.approx(mean, rel=1e-9)
+
+
+def test_how_deep_and_how_often_each_case_counted():
+    guests = [ONE, ONE, OTHER]
+    crowds = [Crowd(ONE, 2, 7 * MIB), Crowd(OTHER, 1, 7 * MIB)]
+    for memory in (650, 1000, 1300):
+        over = deep = rate = 0.0
+        for case in itertools.product(*(list(zip(one.weights, one.values, strict=True)) for one in guests)):
+            total = sum(int(value) + 7 * MIB for _, value in case) - memory * MIB
+            share = np.prod([weight for weight, _ in case])
+            over += share * (total > 0)
+            deep += share * max(total, 0)
+            # From here each one goes to its next value once in a period, wherever the others are.
+            for which, one in enumerate(guests):
+                at = one.values.tolist().index(case[which][1])
+                after = total + int(np.roll(one.values, -1)[at]) - int(case[which][1])
+                rate += share / case[which][0] / (one.period / S) * (total <= 0 < after)
+        found = held(crowds, memory * MIB)
+        assert found.depth == pytest.approx(deep / over, rel=1e-3)
+        assert found.seconds == pytest.approx(over / rate, rel=1e-6)
 
 
 def test_together_is_the_sum_at_each_time():
@@ -162,6 +183,7 @@ def test_steps_that_are_none(tmp_path, rows):
         ({"host_memory": "x"}, "not a size"),
         ({"guests": []}, "needs guests"),
         ({"guests": [(example(), 0)]}, "the number of guests 0"),
+        ({"guests": [(example(), 10**6), (example(), 1)]}, "the number of all guests 1000001"),
         ({"guests": [Guests(example(), 1, 5.0, 5.0)]}, "times of a day"),
         ({"guests": [("nowhere", 1)]}, "no such trace bundle"),
         ({"designs": ["nothing"]}, "nothing"),
@@ -186,8 +208,30 @@ def test_the_command_and_its_page(tmp_path):
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
-def test_a_million_guests_are_bounded():
-    found = held([Crowd(ONE, 10**6)], 1 << 36)
-    assert found.p_over == pytest.approx(1.0)
-    assert len(found.chances) <= 1 << 21
-    assert isinstance(ONE, Steps)
+@pytest.mark.parametrize("count", [10**4, 10**5, 10**6])
+def test_many_guests_are_nearly_normal(count):
+    """Of so many, what is added by dividing values between bins must not show."""
+    spread = np.sqrt(ONE.weights @ (ONE.values - ONE.mean) ** 2 * count)
+    for far, chance in ((-3, 0.99865), (0, 0.5), (2, 0.02275), (4, 3.167e-5)):
+        found = held([Crowd(ONE, count)], int(ONE.mean * count + far * spread))
+        assert found.p_over == pytest.approx(chance, rel=0.2 if count == 10**4 else 0.05, abs=1e-5)
+    assert len(found.chances) <= 1 << 19
+    assert held([Crowd(ONE, count)], int(ONE.mean * count + 12 * spread)).p_over == 0
+
+
+def test_guests_that_hold_nothing_or_always_the_same():
+    nothing, same = steps((1, 0), (1, 0)), steps((1, 100), (1, 100))
+    assert fits([Crowd(nothing, 1)], 1 << 30, 1e-4) == MOST_GUESTS
+    assert fits([Crowd(same, 1)], 1000 * MIB, 1e-4) == 10
+    assert (held([Crowd(same, 7)], 700 * MIB).p_over, held([Crowd(same, 7)], 700 * MIB - 1).p_over) == (0, 1)
+    assert held([], 1 << 30).p_over == 0
+
+
+def test_after_a_storm_all_kinds_come_back_together():
+    def one(rows):
+        return dataclasses.replace(ONE, back=np.array(rows, np.int64))
+
+    quick, slow = one([(S, 60 * MIB), (2 * S, 40 * MIB)]), one([(4 * S, 100 * MIB)])
+    crowds = (Crowd(quick, 9), Crowd(slow, 1), Crowd(ONE, 5))
+    assert Outcome("", {}, crowds, (), (0, 0), {}).back == (1.0, 2.0, 4.0)
+    assert Outcome("", {}, crowds[2:], (), (0, 0), {}).back == (None, None, None)

@@ -8,7 +8,10 @@ import numpy as np
 from pagehint.fleets.steps import Steps
 from pagehint.fleets.superpose import Crowd, held
 
-__all__ = ["fits", "interval"]
+__all__ = ["MOST_GUESTS", "fits", "interval"]
+
+MOST_GUESTS = 10**6
+"""Of a fleet, in all."""
 
 _PIECES = 16
 _RESAMPLED = 40
@@ -27,11 +30,11 @@ def _scaled(crowds: Sequence[Crowd], guests: int) -> list[Crowd]:
 def fits(crowds: Sequence[Crowd], memory: int, risk: float, together: float = 0.0) -> int:
     """The most guests, mixed as given, that hold more than `memory` for at most this share of the time.
 
-    0 where one is too many. O(log guests) distributions.
+    0 where one is too many; MOST_GUESTS where more would do. O(log guests) distributions.
     """
     mean = sum(crowd.count * crowd.mean for crowd in crowds) / sum(crowd.count for crowd in crowds)
     # On average, one more than that is too much already.
-    low, high = 0, int(memory / max(mean, 1.0)) + 1
+    low, high = 0, min(int(memory / max(mean, 1.0)) + 1, MOST_GUESTS)
     while low < high:
         middle = (low + high + 1) // 2
         if held(_scaled(crowds, middle), memory, together).p_over <= risk:

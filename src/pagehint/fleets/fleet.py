@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pagehint.errors import InputError
-from pagehint.fleets.fits import fits, interval
+from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held
 from pagehint.hinting.designs.registry import DESIGNS, NONE
@@ -25,9 +25,9 @@ __all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
 
 RISKS = (1e-3, 1e-4, 1e-5)
 _SHARES = (0.5, 0.9, 0.99, 0.999, 0.9999)
+_BACK = (0.5, 0.9, 0.99)
 _DAY = 86_400.0
 _SHORT = 600 * 10**9
-_MOST_GUESTS = 10**6
 _SAMPLE = "50ms"
 
 
@@ -68,14 +68,11 @@ class Outcome:
 
     def quantile(self, share: float) -> float:
         """Bytes that are not exceeded for this share of the day."""
-        low, high = 0.0, max(len(each.chances) * each.bin for _, _, each in self.day)
+        low, high = 0.0, max(each.most for _, _, each in self.day)
         step = max(each.bin for _, _, each in self.day) / 2
         while high - low > step:
             middle = (low + high) / 2
-            below = sum(
-                (end - begin) / _DAY * float(each.chances[: int(middle / each.bin) + 1].sum())
-                for begin, end, each in self.day
-            )
+            below = sum((end - begin) / _DAY * each.below(middle) for begin, end, each in self.day)
             low, high = (low, middle) if below >= share * (1 - 1e-12) else (middle, high)
         return high
 
@@ -92,16 +89,19 @@ class Outcome:
     @property
     def back(self) -> tuple[float | None, ...]:
         """Seconds until 50, 90 and 99 % are back, after all guests freed their largest burst at once."""
-        found: list[float | None] = []
-        for index in range(3):
-            known = [each for crowd in self.crowds if (each := crowd.steps.back[index]) is not None]
-            found.append(max(known) / 1e9 if known else None)
-        return tuple(found)
+        rows = np.concatenate([crowd.steps.back * (1, crowd.count) for crowd in self.crowds])
+        if not len(rows):
+            return (None,) * len(_BACK)
+        times, came = rows[np.argsort(rows[:, 0], kind="stable")].T
+        so_far = np.cumsum(came.astype(np.float64))
+        return tuple(int(times[np.searchsorted(so_far, share * so_far[-1])]) / 1e9 for share in _BACK)
 
     @property
     def stalled(self) -> float:
         """Seconds an hour that all guests together spend on faults on memory that they had given back."""
-        return sum(crowd.count * crowd.steps.fault_time / crowd.steps.period for crowd in self.crowds) * 3600
+        return 3600 * sum(
+            crowd.count * (1 - crowd.parked) * crowd.steps.fault_time / crowd.steps.period for crowd in self.crowds
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ class Fleet:
             for begin, end, then in each.day:
                 quantiles = {f"{share:g}": then.quantile(share) for share in _SHARES}
                 rows["day"].append({**named, "begin": begin, "end": end, "mean": then.mean, **quantiles})
-            rows["storm"].append({**named, **dict(zip(("0.5", "0.9", "0.99"), each.back, strict=True))})
+            rows["storm"].append({**named, **dict(zip(map(str, _BACK), each.back, strict=True))})
             rows["stalled"].append({**named, "seconds_an_hour": each.stalled})
         about = {"host_memory": self.memory, "guests": self.guests, "together": self.together, "parked": self.parked}
         return {**about, "warnings": self.warnings, **rows}
@@ -190,9 +190,10 @@ def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, pa
     if not guests:
         raise InputError("a fleet needs guests: recordings, and how many of each, such as web.pagetrace:40")
     for each in guests:
-        whole_number(f"{each.source}: the number of guests", each.count, 1, _MOST_GUESTS)
+        whole_number(f"{each.source}: the number of guests", each.count, 1, MOST_GUESTS)
         if not (0 <= each.begin <= _DAY and 0 <= each.end <= _DAY and each.begin != each.end):
             raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
+    whole_number("the number of all guests", sum(each.count for each in guests), 1, MOST_GUESTS)
     if not risks or not all(1e-12 <= risk < 1 for risk in risks):
         raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
     for name, share in (("together", together), ("parked", parked)):

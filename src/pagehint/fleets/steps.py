@@ -1,6 +1,6 @@
 """A guest as a step function: what it holds of its host's memory over a time that it goes through again and again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from pagehint.trace.tables import open_parquet
 __all__ = ["Steps", "steps_between", "steps_of_file", "steps_of_run"]
 
 _SCHEMA = pa.schema([pa.field("time", pa.int64(), nullable=False), pa.field("resident", pa.int64(), nullable=False)])
-_BACK = (0.5, 0.9, 0.99)
 _AGAIN = 0.05
 
 
@@ -23,15 +22,15 @@ class Steps:
     """`values[k]` bytes are resident from `times[k]` to `times[k + 1]` (ns; one more time than values).
 
     `parked`: what a guest that is paused at a bad moment keeps: as much as before each pass that gave something back.
-    `back`: from when most was free and resident, ns until 50, 90 and 99 % of what came back before it was used again
-    were back; None where nothing did. `fault_time`: ns of its faults on memory that it had given back.
+    `back`: from when most was free and resident until it was used again, ns and bytes of what came back then, row by
+    row. `fault_time`: ns of its faults on memory that it had given back.
     """
 
     name: str
     times: NDArray[np.int64]
     values: NDArray[np.int64]
     parked: NDArray[np.int64]
-    back: tuple[int | None, ...] = (None,) * len(_BACK)
+    back: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     fault_time: int = 0
 
     @property
@@ -81,17 +80,15 @@ def steps_of_run(run: Run) -> Steps:
     return Steps(steps.name, steps.times, steps.values, parked, back, int(run.totals.refault_time))
 
 
-# From when most was free and resident, until the guest uses it again: when so much of what came back was back.
 def _back(
     times: NDArray[np.int64], used: NDArray[np.int64], free: NDArray[np.int64], given: NDArray[np.int64]
-) -> tuple[int | None, ...]:
+) -> NDArray[np.int64]:
     begin = int(free.argmax())
     again = np.flatnonzero(used[begin:] > used[begin] + _AGAIN * free[begin])
     end = begin + (int(again[0]) if len(again) else len(free) - begin)
-    came = given[begin:end] - given[begin]
-    if not len(came) or not came[-1]:
-        return (None,) * len(_BACK)
-    return tuple(int(times[begin + np.searchsorted(came, share * came[-1])] - times[begin]) for share in _BACK)
+    came = np.diff(given[begin:end], prepend=given[begin])
+    found: NDArray[np.int64] = np.column_stack([times[begin:end] - times[begin], came])[came > 0]
+    return found
 
 
 def steps_of_file(path: str | Path) -> Steps:

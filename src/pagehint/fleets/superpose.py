@@ -15,10 +15,12 @@ from pagehint.fleets.steps import Steps
 
 __all__ = ["Crowd", "Held", "held"]
 
-_FINEST = 1 << 16  # bins of a host's memory
-_MOST_BINS = 1 << 20
+_BINS = 1 << 17
 _PHASES = 128
 _NOTHING = 1e-15  # the transform's own error
+_SURE = 37.0  # exp(-37) is less than that
+
+_Values = tuple[NDArray[np.float64], NDArray[np.float64]]  # and their shares of the time
 
 
 @dataclass(frozen=True)
@@ -33,19 +35,30 @@ class Crowd:
     @property
     def mean(self) -> float:
         """Bytes of one of them, on average."""
-        alive = (1 - self.parked) * self.steps.mean
-        return alive + self.parked * float(self.steps.parked.mean()) + self.overhead
+        values, shares = self.values()
+        return float(values @ shares)
 
-    @property
-    def most(self) -> int:
-        """Bytes of one of them, at the most."""
-        return int(max(self.steps.values.max(), self.steps.parked.max() if self.parked else 0)) + self.overhead
+    def values(self, together: float = 0.0, phase: float = 0.0) -> _Values:
+        """What one of them holds (bytes), and for which shares of the time; `together`: as often at this phase as that.
+
+        A phase is a share of the recording's length.
+        """
+        values, shares = self.steps.values, self.steps.weights
+        if together:
+            then = self.steps.at(np.array([int(self.steps.period * phase)]))
+            values, shares = np.append(values, then), np.append((1 - together) * shares, together)
+        if self.parked:
+            kept = self.steps.parked
+            values = np.append(values, kept)
+            shares = np.append((1 - self.parked) * shares, np.full(len(kept), self.parked / len(kept)))
+        return values.astype(np.float64) + self.overhead, shares
 
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """How likely it is that `bin` * k bytes are held: `chances[k]`; the rate (1/s) of going above the host's memory."""
+    """How likely `low` + `bin` * k bytes are: `chances[k]`; `rate`: how often a second it goes above the `memory`."""
 
+    low: float
     bin: float
     chances: NDArray[np.float64]
     memory: int
@@ -58,14 +71,14 @@ class Held:
 
     @property
     def _first(self) -> int:
-        return int(self.memory / self.bin) + 1
+        return max(int(np.floor((self.memory - self.low) / self.bin)) + 1, 0)
 
     @property
     def depth(self) -> float:
         """Bytes too many, on average while there are too many; 0 if there never are."""
         above = self.chances[self._first :]
         whole = float(above.sum())
-        excess = np.arange(self._first, len(self.chances)) * self.bin - self.memory
+        excess = self.low + np.arange(self._first, len(self.chances)) * self.bin - self.memory
         return float(above @ excess) / whole if whole > 0 else 0.0
 
     @property
@@ -73,92 +86,119 @@ class Held:
         """How long it is too much at a time, on average; None where that isn't known, or never happens."""
         return self.p_over / self.rate if self.rate else None
 
+    def below(self, size: float) -> float:
+        """The share of time in which at most so many bytes are held."""
+        return float(self.chances[: max(int((size - self.low) / self.bin) + 1, 0)].sum())
+
     def quantile(self, share: float) -> float:
         """Bytes that are not exceeded for this share of the time."""
-        return float(np.searchsorted(np.cumsum(self.chances), share * (1 - 1e-12)) * self.bin)
+        return self.low + float(np.searchsorted(np.cumsum(self.chances), share * (1 - 1e-12)) * self.bin)
+
+    @property
+    def most(self) -> float:
+        """Bytes: more is never held."""
+        return self.low + len(self.chances) * self.bin
 
     @property
     def mean(self) -> float:
         """Bytes, on average."""
-        return float(self.chances @ np.arange(len(self.chances))) * self.bin
+        return self.low + float(self.chances @ np.arange(len(self.chances))) * self.bin
 
 
-# Each value's share of the time, between the two bins beside it, so that the mean is kept.
-def _chances(values: NDArray[np.float64], weights: NDArray[np.float64], size: float) -> NDArray[np.float64]:
-    place = values / size
-    below = np.floor(place).astype(np.int64)
-    upper = place - below
-    found = np.zeros(int(below.max()) + 2)
-    np.add.at(found, below, weights * (1 - upper))
-    np.add.at(found, below + 1, weights * upper)
-    return found
+@dataclass(frozen=True)
+class _Grid:
+    """Bins of `size` bytes, a transform's `length` of them; `used` count, from the `first` on, which is at `low`."""
 
+    low: float
+    size: float
+    first: int
+    used: int
+    length: int
 
-def _transformed(
-    crowd: Crowd, values: NDArray[np.int64], weights: NDArray[np.float64], size: float, length: int
-) -> NDArray[np.complex128]:
-    every, shares = values, weights
-    if crowd.parked:
-        kept = crowd.steps.parked
-        every = np.concatenate([values, kept])
-        shares = np.concatenate([(1 - crowd.parked) * weights, np.full(len(kept), crowd.parked / len(kept))])
-    chances = _chances(every.astype(np.float64) + crowd.overhead, shares, size)
-    found: NDArray[np.complex128] = np.fft.rfft(chances, length)
-    return found
+    @classmethod
+    def of(cls, cases: Sequence[Sequence[_Values]], counts: Sequence[int]) -> "_Grid":
+        """From where chances are above 1e-16 to where they no longer are (Bernstein's inequality), in any of the cases.
+
+        What all hold at the least is bin 0. One guest may be missing.
+        """
+        reach = max((float(np.ptp(values)) for values, _ in cases[0]), default=0.0)
+        least, most = (
+            sum(count * float(end(values)) for count, (values, _) in zip(counts, cases[0], strict=True))
+            for end in (np.min, np.max)
+        )
+        low, high = most, least
+        for case in cases:
+            means = [float(values @ shares) for values, shares in case]
+            spread = sum(
+                count * float((values - mean) ** 2 @ shares)
+                for count, mean, (values, shares) in zip(counts, means, case, strict=True)
+            )
+            mean = sum(count * each for count, each in zip(counts, means, strict=True))
+            far = _SURE * reach / 3 + float(np.sqrt((_SURE * reach / 3) ** 2 + 2 * _SURE * spread))
+            low, high = min(low, max(mean - far, least)), max(high, min(mean + far, most))
+        size = max((high - low) / _BINS, 1.0)
+        # A value between two bins is divided between them: half a bin's deviation a guest.
+        margin = 6 * int(sum(counts) ** 0.5) + 2
+        first = max(int((low - least - reach) / size) - margin, 0)
+        used = int((high - least) / size) + margin - first
+        return cls(least + first * size, size, first, used, 1 << used.bit_length())
+
+    def transform(self, values: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """Of one guest, of what it holds above its least."""
+        place = (values - values.min()) / self.size
+        below = np.floor(place).astype(np.int64)
+        upper = shares * (place - below)
+        chances = np.bincount(below, shares - upper, self.length) + np.bincount(below + 1, upper, self.length)
+        found: NDArray[np.complex128] = np.fft.rfft(chances)
+        return found
+
+    def sum(self, ones: Sequence[NDArray[np.complex128]], counts: Sequence[int]) -> NDArray[np.float64]:
+        """The chances of the sum, from the first bin that counts on."""
+        product = np.ones(self.length // 2 + 1, np.complex128)
+        for one, count in zip(ones, counts, strict=True):
+            product *= one**count
+        # Bins go round.
+        chances = np.roll(np.fft.irfft(product, self.length), -(self.first % self.length))[: self.used]
+        chances[chances < _NOTHING] = 0.0
+        found: NDArray[np.float64] = chances / (chances.sum() or 1.0)
+        return found
 
 
 def held(crowds: Sequence[Crowd], memory: int, together: float = 0.0) -> Held:
     """What these guests hold of a host's `memory` (bytes). `together`: the share of them that has one phase.
 
-    O(b log b), b bins: 65,536 of the host's memory, or up to a million of what all guests may hold.
+    Transforms of up to 2^19 bins: one a kind of guests, and one of the sum; with `together` so many for each of 128
+    phases.
     """
     crowds = [crowd for crowd in crowds if crowd.count]
     counts = [crowd.count for crowd in crowds]
-    most = float(sum(crowd.count * crowd.most for crowd in crowds)) or 1.0
-    size = max(min(memory, most) / _FINEST, most / _MOST_BINS)
-    # Rounding may add a bin a guest.
-    length = 1 << (int(most / size) + sum(counts) + 2).bit_length()
-    ones = [_transformed(crowd, crowd.steps.values, crowd.steps.weights, size, length) for crowd in crowds]
-    if together:
-        chances = np.zeros(length)
-        for phase in range(_PHASES):
-            at = [crowd.steps.at(np.array([crowd.steps.period * (2 * phase + 1) // (2 * _PHASES)])) for crowd in crowds]
-            shared = [
-                _transformed(crowd, value, np.ones(1), size, length) for crowd, value in zip(crowds, at, strict=True)
-            ]
-            mixed = [together * one + (1 - together) * alone for one, alone in zip(shared, ones, strict=True)]
-            chances += _sum(mixed, counts, length) / _PHASES
-        return Held(size, chances, memory, None)
-    rate = sum(_upcrossings(crowds, ones, which, memory, size, length) for which in range(len(crowds)))
-    return Held(size, _sum(ones, counts, length), memory, rate)
-
-
-def _sum(ones: Sequence[NDArray[np.complex128]], counts: Sequence[int], length: int) -> NDArray[np.float64]:
-    product = np.ones(length // 2 + 1, np.complex128)
-    for one, count in zip(ones, counts, strict=True):
-        product *= one**count
-    chances: NDArray[np.float64] = np.fft.irfft(product, length)
-    chances[chances < _NOTHING] = 0.0
-    return chances / (chances.sum() or 1.0)
+    phases = [(2 * phase + 1) / (2 * _PHASES) for phase in range(_PHASES if together else 1)]
+    cases = [[crowd.values(together, phase) for crowd in crowds] for phase in phases]
+    grid = _Grid.of(cases, counts)
+    chances = np.zeros(grid.used)
+    for case in cases:
+        ones = [grid.transform(*each) for each in case]
+        chances += grid.sum(ones, counts) / len(cases)
+    rate = None
+    if not together:
+        rate = sum(_upcrossings(crowds, ones, which, memory, grid) for which in range(len(crowds)))
+    return Held(grid.low, grid.size, chances, memory, rate)
 
 
 # How often one of these guests goes up while all others hold so much that it takes the sum above the host's memory.
 def _upcrossings(
-    crowds: Sequence[Crowd],
-    ones: Sequence[NDArray[np.complex128]],
-    which: int,
-    memory: int,
-    size: float,
-    length: int,
+    crowds: Sequence[Crowd], ones: Sequence[NDArray[np.complex128]], which: int, memory: int, grid: _Grid
 ) -> float:
     crowd = crowds[which]
     counts = [each.count - (index == which) for index, each in enumerate(crowds)]
-    others = np.concatenate([[0.0], np.cumsum(_sum(ones, counts, length))])
+    others = np.concatenate([[0.0], np.cumsum(grid.sum(ones, counts))])
+    low = grid.low - float(crowd.values()[0].min())
     after = crowd.steps.values.astype(np.float64) + crowd.overhead
     before = np.roll(after, 1)
     up = after > before
-    low, high = (
-        np.clip(np.floor((memory - value[up]) / size).astype(np.int64) + 1, 0, length) for value in (after, before)
+    below, above = (
+        np.clip(np.floor((memory - value[up] - low) / grid.size).astype(np.int64) + 1, 0, grid.used)
+        for value in (after, before)
     )
-    crossings = (others[high] - others[low]).sum() / (crowd.steps.period / 1e9)
+    crossings = (others[above] - others[below]).sum() / (crowd.steps.period / 1e9)
     return float(crossings) * crowd.count * (1 - crowd.parked)
