@@ -63,7 +63,7 @@ def record(
         _stream(sys.stdout.buffer, go)
         return
     path = output or Path(f"{os.uname().nodename}-{time.strftime('%Y%m%d-%H%M%S')}.pagetrace")
-    with TraceWriter(path, effort=1) as writer, RecordingImporter(writer, os.uname().nodename) as importer:
+    with TraceWriter(path, live=True) as writer, RecordingImporter(writer, os.uname().nodename) as importer:
         recorded = go(importer.put, lambda progress: _line(progress, importer))
         writer.finish(importer.finish())
     _summary(Trace.open(path), recorded)

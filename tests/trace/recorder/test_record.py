@@ -4,6 +4,7 @@ import io
 import mmap
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -257,3 +258,28 @@ def test_buffers_take_two_percent_at_most():
     assert buffer_kib("page", 1, 1 << 40) == 32 << 10
     assert buffer_kib("zone", 1, 1 << 40) == 8 << 10
     assert buffer_kib("zone", 64, 64 << 20) == 64
+
+
+def test_a_buffer_is_ready_to_be_read_when_it_is_worth_it():
+    with Instance(TRACEFS, "zone", 256) as instance:
+        if (instance.folder / "buffer_percent").read_text().strip() != "25":
+            pytest.skip("this kernel's buffers are ready as soon as anything is in them")
+        for each in (instance.folder / "events").glob("*/*/enable"):
+            if each.parent.parent.name == "kmem":
+                each.write_text("0")
+        buffers = Buffers(instance, parse_header_page(instance.header_page()).size)
+        poll = select.poll()
+        for file in buffers.files:
+            poll.register(file, select.POLLIN)
+        os.sched_setaffinity(0, cpus := {min(before := os.sched_getaffinity(0))})
+        try:
+            instance.start()
+            instance.mark("x" * 200)
+            assert not poll.poll(0)
+            for _ in range(256 * 4 // 3):
+                instance.mark("x" * 200)
+            assert poll.poll(0)
+            assert len(poll.poll(0)) == len(cpus)
+        finally:
+            os.sched_setaffinity(0, before)
+            buffers.close()

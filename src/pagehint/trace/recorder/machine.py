@@ -82,7 +82,7 @@ def _read_all(path: str) -> str | None:
         return None
 
 
-def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Callable[[], None]) -> list[str]:
+def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Callable[[], object]) -> list[str]:
     """Put a snapshot of the zones; returns the files that can't be read.
 
     `when` is ``"init"`` or ``"final"``. `mark` writes the marks that stand around the reading of kpageflags, which

@@ -12,20 +12,26 @@ __all__ = ["Merge"]
 
 # Where no word comes of what is complete: so many rows are held back at most.
 _MOST_ROWS = 1 << 21
+_FIRST_ROWS = 1 << 14
 
 Columns = dict[str, NDArray[Any]]
+
+
+def _room(rows: int) -> Columns:
+    return {field.name: np.empty(rows, field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
 
 
 class Merge:
     """Sorts what `add` is given and hands it to `emit`, with the texts of its marks, as far as it is complete.
 
+    The arrays that `emit` gets are used again afterwards: new ones would cost as much as the sorting, in page faults.
     `late` counts events that came after later ones had gone: they get the time of the last one.
     """
 
     def __init__(self, emit: Callable[[Columns, list[str]], None]) -> None:
         self.late = 0
         self._emit = emit
-        self._parts: list[Columns] = []
+        self._held, self._sorted = _room(_FIRST_ROWS), _room(_FIRST_ROWS)
         self._rows = 0
         self._texts: dict[int, str] = {}
         self._num_texts = 0
@@ -33,31 +39,36 @@ class Merge:
 
     def add(self, columns: Columns, texts: list[str]) -> None:
         """Add events of one CPU; `detail` of a mark is its row of `texts`."""
-        if not len(columns["time"]):
-            return
-        for text in texts:
-            self._texts[self._num_texts] = text
-            self._num_texts += 1
-        marks = columns["event"] == Event.MARK
-        columns["detail"][marks] += self._num_texts - len(texts)
-        self._parts.append(columns)
-        self._rows += len(columns["time"])
+        end = self._rows + len(columns["time"])
+        if end > len(self._held["time"]):
+            room = _room(max(end, 2 * len(self._held["time"])))
+            for name, array in self._held.items():
+                room[name][: self._rows] = array[: self._rows]
+            self._held, self._sorted = room, _room(len(room["time"]))
+        for name, array in columns.items():
+            self._held[name][self._rows : end] = array
+        if texts:
+            self._held["detail"][self._rows : end][columns["event"] == Event.MARK] += self._num_texts
+            self._texts |= enumerate(texts, self._num_texts)
+            self._num_texts += len(texts)
+        self._rows = end
         if self._rows > 2 * _MOST_ROWS:
             self.complete(None)
 
     def complete(self, time: int | None) -> None:
         """All events before `time` (ns) are there; None: nobody knows, and so many are held back as are reasonable."""
-        if not self._parts:
+        times = self._held["time"][: self._rows]
+        order = np.argsort(times, kind="stable")
+        count = self._rows - _MOST_ROWS if time is None else int(np.searchsorted(times, time, sorter=order))
+        if count <= 0:
             return
-        rows = {field.name: np.concatenate([part[field.name] for part in self._parts]) for field in EVENT_SCHEMA}
-        order = np.argsort(rows["time"], kind="stable")
-        rows = {name: array[order] for name, array in rows.items()}
-        count = self._rows - _MOST_ROWS if time is None else int(np.searchsorted(rows["time"], time))
-        self._parts = [{name: array[count:] for name, array in rows.items()}] if count < self._rows else []
+        rows = {
+            name: array.take(order[:count], out=self._sorted[name][:count], mode="clip")
+            for name, array in self._held.items()
+        }
         self._rows -= count
-        if not count:
-            return
-        rows = {name: array[:count] for name, array in rows.items()}
+        for array in self._held.values():
+            array[: self._rows] = array[order[count:]]
         if self._last is not None and rows["time"][0] < self._last:
             late = int(np.searchsorted(rows["time"], self._last))
             rows["time"][:late] = self._last

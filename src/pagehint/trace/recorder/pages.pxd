@@ -41,34 +41,35 @@ cdef class PageDecoder:
     cdef unsigned long long _vmemmap
     cdef unsigned char[::1] _ids
     cdef int[:, ::1] _table
-    cdef object _columns
+    cdef object _arrays
     cdef long long _room
+    cdef const unsigned char[::1] _pages
+    cdef long long[::1] _times
+    cdef int[::1] _pids
+    cdef unsigned char[::1] _kinds
+    cdef long long[::1] _pfns
+    cdef unsigned char[::1] _orders
+    cdef unsigned char[::1] _types
+    cdef unsigned int[::1] _gfps
+    cdef int[::1] _details
 
     @cython.final
-    cdef long long _decode(
-        self, const unsigned char[::1] pages, long long[::1] times, int[::1] pids, unsigned char[::1] kinds,
-        long long[::1] pfns, unsigned char[::1] orders, unsigned char[::1] types, unsigned int[::1] gfps,
-        int[::1] details
-    ) noexcept nogil
+    cdef unsigned int _load4(self, long long at) noexcept nogil
 
     @cython.final
-    cdef long long _page(
-        self, const unsigned char[::1] pages, long long start, long long size, long long row,
-        long long[::1] times, int[::1] pids, unsigned char[::1] kinds,
-        long long[::1] pfns, unsigned char[::1] orders, unsigned char[::1] types, unsigned int[::1] gfps,
-        int[::1] details
-    ) noexcept nogil
+    cdef unsigned long long _load8(self, long long at) noexcept nogil
 
     @cython.final
-    cdef bint _event(
-        self, const unsigned char[::1] pages, long long record, long long length, int entry, long long row,
-        int[::1] pids, unsigned char[::1] kinds, long long[::1] pfns, unsigned char[::1] orders,
-        unsigned char[::1] types, unsigned int[::1] gfps, int[::1] details
-    ) noexcept nogil
+    cdef unsigned long long _load(self, long long at, long long size) noexcept nogil
 
     @cython.final
-    cdef long long _field(
-        self, const unsigned char[::1] pages, long long record, int entry, int column, long long missing
-    ) noexcept nogil
+    cdef long long _decode(self) noexcept nogil
 
-cdef unsigned long long load(const unsigned char[::1] pages, long long at, long long size) noexcept nogil
+    @cython.final
+    cdef long long _page(self, long long start, long long size, long long row) noexcept nogil
+
+    @cython.final
+    cdef bint _event(self, long long record, long long length, int entry, long long row) noexcept nogil
+
+    @cython.final
+    cdef long long _field(self, long long record, int entry, int column, long long missing) noexcept nogil

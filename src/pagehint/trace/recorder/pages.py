@@ -67,17 +67,10 @@ _FIELDS: dict[Event, dict[str, str]] = {
     Event.REPORT_RETURN: {"detail": "ret"},
     Event.MARK: {"detail": "buf"},
 }
+_NO_PAGES = np.zeros(0, np.uint8)
+
 # Since 5.17 only; before, a per-CPU list is filled when the order is 0.
 _MAY_LACK = frozenset(("percpu_refill",))
-
-
-def load(pages, at, size):
-    # A little-endian number of `size` bytes.
-    value: cython.ulonglong = 0
-    index: cython.longlong
-    for index in range(size - 1, -1, -1):
-        value = value << 8 | cython.cast(cython.ulonglong, pages[at + index])
-    return value
 
 
 @cython.cclass
@@ -103,7 +96,7 @@ class PageDecoder:
         self._ids = ids
         self._table = np.array(rows, np.int32).reshape(len(rows), WIDTH)
         self._room = 0
-        self._columns = ()
+        self._arrays = ()
 
     def decode(self, pages, cpu: int) -> tuple[dict[str, np.ndarray], list[str]]:
         """The events of whole pages of a CPU: an array a column of EVENT_SCHEMA, and the texts of the marks, in order.
@@ -113,15 +106,19 @@ class PageDecoder:
         # The smallest record that is known has an 8 byte head and 8 bytes more.
         room = len(pages) // 12 + 1
         if room > self._room:
-            self._columns = tuple(np.empty(room, kind) for kind in _COLUMNS.values())
+            self._arrays = tuple(np.empty(room, kind) for kind in _COLUMNS.values())
+            self._times, self._pids, self._kinds, self._pfns = self._arrays[:4]
+            self._orders, self._types, self._gfps, self._details = self._arrays[4:]
             self._room = room
         data = np.frombuffer(pages, np.uint8)
         if len(data) % self._page_size:
             raise InputError(f"{len(data)} bytes are not whole ring buffer pages of {self._page_size}")
-        count: cython.longlong = 0
-        if len(data):
-            count = self._run(data)
-        columns = {name: array[:count].copy() for name, array in zip(_COLUMNS, self._columns, strict=True)}
+        self._pages = data
+        count: cython.longlong
+        with cython.nogil:
+            count = self._decode()
+        self._pages = _NO_PAGES
+        columns = {name: array[:count].copy() for name, array in zip(_COLUMNS, self._arrays, strict=True)}
         columns["cpu"] = np.full(count, cpu, np.uint16)
         texts = []
         for row in np.flatnonzero(columns["event"] == MARK):
@@ -135,29 +132,37 @@ class PageDecoder:
             texts.append(text.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip("\n"))
         return columns, texts
 
-    def _run(self, data):
-        pages: cython.const[cython.uchar][::1] = data
-        times: cython.longlong[::1]
-        pids: cython.int[::1]
-        kinds: cython.uchar[::1]
-        pfns: cython.longlong[::1]
-        orders: cython.uchar[::1]
-        types: cython.uchar[::1]
-        gfps: cython.uint[::1]
-        details: cython.int[::1]
-        times, pids, kinds, pfns, orders, types, gfps, details = self._columns
-        count: cython.longlong
-        with cython.nogil:
-            count = self._decode(pages, times, pids, kinds, pfns, orders, types, gfps, details)
-        return count
+    # Little-endian numbers of the pages. Byte by byte: a C compiler makes one load of it.
+    def _load4(self, at):
+        return (
+            cython.cast(cython.uint, self._pages[at])
+            | cython.cast(cython.uint, self._pages[at + 1]) << 8
+            | cython.cast(cython.uint, self._pages[at + 2]) << 16
+            | cython.cast(cython.uint, self._pages[at + 3]) << 24
+        )
 
-    def _decode(self, pages, times, pids, kinds, pfns, orders, types, gfps, details):
+    def _load8(self, at):
+        high: cython.ulonglong = self._load4(at + 4)
+        return high << 32 | self._load4(at)
+
+    def _load(self, at, size):
+        if size == 8:
+            return self._load8(at)
+        if size == 4:
+            return self._load4(at)
+        value: cython.ulonglong = 0
+        index: cython.longlong
+        for index in range(size - 1, -1, -1):
+            value = value << 8 | cython.cast(cython.ulonglong, self._pages[at + index])
+        return value
+
+    def _decode(self):
         row: cython.longlong = 0
         start: cython.longlong = 0
         size: cython.longlong
         room: cython.longlong = self._page_size - self._data
-        while start < pages.shape[0]:
-            commit: cython.ulonglong = load(pages, start + self._commit, self._commit_size)
+        while start < self._pages.shape[0]:
+            commit: cython.ulonglong = self._load(start + self._commit, self._commit_size)
             size = commit & 0xFFFFF
             if size > room:
                 self.damaged += 1
@@ -165,17 +170,17 @@ class PageDecoder:
             if commit >> 31 & 1:
                 missed: cython.ulonglong = 0
                 if commit >> 30 & 1 and size + self._commit_size <= room:
-                    missed = load(pages, start + self._data + size, self._commit_size)
+                    missed = self._load(start + self._data + size, self._commit_size)
                 if missed != 0 and missed >> 40 == 0:
                     self.lost += missed
                 else:
                     self.uncounted += 1
-            row = self._page(pages, start, size, row, times, pids, kinds, pfns, orders, types, gfps, details)
+            row = self._page(start, size, row)
             start += self._page_size
         return row
 
-    def _page(self, pages, start, size, row, times, pids, kinds, pfns, orders, types, gfps, details):
-        begun: cython.ulonglong = load(pages, start, 8)
+    def _page(self, start, size, row):
+        begun: cython.ulonglong = self._load8(start)
         time: cython.ulonglong = begun
         at: cython.longlong = start + self._data
         end: cython.longlong = at + size
@@ -187,7 +192,7 @@ class PageDecoder:
         length: cython.longlong
         entry: cython.int
         while at + 4 <= end:
-            word = load(pages, at, 4)
+            word = self._load4(at)
             kind = word & 31
             delta = word >> 5
             more = 0
@@ -196,7 +201,7 @@ class PageDecoder:
                     return row
                 if at + 8 > end:
                     break
-                more = load(pages, at + 4, 4)
+                more = self._load4(at + 4)
             if kind == 29:
                 time += delta
                 at += 4 + more
@@ -221,11 +226,11 @@ class PageDecoder:
             if length < 4 or record + length > end or time >> 62 != 0:
                 break
             at = record + ((length + 3) & ~3)
-            entry = self._ids[load(pages, record, 2)]
+            entry = self._ids[self._load(record, 2)]
             if entry == 0:
                 self.others += 1
-            elif self._event(pages, record, length, entry - 1, row, pids, kinds, pfns, orders, types, gfps, details):
-                times[row] = time
+            elif self._event(record, length, entry - 1, row):
+                self._times[row] = time
                 row += 1
             else:
                 self.damaged += 1
@@ -233,22 +238,22 @@ class PageDecoder:
             self.damaged += 1
         return row
 
-    def _event(self, pages, record, length, entry, row, pids, kinds, pfns, orders, types, gfps, details):
+    def _event(self, record, length, entry, row):
         kind: cython.int = self._table[entry, KIND]
         if length < self._table[entry, NEED]:
             return False
-        pid: cython.longlong = self._field(pages, record, entry, PID, 0)
+        pid: cython.longlong = self._field(record, entry, PID, 0)
         if kind == MARK:
-            kinds[row], pfns[row], orders[row], types[row] = MARK, -1, NO_VALUE, NO_VALUE
+            self._kinds[row], self._pfns[row], self._orders[row], self._types[row] = MARK, -1, NO_VALUE, NO_VALUE
             # Where its text is; `decode` makes a number of it.
-            details[row] = record + self._table[entry, DETAIL]
-            gfps[row] = length - self._table[entry, DETAIL]
-            pids[row] = pid
+            self._details[row] = record + self._table[entry, DETAIL]
+            self._gfps[row] = length - self._table[entry, DETAIL]
+            self._pids[row] = pid
             return True
-        pfn: cython.longlong = self._field(pages, record, entry, PFN, -1)
-        order: cython.longlong = self._field(pages, record, entry, ORDER, NO_VALUE)
-        migratetype: cython.longlong = self._field(pages, record, entry, TYPE, NO_VALUE)
-        detail: cython.longlong = self._field(pages, record, entry, DETAIL, 0)
+        pfn: cython.longlong = self._field(record, entry, PFN, -1)
+        order: cython.longlong = self._field(record, entry, ORDER, NO_VALUE)
+        migratetype: cython.longlong = self._field(record, entry, TYPE, NO_VALUE)
+        detail: cython.longlong = self._field(record, entry, DETAIL, 0)
         if kind == FREE_BATCHED:
             order = 0
         elif kind == ZONE_ALLOC:
@@ -256,10 +261,10 @@ class PageDecoder:
                 detail = 1 if order == 0 else 0
             detail = detail & 1
         elif kind == EXTFRAG:
-            fallback: cython.longlong = self._field(pages, record, entry, DETAIL_TYPE, 0)
+            fallback: cython.longlong = self._field(record, entry, DETAIL_TYPE, 0)
             if not (0 <= detail <= MOST_ORDER and 0 <= fallback < NO_VALUE):
                 return False
-            detail |= fallback << 8 | (self._field(pages, record, entry, DETAIL_FLAG, 0) & 1) << 16
+            detail |= fallback << 8 | (self._field(record, entry, DETAIL_FLAG, 0) & 1) << 16
         elif kind in (ISOLATE, PUTBACK):
             address: cython.ulonglong = cython.cast(cython.ulonglong, pfn)
             if self._vmemmap != 0:
@@ -273,20 +278,21 @@ class PageDecoder:
             return False
         if detail >> 31 != 0 and detail >> 31 != -1:
             return False
-        kinds[row], pfns[row], orders[row], types[row], details[row] = kind, pfn, order, migratetype, detail
-        gfp: cython.longlong = self._field(pages, record, entry, GFP, 0)
-        gfps[row] = (gfp & 0xFFFF) | (gfp >> 16 & 0xFFFF) << 16
-        pids[row] = pid
+        self._kinds[row], self._pfns[row], self._orders[row] = kind, pfn, order
+        self._types[row], self._details[row] = migratetype, detail
+        gfp: cython.longlong = self._field(record, entry, GFP, 0)
+        self._gfps[row] = (gfp & 0xFFFF) | (gfp >> 16 & 0xFFFF) << 16
+        self._pids[row] = pid
         return True
 
-    def _field(self, pages, record, entry, column, missing):
+    def _field(self, record, entry, column, missing):
         size: cython.int = self._table[entry, column + 1]
         if size == 0:
             return missing
         signed: cython.bint = size < 0
         if signed:
             size = -size
-        value: cython.ulonglong = load(pages, record + self._table[entry, column], size)
+        value: cython.ulonglong = self._load(record + self._table[entry, column], size)
         result: cython.longlong
         sign: cython.ulonglong
         if signed or size == 8:

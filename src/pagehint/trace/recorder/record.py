@@ -17,15 +17,14 @@ from pagehint.errors import InputError
 from pagehint.trace.recorder.formats import PageLayout, parse_header_page
 from pagehint.trace.recorder.frames import Put
 from pagehint.trace.recorder.machine import memory_bytes, pfn_end, put_snapshot, system_files
-from pagehint.trace.recorder.tracefs import Buffers, Instance, Level, find_tracefs, remove_stale
+from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, Level, find_tracefs, remove_stale
 
 __all__ = ["Progress", "Recorded", "buffer_kib", "record"]
 
 _MOST_OF_MEMORY = 0.02
 _MOST_KIB = {"zone": 8 << 10, "page": 32 << 10}
 _LEAST_KIB = 64
-# A buffer is read when it is about so full, and at least and at most so often.
-_FILL = 1 / 8
+# A buffer is read when it is about FILL full, and at least each LONGEST seconds.
 _SHORTEST, _LONGEST = 0.005, 0.5
 _LIVE = 1.0
 
@@ -127,6 +126,7 @@ class _Recorder:
         self._begun = self._shown = time.monotonic()
         self._round = self._begun
         self._period = _SHORTEST
+        self._wakes = True
 
     def begin(self, header: str) -> None:
         """Say what is recorded, begin, and take the first snapshot."""
@@ -156,20 +156,30 @@ class _Recorder:
         """Read the buffers until it is time; returns the status of the command."""
         until = None if seconds is None else time.monotonic() + seconds
         process = None if command is None else _start(command)
-        waits = [self._stopped]
-        ended = -1
+        ends, ended = {self._stopped}, -1
+        poll = select.poll()
+        for file in (self._stopped, *self.buffers.files):
+            poll.register(file, select.POLLIN)
         try:
             if process is not None:
                 ended = os.pidfd_open(process.pid)
-                waits.append(ended)
+                ends.add(ended)
+                poll.register(ended, select.POLLIN)
+            woken = False
             while True:
-                self._drain()
-                left = self._period
+                most = self._drain()
+                # Older kernels say so of a buffer that holds anything at all.
+                if woken and self._wakes and most < FILL * self._pages / 2:
+                    self._wakes = False
+                    for file in self.buffers.files:
+                        poll.unregister(file)
+                left = _LONGEST if self._wakes else self._period
                 if until is not None:
                     left = min(left, max(0.0, until - time.monotonic()))
-                ready, _, _ = select.select(waits, [], [], left)
-                if ready or (until is not None and time.monotonic() >= until):
+                ready = {file for file, _ in poll.poll(1000 * left)}
+                if ready & ends or (until is not None and time.monotonic() >= until):
                     break
+                woken = bool(ready)
         finally:
             if ended >= 0:
                 os.close(ended)
@@ -203,17 +213,19 @@ class _Recorder:
         self._put(f"pages/{cpu}", pages)
 
     # Whatever was written before a round began is read in it.
-    def _drain(self) -> None:
+    def _drain(self) -> int:
+        """Returns the most pages that a CPU had."""
         begun = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         most = self.buffers.drain(self._take)
         self._put("round", b"%d" % begun)
         now = time.monotonic()
         rate = most / max(now - self._round, 1e-4)
         self._round = now
-        self._period = min(_LONGEST, max(_SHORTEST, _FILL * self._pages / max(rate, 1e-3)))
+        self._period = min(_LONGEST, max(_SHORTEST, FILL * self._pages / max(rate, 1e-3)))
         if self._progress is not None and now - self._shown >= _LIVE:
             self._shown = now
             self._progress(self._now())
+        return most
 
     def _now(self) -> Progress:
         used = resource.getrusage(resource.RUSAGE_SELF)

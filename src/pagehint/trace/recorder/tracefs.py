@@ -16,7 +16,17 @@ from typing import Literal, Self
 
 from pagehint.errors import InputError
 
-__all__ = ["PROBES", "Buffers", "Instance", "Level", "event_names", "find_tracefs", "living_instances", "remove_stale"]
+__all__ = [
+    "FILL",
+    "PROBES",
+    "Buffers",
+    "Instance",
+    "Level",
+    "event_names",
+    "find_tracefs",
+    "living_instances",
+    "remove_stale",
+]
 
 Level = Literal["zone", "page"]
 
@@ -38,6 +48,9 @@ PROBES = (
     ("report_ret", "r", "virtballoon_free_page_report", "ret=$retval:s32"),
 )
 """The probes of reporting: name, kind, function (that of the balloon driver may lie in a module), what is fetched."""
+
+FILL = 1 / 4
+"""A CPU's buffer is worth reading when it is so full: since Linux 6.1 its file is ready to be read only then."""
 
 _TRIES = 8
 _PAGES = 64
@@ -232,6 +245,8 @@ class Instance:
         self.write("tracing_on", "0")
         self.write("trace_clock", "mono")
         self.write("buffer_size_kb", str(buffer_kib))
+        with suppress(OSError):
+            self.write("buffer_percent", str(round(100 * FILL)))
         for option, value in (("overwrite", "1"), ("markers", "1"), ("record-cmd", "0")):
             with suppress(OSError):
                 self.write(f"options/{option}", value)
@@ -319,6 +334,11 @@ class Buffers:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def files(self) -> list[int]:
+        """The descriptors, to wait for."""
+        return list(self._files.values())
 
     def close(self) -> None:
         """Close the files."""
