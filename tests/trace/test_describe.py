@@ -39,4 +39,6 @@ def test_anomalies_in_words() -> None:
 
 def test_missing_kinds_in_words() -> None:
     assert describe_missing({"A": 1, "F": 1}) == []
-    assert len(describe_missing({"Z": 1})) == 2
+    assert describe_missing({"Z": 1, "D": 1}) == []
+    assert len(describe_missing({"Z": 1})) == len(describe_missing({"F": 1})) == 1
+    assert len(describe_missing({"X": 1})) == 2

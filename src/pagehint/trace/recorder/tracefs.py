@@ -172,6 +172,11 @@ def _remove(tracefs: Path, path: Path) -> None:
         path.rmdir()
 
 
+def _compactions() -> int | None:
+    found = re.search(r"^compact_stall (\d+)$", _text(Path("/proc/vmstat")), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def _group(path: Path) -> str:
     return path.name.replace("-", "_")
 
@@ -188,6 +193,7 @@ class Instance:
         self.level = level
         self.missing: list[str] = []
         self.formats: dict[str, str] = {}
+        self._compactions = _compactions()
         if not (tracefs / "events" / "kmem" / "mm_page_alloc").is_dir():
             raise InputError("this kernel traces no page allocations (kmem:mm_page_alloc): it was built without them")
         self.folder, self._lock = self._make()
@@ -257,7 +263,8 @@ class Instance:
                 continue
             if self.level == "zone" and name in ("mm_page_alloc", "mm_page_free"):
                 (event / "filter").write_text(f"order >= {self.least_order()}")
-            (event / "enable").write_text("1")
+            if self.level == "page" or name != "mm_page_alloc":
+                (event / "enable").write_text("1")
             self.formats[name] = (event / "format").read_text()
         self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
         self._probe()
@@ -266,6 +273,17 @@ class Instance:
         """The least order whose blocks pass no per-CPU list, up to order 9: 1 before Linux 5.14, then 4."""
         major, minor = (int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
         return 4 if (major, minor) >= (5, 14) else 1
+
+    def follow_compaction(self) -> None:
+        """At zone level, record allocations of whole blocks from the first direct compaction on.
+
+        Only a block that compaction captures leaves without another event; until then, they would cost a program that
+        faults memory in some percent more, for nothing.
+        """
+        if self.level == "zone" and self._compactions is not None and self._compactions != _compactions():
+            self._compactions = None
+            with suppress(OSError):
+                self.write("events/kmem/mm_page_alloc/enable", "1")
 
     # Reporting has no events of its own. Where the kernel has no probes, the recording is whole without them.
     def _probe(self) -> None:
