@@ -1,4 +1,4 @@
-from typing import final
+from typing import Never, final
 
 from pagehint.arena.warm import WarmZone
 
@@ -7,6 +7,7 @@ __all__ = ["Block", "allocate"]
 @final
 class Block:
     nbytes: int
+    def __init__(self, *made_by_an_arena: Never) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __len__(self) -> int: ...
     @property

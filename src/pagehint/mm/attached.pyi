@@ -8,6 +8,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.ranges import Ranges
 
 class Attachable(Ranges):
+    def __init__(self, hinting: bool, *arguments: Any) -> None: ...
     hinting: bool
     def attach(
         self,

@@ -57,6 +57,9 @@ class Batch:
             index += self._count
         return Block(int(self._pfns[index]), int(self._orders[index]))
 
+    def __iter__(self):
+        return map(self.__getitem__, range(self._count))
+
     def reverse(self):
         """Turn the order of the blocks around."""
         k: cython.Py_ssize_t

@@ -16,3 +16,13 @@ class Buddy:
     page_links: NDArray[np.uint32]
     pageblock_types: NDArray[np.uint8]
     pageblock_movable: NDArray[np.uint32]
+    def __init__(
+        self,
+        start_pfn: int,
+        pages: int,
+        max_order: int,
+        pageblock_order: int,
+        profile: KernelProfile,
+        shuffle_order: int | None,
+        seed: int,
+    ) -> None: ...

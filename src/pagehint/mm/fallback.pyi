@@ -1,3 +1,1 @@
-from pagehint.mm.buddy import Buddy
-
-def choose_fallback(buddy: Buddy) -> None: ...
+# Only compiled code sees what is in it.

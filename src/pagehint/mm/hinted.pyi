@@ -1,3 +1,6 @@
+from typing import Any
+
 from pagehint.mm.buddy import Buddy
 
-class HintedLists(Buddy): ...
+class HintedLists(Buddy):
+    def __init__(self, *arguments: Any) -> None: ...
