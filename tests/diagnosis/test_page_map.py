@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from pagehint.diagnosis.examine import diagnose
-from pagehint.diagnosis.free_memory import Setting, from_map
 from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
-from pagehint.diagnosis.zones import ZoneState
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
@@ -95,18 +93,3 @@ def test_compaction_may_bring_nothing_and_the_guest_goes_on_taking_pages(guest: 
         assert bounds.least <= 0 <= bounds.most, order
         # Of what was given back, too.
         assert bounds.least < 0, order
-
-
-def test_the_slab_that_goes_may_lie_anywhere() -> None:
-    words = np.full(2048, int(KPageFlag.BUDDY), np.uint64)
-    words[:512] = int(KPageFlag.SLAB)
-    words[1024:1034] = int(KPageFlag.SLAB)
-    words[1536:1600] = int(KPageFlag.SLAB)
-    brings = from_map(
-        PageMap(words, [Range(0, 2048)]), [ZoneState(0, "Normal")], Setting(9, 9, 10, 32, 4096, True), slab=10
-    ).brings
-    for action in ("drop_caches", "both"):
-        assert brings[action][0].most == 10 << 12, action
-        # Those of the third pageblock are just as many.
-        assert (brings[action][9].most or 0) >= 512 << 12, action
-        assert brings[action][9].least <= 0

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from pagehint.diagnosis.pasted import decoded, plain_lines
@@ -28,6 +30,62 @@ LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
 )
 def test_prefixes_go(prefix: str) -> None:
     assert plain_lines(f"{prefix}{LINE}\n") == [LINE]
+
+
+BLOCK = (
+    "kworker/u8:2: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL|__GFP_COMP)",
+    "Mem-Info:",
+    "free:1602 free_pcp:7 free_cma:0",
+    LINE,
+    "lowmem_reserve[]: 0 0 0 0 0",
+    "Node 0 DMA32: 1602*4kB (UME) 0*8kB = 6408kB",
+    "300 total pagecache pages",
+)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Sat 2026-11-28 00:47:11 CET web-1 kernel: {}",
+        "1795844795.123456 web-1 kernel: {}",
+        "<4>1 2026-11-28T00:47:11.003Z web-1 kernel - - - {}",
+        "Nov 28 00:47:11 web-1 kern.warn kernel: [12345.678901] {}",
+        "Sat Nov 28 00:47:11 2026 kern.warn kernel: [12345.678901] {}",
+        "2026-11-28T00:47:11.123456789Z stdout F [12345.678901] {}",
+        "kmsg-1  | [12345.678901] {}",
+        "[pod/node-problem-detector-abcde/npd] [12345.678901] {}",
+        "192.168.1.10: kern: warning: [2026-11-28T00:47:11.123456Z]: {}",
+        "I1128 00:47:11.123456       1 log.go:245] {}",
+        "11-28 00:47:11.123     0     0 W         : {}",
+        "11-28 00:47:11.123  1234  1250 W kernel  : {}",
+        "W/kernel  (    0): {}",
+        "<4>[12345.678901]  (0)[1234:kworker/0:1] {}",
+        "[12345.678901] I[2:  kworker/u8:2: 133] {}",
+        "[12345.678901 <    0.000012>] {}",
+        "[  +0.000012] {}",
+        "[2026-11-28 00:47:11] [12345.678901] {}",
+        "+[12345.678901] {}",
+        "  123 [12345.678901] {}",
+        "kern.log:12:[12345.678901] {}",
+        "6.1.0-28,4,1234,56789012,-;{}",
+        "2026-11-28T00:47:11.123Z| vcpu-0| I125: Guest: [12345.678901] {}",
+        "(d5) [12345.678901] {}",
+        'time="2026-11-28T00:47:11Z" level=debug msg="guest console" vmconsole="[12345.678901] {}"',
+        '{{"insertId": "x", "jsonPayload": {{"MESSAGE": "{}"}}}}',
+        '"2026-11-28","web","{}"',
+        "MESSAGE={}",
+        "<pre>[12345.678901] {}<br>",
+        "| [12345.678901] {} |",
+        "^[[33m[12345.678901]^[[0m {}",
+    ],
+)
+def test_prefixes_that_nobody_named_are_learned(form: str) -> None:
+    assert plain_lines("\n".join(form.format(line) for line in BLOCK)) == list(BLOCK)
+
+
+def test_bytes_of_a_journal_as_json() -> None:
+    assert plain_lines(json.dumps({"MESSAGE": list(b"Mem-Info:")})) == ["Mem-Info:"]
+    assert plain_lines('{"MESSAGE": [300, "x"]}') == ['{"MESSAGE": [300, "x"]}']
 
 
 def test_logs_kept_as_json_and_lines_run_together() -> None:

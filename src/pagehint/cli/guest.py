@@ -46,7 +46,7 @@ def guest(
     ----------
     command
         After `--`: what the guest runs in its shell: busybox's commands and `anon`, `tmpfs`, `cache`, `fragment`,
-        `churn`, `pressure` (each: MiB, milliseconds) and `mark NAME`. Without it: a little of each.
+        `churn`, `pressure` (each: MiB, milliseconds), `mark NAME` and `look` (a snapshot). Without it: some of each.
     output
         The bundle to make; default: guest and the time, .pagetrace. With --matrix: a new folder of bundles.
     kernel
@@ -54,7 +54,7 @@ def guest(
         makes several), or a kernel image with virtio and balloon built in.
     disk
         An image (raw, or .qcow2) of an ext4 file system, such as one that mmdebstrap made: the command runs in it, with
-        its programs, and `mark NAME`. Nothing is written to it.
+        its programs, `mark NAME`, `look` and `fragment`. Nothing is written to it.
     memory
         The guest's RAM, such as 1GiB.
     cpus

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned, whole_blocks
 
-__all__ = ["After", "compacted", "dropped", "now"]
+__all__ = ["After", "compacted", "dropped", "now", "pageblocks"]
 
 Mask = NDArray[np.bool_]
 
@@ -42,14 +42,27 @@ def now(pages: PageMap, zone: Range) -> After:
     return After(pages.holders[zone.begin : zone.end] == Holder.FREE, pages.told[zone.begin : zone.end])
 
 
-def dropped(pages: PageMap, zone: Range) -> After:
-    """After drop_caches: clean page cache that no process maps is free. Slab that goes too is not in the map."""
+def dropped(pages: PageMap, zone: Range, written: bool) -> After:
+    """After drop_caches: page cache that no process maps is free, the dirty too if it is `written` to disk before.
+
+    Slab that goes too is not in the map.
+    """
     holders = pages.holders[zone.begin : zone.end]
-    return After((holders == Holder.FREE) | (holders == Holder.CACHE_CLEAN), pages.told[zone.begin : zone.end])
+    free = (holders == Holder.FREE) | (holders == Holder.CACHE_CLEAN)
+    if written:
+        free |= holders == Holder.CACHE_DIRTY
+    return After(free, pages.told[zone.begin : zone.end])
 
 
-def compacted(pages: PageMap, zone: Range, before: After, pageblock_order: int, all_targets: bool) -> After:
+def pageblocks(mask: Mask, begin: int, order: int) -> Mask:
+    """The mask, whose first pfn is `begin`, a row each pageblock; False outside. O(pages)."""
+    return aligned(mask, begin, order).reshape(-1, 1 << order)
+
+
+def compacted(pages: PageMap, zone: Range, before: After, pageblock_order: int, all_targets: bool) -> tuple[After, int]:
     """After compact_memory from `before`: movable pages have left the zone's lower pageblocks for free pages above.
+
+    Returns that, and how many pages may move at the most, wherever the scanners meet.
 
     The two scanners meet where the movable pages below are as many as the free pages above. Wholly free pageblocks
     take no pages. Which pageblocks are of type MOVABLE the map doesn't tell: `all_targets` takes any partly free one
@@ -80,4 +93,4 @@ def compacted(pages: PageMap, zone: Range, before: After, pageblock_order: int, 
     free[: meeting << pageblock_order] |= movable[: meeting << pageblock_order]
     free[taken] = False
     after = free[lead : lead + len(holders)]
-    return After(after, before.told & after)
+    return After(after, before.told & after), int(min(sources.sum(), room.sum()))

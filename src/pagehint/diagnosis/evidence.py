@@ -92,6 +92,8 @@ class Evidence:
     free_tool: dict[str, int] = field(default_factory=dict)
     reports: list[MemoryReport] = field(default_factory=list)
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)
+    unused_names: float | None = None
+    """The share of the cached names of files (dentries) that nobody uses."""
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
     kernel: str | None = None

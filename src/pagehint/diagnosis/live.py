@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.evidence import Evidence, Reporting
 from pagehint.errors import InputError, printable
-from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_vmstat
+from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
 
@@ -58,6 +58,8 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.vmstat = parse_vmstat(text, "/proc/vmstat")
     if (text := _read(evidence, "pressure/memory")) is not None:
         evidence.pressure = parse_pressure(text)
+    if (text := _read(evidence, "sys/fs/dentry-state")) is not None:
+        evidence.unused_names = parse_unused_names(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
     return evidence

@@ -1,7 +1,9 @@
 """Text that people paste, cleaned: one plain line for each line that the kernel or a tool printed.
 
 What goes: colours and other terminal escapes, the ways of mails (quoting, soft line breaks), the prefixes of dmesg,
-journalctl, syslog, /dev/kmsg and grep, and the line breaks that mail programs put into rows of counts.
+journalctl, syslog, /dev/kmsg and grep, and the line breaks that mail programs put into rows of counts. A prefix that
+nobody named is learned: what stands before words that always begin a line of the kernel's, such as Mem-Info, goes from
+all lines that begin with the like of it, other digits in it or not.
 """
 
 import html
@@ -25,6 +27,7 @@ _PREFIX = re.compile(
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
     r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}:(?:\d+:)?"
+    r"|<(?:pre|code|p|div|td|li)(?:\s[^<>]{0,80})?>|\{(?:noformat|code)[^{}\s]{0,40}\}|```\w{0,10}"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",
     re.ASCII,
@@ -37,7 +40,15 @@ _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+typ
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
-_MESSAGES = ("MESSAGE", "message", "log", "msg")
+_MESSAGES = ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
+_AFTER_PREFIX = re.compile(
+    r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
+    r"|Mem(?:Total|Free):\s|Page block order:",
+    re.ASCII,
+)
+_MOST_PREFIX, _MOST_SHAPES = 160, 16
+_MOST_END = 16
+_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\|)|(?<=[\w:)?])[\"'])+\Z")
 
 
 def decoded(data: bytes | bytearray) -> str:
@@ -55,7 +66,7 @@ def plain_lines(text: str) -> list[str]:
         text = _SOFT_BREAK.sub("", text).replace("=3D", "=").replace("=20", " ")
     text = _ESCAPES.sub("", text).replace("\xa0", " ").replace("\t", " ")
     text = _RUN_TOGETHER.sub("\n", text)
-    return list(_unwrapped(map(_plain, re.split(r"[\r\n]+", text))))
+    return list(_unwrapped(_without_learned_prefixes([_plain(line) for line in re.split(r"[\r\n]+", text)])))
 
 
 def _plain(line: str) -> str:
@@ -70,19 +81,41 @@ def _plain(line: str) -> str:
             break
         line = line[match.end() :]
     line = line.strip().strip("`")
+    line = line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
     return line
 
 
-# A log kept as JSON, a line each.
+# A log kept as JSON, a line each; journalctl writes what isn't plain as a list of bytes.
 def _message(line: str) -> str:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         return line
-    texts = [entry[name] for name in _MESSAGES if isinstance(entry.get(name), str)] if isinstance(entry, dict) else []
-    return texts[0].strip() if texts else line
+    while isinstance(entry, dict):
+        entry = next((entry[name] for name in _MESSAGES if name in entry), None)
+    if isinstance(entry, list) and all(isinstance(each, int) and 0 <= each < 256 for each in entry):
+        entry = bytes(entry).decode(errors="replace")
+    return entry.strip() if isinstance(entry, str) else line
+
+
+def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
+    shapes: dict[str, None] = {}
+    for line in lines:
+        after = _AFTER_PREFIX.search(line[: 2 * _MOST_PREFIX])
+        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) < _MOST_SHAPES:
+            words = re.split(r"(\d+|\s+)", line[: after.start()])
+            shapes[
+                "".join(r"\d++" if word.isdigit() else r"\s++" if word.isspace() else re.escape(word) for word in words)
+            ] = None
+    if not shapes:
+        yield from lines
+        return
+    prefix = re.compile("|".join(sorted(shapes, key=len, reverse=True)))
+    for line in lines:
+        match = prefix.match(line)
+        yield line if match is None else line[match.end() :].strip()
 
 
 def _unwrapped(lines: Iterator[str]) -> Iterator[str]:

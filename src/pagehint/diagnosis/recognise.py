@@ -21,7 +21,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, plain_lines
 from pagehint.errors import InputError, printable
-from pagehint.proc.counters import parse_pressure, parse_vmstat
+from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -69,6 +69,7 @@ _VERSION = re.compile(
     r"(?:Linux version (\d{1,3}\.\d{1,3}\S{0,80})|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d)", re.ASCII
 )
 _ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order\s*[:=]?\s*(\d{1,3})(?!\d)", re.ASCII)
+_DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
 _LOG = re.compile(
     r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|invoked oom-killer|\bfree:\d{1,19}\s?kB|\*\d{1,9}kB"
 )
@@ -232,6 +233,9 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
             evidence.kernel = version[1] or version[2]
+        if (names := _DENTRY_STATE.search(line)) is not None and (share := parse_unused_names(names[1])) is not None:
+            evidence.unused_names = share
+            yield "fs.dentry-state"
         if (order := _ORDER.search(line)) is not None:
             evidence.reporting.order = int(order[1])
             yield "the reporting order"

@@ -19,8 +19,8 @@ class ZoneState:
     """A zone, in pages; None: not known. `min`, `low` and `high` hold `boost` already.
 
     `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
-    free that is kept for atomic allocations, `lists_room` how many pages more may lie on per-CPU lists, `whole` what
-    lies in free blocks of pageblock order and more.
+    free that is kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
+    which the kernel tunes where `tunes_lists` says so; `whole` what lies in free blocks of pageblock order and more.
     """
 
     node: int
@@ -38,6 +38,8 @@ class ZoneState:
     free_cma: int = 0
     per_cpu: int | None = None
     lists_room: int = 0
+    cpus: int = 1
+    tunes_lists: bool = False
     whole: int | None = None
     begin: int | None = None
     end: int | None = None
@@ -99,7 +101,9 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
         reserve=next((x for x in (zone.free_highatomic, zone.reserved_highatomic) if x is not None), 0),
         free_cma=zone.stats.get("nr_free_cma", 0),
         per_cpu=sum(lists) if lists or zone.managed == 0 else None,
-        lists_room=sum(max((cpu.high_min or cpu.high or 0) - (cpu.count or 0), 0) for cpu in zone.per_cpu),
+        lists_room=sum(max((cpu.high or cpu.high_min or 0) - (cpu.count or 0), 0) for cpu in zone.per_cpu),
+        cpus=max(len(zone.per_cpu), 1),
+        tunes_lists=zone.promo is not None,
         whole=zone.stats.get("nr_free_pages_blocks"),
         begin=zone.start_pfn,
         end=None if zone.start_pfn is None or zone.spanned is None else zone.start_pfn + zone.spanned,

@@ -1,10 +1,10 @@
-"""What /proc/meminfo, /proc/vmstat and /proc/pressure/memory count."""
+"""What /proc/meminfo, /proc/vmstat, /proc/pressure/memory and fs.dentry-state count."""
 
 import re
 
 from pagehint.proc.count import parse_count
 
-__all__ = ["parse_meminfo", "parse_pressure", "parse_vmstat"]
+__all__ = ["parse_meminfo", "parse_pressure", "parse_unused_names", "parse_vmstat"]
 
 _MEMINFO = re.compile(r"([A-Z][\w()]{0,63}): *(\S+)(?: kB)?", re.ASCII)
 _VMSTAT = re.compile(r"([a-z]\w{0,63}) (\d\S*)", re.ASCII)
@@ -42,3 +42,12 @@ def parse_pressure(text: str) -> dict[str, dict[str, float]]:
         }
         for match in _PRESSURE.finditer(text)
     }
+
+
+_DENTRY_STATE = re.compile(r"\s*(\d{1,15})\s+(\d{1,15})\s+\d{1,15}(?:\s+-?\d{1,15}){3}\s*", re.ASCII)
+
+
+def parse_unused_names(text: str) -> float | None:
+    """The share of the cached names of files (dentries) that nobody uses, of fs.dentry-state's six numbers, or None."""
+    match = _DENTRY_STATE.fullmatch(text)
+    return min(int(match[2]) / int(match[1]), 1.0) if match is not None and int(match[1]) else None

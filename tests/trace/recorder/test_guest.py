@@ -11,6 +11,7 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
+from pagehint.trace.snapshot import Snapshot
 
 KERNEL = "linux-image-cloud-amd64"
 # Most of the memory at once: a huge page of the host more or less is 1 % of so small a guest.
@@ -158,7 +159,10 @@ def test_a_command_runs_in_a_disk_which_stays_as_it_is(tmp_path, guests):
     subprocess.run(["mkfs.ext4", "-q", "-d", root, image, "16M"], check=True)
     before = image.read_bytes()
     settings = GuestSettings(KERNEL, memory=256, cpus=2, accel="tcg", hold=0, disk=image)
-    trace, _, status = boot(settings, "echo text > /written && mark inside && exit 7", tmp_path / "disk.pagetrace")
+    trace, _, status = boot(
+        settings, "echo text > /written && mark inside && look && exit 7", tmp_path / "disk.pagetrace"
+    )
     assert status == 7
     assert "inside" in {mark["text"].removeprefix("MARK ") for mark in trace.marks.to_pylist()}
     assert image.read_bytes() == before
+    assert Snapshot(trace.path / "look1").zones() == trace.snapshot.zones()

@@ -30,6 +30,7 @@ PARAMETERS = "/sys/module/page_reporting/parameters/"
 # VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
 _FEATURE_REPORTING = 5
 _SNAPSHOTS = {"init": "snapshot", "final": "final"}
+_LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
 _GUESSABLE_PFNS = 1 << 24  # of x86-64: 64 GiB, whose page array fits the 1 GiB that it begins at
 
@@ -89,7 +90,7 @@ class RecordingImporter:
             self._device_load = self._integer(name, data)
         elif kind == "stats":
             self._stats[rest] = bytes(data).decode("ascii", "replace")
-        elif kind in _SNAPSHOTS:
+        elif kind in _SNAPSHOTS or _LOOK.fullmatch(kind):
             self._snapshot_file(kind, rest, data)
 
     @property
@@ -192,7 +193,7 @@ class RecordingImporter:
         when, files = self._open
         self._open = None
         if files:
-            self._snapshots[when] = self._writer.add_snapshot(files, _SNAPSHOTS[when])
+            self._snapshots[when] = self._writer.add_snapshot(files, _SNAPSHOTS.get(when, when))
 
     def finish(self, clock: Clock | None = None, recorder: str = "pagehint record") -> Meta:
         """Write the rest; returns what to finish the bundle with. `clock`: the host's, where it is known."""

@@ -1,11 +1,12 @@
 /* The first program of a guest that is booted to be recorded: sets the guest up, records its page allocator, sends
  * the pieces through a virtio-serial port, runs the command, and turns the guest off. Under other names it is a
- * workload: anon, tmpfs, cache, fragment, churn, pressure; or mark. Static: the guest has no libraries. */
+ * workload: anon, tmpfs, cache, fragment, churn, pressure; or mark, or look. Static: the guest has no libraries. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -192,6 +193,24 @@ static void snapshot(const char *when, uint64_t pages) {
     piece(name, "", 0);
 }
 
+/* Who asked for a snapshot in the middle: `look`, which waits for it. */
+static volatile sig_atomic_t asker;
+
+static void asked(int number, siginfo_t *info, void *context) {
+    (void)number, (void)context;
+    asker = info->si_pid;
+}
+
+static void answer(uint64_t pages) {
+    static int looks;
+    char name[32];
+    pid_t who = asker;
+    asker = 0;
+    snprintf(name, sizeof name, "look%d", ++looks);
+    snapshot(name, pages);
+    kill(who, SIGUSR1);
+}
+
 static uint64_t end_of_memory(void) {
     char line[256];
     unsigned long long start, spanned = 0, end = 0;
@@ -286,10 +305,12 @@ static void balloon_features(void) {
 }
 
 /* While a child runs, or for a time. */
-static int watch(pid_t child, uint64_t until) {
+static int watch(pid_t child, uint64_t until, uint64_t pages) {
     int status = 0;
     for (;;) {
         drain();
+        if (asker)
+            answer(pages);
         if (child > 0 && waitpid(child, &status, WNOHANG) == child)
             return status;
         if (child <= 0 && now() >= until)
@@ -306,6 +327,8 @@ static void off(void) {
 }
 
 static int init(void) {
+    struct sigaction action = {.sa_sigaction = asked, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGUSR1, &action, 0);
     setenv("PATH", "/bin", 1);
     mount("dev", "/dev", "devtmpfs", 0, 0);
     mount("proc", "/proc", "proc", 0, 0);
@@ -356,7 +379,7 @@ static int init(void) {
     piece_system("/proc/version");
     piece_system("/sys/devices/system/cpu/online");
     piece_system("/sys/kernel/mm/transparent_hugepage/enabled");
-    watch(0, now() + hold);
+    watch(0, now() + hold, pages);
     ask_clock();
     pid_t child = fork();
     if (!child) {
@@ -364,9 +387,9 @@ static int init(void) {
         execl("/bin/sh", "sh", "/command", (char *)0);
         _exit(127);
     }
-    int status = watch(child, 0);
+    int status = watch(child, 0, pages);
     mark("MARK idle");
-    watch(0, now() + hold);
+    watch(0, now() + hold, pages);
     ask_clock();
     snapshot("final", pages);
     write_text(INSTANCE "/tracing_on", "0");
@@ -508,6 +531,16 @@ static void churn(size_t most, long time) {
     mark("MARK churn ended");
 }
 
+static void look(void) {
+    sigset_t signals;
+    int number;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &signals, 0);
+    if (!kill(1, SIGUSR1))
+        sigwait(&signals, &number);
+}
+
 /* More than there is, in files that may be reclaimed and memory that may not. */
 static void pressure(size_t size, long hold) {
     mark("MARK pressure");
@@ -528,6 +561,8 @@ int main(int count, char **arguments) {
     long hold = count > 2 ? atol(arguments[2]) : 4000;
     if (!strcmp(name, "mark"))
         mark("MARK %s", count > 1 ? arguments[1] : "");
+    else if (!strcmp(name, "look"))
+        look();
     else if (!strcmp(name, "anon"))
         anon(size, hold, count > 3 && !strcmp(arguments[3], "huge"));
     else if (!strcmp(name, "tmpfs"))

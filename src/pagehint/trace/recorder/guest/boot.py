@@ -31,6 +31,7 @@ __all__ = ["GuestSettings", "boot", "default_command"]
 _QEMU = "qemu-system-x86_64"
 _UP_KVM, _UP_TCG = 20.0, 120.0
 _SILENT = 120.0
+_ACCEPTS = 0x10000  # __SO_ACCEPTCON
 _APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
 _DISCARD = re.compile(
     rb"^\d+@(\d+)\.(\d+):ram_block_discard_range \S+@(0x[0-9a-f]+) \+ (0x[0-9a-f]+):.*ret: (-?\d+)", re.MULTILINE
@@ -104,6 +105,16 @@ def _drive(disk: Path | None) -> tuple[str, ...]:
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk")
 
 
+# A socket is in its folder a moment before it can be connected to.
+def _is_listening(path: Path) -> bool:
+    with suppress(OSError):
+        for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
+            words = line.split(maxsplit=7)
+            if len(words) == 8 and words[7] == str(path):
+                return bool(int(words[3], 16) & _ACCEPTS)
+    return False
+
+
 class _NotUp(Exception):
     pass
 
@@ -163,7 +174,7 @@ class _Guest:
 
     def _connect(self, name: str) -> Path:
         path, until = self._folder / name, time.monotonic() + _UP_KVM
-        while not path.exists():
+        while not _is_listening(path):
             if self._process is None or self._process.poll() is not None or time.monotonic() > until:
                 raise _NotUp(f"{_QEMU} ended: {self._last_words()}")
             time.sleep(0.01)

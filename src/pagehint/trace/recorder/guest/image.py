@@ -31,7 +31,7 @@ _MODULES = (
 )
 _DISK = ("virtio_blk", "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4")
 _BALLOON = ("virtio_balloon",)
-_WORKLOADS = ("anon", "tmpfs", "cache", "fragment", "churn", "pressure", "mark")
+_WORKLOADS = ("anon", "tmpfs", "cache", "fragment", "churn", "pressure", "mark", "look")
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
 
 
@@ -170,7 +170,8 @@ def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
     return out.getvalue()
 
 
-# The disk is the command's root; `mark` is there too. Who has a partition table has the system in the first one.
+# The disk is the command's root; `mark`, `look` and `fragment` are there too. Who has a partition table has the system
+# in the first one.
 _IN_DISK = """mkdir -p /disk
 { [ -e /dev/vda1 ] && mount -t ext4 -o noatime /dev/vda1 /disk; } || mount -t ext4 -o noatime /dev/vda /disk ||
     { echo "no ext4 file system on the disk, or no ext4 in the kernel" > /dev/console; exit 125; }
@@ -178,6 +179,7 @@ for each in proc sys dev; do mkdir -p /disk/$each; mount -o bind /$each /disk/$e
 mount -o bind /sys/kernel/tracing /disk/sys/kernel/tracing
 for each in tmp dev/shm; do mkdir -p /disk/$each; mount -t tmpfs tmpfs /disk/$each; done
 mkdir -p /disk/usr/local/bin; cp /init /disk/usr/local/bin/mark
+for each in look fragment; do ln -sf mark /disk/usr/local/bin/$each; done
 ip link set lo up
 export PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LC_ALL=C
 chroot /disk /bin/sh -c """

@@ -1,0 +1,239 @@
+"""What reporting and each action would bring, computed on a page map: bounds, and for drop_caches a best guess too.
+
+What the map doesn't tell is bounded: which slab can be freed (counted, not marked), which pages lie on per-CPU lists
+(they look like the kernel's own), and what compaction gives up. The guess for drop_caches was fitted to real guests:
+
+- Of the slab counted as reclaimable that share goes whose names nobody uses (dentry-state), with a tenth more, which
+  hangs on it and is counted as unreclaimable. It lies where the kernel's other pages are fewest.
+- Each kind of slab keeps some pages, on each CPU too: they lie scattered, and spoil blocks the more the larger.
+- Freed pages pass through the per-CPU lists. Few stay there; many make the lists overflow, and then a fifth of what
+  they can hold is left on them, a thirtieth where the kernel tunes them (from 6.7 on).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.diagnosis.actions import After, compacted, dropped, now, pageblocks
+from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.free_memory import ACTIONS, ByOrder, Setting, closed_by
+from pagehint.diagnosis.page_map import Holder, PageMap, Range
+from pagehint.diagnosis.zones import ZoneState
+
+__all__ = ["Slab", "predict"]
+
+_SPOILED = 2.5
+_HANGS_ON = 0.1
+_HANGS_ON_MOST = 0.25
+_SPOILERS, _SPOILERS_OF_LISTS = 8, 1 / 68
+_STAYS_ON_LISTS, _STAYS_ON_TUNED_LISTS = 0.2, 0.03
+_STAYS = 0.02
+Orders = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Pages of slab as the kernel counts them, and the share of its names that nobody uses, where it is known.
+
+    `stays`: pages of the reclaimable that the kernel itself holds, where the share is not known.
+    """
+
+    reclaimable: int = 0
+    unreclaimable: int = 0
+    unused: float | None = None
+    stays: int = 0
+
+    @property
+    def likely(self) -> float:
+        """Pages of the reclaimable that drop_caches frees."""
+        if self.unused is not None:
+            return self.reclaimable * self.unused
+        return max(self.reclaimable * (1 - _STAYS) - self.stays, 0)
+
+    @property
+    def most(self) -> int:
+        """Pages that go at the most, with what hangs on them."""
+        return self.reclaimable + min(self.unreclaimable, int(self.reclaimable * _HANGS_ON_MOST))
+
+
+def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab) -> dict[str, ByOrder]:
+    """Bytes by the keys of ACTIONS and by order; `zones` are those of the map, in its order. O(pages)."""
+    sums = {name: [np.zeros(setting.max_order + 1, np.int64) for _ in range(2)] for name in ACTIONS}
+    guess = np.zeros(setting.max_order + 1, np.int64)
+    likely = min(int(slab.likely * (1 + _HANGS_ON)), slab.most)
+    goes = _slab_that_goes(pages, setting.pageblock_order, likely)
+    share = min(likely / max(int(np.count_nonzero(goes)), 1), 1.0)
+    for zone, place in zip(zones, pages.zones, strict=True):
+        each = _Zone(pages, zone, place, setting, goes[place.begin : place.end], slab.most)
+        guess += each.likely(share)
+        for name, bounds in each.bounds().items():
+            for total, bound in zip(sums[name], bounds, strict=True):
+                total += bound
+    size = setting.page_size
+    brings = {
+        name: {order: Bounds(int(least[order]) * size, int(most[order]) * size) for order in setting.orders}
+        for name, (least, most) in sums.items()
+    }
+    brings["drop_caches"] = {
+        order: Bounds(min(each.least, value), max(each.most or 0, value), value)
+        for order, each in brings["drop_caches"].items()
+        for value in (int(guess[order]) * size,)
+    }
+    return brings
+
+
+class _Zone:
+    def __init__(
+        self, pages: PageMap, zone: ZoneState, place: Range, setting: Setting, goes: Mask, slab_most: int
+    ) -> None:
+        self._pages, self._zone, self._place, self._setting = pages, zone, place, setting
+        holders = pages.holders[place.begin : place.end]
+        self._kernel: Mask = holders == Holder.KERNEL
+        self._before = now(pages, place)
+        self._cached = dropped(pages, place, written=True)
+        self._goes = goes
+        self._slab: Mask = holders == Holder.SLAB
+        self._slab_most = min(slab_most, int(np.count_nonzero(self._slab)))
+        self._at = _reader(zone, place, setting)
+        self._start = self._at(self._before)
+        self._per_cpu = zone.per_cpu or 0
+
+    def _with(self, *masks: Mask) -> After:
+        free = self._cached.free.copy()
+        for mask in masks:
+            free |= mask
+        return After(free, self._cached.told)
+
+    def likely(self, share: float) -> Orders:
+        """Pages that drop_caches brings by order; `share` of the pages in the slab's mask go."""
+        cache = self._at(self._cached) - self._start
+        slab_pages = int(np.count_nonzero(self._goes))
+        freed = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free)) + int(share * slab_pages)
+        slab = (self._at(self._with(self._goes)) - self._start - cache) * share * self._unspoiled(slab_pages)
+        stay = self._stay_on_lists(freed)
+        if stay >= self._per_cpu:
+            taken: Orders = np.maximum(cache + slab.astype(np.int64) - (stay - self._per_cpu), 0)
+            return taken
+        lists = self._lists()
+        drained = self._at(self._with(self._goes, lists)) - self._at(self._with(self._goes))
+        # Which pages they are is a guess: where they would complete larger blocks, they rather don't.
+        drained = np.minimum.accumulate(drained)
+        weight = (self._per_cpu - stay) / max(int(np.count_nonzero(lists)), 1)
+        likely: Orders = cache + (slab + drained * min(weight, 1.0) * self._unspoiled(freed)).astype(np.int64)
+        return likely
+
+    # The chance of a block, by order, to be free of what stays of `freed` pages, on lists and in slab; what stays lies
+    # close together, so that beyond a pageblock it is no less.
+    def _unspoiled(self, freed: int) -> NDArray[np.float64]:
+        spoilers = _SPOILERS * (1 + self._zone.cpus) + self._overflown * _SPOILERS_OF_LISTS
+        sizes = 2.0 ** np.minimum(np.arange(self._setting.max_order + 1), self._setting.pageblock_order)
+        chance: NDArray[np.float64] = np.exp(-spoilers * sizes / max(freed, spoilers))
+        return chance
+
+    # Pages on the zone's lists after `freed` pages passed through them.
+    def _stay_on_lists(self, freed: int) -> int:
+        room = self._zone.lists_room
+        full = self._per_cpu + room
+        if freed >= full:
+            return int(self._overflown)
+        return int((1 - freed / full) * (self._per_cpu + min(freed, room)))
+
+    @property
+    def _overflown(self) -> float:
+        share = _STAYS_ON_TUNED_LISTS if self._zone.tunes_lists else _STAYS_ON_LISTS
+        return share * (self._per_cpu + self._zone.lists_room)
+
+    # As many of the pages without a holder as lie on the lists: those in pageblocks with fewest pages that stay.
+    def _lists(self) -> Mask:
+        order, place = self._setting.pageblock_order, self._place
+        kernel = pageblocks(self._kernel, place.begin, order).sum(axis=1)
+        staying = pageblocks(_STAYING[self._pages.holders[place.begin : place.end]] & ~self._goes, place.begin, order)
+        ranked = np.argsort(kernel + staying.sum(axis=1), kind="stable")
+        ranked = ranked[kernel[ranked] > 0]
+        return _chosen(self._kernel, ranked, kernel, self._per_cpu, place.begin, order)
+
+    def bounds(self) -> dict[str, tuple[Orders, Orders]]:
+        """Pages by the keys of ACTIONS: at least and at the most, by order."""
+        pages, place, setting, start = self._pages, self._place, self._setting, self._start
+        sizes = 1 << np.arange(setting.max_order + 1)
+        clean = self._less_lists(self._at(dropped(pages, place, written=False)) - start)
+        cache = self._at(self._cached) - start
+        given_back = int(np.count_nonzero(self._before.told))
+        # In all no more comes than goes, and what lies free but untold; each page that goes completes one block.
+        more = self._slab_most + self._per_cpu
+        goes = int(np.count_nonzero(self._cached.free)) - given_back + more - start
+        rest = self._at(self._with(self._slab, self._kernel)) - start - cache
+        drop = np.minimum(cache + np.minimum(rest, more * sizes), goes)
+        # Compacting takes seconds, in which the guest and the compacting thread itself take pages: of what would be
+        # told, and of what was given back, which the host then has again.
+        taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
+        lists = np.minimum(
+            self._at(After(self._before.free | self._kernel, self._before.told)) - start, self._per_cpu * sizes
+        )
+        slab_too = self._with(self._goes)
+        least, most, loss = self._compacting(self._before, start)
+        compact = (np.minimum(least, -loss) - taken, np.maximum(most, 0) + lists)
+        least, most, loss = self._compacting(slab_too, self._at(slab_too))
+        every = self._compacting(self._with(self._slab), start)[1]
+        both = (
+            np.minimum(least, clean - loss) - taken,
+            np.minimum(np.maximum(np.maximum(most, every), drop) + lists, np.maximum(goes, 0)),
+        )
+        return {"reporting": (start, start), "drop_caches": (clean, drop), "compact_memory": compact, "both": both}
+
+    # Against the start: the least and the most by which pageblocks may take pages, and what filling gaps breaks up at
+    # the most: each page that moves takes one from a block, and what it leaves may stay on per-CPU lists.
+    def _compacting(self, first: After, standing: Orders) -> tuple[Orders, Orders, Orders]:
+        order = self._setting.pageblock_order
+        ends = []
+        for every in (False, True):
+            after, movable = compacted(self._pages, self._place, first, order, every)
+            ends.append(self._at(after) - self._start)
+        partly = standing - standing[order]
+        sizes = 1 << np.arange(self._setting.max_order + 1)
+        loss = np.minimum(movable * sizes, np.maximum(partly, 0))
+        loss[0] = min(movable, self._zone.lists_room)
+        return np.minimum(*ends), np.maximum(*ends), loss
+
+    # Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being
+    # whole.
+    def _less_lists(self, gains: Orders) -> Orders:
+        room = min(self._zone.lists_room, int(gains[0]))
+        kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, _SPOILED * room)
+        return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64), 0), gains)
+
+
+_STAYING = np.array([holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.PINNED, Holder.RESERVED) for holder in Holder])
+
+
+def _reader(zone: ZoneState, place: Range, setting: Setting) -> Callable[[After], Orders]:
+    def read(after: After) -> Orders:
+        free = int(np.count_nonzero(after.free))
+        pages = after.resident(place.begin, setting.max_order)
+        pages[[closed_by(zone, order, setting, free) is not None for order in setting.orders]] = 0
+        return pages
+
+    return read
+
+
+# Slab that can be freed lies in pageblocks of its own: those with fewest of the kernel's other pages, then those
+# fullest of slab.
+def _slab_that_goes(pages: PageMap, pageblock_order: int, number: int) -> Mask:
+    mask: Mask = pages.holders == Holder.SLAB
+    slab = pageblocks(mask, 0, pageblock_order).sum(axis=1)
+    others = (pages.holders == Holder.KERNEL) | (pages.holders == Holder.PAGE_TABLES)
+    ranked = np.lexsort((-slab, pageblocks(others, 0, pageblock_order).sum(axis=1)))
+    return _chosen(mask, ranked[slab[ranked] > 0], slab, number, 0, pageblock_order)
+
+
+# The mask in so many of the ranked pageblocks that it holds `number` pages there, or just over.
+def _chosen(mask: Mask, ranked: NDArray[np.int64], counts: Orders, number: int, begin: int, order: int) -> Mask:
+    chosen = np.zeros(len(counts), np.bool_)
+    if number > 0:
+        chosen[ranked[: int(np.searchsorted(np.cumsum(counts[ranked]), number)) + 1]] = True
+    lead = begin & ((1 << order) - 1)
+    inside: Mask = np.repeat(chosen, 1 << order)[lead : lead + len(mask)]
+    return mask & inside
