@@ -20,17 +20,9 @@ class Told:
     pages: int
 
 
-class Listening(Replay):
-    """A replay that notes every block that the device is told of."""
-
-    def react(self, blocks: Batch) -> None:
-        self.told = getattr(self, "told", [])
-        self.told += [Told(self.clock.now, pfn, 1 << order) for pfn, order in blocks]
-        super().react(blocks)
-
-
-def replayed(trace: Trace, placement: str) -> tuple[Listening, list[Told], list[Told]]:
-    replay = Listening(
+def replayed(trace: Trace, placement: str) -> tuple[Replay, list[Told], list[Told]]:
+    """A replay that has ended, every block that its device was told of, and those of the guest's own."""
+    replay = Replay(
         trace,
         guest_reporting(trace),
         None,
@@ -40,13 +32,21 @@ def replayed(trace: Trace, placement: str) -> tuple[Listening, list[Told], list[
         frozenset({"alloc"}),
         None,  # type: ignore[arg-type]
     )
+    told: list[Told] = []
+    react = replay.device.react
+
+    def listen(blocks: Batch) -> None:
+        told.extend(Told(replay.clock.now, pfn, 1 << order) for pfn, order in blocks)
+        react(blocks)
+
+    replay.device.react = listen  # type: ignore[method-assign]
     run = replay.run()
     for zone in replay.start.zones:
         assert check(zone) == []
     assert run.totals.errors == 0
     columns = trace.reported.to_pydict()
     guest = [Told(*row) for row in zip(columns["time"], columns["pfn"], columns["pages"], strict=True)]
-    return replay, replay.told, guest
+    return replay, told, guest
 
 
 def passes(told: list[Told]) -> list[list[Told]]:

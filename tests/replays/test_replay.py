@@ -327,39 +327,44 @@ def test_a_design_that_was_replayed_is_as_good_as_new(make: Callable[[], Design]
     assert same(first, replay(phased, make()))
 
 
-def test_errors_of_an_earlier_use_are_not_the_replays(phased: Trace) -> None:
-    class Failing(Replay):
-        def react(self, blocks: Batch) -> None:
-            raise OSError("no more")
+def test_errors_of_an_earlier_use_are_not_the_replays(phased: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(blocks: Batch) -> None:
+        raise OSError("no more")
 
     design = PageReporting(9, "2s")
-    failed = Failing(phased, design, None, "simulated", None, True, _TOUCH, None).run()
+    one = Replay(phased, design, None, "simulated", None, True, _TOUCH, None)
+    monkeypatch.setattr(one.device, "react", fail)
+    failed = one.run()
     assert failed.totals.errors == design.statistics.errors > 0
     assert replay(phased, design, sample=None).totals.errors == 0
 
 
 @pytest.mark.parametrize("real", [None, "anonymous", "memfd"])
-def test_an_interrupted_replay_leaves_nothing(real: RealKind | None, phased: Trace) -> None:
+def test_an_interrupted_replay_leaves_nothing(
+    real: RealKind | None, phased: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C left the design started, and real memory mapped and touched."""
-
-    class Interrupted(Replay):
-        def react(self, blocks: Batch) -> None:
-            super().react(blocks)
-            if len(self.batches) == 3:
-                raise KeyboardInterrupt
 
     design = PageReporting(9, "2s")
     host = ModelHost("4KiB", Costs(react_call=10**6))
-    one = Interrupted(phased, design, host, "simulated", "50ms", True, _TOUCH, None, real)
+    one = Replay(phased, design, host, "simulated", "50ms", True, _TOUCH, None, real)
+    tell = one.device.react
+
+    def interrupted(blocks: Batch) -> None:
+        tell(blocks)
+        if len(one.device.batches) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(one.device, "react", interrupted)
     with pytest.raises(KeyboardInterrupt):
         one.run()
     assert not design.started
     for zone in one.start.zones:
         assert check(zone) == []
         assert not zone.in_flight_pages
-    if one.real is not None:
+    if one.device.real is not None:
         with pytest.raises(PagehintError, match="closed"):
-            one.real.sample(0)
+            one.device.real.sample(0)
     replay(phased, design, sample=None)
 
 

@@ -98,7 +98,7 @@ def _reserves(replay: "Replay") -> list[str]:
         return []
     zone, reserve = max(replay.reserves.items(), key=lambda each: each[0].present_pages)
     return [
-        f"no zone is large enough for this design with a capacity of {replay.capacity} blocks: it gives nothing back "
-        f"unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, {zone.name}, has "
+        f"no zone is large enough for this design with a capacity of {replay.device.capacity} blocks: it gives nothing "
+        f"back unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, {zone.name}, has "
         f"{format_size(zone.present_pages * zone.page_size)}: choose a smaller capacity, or a lower order"
     ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +16,8 @@ from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
-from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
+from pagehint.replays.device import ReplayDevice
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.real import RealKind, RealMemory
@@ -126,17 +127,17 @@ class Replay:
         self.engine.touch_zone_alloc = "zone_alloc" in touch
         self.engine.touch_free = "free" in touch
         self.clock = VirtualClock(trace.meta.first_ns or 0)
-        self.capacity = self.host.capacity
         self.worker: VirtualWorker | None = None
         self.errors_before = 0 if design is None else design.statistics.errors
         self.reserves: dict[Zone, int] = {}
         self._started = False
         self.backed = False
         self.best: BestPossible | None = None
-        self.batches: list[tuple[int, str, int, int, int]] = []
         self.passes: list[int] = []
-        self.timeline = Timeline(self, step)
-        self.real = None if real is None else RealMemory(real, self.host, self.start.pages)
+        self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
+        self.timeline = Timeline(trace, self.start, self.engine, self.host, design, self.reasons, self.device, step)
+        if real is not None:
+            self.device.real = RealMemory(real, self.host, self.start.pages)
 
     def run(self) -> Run:
         """Replay it all. However it ends: the design has no device afterwards, and real memory is given back."""
@@ -175,8 +176,8 @@ class Replay:
     def _end(self) -> None:
         if self._started and self.design is not None:
             self.design.abort()
-        if self.real is not None:
-            self.real.close()
+        if self.device.real is not None:
+            self.device.real.close()
 
     # Time
 
@@ -221,7 +222,7 @@ class Replay:
     def _watch_best(self) -> None:
         begin, end = self.clock.now, self.trace.meta.last_ns or 0
         rate = self.price * _PAGE / (1 << 30) / 60
-        costs = page_costs(self.host.page_size, self.host.costs, self.capacity)
+        costs = page_costs(self.host.page_size, self.host.costs, self.device.capacity)
         self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
         backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(np.bool_)
         self.engine.watch(self.best, backed)
@@ -232,17 +233,16 @@ class Replay:
             self.backed = True
             self.host.backing.load(self.engine.model_pages(self.first.backed))
             self.engine.count_used()
-            if self.real is not None:
-                self.real.attach(self.engine)
-                self._sample_real()
+            if self.device.real is not None:
+                self.device.real.attach(self.engine)
+                self._sample_real(self.device.real)
 
-    def _sample_real(self) -> None:
-        assert self.real is not None
-        self.real.sample(self.clock.now)
+    def _sample_real(self, real: RealMemory) -> None:
+        real.sample(self.clock.now)
         end = self.trace.meta.last_ns or 0
-        step = self.real.step(end - self.first.time)
+        step = real.step(end - self.first.time)
         if self.clock.now + step <= end:
-            self.clock.call_at(self.clock.now + step, self._sample_real)
+            self.clock.call_at(self.clock.now + step, partial(self._sample_real, real))
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
@@ -250,7 +250,7 @@ class Replay:
             # Before it is, as an interrupt may come right behind it; unless it is another replay's.
             self._started = not self.worker.design.started
             try:
-                self.worker.start(self)
+                self.worker.start(self.device)
             except BusyError:
                 self._started = False
                 raise
@@ -264,19 +264,3 @@ class Replay:
     def _react_time(self, react: React) -> int:
         self._back()
         return self.host.react_time(react.batch)
-
-    def react(self, blocks: Batch) -> None:
-        """The host gives the blocks back."""
-        self.engine.pass_time(self.clock.now)
-        self.engine.told(blocks.pfns, blocks.orders)
-        before = self.host.backing.resident
-        self.host.react(blocks)
-        if self.real is not None:
-            self.real.react(blocks)
-        self.batches.append(
-            (self.clock.now, self._zone_of(blocks), len(blocks), blocks.pages, before - self.host.backing.resident)
-        )
-
-    def _zone_of(self, blocks: Batch) -> str:
-        first = int(blocks.pfns[0])
-        return next(zone.name for zone in self.start.zones if zone.start_pfn <= first < zone.start_pfn + zone.pages)

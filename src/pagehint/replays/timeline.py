@@ -1,7 +1,7 @@
 """Samples of a replay on its way: what is resident, what of it is free, and why it stayed behind."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
+from pagehint.host.model import ModelHost
 from pagehint.mm.zone import Zone
+from pagehint.replays.device import ReplayDevice
+from pagehint.replays.engine import Engine
+from pagehint.replays.start import Start
 from pagehint.replays.truth import measured_residency
-
-if TYPE_CHECKING:
-    from pagehint.replays.replay import Replay
+from pagehint.trace.bundle import Trace
 
 __all__ = ["Timeline"]
 
@@ -32,12 +34,23 @@ class Timeline:
     counted by reason each 50 ms, whatever the step is.
     """
 
-    def __init__(self, replay: "Replay", step: int | None) -> None:
-        self._replay = replay
+    def __init__(
+        self,
+        trace: Trace,
+        start: Start,
+        engine: Engine,
+        host: ModelHost,
+        design: Design | None,
+        reasons: Collection[str],
+        device: ReplayDevice,
+        step: int | None,
+    ) -> None:
+        self._trace, self._start, self._engine, self._host = trace, start, engine, host
+        self._design, self._reasons, self._device = design, reasons, device
         self.step = step
         self._fields = (
             *("time", "resident", "used", "free_resident"),
-            *replay.reasons,
+            *reasons,
             *("free", "given_back", "blocks"),
         )
         self._rows: list[tuple[int, ...]] = []
@@ -45,9 +58,9 @@ class Timeline:
         self._next_row = _NEVER
         self._next_count = _NEVER
         self._counted_at = 0
-        self._counts = (0,) * len(replay.reasons)
-        self._counted = np.zeros(len(replay.reasons))
-        self.measured = measured_residency(replay.trace)
+        self._counts = (0,) * len(reasons)
+        self._counted = np.zeros(len(reasons))
+        self.measured = measured_residency(trace)
         self._truth: list[int] = []
         self._next_truth = _NEVER
         self.predicted: list[tuple[int, int]] = []
@@ -60,21 +73,20 @@ class Timeline:
         self._row_before: tuple[int, ...] = ()
         self.peak_resident = 0
         self.begun = 0
-        self._end = replay.trace.meta.last_ns or 0
+        self._end = trace.meta.last_ns or 0
         self.resident_time_before = self.used_time_before = 0.0
 
     def begin(self, now: int) -> None:
         """What is backed is known: from here on it is sampled."""
-        replay = self._replay
         self.begun = now
-        self.resident_time_before = replay.engine.resident_time
-        self.used_time_before = replay.engine.used_time
-        reporting = replay.trace.meta.reporting
-        if replay.design is not None:
-            self.order = replay.design.order
+        self.resident_time_before = self._engine.resident_time
+        self.used_time_before = self._engine.used_time
+        reporting = self._trace.meta.reporting
+        if self._design is not None:
+            self.order = self._design.order
         elif reporting is not None and reporting.order is not None:
             self.order = reporting.order
-        replay.engine.count_by(self.order)
+        self._engine.count_by(self.order)
         self._next_count = self._counted_at = now
         if self.step is not None:
             self._next_row = self._next_map = now
@@ -90,7 +102,7 @@ class Timeline:
 
     def sample(self, now: int) -> None:
         """Take what is due."""
-        resident = self._replay.host.backing.resident * _PAGE
+        resident = self._host.backing.resident * _PAGE
         self.peak_resident = max(self.peak_resident, resident)
         if now >= self._next_truth:
             self.predicted.append((now, resident))
@@ -107,7 +119,7 @@ class Timeline:
             assert self.step is not None
             self._add_row(row)
             if now >= self._next_map:
-                self._map.append((now, self._replay.engine.map_row(_MAP_ROWS)))
+                self._map.append((now, self._engine.map_row(_MAP_ROWS)))
                 self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
             self._next_row = now + self.step
 
@@ -127,29 +139,28 @@ class Timeline:
         self._rows.append(row)
 
     def _row(self, now: int) -> tuple[int, ...]:
-        replay = self._replay
-        if replay.host.memory is not None:
-            replay.engine.all_stale()  # it swaps wherever it likes
-        design = replay.design if replay.worker is not None and replay.design and replay.design.started else None
+        engine, zones, batches = self._engine, self._start.zones, len(self._device.batches)
+        if self._host.memory is not None:
+            engine.all_stale()  # it swaps wherever it likes
+        design = self._design if self._design is not None and self._design.started else None
         batch = None if design is None else design.in_flight
-        zones = replay.start.zones
         # What pages there are, and where, changes only with an event, or as a device is told of some.
-        changed = replay.engine.stale or batch is not None or len(replay.batches) != self._batches
+        changed = engine.stale or batch is not None or batches != self._batches
         if changed:
-            self._listed = [replay.engine.listed(index, self.order) for index in range(len(zones))]
-            self._batches = -1 if batch is not None else len(replay.batches)
+            self._listed = [engine.listed(index, self.order) for index in range(len(zones))]
+            self._batches = -1 if batch is not None else batches
         held = [
-            "" if not untold else "no_device" if design is None else _reason(design, zone, replay.reasons)
+            "" if not untold else "no_device" if design is None else _reason(design, zone, self._reasons)
             for zone, (_, untold) in zip(zones, self._listed, strict=True)
         ]
         if not changed and held == self._held:
             return (now, *self._row_before[1:])
-        listed, per_cpu, mixed = replay.engine.free_resident()
-        reasons = dict.fromkeys(replay.reasons, 0)
+        listed, per_cpu, mixed = engine.free_resident()
+        reasons = dict.fromkeys(self._reasons, 0)
         reasons["per_cpu"] = per_cpu
         reasons["mixed"] = mixed
         if batch is not None:
-            reasons["in_flight"] = replay.engine.resident_in(batch.pfns, batch.orders)
+            reasons["in_flight"] = engine.resident_in(batch.pfns, batch.orders)
         large = reasons["in_flight"]
         free = 0
         for zone, (told, untold), reason in zip(zones, self._listed, held, strict=True):
@@ -159,7 +170,7 @@ class Timeline:
             large += told + untold
             free += zone.free_pages
         reasons["below_order"] = listed - mixed - large
-        backing = replay.host.backing
+        backing = self._host.backing
         free_resident = listed + per_cpu
         self._held = held
         self._row_before = (
@@ -192,19 +203,19 @@ class Timeline:
         """
         whole = float(self._counted.sum())
         shares = self._counted / whole if whole else self._counted
-        return dict(zip(self._replay.reasons, (shares * free_footprint).tolist(), strict=True))
+        return dict(zip(self._reasons, (shares * free_footprint).tolist(), strict=True))
 
     def memory_map(self) -> dict[str, Any]:
         """Times (ns), and resident and used pages of equal areas at each."""
         return {
             "time": [time for time, _ in self._map],
-            "pages": self._replay.start.pages,
-            "memory": self._replay.start.memory_of_areas(_MAP_ROWS),
+            "pages": self._start.pages,
+            "memory": self._start.memory_of_areas(_MAP_ROWS),
             "counts": np.stack([row for _, row in self._map]) if self._map else np.zeros((0, _MAP_ROWS, 2), np.int32),
         }
 
 
-def _reason(design: Design, zone: Zone, known: Iterable[str]) -> str:
+def _reason(design: Design, zone: Zone, known: Collection[str]) -> str:
     reason = "watermark" if zone.free_pages < design.reserve(zone) else design.holds_back(zone)
     if reason not in known:
         raise InputError(f"{design.label}: holds_back() said {reason!r}, which is none of its reasons: declare it")

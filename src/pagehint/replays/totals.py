@@ -29,7 +29,9 @@ def make_run(replay: "Replay") -> Run:
     rows, totals = timeline.table(), _totals(replay, trace.meta.last_ns or 0)
     batches = pa.table(
         {
-            name: pa.array([batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.batches], type_)
+            name: pa.array(
+                [batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.device.batches], type_
+            )
             for k, (name, type_) in enumerate(
                 [
                     ("time", pa.int64()),
@@ -59,7 +61,7 @@ def make_run(replay: "Replay") -> Run:
         waits=engine.waits,
         memory_map=timeline.memory_map(),
         host=replay.host.statistics(),
-        real=None if replay.real is None else replay.real.result(),
+        real=None if replay.device.real is None else replay.device.real.result(),
     )
 
 
@@ -82,7 +84,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
         "design": label_of(design),
         **dict.fromkeys(all_settings()),
         **({} if design is None else design.values()),
-        "capacity": replay.capacity,
+        "capacity": replay.device.capacity,
         "placement": replay.placement,
         "host_page_size": replay.host.page_size,
         "host_memory": replay.host.memory,
@@ -155,7 +157,7 @@ def _prediction(replay: "Replay") -> Prediction:
         residency_error=error,
         measured_mean=measured_mean,
         predicted_mean=predicted_mean,
-        reported_mib=sum(pages for _, _, _, pages, _ in replay.batches) * _PAGE / _MIB,
+        reported_mib=sum(pages for _, _, _, pages, _ in replay.device.batches) * _PAGE / _MIB,
         placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
     )
 
