@@ -113,6 +113,42 @@ def test_what_two_cpus_freed_at_boot_is_in_the_order_in_which_it_left(tmp_path: 
     assert replay(trace).prediction.placed_as_recorded == 1.0
 
 
+def test_a_pageblock_that_boot_freed_without_its_buddy_tells_nothing_of_the_largest_blocks(tmp_path: Path) -> None:
+    """The last of a CPU's stood on another list, and left it first: all of that CPU's seemed to come first."""
+    freed = [(0, 512 * k) for k in (2, 3, 4, 5)] + [(1, 512 * k) for k in (6, 7, 8, 9, 10)]
+    events: list[Event] = [(5, cpu, "F", pfn, 9, 255, 0) for cpu, pfn in freed]
+    events += [(10, 0, "Z", 5120, 9, 1, 0)] + [(11, 0, "Z", 1024 * k, 10, 1, 0) for k in (1, 3, 2, 4)]
+    trace = record(tmp_path / "t", events, 8192)
+    assert [row[2] >> 14 for row in verdicts(trace, 8192)] == [2, 3, 6, 7, 4, 5, 8, 9, 10]
+    assert replay(trace).prediction.placed_as_recorded == 1.0
+
+
+def test_what_an_allocation_had_too_much_goes_to_the_tail(tmp_path: Path) -> None:
+    """Two blocks of order 1: one was split off, and the pages of the other were given back one by one behind it."""
+    events: list[Event] = [(1, 0, "Z", 1024, 0, 1, 0), (2, 0, "Z", 1025, 0, 1, 0), (3, 0, "Z", 1032, 3, 1, 0)]
+    exact: list[Event] = [(4, 0, "A", 1032, 3, 1, 0), (5, 0, "F", 1038, 0, 255, 0), (6, 0, "F", 1039, 0, 255, 0)]
+    behind: list[Event] = [(7, 0, "Z", 1026, 1, 1, 1), (8, 0, "Z", 1038, 1, 1, 1)]
+    trace = record(tmp_path / "t", [*events, *exact, *behind], 4096)
+    assert [row[:2] for row in verdicts(trace, 4096)] == [(4, BOOT), (5, BOOT)]
+    assert replay(trace).prediction.placed_as_recorded == 1.0
+    # Drained, they were on a CPU's list; and what nobody wants again is too much all the same.
+    drained: list[Event] = [(7, 0, "D", 1038, 0, 1, 0), (8, 0, "D", 1039, 0, 1, 0)]
+    assert verdicts(record(tmp_path / "drained", [*events, *exact, *drained], 4096), 4096) == []
+    found = verdicts(record(tmp_path / "end", [*events, *exact], 4096), 4096)
+    assert [row[:2] for row in found] == [(4, BOOT), (5, BOOT)]
+    # Not right behind its allocation, or not of its block.
+    for others in ([(4, 0, "Z", 9, 0, 1, 1)], [(4, 0, "F", 7, 0, 255, 0)]):
+        late = record(tmp_path / f"late{others[0][3]}", [*events, exact[0], *others, *exact[1:], *behind], 4096)
+        assert [row[1] for row in verdicts(late, 4096, load=0)] == [STRAIGHT, STRAIGHT]
+
+
+def test_small_blocks_that_are_freed_at_boot_lie_on_a_cpus_list(tmp_path: Path) -> None:
+    """Boot frees single pages and pageblocks: a block of order 3 that nobody wanted again was put on the zone's."""
+    events: list[Event] = [(1, 0, "F", 1024, 3, 255, 0), (2, 0, "F", 2000, 0, 255, 0), (3, 0, "F", 2048, 10, 255, 0)]
+    found = verdicts(record(tmp_path / "t", events, 4096), 4096, booting=True)
+    assert [row[:2] for row in found] == [(1, BOOT), (2, BOOT)]
+
+
 def test_a_pageblock_that_is_not_told_of_is_as_its_buddy(tmp_path: Path) -> None:
     events: list[Event] = [
         (1, 0, "Z", 1030, 0, 2, 1),

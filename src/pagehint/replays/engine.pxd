@@ -91,6 +91,8 @@ cdef class Engine(Pages):
     cdef Py_ssize_t _k
     cdef Py_ssize_t _count
     cdef Py_ssize_t _row
+    cdef object _ties
+    cdef long long _tied
     cdef tuple _verdict_arrays
     cdef const long long *_verdict_rows
     cdef const unsigned char *_verdicts
@@ -111,6 +113,8 @@ cdef class Engine(Pages):
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
+    @cython.final
+    cdef void _untie(self) noexcept nogil
     @cython.final
     cdef void _turn(self) noexcept nogil
     @cython.final

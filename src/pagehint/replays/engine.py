@@ -9,6 +9,7 @@ import cython
 import numpy as np
 
 from pagehint.replays.scan import CPUS
+from pagehint.replays.ties import Ties
 
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
@@ -130,13 +131,14 @@ ANOMALY_NAMES = (
 @cython.cclass
 class Engine(Pages):
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no
-    zone events. `verdicts`: what a Scan found. `recorded`: blocks stay where they were;
-    `follows`: after compaction they do until the lists agree with the recording again.
+    zone events. `verdicts`: what a Scan found. `ties`: rows of several CPUs' events at one instant (`Ties`).
+    `recorded`: blocks stay where they were; `follows`: after compaction they do until the lists agree with the
+    recording again.
 
     The caller's thread is alone with the zones and the backing while it runs.
     """
 
-    def __init__(self, zones, backing: Backing, pages, recorded, pcps, verdicts, follows=False):
+    def __init__(self, zones, backing: Backing, pages, recorded, pcps, verdicts, ties, follows=False):
         super().__init__(backing, pages)
         self.zones = list(zones)
         self.recorded = recorded
@@ -151,7 +153,7 @@ class Engine(Pages):
         self._freed_at_array = np.zeros(pages, np.uint32)
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
-        self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2]
+        self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2].copy()
         self._count = self._k = self._row = self._v = 0
         self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = self.used_time = 0.0
@@ -188,6 +190,7 @@ class Engine(Pages):
         if zones[0].profile.pcp_above_order_0:
             for order in (1, 2, 3, zones[0].pageblock_order):
                 self._is_pcp[order] = True
+        self._ties = Ties(ties, *self._verdict_arrays, [bool(self._is_pcp[order]) for order in range(32)])
         self._zone = self.zones[0]
         self._pcp = None
         self._best = None
@@ -265,6 +268,7 @@ class Engine(Pages):
         self._row += self._count
         self._count = len(arrays[0])
         self._k = 0
+        arrays, self._tied = self._ties.load(arrays, self._row)
         self._batch = arrays
         if cython.compiled:
             self._times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, arrays[0].ctypes.data))
@@ -316,6 +320,11 @@ class Engine(Pages):
         if span > 0 or not self._started:
             self.now = now
         self._started = True
+
+    # Of several CPUs' events at this instant, find the one that is next.
+    def _untie(self):
+        with cython.gil:
+            self._tied = self._ties.next(self._k, self._v, self.mapped, self.used, self.zones)
 
     # Make the zone that holds the block the present one, and the CPU's lists of it; false if there is none.
     def _enter(self, pfn, order, cpu):
@@ -646,6 +655,8 @@ class Engine(Pages):
         while self._k < self._count:
             if self._times[self._k] >= until:
                 return AT_TIME
+            if self._k == self._tied:
+                self._untie()
             self._pass_time(self._times[self._k])
             if self._event(self._k) == STALLED:
                 return STALLED

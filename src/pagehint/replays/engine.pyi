@@ -44,6 +44,7 @@ class Engine(Pages):
         recorded: bool,
         pcps: Mapping[tuple[int, int], PerCpuLists],
         verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]],
+        ties: NDArray[np.int64],
         follows: bool = False,
     ) -> None: ...
     def start_from(self, states: NDArray[np.uint8]) -> None: ...

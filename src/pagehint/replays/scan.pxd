@@ -33,8 +33,9 @@ cdef enum:
 # What a page's last free was, until its next event tells.
 cdef enum:
     ORDINARY = 0
-    FIRST = 1  # before any other event of the page, and before the device came
+    FIRST = 1  # as boot frees, before any other event of the page, and before the device came
     FIRST_PAGEBLOCK = 2
+    SURPLUS = 3  # right after its block's allocation: more than was wanted
 
 cdef class Scan:
     cdef readonly Py_ssize_t pages
@@ -64,9 +65,12 @@ cdef class Scan:
     cdef Py_ssize_t _load_row
     cdef long long _load
     cdef list _found
+    cdef list _ties
     cdef Py_ssize_t _row
     cdef bint _fallback_removes
     cdef Py_ssize_t _pending
+    cdef object _surplus_end_array
+    cdef long long *_surplus_end
     cdef object _last_kind_array
     cdef unsigned char *_last_kind
     cdef object _last_pfn_array
@@ -99,6 +103,8 @@ cdef class Scan:
     cdef void _left(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef bint _is_pcp(self, int order) noexcept nogil
+    @cython.final
+    cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final
     cdef void _rows(
         self, Py_ssize_t count, const long long *times, const unsigned short *cpus, const unsigned char *events, const long long *pfns,

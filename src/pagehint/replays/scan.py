@@ -7,6 +7,8 @@ what only later ones tell: which frees went straight to the zone, what compactio
 import cython
 import numpy as np
 
+from pagehint.replays.ties import groups_of
+
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import block_pages
     from cython.cimports.pagehint.replays.scan import (
@@ -29,6 +31,7 @@ if cython.compiled:
         STARTS_PER_CPU,
         STARTS_USED,
         STRAIGHT,
+        SURPLUS,
         UNTOLD,
         ZONE_ALLOC,
     )
@@ -50,7 +53,7 @@ else:
         ),
     )
     STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
-    ORDINARY, FIRST, FIRST_PAGEBLOCK = range(3)
+    ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     MAX_ORDER = 10
     UNTOLD = 254
 
@@ -98,13 +101,14 @@ class Scan:
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
-        self._found = []
+        self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
         self._row = self._pending = self._n = 0
         self._load = load
         self._taken_array = np.zeros(pages, np.uint8)
         self._seen_array = np.zeros(CPUS, np.uint8)
         self._isolating_array, self._last_pfn_array = np.full(CPUS, -1, np.int64), np.full(CPUS, -1, np.int64)
         self._last_kind_array = np.zeros(CPUS, np.uint8)
+        self._surplus_end_array = np.zeros(CPUS, np.int64)
         # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
         self._boot_blocks = np.full((len(self.first_types), 5), -1, np.int64)
         self._leaving = 0
@@ -126,6 +130,9 @@ class Scan:
             self._last_pfn = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_pfn_array.ctypes.data)
             )
+            self._surplus_end = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._surplus_end_array.ctypes.data)
+            )
             self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
             self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
             self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
@@ -140,6 +147,7 @@ class Scan:
             self._seen_cpus = memoryview(self._seen_array)
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
+            self._surplus_end = memoryview(self._surplus_end_array)
             self._boot = memoryview(self._boot_blocks.reshape(-1))
 
     def add(self, batch):
@@ -168,6 +176,7 @@ class Scan:
             self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
         if self._n:
             self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
+        self._ties.append(groups_of(times, cpus) + self._row)
         self._row += count
 
     def cpus(self):
@@ -181,9 +190,10 @@ class Scan:
         `booting`: where nothing else tells, first frees are boot's; without zone events, up to the last of a whole
         pageblock."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back. In a recording that
-        # begins after boot, such a free lies on a CPU's list.
-        pending = (self._last_free_array > 0) & (self._last_was_array != ORDINARY)
-        boot = self._last_free_array[pending & booting]
+        # begins after boot, such a free lies on a CPU's list, unless it is what was too much of an allocation.
+        was = self._last_was_array
+        pending = (self._last_free_array > 0) & ((was == SURPLUS) | (booting & (was != ORDINARY)))
+        boot = self._last_free_array[pending]
         compacted = self._isolated_array[self._isolated_array > 0]
         boot = boot - 1
         if booting and not self.zone_events:
@@ -206,6 +216,9 @@ class Scan:
     def _boot_order(self, boot_rows, all_rows):
         blocks = np.full(len(all_rows), -1, np.int64)
         rows, times, cpus, block, left = self._boot_blocks[np.isin(self._boot_blocks[:, 0], boot_rows)].T
+        # A pageblock without its buddy does not merge: it left another list.
+        alone = (block & 31 == self._pageblock_order) & ~np.isin(block >> 5 ^ 1 << self._pageblock_order, block >> 5)
+        left[alone] = -1
         by_row = np.lexsort((rows, cpus, times))
         rows, times, cpus, block = rows[by_row], times[by_row], cpus[by_row], block[by_row]
         left = np.where(left < 0, np.iinfo(np.int64).max, left)[by_row]
@@ -220,6 +233,10 @@ class Scan:
     def boot_end(self):
         """When boot freed the last of its whole pageblocks (ns), if it did."""
         return int(self._boot_blocks[:, 1].max())
+
+    def ties(self):
+        """Rows [begin, end) of several CPUs' events at one instant: int64 (groups, 2)."""
+        return np.concatenate(self._ties)
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
@@ -283,6 +300,14 @@ class Scan:
             self._pending -= 1
             self._last_free[pfn] = 0
 
+    # What an exact allocation has too much goes straight back, page by page to its end, and to the lists' tails.
+    def _is_surplus(self, cpu, pfn, order, last, last_pfn):
+        follows: cython.bint = (last == ALLOC and last_pfn < pfn) or (last == FREED and last_pfn + 1 == pfn)
+        if order == 0 and follows and pfn < self._surplus_end[cpu]:
+            return True
+        self._surplus_end[cpu] = 0
+        return False
+
     def _rows(self, count, times, cpus, events, pfns, orders, types, details):
         k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
@@ -337,6 +362,7 @@ class Scan:
                 self._starts(pfn, end, self._drained_at_start)
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
+                self._surplus_end[cpu] = end
                 self._touched(pfn, end)
                 self._settled(pfn)
                 self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
@@ -355,11 +381,11 @@ class Scan:
                 elif not self.zone_events and not self._at_start[pfn]:
                     self._last_free[pfn] = self._row + k + 1
                 if self.zone_events:
-                    self._last_was[pfn] = ORDINARY
+                    self._last_was[pfn] = SURPLUS if self._is_surplus(cpu, pfn, order, last, last_pfn) else ORDINARY
                     if not self._at_start[pfn]:
                         if order == self._pageblock_order:
                             self._last_was[pfn] = FIRST_PAGEBLOCK
-                        elif k < self._load_row:
+                        elif (order == 0 or not self._is_pcp(order)) and k < self._load_row:
                             self._last_was[pfn] = FIRST
                     if self._is_pcp(order):
                         self._last_free[pfn] = self._row + k + 1

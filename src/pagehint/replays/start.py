@@ -121,6 +121,7 @@ class Start:
     grows: list[tuple[PerCpuLists, tuple[int, int, int]]]
     boot_end: int
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+    ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     evidence: Evidence
     load: int
@@ -195,6 +196,7 @@ class Start:
             grows,
             seen.boot_end,
             seen.verdicts,
+            seen.ties,
             seen.in_bulk,
             seen.evidence,
             load,
@@ -239,7 +241,9 @@ class Start:
 
     def engine(self, backing: Backing, recorded: bool, follows: bool = False) -> Engine:
         """An engine over these zones, which nobody has used yet."""
-        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, follows)
+        # Without zone events nothing tells which came first; and what stays where it was needs no order.
+        ties = self.ties[: 0 if recorded or self.pcps else None]
+        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
         engine.zone_level = self.zone_level
         engine.start_from(self.at_start.states)
         return engine
@@ -255,6 +259,7 @@ class _Look:
     cpus: list[int]
     boot_end: int
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
+    ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     evidence: Evidence
 
@@ -268,8 +273,17 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     types = _pageblock_types(scan.first_types)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
-    verdicts = scan.verdicts(found.booting)
-    return _Look(found, scan.first_left, types, scan.cpus(), scan.boot_end(), verdicts, scan.in_bulk(), evidence)
+    return _Look(
+        found,
+        scan.first_left,
+        types,
+        scan.cpus(),
+        scan.boot_end(),
+        scan.verdicts(found.booting),
+        scan.ties(),
+        scan.in_bulk(),
+        evidence,
+    )
 
 
 # The pages that events name before the snapshot was read; None where there are none.
