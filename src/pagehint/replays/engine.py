@@ -215,7 +215,7 @@ class Engine(Pages):
     def watch(self, best: BestPossible, backed):
         """From now on, with these pages backed (bool, one a page), `best` is told what becomes of each."""
         used, taken = (
-            np.unpackbits(bits.view(np.uint8), bitorder="little")[: self.pages].astype(np.bool_)
+            np.unpackbits(bits.view(np.uint8), bitorder="little")[: self.pages].view(np.bool_)
             for bits in (self.used, self.taken)
         )
         best.start(backed, used, taken)

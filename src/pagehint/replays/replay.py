@@ -224,7 +224,7 @@ class Replay:
         rate = self.price * _PAGE / (1 << 30) / 60
         costs = page_costs(self.host.page_size, self.host.costs, self.device.capacity)
         self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
-        backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].astype(np.bool_)
+        backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].view(np.bool_)
         self.engine.watch(self.best, backed)
 
     # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.

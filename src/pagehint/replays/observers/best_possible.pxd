@@ -14,8 +14,7 @@ cdef class BestPossible:
     cdef long long _begin
     cdef int _shift
     cdef object _arrays
-    cdef unsigned int *_freed_at
-    cdef unsigned int *_listed_at
+    cdef unsigned int *_times
     cdef unsigned int *_used
     cdef unsigned int *_taken
     cdef unsigned int *_unused_at

@@ -49,26 +49,26 @@ class BestPossible:
         self._alone_gone, self._together_gone = gone
         self.free = self.listed = 0.0
         areas = (pages >> AREA_ORDER) + 1
-        self._arrays = tuple(np.zeros(count, np.uint32) for count in (pages, pages, areas, areas, areas, areas))
+        # Of each page, when it was freed, and when it came to the zone's lists; ticks, 0: it didn't.
+        self._arrays = (np.zeros((pages, 2), np.uint32), *(np.zeros(areas, np.uint32) for _ in range(4)))
         if cython.compiled:
-            self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[0].ctypes.data))
-            self._listed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[1].ctypes.data))
-            self._used = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[2].ctypes.data))
-            self._taken = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[3].ctypes.data))
-            self._unused_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[4].ctypes.data))
-            self._untaken_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[5].ctypes.data))
+            self._times = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[0].ctypes.data))
+            self._used = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[1].ctypes.data))
+            self._taken = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[2].ctypes.data))
+            self._unused_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[3].ctypes.data))
+            self._untaken_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[4].ctypes.data))
         else:
-            self._freed_at, self._listed_at, self._used, self._taken, self._unused_at, self._untaken_at = map(
-                memoryview, self._arrays
+            self._times, self._used, self._taken, self._unused_at, self._untaken_at = (
+                memoryview(array.reshape(-1)) for array in self._arrays
             )
 
     def start(self, backed, used, taken):
         """At the beginning these pages (bool, one a page) are backed, in use, and off the zone's lists."""
-        freed_at, listed_at, used_pages, taken_pages = self._arrays[:4]
-        freed_at[backed & ~used] = 1
-        listed_at[backed & ~taken] = 1
-        for pages, counts in ((used, used_pages), (taken, taken_pages)):
-            counts[:] = np.bincount(np.flatnonzero(pages) >> AREA_ORDER, minlength=len(counts))
+        times = self._arrays[0]
+        for pages, counts, column in ((used, self._arrays[1], 0), (taken, self._arrays[2], 1)):
+            times[:, column] = backed & ~pages
+            found = np.add.reduceat(pages, np.arange(0, len(pages), 1 << AREA_ORDER), dtype=np.uint32)
+            counts[: len(found)] = found
 
     def _tick(self, now):
         return ((now - self._begin) >> self._shift) + 1
@@ -86,15 +86,15 @@ class BestPossible:
 
     def _freed(self, page, now):
         area: cython.Py_ssize_t = page >> AREA_ORDER
-        self._freed_at[page] = self._tick(now)
-        self._listed_at[page] = 0
+        self._times[2 * page] = self._tick(now)
+        self._times[2 * page + 1] = 0
         self._used[area] -= 1
 
     def _allocated(self, page, now):
         area: cython.Py_ssize_t = page >> AREA_ORDER
         at: cython.uint = self._tick(now)
-        freed: cython.uint = self._freed_at[page]
-        listed: cython.uint = self._listed_at[page]
+        freed: cython.uint = self._times[2 * page]
+        listed: cython.uint = self._times[2 * page + 1]
         if self._used[area] == 0:
             self._unused_at[area] = at
         self._used[area] += 1
@@ -108,7 +108,7 @@ class BestPossible:
                 self._alone,
                 self._together,
             )
-        self._freed_at[page] = self._listed_at[page] = 0
+            self._times[2 * page] = 0
 
     def _took(self, page, pages, now):
         area: cython.Py_ssize_t
@@ -128,8 +128,8 @@ class BestPossible:
         for area in range(page >> AREA_ORDER, last + 1):
             self._taken[area] -= part
         for k in range(page, page + pages):
-            if self._freed_at[k] and not self._listed_at[k]:
-                self._listed_at[k] = at
+            if self._times[2 * k] and not self._times[2 * k + 1]:
+                self._times[2 * k + 1] = at
 
     def end(self, now):
         """The recording ends: what is free needs no way back."""
@@ -139,10 +139,10 @@ class BestPossible:
         freed: cython.uint
         listed: cython.uint
         for page in range(len(self._arrays[0])):
-            freed = self._freed_at[page]
+            freed = self._times[2 * page]
             if freed:
                 area = page >> AREA_ORDER
-                listed = self._listed_at[page]
+                listed = self._times[2 * page + 1]
                 self._add(
                     freed,
                     listed,
