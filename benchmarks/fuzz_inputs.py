@@ -6,7 +6,10 @@ import io
 import json
 import random
 import shutil
-from collections.abc import Callable
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +20,31 @@ from rich.console import Console
 
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError, PagehintError
+from pagehint.fleets.fleet import Guests, fleet
 from pagehint.host.costs import Costs
 from pagehint.proc.counters import parse_meminfo, parse_vmstat
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import zone_layouts
+from pagehint.replays.host_clock import with_host
 from pagehint.replays.replay import replay
 from pagehint.replays.script import Script
 from pagehint.replays.start import guest_reporting
 from pagehint.report.doctor import print_doctor
 from pagehint.report.doctor_page import doctor_page
+from pagehint.report.fleet import fleet_page, print_fleet
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe
 from pagehint.trace.kmem_text import LineParser
 from pagehint.trace.recorder.frames import FrameWriter
+from pagehint.trace.recorder.residency import HOST_SCHEMA
+from pagehint.trace.recorder.vmm import Qmp, ram_of_qmp
 
 __all__ = ["Corpus"]
 
 _TESTS = Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(_TESTS.parent))
+from tests.diagnosis.samples import SAMPLES  # noqa: E402
+
 _PAGES = 4096
 _HOST = 1_700_000_000_000_000_000
 
@@ -288,10 +299,43 @@ def _pieces() -> list[tuple[str, bytes]]:
     return pieces
 
 
-class Corpus:
-    """Whole inputs, in `folder`; each case mutates one of them, uses it, and leaves the folder as it was."""
+_PREFIXES = (
+    *("", "Nov 28 09:12:01 host kernel: ", "[   12.345678] ", "<4>[   12.345678] ", "[Fri Nov 28 09:12:01 2026] "),
+    *("2026-11-28T09:12:01.123456+01:00 host kernel: [   12.345678] ", "| ", "    ", "kern  :warn  : [   12.345678] "),
+)
+_TREE = """FlatView #0
+ AS "memory", root: system
+  0000000000000000-000000000009ffff (prio 0, ram): ram
+  00000000000a0000-00000000000bffff (prio 1, i/o): vga-lowmem
+  00000000000c0000-00000000000c3fff (prio 0, rom): ram @00000000000c0000
+  0000000000100000-000000007fffffff (prio 0, ram): ram @0000000000100000
+  0000000100000000-000000017fffffff (prio 0, ram): ram @0000000080000000
+"""
+_QMP = (
+    {"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": ["oob"]}},
+    {"return": {}},
+    {"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"},
+    {"return": "Host virtual address for 0x0 (ram) is 0x7f1c2be00000\r\n"},
+    {"return": _TREE},
+)
 
-    def __init__(self, folder: Path) -> None:
+
+def _say(server: socket.socket, answers: bytes) -> None:
+    # Who is answered may go before all was said.
+    with contextlib.suppress(OSError), server.accept()[0] as connection:
+        connection.sendall(answers)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):
+            pass
+
+
+class Corpus:
+    """Whole inputs, in `folder`; each case mutates one of them, uses it, and leaves the folder as it was.
+
+    `only`: the kinds of cases; empty: all.
+    """
+
+    def __init__(self, folder: Path, only: Sequence[str] = ()) -> None:
         self.folder = folder
         self.start = folder / "start"
         self.start.mkdir()
@@ -304,23 +348,30 @@ class Corpus:
         self.run = folder / "run"
         self._make_run(self.run, _csv(rng).encode())
         self.bundle = import_trace(self.run, folder / "whole.pagetrace").path
+        self.steps = import_trace(self._make_steps(folder / "steps"), folder / "steps.pagetrace").path
         self.scratch = folder / "scratch"
         self.pieces = _pieces()
-        self.cases: dict[str, tuple[int, Callable[[random.Random], None]]] = {
+        cases: dict[str, tuple[int, Callable[[random.Random], None]]] = {
             "line": (30, self._line),
             "proc": (30, self._proc),
             "costs": (10, self._costs),
             "script": (10, self._script),
             "pasted": (20, self._pasted),
+            "log": (10, self._log),
             "stream": (6, self._stream),
             "text": (6, self._text),
             "snapshot": (3, self._snapshot),
+            "marks": (3, self._marks),
             "residency": (2, self._residency),
+            "host": (2, self._host),
+            "qmp": (10, self._qmp),
+            "fleet": (2, self._fleet),
             "run folder": (3, self._run_folder),
             "meta.json": (4, self._meta),
             "bundle bytes": (4, self._bundle_bytes),
             "bundle table": (3, self._bundle_table),
         }
+        self.cases = {kind: cases[kind] for kind in only or cases}
 
     def _make_run(self, run: Path, events: bytes) -> None:
         run.mkdir()
@@ -340,6 +391,32 @@ class Corpus:
         (run / "reported.csv.gz").write_bytes(gzip.compress(reported.encode(), 1))
         times = np.array([_HOST + 1000, _HOST + 2000], np.int64)
         np.savez(run / "resident.npz", t_ns=times, bits=np.full((2, _PAGES // 8), 0xF0, np.uint8))
+
+    # Huge pages that come and go, each half a second: what a host sees of it tells its clock.
+    def _make_steps(self, run: Path) -> Path:
+        rng = random.Random(2)
+        lines, used = ["dt_ns,cpu,pid,ev,pfn,order,mt,x\n"], set[int]()
+        resident: list[int] = []
+        for _ in range(60):
+            pfn = 512 * rng.randrange(2, 8)
+            letter = "F" if pfn in used else "A"
+            used ^= {pfn}
+            lines.append(f"500000000,0,7,{letter},{pfn},9,1,{'140dca' if letter == 'A' else ''}\n")
+            resident.append(len(used))
+        self._make_run(run, "".join(lines).encode())
+        for name in ("rss.csv.gz", "reported.csv.gz", "resident.npz"):
+            (run / name).unlink()
+        rows = [dict.fromkeys(HOST_SCHEMA.names) for _ in resident]
+        for step, (row, pages) in enumerate(zip(rows, resident, strict=True), 1):
+            row |= {"time": _HOST + 500_000_000 * step, "rss_kib": 10_000 + 2048 * pages, "cpu_ms": step}
+            if step % 5 == 0:
+                row |= {"ram_resident_kib": 2048 * pages, "bits": bytes(_PAGES // 8)}
+        pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), self.folder / "host.parquet")
+        guest = {"time": [row["time"] for row in rows], "resident": [2 << 20] * len(rows)}
+        pq.write_table(
+            pa.table(guest, pa.schema([("time", pa.int64()), ("resident", pa.int64())])), run / "guest.parquet"
+        )
+        return run
 
     def __call__(self, number: int, seed: int) -> str:
         """Make input `number` and use it; returns its kind. Raises what is not InputError's like."""
@@ -396,10 +473,69 @@ class Corpus:
             files.append(self.scratch / "kpageflags.gz")
             shutil.copy(self.start / "kpageflags.gz", files[-1])
             self._mutate_file(rng, files[-1])
+        self._diagnose(files)
+
+    @staticmethod
+    def _diagnose(files: list[Path]) -> None:
         found = diagnose(files)
         json.dumps(found.to_dict(), allow_nan=False)
         print_doctor(Console(file=io.StringIO()), found)
         doctor_page(found).encode()
+
+    def _log(self, rng: random.Random) -> None:
+        self.scratch.mkdir()
+        text = rng.choice(list(SAMPLES.values()))
+        prefix = rng.choice(_PREFIXES)
+        text = "".join(f"{prefix}{line}\n" for line in text.split("\n"))
+        if rng.random() < 0.3:
+            text += rng.choice(list(SAMPLES.values()))
+        (self.scratch / "log").write_bytes(_mutate_text(rng, text))
+        self._diagnose([self.scratch / "log"])
+
+    def _marks(self, rng: random.Random) -> None:
+        shutil.copytree(self.start, self.scratch)
+        marks = f"1000000 CLOCK {_HOST}\n1000001 KPF-BEGIN init\n1000005 KPF-END init\n1000010 MARK one\n"
+        (self.scratch / "marks").write_bytes(_mutate_text(rng, marks))
+        (self.scratch / "t.txt").write_text(_text(rng))
+        self._import(rng, self.scratch / "t.txt", self.scratch)
+
+    def _host(self, rng: random.Random) -> None:
+        self.scratch.mkdir()
+        host = Path(shutil.copy(self.folder / "host.parquet", self.scratch))
+        if rng.random() < 0.7:
+            _mutate_table(rng, host)
+        else:
+            host.write_bytes(_flip(rng, host.read_bytes()))
+        output = self.folder / "out.pagetrace"
+        offset = rng.choice((None, _HOST, _HOST, rng.choice(_NUMBERS)))
+        self._made(rng, output, lambda: with_host(Trace.open(self.steps), host, output, offset))
+
+    def _qmp(self, rng: random.Random) -> None:
+        self.scratch.mkdir()
+        path = self.scratch / "qmp"
+        answers = b"".join(json.dumps(answer).encode() + b"\r\n" for answer in _QMP)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+            server.listen()
+            thread = threading.Thread(target=_say, args=(server, _mutate_once(rng, answers)))
+            thread.start()
+            try:
+                with Qmp(path) as connection:
+                    ram_of_qmp(connection)
+            finally:
+                thread.join()
+
+    def _fleet(self, rng: random.Random) -> None:
+        self.scratch.mkdir()
+        guest = Path(shutil.copy(self.folder / "steps" / "guest.parquet", self.scratch))
+        if rng.random() < 0.7:
+            _mutate_table(rng, guest)
+        else:
+            guest.write_bytes(_flip(rng, guest.read_bytes()))
+        found = fleet([Guests(guest, rng.choice((1, 7, 1000)))], rng.choice((1, 1 << 30, 1 << 60)))
+        json.dumps(found.to_dict(), allow_nan=False)
+        print_fleet(Console(file=io.StringIO()), found)
+        fleet_page(found).encode()
 
     def _stream(self, rng: random.Random) -> None:
         out = io.BytesIO()
@@ -477,9 +613,12 @@ class Corpus:
 
     def _import(self, rng: random.Random, source: Path, snapshot: Path | None, **more: object) -> None:
         output = self.folder / "out.pagetrace"
+        self._made(rng, output, lambda: import_trace(source, output, snapshot, **more))
+
+    def _made(self, rng: random.Random, output: Path, make: Callable[[], object]) -> None:
         before = set(self.folder.iterdir())
         try:
-            import_trace(source, output, snapshot, **more)
+            make()
         except PagehintError:
             if left := set(self.folder.iterdir()) - before:
                 raise AssertionError(f"an import that failed left {sorted(left)}") from None

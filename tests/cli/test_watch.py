@@ -3,13 +3,17 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import pyarrow.parquet as pq
 import pytest
 
+from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA
+from pagehint.trace.recorder.vmm import Qmp
 
 VM = """
 import mmap, sys
@@ -118,3 +122,29 @@ def test_qemu_says_where_its_memory_lies(tmp_path):
     assert f"process {qemu.pid} has a guest's RAM of 2 GiB from guest-physical 0x0, 1 GiB from" in by_socket.stderr
     sizes = [len(rows_of(tmp_path / name)[0]["bits"]) for name in ("a.parquet", "b.parquet")]
     assert sizes == [(5 << 30) // 4096 // 8] * 2
+
+
+@pytest.mark.parametrize("says", [b"", b"SSH-2.0-x\r\n", b"[]\n", b'{"QMP": {}}\n{"error": {}}\n', b'{"QMP": {}}\n'])
+def test_a_socket_that_is_not_qemus(tmp_path, says):
+    """It is left: a connection that stayed open kept the other end waiting."""
+    path = tmp_path / "qmp"
+    left = []
+
+    def answer(server):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(says)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+            left.append(True)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        with pytest.raises(InputError, match="qmp") as refused:
+            Qmp(path)
+        thread.join(60)
+        assert left, refused

@@ -164,7 +164,7 @@ def test_guests_by_their_steps_and_hours(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rows", [[(0, 5)], [(0, 5), (0, 6)], [(1, 5), (0, 5)], [(0, -5), (1, 5)], [("x", 5), ("y", 5)]]
+    "rows", [[(0, 5)], [(0, 5), (0, 6)], [(1, 5), (0, 5)], [(0, -5), (1, 5)], [("x", 5), ("y", 5)], [(0, None), (1, 5)]]
 )
 def test_steps_that_are_none(tmp_path, rows):
     with pytest.raises(InputError, match=r"a\.parquet"):

@@ -88,7 +88,7 @@ def test_the_command(alone, tmp_path):
     assert Trace.open(both).residency is not None
     done = pagehint("import", alone.path, "--host", host, "--clock-offset", f"{AHEAD}ns", "-o", given)
     assert done.returncode == 0, done.stderr
-    assert Trace.open(given).meta.clock.offset_ns == pytest.approx(AHEAD)
+    assert Trace.open(given).meta.clock.h0_ns == AHEAD
     refused = pagehint("import", alone.path, "--host", tmp_path, "-o", tmp_path / "none.pagetrace")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
@@ -107,3 +107,36 @@ def test_no_host_file(alone, tmp_path):
         (tmp_path / "host.parquet").write_bytes(text)
         with pytest.raises(InputError, match=r"host\.parquet"):
             with_host(alone, tmp_path / "host.parquet", tmp_path / "both.pagetrace")
+
+
+def watched(path, times, **columns):
+    rows = {name: columns.get(name, [None] * len(times)) for name in HOST_SCHEMA.names}
+    rows |= {"time": times, "cpu_ms": [0] * len(times), "rss_kib": columns.get("rss_kib", list(range(len(times))))}
+    pq.write_table(pa.table({name: pa.array(rows[name], HOST_SCHEMA.field(name).type) for name in rows}), path)
+    return path
+
+
+STEP = 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("times", "columns", "offset", "expected"),
+    [
+        ([0] * 20, {}, None, "the watch lasts 0 ns"),
+        (range(0, 20 * 10**15, 10**15), {}, None, "the watch lasts .* can't be fitted"),
+        (range(20, 0, -1), {}, 0, "the time goes backwards"),
+        ([*range(19), None], {}, 0, "column 'time' has nulls"),
+        (range(20), {"rss_kib": [*range(19), None]}, 0, "column 'rss_kib' has nulls"),
+        (range(20), {"rss_kib": [*range(19), 1 << 60]}, 0, "'rss_kib' has a number that no machine has"),
+        (range(20), {"ram_resident_kib": [*range(19), -1]}, 0, "'ram_resident_kib' has a number"),
+        (range(0, 90 * 10**9, STEP), {}, 10**18, "none of its 1800 samples lies in the recording's time"),
+        (range(0, 90 * 10**9, STEP), {"bits": [b"x"] * 1800}, 0, "it watched 32 KiB, but the guest's .* 1024 MiB"),
+        (range(0, 90 * 10**9, STEP), {"bits": [b"x" * (1 << 15)] * 1799 + [b"x"]}, 0, "of different lengths"),
+    ],
+)
+def test_what_no_watch_writes(alone, tmp_path, times, columns, offset, expected):
+    """Some took all of the machine's memory, some were believed."""
+    host = watched(tmp_path / "host.parquet", list(times), **columns)
+    with pytest.raises(InputError, match=expected):
+        with_host(alone, host, tmp_path / "both.pagetrace", offset)
+    assert [each.name for each in tmp_path.iterdir()] == ["host.parquet"]

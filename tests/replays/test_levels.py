@@ -31,8 +31,7 @@ def test_it_shows_nearly_the_same(name, most, tmp_path):
     whole = example(name)
     with copy_bundle(ZoneLevel(whole.path, whole.meta), tmp_path / "zone.pagetrace") as (writer, meta):
         writer.add_residency(whole.residency.cast(RESIDENCY_SCHEMA))
-        times, bits = zip(*whole.residency_bitmaps(), strict=True)
-        writer.add_residency_bitmaps(np.array(times), bits)
+        writer.add_residency_bitmaps(whole.residency_bitmaps())
         writer.finish(replace(meta, level="zone"))
     zone = Trace.open(writer.path)
     assert zone.num_events < whole.num_events / 2

@@ -57,8 +57,7 @@ def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace
         folder = trace.snapshot.path
         writer.add_snapshot({each.name.split(".")[0]: each for each in folder.iterdir()})
         writer.add_residency(trace.residency)
-        times, bits = zip(*trace.residency_bitmaps(), strict=True)
-        writer.add_residency_bitmaps(list(times), np.stack(bits))
+        writer.add_residency_bitmaps(trace.residency_bitmaps())
         writer.finish(trace.meta)
     return Trace.open(path)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.replays.run import Run
-from pagehint.trace.tables import open_parquet
+from pagehint.trace.tables import read_table
 
 __all__ = ["Steps", "steps_between", "steps_of_file", "steps_of_run"]
 
@@ -94,8 +94,7 @@ def _back(
 def steps_of_file(path: str | Path) -> Steps:
     """A guest by a Parquet file of its own: columns `time` (ns) and `resident` (bytes), int64. Raises InputError."""
     path = Path(path)
-    with open_parquet(path, _SCHEMA) as file:
-        table = file.read(columns=_SCHEMA.names)
+    table = read_table(path, _SCHEMA)
     times, values = (table[name].to_numpy() for name in _SCHEMA.names)
     if len(times) < 2 or (np.diff(times) <= 0).any() or (values < 0).any():
         raise InputError(f"{path}: expected two rows at least, times that go up, and no negative resident bytes")

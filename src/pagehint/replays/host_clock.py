@@ -30,6 +30,7 @@ _USUAL_ERROR = 5 * _MS  # at most, on recordings whose clock is known
 _LEAST_SAMPLES = 10
 _WORTH_DRIFT = 120 * 10**9
 _MOST_DRIFT = 500e-6
+_LONGEST = 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,15 @@ def _changes(steps: _Steps) -> NDArray[np.float64]:
 
 
 def _coarse(predicted: _Steps, samples: _Steps, around: int | None) -> int:
+    if around is not None:
+        begin, end = int(predicted.times[0]), int(predicted.times[-1])
+        samples = samples.within(begin + around - _NEAR, end + around + _NEAR)
+        if not len(samples.times):
+            raise InputError("the host watched at another time than the guest was recorded, by the guest's own clock")
+    for what, steps in (("recording", predicted), ("watch", samples)):
+        lasts = int(steps.times[-1] - steps.times[0])
+        if not _BIN <= lasts <= _LONGEST:
+            raise InputError(f"the {what} lasts {format_time(lasts)}: its clock can't be fitted: give --clock-offset")
     guest, host = _changes(predicted), _changes(samples)
     begin = int(samples.times[0] - predicted.times[0])
     size = 1 << int(len(guest) + len(host)).bit_length()
@@ -192,7 +202,7 @@ def with_host(
     check_trace(trace)
     host, output = Path(host), Path(output)
     if clock_offset is not None:
-        clock = Clock(0, 0, float(clock_offset), 0.0, method="given")
+        clock = Clock(0, clock_offset, 0.0, 0.0, method="given")
         return _write(trace, host, output, clock)
     fit = fit_clock(trace, host)
     # What was backed at the start is known now: steps are predicted more exactly.
@@ -215,7 +225,12 @@ def _check(predicted: _Steps, host: Path, fit: ClockFit) -> None:
 
 
 def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
+    times = clock.guest_times(read_host(host)["time"].to_numpy())
+    if not ((times >= (trace.meta.first_ns or 0)) & (times <= (trace.meta.last_ns or 0))).any():
+        raise InputError(
+            f"{host}: none of its {len(times)} samples lies in the recording's time: is the clock's offset right?"
+        )
     with copy_bundle(trace, output) as (writer, meta):
-        add_host(writer, host, clock)
+        add_host(writer, host, clock, meta.zones)
         writer.finish(replace(meta, clock=clock))
     return Trace.open(output)

@@ -143,7 +143,7 @@ class Trace:
                 row += batch.num_rows
                 yield arrays
         if row != self.num_events:
-            raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): import the bundle again")
+            raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): make it again")
         if last_time is not None:
             self._check_time("last_ns", self.meta.last_ns, last_time)
 
@@ -191,7 +191,7 @@ class Trace:
             for batch in read_batches(file, path, BITMAP_SCHEMA, 1):
                 time = batch.column("time")[0].as_py()
                 if last is not None and time < last:
-                    raise InputError(f"{path}: the time goes backwards, from {last} to {time} ns: import it again")
+                    raise InputError(f"{path}: the time goes backwards, from {last} to {time} ns: make it again")
                 last = time
                 yield time, np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)[:most]
 
@@ -220,5 +220,5 @@ class Trace:
         for column in counted:
             numbers = table[column].drop_null()
             if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= 4 * (MAX_PFN + 1):
-                raise InputError(f"{path}: column {column!r} has a number that no machine has: import the bundle again")
+                raise InputError(f"{path}: column {column!r} has a number that no machine has: make it again")
         return table

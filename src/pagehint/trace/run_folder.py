@@ -321,7 +321,8 @@ def _bitmaps(source: Path, writer: TraceWriter, clock: Clock) -> None:
                 raise InputError(f"{expected}, of a real guest")
             times = np.frombuffer(_read(times_file, 8 * shape[0]), np.int64)
             bits = (np.frombuffer(_read(bits_file, rows[1]), np.uint8) for _ in range(rows[0]))
-            writer.add_residency_bitmaps(guest_times(clock, pa.chunked_array([times]), path), bits)
+            ours = guest_times(clock, pa.chunked_array([times]), path).tolist()
+            writer.add_residency_bitmaps(zip(ours, bits, strict=True))
     except InputError:
         raise
     except _NPZ_ERRORS as error:

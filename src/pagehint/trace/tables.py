@@ -70,7 +70,7 @@ def parquet_errors(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _PARQUET_ERRORS as error:
-        raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): import the bundle again") from None
+        raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): make it again") from None
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
         rows = sum(group.num_rows for group in groups)
         if rows != metadata.num_rows or any(group.num_rows < 0 for group in groups):
-            raise InputError(f"{path}: damaged (it counts its rows in two ways): import the bundle again")
+            raise InputError(f"{path}: damaged (it counts its rows in two ways): make it again")
         if (most := max((group.total_byte_size for group in groups), default=0)) > _MOST_GROUP:
             raise InputError(f"{path}: a group of its rows unpacks to {most} bytes, expected up to {_MOST_GROUP}")
         if rows > _FREE_ROWS + _ROWS_A_BYTE * size:
@@ -129,9 +129,9 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     table = pa.Table.from_batches(batches, schema=schema)
     times = table.column("time").to_numpy()
     if len(times) and not -_MOST_TIME <= times.min() <= times.max() <= _MOST_TIME:
-        raise InputError(f"{path}: has a time that no clock tells: import the bundle again")
+        raise InputError(f"{path}: has a time that no clock tells: make it again")
     if (backwards := times[1:] < times[:-1]).any():
-        raise InputError(f"{path}: row {int(backwards.argmax()) + 1}: the time goes backwards: import the bundle again")
+        raise InputError(f"{path}: row {int(backwards.argmax()) + 1}: the time goes backwards: make it again")
     return table
 
 

@@ -159,27 +159,27 @@ class TraceWriter:
         """Add the host's samples: a table of RESIDENCY_SCHEMA, times ns of the guest's clock."""
         self._write("residency", table.cast(RESIDENCY_SCHEMA))
 
-    def add_residency_bitmaps(self, times: NDArray[np.int64], bits: Iterable[NDArray[np.uint8]]) -> None:
-        """Add residency bitmaps: a row of `bits` a time; a bit per page, the first in the highest bit of byte 0.
+    def add_residency_bitmaps(self, rows: Iterable[tuple[int, NDArray[np.uint8]]]) -> None:
+        """Add residency bitmaps: times (ns), and a bit per page, the first in the highest bit of byte 0.
 
         Holds 16 MiB of them at once.
         """
         with self._parquet("residency_bitmaps", BITMAP_SCHEMA) as file:
-            group: list[bytes] = []
-            done = 0
-            for row in bits:
-                group.append(row.tobytes())
-                if len(group) * len(group[0]) >= _BITMAP_GROUP_BYTES:
-                    done = self._bitmap_group(file, times, done, group)
-                    group = []
-            self._bitmap_group(file, times, done, group)
+            group: list[tuple[int, bytes]] = []
+            size = 0
+            for time, bits in rows:
+                group.append((time, bits.tobytes()))
+                size += len(bits)
+                if size >= _BITMAP_GROUP_BYTES:
+                    self._bitmap_group(file, group)
+                    group, size = [], 0
+            self._bitmap_group(file, group)
 
     @staticmethod
-    def _bitmap_group(file: pq.ParquetWriter, times: NDArray[np.int64], done: int, group: list[bytes]) -> int:
-        end = done + len(group)
+    def _bitmap_group(file: pq.ParquetWriter, group: list[tuple[int, bytes]]) -> None:
         if group:
-            file.write_table(pa.table([pa.array(times[done:end]), pa.array(group, pa.binary())], schema=BITMAP_SCHEMA))
-        return end
+            times, bits = zip(*group, strict=True)
+            file.write_table(pa.table([pa.array(times, pa.int64()), pa.array(bits, pa.binary())], schema=BITMAP_SCHEMA))
 
     def add_reported(self, table: pa.Table) -> None:
         """Add the ranges that the host discarded: a table of REPORTED_SCHEMA, times ns of the guest's clock."""

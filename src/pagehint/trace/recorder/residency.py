@@ -4,20 +4,24 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.trace.meta import Clock
+from pagehint.trace.events import MAX_PFN
+from pagehint.trace.meta import Clock, ZoneLayout
 from pagehint.trace.recorder.vmm import RamPart
-from pagehint.trace.tables import open_parquet
+from pagehint.trace.tables import open_parquet, read_batches, read_table
 from pagehint.trace.writer import TraceWriter
+from pagehint.units import format_size
 
 __all__ = ["HOST_SCHEMA", "Sampler", "add_host", "read_host"]
 
@@ -36,6 +40,9 @@ HOST_SCHEMA = pa.schema(
 """A row a sample: ns since 1970; of the process its memory and CPU time; of the guest's RAM, now and then, what is
 resident, what is swapped, and a bit a pfn; and the host's counters of huge pages and swap."""
 
+_SAMPLES = pa.schema([field for field in HOST_SCHEMA if field.name != "bits"])
+_BITMAPS = pa.schema([HOST_SCHEMA.field("time"), HOST_SCHEMA.field("bits")])
+_MOST_KIB = 4 * (MAX_PFN + 1)
 _META = b"pagehint"
 _STEP = 0.05
 _MOST_CPU = 0.01
@@ -164,12 +171,19 @@ def _counters() -> dict[str, int]:
 
 def read_host(path: Path) -> pa.Table:
     """The samples of a watch, without the bitmaps. Raises InputError."""
-    with open_parquet(path, HOST_SCHEMA) as file:
-        return file.read(columns=[name for name in HOST_SCHEMA.names if name != "bits"])
+    table = read_table(path, _SAMPLES)
+    for name in ("rss_kib", "ram_resident_kib"):
+        numbers = table[name].drop_null()
+        if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= _MOST_KIB:
+            raise InputError(f"{path}: column {name!r} has a number that no machine has: watch again")
+    return table
 
 
-def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
-    """Add what a watch sampled to a bundle, by the clock that relates the two. Raises InputError."""
+def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[ZoneLayout]) -> None:
+    """Add what a watch sampled to a bundle, by the clock that relates the two. O(samples).
+
+    Raises InputError, also where its bitmaps are of less than the guest's `zones`.
+    """
     table = read_host(path)
     writer.add_residency(
         pa.table(
@@ -181,14 +195,22 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
             }
         )
     )
-    times, rows = [], []
     with open_parquet(path, HOST_SCHEMA) as file:
-        for batch in file.iter_batches(64, columns=["time", "bits"]):
-            for when, bits in zip(batch["time"].to_pylist(), batch["bits"].to_pylist(), strict=True):
-                if bits is not None:
-                    times.append(when)
-                    rows.append(np.frombuffer(bits, np.uint8))
-    if len({len(row) for row in rows}) > 1:
-        raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
-    if rows:
-        writer.add_residency_bitmaps(clock.guest_times(np.array(times, np.int64)), np.stack(rows))
+        writer.add_residency_bitmaps(_bitmaps(file, path, clock, max((zone.end_pfn for zone in zones), default=0)))
+
+
+# One at a time: of a guest of 256 GiB each takes 8 MiB.
+def _bitmaps(file: pq.ParquetFile, path: Path, clock: Clock, pages: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    length = None
+    for batch in read_batches(file, path, _BITMAPS, 1):
+        bits = batch["bits"][0].as_buffer()
+        if bits is None:
+            continue
+        if len(bits) != (length := len(bits) if length is None else length):
+            raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
+        if 8 * length < pages:
+            raise InputError(
+                f"{path}: it watched {format_size(length << 15)}, but the guest's memory reaches to "
+                f"{format_size(pages << 12)}: is it another guest's?"
+            )
+        yield int(clock.guest_times(batch["time"].to_numpy())[0]), np.frombuffer(bits, np.uint8)

@@ -39,16 +39,22 @@ class Qmp:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_TIMEOUT)
+        self._file = self._socket.makefile("rb")
         try:
-            self._socket.connect(str(path))
-            self._file = self._socket.makefile("rb")
+            self._greet()
+        except BaseException:
+            self._close()
+            raise
+
+    def _greet(self) -> None:
+        try:
+            self._socket.connect(str(self._path))
             greeting = self._read()
         except OSError as error:
-            self._socket.close()
-            raise InputError(f"{path}: {error.strerror or error}: is it QEMU's -qmp unix:{path},server=on?") from None
+            hint = f"is it QEMU's -qmp unix:{self._path},server=on?"
+            raise InputError(f"{self._path}: {error.strerror or error}: {hint}") from None
         if "QMP" not in greeting:
-            self._socket.close()
-            raise InputError(f"{path}: no QMP socket: it greets with {str(greeting)[:60]}")
+            raise InputError(f"{self._path}: no QMP socket: it greets with {str(greeting)[:60]}")
         self.execute("qmp_capabilities")
 
     def __enter__(self) -> Self:
@@ -57,6 +63,9 @@ class Qmp:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         self._file.close()
         self._socket.close()
 

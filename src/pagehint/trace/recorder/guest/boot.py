@@ -204,7 +204,7 @@ class _Guest:
                     port.sendall(b"\n")
                 meta = importer.finish(fit_clock(pings), f"pagehint guest, {_QEMU} with {self._way}")
             assert meta.clock is not None
-            add_host(writer, host, meta.clock)
+            add_host(writer, host, meta.clock, meta.zones)
             self._discards(writer, meta.clock)
             writer.finish(meta)
         return status
