@@ -9,6 +9,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 COMPILED = [
+    "hinting/conversation",
+    "hinting/drivers/virtual",
     "host/backing",
     "mm/batch",
     "mm/buddy",

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from pagehint.arena.aging import Aging
 from pagehint.arena.warm import EPOCHS, WarmZone
-from pagehint.hinting.design import Begin, React, Sleep
+from pagehint.hinting.action import Begin, React, Sleep
 from pagehint.hinting.drivers.stepper import Stepper
 
 MS = 10**6

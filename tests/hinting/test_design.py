@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.design import BEGIN, IDLE, React, Sleep
+from pagehint.hinting.action import BEGIN, IDLE, React, Sleep
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.mm.zone import Zone
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
+from pagehint.hinting.action import IDLE
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.design import IDLE
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.hinting.drivers.thread import ThreadWorker

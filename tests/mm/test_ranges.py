@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.design import Idle, React, Sleep
+from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pagehint.arena.warm import EPOCHS, WarmZone
-from pagehint.hinting.design import Action, Design, Sleep, Work
+from pagehint.hinting.action import Action, Sleep, Work
+from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 
 __all__ = ["Aging"]

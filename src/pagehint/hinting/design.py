@@ -13,53 +13,22 @@ Times are nanoseconds on a clock of the driver's choice. A driver calls a design
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
 from pagehint.errors import BusyError, InputError
+from pagehint.hinting.action import IDLE, Action, React, Sleep, Work
+from pagehint.hinting.conversation import Conversation
 from pagehint.hinting.device import Device
 from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 
-__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Design", "Idle", "Part", "React", "Sleep", "Statistics", "Work"]
+__all__ = ["Design", "Statistics"]
 
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A run of the work begins."""
-
-
-@dataclass(frozen=True, slots=True)
-class React:
-    """Tell the device of the batch, whose blocks came from the zone."""
-
-    zone: Zone
-    batch: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Nothing to do before ``until`` (nanoseconds)."""
-
-    until: int
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing to do until a free notifies."""
-
-
-Action = Begin | React | Sleep | Idle
-Work = Generator[React, BaseException | None, None]
-"""A run of the work: it yields what the device is to be told, and gets what that failed with, or None."""
-Part = Generator[React, BaseException | None, bool]
-"""A part of it, and whether it goes on."""
-BEGIN = Begin()
-IDLE = Idle()
 
 _SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
@@ -78,7 +47,7 @@ class Statistics:
     last_error: BaseException | None
 
 
-class Design(ABC):
+class Design(Conversation, ABC):
     """A hinting design: a class of its own says what it gives back, and when; the rest is here.
 
     Such a class declares its settings (``Setting``), whose values its constructor takes, by name or in their order;
@@ -100,13 +69,6 @@ class Design(ABC):
     delay: int = 0
     """From a request to the work (ns); a setting where a design declares it as one."""
 
-    zones: tuple[Zone, ...]
-    now: int
-    pending: int | None
-    """When the work is due (ns), or None."""
-    stopping: bool
-    """The device is being stopped: the work ends soon."""
-
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
@@ -116,6 +78,7 @@ class Design(ABC):
             cls.label = cls.__name__
 
     def __init__(self, *values: Any, **settings: Any) -> None:
+        super().__init__()
         names = list(self.settings)
         given = dict(zip(names, values, strict=False))
         unknown = [name for name in settings if name not in names or name in given]
@@ -125,19 +88,8 @@ class Design(ABC):
             raise InputError(f"{what}: no settings of {self.label}: expected {expected}")
         for name, setting in self.settings.items():
             setattr(self, name, setting.parse({**given, **settings}.get(name, setting.default)))
-        self.zones = ()
-        self.now = 0
-        self.pending = None
         self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
         self._reacts: dict[Zone, React] = {}
-        self._batch: Batch | None = None
-        self._run: Work | None = None
-        self._telling: React | None = None
-        self._outcome: BaseException | None = None
-        self._failures = 0  # of the device, in a row
-        self.stopping = False
-        self._runs = self._batches = self._blocks = self._pages = self._errors = 0
-        self._last_error: BaseException | None = None
         self.forget()
 
     def values(self) -> dict[str, Any]:
@@ -238,63 +190,7 @@ class Design(ABC):
         self._batch = None
         self._started.clear()
 
-    # What the driver asks and tells
-
-    def next(self, now: int) -> Action:
-        """What to do now. A React is said again until ``reacted`` ends it."""
-        self.now = now
-        if self._telling is not None:
-            if self._batch:
-                return self._telling
-            self._telling = None  # interrupted when its blocks were back
-        run = self._run
-        if run is None:
-            return self._begin_or_rest()
-        try:
-            self._telling = react = run.send(self._outcome)
-            return react
-        except StopIteration:
-            self._run = None
-        except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
-            self._run = self._telling = None
-            self._take_back()
-            if not self.stopping:
-                self.begin_anew()
-            raise
-        if self.stopping:
-            self._ended()
-            return IDLE
-        return self._begin_or_rest()
-
-    def _begin_or_rest(self) -> Action:
-        if self._batch is None:
-            return IDLE
-        self.look_around()
-        if self.pending is None or self.now < self.pending:
-            return self.rest()
-        self.pending = None
-        self._runs += 1
-        self._outcome = None
-        self._run = self.work()
-        return BEGIN
-
-    def reacted(self, error: BaseException | None, now: int) -> None:
-        """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
-        react = self._telling
-        assert react is not None
-        batch = react.batch
-        blocks, pages = len(batch), batch.pages
-        self.now = now
-        self._outcome = error
-        react.zone.drain(batch, error is None)
-        self._telling = None
-        if error is None:
-            self._batches += 1
-            self._blocks += blocks
-            self._pages += pages
-            self._failures = 0
-        else:
-            self.count_error(error)
+    # What the driver asks and tells: ``next`` and ``reacted`` are Conversation's
 
     def notified(self, zone: Zone, now: int) -> None:
         """A free set ``requested`` on the zone."""
@@ -320,7 +216,7 @@ class Design(ABC):
         ``failed = yield self.tell(zone)``; ``stopping`` ends it. What is still in the batch at its end goes back.
         """
 
-    def forget(self) -> None:  # noqa: B027  (only some designs know anything)
+    def forget(self) -> None:
         """It is made, or a device starts: a design with a state of its own sets it as it is at first."""
 
     def begin_anew(self) -> None:
@@ -348,7 +244,7 @@ class Design(ABC):
         """With fewer free pages than this the design takes no block of the zone: they are ``watermark``'s."""
         return zone.watermarks.low + (1 << self.order)
 
-    def look_around(self) -> None:  # noqa: B027  (only some designs have anything to look for)
+    def look_around(self) -> None:
         """See to what no free notifies of, before the design looks for work that is due."""
 
     def rest(self) -> Action:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import BusyError, InputError
+from pagehint.hinting.action import React
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.design import Design, React
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.clock import VirtualClock
-from pagehint.hinting.design import Begin, Idle, React, Sleep
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pagehint.errors import AllocationError, BusyError
-from pagehint.hinting.design import Idle, React, Sleep
+from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper

@@ -5,7 +5,8 @@ from math import isfinite
 from typing import Any, ClassVar
 
 from pagehint.errors import InputError
-from pagehint.hinting.design import Design, Part, Work
+from pagehint.hinting.action import Part, Work
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.survival import FIRST_GUESS, Survival
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone

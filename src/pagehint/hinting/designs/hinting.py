@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from pagehint.hinting.design import Action, Design, Part, Sleep, Work
+from pagehint.hinting.action import Action, Part, Sleep, Work
+from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
 
@@ -90,7 +91,7 @@ class PageHinting(Design):
                     self.retry_later()
                     zone.request()
                     return False
-                if self.stopping or not (full if once else zone.requested):
+                if self.stopping or not (full or (zone.requested and not once)):
                     return True
         finally:
             zone.end()

@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from pagehint.hinting.design import Design, Part, Work
+from pagehint.hinting.action import Part, Work
+from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.zone import Zone

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from pagehint.errors import InputError
-from pagehint.hinting.design import Action, Design, React
+from pagehint.hinting.action import Action, React
+from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
 

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from pagehint.errors import BusyError, PagehintError
-from pagehint.hinting.design import Design, Idle, React, Sleep
+from pagehint.hinting.action import Idle, React, Sleep
+from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
 

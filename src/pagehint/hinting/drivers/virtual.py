@@ -1,15 +1,13 @@
 """A design driven in virtual time."""
 
-from collections.abc import Callable, Sequence
+import cython
 
-from pagehint.hinting.clock import Timer, VirtualClock
-from pagehint.hinting.design import Begin, Design, React, Sleep
-from pagehint.hinting.device import Device
-from pagehint.mm.zone import Zone
+from pagehint.hinting.action import Begin, React, Sleep
 
 __all__ = ["VirtualWorker"]
 
 
+@cython.cclass
 class VirtualWorker:
     """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.
 
@@ -18,28 +16,19 @@ class VirtualWorker:
     allocations that waited for blocks in flight, ``stalled`` the time that they took (ns).
     """
 
-    def __init__(
-        self,
-        design: Design,
-        zones: Sequence[Zone],
-        clock: VirtualClock,
-        react_time: Callable[[React], int] | None = None,
-        on_begin: Callable[[int], None] | None = None,
-    ) -> None:
+    def __init__(self, design, zones, clock, react_time=None, on_begin=None):
         self.design = design
         self.clock = clock
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
-        self._device: Device | None = None
-        self._timer: Timer | None = None
-        self._reacting: React | None = None
-        self._stepping = False
-        self._waited_for = False
-        self.stalls = 0
-        self.stalled = 0
+        self._device = None
+        self._timer = None
+        self._reacting = None
+        self._stepping = self._waited_for = False
+        self.stalls = self.stalled = 0
 
-    def start(self, device: Device) -> None:
+    def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
         if self.design.ages:
             self.clock.lead(self._zones)
@@ -47,7 +36,7 @@ class VirtualWorker:
         self._device = device
         self._arm(self.clock.now)
 
-    def stop(self) -> None:
+    def stop(self):
         """Stop it: frees stop notifying, and a running react is waited for: the clock goes on to its end.
 
         Called from within a react, it returns at once, and the device is stopped when the react ends. What an
@@ -62,18 +51,18 @@ class VirtualWorker:
             self._disarm()
             self.design.abort()
 
-    def _notified(self, zone: Zone) -> None:
+    def _notified(self, zone):
         self.design.notified(zone, self.clock.now)
         if self.design.pending is not None and not self._stepping and self._reacting is None:
             self._arm(self.design.pending)
 
-    def _settle(self, zone: Zone, attempt: Callable[[], int]) -> int:
+    def _settle(self, zone, attempt):
         pfn = -1
         while pfn < 0 and zone.in_flight_pages and self.wait_for_react():
             pfn = attempt()
         return pfn
 
-    def wait_for_react(self) -> bool:
+    def wait_for_react(self):
         """Go on to the end of the running react, for an allocation that found nothing: its blocks are back then, and no
         others pulled yet. False if none runs.
         """
@@ -90,24 +79,24 @@ class VirtualWorker:
         return True
 
     # The timer, unless it has run, or an interrupt took it away.
-    def _set_timer(self) -> Timer | None:
+    def _set_timer(self):
         return None if self._timer is None or self._timer.action is None else self._timer
 
-    def _disarm(self) -> None:
+    def _disarm(self):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _arm(self, time: int) -> None:
+    def _arm(self, time):
         timer = self._set_timer()
         if timer is not None and timer.time <= time:
             return
         self._disarm()
         self._timer = self.clock.call_at(time, self._step)
 
-    def _step(self) -> None:
+    def _step(self):
         self._timer = None
-        interrupt: BaseException | None = None
+        interrupt = None
         ended = False
         try:
             self._stepping = True
@@ -122,36 +111,34 @@ class VirtualWorker:
             raise interrupt
 
     # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
-    def _act(self) -> BaseException | None:
-        interrupt: BaseException | None = None
-        clock, what_next, react_time, tell = self.clock, self.design.next, self._react_time, self._tell
+    def _act(self):
+        interrupt = None
+        clock, design, react_time = self.clock, self.design, self._react_time
         if self._reacting is not None:
-            interrupt = tell(self._reacting)
+            interrupt = self._tell(self._reacting)
         while not self._waited_for:
-            action = what_next(clock.now)
+            action = design.next(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
                     self._reacting = action
                     break
-                interrupt = tell(action) or interrupt
+                interrupt = self._tell(action) or interrupt
             elif isinstance(action, Begin):
                 if self._on_begin is not None:
-                    self._on_begin(self.clock.now)
+                    self._on_begin(clock.now)
             else:
                 if isinstance(action, Sleep):
                     self._arm(action.until)
                 break
         return interrupt
 
-    def _tell(self, react: React) -> BaseException | None:
+    def _tell(self, react):
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
-        device = self._device
-        assert device is not None
-        error: BaseException | None = None
+        error = None
         try:
-            device.react(react.batch)
+            self._device.react(react.batch)
         except BaseException as raised:
             error = raised
         self.design.reacted(error, self.clock.now)

@@ -1,0 +1,20 @@
+from pagehint.mm.batch cimport Batch
+
+cdef class Conversation:
+    cdef public object zones
+    cdef public object now
+    cdef public object pending
+    cdef public object stopping
+    cdef public Batch _batch
+    cdef public object _run
+    cdef public object _telling
+    cdef public object _outcome
+    cdef public object _last_error
+    cdef public Py_ssize_t _failures
+    cdef public long long _runs
+    cdef public long long _batches
+    cdef public long long _blocks
+    cdef public long long _pages
+    cdef public long long _errors
+
+    cdef _begin_or_rest(self)

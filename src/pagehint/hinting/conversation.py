@@ -1,0 +1,87 @@
+"""What a driver asks of a design, and tells it, batch by batch."""
+
+import cython
+
+from pagehint.hinting.action import BEGIN, IDLE
+
+if cython.compiled:
+    from cython.cimports.pagehint.mm.batch import Batch
+else:
+    from pagehint.mm.batch import Batch
+
+__all__ = ["Conversation"]
+
+
+@cython.cclass
+class Conversation:
+    """A design as its driver sees it: it is asked what to do next, and told what happened.
+
+    ``zones``: the started device's. ``now``: the driver's time (ns). ``pending``: when the work is due (ns), or None.
+    ``stopping``: the device is being stopped, the work ends soon.
+    """
+
+    def __init__(self):
+        self.zones = ()
+        self.now = 0
+        self.pending = None
+        self.stopping = False
+        self._batch = self._run = self._telling = self._outcome = self._last_error = None
+        self._failures = 0  # of the device, in a row
+        self._runs = self._batches = self._blocks = self._pages = self._errors = 0
+
+    def next(self, now):
+        """What to do now. A React is said again until ``reacted`` ends it."""
+        batch: Batch = self._batch
+        self.now = now
+        if self._telling is not None:
+            if batch is not None and batch._count:
+                return self._telling
+            self._telling = None  # interrupted when its blocks were back
+        if self._run is None:
+            return self._begin_or_rest()
+        try:
+            self._telling = self._run.send(self._outcome)
+            return self._telling
+        except StopIteration:
+            self._run = None
+        except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
+            self._run = self._telling = None
+            self._take_back()
+            if not self.stopping:
+                self.begin_anew()
+            raise
+        if self.stopping:
+            self._ended()
+            return IDLE
+        return self._begin_or_rest()
+
+    def _begin_or_rest(self):
+        if self._batch is None:
+            return IDLE
+        self.look_around()
+        if self.pending is None or self.now < self.pending:
+            return self.rest()
+        self.pending = None
+        self._runs += 1
+        self._outcome = None
+        self._run = self.work()
+        return BEGIN
+
+    def reacted(self, error, now):
+        """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
+        batch: Batch = self._batch
+        assert batch is not None
+        assert self._telling is not None
+        blocks: cython.Py_ssize_t = batch._count
+        pages: cython.Py_ssize_t = batch._pages
+        self.now = now
+        self._outcome = error
+        self._telling.zone.drain(batch, error is None)
+        self._telling = None
+        if error is None:
+            self._batches += 1
+            self._blocks += blocks
+            self._pages += pages
+            self._failures = 0
+        else:
+            self.count_error(error)

@@ -1,0 +1,21 @@
+from pagehint.hinting.conversation cimport Conversation
+
+cdef class VirtualWorker:
+    cdef readonly Conversation design
+    cdef readonly object clock
+    cdef tuple _zones
+    cdef object _react_time
+    cdef object _on_begin
+    cdef object _device
+    cdef object _timer
+    cdef object _reacting
+    cdef bint _stepping
+    cdef bint _waited_for
+    cdef readonly long long stalls
+    cdef readonly long long stalled
+
+    cdef _set_timer(self)
+    cdef _disarm(self)
+    cdef _arm(self, time)
+    cdef _act(self)
+    cdef _tell(self, react)
