@@ -78,7 +78,6 @@ cdef class Engine(Pages):
     cdef bint _is_pcp[32]
     cdef int _max_order
     cdef int _refilling
-    cdef Py_ssize_t _compacted
 
     cdef object _batch
     cdef const long long *_times
@@ -132,11 +131,9 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
     @cython.final
-    cdef int _compact(self, Py_ssize_t pfn, int order) noexcept nogil
+    cdef int _compact(self, Py_ssize_t pfn, int order, bint looked) noexcept nogil
     @cython.final
-    cdef bint _scans(self, Py_ssize_t pfn) noexcept nogil
-    @cython.final
-    cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu) noexcept nogil
+    cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final

@@ -63,6 +63,7 @@ if cython.compiled:
         ISOLATING,
         PCPU_DRAIN,
         REMOVAL,
+        SCANNED,
         STARTS_USED,
         ZONE_ALLOC,
     )
@@ -85,6 +86,7 @@ else:
         ISOLATING,
         PCPU_DRAIN,
         REMOVAL,
+        SCANNED,
         STARTS_USED,
         ZONE_ALLOC,
     )
@@ -161,7 +163,6 @@ class Engine(Pages):
         self._agreed = AGREED
         self._started = self._give_up = False
         self._cpu = self._refilling = -1
-        self._compacted = 0
         self._isolating_array = np.full(CPUS, -1, np.int64)
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
@@ -544,34 +545,26 @@ class Engine(Pages):
         self._anomalies[FREED_UNALLOCATED] += missing
         self._anomalies[ALLOCATED_IN_BULK] += bulk and not by_boot
 
-    # Compaction takes a block by its place. Its fast search looks into the lists for it, and turns them so that they
-    # begin behind it; its slow one goes through a pageblock upwards.
-    def _compact(self, pfn, order):
+    # Compaction takes a block by its place. Where it looked into a list for it, the list then starts behind the block.
+    def _compact(self, pfn, order, looked):
         i: cython.Py_ssize_t = pfn - self._zone.start_pfn
         word: cython.int = self._zone._state[i]
         head: cython.Py_ssize_t
         ended: cython.int
-        if (word & (KIND | ORDER)) == (FREE | order) and not self._scans(pfn):
+        if looked and (word & (KIND | ORDER)) == (FREE | order):
             head = self._zone._pages + ((word >> TYPE_SHIFT) << 5) + order
             if self._zone._links[2 * i] != head:
                 self._zone._rotate(head, self._zone._links[2 * i])
         ended = self._take(pfn, order, MOVABLE, BY_PLACE)
         self._turn()
-        if ended != STALLED:
-            self._compacted = pfn + block_pages(order)
         return ended
 
-    # Whether a block lies in the pageblock of the one that compaction took last, and behind it.
-    def _scans(self, pfn):
-        order: cython.int = self._zone.pageblock_order
-        return self._compacted <= pfn and (self._compacted - 1) >> order == pfn >> order
-
-    def _take_event(self, k, kind, pfn, order, cpu):
+    def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
         ended: cython.int
         refill: cython.bint = kind == EXTFRAG or self._details[k] > 0
         if kind == ISOLATED:
-            return self._compact(pfn, order)
+            return self._compact(pfn, order, verdict == COMPACTED)
         if not self.zone_events:
             return AT_END
         # A refill is the run of its blocks; a fallback in the middle doesn't say that it belongs to one.
@@ -603,7 +596,7 @@ class Engine(Pages):
             self._isolating[cpu] = pfn
             return AT_END
         if kind == ISOLATED:
-            if verdict != COMPACTED:
+            if verdict != COMPACTED and verdict != SCANNED:
                 return AT_END
             pfn = self._isolating[cpu]
             order = 0
@@ -621,7 +614,7 @@ class Engine(Pages):
             self._anomalies[OUTSIDE] += 1
             return AT_END
         if kind in (ISOLATED, EXTFRAG, ZONE_ALLOC):
-            ended = self._take_event(k, kind, pfn, order, cpu)
+            ended = self._take_event(k, kind, pfn, order, cpu, verdict)
             if ended == STALLED and verdict:
                 self._v -= 1
             return ended

@@ -27,8 +27,9 @@ cdef enum:
 cdef enum:
     STRAIGHT = 1  # a free that went straight to the zone, though its order has per-CPU lists
     BOOT = 2  # one of boot's, to the list's tail
-    COMPACTED = 3  # a block that compaction took
+    COMPACTED = 3  # a block that compaction looked for and took
     REMOVAL = 4  # a fallback that took its page at once
+    SCANNED = 5  # a block that compaction came upon and took
 
 # What a page's last free was, until its next event tells.
 cdef enum:
@@ -66,6 +67,12 @@ cdef class Scan:
     cdef long long _load
     cdef list _found
     cdef list _ties
+    cdef list _isolations
+    cdef long long *_isolations_out
+    cdef Py_ssize_t _isolation_count
+    cdef long long _bursts
+    cdef object _burst_array
+    cdef long long *_burst
     cdef Py_ssize_t _row
     cdef bint _fallback_removes
     cdef Py_ssize_t _pending
@@ -103,6 +110,8 @@ cdef class Scan:
     cdef void _left(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef bint _is_pcp(self, int order) noexcept nogil
+    @cython.final
+    cdef void _note_isolation(self, Py_ssize_t k, Py_ssize_t pfn, int pages, int cpu) noexcept nogil
     @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final

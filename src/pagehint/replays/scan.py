@@ -7,6 +7,7 @@ what only later ones tell: which frees went straight to the zone, what compactio
 import cython
 import numpy as np
 
+from pagehint.replays.compaction import came_upon
 from pagehint.replays.ties import groups_of
 
 if cython.compiled:
@@ -26,6 +27,7 @@ if cython.compiled:
         PCPU_DRAIN,
         PUTBACK,
         REMOVAL,
+        SCANNED,
         STARTS_FREE,
         STARTS_FREED_WHOLE,
         STARTS_PER_CPU,
@@ -52,7 +54,7 @@ else:
             Event.PUTBACK,
         ),
     )
-    STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
+    STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED = range(1, 6)
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     MAX_ORDER = 10
     UNTOLD = 254
@@ -102,7 +104,9 @@ class Scan:
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
-        self._row = self._pending = self._n = 0
+        self._isolations = [np.zeros((0, 4), np.int64)]
+        self._row = self._pending = self._n = self._bursts = 0
+        self._burst_array = np.zeros(CPUS, np.int64)
         self._load = load
         self._taken_array = np.zeros(pages, np.uint8)
         self._seen_array = np.zeros(CPUS, np.uint8)
@@ -130,6 +134,7 @@ class Scan:
             self._last_pfn = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_pfn_array.ctypes.data)
             )
+            self._burst = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._burst_array.ctypes.data))
             self._surplus_end = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._surplus_end_array.ctypes.data)
             )
@@ -148,6 +153,7 @@ class Scan:
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
             self._surplus_end = memoryview(self._surplus_end_array)
+            self._burst = memoryview(self._burst_array)
             self._boot = memoryview(self._boot_blocks.reshape(-1))
 
     def add(self, batch):
@@ -158,9 +164,11 @@ class Scan:
         # Each event has at most one verdict, be it told now or later.
         room: cython.Py_ssize_t = count + self._pending
         rows, verdicts = np.empty(room, np.int64), np.empty(room, np.uint8)
-        self._n = 0
+        isolations = np.empty((np.count_nonzero(events == ISOLATED), 4), np.int64)
+        self._n = self._isolation_count = 0
         if cython.compiled:
             self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
+            self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
             self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
             _times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
             _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
@@ -173,9 +181,11 @@ class Scan:
                 self._rows(count, _times, _cpus, _events, _pfns, _orders, _types, _details)
         else:
             self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
+            self._isolations_out = memoryview(isolations.reshape(-1))
             self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
         if self._n:
             self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
+        self._isolations.append(isolations[: self._isolation_count])
         self._ties.append(groups_of(times, cpus) + self._row)
         self._row += count
 
@@ -208,6 +218,10 @@ class Scan:
         all_rows, all_verdicts = np.concatenate(rows), np.concatenate(what)
         in_order = np.argsort(all_rows)
         all_rows, all_verdicts = all_rows[in_order], all_verdicts[in_order]
+        isolations = np.concatenate(self._isolations)
+        isolations = isolations[np.isin(isolations[:, 0], all_rows[all_verdicts == COMPACTED])]
+        scanned = isolations[came_upon(isolations, self._pageblock_order), 0]
+        all_verdicts[np.searchsorted(all_rows, scanned)] = SCANNED
         return all_rows, all_verdicts, self._boot_order(all_rows[all_verdicts == BOOT], all_rows)
 
     # Several CPUs free boot's pageblocks at once, and its clock does not tell in which order. With equal times, the
@@ -300,6 +314,14 @@ class Scan:
             self._pending -= 1
             self._last_free[pfn] = 0
 
+    def _note_isolation(self, k, pfn, pages, cpu):
+        at: cython.Py_ssize_t = 4 * self._isolation_count
+        self._isolations_out[at] = self._row + k
+        self._isolations_out[at + 1] = pfn
+        self._isolations_out[at + 2] = pages
+        self._isolations_out[at + 3] = self._burst[cpu]
+        self._isolation_count += 1
+
     # What an exact allocation has too much goes straight back, page by page to its end, and to the lists' tails.
     def _is_surplus(self, cpu, pfn, order, last, last_pfn):
         follows: cython.bint = (last == ALLOC and last_pfn < pfn) or (last == FREED and last_pfn + 1 == pfn)
@@ -338,6 +360,7 @@ class Scan:
                         self._pending -= 1
                     self._isolated[pfn] = self._row + k + 1
                     self._pending += 1
+                    self._note_isolation(k, pfn, details[k], cpu)
                     self._starts(pfn, min(pfn + details[k], self.pages), STARTS_FREE)
                     self._left(pfn, min(pfn + details[k], self.pages))
                     # It makes pageblocks MOVABLE: what they were before, no later event tells.
@@ -403,6 +426,9 @@ class Scan:
                     self._tell(self._row + k, REMOVAL)
             elif kind == ISOLATING:
                 self._isolating[cpu] = pfn
+                if last != ISOLATED:
+                    self._bursts += 1
+                    self._burst[cpu] = self._bursts
             elif kind == PUTBACK and self._isolated[pfn]:
                 self._isolated[pfn] = 0
                 self._pending -= 1

@@ -1,0 +1,42 @@
+"""How compaction came to the blocks that it took: it looked into a free list for them, or went through a pageblock.
+
+Looking, it takes a block of one order after the other, of ever smaller ones, and leaves each list so that it starts
+behind the block. Going through a pageblock, it takes what is free there in ascending order, turns no list, and goes on
+with a pageblock below. Where it looked and still lacked pages, it went through the pageblock of the block it had found.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["came_upon"]
+
+
+def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np.bool_]:
+    """Which of compaction's blocks were come upon in a pageblock: bool, one each.
+
+    `isolations`: int64 (blocks, 4), in the order of the events: row, pfn, pages, and a number that those have in common
+    between which the CPU had no other event. O(blocks * log(blocks)).
+    """
+    if not len(isolations):
+        return np.zeros(0, np.bool_)
+    _, pfns, pages, together = isolations.T
+    blocks, ends = pfns >> pageblock_order, pfns + pages
+    behind = np.zeros(len(pfns), np.bool_)
+    behind[1:] = (ends[:-1] <= pfns[1:]) & ((ends[:-1] - 1) >> pageblock_order == blocks[1:])
+    in_order = np.argsort(together, kind="stable")
+    first = np.diff(together[in_order], prepend=-1) != 0
+    begins = np.flatnonzero(first)
+    size = np.diff(np.append(begins, len(first)))
+
+    def of_all(true_of_pair: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.logical_and.reduceat(np.append(True, true_of_pair) | first, begins)
+
+    pfns, pages, blocks = pfns[in_order], pages[in_order], blocks[in_order]
+    looked = of_all(np.diff(pages) < 0)
+    upwards, in_one = of_all(np.diff(pfns) > 0), of_all(np.diff(blocks) == 0)
+    found_first = in_one & ~upwards
+    scanned = np.repeat(~looked, size) & ~(first & np.repeat(found_first, size))
+    alone = np.repeat(size == 1, size)
+    out = np.zeros(len(first), np.bool_)
+    out[in_order] = np.where(alone, behind[in_order], scanned)
+    return out
