@@ -1,3 +1,5 @@
+from typing import Never
+
 from pagehint.hinting.action import Action, React, Work
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
@@ -18,5 +20,6 @@ class Conversation:
     _blocks: int
     _pages: int
     _errors: int
+    def __init__(self, *none: Never) -> None: ...
     def next(self, now: int) -> Action: ...
     def reacted(self, error: BaseException | None, now: int) -> None: ...
