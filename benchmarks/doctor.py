@@ -23,7 +23,7 @@ from pagehint.trace import Trace
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot
 
 MIB = 1 << 20
-SETTLE = 8  # seconds: three passes of reporting
+SETTLE = 20  # seconds: ten passes of reporting, so that it is done on a busy machine too
 WORK = {
     "cache": "find /usr -type f | xargs cat 2> /dev/null | head -c 300000000 > /dev/null",
     "slab": "mkdir /files; cd /files; for d in $(seq 200); do mkdir $d; cd $d; seq 200 | xargs touch; cd ..; done;"

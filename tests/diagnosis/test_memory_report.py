@@ -92,6 +92,58 @@ def test_an_atomic_allocation_may_go_below_min_and_into_the_reserve() -> None:
     assert reason(head + block(kib=14000)) == ("watermark", "DMA32")
 
 
+def test_order_0_that_may_use_the_reserves_does_not_look_at_the_boost() -> None:
+    head = HEAD.replace("0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)", "0x820(GFP_ATOMIC)").replace("order:4", "order:0")
+    (failure,) = explain_failures(parse_memory_reports(plain_lines(head + block(28000, 100000, 30000)))[0], 4096)
+    assert failure.closest is not None
+    # Half of what is left of min without the boost, less a quarter.
+    assert (failure.closest.mark, failure.closest.boost) == (26252 << 10, 0)  # whole pages
+    assert failure.reason == "none"
+
+
+def test_what_a_lower_zone_keeps_is_no_reason_where_the_preferred_one_is_short() -> None:
+    lower = block(kib=41000).replace("lowmem_reserve[]: 0 0 0 0 0", "lowmem_reserve[]: 0 0 4000 4000 4000")
+    assert reason(HEAD + lower.replace("reserved_highatomic:2048KB", "reserved_highatomic:0KB")) == ("lowmem", "DMA32")
+    normal = "Node 0 Normal free:30000kB boost:0kB min:40000kB low:50000kB high:60000kB managed:1950000kB\n"
+    both = lower.replace("Node 0 DMA: ", f"{normal}lowmem_reserve[]: 0 0 0 0 0\nNode 0 DMA: ")
+    assert reason(HEAD + both) == ("watermark", "Normal")
+
+
+@pytest.mark.parametrize(
+    "limit", ["nodemask=1,cpuset=/,mems_allowed=0-1", "nodemask=(null),cpuset=box,mems_allowed=1", "nodemask=1-2,3"]
+)
+def test_nodes_that_it_may_not_use_are_left_out(limit: str) -> None:
+    head = HEAD.replace("nodemask=(null),cpuset=/,mems_allowed=0", limit)
+    second = "".join(
+        line.replace("Node 0", "Node 1")
+        for line in block(kib=30000).splitlines(keepends=True)[10:]
+        if "DMA" not in line
+    )
+    zone = "Node 1 Normal free:30000kB boost:0kB min:40000kB low:50000kB high:60000kB managed:1950000kB\n"
+    text = block(orders=LARGE).replace("Node 0 DMA: ", f"{zone}lowmem_reserve[]: 0 0 0 0 0\nNode 0 DMA: ") + second
+    reports, _ = parse_memory_reports(plain_lines(head + text))
+    (failure,) = explain_failures(reports, 4096)
+    assert (failure.reason, failure.closest and failure.closest.zone) == ("watermark", "Normal, node 1")
+    assert failure.skipped == ["DMA32", "DMA"]
+
+
+def test_a_cgroups_limit() -> None:
+    text = (
+        "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=984\n"
+        "memory: usage 524288kB, limit 524288kB, failcnt 1234\n"
+        "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,oom_memcg=/x,task=java\n"
+    )
+    (failure,) = explain_failures(parse_memory_reports(plain_lines(text))[0], 4096)
+    assert (failure.kind, failure.reason, failure.limit) == ("cgroup oom", "limit", 512 << 20)
+
+
+def test_vmalloc_fails_too() -> None:
+    head = "python3: vmalloc error: size 4096, page order 0, failed to allocate pages, mode:0xcc2(GFP_KERNEL|__GFP_HIGHMEM), nodemask=(null)\n"  # noqa: E501
+    (report,), _ = parse_memory_reports(plain_lines(head + block(kib=30000)))
+    assert (report.kind, report.process, report.order, report.mode) == ("failure", "python3", 0, 0xCC2)
+    assert reason(head + block(kib=30000)) == ("watermark", "DMA32")
+
+
 def test_an_allocation_for_dma_looks_at_no_other_zone() -> None:
     head = HEAD.replace("0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)", "0x1(GFP_DMA)")
     reports, _ = parse_memory_reports(plain_lines(head + block()))

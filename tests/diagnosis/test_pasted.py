@@ -122,3 +122,40 @@ def test_utf_16_and_what_is_no_text() -> None:
     assert decoded("MemFree: 1 kB".encode("utf-16")) == "MemFree: 1 kB"
     assert decoded(b"\xef\xbb\xbfMemFree") == "MemFree"
     assert "MemFree" in decoded(b"MemFree\xff\xfe")
+
+
+PROC = (
+    "Node 0, zone      DMA      0      0      0      0      0      1      1      1      0      1      3",
+    "",
+    "Page block order: 9",
+    "MemFree:          123456 kB",
+    "Node 0, zone    DMA32      1      2      0      0      0      1      1      1      0      1      3 ",
+)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{number:6d}\t{line}",
+        "{number:7d} {line}",
+        "{line}$",
+        "{line}<br>",
+        "| {line} |",
+        '"{line}"',
+        '            "{line}",',
+        '  - "{line}"',
+        "node-01: {line}",
+        "aws_instance.x (remote-exec): {line}",
+        "Nov 28 00:47:11 web-1 collect[123]: {line}",
+    ],
+)
+def test_files_of_proc_in_what_other_tools_put_around_them(form: str) -> None:
+    text = "\n".join(form.format(number=number, line=line) for number, line in enumerate(PROC, 1))
+    assert plain_lines(text) == [line.strip() for line in PROC if line]
+
+
+def test_files_of_proc_as_json_or_html() -> None:
+    expected = [line.strip() for line in PROC if line]
+    for value in ("\n".join(PROC), {"stdout": "\n".join(PROC)}, {"hosts": [{"stdout_lines": PROC}]}):
+        assert plain_lines(json.dumps(value)) == expected
+    assert plain_lines("\n".join(PROC).replace(" ", "&nbsp;")) == expected

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned, whole_blocks
+from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned
 
-__all__ = ["After", "compacted", "dropped", "now", "pageblocks"]
+__all__ = ["After", "Compaction", "dropped", "now", "pageblocks"]
 
 Mask = NDArray[np.bool_]
 
@@ -27,14 +27,42 @@ class After(NamedTuple):
     told: Mask
 
     def resident(self, begin: int, max_order: int) -> NDArray[np.int64]:
-        """For each order the pages in whole free blocks of it that the host may still back. O(pages)."""
-        told = aligned(self.told, begin, max_order).view(np.uint8).astype(np.uint16)
+        """For each order the pages in whole free blocks of it that the host may still back. O(pages), 64 at a time."""
+        free, told = _words(self.free, begin, max_order), _words(self.told, begin, max_order)
+        whole = free == _ALL
+        told_in = np.zeros(len(free), np.int64)
+        some = np.flatnonzero(told)
+        told_in[some] = _ones(told[some])
+        in_whole = 64 * int(np.count_nonzero(whole)) - int(told_in[whole].sum())
+        mixed = np.flatnonzero((free != 0) & ~whole)
+        blocks, told = free[mixed], told[mixed]
         found = np.zeros(max_order + 1, np.int64)
-        for order, blocks in enumerate(whole_blocks(self.free, begin, max_order)):
+        for order in range(min(max_order, 5) + 1):
             if order:
-                told = told[0::2] + told[1::2]
-            found[order] = (int(np.count_nonzero(blocks)) << order) - int(told[blocks].sum(dtype=np.int64))
+                blocks = blocks & (blocks >> np.uint64(1 << (order - 1))) & _STARTS[order]
+            inside = told & (blocks * np.uint64((1 << (1 << order)) - 1))
+            found[order] = in_whole + (int(_ones(blocks).sum()) << order) - int(_ones(inside).sum())
+        for order in range(6, max_order + 1):
+            if order > 6:
+                whole, told_in = whole[0::2] & whole[1::2], told_in[0::2] + told_in[1::2]
+            found[order] = (int(np.count_nonzero(whole)) << order) - int(told_in[whole].sum())
         return found
+
+
+_ALL = np.uint64((1 << 64) - 1)
+_STARTS = [np.uint64(sum(1 << bit for bit in range(0, 64, 1 << order))) for order in range(6)]
+_ONES = np.array([byte.bit_count() for byte in range(256)], np.uint8)
+
+
+# A bit a page, from the first page of a block of `max_order` on, or of 64 pages.
+def _words(mask: Mask, begin: int, max_order: int) -> NDArray[np.uint64]:
+    return np.packbits(aligned(mask, begin, max(max_order, 6)), bitorder="little").view("<u8")
+
+
+# How many bits are set in each word.
+def _ones(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    ones: NDArray[np.int64] = _ONES[words.view(np.uint8).reshape(-1, 8)].sum(axis=1, dtype=np.int64)
+    return ones
 
 
 def now(pages: PageMap, zone: Range) -> After:
@@ -59,38 +87,47 @@ def pageblocks(mask: Mask, begin: int, order: int) -> Mask:
     return aligned(mask, begin, order).reshape(-1, 1 << order)
 
 
-def compacted(pages: PageMap, zone: Range, before: After, pageblock_order: int, all_targets: bool) -> tuple[After, int]:
-    """After compact_memory from `before`: movable pages have left the zone's lower pageblocks for free pages above.
-
-    Returns that, and how many pages may move at the most, wherever the scanners meet.
+class Compaction:
+    """What compact_memory does to a zone: movable pages leave its lower pageblocks for free pages above.
 
     The two scanners meet where the movable pages below are as many as the free pages above. Wholly free pageblocks
-    take no pages. Which pageblocks are of type MOVABLE the map doesn't tell: `all_targets` takes any partly free one
-    for it, else only those with fewer than half of their pages unmovable. O(pages).
+    take no pages. Which pageblocks are of type MOVABLE the map doesn't tell.
     """
-    holders = pages.holders[zone.begin : zone.end]
-    size = 1 << pageblock_order
-    lead = zone.begin & (size - 1)
-    padded = np.full(lead + len(holders) + (-(lead + len(holders)) & (size - 1)), Holder.ABSENT, np.uint8)
-    padded[lead : lead + len(holders)] = holders
-    free = np.zeros(len(padded), np.bool_)
-    free[lead : lead + len(holders)] = before.free
-    movable = _IS_MOVABLE[padded] & ~free
-    by_block = (-1, size)
-    sources = movable.reshape(by_block).sum(axis=1)
-    room = free.reshape(by_block).sum(axis=1)
-    room[room == size] = 0
-    if not all_targets:
-        unmovable = _IS_UNMOVABLE[padded].reshape(by_block).sum(axis=1)
-        room[unmovable * 2 >= size] = 0
-    below = np.concatenate([[0], np.cumsum(sources)])
-    above = np.concatenate([np.cumsum(room[::-1])[::-1], [0]])
-    meeting = int(np.flatnonzero(below <= above)[-1])
-    moved = int(below[meeting])
-    targets = free & np.repeat(room > 0, size)
-    targets[: meeting << pageblock_order] = False
-    taken = np.flatnonzero(targets)[::-1][:moved]
-    free[: meeting << pageblock_order] |= movable[: meeting << pageblock_order]
-    free[taken] = False
-    after = free[lead : lead + len(holders)]
-    return After(after, before.told & after), int(min(sources.sum(), room.sum()))
+
+    def __init__(self, pages: PageMap, zone: Range, pageblock_order: int) -> None:
+        self._zone, self._order = zone, pageblock_order
+        holders = pages.holders[zone.begin : zone.end]
+        self._movable = pageblocks(_IS_MOVABLE[holders], zone.begin, pageblock_order)
+        unmovable = pageblocks(_IS_UNMOVABLE[holders], zone.begin, pageblock_order)
+        self._stuck = np.count_nonzero(unmovable, axis=1) * 2 >= 1 << pageblock_order
+
+    def run(self, before: After, all_targets: bool) -> tuple[After, int]:
+        """The zone after it, from `before`, and how many pages may move at the most, wherever the scanners meet.
+
+        `all_targets` takes any partly free pageblock for one that takes pages, else only those with fewer than half of
+        their pages unmovable. O(pages).
+        """
+        size = 1 << self._order
+        free = pageblocks(before.free, self._zone.begin, self._order).copy()
+        movable = self._movable & ~free
+        sources = np.count_nonzero(movable, axis=1)
+        room = np.count_nonzero(free, axis=1)
+        room[room == size] = 0
+        if not all_targets:
+            room[self._stuck] = 0
+        below = np.concatenate([[0], np.cumsum(sources)])
+        above = np.concatenate([np.cumsum(room[::-1])[::-1], [0]])
+        meeting = int(np.flatnonzero(below <= above)[-1])
+        moved = int(below[meeting])
+        free[:meeting] |= movable[:meeting]
+        # The highest pages are taken first.
+        taken = np.flatnonzero(room)[::-1]
+        taken = taken[taken >= meeting]
+        taken = taken[: int(np.searchsorted(np.cumsum(room[taken]), moved)) + 1] if moved else taken[:0]
+        targets = free[taken[::-1]].reshape(-1)
+        gone = np.flatnonzero(targets)[::-1][:moved]
+        targets[gone] = False
+        free[taken[::-1]] = targets.reshape(-1, size)
+        lead = self._zone.begin & (size - 1)
+        after = free.reshape(-1)[lead : lead + len(before.free)]
+        return After(after, before.told & after), int(min(sources.sum(), room.sum()))

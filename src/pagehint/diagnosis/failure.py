@@ -9,7 +9,7 @@ from pagehint.diagnosis.zones import ZoneState, reported_zone
 __all__ = ["Failure", "ZoneVerdict", "explain_failures"]
 
 _PLACES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")
-_RANKS = ("none", "fragmentation", "boost", "reserve", "watermark", "unknown")
+_RANKS = ("none", "fragmentation", "boost", "reserve", "watermark", "lowmem", "unknown")
 _WEIGHTY = 1 / 8
 _RESERVES = {"__GFP_HIGH", "GFP_ATOMIC", "__GFP_ATOMIC", "__GFP_MEMALLOC"}
 _NO_WAIT = {"GFP_ATOMIC", "GFP_NOWAIT", "__GFP_ATOMIC"}
@@ -32,9 +32,10 @@ class ZoneVerdict:
     """What refused the allocation in a zone; sizes in bytes.
 
     `reason` is ``"watermark"`` (too little is free above the mark), ``"boost"`` (enough without the boost),
-    ``"reserve"`` (enough but for what is kept for other allocations: lowmem_reserve, the atomic reserve, CMA),
-    ``"fragmentation"`` (enough is free, none of it in a block that large), ``"none"`` (it could have been served when
-    this was printed: memory was freed since, or other limits hold), or ``"unknown"``.
+    ``"reserve"`` (enough but for what is kept for other allocations: the atomic reserve, CMA), ``"lowmem"`` (enough but
+    for what this zone keeps from allocations that may take higher zones: lowmem_reserve), ``"fragmentation"`` (enough
+    is free, none of it in a block that large), ``"none"`` (it could have been served when this was printed: memory was
+    freed since, or other limits hold), or ``"unknown"``.
     """
 
     zone: str
@@ -70,21 +71,27 @@ class Failure:
     verdicts: list[ZoneVerdict] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """Zones that it may not use."""
+    limit: int | None = None
+    """Bytes that its cgroup may use, where that was reached and the log tells."""
 
     @property
     def reason(self) -> str:
-        """The reason in the zone that came closest, small zones left out."""
+        """The reason in the zone that came closest, small zones left out; ``"limit"``: its cgroup's was reached."""
+        if self.kind == "cgroup oom":
+            return "limit"
         return "unknown" if self.closest is None else self.closest.reason
 
     @property
     def closest(self) -> ZoneVerdict | None:
-        """That zone: the one with most free, of those with that reason."""
+        """That zone: the one with most free, of those with that reason; of what is short of memory, the preferred."""
         largest = max((verdict.managed or 0 for verdict in self.verdicts), default=0)
         served = [verdict for verdict in self.verdicts if verdict.reason == "none"]
         weighty = [verdict for verdict in self.verdicts if (verdict.managed or 0) >= _WEIGHTY * largest]
-        return min(
-            served or weighty, key=lambda verdict: (_RANKS.index(verdict.reason), -(verdict.free or 0)), default=None
-        )
+        return min(served or weighty, key=self._distance, default=None)
+
+    def _distance(self, verdict: ZoneVerdict) -> tuple[int, int]:
+        short = verdict.reason in ("watermark", "lowmem")
+        return _RANKS.index(verdict.reason), self.verdicts.index(verdict) if short else -(verdict.free or 0)
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has."""
@@ -98,6 +105,7 @@ class Failure:
             "zone": None if self.closest is None else self.closest.zone,
             "can_wait": self.can_wait,
             "may_use_reserves": self.may_use_reserves,
+            "limit": self.limit,
             "zones": [verdict.to_dict() for verdict in self.verdicts],
             "zones_not_allowed": self.skipped,
         }
@@ -118,7 +126,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     verdicts, skipped = [], []
     for zone in sorted(report.zones.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
-        if _place(zone.name) > top:
+        if _place(zone.name) > top or (report.nodes is not None and zone.node not in report.nodes):
             if state.managed or state.free:
                 skipped.append(state.label)
         elif state.managed != 0 or state.free:
@@ -133,6 +141,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
         bool(flags & _RESERVES),
         verdicts,
         skipped,
+        report.limit,
     )
 
 
@@ -183,20 +192,24 @@ def _judge(
     kept = reserves[_reserve_index(len(reserves), top, names)] if reserves else 0
     highatomic = 0 if flags & _RESERVES else state.reserve
     cma = 0 if movable else state.free_cma
-    boost = state.boost or 0
+    # The smallest allocations that may use the reserves don't look at the boost.
+    ignored = (state.boost or 0) if order == 0 and flags & _RESERVES else 0
+    boost = (state.boost or 0) - ignored
     larger = state.free_from(order)
     orders = [place for place, count in enumerate(state.counts or ()) if count]
-    mark = None if state.min is None else _mark(state.min, flags)
+    mark = None if state.min is None else _mark(max(state.min - ignored, 0), flags)
     usable = None if state.free is None else max(state.free - highatomic - cma - ((1 << order) - 1), 0)
     reason = "unknown"
     if usable is not None and state.free is not None and mark is not None:
-        unboosted = _mark(max((state.min or 0) - boost, 0), flags)
+        unboosted = _mark(max((state.min or 0) - ignored - boost, 0), flags)
         if usable > mark + kept:
             reason = _by_blocks(zone, order, movable, bool(flags & _RESERVES))
         elif usable > unboosted + kept:
             reason = "boost"
-        elif state.free - ((1 << order) - 1) > unboosted:
+        elif state.free - ((1 << order) - 1) > unboosted + kept:
             reason = "reserve"
+        elif state.free - ((1 << order) - 1) > unboosted:
+            reason = "lowmem"
         else:
             reason = "watermark"
     return ZoneVerdict(

@@ -45,6 +45,10 @@ class MemoryReport:
     mode: int | None = None
     flags: tuple[str, ...] = ()
     """The names of mode, as printed: ``("GFP_ATOMIC", "__GFP_COMP")``."""
+    nodes: frozenset[int] | None = None
+    """Those that it may take memory of; None: the report doesn't tell, or any."""
+    limit: int | None = None
+    """Bytes that its cgroup may use, where that was reached."""
     kernel: str | None = None
     pages: dict[str, int] = field(default_factory=dict)
     """Counters in pages by the kernel's names (``active_anon``), and ``RAM``, ``reserved``, ``cma reserved``..."""
@@ -58,8 +62,9 @@ class MemoryReport:
 
 # A number at the very end of a text may be cut off: something must follow it.
 _EVENT = re.compile(
-    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:(?P<order>-?\d{1,3})(?=\W)"
-    r"(?:,\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
+    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+(?:page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:"
+    r"|vmalloc\s+error:\s+size\s+\d{1,19},\s+page\s+order\s+)(?P<order>-?\d{1,3})(?=\W)"
+    r"(?:,(?:\s+failed\s+to\s+allocate\s+pages,)?\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
     r"|(?P<oom>(?P<killer>[^\n]{0,80}?)\s+invoked\s+oom-killer:\s+gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"
     r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\))?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3})(?=\W))"
     r"|(?P<info>\bMem-[Ii]nfo:)"
@@ -84,6 +89,8 @@ _HUGE = re.compile(
 _CGROUP = re.compile(
     r"(?:Memory cgroup out of memory|oom-kill:constraint=CONSTRAINT_MEMCG|memory: usage \d+kB, limit \d+kB)"
 )
+_NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
+_LIMIT = re.compile(r"\bmemory: usage \d{1,19}kB, limit (\d{1,19})kB")
 _MOST_REPORTS = 1000
 
 
@@ -135,6 +142,9 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.flags = _names(event["oom_flags"])
         if _CGROUP.search(text):
             report.kind = "cgroup oom"
+        if (limit := _LIMIT.search(text)) is not None:
+            report.limit = int(limit[1]) << 10
+    report.nodes = _nodes(text)
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]
     for zone in _zones(text):
@@ -152,6 +162,19 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     pools = [(int(total) + int(surplus)) * int(size) << 10 for total, surplus, size in _HUGE.findall(text)]
     report.hugetlb = sum(pools) if pools else None
     return report
+
+
+# Both a policy's nodemask and a cpuset's mems_allowed hold.
+def _nodes(text: str) -> frozenset[int] | None:
+    allowed: frozenset[int] | None = None
+    for words in _NODES.findall(text):
+        nodes: set[int] = set()
+        for part in words.split(","):
+            first, _, last = part.partition("-")
+            if first and (last or "-" not in part):
+                nodes.update(range(int(first), min(int(last or first), int(first) + 4096) + 1))
+        allowed = frozenset(nodes) if allowed is None else allowed & nodes
+    return allowed or None
 
 
 def _names(flags: str | None) -> tuple[str, ...]:

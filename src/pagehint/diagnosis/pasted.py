@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 __all__ = ["decoded", "plain_lines"]
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPES = re.compile(r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _PREFIX = re.compile(
     r"\s*(?:"
     r"[>|]\s?(?!\d)"
@@ -40,7 +40,9 @@ _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+typ
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
-_MESSAGES = ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
+_MESSAGES = dict.fromkeys(
+    ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
+)
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
     r"|Mem(?:Total|Free):\s|Page block order:",
@@ -48,7 +50,8 @@ _AFTER_PREFIX = re.compile(
 )
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
 _MOST_END = 16
-_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\|)|(?<=[\w:)?])[\"'])+\Z")
+_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\||\$)|(?<=[\w:)?])[\"'])+\Z")
+_QUOTED = re.compile(r"(?:- )?(\".*\"),?")
 
 
 def decoded(data: bytes | bytearray) -> str:
@@ -60,21 +63,52 @@ def decoded(data: bytes | bytearray) -> str:
 
 def plain_lines(text: str) -> list[str]:
     """The lines without prefixes, spaces at both ends, and breaks within rows of counts. O(length)."""
+    text = _strings(text)
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if _SOFT_BREAK.search(text):
         text = _SOFT_BREAK.sub("", text).replace("=3D", "=").replace("=20", " ")
     text = _ESCAPES.sub("", text).replace("\xa0", " ").replace("\t", " ")
-    text = _RUN_TOGETHER.sub("\n", text)
-    return list(_unwrapped(_without_learned_prefixes([_plain(line) for line in re.split(r"[\r\n]+", text)])))
+    lines = [part for line in re.split(r"[\r\n]+", text) for part in _apart(line)]
+    return list(_unwrapped(_without_learned_prefixes([_plain(line) for line in lines])))
+
+
+def _apart(line: str) -> list[str]:
+    return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
+
+
+# A text that is JSON as a whole: its strings, a line or more each.
+def _strings(text: str) -> str:
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        return text
+    try:
+        entries = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return text
+    if _is_message(entries[0]):
+        return text
+    found: list[str] = []
+    while entries:
+        entry = entries.pop()
+        if isinstance(entry, str):
+            found.append(entry)
+        elif isinstance(entry, list | dict):
+            entries.extend(reversed(entry.values() if isinstance(entry, dict) else entry))
+    return "\n".join(found)
+
+
+def _is_message(entry: object) -> bool:
+    return isinstance(entry, dict) and not _MESSAGES.keys().isdisjoint(entry)
 
 
 def _plain(line: str) -> str:
     line = line.strip()
     if line.startswith("{") and line.endswith("}"):
         line = _message(line)
+    if line.endswith(('"', '",')) and (quoted := _QUOTED.fullmatch(line)) is not None:
+        line = _message(quoted[1])
     if "&" in line:
-        line = html.unescape(line)
+        line = html.unescape(line).replace("\xa0", " ").strip()
     for _ in range(_MOST_PREFIXES):
         match = _PREFIX.match(line)
         if match is None:
@@ -105,10 +139,7 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     for line in lines:
         after = _AFTER_PREFIX.search(line[: 2 * _MOST_PREFIX])
         if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) < _MOST_SHAPES:
-            words = re.split(r"(\d+|\s+)", line[: after.start()])
-            shapes[
-                "".join(r"\d++" if word.isdigit() else r"\s++" if word.isspace() else re.escape(word) for word in words)
-            ] = None
+            shapes[_shape(line[: after.start()])] = None
     if not shapes:
         yield from lines
         return
@@ -116,6 +147,13 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     for line in lines:
         match = prefix.match(line)
         yield line if match is None else line[match.end() :].strip()
+
+
+# Any digits, any spaces; an empty line has no space after its prefix.
+def _shape(prefix: str) -> str:
+    words = re.split(r"(\d+|\s+)", prefix.rstrip())
+    shape = "".join(r"\d++" if word.isdigit() else r"\s++" if word.isspace() else re.escape(word) for word in words)
+    return shape + (r"(?:\s++|\Z)" if prefix[-1].isspace() else "")
 
 
 def _unwrapped(lines: Iterator[str]) -> Iterator[str]:

@@ -6,8 +6,8 @@ What the map doesn't tell is bounded: which slab can be freed (counted, not mark
 - Of the slab counted as reclaimable that share goes whose names nobody uses (dentry-state), with a tenth more, which
   hangs on it and is counted as unreclaimable. It lies where the kernel's other pages are fewest.
 - Each kind of slab keeps some pages, on each CPU too: they lie scattered, and spoil blocks the more the larger.
-- Freed pages pass through the per-CPU lists. Few stay there; many make the lists overflow, and then a fifth of what
-  they can hold is left on them, a thirtieth where the kernel tunes them (from 6.7 on).
+- Freed pages pass through the per-CPU lists. Few stay there; many make the lists overflow, and some share of what they
+  can hold is left on them, which differs by kernel.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.actions import After, compacted, dropped, now, pageblocks
+from pagehint.diagnosis.actions import After, Compaction, dropped, now, pageblocks
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.free_memory import ACTIONS, ByOrder, Setting, closed_by
 from pagehint.diagnosis.page_map import Holder, PageMap, Range
@@ -27,8 +27,9 @@ __all__ = ["Slab", "predict"]
 _SPOILED = 2.5
 _HANGS_ON = 0.1
 _HANGS_ON_MOST = 0.25
-_SPOILERS, _SPOILERS_OF_LISTS = 8, 1 / 68
-_STAYS_ON_LISTS, _STAYS_ON_TUNED_LISTS = 0.2, 0.03
+_SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 8, 1 / 40, 17
+_FURTHER = 1.3
+_LISTS_GROW = 0.5
 _STAYS = 0.02
 Orders = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -97,6 +98,7 @@ class _Zone:
         self._goes = goes
         self._slab: Mask = holders == Holder.SLAB
         self._slab_most = min(slab_most, int(np.count_nonzero(self._slab)))
+        self._compaction = Compaction(pages, place, setting.pageblock_order)
         self._at = _reader(zone, place, setting)
         self._start = self._at(self._before)
         self._per_cpu = zone.per_cpu or 0
@@ -113,38 +115,41 @@ class _Zone:
         slab_pages = int(np.count_nonzero(self._goes))
         freed = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free)) + int(share * slab_pages)
         slab = (self._at(self._with(self._goes)) - self._start - cache) * share * self._unspoiled(slab_pages)
-        stay = self._stay_on_lists(freed)
-        if stay >= self._per_cpu:
-            taken: Orders = np.maximum(cache + slab.astype(np.int64) - (stay - self._per_cpu), 0)
-            return taken
+        drained = self._drained(freed)
+        if drained <= 0:
+            taken = slab + drained * self._unspoiled(freed)
+            least: Orders = np.maximum(cache + taken.astype(np.int64), 0)
+            return least
         lists = self._lists()
-        drained = self._at(self._with(self._goes, lists)) - self._at(self._with(self._goes))
+        more = self._at(self._with(self._goes, lists)) - self._at(self._with(self._goes))
         # Which pages they are is a guess: where they would complete larger blocks, they rather don't.
-        drained = np.minimum.accumulate(drained)
-        weight = (self._per_cpu - stay) / max(int(np.count_nonzero(lists)), 1)
-        likely: Orders = cache + (slab + drained * min(weight, 1.0) * self._unspoiled(freed)).astype(np.int64)
+        more = np.minimum.accumulate(more)
+        weight = min(drained / max(int(np.count_nonzero(lists)), 1), 1.0)
+        likely: Orders = cache + (slab + more * weight * self._unspoiled(freed)).astype(np.int64)
         return likely
 
-    # The chance of a block, by order, to be free of what stays of `freed` pages, on lists and in slab; what stays lies
-    # close together, so that beyond a pageblock it is no less.
+    # The chance of a block, by order, to be free of what stays of `freed` pages, in slab and on lists; what stays lies
+    # close together, so that beyond a pageblock it is hardly less.
     def _unspoiled(self, freed: int) -> NDArray[np.float64]:
-        spoilers = _SPOILERS * (1 + self._zone.cpus) + self._overflown * _SPOILERS_OF_LISTS
-        sizes = 2.0 ** np.minimum(np.arange(self._setting.max_order + 1), self._setting.pageblock_order)
+        zone = self._zone
+        added = max(self._overflown - self._per_cpu, 0) * _SPOILERS_OF_LISTS
+        spoilers = _SPOILERS * (1 + zone.cpus) + min(added, _MOST_SPOILERS_OF_LISTS * zone.cpus)
+        sizes = np.minimum(2.0 ** np.arange(self._setting.max_order + 1), _FURTHER * 2**self._setting.pageblock_order)
         chance: NDArray[np.float64] = np.exp(-spoilers * sizes / max(freed, spoilers))
         return chance
 
-    # Pages on the zone's lists after `freed` pages passed through them.
-    def _stay_on_lists(self, freed: int) -> int:
+    # Pages by which the zone's lists are shorter after `freed` pages passed through them; less than 0: longer.
+    def _drained(self, freed: int) -> float:
         room = self._zone.lists_room
-        full = self._per_cpu + room
-        if freed >= full:
-            return int(self._overflown)
-        return int((1 - freed / full) * (self._per_cpu + min(freed, room)))
+        passed = freed / (self._per_cpu + room) if self._per_cpu + room else 1.0
+        if passed >= 1:
+            return self._per_cpu - self._overflown
+        return self._per_cpu - (1 - passed) * (self._per_cpu + min(freed, room))
 
     @property
     def _overflown(self) -> float:
-        share = _STAYS_ON_TUNED_LISTS if self._zone.tunes_lists else _STAYS_ON_LISTS
-        return share * (self._per_cpu + self._zone.lists_room)
+        full = self._per_cpu + self._zone.lists_room
+        return min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
 
     # As many of the pages without a holder as lie on the lists: those in pageblocks with fewest pages that stay.
     def _lists(self) -> Mask:
@@ -190,7 +195,7 @@ class _Zone:
         order = self._setting.pageblock_order
         ends = []
         for every in (False, True):
-            after, movable = compacted(self._pages, self._place, first, order, every)
+            after, movable = self._compaction.run(first, every)
             ends.append(self._at(after) - self._start)
         partly = standing - standing[order]
         sizes = 1 << np.arange(self._setting.max_order + 1)

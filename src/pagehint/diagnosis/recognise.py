@@ -71,7 +71,8 @@ _VERSION = re.compile(
 _ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order\s*[:=]?\s*(\d{1,3})(?!\d)", re.ASCII)
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
 _LOG = re.compile(
-    r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|invoked oom-killer|\bfree:\d{1,19}\s?kB|\*\d{1,9}kB"
+    r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|vmalloc error:|invoked oom-killer|\bfree:\d{1,19}\s?kB"
+    r"|\*\d{1,9}kB"
 )
 
 

@@ -30,6 +30,8 @@ _REASONS = {
     "watermark": "too little was free above the watermark",
     "boost": "enough was free, but for the watermark's boost, which passes",
     "reserve": "enough was free, but it is kept for other allocations",
+    "lowmem": "enough was free, but it is kept from allocations that may take higher zones (lowmem_reserve)",
+    "limit": "its cgroup's limit was reached",
     "fragmentation": "enough was free, but in blocks that are too small",
     "none": "it could have been served at the moment this was printed: memory was freed meanwhile, or a limit of the"
     " process's own (a cpuset, a cgroup) held",
@@ -203,6 +205,8 @@ def failure_lines(failure: Failure) -> list[str]:
 
 
 def _where(failure: Failure) -> str:
+    if failure.reason == "limit":
+        return "" if failure.limit is None else f", {mib(failure.limit)}"
     return "" if failure.closest is None else f", in zone {printable(failure.closest.zone)}"
 
 
@@ -210,18 +214,23 @@ def _verdict(verdict: ZoneVerdict, failure: Failure) -> str:
     zone = printable(verdict.zone)
     if verdict.free is None or verdict.mark is None:
         return f"zone {zone}: the log lacks its watermarks"
-    text = f"zone {zone}: {mib(verdict.free)} free; needed more than {mib(verdict.mark)} (min"
+    text = f"zone {zone}: {_kib(verdict.free)} free; needed more than {_kib(verdict.mark)} (min"
     if failure.may_use_reserves:
         text += ", lowered for it"
     if verdict.boost:
-        text += f", {mib(verdict.boost)} of it boost"
+        text += f", {_kib(verdict.boost)} of it boost"
     text += ")"
     if verdict.lowmem_reserve:
-        text += f" and {mib(verdict.lowmem_reserve)} kept from higher zones' allocations"
+        text += f" and {_kib(verdict.lowmem_reserve)} kept from higher zones' allocations"
     for size, name in ((verdict.highatomic, "atomic reserve"), (verdict.cma, "CMA")):
         if size:
-            text += f"; {mib(size)} unusable: {name}"
+            text += f"; {_kib(size)} unusable: {name}"
     if failure.order and verdict.in_smaller_blocks is not None and verdict.in_larger_blocks is not None:
-        text += f"; {mib(verdict.in_smaller_blocks)} in blocks below order {failure.order}"
-        text += f", {mib(verdict.in_larger_blocks)} in such and larger"
+        text += f"; {_kib(verdict.in_smaller_blocks)} in blocks below order {failure.order}"
+        text += f", {_kib(verdict.in_larger_blocks)} in such and larger"
     return text
+
+
+# As the log has it: what is free is often close to what was needed.
+def _kib(size: int) -> str:
+    return f"{size >> 10:,} KiB"
