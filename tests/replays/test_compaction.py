@@ -27,7 +27,7 @@ _RESUMED = [(8704, 64), None, (8960, 64), None, (8832, 64)]
         (_DOWN_BY_PAGEBLOCKS, [True] * 4),
         (_UPWARDS, [True] * 3),
         (_AROUND, [False, True, True]),
-        (_RESUMED, [False, True, False]),
+        (_RESUMED, [False, False, False]),
         ([], []),
     ],
 )

@@ -295,6 +295,25 @@ def test_the_first_pass_tells_when_the_device_came(first_pass: int, written: int
     assert device_load(trace) == came * ms
 
 
+def test_without_events_of_passes_the_hosts_discards_tell_of_them(tmp_path: Path) -> None:
+    """A recording without kprobes had no timer phase, and a device that came when its mark said."""
+    ms = 10**6
+    reporting = GuestReporting(True, order=9, delay_ns=2000 * ms, device_load_ns=3800 * ms)
+    meta = Meta(recorder="test", source="test", reporting=reporting)
+    trace = record(tmp_path / "t", [("Z", k, 0, 0) for k in range(9)], [zone(_PAGES)], meta, step=2000 * ms)
+    assert guest_reporting(trace).timer_phase is None
+    times = [-5, 6000 * ms, 6000 * ms + 300_000, 8016 * ms]
+    columns = {"time": times, "pfn": [512, 0, 512, 1024], "pages": [512] * 4, "ret": [0] * 4}
+    types = ("int64", "int64", "int64", "int32")
+    pq.write_table(
+        pa.table({name: pa.array(column, kind) for (name, column), kind in zip(columns.items(), types, strict=True)}),
+        trace.path / "reported.parquet",
+    )
+    trace = Trace.open(trace.path)
+    assert guest_reporting(trace).timer_phase == 16 * ms
+    assert device_load(trace) == (6000 - 2016) * ms
+
+
 def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:
     """All designs gave nothing back, and nothing said why."""
     meta = Meta(recorder="test", source="test", reporting=GuestReporting(on=True, device_load_ns=10**18))

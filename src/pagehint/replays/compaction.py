@@ -20,9 +20,6 @@ def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np
     if not len(isolations):
         return np.zeros(0, np.bool_)
     _, pfns, pages, together = isolations.T
-    blocks, ends = pfns >> pageblock_order, pfns + pages
-    behind = np.zeros(len(pfns), np.bool_)
-    behind[1:] = (ends[:-1] <= pfns[1:]) & ((ends[:-1] - 1) >> pageblock_order == blocks[1:])
     in_order = np.argsort(together, kind="stable")
     first = np.diff(together[in_order], prepend=-1) != 0
     begins = np.flatnonzero(first)
@@ -31,12 +28,10 @@ def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np
     def of_all(true_of_pair: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.logical_and.reduceat(np.append(True, true_of_pair) | first, begins)
 
-    pfns, pages, blocks = pfns[in_order], pages[in_order], blocks[in_order]
-    looked = of_all(np.diff(pages) < 0)
-    upwards, in_one = of_all(np.diff(pfns) > 0), of_all(np.diff(blocks) == 0)
+    pfns, pages = pfns[in_order], pages[in_order]
+    looked = of_all(np.diff(pages) < 0)  # true of a block alone
+    upwards, in_one = of_all(np.diff(pfns) > 0), of_all(np.diff(pfns >> pageblock_order) == 0)
     found_first = in_one & ~upwards
-    scanned = np.repeat(~looked, size) & ~(first & np.repeat(found_first, size))
-    alone = np.repeat(size == 1, size)
     out = np.zeros(len(first), np.bool_)
-    out[in_order] = np.where(alone, behind[in_order], scanned)
+    out[in_order] = np.repeat(~looked, size) & ~(first & np.repeat(found_first, size))
     return out

@@ -93,9 +93,15 @@ class Trace:
 
     @cached_property
     def report_times(self) -> NDArray[np.int64]:
-        """When the recorded guest told its device of batches (ns), where that was recorded. Reads the events once."""
+        """When the recorded guest told its device of batches (ns): by its events, else by what its host discarded then.
+
+        Ascending; empty where neither was recorded. Reads the events once.
+        """
         if not self.meta.events.get(Event.REPORT.letter):
-            return np.zeros(0, np.int64)
+            if self.reported is None:
+                return np.zeros(0, np.int64)
+            times: NDArray[np.int64] = self.reported["time"].to_numpy()
+            return times[np.searchsorted(times, self.meta.first_ns or 0) :]
         return np.concatenate(
             [batch["time"][batch["event"] == Event.REPORT] for batch in self.batches(("time", "event"))]
         )
