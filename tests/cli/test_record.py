@@ -53,6 +53,8 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
     [
         (["record", "--for", "1s", "--", "true"], b"choose one of them"),
         (["record", "--for", "soon"], b"'soon' is not a time"),
+        (["record", "--for", "1s", "--buffers", "0"], b"for each of the"),
+        (["record", "--for", "1s", "--buffers", "1PiB"], b"more than half of this machine's"),
         (["mark", "two\nlines"], b"is no name of a phase"),
         (["import", "-", "-o", "x.pagetrace"], b"not a recording of `pagehint record -o -`"),
     ],

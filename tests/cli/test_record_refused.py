@@ -7,7 +7,13 @@ import sys
 
 import pytest
 
+from pagehint.errors import InputError
+from pagehint.trace.recorder.tracefs import find_tracefs
+
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
+READ_ONLY = (
+    'for each in /sys/kernel/tracing /sys/kernel/debug/tracing; do mount -o bind,ro,remount $each; done; exec "$@"'
+)
 HIDDEN = 'for each in /sys/kernel/tracing /sys/kernel/debug; do mount -t tmpfs tmpfs $each 2>/dev/null; done; exec "$@"'
 
 
@@ -40,3 +46,23 @@ def test_without_root(tmp_path):
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
 def test_where_tracefs_is_hidden(tmp_path):
     assert "--privileged" in refused(tmp_path, "unshare", "-m", "sh", "-c", HIDDEN, "sh")
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_where_tracefs_is_read_only(tmp_path):
+    assert "read-only" in refused(tmp_path, "unshare", "-m", "sh", "-c", READ_ONLY, "sh")
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv")
+def test_root_without_capabilities_records(tmp_path):
+    """Files of tracefs are root's: nothing else is needed, and what can't be read is left out."""
+    try:
+        find_tracefs()
+    except InputError as error:
+        pytest.skip(f"this machine can't be recorded: {error}")
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
+    done = subprocess.run([*drop, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

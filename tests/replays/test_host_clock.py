@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -41,12 +42,17 @@ def host_file(path, shift=lambda values: values):
         row |= {"time": sample["time"], "rss_kib": sample["rss_kib"], "cpu_ms": 0}
         rows.append(row | {"ram_resident_kib": sample["ram_resident_kib"]})
     rows += [dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "cpu_ms": 0, "bits": bits[at]} for at in bits]
+    for row in rows:
+        if row["ram_resident_kib"] is not None:
+            row |= {"huge_kib": 1 << 10, "swapped_kib": 0, "thp_collapse_alloc": row["time"] // 10**10, "pswpin": 7}
     rows.sort(key=lambda row: row["time"])
     for before, row in pairwise(rows):
         row["rss_kib"] = before["rss_kib"] if row["rss_kib"] is None else row["rss_kib"]
     for number, row in enumerate(rows):
         row["rss_kib"] += 20 * number
     first = rows[0]["time"]
+    discard = dict.fromkeys(HOST_SCHEMA.names) | {"discarded_pfn": 512, "discarded_pages": 512, "discarded_ret": 0}
+    rows.insert(6, discard | {"time": rows[5]["time"], "discarded_ns": AHEAD + rows[5]["time"]})
     for row in rows:
         row["time"] = AHEAD + row["time"] + round((row["time"] - first) * DRIFT)
     table = pa.Table.from_pylist(rows, schema=HOST_SCHEMA)
@@ -71,8 +77,16 @@ def test_the_clock_is_found(alone, tmp_path):
     assert clock.method is not None
     assert len(told) == 1
     assert both.num_residency_bitmaps == example().num_residency_bitmaps
-    prediction = replay(both, guest_reporting(both), sample=None).prediction
-    assert prediction.residency_error < 0.002
+    run = replay(both, guest_reporting(both), sample=None)
+    assert run.prediction.residency_error < 0.002
+    state = both.host_state
+    assert pc.max(state["huge_kib"]).as_py() == 1 << 10
+    assert state.num_rows == both.residency.num_rows - both.residency["ram_resident_kib"].null_count
+    assert any("khugepaged made" in line for line in run.recording["warnings"])
+    assert not any("swap" in line for line in run.recording["warnings"])
+    (discard,) = both.reported.to_pylist()
+    assert (discard["pfn"], discard["pages"], discard["ret"]) == (512, 512, 0)
+    assert abs(discard["time"] - both.residency["time"][5].as_py()) < 10**9
 
 
 def pagehint(*arguments):

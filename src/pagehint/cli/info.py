@@ -127,6 +127,12 @@ def _truth(data: dict[str, Any]) -> Table:
     for name, count in rows.items():
         if count:
             table.add_row(f"{count:,}", name)
+    state = truth["host_state"]
+    for name in ("huge", "swapped"):
+        if (most := state[f"most_{name}_bytes"]) is not None:
+            table.add_row(format_size(most), f"at the most in the host's {'huge pages' if name == 'huge' else 'swap'}")
+    if state["collapsed"] is not None:
+        table.add_row(f"{state['collapsed']:,}", "huge pages made by the host's khugepaged meanwhile")
     if not any(rows.values()):
         table.add_row("nothing", "")
     table.add_row()

@@ -13,6 +13,7 @@ from pagehint.errors import InputError
 from pagehint.trace import Trace, TraceWriter
 from pagehint.trace.describe import describe_anomalies, describe_lost
 from pagehint.trace.recorder.frames import FrameWriter, Put
+from pagehint.trace.recorder.machine import memory_bytes
 from pagehint.trace.recorder.record import Progress, Recorded
 from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
@@ -20,6 +21,8 @@ from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.units import format_size, parse_size, parse_time
 
 __all__ = ["live_line", "record"]
+
+_LEAST_KIB = 8
 
 
 def record(
@@ -49,7 +52,7 @@ def record(
     seconds = None if for_ is None else parse_time(for_) / 1e9
     if seconds is not None and command:
         raise InputError(f"--for {for_} and a command: choose one of them")
-    size = None if buffers is None else max(8, parse_size(buffers) // 1024 // (os.cpu_count() or 1))
+    size = None if buffers is None else _buffer_kib(buffers)
 
     def go(put: Put, live: Callable[[Progress], str]) -> Recorded:
         show = (lambda progress: live_line(f"recording: {live(progress)}")) if sys.stderr.isatty() else None
@@ -67,6 +70,16 @@ def record(
         recorded = go(importer.put, lambda progress: _line(progress, importer))
         writer.finish(importer.finish())
     _summary(Trace.open(path), recorded)
+
+
+def _buffer_kib(buffers: str) -> int:
+    cpus, memory = os.cpu_count() or 1, memory_bytes()
+    size = parse_size(buffers) // 1024 // cpus
+    if size < _LEAST_KIB:
+        raise InputError(f"--buffers {buffers}: expected {_LEAST_KIB} KiB for each of the {cpus} CPUs at the least")
+    if size * 1024 * cpus > memory // 2:
+        raise InputError(f"--buffers {buffers}: more than half of this machine's {format_size(memory)}")
+    return size
 
 
 def _stream(file: BinaryIO, go: Callable[[Put, Callable[[Progress], str]], Recorded]) -> None:
@@ -98,7 +111,8 @@ def _warn(recorded: Recorded) -> None:
     if recorded.stale:
         print(f"pagehint: {recorded.stale} instance(s) that killed recorders left were removed", file=sys.stderr)
     if recorded.status:
-        print(f"pagehint: warning: the command ended with status {recorded.status}", file=sys.stderr)
+        how = f"status {recorded.status}" if recorded.status > 0 else f"signal {-recorded.status}"
+        print(f"pagehint: warning: the command ended with {how}", file=sys.stderr)
 
 
 def _summary(trace: Trace, recorded: Recorded) -> None:

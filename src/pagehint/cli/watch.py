@@ -14,7 +14,7 @@ from pagehint.cli.record import live_line
 from pagehint.errors import InputError
 from pagehint.report.output import Output
 from pagehint.trace.recorder.residency import Sampler
-from pagehint.trace.recorder.vmm import Qmp, RamPart, find_ram, ram_of_qmp
+from pagehint.trace.recorder.vmm import Qmp, RamPart, find_log, find_ram, ram_of_qmp
 from pagehint.units import format_size, parse_time
 
 __all__ = ["watch"]
@@ -52,7 +52,7 @@ def watch(
     pid, ram = _machine(pid, qmp)
     with _stops() as stopped, Output(output) as made:
         print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
-        with Sampler(pid, ram, made.partial) as sampler:
+        with Sampler(pid, ram, made.partial, find_log(pid)) as sampler:
             ended = _wait(sampler, stopped, seconds)
         if sampler.error is not None:
             raise sampler.error
@@ -60,7 +60,8 @@ def watch(
             raise InputError(f"process {pid} ended before it was looked at")
         made.keep()
     why = "it ended" if ended else "stopped"
-    print(f"{output}: {sampler.samples:,} samples, {sampler.bitmaps:,} of each page; {why}")
+    discards = f", {sampler.discards:,} discards" if sampler.discards else ""
+    print(f"{output}: {sampler.samples:,} samples, {sampler.bitmaps:,} of each page{discards}; {why}")
 
 
 def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:

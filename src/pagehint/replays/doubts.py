@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.trace.bundle import Trace
-from pagehint.trace.describe import describe_lost, describe_missing
+from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def doubts(replay: "Replay") -> list[str]:
         *_level(trace),
         *_late(replay),
         *_host(replay),
+        *_host_state(trace),
         *_reserves(replay),
     ]
 
@@ -91,6 +92,20 @@ def _host(replay: "Replay") -> list[str]:
         f"{replay.host.page_size} pages, is assumed ({replay.first.source.removeprefix('assumed: ')})",
         *([] if replay.first.doubt is None else [replay.first.doubt]),
     ]
+
+
+def _host_state(trace: Trace) -> list[str]:
+    """What the host did to the guest's memory by itself, which no event of the guest tells."""
+    state = describe_host_state(trace)
+    lines = []
+    if made := state["collapsed"]:
+        lines.append(
+            f"the host's khugepaged made {made:,} huge pages meanwhile, in any of its processes: memory may have come "
+            "back that no guest touched"
+        )
+    if swapped := state["most_swapped_bytes"]:
+        lines.append(f"up to {format_size(swapped)} of the guest lay in its host's swap: they are not resident")
+    return lines
 
 
 def _reserves(replay: "Replay") -> list[str]:

@@ -21,6 +21,7 @@ from pagehint.trace.remote import is_url, local_copy
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.tables import (
     BITMAP_SCHEMA,
+    HOST_STATE_SCHEMA,
     MARK_SCHEMA,
     REPORTED_SCHEMA,
     RESIDENCY_SCHEMA,
@@ -176,6 +177,12 @@ class Trace:
         return self._table("reported", REPORTED_SCHEMA, "pfn", "pages")
 
     @cached_property
+    def host_state(self) -> pa.Table | None:
+        """How the host held the guest's memory: columns time (ns of the guest's clock); huge_kib, of the VM's process;
+        swapped_kib, of the guest's RAM; and the whole host's thp_fault_alloc, thp_collapse_alloc, pswpin, pswpout."""
+        return self._table("host_state", HOST_STATE_SCHEMA, "huge_kib", "swapped_kib")
+
+    @cached_property
     def num_residency_bitmaps(self) -> int:
         """How often the host recorded which pages were resident."""
         if not (self.path / "residency_bitmaps.parquet").exists():
@@ -206,7 +213,7 @@ class Trace:
         for snapshot in (self.snapshot, self.final_snapshot):
             if snapshot is not None:
                 snapshot.zoneinfo()
-        for table in (self.marks, self.residency, self.reported):
+        for table in (self.marks, self.residency, self.host_state, self.reported):
             del table
         for _ in self.residency_bitmaps():
             break

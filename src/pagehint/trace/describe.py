@@ -8,8 +8,16 @@ from pagehint.errors import printable
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost
+from pagehint.trace.tables import HOST_COLUMNS
 
-__all__ = ["EVENT_NAMES", "describe", "describe_anomalies", "describe_lost", "describe_missing"]
+__all__ = [
+    "EVENT_NAMES",
+    "describe",
+    "describe_anomalies",
+    "describe_host_state",
+    "describe_lost",
+    "describe_missing",
+]
 
 EVENT_NAMES = {
     Event.ALLOC: "allocations",
@@ -81,8 +89,30 @@ def describe(trace: Trace) -> dict[str, Any]:
             "residency_bitmaps": trace.num_residency_bitmaps,
             "reported_ranges": 0 if reported is None else reported.num_rows,
             "reported_bytes": 0 if reported is None else (pc.sum(reported["pages"]).as_py() or 0) * meta.page_size,
+            "host_state": describe_host_state(trace),
         },
         "phases": phases(trace),
+    }
+
+
+def describe_host_state(trace: Trace) -> dict[str, int | None]:
+    """How the host held the guest: the most that lay in huge pages and in swap, and huge pages that khugepaged made,
+    pages that the host swapped in and out while it was sampled; None where that isn't known."""
+    state = trace.host_state
+    columns = {} if state is None else {name: state[name].drop_null().to_pylist() for name in HOST_COLUMNS}
+
+    def most(name: str) -> int | None:
+        return max(columns[name]) * 1024 if columns.get(name) else None
+
+    def grown(name: str) -> int | None:
+        return columns[name][-1] - columns[name][0] if columns.get(name) else None
+
+    return {
+        "most_huge_bytes": most("huge_kib"),
+        "most_swapped_bytes": most("swapped_kib"),
+        "collapsed": grown("thp_collapse_alloc"),
+        "swapped_in": grown("pswpin"),
+        "swapped_out": grown("pswpout"),
     }
 
 

@@ -13,6 +13,8 @@ from pagehint.inputs import open_input
 
 __all__ = [
     "BITMAP_SCHEMA",
+    "HOST_COLUMNS",
+    "HOST_STATE_SCHEMA",
     "MARK_SCHEMA",
     "REPORTED_SCHEMA",
     "RESIDENCY_SCHEMA",
@@ -36,6 +38,9 @@ RESIDENCY_SCHEMA = _schema(
 )
 
 BITMAP_SCHEMA = _schema(("time", pa.int64()), ("bits", pa.binary()))
+
+HOST_COLUMNS = ("huge_kib", "swapped_kib", "thp_fault_alloc", "thp_collapse_alloc", "pswpin", "pswpout")
+HOST_STATE_SCHEMA = _schema(("time", pa.int64()), nullable=tuple((name, pa.int64()) for name in HOST_COLUMNS))
 
 REPORTED_SCHEMA = _schema(("time", pa.int64()), ("pfn", pa.int64()), ("pages", pa.int64()), ("ret", pa.int32()))
 

@@ -23,7 +23,7 @@ from pagehint.trace.check import EventCheck, places
 from pagehint.trace.events import EVENT_SCHEMA, Event
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
 from pagehint.trace.snapshot import TEXTS, Snapshot
-from pagehint.trace.tables import BITMAP_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
+from pagehint.trace.tables import BITMAP_SCHEMA, HOST_STATE_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
 
 __all__ = ["TraceWriter"]
 
@@ -158,6 +158,10 @@ class TraceWriter:
     def add_residency(self, table: pa.Table) -> None:
         """Add the host's samples: a table of RESIDENCY_SCHEMA, times ns of the guest's clock."""
         self._write("residency", table.cast(RESIDENCY_SCHEMA))
+
+    def add_host_state(self, table: pa.Table) -> None:
+        """Add how the host held the guest's memory: a table of HOST_STATE_SCHEMA, times ns of the guest's clock."""
+        self._write("host_state", table.cast(HOST_STATE_SCHEMA))
 
     def add_residency_bitmaps(self, rows: Iterable[tuple[int, NDArray[np.uint8]]]) -> None:
         """Add residency bitmaps: times (ns), and a bit per page, the first in the highest bit of byte 0.

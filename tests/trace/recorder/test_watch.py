@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA, Sampler
-from pagehint.trace.recorder.vmm import RamPart, find_ram, ram_of_tree
+from pagehint.trace.recorder.vmm import RamPart, find_log, find_ram, ram_of_tree
 from pagehint.trace.tables import open_parquet
 
 SMALL = """
@@ -53,6 +54,55 @@ def test_no_ram():
         ram_of_tree("nothing", 0)
     with pytest.raises(InputError, match="no process"):
         find_ram(1 << 30)
+
+
+LOGGING = """
+import ctypes, mmap, sys
+ram = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+ram.madvise(mmap.MADV_HUGEPAGE)
+ram[:] = bytes(len(ram))
+print("ready", ctypes.addressof(ctypes.c_char.from_buffer(ram)), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_discards_that_qemu_logs_and_huge_pages(tmp_path):
+    """A process that stands for QEMU: its option -D says where it logs, and what was there before is not read."""
+    log = tmp_path / "log"
+    line = "7@{}.000250:ram_block_discard_range pc.ram@{:#x} + {:#x}: madvise: 1 fallocate: 0 ret: {}\n"
+    log.write_text(line.format(1, 1 << 40, 4096, 0))
+    with subprocess.Popen(
+        [sys.executable, "-c", LOGGING, "-D", "log"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    ) as process:
+        address = int(process.stdout.readline().split()[1])
+        part = RamPart(1 << 20, (64 << 20) >> 12, address)
+        with Sampler(process.pid, [part], tmp_path / "host.parquet", find_log(process.pid)) as sampler:
+            with log.open("a") as file:
+                file.write(line.format(1_795_000_000, address + (2 << 20), 2 << 20, 0))
+                file.write(line.format(1_795_000_001, address + (4 << 20), 2 << 20, -22))
+                file.write(line.format(1_795_000_002, address + (62 << 20), 4 << 20, 0) + "nonsense\nhalf a li")
+            while sampler.discards < 2 or not sampler.bitmaps:
+                assert not sampler.wait(0.01)
+        process.stdin.close()
+    assert sampler.error is None
+    with open_parquet(tmp_path / "host.parquet", HOST_SCHEMA) as file:
+        rows = file.read().to_pylist()
+    discards = [row for row in rows if row["discarded_pfn"] is not None]
+    assert [
+        (row["discarded_ns"], row["discarded_pfn"], row["discarded_pages"], row["discarded_ret"]) for row in discards
+    ] == [
+        (1_795_000_000_000_250_000, (1 << 20) + 512, 512, 0),
+        (1_795_000_001_000_250_000, (1 << 20) + 1024, 512, -22),
+    ]
+    looks = [row for row in rows if row["bits"] is not None]
+    assert all(row["thp_collapse_alloc"] is not None and row["swapped_kib"] == 0 for row in looks)
+    thp = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if thp.exists() and "[never]" not in thp.read_text():
+        assert looks[0]["huge_kib"] >= 32 << 10
 
 
 def test_what_is_resident_of_the_largest_mapping(tmp_path):

@@ -24,7 +24,8 @@ __all__ = ["Progress", "Recorded", "buffer_kib", "record"]
 _MOST_OF_MEMORY = 0.02
 _MOST_KIB = {"zone": 8 << 10, "page": 32 << 10}
 _LEAST_KIB = 64
-# A buffer is read when it is about FILL full, and at least each LONGEST seconds.
+# A buffer is read when it is about FILL full, and at least so often: where it wakes its reader, and where it doesn't.
+_RARELY = 1.0
 _SHORTEST, _LONGEST = 0.005, 0.5
 _LIVE = 1.0
 
@@ -174,7 +175,7 @@ class _Recorder:
                     self._wakes = False
                     for file in self.buffers.files:
                         poll.unregister(file)
-                left = _LONGEST if self._wakes else self._period
+                left = _RARELY if self._wakes else self._period
                 if until is not None:
                     left = min(left, max(0.0, until - time.monotonic()))
                 ready = {file for file, _ in poll.poll(1000 * left)}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import stat
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,29 +21,32 @@ from pagehint.errors import InputError
 from pagehint.trace.events import MAX_PFN
 from pagehint.trace.meta import Clock, ZoneLayout
 from pagehint.trace.recorder.vmm import RamPart
-from pagehint.trace.tables import open_parquet, read_batches, read_table
+from pagehint.trace.tables import HOST_COLUMNS, open_parquet, read_batches, read_table
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import format_size
 
 __all__ = ["HOST_SCHEMA", "Sampler", "add_host", "read_host"]
 
-_COUNTERS = ("thp_fault_alloc", "thp_collapse_alloc", "pswpin", "pswpout")
+_DISCARDED = ("discarded_ns", "discarded_pfn", "discarded_pages", "discarded_ret")
 HOST_SCHEMA = pa.schema(
     [
         pa.field("time", pa.int64(), nullable=False),
-        pa.field("rss_kib", pa.int64(), nullable=False),
-        pa.field("cpu_ms", pa.int64(), nullable=False),
+        pa.field("rss_kib", pa.int64()),
+        pa.field("cpu_ms", pa.int64()),
         pa.field("ram_resident_kib", pa.int64()),
-        pa.field("swapped_kib", pa.int64()),
         pa.field("bits", pa.binary()),
-        *(pa.field(name, pa.int64()) for name in _COUNTERS),
+        *(pa.field(name, pa.int64()) for name in HOST_COLUMNS),
+        *(pa.field(name, pa.int64()) for name in _DISCARDED[:3]),
+        pa.field(_DISCARDED[3], pa.int32()),
     ]
 )
 """A row a sample: ns since 1970; of the process its memory and CPU time; of the guest's RAM, now and then, what is
-resident, what is swapped, and a bit a pfn; and the host's counters of huge pages and swap."""
+resident, a bit a pfn, and how the host holds it (as Trace.host_state has it). And a row a discard: when it was read of,
+and when it was."""
 
 _SAMPLES = pa.schema([field for field in HOST_SCHEMA if field.name != "bits"])
 _BITMAPS = pa.schema([HOST_SCHEMA.field("time"), HOST_SCHEMA.field("bits")])
+_COUNTED = ("rss_kib", "ram_resident_kib", "huge_kib", "swapped_kib", "discarded_pfn", "discarded_pages")
 _MOST_KIB = 4 * (MAX_PFN + 1)
 _META = b"pagehint"
 _STEP = 0.05
@@ -49,18 +54,27 @@ _MOST_CPU = 0.01
 _PIECE = 1 << 17
 _GROUP_BYTES = 8 << 20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_COUNTERS = frozenset(name for name in HOST_COLUMNS if not name.endswith("_kib"))
+_HUGE = frozenset((b"AnonHugePages:", b"ShmemPmdMapped:", b"FilePmdMapped:", b"Shared_Hugetlb:", b"Private_Hugetlb:"))
+_DISCARD = re.compile(
+    rb"^\d+@(\d{1,10})\.(\d{6}):ram_block_discard_range "
+    rb"\S+@0x([0-9a-f]{1,16}) \+ 0x([0-9a-f]{1,16}):.*ret: (-?\d{1,9})",
+    re.MULTILINE,
+)
+_MOST_LOG = 1 << 20
 
 
 class Sampler:
     """Samples process `pid` each 50 ms into the Parquet file `path`, until `stop`; a thread of its own.
 
-    The bitmap of the guest's RAM is read as often as it costs at most 1 % of a CPU. Raises InputError.
+    The bitmap of the guest's RAM is read as often as it costs at most 1 % of a CPU. `log`: where QEMU writes its trace
+    events; what it says from now on of discards is read too. Raises InputError.
     """
 
-    def __init__(self, pid: int, ram: list[RamPart], path: Path) -> None:
+    def __init__(self, pid: int, ram: list[RamPart], path: Path, log: Path | None = None) -> None:
         if not ram:
             raise InputError(f"process {pid}: no guest RAM to look at")
-        self.samples = self.bitmaps = self.resident_kib = 0
+        self.samples = self.bitmaps = self.discards = self.resident_kib = 0
         self.error: BaseException | None = None
         self._pid = pid
         self._ram = ram
@@ -70,6 +84,8 @@ class Sampler:
             self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise InputError(f"process {pid} may not be looked at ({error.strerror}): run this as root") from None
+        self._log = None if log is None else _open_log(log)
+        self._line = b""
         meta = {"pid": pid, "ram": [[part.pfn, part.pages, part.address] for part in ram]}
         schema = HOST_SCHEMA.with_metadata({_META: json.dumps(meta).encode()})
         self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
@@ -100,24 +116,48 @@ class Sampler:
         next_bitmap = 0.0
         try:
             while not self._stop.is_set():
-                begun = time.monotonic()
+                begun, spent = time.monotonic(), time.thread_time()
+                bitmap = begun >= next_bitmap
+                self._rows += self._discarded()
                 try:
-                    row = self._sample(begun >= next_bitmap)
+                    self._rows.append(self._sample(bitmap))
                 except (OSError, ValueError, IndexError):  # it has ended
                     break
-                if row["bits"] is not None:
-                    next_bitmap = begun + max(_STEP, (time.monotonic() - begun) / _MOST_CPU)
-                self._rows.append(row)
-                self._bytes += len(row["bits"] or b"") + 64
+                if bitmap:
+                    next_bitmap = begun + max(_STEP, (time.thread_time() - spent) / _MOST_CPU)
+                self._bytes += len(self._rows[-1]["bits"] or b"") + 64
                 if self._bytes >= _GROUP_BYTES:
                     self._flush()
                 self._stop.wait(max(0.0, _STEP - (time.monotonic() - begun)))
+            self._rows += self._discarded()
         except BaseException as error:
             self.error = error
         finally:
             self._flush()
             self._file.close()
             os.close(self._pagemap)
+            if self._log is not None:
+                os.close(self._log)
+
+    def _discarded(self) -> Iterator[dict[str, Any]]:
+        """What QEMU's log says since the last time."""
+        while self._log is not None and (data := os.read(self._log, _MOST_LOG)):
+            lines, end, self._line = (self._line + data).rpartition(b"\n")
+            self._line = self._line[-_MOST_LOG:]
+            for found in _DISCARD.finditer(lines + end):
+                seconds, fraction, ret = (int(found[group]) for group in (1, 2, 5))
+                at, size = int(found[3], 16), int(found[4], 16)
+                for part in self._ram:
+                    if part.address <= at and at + size <= part.address + (part.pages << 12):
+                        row: dict[str, Any] = dict.fromkeys(HOST_SCHEMA.names)
+                        row["time"] = time.time_ns()
+                        row["discarded_ns"] = seconds * 10**9 + fraction * 1000
+                        row["discarded_pfn"] = part.pfn + ((at - part.address) >> 12)
+                        row["discarded_pages"] = size >> 12
+                        row["discarded_ret"] = ret
+                        self.discards += 1
+                        self._bytes += 64
+                        yield row
 
     def _flush(self) -> None:
         if self._rows:
@@ -140,6 +180,7 @@ class Sampler:
             row["ram_resident_kib"] = self.resident_kib = 4 * int(np.count_nonzero(resident))
             row["swapped_kib"] = swapped
             row["bits"] = np.packbits(resident).tobytes()
+            row["huge_kib"] = _huge_kib(self._pid)
             row |= _counters()
             self.bitmaps += 1
         return row
@@ -169,10 +210,30 @@ def _counters() -> dict[str, int]:
     return found
 
 
+def _huge_kib(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()
+    except FileNotFoundError:  # before Linux 4.14
+        return None
+    return sum(int(words[1]) for line in lines if (words := line.split())[0] in _HUGE)
+
+
+def _open_log(log: Path) -> int | None:
+    try:
+        file = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return None
+    os.lseek(file, 0, os.SEEK_END)
+    return file
+
+
 def read_host(path: Path) -> pa.Table:
-    """The samples of a watch, without the bitmaps. Raises InputError."""
+    """What a watch sampled, and the discards that it read of; without the bitmaps. Raises InputError."""
     table = read_table(path, _SAMPLES)
-    for name in ("rss_kib", "ram_resident_kib"):
+    for name in _COUNTED:
         numbers = table[name].drop_null()
         if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= _MOST_KIB:
             raise InputError(f"{path}: column {name!r} has a number that no machine has: watch again")
@@ -185,16 +246,27 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[Zone
     Raises InputError, also where its bitmaps are of less than the guest's `zones`.
     """
     table = read_host(path)
+    samples = table.filter(table["rss_kib"].is_valid())
+    times = clock.guest_times(samples["time"].to_numpy())
     writer.add_residency(
         pa.table(
             {
-                "time": clock.guest_times(table["time"].to_numpy()),
-                "ram_resident_kib": table["ram_resident_kib"],
-                "rss_kib": table["rss_kib"],
-                "memfd_kib": pa.nulls(table.num_rows, pa.int64()),
+                "time": guest_times(samples),
+                "ram_resident_kib": samples["ram_resident_kib"],
+                "rss_kib": samples["rss_kib"],
+                "memfd_kib": pa.nulls(samples.num_rows, pa.int64()),
             }
         )
     )
+    seen = samples["ram_resident_kib"].is_valid()
+    state = pa.table({"time": times, **{name: samples[name] for name in HOST_COLUMNS}}).filter(seen)
+    if state.num_rows:
+        writer.add_host_state(state)
+    discards = table.select(_DISCARDED).drop_null()
+    if discards.num_rows:
+        told = clock.guest_times(discards[_DISCARDED[0]].to_numpy())
+        columns = [told, *(discards[name] for name in _DISCARDED[1:])]
+        writer.add_reported(pa.table(columns, names=["time", "pfn", "pages", "ret"]).sort_by("time"))
     with open_parquet(path, HOST_SCHEMA) as file:
         writer.add_residency_bitmaps(_bitmaps(file, path, clock, max((zone.end_pfn for zone in zones), default=0)))
 

@@ -66,11 +66,12 @@ def find_tracefs() -> Path:
     refused: OSError | None = None
     for place in map(Path, _PLACES):
         try:
-            if (place / "instances").is_dir() and os.access(place / "instances", os.W_OK):
-                return place
             os.scandir(place).close()
             if (place / "instances").is_dir():
-                refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                if os.access(place / "instances", os.W_OK):
+                    return place
+                reason = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+                refused = OSError(reason, os.strerror(reason), str(place))
         except OSError as error:
             if error.errno != errno.ENOENT:
                 refused = error
@@ -88,6 +89,8 @@ def _why_not(refused: OSError | None) -> str:
             "this is a container, and its tracefs is not there or read-only: record on the machine itself, or start "
             "the container with --privileged -v /sys/kernel/tracing:/sys/kernel/tracing"
         )
+    if refused is not None and refused.errno == errno.EROFS:
+        return f"tracefs is mounted read-only: mount -o remount,rw {refused.filename}"
     if refused is not None:
         return f"tracefs refuses ({refused.strerror}): are rights dropped, or a security module in its way?"
     if "\ttracefs\n" in _text(Path("/proc/filesystems")):
@@ -201,6 +204,10 @@ class Instance:
             self._set_up(buffer_kib)
         except OSError as error:
             self.close()
+            if error.errno == errno.ENOMEM:
+                raise InputError(
+                    f"there is no memory for ring buffers of {buffer_kib} KiB a CPU: choose smaller --buffers"
+                ) from None
             name = Path(str(error.filename)).name if error.filename else "tracefs"
             raise InputError(f"tracefs refuses {name} ({error.strerror}): {_why_not(error)}") from None
         except BaseException:
@@ -244,8 +251,11 @@ class Instance:
         self._lock = -1
 
     def write(self, name: str, text: str) -> None:
-        """Write one of the instance's files."""
-        (self.folder / name).write_text(text)
+        """Write one of the instance's files. Raises OSError, which names it."""
+        try:
+            (self.folder / name).write_text(text)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, name) from None
 
     def _set_up(self, buffer_kib: int) -> None:
         self.write("tracing_on", "0")

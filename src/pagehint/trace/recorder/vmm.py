@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from pagehint.errors import InputError
 
-__all__ = ["Qmp", "RamPart", "find_ram", "ram_of_qmp"]
+__all__ = ["Qmp", "RamPart", "find_log", "find_ram", "ram_of_qmp"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _4GIB = 4 << 30
@@ -149,6 +149,25 @@ def _mappings(pid: int) -> list[tuple[int, int]]:
     return sorted(found, reverse=True)
 
 
+def _command_line(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def find_log(pid: int) -> Path:
+    """Where a QEMU writes its trace events: the file of its option -D, else its standard error, as this process sees
+    them; they need not be there."""
+    words = _command_line(pid)
+    named = next((after for word, after in pairwise(words) if word == b"-D"), None)
+    # By its own root and folder: it may run in a container.
+    if named is None:
+        return Path(f"/proc/{pid}/fd/2")
+    name = os.fsdecode(named)
+    return Path(f"/proc/{pid}/root{name}" if name.startswith("/") else f"/proc/{pid}/cwd/{name}")
+
+
 def find_ram(pid: int) -> list[RamPart]:
     """A guest's RAM by the mappings of its VM's process: the largest, or two of which one ends below 4 GiB.
 
@@ -158,10 +177,7 @@ def find_ram(pid: int) -> list[RamPart]:
     if not mappings or mappings[0][0] < _LEAST:
         raise InputError(f"process {pid} has no mapping of {_LEAST >> 20} MiB or more: is it a virtual machine?")
     size, address = mappings[0]
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        words = []
+    words = _command_line(pid)
     if words and b"qemu" in words[0]:
         machine = next((after for word, after in pairwise(words) if word in (b"-machine", b"-M")), b"pc")
         least, below = _BELOW["q35" if b"q35" in machine else "pc"]

@@ -451,6 +451,7 @@ static void anon(size_t size, long hold, int huge) {
     mark("MARK anon %s", huge ? "huge" : "small");
     char *at = map(size, huge);
     touch(at, size);
+    mark("MARK anon held");
     pause_ms(hold);
     mark("MARK anon freed");
     munmap(at, size);
@@ -463,6 +464,7 @@ static void tmpfs(size_t size, long hold) {
         snprintf(path, sizeof path, "/tmp/w%d", i);
         fill(path, size / 10);
     }
+    mark("MARK tmpfs held");
     pause_ms(hold);
     mark("MARK tmpfs half removed");
     for (int i = 0; i < 10; i += 2) {
@@ -483,6 +485,7 @@ static void cache(size_t size, long hold) {
     mark("MARK cache");
     mount("ram", "/tmp/cache", "ramfs", 0, 0);
     fill("/tmp/cache/file", size);
+    mark("MARK cache held");
     pause_ms(hold);
     mark("MARK cache dropped");
     umount("/tmp/cache");
@@ -495,6 +498,7 @@ static void fragment(size_t size, long hold) {
     touch(at, size);
     for (size_t i = 0; i < size; i += 16 * PAGE)
         madvise(at + i + PAGE, 15 * PAGE, MADV_DONTNEED);
+    mark("MARK fragment held");
     pause_ms(hold);
     mark("MARK fragments freed");
     munmap(at, size);
@@ -547,6 +551,7 @@ static void pressure(size_t size, long hold) {
     char *at = map(size, 1);
     touch(at, size);
     fill("/tmp/pressure", size / 4);
+    mark("MARK pressure held");
     pause_ms(hold);
     unlink("/tmp/pressure");
     munmap(at, size);

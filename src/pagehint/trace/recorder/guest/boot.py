@@ -1,7 +1,6 @@
 """Booting a guest under QEMU, recording it inside and watching it outside: a bundle with truth."""
 
 import os
-import re
 import socket
 import subprocess
 import tempfile
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
 from pagehint.errors import InputError
 from pagehint.trace.bundle import Trace
@@ -33,9 +31,6 @@ _UP_KVM, _UP_TCG = 20.0, 120.0
 _SILENT = 120.0
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON
 _APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
-_DISCARD = re.compile(
-    rb"^\d+@(\d+)\.(\d+):ram_block_discard_range \S+@(0x[0-9a-f]+) \+ (0x[0-9a-f]+):.*ret: (-?\d+)", re.MULTILINE
-)
 
 
 @dataclass(frozen=True)
@@ -198,14 +193,16 @@ class _Guest:
             port.settimeout(_SILENT)
             say("recording")
             host = self._folder / "host.parquet"
-            with Sampler(self._process.pid, self._ram, host), RecordingImporter(writer, source) as importer:
+            with (
+                Sampler(self._process.pid, self._ram, host, self._folder / "log"),
+                RecordingImporter(writer, source) as importer,
+            ):
                 pings, status = self._feed(file, port, importer)
                 with suppress(OSError):
                     port.sendall(b"\n")
                 meta = importer.finish(fit_clock(pings), f"pagehint guest, {_QEMU} with {self._way}")
             assert meta.clock is not None
             add_host(writer, host, meta.clock, meta.zones)
-            self._discards(writer, meta.clock)
             writer.finish(meta)
         return status
 
@@ -230,29 +227,6 @@ class _Guest:
         except (InputError, OSError) as error:
             raise InputError(f"{error} (the guest's last words: {self._last_words()})") from None
         return pings, status
-
-    def _discards(self, writer: TraceWriter, clock: Clock) -> None:
-        log = self._folder / "log"
-        rows = []
-        for found in _DISCARD.finditer(log.read_bytes() if log.exists() else b""):
-            seconds, fraction, address, size, ret = found.groups()
-            at, length = int(address, 16), int(size, 16) >> 12
-            for part in self._ram:
-                if part.address <= at < part.address + (part.pages << 12):
-                    pfn = part.pfn + ((at - part.address) >> 12)
-                    rows.append((int(seconds) * 10**9 + int(fraction) * 1000, pfn, length, int(ret)))
-        if rows:
-            times, pfns, pages, rets = zip(*rows, strict=True)
-            writer.add_reported(
-                pa.table(
-                    {
-                        "time": clock.guest_times(np.array(times, np.int64)),
-                        "pfn": pa.array(pfns, pa.int64()),
-                        "pages": pa.array(pages, pa.int64()),
-                        "ret": pa.array(rets, pa.int32()),
-                    }
-                )
-            )
 
 
 def fit_clock(pings: Sequence[tuple[int, int, int]]) -> Clock:
