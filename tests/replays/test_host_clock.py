@@ -51,8 +51,6 @@ def host_file(path, shift=lambda values: values):
     for number, row in enumerate(rows):
         row["rss_kib"] += 20 * number
     first = rows[0]["time"]
-    discard = dict.fromkeys(HOST_SCHEMA.names) | {"discarded_pfn": 512, "discarded_pages": 512, "discarded_ret": 0}
-    rows.insert(6, discard | {"time": rows[5]["time"], "discarded_ns": AHEAD + rows[5]["time"]})
     for row in rows:
         row["time"] = AHEAD + row["time"] + round((row["time"] - first) * DRIFT)
     table = pa.Table.from_pylist(rows, schema=HOST_SCHEMA)
@@ -60,7 +58,10 @@ def host_file(path, shift=lambda values: values):
         index = HOST_SCHEMA.get_field_index(name)
         values = shift(table[name].to_numpy(zero_copy_only=False))
         table = table.set_column(index, HOST_SCHEMA.field(index), pa.array(values, pa.int64(), from_pandas=True))
-    pq.write_table(table, path)
+    discard = dict.fromkeys(HOST_SCHEMA.names) | {"discarded_pfn": 512, "discarded_pages": 512, "discarded_ret": 0}
+    discard |= {"time": rows[6]["time"], "discarded_ns": rows[5]["time"]}
+    discards = pa.Table.from_pylist([discard], schema=HOST_SCHEMA)
+    pq.write_table(pa.concat_tables([table.slice(0, 6), discards, table.slice(6)]), path)
     return path
 
 
@@ -87,6 +88,34 @@ def test_the_clock_is_found(alone, tmp_path):
     (discard,) = both.reported.to_pylist()
     assert (discard["pfn"], discard["pages"], discard["ret"]) == (512, 512, 0)
     assert abs(discard["time"] - both.residency["time"][5].as_py()) < 10**9
+
+
+def test_samples_of_a_time_long_before_the_recording(alone, tmp_path):
+    """As where a recording begins late: the process has grown in great steps, which no event tells of."""
+    host = host_file(tmp_path / "host.parquet")
+    table = pq.read_table(host)
+    rows = table.to_pylist()
+    random = np.random.default_rng(12)
+    before = []
+    for number in range(1200):
+        row = dict.fromkeys(HOST_SCHEMA.names) | {"time": rows[0]["time"] - (1200 - number) * 50_000_000, "cpu_ms": 0}
+        row["rss_kib"] = int(random.integers(1, 30) << 13)
+        before.append(row)
+    pq.write_table(pa.Table.from_pylist(before + rows, schema=HOST_SCHEMA), host)
+    assert abs(fit_clock(alone, host).offset - AHEAD) < 5 * 10**6
+    assert with_host(alone, host, tmp_path / "both.pagetrace").residency.num_rows > 1200
+
+
+def test_discards_that_take_their_time(alone, tmp_path):
+    """The host gives back a batch of reports 40 ms after the guest said so: it is not the clock that is late."""
+    host = host_file(tmp_path / "host.parquet")
+    rows = pq.read_table(host).to_pylist()
+    samples = [row for row in rows if row["rss_kib"] is not None]
+    times, sizes = (np.array([row[name] for row in samples]) for name in ("time", "rss_kib"))
+    for row, size in zip(samples, np.interp(times - 40_000_000, times, sizes), strict=True):
+        row["rss_kib"] = max(row["rss_kib"], int(size))
+    pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), host)
+    assert abs(fit_clock(alone, host).offset - AHEAD) < 5 * 10**6
 
 
 def pagehint(*arguments):

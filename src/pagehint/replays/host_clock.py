@@ -24,7 +24,9 @@ _MS = 10**6
 _BIN = 100 * _MS
 _MOST_ROWS = 30_000
 _NEAR = 10**10  # how far wrong a guest's own wall clock may be
-_LEAST_LIKE = 0.3  # of the correlation of steps: chance stays below
+_CANDIDATES = 200
+_LEAST_EXPLAINED = 0.025  # of the steps: at wrong offsets, and of other guests, it was 0.018 at most
+_MOST_STEP = 4 << 20
 _MOST_APART = 0.25  # of how much the samples vary: more is another guest's
 _USUAL_ERROR = 5 * _MS  # at most, on recordings whose clock is known
 _LEAST_SAMPLES = 10
@@ -94,8 +96,10 @@ def _samples(host: Path) -> _Steps:
 
 
 # How far steps from sample to sample are apart on average: what the process has beside the guest's memory grows slowly.
+# A batch of reports is one great step, some ms late, as the host takes its time: it weighs no more than others.
 def _apart(predicted: _Steps, samples: _Steps, offset: int) -> float:
-    return float(np.abs(np.diff(samples.values - predicted.at(samples.times - offset))).mean())
+    apart = np.abs(np.diff(samples.values - predicted.at(samples.times - offset)))
+    return float(np.minimum(apart, _MOST_STEP).mean())
 
 
 def _changes(steps: _Steps) -> NDArray[np.float64]:
@@ -105,6 +109,18 @@ def _changes(steps: _Steps) -> NDArray[np.float64]:
     return np.clip(changes, -most, most)
 
 
+# Which part of the steps that are seen or predicted are so in both; below 0 where there are fewer seen without.
+def _explained(predicted: _Steps, samples: _Steps, offset: int) -> float:
+    inside = samples.within(int(predicted.times[0]) + offset, int(predicted.times[-1]) + offset)
+    if len(inside.times) < _LEAST_SAMPLES:
+        return -1.0
+    seen, said = np.diff(inside.values), np.diff(predicted.at(inside.times - offset))
+    whole = max(np.abs(seen).sum(), np.abs(said).sum())
+    return 1 - float(np.abs(seen - said).sum() / whole) if whole else -1.0
+
+
+# Correlation names the candidates, of any number of offsets at once; a few large steps of the process's own, or what
+# was before the recording, drown the right one among them: which it is, the sum of differences tells.
 def _coarse(predicted: _Steps, samples: _Steps, around: int | None) -> int:
     if around is not None:
         begin, end = int(predicted.times[0]), int(predicted.times[-1])
@@ -124,15 +140,16 @@ def _coarse(predicted: _Steps, samples: _Steps, around: int | None) -> int:
     allowed = overlap >= min(len(guest), len(host)) // 2
     if around is not None:
         allowed &= np.abs(begin + lags * _BIN - around) <= _NEAR
-    norm = np.sqrt((guest**2).sum() * (host**2).sum())
     like = np.where(allowed, both[lags % size], -np.inf)
-    best = int(like.argmax())
-    if not norm or not like[best] >= _LEAST_LIKE * norm:
+    likely = lags[np.argsort(-like)[: min(_CANDIDATES, int(allowed.sum()))]]
+    offsets = [begin + int(lag) * _BIN + part for lag in likely for part in (-_BIN // 2, 0)]
+    explained, best = max(((_explained(predicted, samples, offset), offset) for offset in offsets), default=(-1.0, 0))
+    if explained < _LEAST_EXPLAINED:
         raise InputError(
             "the host's samples don't show this recording's guest: watch it while it is recorded and memory comes and "
             "goes, or give --clock-offset"
         )
-    return begin + int(lags[best]) * _BIN
+    return best
 
 
 # The middle of the offsets that fit as well as the best, and how far they reach.
@@ -217,7 +234,7 @@ def with_host(
 
 
 def _check(predicted: _Steps, host: Path, fit: ClockFit) -> None:
-    seen = _levels(host)
+    seen = _levels(host).within(int(predicted.times[0]) + fit.offset, int(predicted.times[-1]) + fit.offset)
     off = seen.values - predicted.at(seen.times - fit.offset)
     apart, varies = (float(np.abs(values - np.median(values)).mean()) for values in (off, seen.values))
     if apart > _MOST_APART * varies:

@@ -233,6 +233,8 @@ def _open_log(log: Path) -> int | None:
 def read_host(path: Path) -> pa.Table:
     """What a watch sampled, and the discards that it read of; without the bitmaps. Raises InputError."""
     table = read_table(path, _SAMPLES)
+    if pc.any(pc.and_(table["rss_kib"].is_null(), table[_DISCARDED[0]].is_null())).as_py():
+        raise InputError(f"{path}: column 'rss_kib' has nulls: expected a value in every sample")
     for name in _COUNTED:
         numbers = table[name].drop_null()
         if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= _MOST_KIB:
@@ -251,7 +253,7 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[Zone
     writer.add_residency(
         pa.table(
             {
-                "time": guest_times(samples),
+                "time": times,
                 "ram_resident_kib": samples["ram_resident_kib"],
                 "rss_kib": samples["rss_kib"],
                 "memfd_kib": pa.nulls(samples.num_rows, pa.int64()),
@@ -262,7 +264,7 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[Zone
     state = pa.table({"time": times, **{name: samples[name] for name in HOST_COLUMNS}}).filter(seen)
     if state.num_rows:
         writer.add_host_state(state)
-    discards = table.select(_DISCARDED).drop_null()
+    discards = table.select(list(_DISCARDED)).drop_null()
     if discards.num_rows:
         told = clock.guest_times(discards[_DISCARDED[0]].to_numpy())
         columns = [told, *(discards[name] for name in _DISCARDED[1:])]
