@@ -1,5 +1,6 @@
 """Two real guests, booted here: what one predicts, beside what was measured of it and of the other."""
 
+import io
 import shutil
 import subprocess
 
@@ -9,7 +10,8 @@ from pagehint.errors import InputError
 from pagehint.replays.across import predict_across
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
-from pagehint.trace.recorder.guest.boot import GuestSettings, boot, fit_clock
+from pagehint.trace.recorder.frames import FrameWriter
+from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _record, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
 from pagehint.trace.snapshot import Snapshot
 
@@ -87,6 +89,31 @@ def test_the_clock_of_pings():
     assert host == pytest.approx(10**18, abs=1000)
     with pytest.raises(InputError, match="never asked"):
         fit_clock([])
+
+
+def test_a_guest_whose_clock_is_wrong_is_booted_again(tmp_path):
+    """Its kernel took the time stamp counter for three times as fast: so says its second question already."""
+    pieces = io.BytesIO()
+    put = FrameWriter(pieces)
+    for number in range(9):
+        put("clock", b"%d %d %d" % (3 * 10**9 * number, 10**18 + 10**9 * number, 3 * 10**9 * number + 50_000))
+    booted, said = [], []
+
+    class Wrong(_Guest):
+        def __enter__(self):
+            booted.append(self)
+            return self
+
+        def __exit__(self, *exception):
+            pass
+
+        def record(self, writer, source, say):
+            return len(self._feed(io.BytesIO(pieces.getvalue()), None, None))
+
+    with pytest.raises(InputError, match="measured its clock wrongly 3 times"):
+        _record(Wrong(GuestSettings(), "tcg", tmp_path, tmp_path), tmp_path / "a.pagetrace", said.append)
+    assert len(booted) == len(said) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_archive_that_linux_reads(tmp_path):
