@@ -119,6 +119,19 @@ def test_linux_6_1_drains_more_each_time_that_frees_follow_on_frees():
     assert before + 1 - pcp.count == 10
 
 
+def test_linux_6_1_drains_32_batches_at_the_most():
+    """As its stable releases do: so it was in recordings of 6.1.192."""
+    zone, pcp = make(batch=10, high=1000)
+    pages = iter([zone.alloc(0) for _ in range(5000)])
+    drained = []
+    while len(drained) < 8:
+        before = pcp.count
+        zone.free(next(pages), 0, pcp)
+        if pcp.count <= before:
+            drained.append(before + 1 - pcp.count)
+    assert drained == [10, 20, 40, 80, 160, 320, 320, 320]
+
+
 def test_linux_6_1_keeps_no_blocks_of_order_1_to_3_while_frees_follow_on_frees():
     zone, pcp = make(batch=10, high=100)
     pages = iter([zone.alloc(0) for _ in range(200)])

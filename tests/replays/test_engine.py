@@ -97,6 +97,15 @@ def test_an_allocation_finds_what_other_cpus_keep(tmp_path: Path) -> None:
     assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {}
 
 
+def test_what_was_in_use_at_the_start_is_freed_to_a_cpus_list(tmp_path: Path) -> None:
+    """Not straight to the zone, though of such pages no block is known."""
+    trace = record(tmp_path / "t", [("F", 600 + k, 0, 0) for k in range(20)], [zone(2048)])
+    one = Replay(trace, None, None, "simulated", None, True, frozenset({"alloc"}), None)
+    one.run()
+    assert one.start.pcps[0, 0].count == 20
+    assert pages_are_somewhere(trace) == {}
+
+
 def test_as_many_pages_are_backed_in_the_model_as_in_the_recording(tmp_path: Path) -> None:
     """Where the model takes other pages, what is free there is as much as what is free here."""
     rows: list[Row] = [(letter, pfn, 0, 0) for pfn in (3000, 2999, 7, 1024) for letter in "ZA"]

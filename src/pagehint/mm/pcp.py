@@ -372,7 +372,7 @@ def drain_one_after_the_other(pcp, which, order):
     else:
         count = pcp.batch << pcp._free_factor
         most = pcp.high - pcp.batch
-        pcp._free_factor += count < most
+        pcp._free_factor += count < most and pcp._free_factor < MOST_FACTOR
         pcp._drain_from(max(min(count, most), pcp.batch), which)
 
 

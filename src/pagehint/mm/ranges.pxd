@@ -25,6 +25,8 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
+    cdef bint _join_used(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
     cdef bint _free_used(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
     @cython.final
     cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil

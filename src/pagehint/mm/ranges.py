@@ -147,21 +147,28 @@ class Ranges(HintedLists):
             self._free_one_page(i, order, self._types[self._pageblock(i)], False)
             i += block_pages(order)
 
-    # Free used pages that are an aligned block, whatever blocks they were allocated as; false if they are not all used.
-    # To the tail: as boot does, without notifying.
-    def _free_used(self, i, order, to_tail):
+    # Make used pages that are an aligned block one block, whatever they were allocated as; false if not all are used.
+    def _join_used(self, i, order):
         end: cython.Py_ssize_t = i + block_pages(order)
         if not self._can_start(i, order):
             return False
-        if (self._state[i] & (KIND | ORDER)) == (USED | order) and not to_tail:
-            self._free(i, order)
-            return True
-        if self._first_not(i, end, USED) >= 0:
+        if (self._state[i] & (KIND | ORDER)) != (USED | order):
+            if self._first_not(i, end, USED) >= 0:
+                return False
+            self._cut(i)
+            self._cut(end)
+            self._clear_used(i, end)
+            self._state[i] = USED | order
+        return True
+
+    # Free such pages; false if they are not all used. To the tail: as boot does, without notifying.
+    def _free_used(self, i, order, to_tail):
+        pageblock: cython.Py_ssize_t
+        if not self._join_used(i, order):
             return False
-        self._cut(i)
-        self._cut(end)
-        self._clear_used(i, end)
-        self._free_one_page(i, order, self._types[self._pageblock(i)], to_tail)
+        pageblock = self._pageblock(i)
+        self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
+        self._free_one_page(i, order, self._types[pageblock], to_tail)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.

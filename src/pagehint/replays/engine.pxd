@@ -125,8 +125,6 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _give(self, Py_ssize_t pfn, int order, bint to_tail) noexcept nogil
     @cython.final
-    cdef bint _pcp_takes(self, Py_ssize_t i, int order) noexcept nogil
-    @cython.final
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil

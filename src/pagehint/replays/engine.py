@@ -22,7 +22,6 @@ if cython.compiled:
         ORDER,
         RECLAIMABLE,
         TYPE_SHIFT,
-        USED,
         block_pages,
     )
     from cython.cimports.pagehint.mm.fallback import alloc_next
@@ -71,7 +70,7 @@ else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
@@ -478,7 +477,7 @@ class Engine(Pages):
         i: cython.Py_ssize_t = page - self._zone.start_pfn
         if not 0 <= i < self._zone._pages:
             return
-        if not to_tail and self._pcp_takes(i, order):
+        if not to_tail and not self.zone_events and self._zone._join_used(i, order):
             self._pcp._free(i, order)
         elif not self._zone._free_used(i, order, to_tail):
             self._anomalies[DRAINED_FREE] += 1
@@ -495,9 +494,6 @@ class Engine(Pages):
         self._mark(self._taken, page, block_pages(order), False)
         if self._best is not None:
             self._best._gave(page, block_pages(order), self.now)
-
-    def _pcp_takes(self, i, order):
-        return not self.zone_events and (self._zone._state[i] & (KIND | ORDER)) == (USED | order)
 
     def _allocated(self, pfn, order):
         k: cython.Py_ssize_t
