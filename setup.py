@@ -25,6 +25,7 @@ COMPILED = [
     "replays/engine",
     "replays/observers/best_possible",
     "replays/pages",
+    "replays/refills",
     "replays/scan",
     "arena/extents",
     "arena/warm",

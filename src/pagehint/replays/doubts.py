@@ -62,8 +62,9 @@ def _level(trace: Trace) -> list[str]:
         return []
     most = sum((zone.pcp_high_max or zone.pcp_high or 0) * (zone.cpus or 1) for zone in trace.meta.zones)
     return [
-        f"recorded at zone level: what lies on per-CPU lists, up to {format_size(most * _PAGE)}, counts as in use and "
-        "resident (`pagehint record --level page` tells it apart)"
+        f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
+        "use, and what they were refilled with as resident only from their next refill on (`pagehint record --level "
+        "page` tells it apart)"
     ]
 
 

@@ -3,6 +3,7 @@ from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.zone cimport Zone
 from pagehint.replays.observers.best_possible cimport BestPossible
 from pagehint.replays.pages cimport Pages
+from pagehint.replays.refills cimport Refills
 
 cdef extern from *:
     """
@@ -47,7 +48,8 @@ cdef class Engine(Pages):
     cdef readonly bint recorded
     cdef readonly bint follows
     cdef readonly bint zone_events
-    cdef public bint zone_level
+    cdef readonly bint zone_level
+    cdef Refills _refills
     cdef readonly object mapped
     cdef readonly long long used_pages
     cdef readonly long long now
@@ -132,6 +134,10 @@ cdef class Engine(Pages):
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
+    @cython.final
+    cdef void _left_at_zone_level(self, Py_ssize_t k, Py_ssize_t pfn, int order, int cpu, bint refill) noexcept nogil
+    @cython.final
+    cdef bint _was_used(self, Py_ssize_t pfn, int order, bint drained) noexcept nogil
     @cython.final
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final

@@ -52,6 +52,7 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.pages import Pages
+    from cython.cimports.pagehint.replays.refills import Refills
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
         BOOT,
@@ -75,6 +76,7 @@ else:
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
     from pagehint.replays.pages import Pages
+    from pagehint.replays.refills import Refills
     from pagehint.replays.scan import (
         ALLOC,
         BOOT,
@@ -146,6 +148,7 @@ class Engine(Pages):
         self.follows = follows
         self.zone_events = not pcps
         self.zone_level = False
+        self._refills = None
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
@@ -211,6 +214,12 @@ class Engine(Pages):
                 if kinds[pfn] == STARTS_USED:
                     self._mark_used(pfn, True)
                     self.used_pages += 1
+
+    def at_zone_level(self, cpus):
+        """Allocations and frees of small orders were not recorded; of so many CPUs."""
+        self.zone_level = True
+        order = self._zone.pageblock_order
+        self._refills = Refills(self.pages, cpus, order if self._is_pcp[order] else -1)
 
     def watch(self, best: BestPossible, backed):
         """From now on, with these pages backed (bool, one a page), `best` is told what becomes of each."""
@@ -572,8 +581,38 @@ class Engine(Pages):
         if ended != STALLED:
             self._refilling = cpu if refill else -1
             if self.zone_level:
-                self._allocated(pfn, order)
+                self._left_at_zone_level(k, pfn, order, cpu, refill)
         return ended
+
+    # At zone level, what leaves the zone is in use at once, but what a refill brings when its list's next one begins.
+    def _left_at_zone_level(self, k, pfn, order, cpu, refill):
+        ring: cython.Py_ssize_t = -1
+        waiting: cython.Py_ssize_t = 0
+        self._refills._remove(pfn)  # that it came back was lost
+        if refill:
+            ring = self._refills._ring(cpu, order, self._types[k])
+        if ring >= 0:
+            if not self._refills._begins(ring, self._times[k]):
+                self._refills._add(ring, pfn)
+                return
+            while waiting >= 0:
+                waiting = self._refills._pop(ring)
+                if waiting >= 0:
+                    self._allocated(waiting, order)
+        self._allocated(pfn, order)
+
+    # Whether what an event names was in use before: not what a refill brought, and is drained as it came.
+    def _was_used(self, pfn, order, drained):
+        block: cython.Py_ssize_t = self._refills._block_of(pfn)
+        brought: cython.int
+        if block < 0 or self._map[block] == NOWHERE:
+            return True
+        self._refills._remove(block)
+        brought = self._zone._state[self._map[block] - self._zone.start_pfn] & ORDER
+        if drained and block == pfn and brought == order:
+            return False
+        self._allocated(block, brought)
+        return True
 
     def _event(self, k):
         kind: cython.int = self._events[k]
@@ -615,7 +654,7 @@ class Engine(Pages):
                 self._v -= 1
             return ended
         if kind == PCPU_DRAIN:
-            if self.zone_level:
+            if self.zone_level and self._was_used(pfn, order, True):
                 self._freed(pfn, order, True)
             if self.zone_events:
                 self._give(pfn, order, False)
@@ -626,6 +665,7 @@ class Engine(Pages):
                     return STALLED
             elif self._map[pfn] != NOWHERE:
                 if self.zone_level:
+                    self._was_used(pfn, order, False)
                     return AT_END
             elif self._take(pfn, order, self._types[k], BY_PLACE) == STALLED:
                 # It never was on a list: compaction captured it as it was freed.
@@ -635,6 +675,8 @@ class Engine(Pages):
         if not self.zone_events and self._map[pfn] == NOWHERE:
             self._anomalies[FREED_UNALLOCATED] += 1
             return AT_END
+        if self.zone_level:
+            self._was_used(pfn, order, False)
         self._freed(pfn, order, verdict == BOOT)
         if verdict or not self.zone_events or not self._is_pcp[order]:
             self._give(pfn, order, verdict == BOOT)

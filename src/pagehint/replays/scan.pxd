@@ -44,7 +44,7 @@ cdef class Scan:
     cdef readonly object first_types
     cdef readonly object first_left
     cdef readonly bint zone_events
-    cdef int _drained_at_start
+    cdef bint _zone_level
     cdef int _pageblock_order
     cdef int _most_pcp_order
     cdef unsigned char *_at_start

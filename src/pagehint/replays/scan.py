@@ -86,13 +86,13 @@ class Scan:
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
     `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
     `moves`, `removals`, `drained_order`: as in `Evidence`. `zone_events`: the recording has them; else pages come and
-    go by their allocations and frees alone. `load`: when the device comes (ns). `zone_level`: small allocations and
-    frees were not recorded.
+    go by their allocations and frees alone. `load`: when the device comes (ns). `zone_level`: allocations and
+    frees of CPUs' lists were not recorded, but for those of pageblocks.
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False):
         self.pages = pages
-        self._drained_at_start = STARTS_USED if zone_level else STARTS_PER_CPU
+        self._zone_level = zone_level
         self.zone_events = zone_events
         self._pageblock_order = pageblock_order
         self._most_pcp_order = 3 if profile.pcp_above_order_0 else 0
@@ -254,7 +254,7 @@ class Scan:
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
-        return np.flatnonzero(self._taken_array)
+        return np.flatnonzero(self._taken_array & (not self._zone_level))
 
     def _tell(self, row, verdict):
         self._rows_out[self._n] = row
@@ -382,7 +382,9 @@ class Scan:
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
                 self._settled(pfn)
-                self._starts(pfn, end, self._drained_at_start)
+                self._starts(
+                    pfn, end, STARTS_USED if self._zone_level and order <= self._most_pcp_order else STARTS_PER_CPU
+                )
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
                 self._surplus_end[cpu] = end

@@ -128,6 +128,8 @@ class Start:
     """When the device comes (ns)."""
     zone_level: bool
     """Small allocations and frees were not recorded."""
+    cpus: int
+    """So many have events, or a number below those that have."""
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -201,6 +203,7 @@ class Start:
             seen.evidence,
             load,
             meta.level == "zone",
+            max(seen.cpus, default=0) + 1,
         )
 
     def boot_ended(self) -> None:
@@ -244,7 +247,8 @@ class Start:
         # Without zone events nothing tells which came first; and what stays where it was needs no order.
         ties = self.ties[: 0 if recorded or self.pcps else None]
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
-        engine.zone_level = self.zone_level
+        if self.zone_level:
+            engine.at_zone_level(self.cpus)
         engine.start_from(self.at_start.states)
         return engine
 
