@@ -36,6 +36,10 @@ class ReplayDevice:
             self.real.react(blocks)
         self.batches.append((now, self._zone_of(blocks), len(blocks), blocks.pages, before - backing.resident))
 
+    def leave(self) -> None:
+        """There is nothing more to be told: let go of the engine and the zones."""
+        del self._engine, self._zones
+
     def _zone_of(self, blocks: Batch) -> str:
         first = int(blocks.pfns[0])
         return next(zone.name for zone in self._zones if zone.start_pfn <= first < zone.start_pfn + zone.pages)

@@ -179,6 +179,9 @@ class Replay:
             self.design.abort()
         if self.device.real is not None:
             self.device.real.close()
+        # The zones know the device, and the worker this: circles, which stayed until Python looks for such.
+        self.worker = None
+        self.device.leave()
 
     # Time
 
