@@ -29,7 +29,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def small() -> dict[str, Any]:
-    ended = pagehint("sweep", *SMALL, "--price", 15, "--price", 1.5, "--at-most-refaults", 100, "--json")
+    ended = pagehint("sweep", *SMALL, "--price", 15, "--price", 1.5, "--at-most-refaults", 1000, "--json")
     assert ended.returncode == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
@@ -72,9 +72,11 @@ def test_the_front_and_the_best(small: dict[str, Any]) -> None:
         assert (bound == row["best_possible"]) == (price == 15)
         assert bound <= row["best_possible"] <= bound * 15 / price
     within = small["best"][2]
-    kept = [row for row in rows if row["refaults"] <= 100 and row["design"] != "none"]
-    assert within["budget"] == {"refaults": 100}
-    assert within["footprint"] == min((row["footprint"] for row in kept), default=None) if kept else True
+    kept = [row for row in rows if row["refaults"] <= 1000 and row["design"] != "none"]
+    assert 0 < len(kept) < len(rows) - 1
+    assert within["budget"] == {"refaults": 1000}
+    assert within["footprint"] == min(row["footprint"] for row in kept)
+    assert within["least"] == {"refaults": min(row["refaults"] for row in rows if row["design"] != "none")}
 
 
 def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -145,6 +147,29 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     whole = sweep([ph.example()], ["reporting"], settings, out=tmp_path)
     assert rows.read_bytes().splitlines()[: len(kept)] == kept
     assert whole == sweep([ph.example()], ["reporting"], settings)
+
+
+def test_a_budget_that_none_keeps_to_tells_what_there_is() -> None:
+    settings = {"order": [9], "delay": ["1s"], "capacity": [32]}
+    budget = Budget(refaults=1, slowdown=0.01, within=10**6)
+    (_, within) = sweep([ph.example()], ["reporting"], settings, budget=budget).best
+    assert within["design"] is None
+    ours = sweep([ph.example()], ["reporting"], settings).rows[0]
+    assert within["least"] == {
+        "refaults": ours["refaults"],
+        "slowdown": ours["guest_time"] / ours["duration"],
+        "within": ours["wait_p99"],
+    }
+    command = ("sweep", "--design", "reporting", "--order", 9, "--delay", "1s", "--at-most-refaults", 1)
+    said = " ".join(pagehint(*command).stdout.split())
+    told = f"the least that any takes, each for itself: {ours['refaults']:,} faults again"
+    assert f"With 1 fault again at the most, least memory is held with: no setting; {told}" in said
+
+
+def test_what_gives_nothing_back_is_no_hinting() -> None:
+    """Order 10 with 256 blocks is more than this guest's zones have in reserve."""
+    front = sweep([ph.example()], ["reporting"], {"order": [10], "delay": ["1s"], "capacity": [256]}).front
+    assert [row["design"] for row in front] == ["none"]
 
 
 def test_in_python() -> None:

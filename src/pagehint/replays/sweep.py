@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
@@ -37,19 +38,27 @@ class Budget:
     within: int | None = None
     """ns from free to given back, for 99 % of what comes back."""
 
+    def asked(self) -> dict[str, float]:
+        """What there is a limit for, by its name."""
+        return {name: limit for name, limit in asdict(self).items() if limit is not None}
+
     def keeps(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of a sweep keeps to it."""
-        wait = row["wait_p99"]
-        return (
-            (self.refaults is None or row["refaults"] <= self.refaults)
-            and (self.slowdown is None or row["guest_time"] <= self.slowdown * row["duration"])
-            and (self.within is None or (wait is not None and wait <= self.within))
-        )
+        return all(_spent(row, name) <= limit for name, limit in self.asked().items())
 
     @property
     def is_any(self) -> bool:
         """Nothing is asked for."""
-        return self == Budget()
+        return not self.asked()
+
+
+# What of a budget a row takes.
+def _spent(row: Mapping[str, Any], name: str) -> float:
+    if name == "refaults":
+        return float(row["refaults"])
+    if name == "slowdown":
+        return float(row["guest_time"] / row["duration"]) if row["duration"] else 0.0
+    return math.inf if row["wait_p99"] is None else float(row["wait_p99"])
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class Sweep:
 
     ``regret``: by recording, what it loses against the best setting for it alone, as a share. ``best_possible``: CPU
     seconds, for where the best placed its pages, None where there is no such bound; ``regret_possible``: against that.
+    Within a budget: ``least``, the least of each of its limits' kinds that any setting takes.
     """
     present: list[dict[str, Any]]
     """The rows of the recorded guests' own settings."""
@@ -278,7 +288,11 @@ def _cost(row: Mapping[str, Any], price: float) -> float:
 
 
 def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
-    found = sorted(map(_summary, groups), key=lambda row: (row["guest_time"] + row["host_time"], row["footprint"]))
+    # What gives nothing back is no hinting.
+    found = sorted(
+        map(_summary, groups),
+        key=lambda row: (row["guest_time"] + row["host_time"], row["footprint"], row["design"] != NONE),
+    )
     front: list[dict[str, Any]] = []
     for row in found:
         if not front or row["footprint"] < front[-1]["footprint"]:
@@ -291,10 +305,15 @@ def _best(
 ) -> list[dict[str, Any]]:
     best = [_best_at(groups, price, possible) for price in prices]
     if not budget.is_any:
-        keeping = [group for group in groups if all(map(budget.keeps, group[2])) and group[0] != NONE]
+        tried = [group for group in groups if group[0] != NONE]
+        keeping = [group for group in tried if all(map(budget.keeps, group[2]))]
         found = min(map(_summary, keeping), key=lambda row: row["footprint"], default=None)
-        asked = {name: value for name, value in asdict(budget).items() if value is not None}
-        best.append({"budget": asked, **(found or {"design": None, "settings": None})})
+        least = {
+            name: min((max(_spent(row, name) for row in rows) for _, _, rows in tried), default=math.inf)
+            for name in budget.asked()
+        }
+        known = {name: value for name, value in least.items() if value < math.inf}
+        best.append({"budget": budget.asked(), "least": known, **(found or {"design": None, "settings": None})})
     return best
 
 

@@ -48,7 +48,7 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
     lines = []
     for best in sweep.best:
         if "budget" in best:
-            lines.append(f"Within the budget, least memory is held with: {_label(best, words)}")
+            lines.append(_within(best, words))
             continue
         price, cost = best["price"], best["cost"]
         line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
@@ -68,6 +68,24 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
             line += f"; {others} within 5 % of it, so that the choice among them is not firm"
         lines.append(line)
     return [*lines, *doubts]
+
+
+def _within(best: Mapping[str, Any], words: Words) -> str:
+    line = f"With {_budget(best['budget'])} at the most, least memory is held with: {_label(best, words)}"
+    if best["design"] is not None:
+        return f"{line}; it is {best['footprint']:.3f} GiB·min"
+    if not best["least"]:
+        return f"{line}: none gives anything back"
+    return f"{line}; the least that any takes, each for itself: {_budget(best['least'])}"
+
+
+def _budget(limits: Mapping[str, float]) -> str:
+    told = {
+        "refaults": lambda limit: f"{limit:,.0f} fault{'s' * (limit != 1)} again",
+        "slowdown": lambda limit: f"{100 * limit:.3g} % of the guest's time",
+        "within": lambda limit: f"{about(round(limit))} until 99 % of what comes back is back",
+    }
+    return ", ".join(told[name](limit) for name, limit in limits.items())
 
 
 def _seconds(cost: float) -> str:
