@@ -81,7 +81,9 @@ def main() -> None:
     crowd = [Crowd(steps_of_run(replay(trace, guest_reporting(trace), sample="50ms")), _GUESTS)]
     memory = _GUESTS * 400 << 20
     figures["200 guests, ms for the distribution"] = min(seconds(lambda: held(crowd, memory)) for _ in range(5)) * 1e3
-    figures["200 guests, ms for how many fit"] = min(seconds(lambda: fits(crowd, memory, 1e-4)) for _ in range(5)) * 1e3
+    figures["200 guests, ms for how many fit"] = (
+        min(seconds(lambda: fits(crowd, memory, [1e-4])) for _ in range(5)) * 1e3
+    )
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return

@@ -109,10 +109,10 @@ def test_a_simulation_agrees():
 
 
 def test_how_many_fit():
-    for risk in (0.3, 1e-2, 1e-6):
-        count = fits([Crowd(ONE, 1)], 2000 * MIB, risk)
+    risks = (0.3, 1e-2, 1e-6)
+    for risk, count in zip(risks, fits([Crowd(ONE, 1)], 2000 * MIB, risks), strict=True):
         assert held([Crowd(ONE, count)], 2000 * MIB).p_over <= risk < held([Crowd(ONE, count + 1)], 2000 * MIB).p_over
-    assert fits([Crowd(ONE, 1)], 50 * MIB, 0.5) == 0
+    assert fits([Crowd(ONE, 1)], 50 * MIB, [0.5]) == [0]
 
 
 def test_parked_guests_keep_what_they_held():
@@ -178,6 +178,7 @@ def test_steps_that_are_none(tmp_path, rows):
         ({"parked": float("nan")}, "parked nan"),
         ({"risks": [0.0]}, "a risk of 0.0"),
         ({"risks": []}, "a risk of"),
+        ({"seed": -1}, "the seed -1"),
         ({"overhead": -1}, "a guest's overhead"),
         ({"host_memory": 0}, "a host's memory"),
         ({"host_memory": "x"}, "not a size"),
@@ -221,8 +222,8 @@ def test_many_guests_are_nearly_normal(count):
 
 def test_guests_that_hold_nothing_or_always_the_same():
     nothing, same = steps((1, 0), (1, 0)), steps((1, 100), (1, 100))
-    assert fits([Crowd(nothing, 1)], 1 << 30, 1e-4) == MOST_GUESTS
-    assert fits([Crowd(same, 1)], 1000 * MIB, 1e-4) == 10
+    assert fits([Crowd(nothing, 1)], 1 << 30, [1e-4]) == [MOST_GUESTS]
+    assert fits([Crowd(same, 1)], 1000 * MIB, [1e-4]) == [10]
     assert (held([Crowd(same, 7)], 700 * MIB).p_over, held([Crowd(same, 7)], 700 * MIB - 1).p_over) == (0, 1)
     assert held([], 1 << 30).p_over == 0
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from pagehint.fleets.steps import Steps
-from pagehint.fleets.superpose import Crowd, held
+from pagehint.fleets.superpose import BINS, Crowd, risk
 
 __all__ = ["MOST_GUESTS", "fits", "interval"]
 
@@ -15,6 +15,7 @@ MOST_GUESTS = 10**6
 
 _PIECES = 16
 _RESAMPLED = 40
+_MANY = 10_000
 
 
 def _scaled(crowds: Sequence[Crowd], guests: int) -> list[Crowd]:
@@ -27,21 +28,31 @@ def _scaled(crowds: Sequence[Crowd], guests: int) -> list[Crowd]:
     return [replace(crowd, count=count) for crowd, count in zip(crowds, counts, strict=True)]
 
 
-def fits(crowds: Sequence[Crowd], memory: int, risk: float, together: float = 0.0) -> int:
-    """The most guests, mixed as given, that hold more than `memory` for at most this share of the time.
+def fits(crowds: Sequence[Crowd], memory: int, risks: Sequence[float], together: float = 0.0) -> list[int]:
+    """For each risk, the most guests, mixed as given, that hold more than `memory` for at most this share of the time.
 
     0 where one is too many; MOST_GUESTS where more would do. O(log guests) distributions.
     """
     mean = sum(crowd.count * crowd.mean for crowd in crowds) / sum(crowd.count for crowd in crowds)
     # On average, one more than that is too much already.
-    low, high = 0, min(int(memory / max(mean, 1.0)) + 1, MOST_GUESTS)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if held(_scaled(crowds, middle), memory, together).p_over <= risk:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    most = min(int(memory / max(mean, 1.0)) + 1, MOST_GUESTS)
+    bins = _bins(most) if together else BINS
+    known: dict[int, float] = {}
+    found = []
+    for each in risks:
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            if middle not in known:
+                known[middle] = risk(_scaled(crowds, middle), memory, together, bins)
+            low, high = (middle, high) if known[middle] <= each else (low, middle - 1)
+        found.append(low)
+    return found
+
+
+# An eighth of the bins adds a ten-thousandth to the variance of a few hundred guests.
+def _bins(guests: int) -> int:
+    return BINS if guests > _MANY else BINS >> 3
 
 
 def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.random.Generator) -> tuple[float, float]:
@@ -49,10 +60,11 @@ def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.r
 
     Each recording is cut into 16 stretches, and 40 others are made of them, drawn at random with repetition.
     """
+    bins = _bins(sum(crowd.count for crowd in crowds))
     found = []
     for _ in range(_RESAMPLED):
         drawn = [replace(crowd, steps=_drawn(crowd.steps, random)) for crowd in crowds]
-        found.append(held(drawn, memory, together).p_over)
+        found.append(risk(drawn, memory, together, bins))
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 

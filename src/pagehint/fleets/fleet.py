@@ -170,6 +170,7 @@ def fleet(
     beside = parse_size(overhead) if isinstance(overhead, str) else overhead
     beside = whole_number("a guest's overhead", beside, 0, 1 << 50)
     _check(listed, risks, together, parked)
+    whole_number("the seed", seed, 0, (1 << 64) - 1)
     kinds = _Kinds(listed, measured)
     random = np.random.default_rng(seed)
     outcomes = []
@@ -180,7 +181,8 @@ def fleet(
         there = [crowd for crowd, each in zip(crowds, listed, strict=True) if each.runs_at(begin)]
         share = (end - begin) / _DAY
         low, high = interval(there, memory, together, random)
-        most = {risk: fits(there, memory, min(risk / share, 1.0), together) for risk in risks}
+        counts = fits(there, memory, [min(risk / share, 1.0) for risk in risks], together)
+        most = dict(zip(risks, counts, strict=True))
         outcomes.append(Outcome(design, values, tuple(crowds), day, (low * share, high * share), most))
     guests_in_all = sum(each.count for each in listed)
     return Fleet(memory, guests_in_all, together, parked, tuple(outcomes), kinds.warnings)

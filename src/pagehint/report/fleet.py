@@ -59,7 +59,7 @@ def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
         worst = outcome.worst
         low, high = outcome.interval
         over = f"{outcome.p_over:.2g}" if outcome.p_over >= 1e-12 else "never"
-        over += f" ({low:.1g} to {high:.1g})" if high >= 1e-12 else ""
+        over += f" ({low:.2g} to {high:.2g})" if high >= 1e-12 else ""
         rows.append(
             [
                 _label(outcome),
