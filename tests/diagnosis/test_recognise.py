@@ -88,3 +88,29 @@ def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "map.gz").write_bytes(packed[:-20])
     with pytest.raises(InputError, match="in the middle of its compressed data"):
         diagnose(tmp_path / "map.gz")
+
+
+@pytest.mark.parametrize(
+    ("line", "whose", "command"),
+    [
+        ("[    0.000000] Hypervisor detected: Xen PV", "Xen", "xl mem-set"),
+        ("Hardware name: Xen HVM domU, BIOS 4.17.4 01/01/2024", "Xen", "xl mem-set"),
+        ("[    0.000000] Booting paravirtualized kernel on Xen PVH", "Xen", "xl mem-set"),
+        (
+            "[    0.000000] DMI: Apple Inc. Apple Virtualization Generic Platform, BIOS 2075.1",
+            "Apple",
+            "balloon device",
+        ),
+        ("[    0.000000] Hypervisor detected: KVM", None, None),
+    ],
+)
+def test_hypervisors_without_reporting_are_told_from_the_log(
+    tmp_path: Path, line: str, whose: str | None, command: str | None
+) -> None:
+    (tmp_path / "log").write_text(f"{line}\n{BUDDYINFO}")
+    found = diagnose(tmp_path / "log").to_dict()
+    assert found["hypervisor"] == whose
+    assert found["reporting"]["on"] is (None if whose is None else False)
+    advice = [each["command"] for each in found["advice"] if "let the host" in each["what"]]
+    assert len(advice) == (whose is not None)
+    assert command is None or command in advice[0]

@@ -130,4 +130,4 @@ class Compaction:
         free[taken[::-1]] = targets.reshape(-1, size)
         lead = self._zone.begin & (size - 1)
         after = free.reshape(-1)[lead : lead + len(before.free)]
-        return After(after, before.told & after), int(min(sources.sum(), room.sum()))
+        return After(after, before.told & after), int(np.minimum(below, above).max())

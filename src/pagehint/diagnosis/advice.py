@@ -9,6 +9,13 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
+_NO_REPORTING = {
+    "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
+    "Apple": (
+        "Apple's Virtualization framework has no free page reporting",
+        "targetVirtualMachineMemorySize of the VM's balloon device (on the host)",
+    ),
+}
 
 
 def advise(found: Diagnosis) -> list[Advice]:
@@ -23,6 +30,16 @@ def _device(found: Diagnosis) -> list[Advice]:
         return []
     ready = found.free_resident.get("no_device", ZERO)
     device = found.evidence.reporting.device
+    if not device and (whose := found.evidence.hypervisor) is not None:
+        return [
+            Advice(
+                f"let the host take it: {_NO_REPORTING[whose][0]}",
+                ready,
+                "medium",
+                _NO_REPORTING[whose][1],
+                "the guest has that much less until it is raised again",
+            )
+        ]
     command = (
         "modprobe virtio_balloon" if device else "-device virtio-balloon-pci,free-page-reporting=on (QEMU, at start)"
     )

@@ -1,5 +1,6 @@
 """Everything that is known of one machine's memory, wherever it comes from: /proc, or what somebody pasted."""
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from pagehint.diagnosis.memory_report import MemoryReport
 from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey"]
+__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "hypervisor_of"]
 
 ZoneKey = tuple[int, str]
 """A zone's node and name."""
@@ -97,6 +98,8 @@ class Evidence:
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
     kernel: str | None = None
+    hypervisor: str | None = None
+    """``"Xen"`` or ``"Apple"``, which have no free page reporting; None: another one, or none, or not known."""
     reporting: Reporting = field(default_factory=Reporting)
     settings: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -136,3 +139,14 @@ class Evidence:
                 for name, value in source.items():
                     counters[name] = counters.get(name, 0) + value
         return counters
+
+
+_HYPERVISORS = {
+    "Xen": re.compile(r"Hypervisor detected: Xen|paravirtualized kernel on Xen|Xen HVM domU|\Axen\s*\Z"),
+    "Apple": re.compile(r"Apple Virtualization"),
+}
+
+
+def hypervisor_of(text: str) -> str | None:
+    """The hypervisor of Evidence that a line of a kernel's log or of sysfs names."""
+    return next((name for name, words in _HYPERVISORS.items() if words.search(text)), None)

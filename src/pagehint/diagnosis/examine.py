@@ -107,7 +107,7 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
         max(max_order, pageblock_order),
         reporting.capacity or CAPACITY,
         evidence.page_size,
-        reporting.on,
+        False if reporting.on is None and evidence.hypervisor is not None else reporting.on,
     )
 
 

@@ -79,6 +79,7 @@ class Diagnosis:
             "kernel": self.evidence.kernel,
             "page_size": self.setting.page_size,
             "pageblock_order": self.setting.pageblock_order,
+            "hypervisor": self.evidence.hypervisor,
             "reporting": {
                 "on": self.setting.on,
                 "device": reporting.device,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.evidence import Evidence, Reporting
+from pagehint.diagnosis.evidence import Evidence, Reporting, hypervisor_of
 from pagehint.errors import InputError, printable
 from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
@@ -18,6 +18,7 @@ from pagehint.proc.zoneinfo import parse_zoneinfo
 __all__ = ["read_machine"]
 
 _PARAMETERS = Path("/sys/module/page_reporting/parameters")
+_WHOSE = (Path("/sys/hypervisor/type"), Path("/sys/class/dmi/id/product_name"))
 _BALLOON = "0x0005"
 _REPORTING_BIT = 5
 _CHUNK = 1 << 20
@@ -65,6 +66,9 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.unused_names = parse_unused_names(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
+    for path in _WHOSE:
+        with suppress(OSError):
+            evidence.hypervisor = evidence.hypervisor or hypervisor_of(path.read_text(errors="replace"))
     return evidence
 
 

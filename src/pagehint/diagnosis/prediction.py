@@ -27,7 +27,7 @@ __all__ = ["Slab", "predict"]
 _SPOILED = 2.5
 _HANGS_ON = 0.1
 _HANGS_ON_MOST = 0.25
-_SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 8, 1 / 40, 17
+_SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 13
 _FURTHER = 1.3
 _LISTS_GROW = 0.5
 _STAYS = 0.02
@@ -190,17 +190,17 @@ class _Zone:
         return {"reporting": (start, start), "drop_caches": (clean, drop), "compact_memory": compact, "both": both}
 
     # Against the start: the least and the most by which pageblocks may take pages, and what filling gaps breaks up at
-    # the most: each page that moves takes one from a block, and what it leaves may stay on per-CPU lists.
+    # the most: free pageblocks are used up one after the other, so that no more is broken up than pages move, and what
+    # is left of the last pageblock; what they leave may stay on per-CPU lists.
     def _compacting(self, first: After, standing: Orders) -> tuple[Orders, Orders, Orders]:
         order = self._setting.pageblock_order
         ends = []
         for every in (False, True):
-            after, movable = self._compaction.run(first, every)
+            after, moved = self._compaction.run(first, every)
             ends.append(self._at(after) - self._start)
         partly = standing - standing[order]
-        sizes = 1 << np.arange(self._setting.max_order + 1)
-        loss = np.minimum(movable * sizes, np.maximum(partly, 0))
-        loss[0] = min(movable, self._zone.lists_room)
+        loss = np.minimum(moved + (1 << order), np.maximum(partly, 0))
+        loss[0] = min(moved, self._zone.lists_room)
         return np.minimum(*ends), np.maximum(*ends), loss
 
     # Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being

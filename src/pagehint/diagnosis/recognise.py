@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, plain_lines
@@ -234,6 +234,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
             evidence.kernel = version[1] or version[2]
+        evidence.hypervisor = evidence.hypervisor or hypervisor_of(line)
         if (names := _DENTRY_STATE.search(line)) is not None and (share := parse_unused_names(names[1])) is not None:
             evidence.unused_names = share
             yield "fs.dentry-state"

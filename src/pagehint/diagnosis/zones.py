@@ -40,7 +40,7 @@ class ZoneState:
     per_cpu: int | None = None
     lists_room: int = 0
     cpus: int = 1
-    lists_keep: float = 0.25
+    lists_keep: float = 0.22
     whole: int | None = None
     begin: int | None = None
     end: int | None = None
@@ -111,12 +111,12 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
     )
 
 
-# Seen some seconds after much was freed: 0.06 to 0.29 on 6.1, 0.01 to 0.04 on 6.12, 0.55 to 0.94 on 6.18. What zoneinfo
+# Seen some seconds after much was freed: 0.06 to 0.29 on 6.1, 0.01 to 0.2 on 6.12, 0.55 to 0.94 on 6.18. What zoneinfo
 # prints tells these apart: promo since 6.12, high_min since 6.13.
 def _lists_keep(zone: ZoneInfo) -> float:
     if any(cpu.high_min is not None for cpu in zone.per_cpu):
         return 0.9
-    return 0.25 if zone.promo is None else 0.03
+    return 0.22 if zone.promo is None else 0.16
 
 
 def _of_reports(reports: list[MemoryReport], page_size: int) -> Iterator[tuple[ZoneKey, ZoneState]]:

@@ -37,6 +37,7 @@ _REASONS = {
     " process's own (a cpuset, a cgroup) held",
     "unknown": "the log lacks what would tell why",
 }
+_HYPERVISORS = {"Xen": "Xen", "Apple": "Apple's Virtualization framework"}
 _KINDS = {
     "failure": "allocation failed",
     "oom": "the OOM killer was called",
@@ -69,6 +70,8 @@ def subject(found: Diagnosis) -> str:
         else "from " + ", ".join(dict.fromkeys(w for _, w in found.evidence.sources))
     )
     parts = [what]
+    if found.evidence.hypervisor is not None:
+        parts.append(f"a guest of {_HYPERVISORS[found.evidence.hypervisor]}")
     if found.total is not None:
         parts.append(format_size(found.total))
     if kernel:
