@@ -69,16 +69,21 @@ def _figure(figures: dict[str, dict[str, Any]], name: str, data: list[dict[str, 
 
 # Bounds are drawn as a bar to what is sure, and a line to what may be.
 def _bar(names: list[str], sizes: list[Bounds], colour: str, lying: bool, label: str = "") -> dict[str, Any]:
-    sure = [round(size.best / _MIB, 3) for size in sizes]
-    more = [round(((size.best if size.most is None else size.most) - size.best) / _MIB, 3) for size in sizes]
-    less = [round((size.best - size.least) / _MIB, 3) for size in sizes]
+    known = [max(size.least, 0.0) if size.value is None else size.value for size in sizes]
+    sure = [round(bar / _MIB, 3) for bar in known]
+    more = [
+        round((bar if size.most is None else size.most) / _MIB - bar / _MIB, 3)
+        for size, bar in zip(sizes, known, strict=True)
+    ]
+    less = [round((bar - size.least) / _MIB, 3) for size, bar in zip(sizes, known, strict=True)]
+    lines = {"thickness": 1.5, "color": COLOURS["measured"]}
     value, name = ("x", "y") if lying else ("y", "x")
     return {
         "type": "bar",
         "orientation": "h" if lying else "v",
         name: names,
         value: sure,
-        f"error_{value}": {"type": "data", "symmetric": False, "array": more, "arrayminus": less, "thickness": 1.5},
+        f"error_{value}": {"type": "data", "symmetric": False, "array": more, "arrayminus": less, **lines},
         "marker": {"color": colour},
         "name": label,
         "text": [range_of(size) for size in sizes],
