@@ -5,7 +5,8 @@
 Each guest is booted twice: once it drops its caches and then compacts, once it only compacts; 8 s after each action it
 is looked at again. drop_caches should come within 10 % or 8 MiB of the prediction, compaction within its bounds; what
 doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of files (docs/record.md says how to
-make one). Needs QEMU; about a minute a boot without KVM. `--save FOLDER` keeps what each guest said, for tests.
+make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what each guest said, and
+`--saved FOLDER` makes the table of that, without a boot.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def booted(settings: GuestSettings, work: str, actions: tuple[str, ...], folder:
 
 def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
     """The files of the look, with the names that nobody used then."""
+    assert trace.marks is not None
     (state,) = (mark["text"].split("dentry-state ")[1] for mark in trace.marks.to_pylist() if "dentry" in mark["text"])
     names = folder / "dentry-state.txt"
     names.write_text(f"fs.dentry-state = {' '.join(state.split())}\n")
@@ -66,6 +68,8 @@ def free_from(found: Diagnosis, order: int) -> int:
 
 def host_kib(trace: Trace) -> list[float]:
     """The guest's memory that the host backed at each look, in KiB."""
+    assert trace.residency is not None
+    assert trace.marks is not None
     times = trace.residency["time"].to_numpy()
     kib = trace.residency["ram_resident_kib"].to_numpy(zero_copy_only=False).astype(np.float64)
     known = ~np.isnan(kib)
@@ -83,42 +87,58 @@ def cell(found: Diagnosis, action: str, order: int, came: float) -> str:
     return f"{range_of(brings, '')}; {came / MIB:,.1f}{'' if fits else ' **!**'}"
 
 
+def show(kept: Path) -> None:
+    """Print the row of a folder that was kept."""
+    name, _, action = kept.name.rpartition("-")
+    before = diagnose([path for path in sorted(kept.iterdir()) if path.name not in ("after.txt", "host.txt")])
+    after = diagnose(kept / "after.txt")
+    came = [free_from(after, order) - free_from(before, order) for order in before.setting.orders]
+    cells = " | ".join(cell(before, action, order, each) for order, each in enumerate(came))
+    print(f"| {name} | {action} | {(kept / 'host.txt').read_text().strip()} | {cells} |", flush=True)
+
+
+def keep(trace: Trace, name: str, looks: tuple[int, int], folder: Path, temporary: Path) -> Path:
+    """What the guest said at the first look, its free blocks at the other, and what the host counted between them."""
+    kept = folder / name
+    kept.mkdir(parents=True)
+    one, other = looks
+    for path in files_of(trace, one, temporary):
+        shutil.copy(path, kept)
+    shutil.copy(trace.path / f"look{other}" / "buddyinfo.txt", kept / "after.txt")
+    host = host_kib(trace)
+    (kept / "host.txt").write_text(f"{(host[one - 1] - host[other - 1]) / 1024:,.1f}\n")
+    return kept
+
+
 def main() -> None:
     """Boot, compare and print a row for each action."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernels", nargs="+", default=["linux-image-cloud-amd64"])
-    parser.add_argument("--disk", type=Path, required=True)
+    parser.add_argument("--disk", type=Path)
     parser.add_argument("--memory", type=int, default=1024, help="MiB")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--accel", default="auto")
     parser.add_argument("--guests", nargs="+", choices=WORK, default=list(WORK))
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--saved", type=Path)
     given = parser.parse_args()
+    if (given.disk is None) == (given.saved is None):
+        parser.error("name a --disk to boot guests with, or the --saved of guests that were")
     print("| kernel, guest | action | by the host |" + "".join(f" order {order} |" for order in range(11)))
     print("|---" * 14 + "|")
+    if given.saved is not None:
+        for kept in sorted(given.saved.iterdir()):
+            show(kept)
+        return
     for kernel in given.kernels:
         settings = GuestSettings(kernel, given.memory, given.cpus, accel=given.accel, hold=1, disk=given.disk)
         for guest in given.guests:
             for actions, spans in BOOTS.items():
                 with tempfile.TemporaryDirectory() as temporary:
                     trace = booted(settings, WORK[guest], actions, Path(temporary))
-                    before = diagnose(files_of(trace, 1, Path(temporary)))
-                    host = host_kib(trace)
-                    for action, (one, other) in spans.items():
-                        after = diagnose(files_of(trace, other, Path(temporary)))
-                        cells = [
-                            cell(before, action, order, free_from(after, order) - free_from(before, order))
-                            for order in before.setting.orders
-                        ]
-                        brought = (host[one - 1] - host[other - 1]) / 1024
-                        version = trace.meta.kernel
-                        print(f"| {version} {guest} | {action} | {brought:,.1f} | {' | '.join(cells)} |", flush=True)
-                        if given.save is not None:
-                            kept = given.save / f"{version}-{guest}-{action}"
-                            kept.mkdir(parents=True)
-                            for path in files_of(trace, one, Path(temporary)):
-                                shutil.copy(path, kept)
-                            shutil.copy(trace.path / f"look{other}" / "buddyinfo.txt", kept / "after.txt")
+                    folder = given.save or Path(temporary) / "kept"
+                    for action, looks in spans.items():
+                        show(keep(trace, f"{trace.meta.kernel}-{guest}-{action}", looks, folder, Path(temporary)))
 
 
 if __name__ == "__main__":

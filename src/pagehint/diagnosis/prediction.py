@@ -163,30 +163,26 @@ class _Zone:
     def bounds(self) -> dict[str, tuple[Orders, Orders]]:
         """Pages by the keys of ACTIONS: at least and at the most, by order."""
         pages, place, setting, start = self._pages, self._place, self._setting, self._start
-        sizes = 1 << np.arange(setting.max_order + 1)
         clean = self._less_lists(self._at(dropped(pages, place, written=False)) - start)
         cache = self._at(self._cached) - start
         given_back = int(np.count_nonzero(self._before.told))
         # In all no more comes than goes, and what lies free but untold; each page that goes completes one block.
         more = self._slab_most + self._per_cpu
         goes = int(np.count_nonzero(self._cached.free)) - given_back + more - start
-        rest = self._at(self._with(self._slab, self._kernel)) - start - cache
-        drop = np.minimum(cache + np.minimum(rest, more * sizes), goes)
+        drop = np.minimum(_beyond(cache, self._at(self._with(self._slab, self._kernel)) - start, more), goes)
         # Compacting takes seconds, in which the guest and the compacting thread itself take pages: of what would be
         # told, and of what was given back, which the host then has again.
         taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
-        lists = np.minimum(
-            self._at(After(self._before.free | self._kernel, self._before.told)) - start, self._per_cpu * sizes
-        )
-        slab_too = self._with(self._goes)
         least, most, loss = self._compacting(self._before, start)
-        compact = (np.minimum(least, -loss) - taken, np.maximum(most, 0) + lists)
+        drained = self._compacting(After(self._before.free | self._kernel, self._before.told), start)[1]
+        untold = int(np.count_nonzero(self._before.free)) - given_back
+        most = np.minimum(_beyond(np.maximum(most, 0), drained, self._per_cpu), untold + self._per_cpu - start)
+        compact = (np.minimum(least, -loss) - taken, most)
+        slab_too = self._with(self._goes)
         least, most, loss = self._compacting(slab_too, self._at(slab_too))
-        every = self._compacting(self._with(self._slab), start)[1]
-        both = (
-            np.minimum(least, clean - loss) - taken,
-            np.minimum(np.maximum(np.maximum(most, every), drop) + lists, np.maximum(goes, 0)),
-        )
+        everything = self._compacting(self._with(self._slab, self._kernel), start)[1]
+        most = np.minimum(_beyond(np.maximum(most, drop), everything, more), np.maximum(goes, 0))
+        both = (np.minimum(least, clean - loss) - taken, most)
         return {"reporting": (start, start), "drop_caches": (clean, drop), "compact_memory": compact, "both": both}
 
     # Against the start: the least and the most by which pageblocks may take pages, and what filling gaps breaks up at
@@ -209,6 +205,12 @@ class _Zone:
         room = min(self._zone.lists_room, int(gains[0]))
         kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, _SPOILED * room)
         return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64), 0), gains)
+
+
+# From `known` towards `all_free` by `pages` that go more, each of which completes one block at the best.
+def _beyond(known: Orders, all_free: Orders, pages: int) -> Orders:
+    more: Orders = known + np.minimum(np.maximum(all_free - known, 0), pages << np.arange(len(known)))
+    return more
 
 
 _STAYING = np.array([holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.PINNED, Holder.RESERVED) for holder in Holder])
