@@ -59,7 +59,7 @@ class Timeline:
         self._next_count = _NEVER
         self._counted_at = 0
         self._counts = (0,) * len(reasons)
-        self._counted = np.zeros(len(reasons))
+        self._counted = [0] * len(reasons)
         self.measured = measured_residency(trace)
         self._truth: list[int] = []
         self._next_truth = _NEVER
@@ -128,7 +128,8 @@ class Timeline:
         self._next_count += max(time - self._next_count, 0) // _COUNT_STEP * _COUNT_STEP
 
     def _count_until(self, now: int) -> None:
-        self._counted += np.array(self._counts) * float(now - self._counted_at)
+        span = now - self._counted_at
+        self._counted = [whole + count * span for whole, count in zip(self._counted, self._counts, strict=True)]
         self._counted_at = now
 
     def _add_row(self, row: tuple[int, ...]) -> None:
@@ -201,9 +202,10 @@ class Timeline:
 
         Each reason's share is its share of what was counted.
         """
-        whole = float(self._counted.sum())
-        shares = self._counted / whole if whole else self._counted
-        return dict(zip(self._reasons, (shares * free_footprint).tolist(), strict=True))
+        whole = max(sum(self._counted), 1)
+        return {
+            reason: count / whole * free_footprint for reason, count in zip(self._reasons, self._counted, strict=True)
+        }
 
     def memory_map(self) -> dict[str, Any]:
         """Times (ns), and resident and used pages of equal areas at each."""
