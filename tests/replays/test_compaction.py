@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pagehint.replays.compaction import came_upon
+from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.replay import replay
 
 from .test_scan import Event, record
@@ -36,14 +36,14 @@ def test_came_upon(blocks: list[tuple[int, int] | None], expected: list[bool]) -
     for block in blocks:
         together += block is None
         if block is not None:
-            rows.append([len(rows), *block, together])
-    assert came_upon(np.array(rows, np.int64).reshape(-1, 4), 9).tolist() == expected
+            rows.append([len(rows), *block, together, -1])
+    assert came_upon(np.array(rows, np.int64).reshape(-1, 5), 9).tolist() == expected
 
 
 def test_two_cpus_compact_at_once() -> None:
-    rows = [(0, 9728, 32, 1), (1, 8704, 4, 2), (2, 9312, 64, 1), (3, 8720, 8, 2)]
+    rows = [(0, 9728, 32, 1, -1), (1, 8704, 4, 2, -1), (2, 9312, 64, 1, -1), (3, 8720, 8, 2, -1)]
     assert came_upon(np.array(rows, np.int64), 9).tolist() == [True] * 4
-    rows = [(0, 9728, 32, 1), (1, 8704, 8, 2), (2, 9312, 8, 1), (3, 4720, 4, 2)]
+    rows = [(0, 9728, 32, 1, -1), (1, 8704, 8, 2, -1), (2, 9312, 8, 1, -1), (3, 4720, 4, 2, -1)]
     assert came_upon(np.array(rows, np.int64), 9).tolist() == [False] * 4
 
 
@@ -56,3 +56,27 @@ def test_what_compaction_comes_upon_turns_no_list(tmp_path: Path) -> None:
         events += [(1, 0, "I", pfn, 3, 255, 0), (1, 0, "i", -1, 255, 255, 8)]
     events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in (blocks[0], blocks[3])]
     assert replay(record(tmp_path / "t", events, 4096, "6.1.0")).prediction.placed_as_recorded == 1.0
+
+
+def test_new_sources() -> None:
+    """What is moved next tells where from; a pageblock is gone on to once."""
+    rows = [(k, 9000 - k, 1, k, source) for k, source in enumerate((-1, 7, 7, -1, 7, 9, 9, 7, -1))]
+    assert new_sources(np.array(rows, np.int64)).tolist() == [-1, 7, -1, -1, -1, 9, -1, 7, -1]
+    assert len(new_sources(np.zeros((0, 5), np.int64))) == 0
+
+
+@pytest.mark.parametrize(("source", "first"), [(20, 34), (3, 3), (2, 0)])
+def test_a_pageblock_to_move_from_is_looked_for_in_lists(source: int, first: int, tmp_path: Path) -> None:
+    """Forty blocks of order 3: the list starts behind the one in that pageblock, or behind as many as are looked at."""
+    blocks = [512 * k for k in range(1, 41)]
+    moved = [512 * source + 8 + k for k in range(2)]
+    events: list[Event] = [(0, 0, "D", 24000, 0, 1, 0), *[(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(blocks)]]
+    if source == 20:
+        del events[40 - source + 1]  # none of its own
+    if source == 2:
+        moved = []  # nothing tells
+    events += [(1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1)]
+    events += [(2, 0, "F", pfn, 0, 255, 0) for pfn in moved]
+    there = [pfn for pfn in blocks if source != 20 or pfn != 512 * 20]
+    events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in [*there[first:], *there[:first]]]
+    assert replay(record(tmp_path / "t", events, 24576, "6.1.0")).prediction.placed_as_recorded == 1.0

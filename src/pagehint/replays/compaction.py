@@ -8,18 +8,18 @@ with a pageblock below. Where it looked and still lacked pages, it went through 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["came_upon"]
+__all__ = ["came_upon", "new_sources"]
 
 
 def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np.bool_]:
     """Which of compaction's blocks were come upon in a pageblock: bool, one each.
 
-    `isolations`: int64 (blocks, 4), in the order of the events: row, pfn, pages, and a number that those have in common
-    between which the CPU had no other event. O(blocks * log(blocks)).
+    `isolations`: int64 (blocks, 5), in the order of the events: row, pfn, pages, a number that those have in common
+    between which the CPU had no other event, and the pageblock of what was moved next, or -1. O(blocks * log(blocks)).
     """
     if not len(isolations):
         return np.zeros(0, np.bool_)
-    _, pfns, pages, together = isolations.T
+    pfns, pages, together = isolations.T[1:4]
     in_order = np.argsort(together, kind="stable")
     first = np.diff(together[in_order], prepend=-1) != 0
     begins = np.flatnonzero(first)
@@ -34,4 +34,17 @@ def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np
     found_first = in_one & ~upwards
     out = np.zeros(len(first), np.bool_)
     out[in_order] = np.repeat(~looked, size) & ~(first & np.repeat(found_first, size))
+    return out
+
+
+def new_sources(isolations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where compaction had gone on to another pageblock before it took a block, to move what is in use there: int64.
+
+    Which one, or -1. `isolations`: as for `came_upon`. O(blocks).
+    """
+    sources = isolations[:, 4]
+    known = np.flatnonzero(sources >= 0)
+    out = np.full(len(sources), -1, np.int64)
+    new = known[np.diff(sources[known], prepend=-1) != 0]
+    out[new] = sources[new]
     return out

@@ -24,6 +24,10 @@ cdef enum:
     NEXT = 1
     BY_PLACE = 2
 
+cdef enum:
+    LEAST_LOOKED_AT = 3  # the smallest order of which compaction looks for a pageblock to move things from
+    MOST_LOOKED_AT = 33  # and how many blocks it looks at
+
 # From so many blocks in a row that were chosen as recorded on, the lists agree.
 cdef enum:
     AGREED = 10000
@@ -131,7 +135,9 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
     @cython.final
-    cdef int _compact(self, Py_ssize_t pfn, int order, bint looked) noexcept nogil
+    cdef void _look_for_source(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final

@@ -42,6 +42,8 @@ if cython.compiled:
         FIRST_FIT,
         FREED_UNALLOCATED,
         IN_PIECES,
+        LEAST_LOOKED_AT,
+        MOST_LOOKED_AT,
         NEXT,
         NOT_PLACED,
         NOWHERE,
@@ -96,6 +98,7 @@ else:
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
+    LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
     NOWHERE = 0xFFFFFFFF
     (
         OUTSIDE,
@@ -551,11 +554,13 @@ class Engine(Pages):
         self._anomalies[ALLOCATED_IN_BULK] += bulk and not by_boot
 
     # Compaction takes a block by its place. Where it looked into a list for it, the list then starts behind the block.
-    def _compact(self, pfn, order, looked):
+    def _compact(self, pfn, order, looked, source):
         i: cython.Py_ssize_t = pfn - self._zone.start_pfn
         word: cython.int = self._zone._state[i]
         head: cython.Py_ssize_t
         ended: cython.int
+        if source >= 0:
+            self._look_for_source(source)
         if looked and (word & (KIND | ORDER)) == (FREE | order):
             head = self._zone._pages + ((word >> TYPE_SHIFT) << 5) + order
             if self._zone._links[2 * i] != head:
@@ -564,12 +569,31 @@ class Engine(Pages):
         self._turn()
         return ended
 
+    # For a pageblock to move things from, compaction looks at the first blocks of lists, the largest first. The list
+    # where it found one in the pageblock, or had enough, then starts behind the last that it looked at.
+    def _look_for_source(self, pageblock):
+        head: cython.Py_ssize_t
+        i: cython.Py_ssize_t
+        looked: cython.int = 0
+        order: cython.int = self._zone.pageblock_order - 1
+        while order >= LEAST_LOOKED_AT:
+            head = self._zone._pages + (MOVABLE << 5) + order
+            i = self._zone._links[2 * head]
+            while i != head:
+                if looked == MOST_LOOKED_AT or (i + self._zone.start_pfn) >> self._zone.pageblock_order == pageblock:
+                    if self._zone._links[2 * i] != head:
+                        self._zone._rotate(head, self._zone._links[2 * i])
+                    return
+                looked += 1
+                i = self._zone._links[2 * i]
+            order -= 1
+
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
         ended: cython.int
         refill: cython.bint = kind == EXTFRAG or self._details[k] > 0
         if kind == ISOLATED:
-            return self._compact(pfn, order, verdict == COMPACTED)
+            return self._compact(pfn, order, verdict == COMPACTED, -2 - self._blocks[self._v - 1])
         if not self.zone_events:
             return AT_END
         # A refill is the run of its blocks; a fallback in the middle doesn't say that it belongs to one.

@@ -113,6 +113,8 @@ cdef class Scan:
     @cython.final
     cdef void _note_isolation(self, Py_ssize_t k, Py_ssize_t pfn, int pages, int cpu) noexcept nogil
     @cython.final
+    cdef void _note_source(self, Py_ssize_t pfn, int cpu) noexcept nogil
+    @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final
     cdef void _rows(

@@ -7,7 +7,7 @@ what only later ones tell: which frees went straight to the zone, what compactio
 import cython
 import numpy as np
 
-from pagehint.replays.compaction import came_upon
+from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import groups_of
 
 if cython.compiled:
@@ -104,7 +104,7 @@ class Scan:
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
-        self._isolations = [np.zeros((0, 4), np.int64)]
+        self._isolations = [np.zeros((0, 5), np.int64)]
         self._row = self._pending = self._n = self._bursts = 0
         self._burst_array = np.zeros(CPUS, np.int64)
         self._load = load
@@ -164,7 +164,7 @@ class Scan:
         # Each event has at most one verdict, be it told now or later.
         room: cython.Py_ssize_t = count + self._pending
         rows, verdicts = np.empty(room, np.int64), np.empty(room, np.uint8)
-        isolations = np.empty((np.count_nonzero(events == ISOLATED), 4), np.int64)
+        isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
         self._n = self._isolation_count = 0
         if cython.compiled:
             self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
@@ -222,7 +222,10 @@ class Scan:
         isolations = isolations[np.isin(isolations[:, 0], all_rows[all_verdicts == COMPACTED])]
         scanned = isolations[came_upon(isolations, self._pageblock_order), 0]
         all_verdicts[np.searchsorted(all_rows, scanned)] = SCANNED
-        return all_rows, all_verdicts, self._boot_order(all_rows[all_verdicts == BOOT], all_rows)
+        sources = new_sources(isolations)
+        blocks = self._boot_order(all_rows[all_verdicts == BOOT], all_rows)
+        blocks[np.searchsorted(all_rows, isolations[sources >= 0, 0])] = -2 - sources[sources >= 0]
+        return all_rows, all_verdicts, blocks
 
     # Several CPUs free boot's pageblocks at once, and its clock does not tell in which order. With equal times, the
     # block that left its list first came first, as far as each CPU's own order allows. Which block each of the rows
@@ -315,12 +318,20 @@ class Scan:
             self._last_free[pfn] = 0
 
     def _note_isolation(self, k, pfn, pages, cpu):
-        at: cython.Py_ssize_t = 4 * self._isolation_count
+        at: cython.Py_ssize_t = 5 * self._isolation_count
         self._isolations_out[at] = self._row + k
         self._isolations_out[at + 1] = pfn
         self._isolations_out[at + 2] = pages
         self._isolations_out[at + 3] = self._burst[cpu]
+        self._isolations_out[at + 4] = -1
         self._isolation_count += 1
+
+    # What is freed right behind a CPU's isolations was moved to there.
+    def _note_source(self, pfn, cpu):
+        k: cython.Py_ssize_t = self._isolation_count - 1
+        while k >= 0 and self._isolations_out[5 * k + 3] == self._burst[cpu]:
+            self._isolations_out[5 * k + 4] = pfn >> self._pageblock_order
+            k -= 1
 
     # What an exact allocation has too much goes straight back, page by page to its end, and to the lists' tails.
     def _is_surplus(self, cpu, pfn, order, last, last_pfn):
@@ -395,6 +406,8 @@ class Scan:
                     self._typed(pfn, end, types[k])
                     self._left(pfn, end)
             elif kind == FREED:
+                if last == ISOLATED:
+                    self._note_source(pfn, cpu)
                 self._touched(pfn, end)
                 self._settled(pfn)
                 if order >= self._pageblock_order and not self._at_start[pfn]:
