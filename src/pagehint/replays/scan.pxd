@@ -67,6 +67,7 @@ cdef class Scan:
     cdef long long _load
     cdef list _found
     cdef list _ties
+    cdef Py_ssize_t _looks
     cdef list _isolations
     cdef long long *_isolations_out
     cdef Py_ssize_t _isolation_count

@@ -8,7 +8,7 @@ import cython
 import numpy as np
 
 from pagehint.replays.compaction import came_upon, new_sources
-from pagehint.replays.ties import groups_of
+from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import block_pages
@@ -104,6 +104,7 @@ class Scan:
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
+        self._looks = MOST_LOOKS
         self._isolations = [np.zeros((0, 5), np.int64)]
         self._row = self._pending = self._n = self._bursts = 0
         self._burst_array = np.zeros(CPUS, np.int64)
@@ -186,7 +187,9 @@ class Scan:
         if self._n:
             self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
         self._isolations.append(isolations[: self._isolation_count])
-        self._ties.append(groups_of(times, cpus) + self._row)
+        ties, looks = groups_of(times, cpus, self._looks)
+        self._ties.append(ties + self._row)
+        self._looks -= looks
         self._row += count
 
     def cpus(self):

@@ -16,11 +16,14 @@ from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.zone import Zone
 from pagehint.trace.events import Event
 
-__all__ = ["NEVER", "Ties", "groups_of"]
+__all__ = ["MOST_LOOKS", "NEVER", "Ties", "groups_of"]
 
 NEVER = 1 << 62
 """A row that none is."""
+MOST_LOOKS = 1 << 19
+"""Events that are looked at for a whole recording: some seconds. Groups beyond stay in the order of their rows."""
 _MOST_ROWS = 4096
+_MOST_LOOKS = 1 << 14  # for one group
 _ZONE_ALLOC, _DRAIN, _ALLOC, _FREE, _FALLBACK = (
     int(event) for event in (Event.ZONE_ALLOC, Event.PCPU_DRAIN, Event.ALLOC, Event.FREE, Event.EXTFRAG)
 )
@@ -28,12 +31,21 @@ _NO_LIST, _FITS, _COMES_BACK, _DOES_NOT_FIT = range(4)
 _NOWHERE = 0xFFFFFFFF
 
 
-def groups_of(times: NDArray[np.int64], cpus: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Rows [begin, end) of events at one instant of several CPUs: int64 (groups, 2). Times ascend. O(rows)."""
+def groups_of(
+    times: NDArray[np.int64], cpus: NDArray[np.uint16], most: int = MOST_LOOKS
+) -> tuple[NDArray[np.int64], int]:
+    """Rows [begin, end) of events at one instant of several CPUs: int64 (groups, 2). Times ascend. O(rows).
+
+    And how many events will be looked at for them, of `most`: each time one of each CPU's.
+    """
     found = times[1:][(times[1:] == times[:-1]) & (cpus[1:] != cpus[:-1])]
-    instants = np.unique(found)
+    instants, changes = np.unique(found, return_counts=True)
     groups = np.stack([np.searchsorted(times, instants, side) for side in ("left", "right")], 1)
-    return groups[groups[:, 1] - groups[:, 0] <= _MOST_ROWS].astype(np.int64)
+    rows = groups[:, 1] - groups[:, 0]
+    looks = rows * (changes + 1)
+    groups, looks = (each[(rows <= _MOST_ROWS) & (looks <= _MOST_LOOKS)] for each in (groups, looks))
+    taken = np.searchsorted(np.cumsum(looks), most, "right")
+    return groups[:taken].astype(np.int64), int(looks[:taken].sum())
 
 
 class Ties:
