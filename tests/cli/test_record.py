@@ -1,5 +1,6 @@
 """The commands around recordings of this machine: what they print, what they refuse."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,14 @@ def test_a_recording_through_a_pipe(tmp_path):
     trace = Trace.open(tmp_path / "a.pagetrace")
     assert trace.meta.level == "zone"
     assert trace.final_snapshot is not None
+
+
+@pytest.mark.usefixtures("tracefs")
+def test_a_pandas_that_is_installed_is_left_alone(tmp_path):
+    """Importing it takes a second of the recorded machine; one that doesn't fit NumPy raised ValueError."""
+    (tmp_path / "pandas.py").write_text("raise ValueError('numpy.dtype size changed')")
+    made = run("record", "-o", tmp_path / "a.pagetrace", "--for", "0s", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.mark.usefixtures("tracefs")

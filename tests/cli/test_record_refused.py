@@ -65,4 +65,22 @@ def test_root_without_capabilities_records(tmp_path):
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
     done = subprocess.run([*drop, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_what_the_machine_does_not_tell_is_said(tmp_path):
+    """A /proc without kpageflags and pagetypeinfo, as some kernels are built."""
+    try:
+        find_tracefs()
+    except InputError as error:
+        pytest.skip(f"this machine can't be recorded: {error}")
+    (tmp_path / "empty").touch()
+    hide = f'for each in kpageflags pagetypeinfo; do mount --bind {tmp_path}/empty /proc/$each; done; exec "$@"'
+    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", hide, "sh", *command], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
+    assert "lacks: /proc/pagetypeinfo, /proc/kpageflags" in done.stderr

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -18,11 +19,20 @@ from pagehint.trace.recorder.record import Progress, Recorded
 from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
+from pagehint.trace.recorder.tracefs import PROBES
 from pagehint.units import format_size, parse_size, parse_time
 
 __all__ = ["live_line", "record"]
 
 _LEAST_KIB = 8
+
+
+class _NoPandas(MetaPathFinder):
+    """Arrow imports pandas where it is: a second's work and 50 MiB amid the recording, for nothing."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
 
 
 def record(
@@ -49,6 +59,7 @@ def record(
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """
+    sys.meta_path.insert(0, _NoPandas())
     seconds = None if for_ is None else parse_time(for_) / 1e9
     if seconds is not None and command:
         raise InputError(f"--for {for_} and a command: choose one of them")
@@ -110,6 +121,12 @@ def live_line(text: str) -> None:
 def _warn(recorded: Recorded) -> None:
     if recorded.stale:
         print(f"pagehint: {recorded.stale} instance(s) that killed recorders left were removed", file=sys.stderr)
+    # Of the probes the summary tells.
+    if missing := [name for name in recorded.missing if name not in {probe for probe, *_ in PROBES}]:
+        print(
+            f"pagehint: warning: this machine doesn't tell, and the recording lacks: {', '.join(missing)}",
+            file=sys.stderr,
+        )
     if recorded.status:
         how = f"status {recorded.status}" if recorded.status > 0 else f"signal {-recorded.status}"
         print(f"pagehint: warning: the command ended with {how}", file=sys.stderr)
@@ -129,6 +146,6 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     for line in can_tell(trace):
         print(f"  {line}")
     print("What it cannot:")
-    for line in cannot_tell(trace):
+    for line in cannot_tell(trace, recorded.missing):
         print(f"  {line}")
     print(f"\n`pagehint run {trace.path}` replays it; `pagehint info {trace.path}` shows it")

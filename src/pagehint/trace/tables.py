@@ -50,6 +50,7 @@ _FREE_ROWS = 1 << 20
 _ROWS_A_BYTE = 32
 _MOST_GROUP = 1 << 28
 _FREE_BYTES = 1 << 26
+_DESCRIPTORS = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"  # a minimal guest lacks the latter
 _BYTES_A_BYTE = 200
 _BATCH_ROWS = 1 << 12
 _BATCH_TEXTS = 1 << 5
@@ -90,7 +91,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     with (
         open_input(path) as file,
         parquet_errors(path),
-        pa.OSFile(f"/dev/fd/{file.fileno()}") as source,
+        pa.OSFile(f"{_DESCRIPTORS}/{file.fileno()}") as source,
         pq.ParquetFile(source, page_checksum_verification=True) as parquet,
     ):
         size, metadata = os.fstat(file.fileno()).st_size, parquet.metadata

@@ -188,6 +188,14 @@ def test_what_a_signal_ends_leaves_nothing(number):
     assert not left[0].exists()
 
 
+@pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")
+def test_probes_of_reporting_are_there_and_go():
+    others = (TRACEFS / "kprobe_events").read_text()
+    with Instance(TRACEFS, "zone", 64) as instance:
+        assert {"isolate", "isolate_ret", "putback"} <= instance.formats.keys()
+    assert (TRACEFS / "kprobe_events").read_text() == others
+
+
 def test_allocations_are_recorded_from_compaction_on(monkeypatch):
     with Instance(TRACEFS, "zone", 64) as instance:
         enabled = instance.folder / "events" / "kmem" / "mm_page_alloc" / "enable"

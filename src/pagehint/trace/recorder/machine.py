@@ -9,7 +9,7 @@ from pagehint.trace.recorder.frames import Put
 from pagehint.trace.recorder.stream import PARAMETERS
 from pagehint.trace.snapshot import TEXTS
 
-__all__ = ["memory_bytes", "pfn_end", "put_snapshot", "system_files"]
+__all__ = ["is_on_hyperv", "memory_bytes", "pfn_end", "put_snapshot", "system_files"]
 
 _FILES = (
     "/proc/version",
@@ -57,6 +57,11 @@ def _paths() -> Iterator[str | Path]:
         yield from (cpu / name for name in _CPU_FILES)
 
 
+def is_on_hyperv() -> bool:
+    """Whether this is a guest of Hyper-V, WSL 2 too, whose balloon may report free pages and has no file to say so."""
+    return Path("/sys/bus/vmbus").is_dir()
+
+
 def memory_bytes() -> int:
     """This machine's memory."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -91,18 +96,24 @@ def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Call
     missing = []
     for name in TEXTS:
         try:
-            put(f"{when}/{name}", Path(f"/proc/{name}").read_bytes())
+            data = Path(f"/proc/{name}").read_bytes()
         except OSError:
+            data = b""
+        if data:
+            put(f"{when}/{name}", data)
+        else:
             missing.append(name)
     try:
         with open("/proc/kpageflags", "rb", buffering=0) as file:
             mark(f"KPF-BEGIN {when}")
-            left = 8 * pfn_end()
+            whole = left = 8 * pfn_end()
             while left > 0 and (data := file.read(min(left, _PIECE))):
                 put(f"{when}/kpageflags.gz", gzip.compress(data, 1, mtime=0))
                 left -= len(data)
                 between()
             mark(f"KPF-END {when}")
+            if left == whole:
+                missing.append("kpageflags")
     except OSError:
         missing.append("kpageflags")
     put(f"{when}/end", b"")

@@ -16,7 +16,7 @@ from types import FrameType
 from pagehint.errors import InputError
 from pagehint.trace.recorder.formats import PageLayout, parse_header_page
 from pagehint.trace.recorder.frames import Put
-from pagehint.trace.recorder.machine import memory_bytes, pfn_end, put_snapshot, system_files
+from pagehint.trace.recorder.machine import is_on_hyperv, memory_bytes, pfn_end, put_snapshot, system_files
 from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, Level, find_tracefs, remove_stale
 
 __all__ = ["Progress", "Recorded", "buffer_kib", "record"]
@@ -125,6 +125,7 @@ class _Recorder:
         self._bytes = 0
         self._missing = list(instance.missing)
         self._begun = self._shown = time.monotonic()
+        self._used = _cpu_seconds()
         self._round = self._begun
         self._period = _SHORTEST
         self._wakes = True
@@ -139,6 +140,7 @@ class _Recorder:
             "level": self._instance.level,
             "pfn_end": end,
             "recorder_pid": os.getpid(),
+            "hyperv": is_on_hyperv(),
         }
         self._instance.start()
         if "isolate" in self._instance.formats:
@@ -230,10 +232,13 @@ class _Recorder:
         return most
 
     def _now(self) -> Progress:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        return Progress(
-            time.monotonic() - self._begun, self._bytes, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
-        )
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Progress(time.monotonic() - self._begun, self._bytes, _cpu_seconds() - self._used, memory)
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -212,7 +212,9 @@ class RecordingImporter:
             pageblock_order=pageblock_order,
             zones=[] if snapshot is None else snapshot.zones(),
             clock=clock,
-            reporting=_reporting(self._system, pageblock_order, self._device_load),
+            reporting=None
+            if self._machine.get("hyperv") is True
+            else _reporting(self._system, pageblock_order, self._device_load),
             lost=self._lost(),
             level=level if isinstance(level, str) else None,
             system=self._system,

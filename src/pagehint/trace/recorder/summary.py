@@ -1,5 +1,7 @@
 """What a recording can tell, and what it can't: a line each."""
 
+from collections.abc import Collection
+
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 
@@ -21,8 +23,8 @@ def can_tell(trace: Trace) -> list[str]:
     return lines
 
 
-def cannot_tell(trace: Trace) -> list[str]:
-    """What it lacks, and what would help."""
+def cannot_tell(trace: Trace, missing: Collection[str] = ()) -> list[str]:
+    """What it lacks, and what would help; `missing`: events and files that the machine doesn't have."""
     meta = trace.meta
     lines = []
     if meta.level == "zone":
@@ -31,10 +33,10 @@ def cannot_tell(trace: Trace) -> list[str]:
     if snapshot is None or not (snapshot.path / "kpageflags.u64.gz").exists():
         lines.append("what was free at the start, but for what its events show: /proc/kpageflags can't be read here")
     if meta.reporting is None:
-        lines.append("whether this guest reports its free pages: it has no such device or parameters")
+        lines.append("whether this guest reports its free pages: it has no device or parameters that tell")
     elif not meta.reporting.on:
         lines.append("its own free page reporting, which is off: a replay shows what it would give")
-    elif Event.REPORT.letter not in meta.events:
+    elif "report" in missing:
         lines.append("when this guest itself reported its free pages: the kernel has no kprobes for it")
     if trace.residency is None:
         lines.append("what its host really held: `pagehint guest` boots one that is watched from outside too")

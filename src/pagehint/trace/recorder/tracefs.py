@@ -166,13 +166,20 @@ def _remove(tracefs: Path, path: Path) -> None:
     group = _group(path)
     with suppress(OSError):
         if re.search(rf":{group}/", _text(tracefs / "kprobe_events")):
-            with (tracefs / "kprobe_events").open("a") as file:
-                for name, *_ in PROBES:
-                    with suppress(OSError):
-                        file.write(f"-:{group}/{name}\n")
-                        file.flush()
+            for name, *_ in PROBES:
+                with suppress(OSError):
+                    _append(tracefs / "kprobe_events", f"-:{group}/{name}\n")
     with suppress(OSError):
         path.rmdir()
+
+
+# Python's own append seeks to the end first, which kprobe_events refuses; and without it, others' probes were removed.
+def _append(path: Path, text: str) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
 
 
 def _compactions() -> int | None:
@@ -301,8 +308,7 @@ class Instance:
         for name, kind, function, fetch in PROBES:
             for symbol in (function, f"virtio_balloon:{function}"):
                 with suppress(OSError):
-                    with (self.tracefs / "kprobe_events").open("a") as file:
-                        file.write(f"{kind}:{group}/{name} {symbol} {fetch}\n")
+                    _append(self.tracefs / "kprobe_events", f"{kind}:{group}/{name} {symbol} {fetch}\n")
                     event = self.folder / "events" / group / name
                     (event / "enable").write_text("1")
                     self.formats[name] = (event / "format").read_text()
