@@ -80,3 +80,12 @@ def test_a_pageblock_to_move_from_is_looked_for_in_lists(source: int, first: int
     there = [pfn for pfn in blocks if source != 20 or pfn != 512 * 20]
     events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in [*there[first:], *there[:first]]]
     assert replay(record(tmp_path / "t", events, 24576, "6.1.0")).prediction.placed_as_recorded == 1.0
+
+
+def test_when_it_looked_at_enough_it_looks_at_no_other_list(tmp_path: Path) -> None:
+    larger, smaller = [512 * k for k in range(1, 34)], [512 * k + 256 for k in range(34, 37)]
+    events: list[Event] = [(0, 0, "D", 24000, 0, 1, 0), *[(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(smaller)]]
+    events += [(0, 0, "D", pfn, 4, 1, 0) for pfn in larger]
+    events += [(1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1), (2, 0, "F", 20000, 0, 255, 0)]
+    events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in smaller]
+    assert replay(record(tmp_path / "t", events, 24576, "6.1.0")).prediction.placed_as_recorded == 1.0

@@ -576,7 +576,7 @@ class Engine(Pages):
         i: cython.Py_ssize_t
         looked: cython.int = 0
         order: cython.int = self._zone.pageblock_order - 1
-        while order >= LEAST_LOOKED_AT:
+        while order >= LEAST_LOOKED_AT and looked < MOST_LOOKED_AT:
             head = self._zone._pages + (MOVABLE << 5) + order
             i = self._zone._links[2 * head]
             while i != head:
