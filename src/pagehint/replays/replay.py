@@ -77,7 +77,7 @@ def replay(
 
 
 class Replay:
-    """One replay on its way."""
+    """One replay on its way. `totals_only`: its run has neither reasons, a peak, nor a prediction, which take time."""
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class Replay:
         kernel: str | None = None,
         price: float = PRICE,
         follows: bool = False,
+        totals_only: bool = False,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -136,7 +137,9 @@ class Replay:
         self.best: BestPossible | None = None
         self.passes: list[int] = []
         self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
-        self.timeline = Timeline(trace, self.start, self.engine, self.host, design, self.reasons, self.device, step)
+        self.timeline = Timeline(
+            trace, self.start, self.engine, self.host, design, self.reasons, self.device, step, totals_only
+        )
         if real is not None:
             self.device.real = RealMemory(real, self.host, self.start.pages)
 

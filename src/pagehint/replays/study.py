@@ -70,6 +70,10 @@ class Task:
         """Do it without the second replay that ``Prediction.followed_error`` may take."""
         return Replay(**self._as_asked(progress)).run()
 
+    def run_for_totals(self, progress: Callable[[int], None] | None = None) -> Run:
+        """Do it for its totals, but the peak: nothing else of the run is known."""
+        return Replay(**self._as_asked(progress), totals_only=True).run()
+
     def _as_asked(self, progress: Callable[[int], None] | None) -> dict[str, Any]:
         ground, capacity = self.ground, self.plan.capacity
         host = guest_host(self.recording, ground.host_page_size, ground.costs, ground.host_memory, capacity)

@@ -169,7 +169,7 @@ def _usual_grid(options: Mapping[str, str] | None) -> dict[str, list[Any]]:
 
 
 def _row(task: Task, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-    return row_of_sweep(task.run_once(progress))
+    return row_of_sweep(task.run_for_totals(progress))
 
 
 def row_of_sweep(run: Run) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Timeline:
     """Takes a row each `step` ns (None: never), and the predicted residency where one was measured.
 
     Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles. What is free and resident is
-    counted by reason each 50 ms, whatever the step is.
+    counted by reason each 50 ms, whatever the step is. `totals_only`: nothing is counted or compared.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Timeline:
         reasons: Collection[str],
         device: ReplayDevice,
         step: int | None,
+        totals_only: bool = False,
     ) -> None:
         self._trace, self._start, self._engine, self._host = trace, start, engine, host
         self._design, self._reasons, self._device = design, reasons, device
@@ -60,7 +61,8 @@ class Timeline:
         self._counted_at = 0
         self._counts = (0,) * len(reasons)
         self._counted = [0] * len(reasons)
-        self.measured = measured_residency(trace)
+        self.measured = None if totals_only else measured_residency(trace)
+        self._totals_only = totals_only
         self._truth: list[int] = []
         self._next_truth = _NEVER
         self.predicted: list[tuple[int, int]] = []
@@ -86,6 +88,8 @@ class Timeline:
             self.order = self._design.order
         elif reporting is not None and reporting.order is not None:
             self.order = reporting.order
+        if self._totals_only:
+            return
         self._engine.count_by(self.order)
         self._next_count = self._counted_at = now
         if self.step is not None:
