@@ -112,13 +112,21 @@ def key(recording: str, plan: Plan, host: str, price: float) -> str:
     return json.dumps([recording, label(plan), settings, host, price], default=str)
 
 
+def read_rows(path: Path) -> dict[str, dict[str, Any]]:
+    """The file's rows by their key. A last one that was cut, as who wrote it was killed, is taken off the file."""
+    lines = path.read_text().splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        path.write_text("".join(lines := lines[:-1]))
+    return dict(json.loads(line) for line in lines)
+
+
 def rows(
     traces: list[Trace], out: Path, prices: Sequence[float], again: bool, ours: type[BreakEven] = BreakEven
 ) -> Iterator[dict[str, Any]]:
     """Every run's row, old ones from the file."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "rows.jsonl"
-    known = dict(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else {}
+    known = read_rows(path) if path.exists() else {}
     if again:
         known = {name: row for name, row in known.items() if not row["design"].startswith("breakeven")}
     with path.open("a") as file:

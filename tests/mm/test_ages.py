@@ -104,6 +104,41 @@ def test_only_what_is_old_enough_is_pulled_the_oldest_first():
     assert zone.check() == []
 
 
+def test_a_walk_goes_on_where_the_lock_was_let_go_of_and_where_a_batch_was_full():
+    zone = aged(8192, 0)
+    mine = sorted(zone.alloc(0) for _ in range(8192))[::2]
+    for pfn in mine[:10]:
+        zone.free(pfn, 0)
+    zone.now = 9 * SECOND
+    for pfn in mine[10:]:  # 4,086 young ones, freed later: the old are at the tail
+        zone.free(pfn, 0)
+    batch = Batch(4)
+    assert zone.pull(batch, order=0, age=5 * SECOND)
+    zone.drain(batch, True)
+    assert zone.pull(batch, order=0, age=5 * SECOND, resume=True)
+    zone.drain(batch, True)
+    assert not zone.pull(batch, order=0, age=5 * SECOND, resume=True)
+    assert len(batch) == 2
+    zone.drain(batch, True)
+    old = Batch(16)
+    assert not zone.pull(old, order=0, age=5 * SECOND, from_head=True)
+    assert not old  # all 4,086 were looked at
+    told = zone.nr_hinted[0]
+    young = Batch(5000)
+    assert not zone.pull(young, order=0, from_head=True)
+    assert (told, len(young)) == (10, 4086)
+    zone.drain(young, False)
+    # The block to go on from is in use by now: from the beginning.
+    assert zone.pull(batch, order=0)
+    zone.drain(batch, False)
+    while zone.free_pages > 5:
+        zone.alloc(0)
+    assert zone.check() == []
+    zone.pull(batch, order=0, resume=True)
+    zone.drain(batch, True)
+    assert zone.check() == []
+
+
 def test_within_a_cycle_what_is_hinted_is_not_walked():
     zone = aged()
     batch = Batch(4)

@@ -90,6 +90,7 @@ class Design(Conversation, ABC):
             setattr(self, name, setting.parse({**given, **settings}.get(name, setting.default)))
         self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
         self._reacts: dict[Zone, React] = {}
+        self._bells: list[Callable[[], None]] = []
         self.forget()
 
     def values(self) -> dict[str, Any]:
@@ -132,6 +133,7 @@ class Design(Conversation, ABC):
             self.forget()
             self.zones = tuple(zones)
             self._reacts = {zone: React(zone, batch) for zone in zones}
+            self._bells = [partial(doorbell, zone) for zone in zones]
             self.stopping = False
             self._failures = 0
             self.now = now
@@ -271,6 +273,11 @@ class Design(Conversation, ABC):
         Gives what it failed with, or None. Then the blocks are back in the zone, and the batch is empty.
         """
         return self._reacts[zone]
+
+    def ring(self) -> None:
+        """Have the driver ask for work soon, as a free does (``wake``): what may be called from any thread."""
+        for bell in self._bells[:1]:
+            bell()
 
     def schedule(self, delay: int) -> None:
         """The work is due after ``delay`` (ns), unless it is due already, or the device stops."""

@@ -22,12 +22,12 @@ if cython.compiled:
         UNREACHABLE,
         block_pages,
     )
-    from cython.cimports.pagehint.mm.ranges import Ranges
+    from cython.cimports.pagehint.mm.ranges import WALKED, Ranges
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.page import FREE, KIND, NEVER, ORDER, PCP, UNREACHABLE, block_pages
-    from pagehint.mm.ranges import Ranges
+    from pagehint.mm.ranges import WALKED, Ranges
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
 
@@ -182,15 +182,16 @@ class Attachable(Ranges):
         if wrong >= 0:
             raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
 
-    def pull(self, batch: Batch, *, order=None, migratetype=None, age=0, most=None, from_head=False):
+    def pull(self, batch: Batch, *, order=None, migratetype=None, age=0, most=None, from_head=False, resume=False):
         """Take unhinted free blocks, at least ``age`` ns old, off their lists into ``batch``; true if it is full.
 
         Of one ``order``, or all from the largest down to the attached one; of one ``migratetype``, or all but ISOLATE.
         ``most``: blocks at most, instead of the batch's capacity. Lists are walked from the block that is allocated
         last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
         hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
-        watermark. Raises InputError for an age where none are kept, and if the batch holds other blocks than this
-        zone's in flight. O(blocks walked).
+        watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full. Raises
+        InputError for an age where none are kept, and if the batch holds other blocks than this zone's in flight.
+        O(blocks walked); the lock is let go of after each 1,024.
         """
         first: cython.int = self.max_order - 1
         last: cython.int = self._min_order
@@ -208,14 +209,21 @@ class Attachable(Ranges):
         low: cython.int = 0
         if migratetype is not None:
             high = low = whole_number("migratetype", migratetype, 0, HIGHATOMIC)
+        goes_on: cython.bint = resume
+        which: cython.int
+        at: cython.Py_ssize_t
         with self._lock:
             wrong = self._not_in_flight(batch)
             kept = self._ages or not old
-            if wrong < 0 and kept:
-                while first >= last and batch._count < room:
-                    for kind in range(high, low - 1, -1):
-                        self._pull_old(first, kind, batch, room, old, head_first)
-                    first -= 1
+        while wrong < 0 and kept and first >= last and batch._count < room:
+            for kind in range(high, low - 1, -1):
+                which = (kind << 5) + first
+                at = self._stopped[which] if goes_on else -1
+                while at != WALKED and batch._count < room:
+                    with self._lock:
+                        at = self._pull_old(first, kind, batch, room, old, head_first, at)
+                self._stopped[which] = at
+            first -= 1
         if not kept:
             raise InputError(f"{self!r} keeps no ages: attach with ages=True")
         if wrong >= 0:

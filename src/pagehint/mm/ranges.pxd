@@ -1,8 +1,14 @@
 cimport cython
 from pagehint.mm.batch cimport Batch
+from pagehint.mm.buddy cimport LISTS
 from pagehint.mm.hinted cimport HintedLists
 
+cdef enum:
+    WALK = 1024  # blocks that are looked at before the lock is let go of
+    WALKED = -2  # to a list's end
+
 cdef class Ranges(HintedLists):
+    cdef Py_ssize_t _stopped[LISTS]  # where the last pull from each list stopped
     cdef Py_ssize_t _offline_pages
     cdef Py_ssize_t _min_watermark
 
@@ -43,8 +49,8 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _take_off(self, Py_ssize_t i, Batch batch) noexcept nogil
     @cython.final
-    cdef void _pull_old(
-        self, int order, int migratetype, Batch batch, Py_ssize_t most, long long age, bint from_head
+    cdef Py_ssize_t _pull_old(
+        self, int order, int migratetype, Batch batch, Py_ssize_t most, long long age, bint from_head, Py_ssize_t begin
     ) noexcept nogil
     @cython.final
     cdef int _take_unreported(self, int order, int migratetype, Batch batch, Py_ssize_t budget) noexcept nogil

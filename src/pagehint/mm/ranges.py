@@ -24,6 +24,7 @@ if cython.compiled:
         prefetch,
     )
     from cython.cimports.pagehint.mm.hinted import HintedLists
+    from cython.cimports.pagehint.mm.ranges import WALK, WALKED
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
@@ -31,6 +32,7 @@ else:
     from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+    WALK, WALKED = 1024, -2
 
 
 @cython.cclass
@@ -41,6 +43,7 @@ class Ranges(HintedLists):
         super().__init__(*arguments)
         if not cython.compiled:
             self._offline_pages = self._min_watermark = 0
+            self._stopped = [0] * LISTS
 
     # The first page of the block that holds page ``i``.
     def _head_of(self, i):
@@ -327,17 +330,26 @@ class Ranges(HintedLists):
         batch._pages += block_pages(order)
 
     # Takes the unhinted blocks of a list that are at least this old (ms) into the batch, while there is room in it: the
-    # next to be allocated first, or last.
-    def _pull_old(self, order, migratetype, batch: Batch, most, age, from_head):
+    # next to be allocated first, or last. Looks at WALK blocks at most, from `begin` on (-1: the list's beginning), and
+    # returns where it stopped, or WALKED at the end.
+    def _pull_old(self, order, migratetype, batch: Batch, most, age, from_head, begin):
         which: cython.int = (migratetype << 5) + order
         head: cython.Py_ssize_t = self._pages + which
-        i: cython.Py_ssize_t = self._links[2 * head]
+        i: cython.Py_ssize_t = begin
         following: cython.Py_ssize_t
         now: cython.longlong = self._tick()
         pages: cython.Py_ssize_t = block_pages(order)
-        if not from_head:
-            i = self._links[2 * (self._boundary[which] if self._active else head) + 1]
-        while i != head and batch._count < most and self._free_pages >= self._low_watermark + pages:
+        left: cython.int = WALK
+        if begin < 0 or (self._state[i] | HINTED) != (FREE | HINTED | order | (migratetype << TYPE_SHIFT)):
+            # From the beginning, also where the block to go on from left the list meanwhile.
+            if from_head:
+                i = self._links[2 * head]
+            else:
+                i = self._links[2 * (self._boundary[which] if self._active else head) + 1]
+        while i != head and self._free_pages >= self._low_watermark + pages:
+            if left == 0 or batch._count >= most:
+                return i
+            left -= 1
             following = self._links[2 * i + (not from_head)]
             if cython.compiled and following < self._pages:
                 prefetch(cython.address(self._state[following]))
@@ -348,6 +360,7 @@ class Ranges(HintedLists):
             elif not age or self._age(i, now) >= age:
                 self._take_off(i, batch)
             i = following
+        return WALKED
 
     def _take_unreported(self, order, migratetype, batch: Batch, budget):
         head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order

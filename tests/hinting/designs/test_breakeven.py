@@ -1,12 +1,16 @@
 """A block is given back after a time that its order and the price set."""
 
+import queue
+
 import pytest
 
 import pagehint as ph
 from pagehint.errors import InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.breakeven import BreakEven
+from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.trace.shipped import example
 from tests.hinting.rig import MS, Device
@@ -65,6 +69,61 @@ def test_park_gives_back_all_that_is_free():
     guest.worker.stop()
     guest.design.park()  # no device: nothing
     assert guest.design.pending is None
+
+
+def test_a_park_wakes_a_driver_that_rests_and_drains_the_cpus_lists():
+    guest = Guest()
+    lists = PerCpuLists(guest.zone, 0, 63, 200)
+    guest.free()
+    guest.told_after(20_000)
+    assert guest.clock.next_time is None
+    page = guest.zone.alloc(0, pcp=lists)
+    guest.zone.free(page, 0, lists)
+    guest.device.batches.clear()
+    assert lists.count > 0
+    guest.design.park()
+    guest.told_after(0)
+    assert lists.count == 0
+    assert page in [pfn + k for batch in guest.device.batches for pfn, order in batch for k in range(1 << order)]
+    assert guest.zone.check() == []
+
+
+def test_a_park_wakes_a_thread():
+    zone, told = Zone(8 << 10), queue.SimpleQueue()
+    device = Device(on_react=lambda blocks: told.put(len(blocks)))
+    design = BreakEven(price=1e-9)
+    worker = ThreadWorker(design, [zone])
+    worker.start(device)
+    design.park()
+    assert told.get(timeout=60) == 8
+    worker.stop()
+
+
+def test_no_more_is_given_back_than_the_budget_allows():
+    # Of 8,192 pages 4,096 are in use: 1 % a minute are 41 pages, after 3 minutes 123.
+    guest = Guest(budget="1%", price=50)
+    pages = sorted(guest.zone.alloc(0) for _ in range(guest.zone.free_pages))
+    for page in pages[::2]:
+        guest.zone.free(page, 0)
+    used = 8192 - guest.zone.free_pages
+    guest.clock.advance(180_000 * MS)
+    before = sum(1 << order for batch in guest.device.batches for _, order in batch)
+    assert 0.9 * 0.01 * used * 3 < before <= 0.01 * 8192 * 3.5
+    guest.design.park()  # whoever parks it wants all
+    guest.clock.advance(10 * MS)
+    assert sum(guest.zone.nr_free) == sum(guest.zone.nr_hinted)
+    runs = guest.design.statistics.runs
+    guest.clock.advance(60_000 * MS)
+    assert guest.design.statistics.runs < runs + 100  # it does not look all the time for what it may not give back
+
+
+def test_budgets():
+    assert BreakEven().budget is None
+    assert BreakEven(budget="none").budget is None
+    assert BreakEven(budget="0.2%").budget == BreakEven(budget=0.002).budget == 0.002
+    for budget in (0, -1, "nan", "inf%", "much", "%"):
+        with pytest.raises(InputError, match="budget"):
+            BreakEven(budget=budget)
 
 
 def test_frees_ask_for_work_after_a_park_with_nothing_to_do():

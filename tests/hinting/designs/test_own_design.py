@@ -82,7 +82,16 @@ def test_the_designs_of_the_package() -> None:
         assert design().values() == {name: setting.parse(setting.default) for name, setting in design.settings.items()}
         assert all(setting.help.endswith(".") for setting in design.settings.values())
     assert find_design("none") is None
-    assert list(all_settings()) == ["order", "delay", "timer_phase", "high_water_mark", "once_a_delay", "idle", "price"]
+    assert list(all_settings()) == [
+        "order",
+        "delay",
+        "timer_phase",
+        "high_water_mark",
+        "once_a_delay",
+        "idle",
+        "price",
+        "budget",
+    ]
 
 
 @pytest.mark.parametrize(

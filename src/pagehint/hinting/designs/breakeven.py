@@ -30,11 +30,22 @@ def _price(value: Any) -> float:
     return price
 
 
+def _budget(value: Any) -> float | None:
+    if value in (None, "none"):
+        return None
+    text = str(value).strip()
+    share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if not isfinite(share) or share <= 0:
+        raise InputError(f"budget {value!s:.40}: expected a share above 0, such as 0.2%, or none")
+    return share
+
+
 class BreakEven(Design):
     """Gives back a block of any order once it has been free and untouched for ``wait(order)``, the largest first.
 
     ``price``: CPU seconds that a GiB*minute of the host's memory is worth. It may be set while the design runs: from
-    the next look on. ``park()``: give back everything at the next look. Nothing is looked at while nothing is due.
+    the next look on. ``budget``: no more pages are given back than may fault again (but by ``park``). ``park()``: give
+    back everything now, what is on CPUs' lists too. Nothing is looked at while nothing is due.
     Why a block waits as long as it does: docs/breakeven.md.
     """
 
@@ -45,11 +56,19 @@ class BreakEven(Design):
     """How long (ns) a page waits on a CPU's list before it is used: a choice, as nobody counts it."""
 
     price: Any = Setting(_USUAL_PRICE, "CPU seconds that a GiB*minute of host memory is worth.", _price)
+    budget: Any = Setting(
+        None,
+        "Pages that may fault again a minute, as a share of those in use, such as 0.2%; none: any.",
+        _budget,
+        words=lambda share: f"budget {100 * share:g} %",
+    )
 
     def forget(self) -> None:
         self._looked: dict[tuple[Zone, int], int] = {}
         self._parking = False
         self._survival: Survival | None = None
+        self._credit = 0.0  # pages that may be given back
+        self._credited: int | None = None
 
     @property
     def _hold(self) -> float:
@@ -72,13 +91,10 @@ class BreakEven(Design):
         return round(min(max(self.share * (self.break_even(order) - self.per_cpu_time), _SHORTEST), _LONGEST))
 
     def park(self) -> None:
-        """All that is free on the lists is due now, however young: the driver asks at its next look.
-
-        What is on per-CPU lists is not: drain them before.
-        """
+        """All that is free is due now, however young, and what is on CPUs' lists: before a pause. From any thread."""
         if self.started and not self.stopping:
             self._parking = True
-            self.pending = self.now
+            self.ring()
 
     def begin_anew(self) -> None:
         self._looked.clear()
@@ -87,28 +103,59 @@ class BreakEven(Design):
         self.schedule(_SHORTEST)
 
     def wake(self, zone: Zone) -> None:
+        if self._parking and not self.stopping:
+            self.pending = self.now
         self.schedule(_SHORTEST)
+
+    @property
+    def _earns(self) -> float:
+        """Pages of the budget a ns."""
+        used = sum(zone.present_pages - zone.free_pages - zone.in_flight_pages for zone in self.zones)
+        return float(self.budget or 0) * used / 60e9
+
+    def _earn(self) -> None:
+        if self._credited is not None:
+            self._credit += self._earns * (self.now - self._credited)
+        self._credited = self.now
+
+    def _affordable(self, order: int, parking: bool) -> int:
+        """How many blocks the batch may still take."""
+        room = self.batch.capacity - len(self.batch)
+        if self.budget is None or parking:
+            return room
+        return min(room, max(int(self._credit) - self.batch.pages, 0) >> order)
 
     def work(self) -> Work:
         if self._survival is None:
             self._survival = Survival(self.zones)
         self._survival.look(self.now)
+        self._earn()
         parking, self._parking = self._parking, False
         if parking:
             self._looked.clear()
+            for zone in self.zones:
+                for pcp in zone.pcps:
+                    zone.drain_pcp(pcp)
         for zone in self.zones:
             zone.request(False)
             if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking)):
                 return
         young = [
-            self._due(zone, order)
+            (self._due(zone, order), order)
             for zone in self.zones
             if zone.free_pages >= self.reserve(zone)
             for order, untold in enumerate(_untold(zone))
             if untold
         ]
         if young:
-            self.schedule(max(min(young) - self.now, _SHORTEST))
+            self.schedule(max(min(young)[0] - self.now, self._saves_for(min(order for _, order in young)), _SHORTEST))
+
+    def _saves_for(self, order: int) -> int:
+        """How long until the budget allows for a block of this order (ns)."""
+        lacks = (1 << order) - self._credit
+        if self.budget is None or lacks <= 0:
+            return 0
+        return int(min(lacks / max(self._earns, 1e-12), _LONGEST))
 
     def _due(self, zone: Zone, order: int) -> int:
         looked = self._looked.get((zone, order))
@@ -127,15 +174,22 @@ class BreakEven(Design):
         for order in range(zone.max_order - 1, -1, -1):
             if self.now < self._due(zone, order):
                 continue
-            wait = self.wait(order)
-            while zone.pull(self.batch, order=order, age=0 if parking else wait):
+            age = 0 if parking else self.wait(order)
+            resume = False
+            while (most := self._affordable(order, parking)) and zone.pull(
+                self.batch, order=order, age=age, most=most, resume=resume
+            ):
+                resume = True
                 if not (yield from self._told(zone, parking)):
                     return False
             self._looked[zone, order] = self.now
         return not self.batch or (yield from self._told(zone, parking))
 
     def _told(self, zone: Zone, parking: bool) -> Part:
+        pages = self.batch.pages
+        self._credit -= pages
         if (yield self.tell(zone)) is not None:
+            self._credit += pages
             self._parking = parking
             self._looked.clear()
             zone.request()
