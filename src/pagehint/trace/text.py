@@ -36,6 +36,11 @@ _BINARY = {
     b"BZh": "a bzip2 archive: unpack it with `bunzip2 {0}`",
     b"(\xb5/\xfd": "a zstd archive: unpack it with `zstd -d {0}`",
     b"PK\x03\x04": "a zip archive: unpack it with `unzip {0}`",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it with `7z x {0}`",
+    b"\x04\x22\x4d\x18": "an lz4 archive: unpack it with `lz4 -d {0}`",
+    b"\x1f\x8b": "packed twice: unpack it with `gunzip {0}`",
+    b"\xff\xfe": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
+    b"\xfe\xff": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
     b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > trace.txt`",
 }
 
@@ -150,6 +155,8 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
         for magic, hint in _BINARY.items():
             if start.startswith(magic):
                 raise InputError(f"{path}: {hint.format(path.name)} and import that")
+        if start[257:262] == b"ustar":
+            raise InputError(f"{path}: a tar archive: unpack it with `tar xf {path.name}` and import what was in it")
         if b"\0" in start:
             raise InputError(f"{path}: not text: {_EXPECTED}")
         number = 0
