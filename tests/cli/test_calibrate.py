@@ -1,5 +1,6 @@
 """`pagehint calibrate`: the table, and the file that `run` reads."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -33,3 +34,10 @@ def test_costs_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "costs.json"
     path.write_text(costs.to_json())
     assert Costs.read(path) == costs
+
+
+def test_costs_in_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+    """They were waited for."""
+    os.mkfifo(tmp_path / "costs.json")
+    with pytest.raises(InputError, match="is a pipe"):
+        Costs.read(tmp_path / "costs.json")

@@ -252,6 +252,7 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["--touch", "read"], "zone_alloc"),
         (["--costs", "nothing.json"], "nothing.json: no such file of costs"),
         (["--costs", "/proc/self/mem"], "/proc/self/mem: Input/output error"),
+        (["--costs", "/dev/zero"], "/dev/zero: is a device"),
         (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
         (["--html", "/dev/full"], "No space left on device"),
         (["--out", "/dev/full"], "No space left on device"),

@@ -61,12 +61,18 @@ def test_an_empty_file(tmp_path):
 
 
 def test_no_such_file(tmp_path):
-    assert_refused(script(tmp_path / "absent.ops"), "absent.ops: no such op script")
-    assert_refused(script(tmp_path / "absent.ops.gz"), "absent.ops.gz: no such op script")
+    assert_refused(script(tmp_path / "absent.ops"), "absent.ops: No such file")
+    assert_refused(script(tmp_path / "absent.ops.gz"), "absent.ops.gz: No such file")
 
 
 def test_a_directory(tmp_path):
-    assert_refused(script(tmp_path), "Is a directory")
+    assert_refused(script(tmp_path), "is a folder")
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path):
+    """It waited for ever."""
+    os.mkfifo(tmp_path / "fifo.ops")
+    assert_refused(script(tmp_path / "fifo.ops"), "is a pipe")
 
 
 def test_what_cannot_be_read():

@@ -9,6 +9,7 @@ from typing import Annotated, BinaryIO, cast
 from cyclopts import Parameter
 
 from pagehint.errors import InputError
+from pagehint.inputs import open_input
 from pagehint.replays.script import Script
 
 __all__ = ["script"]
@@ -24,10 +25,8 @@ def _open(file: str) -> BinaryIO:
         if sys.stdin is None:
             raise InputError("standard input is closed: name an op script")
         return sys.stdin.buffer
-    try:
-        return cast(BinaryIO, gzip.open(file)) if file.endswith(".gz") else open(file, "rb")
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such op script") from None
+    opened = open_input(file)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=opened)) if file.endswith(".gz") else opened
 
 
 def _line_of(source: BinaryIO) -> bytes:

@@ -1,10 +1,12 @@
 """What the host's work costs, in nanoseconds."""
 
 import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pagehint.errors import InputError
+from pagehint.inputs import read_input
 
 _MOST_BYTES = 1 << 20
 _MOST_NS = 10**15
@@ -55,13 +57,11 @@ class Costs:
     @classmethod
     def read(cls, path: str | Path) -> "Costs":
         """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError."""
+        if not os.path.exists(path):
+            raise InputError(f"{path}: no such file of costs: `pagehint calibrate -o FILE.json` makes one")
+        text = read_input(path, _MOST_BYTES)
         try:
-            with open(path, "rb") as file:
-                data = json.loads(file.read(_MOST_BYTES))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file of costs: `pagehint calibrate -o FILE.json` makes one") from None
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror}: no file of costs can be read") from None
+            data = json.loads(text)
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):

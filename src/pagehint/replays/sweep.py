@@ -12,6 +12,7 @@ from typing import Any
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.inputs import read_input
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
@@ -228,7 +229,7 @@ class _Kept:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            lines = self._path.read_bytes().split(b"\n") if self._path.exists() else [b""]
+            lines = read_input(self._path).split(b"\n") if self._path.exists() else [b""]
             whole = [line for line in lines[:-1] if line]
             for line in whole:
                 kept = json.loads(line)
