@@ -1,6 +1,7 @@
 """Hypothesis runs the same examples every time (profile ci); HYPOTHESIS_PROFILE=long looks for new ones, for longer."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_QUIET)
 settings.register_profile("long", deadline=None, suppress_health_check=_QUIET, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# What a script starts in its background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _tasks(name):
