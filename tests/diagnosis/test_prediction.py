@@ -41,6 +41,21 @@ def test_in_real_guests_at_every_order(after: Path) -> None:
             assert abs(bounds.best - came) <= more * max(8 * MIB, 0.1 * abs(came)), order
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("buddyinfo", "meminfo", "zoneinfo"), ("buddyinfo", "meminfo"), ("buddyinfo",), ("meminfo",), ("zoneinfo",)],
+)
+def test_without_a_page_map_the_bounds_hold_too(names: tuple[str, ...]) -> None:
+    for after in AFTER:
+        found = diagnose([after.parent / f"{name}.txt" for name in names])
+        now, then = free_by_order(after.parent / "buddyinfo.txt"), free_by_order(after)
+        for order, bounds in found.would_bring[after.stem.removeprefix("after_")].items():
+            came = then[order] - now[order]
+            # While it is dropped, the guest took 1 MiB and less for itself.
+            assert bounds.least <= came + MIB, (after, order)
+            assert bounds.most is None or came <= bounds.most, (after, order)
+
+
 def zone(per_cpu: int, room: int, **more: int) -> ZoneState:
     return ZoneState(0, "Normal", per_cpu=per_cpu, lists_room=room, **more)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.diagnosis.advice import advise, cannot_be_helped
-from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.bounds import UNKNOWN, ZERO, Bounds
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import explain_failures
 from pagehint.diagnosis.findings import Diagnosis
@@ -26,6 +26,7 @@ from pagehint.proc.kpageflags import KPageFlag
 __all__ = ["diagnose", "doctor", "examine"]
 
 _MOST_ORDER = 20
+_LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
 
@@ -66,7 +67,7 @@ def examine(evidence: Evidence) -> Diagnosis:
     else:
         found = from_counts(zones, setting) if zones else from_total(free, setting)
         used = used_by_counters(memory)
-        _bring_from_counters(found, used, setting, free)
+        _bring_from_counters(found, used, setting, free, memory.get("total"), zones)
     diagnosis = Diagnosis(
         evidence,
         zones,
@@ -216,23 +217,57 @@ def _mib_of(pages: int, setting: Setting) -> str:
     return f"{pages * setting.page_size >> 20:,} MiB"
 
 
-# Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory.
-def _bring_from_counters(found: FreeMemory, used: dict[str, Bounds], setting: Setting, free: int | None) -> None:
+# Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory,
+# which it may break up too, below pageblock order; above, the guest may take a pageblock a zone meanwhile.
+def _bring_from_counters(
+    found: FreeMemory,
+    used: dict[str, Bounds],
+    setting: Setting,
+    free: int | None,
+    total: int | None,
+    zones: list[ZoneState],
+) -> None:
     cache = used.get("cache_clean") or used.get("cache_and_slab")
-    slab = used.get("slab_reclaimable")
-    most = None if cache is None or cache.most is None else cache.most + (slab.best if slab else 0)
-    least = cache.least if cache is not None and "cache_clean" in used else 0
-    dropped = {}
-    compacted = {}
-    both = {}
+    dirty, slab = used.get("cache_dirty", ZERO), used.get("slab_reclaimable", ZERO)
+    lists, room = _lists(found, used, total, zones, setting.page_size)
+    least = max(cache.least - (room or 0), 0) if cache is not None and "cache_clean" in used else 0
+    most = None
+    if cache is not None and cache.most is not None and dirty.most is not None:
+        hangs_on = min(used.get("slab_unreclaimable", ZERO).best, slab.best / 4)
+        most = cache.most + dirty.most + slab.best + hangs_on + (lists or 0)
+    pageblock = setting.page_size << setting.pageblock_order
+    dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
         now = found.brings["reporting"][order]
         beside = None if free is None else max(free - now.least, 0)
+        parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
+        loss = 0.0
+        if order < setting.pageblock_order:
+            loss = sum((some or 0) - (whole or 0) for some, whole in parts) * setting.page_size
+            if not parts or any(some is None for some, _ in parts):
+                loss = free or 0
+            if order == 0 and room is not None:
+                loss = min(loss, room)
+        down = -loss - min(pageblock * max(len(zones), 1), pageblock if now.most is None else now.most)
+        up = lists if order == 0 else None if beside is None else beside + (lists or 0)
         whole = None if most is None or beside is None else most + (beside if order else 0)
-        dropped[order] = Bounds(least if order == 0 else 0, most if order == 0 else whole)
-        compacted[order] = Bounds(0, 0 if order == 0 else beside)
-        both[order] = Bounds(0, whole) if order else dropped[0]
+        dropped[order] = Bounds(0 if order else least, most if order == 0 else whole)
+        compacted[order] = Bounds(down, up)
+        both[order] = Bounds(down, dropped[order].most)
     found.brings |= {"drop_caches": dropped, "compact_memory": compacted, "both": both}
+
+
+# Bytes that lie on per-CPU lists and that may come to lie there, at the most; None: not known. Lists never hold more
+# than an eighth of the memory, and what they hold is among what nobody accounts for.
+def _lists(
+    found: FreeMemory, used: dict[str, Bounds], total: int | None, zones: list[ZoneState], page_size: int
+) -> tuple[float | None, float | None]:
+    known = found.causes.get("per_cpu", UNKNOWN).most
+    if known is not None:
+        return known, sum(zone.lists_room for zone in zones) * page_size
+    if total is None:
+        return None, None
+    return min(used["other"].best if "other" in used else total, total / _LISTS_SHARE), total / _LISTS_SHARE
 
 
 def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | None:
