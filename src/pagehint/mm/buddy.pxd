@@ -75,6 +75,7 @@ cdef class Buddy:
     cdef bint _merge_by_type
     cdef Fallback _fallback
     cdef Claim _claim
+    cdef int _least_fallback  # falling back takes no block below this order
     cdef bint _steals  # the last fallback took what was asked, and claimed nothing
 
     cdef Py_ssize_t _nr_free[32]

@@ -82,7 +82,8 @@ class Buddy:
             self._notify_at = [0] * 32
             self._boundary = [0] * LISTS
             self._free_pages = self._isolate_list_pages = self._nr_isolated = self._high_watermark = 0
-            self._active = self._requested = self._ring = self._ages = False
+            self._active = self._requested = self._ring = self._ages = self._steals = False
+            self._least_fallback = 0
             self._freed_at_array = None
             self._high_water_mark = self.nr_alloc = self.nr_free_ops = self.nr_other_ops = 0
         for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):

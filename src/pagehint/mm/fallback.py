@@ -2,7 +2,8 @@
 
 A *fallback* takes a block of ``2**order`` pages from another type's lists, and returns where it starts, or -1. A
 *claim* makes what it can of a free block's pageblock the asked type's, and returns whether the block is on that type's
-lists now. Each zone has one of each, chosen by its kernel profile.
+lists now. Each zone has one of each, chosen by its kernel profile. Where a guest has other zones to try first, whole
+pageblocks alone may be taken (NOFRAGMENT): `_least_fallback` is their order then.
 """
 
 import cython
@@ -54,7 +55,7 @@ def may_claim(buddy, order, migratetype):
 def largest(buddy, order, migratetype):
     found: cython.int = buddy._top
     fallback: cython.int = -1
-    while found >= order:
+    while found >= max(order, buddy._least_fallback):
         fallback = first_type(buddy, found, migratetype)
         if fallback >= 0:
             break
@@ -167,7 +168,7 @@ def fall_back_taking(buddy, order, migratetype):
 def claim_then_steal(buddy, order, migratetype):
     found: cython.int = buddy._top
     fallback: cython.int
-    while found >= order:
+    while found >= max(order, buddy._least_fallback):
         fallback = first_type(buddy, found, migratetype)
         if fallback >= 0:
             if not may_claim(buddy, found, migratetype):
@@ -179,7 +180,9 @@ def claim_then_steal(buddy, order, migratetype):
 
 
 def steal(buddy, order, migratetype):
-    i: cython.Py_ssize_t = smallest(buddy, order, migratetype)
+    i: cython.Py_ssize_t = -1
+    if not buddy._least_fallback:
+        i = smallest(buddy, order, migratetype)
     if i < 0:
         return -1
     buddy._steals = True

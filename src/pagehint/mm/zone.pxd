@@ -11,7 +11,7 @@ cdef class Zone(Spans):
     @cython.final
     cdef int _check_lists(self, PerCpuLists pcp) except -1
     @cython.final
-    cdef Py_ssize_t _try(self, object order, object migratetype, PerCpuLists pcp) except -3
+    cdef Py_ssize_t _try(self, object order, object migratetype, PerCpuLists pcp, bint whole) except -3
     @cython.final
     cdef Py_ssize_t _operate(
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,

@@ -135,14 +135,15 @@ class Zone(Spans):
         ``pcp``: a CPU's lists of this zone, to allocate through. Raises InputError for an order or a migratetype (0 to
         2) out of range.
         """
-        pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp)
+        pfn: cython.Py_ssize_t = self._try(order, migratetype, pcp, False)
         if pfn < -1:
             return self.settle(partial(self.alloc_nowait, order, migratetype, pcp))
         return pfn
 
-    def alloc_nowait(self, order=0, migratetype=1, pcp: PerCpuLists = None):
-        """The same, but it never waits for blocks in flight."""
-        return max(self._try(order, migratetype, pcp), -1)
+    def alloc_nowait(self, order=0, migratetype=1, pcp: PerCpuLists = None, whole=False):
+        """The same, but it never waits for blocks in flight. ``whole``: of another migratetype, only blocks of whole
+        pageblocks (NOFRAGMENT)."""
+        return max(self._try(order, migratetype, pcp, whole), -1)
 
     def settle(self, attempt):
         """Wait for the zone's blocks in flight, and call ``attempt()`` when they are back: it returns a pfn, or -1.
@@ -166,7 +167,7 @@ class Zone(Spans):
             raise InputError(f"the per-CPU lists of CPU {pcp.cpu} are not of this zone, but of {pcp.buddy!r}")
         return 0
 
-    def _try(self, order, migratetype, pcp: PerCpuLists):
+    def _try(self, order, migratetype, pcp: PerCpuLists, whole):
         wanted: cython.int
         kind: cython.int
         i: cython.Py_ssize_t
@@ -186,7 +187,10 @@ class Zone(Spans):
         if not 0 <= kind <= RECLAIMABLE:
             raise InputError(f"migratetype {migratetype}: expected 0 (UNMOVABLE), 1 (MOVABLE) or 2 (RECLAIMABLE)")
         with self._lock:
+            if whole:
+                self._least_fallback = self.pageblock_order
             i = self._alloc(wanted, kind) if pcp is None else pcp._alloc(wanted, kind)
+            self._least_fallback = 0
             if i >= 0:
                 self.nr_alloc += 1
                 i += self.start_pfn

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import AllocationError, BusyError, InputError
-from pagehint.kernel.gfp import Gfp, format_gfp, gfp_migratetype, gfp_zone
+from pagehint.kernel.gfp import Gfp, ZoneType, format_gfp, gfp_migratetype, gfp_zone
 from pagehint.kernel.profiles import LINUX_6_1, KernelProfile
 from pagehint.mm.guest.show import show_free_areas
 from pagehint.mm.guest.snapshot import snapshot_zones
@@ -51,6 +51,7 @@ class _Wish(NamedTuple):
     high: bool
     atomic: bool
     zones: list[tuple[GuestZone, int]]  # in the order in which they are tried, with their protection
+    whole_first: bool  # before another migratetype's pageblock is broken up in one, all are tried
 
 
 class _Request(NamedTuple):
@@ -116,11 +117,14 @@ class GuestMemory:
         """The pfn of a block of ``2**order`` pages, from the first zone of ``node``'s zonelist that can spare it.
 
         Zones are tried down to their low watermarks, then to their min ones (half of it for __GFP_HIGH, and a quarter
-        less for __GFP_ATOMIC). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
+        less for __GFP_ATOMIC). Where the first is Normal, and DMA32 lies below it, all are tried once before that,
+        without breaking up another migratetype's pageblocks (NOFRAGMENT). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
         AllocationError, or InputError for bad arguments. O(zones), and an allocation of the zone's.
         """
         request = self._request(order, gfp, node, cpu)
-        pfn = self._scan(request, low=True)
+        pfn = self._scan(request, low=True, whole=True) if request.wish.whole_first else -1
+        if pfn < 0:
+            pfn = self._scan(request, low=True)
         if pfn < 0:
             pfn = self._scan(request, low=False)
         if pfn < 0:
@@ -165,9 +169,11 @@ class GuestMemory:
             for guest_zone in self._zonelists[node]
             if guest_zone.type <= highest and (guest_zone.zone.node == node or not gfp & Gfp.THISNODE)
         ]
-        return _Wish(gfp_migratetype(gfp), bool(gfp & Gfp.HIGH), bool(gfp & Gfp.ATOMIC), zones)
+        kinds = [guest_zone.type for guest_zone, _ in zones if guest_zone.zone.node == zones[0][0].zone.node]
+        whole_first = kinds[:2] == [ZoneType.NORMAL, ZoneType.DMA32]
+        return _Wish(gfp_migratetype(gfp), bool(gfp & Gfp.HIGH), bool(gfp & Gfp.ATOMIC), zones, whole_first)
 
-    def _scan(self, request: _Request, low: bool) -> int:
+    def _scan(self, request: _Request, low: bool, whole: bool = False) -> int:
         order, cpu, wish = request
         for guest_zone, protection in wish.zones:
             zone = guest_zone.zone
@@ -176,7 +182,7 @@ class GuestMemory:
                 mark -= mark // 2 if wish.high else 0
                 mark -= mark // 4 if wish.atomic else 0
             if watermark_ok(zone, order, mark + protection):
-                pfn = zone.alloc_nowait(order, wish.migratetype, guest_zone.pcps[cpu])
+                pfn = zone.alloc_nowait(order, wish.migratetype, guest_zone.pcps[cpu], whole)
                 if pfn >= 0:
                     return pfn
         return -1
