@@ -40,7 +40,7 @@ class Naive:
         self.swap: set[int] = set()
         self.huge: set[int] = set()
         self.table: set[int] = set()
-        self.hand = 0
+        self.hand = self.scanned = 0
         self.counters = dict.fromkeys(
             [
                 "faults_4kib",
@@ -55,6 +55,7 @@ class Naive:
                 "splits",
                 "swapped_out",
                 "swapped_in",
+                "collapsed",
             ],
             0,
         )
@@ -131,6 +132,24 @@ class Naive:
         self.counters["empty_discards"] += nothing
         return given
 
+    def collapse(self, areas: int) -> int:
+        before = self.counters["collapsed"]
+        number = -(-self.pages // 512)
+        for _ in range(min(areas, number)):
+            area, self.scanned = self.scanned, (self.scanned + 1) % number
+            whole = self.area(area)
+            if self.page_size != "THP" or area not in self.table or len(whole) < 512 or not whole & self.backed:
+                continue
+            self.counters["collapsed"] += len(whole - self.backed)
+            self.counters["swapped_in"] += len(whole & self.swap)
+            self.backed |= whole
+            self.given -= whole
+            self.swap -= whole
+            self.table.remove(area)
+            self.huge.add(area)
+            self.swap_out(area)
+        return self.counters["collapsed"] - before
+
     def load(self, pages: set[int]) -> None:
         self.__init__(self.pages, self.page_size, self.limit)  # type: ignore[misc]
         for area in range(-(-self.pages // 512)):
@@ -158,7 +177,7 @@ def same(backing: Backing, naive: Naive) -> None:
 def histories(draw: st.DrawFn) -> tuple[int, list[tuple[str, int, int]]]:
     pages = draw(st.sampled_from([1, 63, 64, 512, 1024, 2048, 2049, 2500, 3071]))
     order = st.one_of(st.just(9), st.integers(0, 11))
-    step = st.tuples(st.sampled_from(["touch", "touch", "discard"]), st.integers(0, pages + 600), order)
+    step = st.tuples(st.sampled_from(["touch", "touch", "discard", "collapse"]), st.integers(0, pages + 600), order)
     steps = [(what, pfn >> order << order, order) for what, pfn, order in draw(st.lists(step, max_size=40))]
     return pages, steps
 
@@ -185,7 +204,9 @@ def test_histories(
         naive.load(set(np.flatnonzero(bits).tolist()))
         same(backing, naive)
     for what, pfn, order in steps:
-        if what == "touch":
+        if what == "collapse":
+            assert backing.collapse(order) == naive.collapse(order)
+        elif what == "touch":
             before = dict(naive.counters)
             naive.touch(pfn, order)
             faults = tuple(naive.counters[name] - before[name] for name in ("faults_4kib", "faults_2mib"))

@@ -57,6 +57,20 @@ def test_react_time_is_the_time_of_react(batch: Callable[..., Any]) -> None:
             assert host.statistics().device_time == told
 
 
+def test_khugepaged_backs_areas_of_which_a_part_is_backed(batch: Callable[..., Any]) -> None:
+    host = ModelHost("THP", COSTS, khugepaged=True)
+    host.start(20 * 512)
+    for area in (2, 9, 12):
+        host.backing.touch(area * 512, 9)
+    host.react(batch((2 * 512, 0), (9 * 512, 8), (12 * 512, 9)))
+    # 8 areas at a time, round and round; what was given back whole stays so.
+    assert [host.collapse() for _ in range(4)] == [1, 256, 0, 0]
+    done = host.statistics()
+    assert (done.resident, done.collapsed, done.refaults_4kib) == (1024, 257, 0)
+    with pytest.raises(InputError, match="khugepaged makes huge pages of a THP host's small ones"):
+        ModelHost("4KiB", khugepaged=True)
+
+
 def test_overcommit(batch: Callable[..., Any]) -> None:
     host = ModelHost("4KiB", COSTS, memory="4MiB")
     host.start(4096)

@@ -50,7 +50,13 @@ TAKING = Evidence(moves=0, removals=20, drained_order=9, tuned_lists=True)
 OLD = Evidence(moves=19, removals=0, drained_order=0, tuned_lists=False)
 
 
-@pytest.mark.parametrize(("evidence", "name"), [(MOVING, "6.1"), (TAKING, "6.15"), (OLD, "5.10")])
+TUNED = Evidence(moves=19, removals=0, drained_order=3, tuned_lists=False, refilled=1000, beyond_batch=730)
+BULK = Evidence(moves=19, removals=0, drained_order=3, tuned_lists=False, refilled=1000, beyond_batch=200)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "name"), [(MOVING, "6.1"), (TAKING, "6.15"), (OLD, "5.10"), (TUNED, "6.8"), (BULK, "6.1")]
+)
 def test_without_a_version_what_is_seen_chooses(evidence: Evidence, name: str) -> None:
     assert evidence.likely().name == name
     assert evidence.doubts(evidence.likely()) == []
@@ -59,6 +65,7 @@ def test_without_a_version_what_is_seen_chooses(evidence: Evidence, name: str) -
 def test_what_speaks_against_a_version_is_said() -> None:
     assert len(TAKING.doubts(kernel_profile("6.1"))) == 2
     assert "19 of its fallbacks move" in MOVING.doubts(kernel_profile("6.12.118"))[0]
+    assert "730 pages came to CPUs' lists beyond a batch" in TUNED.doubts(kernel_profile("6.1"))[0]
     assert "order 3" in MOVING.doubts(kernel_profile("5.10"))[0]
 
 

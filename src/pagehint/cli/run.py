@@ -23,6 +23,7 @@ from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import PRICE, Run
 from pagehint.replays.study import Ground, study_plans
+from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import Output
 from pagehint.report.terminal import print_run
@@ -51,6 +52,7 @@ def run(
     host: RealKind | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    khugepaged: bool = False,
     costs: Path | None = None,
     kernel: str | None = None,
     price: float = PRICE,
@@ -97,6 +99,9 @@ def run(
         By what the host backs the guest; default: as seen in the recording, else THP; with --host memfd 4KiB.
     host_memory
         What the host has for this guest, such as 512MiB; the rest is swapped. Default: as much as it needs.
+    khugepaged
+        The host's khugepaged runs: 16 MiB each 10 s, as Linux sets it up, it backs all of those 2 MiB of which any page
+        is, so that memory comes back with no doing of the guest. Where the recording shows that it did is a warning.
     costs
         What the host's work costs, a file of `pagehint calibrate`.
     kernel
@@ -134,12 +139,23 @@ def run(
     touched = frozenset(touch or ["alloc"])
     with naming("--host-memory"):
         ModelHost(page_size or "THP", charged, host_memory)
+    with naming("--khugepaged"):
+        ModelHost(page_size or seen_page_size(opened), khugepaged=khugepaged)
     with naming("--sample"):
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
 
     ground = Ground(
-        page_size, charged, host_memory, placement, sample, free_backed, touched, check_kernel(kernel), price
+        page_size,
+        charged,
+        host_memory,
+        placement,
+        sample,
+        free_backed,
+        touched,
+        check_kernel(kernel),
+        price,
+        khugepaged,
     )
     with ExitStack() as stack:
         timeline = None if out is None else stack.enter_context(Output(out))

@@ -12,10 +12,11 @@ cdef class Backing:
     cdef readonly long long given_back, given_back_4kib, given_back_2mib
     cdef readonly long long discards, empty_discards, splits
     cdef readonly long long swapped_out, swapped_in
+    cdef readonly long long collapsed
     cdef readonly str page_size
 
     cdef int _mode
-    cdef long long _areas, _hand
+    cdef long long _areas, _hand, _scanned
     cdef unsigned long long *_backed
     cdef unsigned long long *_given
     cdef unsigned long long *_swapped
@@ -27,6 +28,8 @@ cdef class Backing:
     # The caller is alone with the backing during these: they take no lock.
     cdef void _touch(self, long long pfn, int order) noexcept nogil
     cdef long long _discard(self, long long pfn, int order) noexcept nogil
+
+    cdef long long _collapse(self, long long areas) noexcept nogil
 
     cdef void _reset(self)
     cdef long long _end(self, long long pfn, int order) noexcept nogil

@@ -8,7 +8,7 @@ A bit for each 4 KiB page says whether it is backed, and each aligned 2 MiB *are
   pages. Giving back a part of an area backed whole splits it: just that part is freed, and the page table stays, even
   when the last of its pages is given back, until one block covers the area wholly. What anonymous memory with
   MADV_HUGEPAGE does since Linux 6.14 (older kernels keep the page table for good). khugepaged, which makes huge
-  pages of small ones later on, is not modelled.
+  pages of small ones later on, is `collapse`: all of an area comes back for the sake of one page.
 
 Memory may end inside of an area. Such an end is an area of the pages it has: ``2MiB`` backs and frees it whole, and
 ``THP`` backs it page by page.
@@ -64,6 +64,7 @@ class Backing:
     - `given_back`: 4 KiB pages; of them `given_back_4kib` singly, the rest as `given_back_2mib` huge pages
     - `discards`, `empty_discards`: blocks told of, and those with nothing behind them; `splits` of huge pages
     - `swapped_out`, `swapped_in`: 4 KiB pages
+    - `collapsed`: 4 KiB pages that came back by `collapse`
     """
 
     def __init__(self, pages: cython.longlong, page_size: str = "4KiB", limit: object = None) -> None:
@@ -81,7 +82,7 @@ class Backing:
         self.limit = _NO_LIMIT if limit is None else limit
         self._mode = PAGE_SIZES.index(page_size)
         self._areas = (pages + AREA_PAGES - 1) // AREA_PAGES
-        self._hand = 0
+        self._hand = self._scanned = 0
         if not cython.compiled:
             self._lock = cython.pymutex()
         words = self._areas * (AREA_PAGES // 64)
@@ -109,7 +110,7 @@ class Backing:
         self.faults_4kib = self.faults_2mib = self.refaults_4kib = self.refaults_2mib = 0
         self.given_back = self.given_back_4kib = self.given_back_2mib = 0
         self.discards = self.empty_discards = self.splits = 0
-        self.swapped_out = self.swapped_in = 0
+        self.swapped_out = self.swapped_in = self.collapsed = 0
 
     def touch(self, pfn: cython.longlong, order: cython.int) -> tuple[int, int]:
         """The guest uses a block; returns the host's faults: (of 4 KiB, of 2 MiB). O(areas + words that fault).
@@ -185,7 +186,7 @@ class Backing:
             areas.reshape(-1)[self.pages :] = False
         count = areas.sum(axis=1, dtype=np.uint16)
         self._reset()
-        self._hand = 0
+        self._hand = self._scanned = 0
         for array in self._arrays:
             array[:] = 0
         self._arrays[0].view(np.uint8)[:] = np.packbits(areas, bitorder="little")
@@ -198,6 +199,15 @@ class Backing:
         self.resident = int(count.sum(dtype=np.int64))
         self._swap_out(-1)
         self.swapped_out = 0
+
+    def collapse(self, areas: int) -> int:
+        """khugepaged looks at the next `areas` areas, round and round; returns the pages that came back. O(areas).
+
+        Of a split area that has any page it makes a huge one, swapped pages too. Only ``THP`` has split areas.
+        """
+        most: cython.longlong = areas
+        with self._lock:
+            return self._collapse(most)
 
     def snapshot(self) -> object:
         """The residency now: uint8, a bit for each page, lowest bit first, for np.unpackbits(bitorder="little")."""
@@ -260,6 +270,34 @@ class Backing:
         if given == 0 and self.swapped == swapped:
             self.empty_discards += 1
         return given
+
+    def _collapse(self, areas: cython.longlong) -> cython.longlong:
+        area: cython.longlong
+        word: cython.longlong
+        pages: cython.longlong
+        before: cython.longlong = self.collapsed
+        left: cython.longlong = areas if areas < self._areas else self._areas
+        while left > 0:
+            left -= 1
+            area = self._scanned
+            self._scanned = area + 1 if area + 1 < self._areas else 0
+            if self._state[area] != _SPLIT or self._count[area] == 0 or (area + 1) << 9 > self.pages:
+                continue
+            pages = _AREA - self._count[area]
+            for word in range(area << 3, (area + 1) << 3):
+                self._backed[word] = _ALL
+                self._given[word] = 0
+                if self.limit != _NO_LIMIT and self._swapped[word]:
+                    self.swapped -= popcount(self._swapped[word])
+                    self.swapped_in += popcount(self._swapped[word])
+                    self._swapped[word] = 0
+            self._count[area] = _AREA
+            self._state[area] = _HUGE
+            self.resident += pages
+            self.collapsed += pages
+            if self.resident > self.limit:
+                self._swap_out(area)
+        return self.collapsed - before
 
     # The end of a block, in memory; not above pfn if none of it is.
     def _end(self, pfn: cython.longlong, order: cython.int) -> cython.longlong:

@@ -16,8 +16,12 @@ from pagehint.host.costs import Costs
 from pagehint.units import parse_size
 
 _MOST_MEMORY = 1 << 60
+_SCANNED_AREAS = 8
 
-__all__ = ["HostStatistics", "ModelHost"]
+KHUGEPAGED_PERIOD = 10 * 10**9
+"""From one look of khugepaged to its next (ns)."""
+
+__all__ = ["KHUGEPAGED_PERIOD", "HostStatistics", "ModelHost"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class HostStatistics:
     swapped_out: int
     """Pages."""
     swapped_in: int
+    collapsed: int
+    """Pages that khugepaged brought back."""
     device_time: int
     fault_time: int
     """Of all faults, refaults included."""
@@ -57,14 +63,24 @@ class ModelHost:
     """A device over a modelled host that backs the guest by `page_size`: 4KiB, 2MiB or THP; see `Backing`.
 
     `memory`: bytes, or a size such as ``512MiB``, that the host has for this guest; None: as much as it needs.
-    `start` comes before anything else. Raises InputError.
+    `khugepaged`: the host's runs, as Linux sets it up: it looks at 8 areas of 2 MiB each KHUGEPAGED_PERIOD, and backs
+    all of those that have any page; what that costs the host is not counted. Only with THP. `start` comes before
+    anything else. Raises InputError.
     """
 
     def __init__(
-        self, page_size: str = "4KiB", costs: Costs | None = None, memory: int | str | None = None, capacity: int = 32
+        self,
+        page_size: str = "4KiB",
+        costs: Costs | None = None,
+        memory: int | str | None = None,
+        capacity: int = 32,
+        khugepaged: bool = False,
     ) -> None:
         if capacity < 1:
             raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
+        if khugepaged and page_size != "THP":
+            raise InputError(f"khugepaged makes huge pages of a THP host's small ones: this one backs by {page_size}")
+        self.khugepaged = khugepaged
         self.page_size = page_size
         self.costs = Costs() if costs is None else costs
         self.memory = None if memory is None else min(parse_size(memory), _MOST_MEMORY)
@@ -96,6 +112,10 @@ class ModelHost:
         """Gives the blocks back."""
         self.backing.discard_blocks(blocks.pfns, blocks.orders)
         self._calls += 1
+
+    def collapse(self) -> int:
+        """khugepaged's next look; returns the pages that it brought back."""
+        return self.backing.collapse(_SCANNED_AREAS)
 
     def react_time(self, blocks: Blocks) -> int:
         """The time in ns that a react to the blocks would take now."""
@@ -132,6 +152,7 @@ class ModelHost:
             splits=backing.splits,
             swapped_out=backing.swapped_out,
             swapped_in=backing.swapped_in,
+            collapsed=backing.collapsed,
             device_time=self._react_time(
                 self._calls, backing.discards, backing.given_back_4kib, backing.given_back_2mib
             ),

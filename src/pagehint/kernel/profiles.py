@@ -114,7 +114,7 @@ PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10,
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)
 # The last of which a recording was seen.
-_LAST_SEEN = (7, 2)
+_LAST_SEEN = (7, 3)
 # The patch release from which on a stable branch has 6.15's fallback.
 _TAKEN_OVER = {(6, 12): 29, (6, 14): 7}
 
@@ -166,11 +166,22 @@ class Evidence:
     """The largest order that came back from a CPU's list; -1: none did."""
     tuned_lists: bool
     """/proc/zoneinfo prints `high_min` and `high_max`, as it does since 6.13."""
+    refilled: int = 0
+    """Pages that came to CPUs' lists one by one, where their allocations were recorded too."""
+    beyond_batch: int = 0
+    """Of them, those behind a batch that came just before them: lists that tune themselves are refilled by more."""
+
+    @property
+    def tuned_refills(self) -> bool:
+        """As from 6.7 on. (Before, bulk allocations alone have several refills follow on one another.)"""
+        return 4 * self.beyond_batch > self.refilled
 
     def likely(self) -> KernelProfile:
         """The profile that fits, where no version is known."""
         if self.removals > self.moves or self.tuned_lists:
             return LINUX_6_15
+        if self.tuned_refills:
+            return LINUX_6_8
         return LINUX_5_10 if self.drained_order == 0 else LINUX_6_1
 
     def doubts(self, profile: KernelProfile) -> list[str]:
@@ -183,6 +194,8 @@ class Evidence:
             doubts.append(f"{self.removals:,} of its fallbacks take their page at once, as from 6.10 on")
         if not profile.pcp_above_order_0 and self.drained_order > 0:
             doubts.append(f"blocks of order {self.drained_order} came from CPUs' lists, as from 5.14 on")
+        if not profile.pcp_tunes and self.tuned_refills:
+            doubts.append(f"{self.beyond_batch:,} pages came to CPUs' lists beyond a batch, as from 6.7 on")
         if not takes and self.tuned_lists:
             doubts.append("its zoneinfo prints high_min, as from 6.13 on")
         return doubts

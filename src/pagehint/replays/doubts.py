@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pagehint.kernel.profiles import is_newer, is_version
+from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["doubts"]
 
 _PAGE = 4096
+_MOST_AREAS = 8
 
 
 def doubts(replay: "Replay") -> list[str]:
@@ -28,6 +30,7 @@ def doubts(replay: "Replay") -> list[str]:
         *_late(replay),
         *_host(replay),
         *_host_state(trace),
+        *_collapsed(replay),
         *_reserves(replay),
     ]
 
@@ -107,6 +110,20 @@ def _host_state(trace: Trace) -> list[str]:
     if swapped := state["most_swapped_bytes"]:
         lines.append(f"up to {format_size(swapped)} of the guest lay in its host's swap: they are not resident")
     return lines
+
+
+def _collapsed(replay: "Replay") -> list[str]:
+    if not replay.host.khugepaged:
+        return []
+    areas = collapsed_areas(replay.trace)
+    told = ", ".join(f"pfn {pfn} by {time / 1e9:.2f} s" for time, pfn in areas[:_MOST_AREAS])
+    more = f", and {len(areas) - _MOST_AREAS:,} more" if len(areas) > _MOST_AREAS else ""
+    if not areas and not replay.trace.num_residency_bitmaps:
+        return ["khugepaged runs as Linux sets it up: the recording has no residency map that shows whether it did"]
+    return [
+        f"khugepaged runs as Linux sets it up: the recording shows {len(areas):,} areas of 2 MiB that came back with "
+        f"no event of the guest{': ' if areas else ''}{told}{more}"
+    ]
 
 
 def _reserves(replay: "Replay") -> list[str]:

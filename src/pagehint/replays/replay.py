@@ -15,7 +15,7 @@ from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
-from pagehint.host.model import ModelHost
+from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
 from pagehint.mm.zone import Zone
 from pagehint.replays.device import ReplayDevice
@@ -225,6 +225,20 @@ class Replay:
         self.timeline.begin(self.clock.now)
         if self.host.memory is None:
             self._watch_best()
+        if self.host.khugepaged:
+            self._call_in(KHUGEPAGED_PERIOD, self._collapse)
+
+    # Unless the recording ends before.
+    def _call_in(self, time: int, action: Callable[[], None]) -> None:
+        if self.clock.now + time <= (self.trace.meta.last_ns or 0):
+            self.clock.call_at(self.clock.now + time, action)
+
+    def _collapse(self) -> None:
+        self.engine.pass_time(self.clock.now)
+        if self.host.collapse():
+            self.engine.count_used()
+            self.engine.all_stale()
+        self._call_in(KHUGEPAGED_PERIOD, self._collapse)
 
     def _watch_best(self) -> None:
         begin, end = self.clock.now, self.trace.meta.last_ns or 0
@@ -246,10 +260,8 @@ class Replay:
 
     def _sample_real(self, real: RealMemory) -> None:
         real.sample(self.clock.now)
-        end = self.trace.meta.last_ns or 0
-        step = real.step(end - self.first.time)
-        if self.clock.now + step <= end:
-            self.clock.call_at(self.clock.now + step, partial(self._sample_real, real))
+        step = real.step((self.trace.meta.last_ns or 0) - self.first.time)
+        self._call_in(step, partial(self._sample_real, real))
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.in_bulk)
@@ -265,8 +277,7 @@ class Replay:
 
     def _decay(self) -> None:
         self.start.decay()
-        if self.clock.now + _DECAY <= (self.trace.meta.last_ns or 0):
-            self.clock.call_at(self.clock.now + _DECAY, self._decay)
+        self._call_in(_DECAY, self._decay)
 
     def _react_time(self, react: React) -> int:
         self._back()

@@ -60,6 +60,8 @@ class Totals:
     """Bytes that the host swapped out, as it had too little memory."""
     swapped_in: int
     swap_time: int
+    collapsed: int
+    """Bytes that the host's khugepaged brought back."""
     cost: float
     """CPU seconds: the price of what is free and resident, the guest's time for faults again and for blocks in flight,
 

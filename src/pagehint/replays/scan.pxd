@@ -44,7 +44,7 @@ cdef class Scan:
     cdef readonly object first_types
     cdef readonly object first_left
     cdef readonly bint zone_events
-    cdef bint _zone_level
+    cdef readonly bint zone_level
     cdef int _pageblock_order
     cdef int _most_pcp_order
     cdef unsigned char *_at_start
@@ -92,6 +92,11 @@ cdef class Scan:
     cdef readonly long long moves
     cdef readonly long long removals
     cdef readonly int drained_order
+    cdef readonly long long refilled
+    cdef readonly long long beyond_batch
+    cdef Py_ssize_t _batch
+    cdef object _run_array
+    cdef unsigned int *_run
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil

@@ -85,14 +85,14 @@ class Scan:
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
     `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
-    `moves`, `removals`, `drained_order`: as in `Evidence`. `zone_events`: the recording has them; else pages come and
-    go by their allocations and frees alone. `load`: when the device comes (ns). `zone_level`: allocations and
-    frees of CPUs' lists were not recorded, but for those of pageblocks.
+    `moves`, `removals`, `drained_order`, `refilled`, `beyond_batch` (`batch` pages): as in `Evidence`. `zone_events`:
+    the recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes
+    (ns). `zone_level`: allocations and frees of CPUs' lists were not recorded, but for those of pageblocks.
     """
 
-    def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False):
+    def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False, batch=1 << 31):
         self.pages = pages
-        self._zone_level = zone_level
+        self.zone_level = zone_level
         self.zone_events = zone_events
         self._pageblock_order = pageblock_order
         self._most_pcp_order = 3 if profile.pcp_above_order_0 else 0
@@ -119,6 +119,9 @@ class Scan:
         self._leaving = 0
         self._departures = self.moves = self.removals = 0
         self.drained_order = -1
+        self.refilled = self.beyond_batch = 0
+        self._batch = batch
+        self._run_array = np.zeros(CPUS, np.uint32)  # pages that came to a CPU's list just now
         if cython.compiled:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
@@ -139,6 +142,7 @@ class Scan:
             self._surplus_end = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._surplus_end_array.ctypes.data)
             )
+            self._run = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._run_array.ctypes.data))
             self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
             self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
             self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
@@ -153,6 +157,7 @@ class Scan:
             self._seen_cpus = memoryview(self._seen_array)
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
+            self._run = memoryview(self._run_array)
             self._surplus_end = memoryview(self._surplus_end_array)
             self._burst = memoryview(self._burst_array)
             self._boot = memoryview(self._boot_blocks.reshape(-1))
@@ -260,7 +265,7 @@ class Scan:
 
     def in_bulk(self):
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
-        return np.flatnonzero(self._taken_array & (not self._zone_level))
+        return np.flatnonzero(self._taken_array & (not self.zone_level))
 
     def _tell(self, row, verdict):
         self._rows_out[self._n] = row
@@ -388,6 +393,10 @@ class Scan:
             if end > self.pages:
                 continue
             if kind == ZONE_ALLOC:
+                if order == 0 and details[k] > 0:
+                    self._run[cpu] = self._run[cpu] + 1 if last == ZONE_ALLOC else 1
+                    self.refilled += 1
+                    self.beyond_batch += self._run[cpu] > self._batch
                 self._taken_off(pfn, end, k < self._load_row)
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
@@ -397,7 +406,7 @@ class Scan:
                     self._was_used(pfn, end)
                 self._settled(pfn)
                 self._starts(
-                    pfn, end, STARTS_USED if self._zone_level and order <= self._most_pcp_order else STARTS_PER_CPU
+                    pfn, end, STARTS_USED if self.zone_level and order <= self._most_pcp_order else STARTS_PER_CPU
                 )
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:

@@ -28,6 +28,7 @@ USED_AT_START: int
 class Scan:
     pages: int
     zone_events: bool
+    zone_level: bool
     at_start: NDArray[np.uint8]
     first_types: NDArray[np.uint8]
     first_left: NDArray[np.uint32]
@@ -39,10 +40,13 @@ class Scan:
         profile: KernelProfile,
         load: int,
         zone_level: bool = False,
+        batch: int = ...,
     ) -> None: ...
     moves: int
     removals: int
     drained_order: int
+    refilled: int
+    beyond_batch: int
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
     def cpus(self) -> list[int]: ...
     def boot_end(self) -> int: ...

@@ -170,7 +170,8 @@ class Start:
         def look() -> _Look:
             nonlocal looked
             looked = True
-            scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone")
+            batch = max(layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts)
+            scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone", batch)
             return _look(trace, layouts, scan, progress)
 
         seen = once(trace, profile, look)
@@ -276,7 +277,9 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
         _forget_taken_over(scan.first_types, free, trace.meta.pageblock_order or _PAGEBLOCK_ORDER)
     types = _pageblock_types(scan.first_types)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
-    evidence = Evidence(scan.moves, scan.removals, scan.drained_order, tuned)
+    evidence = Evidence(
+        scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch
+    )
     return _Look(
         found,
         scan.first_left,

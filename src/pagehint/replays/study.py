@@ -46,6 +46,8 @@ class Ground:
     touch: Set[str] = frozenset({"alloc"})
     kernel: str | None = None
     price: float = PRICE
+    khugepaged: bool = False
+    """The host's runs; see `ModelHost`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class Task:
 
     def _as_asked(self, progress: Callable[[int], None] | None) -> dict[str, Any]:
         ground, capacity = self.ground, self.plan.capacity
-        host = guest_host(self.recording, ground.host_page_size, ground.costs, ground.host_memory, capacity)
+        host = guest_host(
+            self.recording, ground.host_page_size, ground.costs, ground.host_memory, capacity, ground.khugepaged
+        )
         return {
             "trace": self.recording,
             "design": self.plan.make(),

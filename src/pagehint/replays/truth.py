@@ -111,6 +111,7 @@ def guest_host(
     costs: Costs | None = None,
     memory: int | str | None = None,
     capacity: int | None = None,
+    khugepaged: bool = False,
 ) -> ModelHost:
     """A modelled host such as the recorded guest had, where nothing else is given; see `ModelHost`.
 
@@ -119,7 +120,7 @@ def guest_host(
     """
     check_trace(trace)
     page_size = seen_page_size(trace) if page_size is None else page_size
-    return ModelHost(page_size, costs, memory, usual_capacity(trace) if capacity is None else capacity)
+    return ModelHost(page_size, costs, memory, usual_capacity(trace) if capacity is None else capacity, khugepaged)
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:

@@ -118,7 +118,8 @@ class GuestMemory:
 
         Zones are tried down to their low watermarks, then to their min ones (half of it for __GFP_HIGH, and a quarter
         less for __GFP_ATOMIC). Where the first is Normal, and DMA32 lies below it, all are tried once before that,
-        without breaking up another migratetype's pageblocks (NOFRAGMENT). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
+        without breaking up another migratetype's pageblocks
+        (NOFRAGMENT). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
         AllocationError, or InputError for bad arguments. O(zones), and an allocation of the zone's.
         """
         request = self._request(order, gfp, node, cpu)
