@@ -54,8 +54,8 @@ def record(
     for_
         How long, such as 60s.
     level
-        zone: what leaves and comes back to the zones' free lists (0 to 5 % more CPU time for a program that only
-        faults pages in). page: every allocation and free too (35 to 90 %).
+        zone: what leaves and comes back to the zones' free lists (about 5 % more CPU time for a program that only
+        faults pages in). page: every allocation and free too (15 to 25 %).
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """
