@@ -3,6 +3,7 @@
 ``python benchmarks/breakeven.py TRACE... --out DIR`` prints a table: a cell is a recording, a kind of host and a price.
 Runs are kept in DIR, and are not done again; with ``--again`` those of BreakEven are, after it was changed. Without
 recordings: the one that ships with the package. ``--price`` limits the prices. ``--picture FILE.svg`` draws it.
+``--budget 0.2% 10%``: whether budgets of faults are kept.
 Ten recordings of two minutes take five minutes at first, and half a minute again.
 """
 
@@ -199,6 +200,21 @@ def report(made: list[Cell]) -> None:
     print(f"allocations that waited: {sum(cell.waits for cell in made)}")
 
 
+def budget_report(traces: list[Trace], budget: str, price: float = 15.0) -> None:
+    """Faults on what was given back beside what the budget allows, and what it costs in memory: a row a recording."""
+    share = BreakEven(budget=budget).budget
+    columns = f"{'recording':14} {'allowed':>8} {'faults':>7} {'without':>8}"
+    print(f"{columns}   free and resident, GiB*min: budget, without, none")
+    for trace in traces:
+        recording = Recording(trace)
+        wanted = [{"price": [price], "budget": [budget]}, {"price": [price]}]
+        found = [plans_of(trace, [BreakEven], settings)[0] for settings in wanted] + plans_of(trace, [NONE], {})
+        kept, free, none = (Task(recording, plan, Ground("4KiB", price=price)).run().totals for plan in found)
+        allowed = share * kept.ideal_footprint * (1 << 18)
+        memory = "  ".join(f"{each.footprint - each.ideal_footprint:7.4f}" for each in (kept, free, none))
+        print(f"{trace.path.stem:14} {allowed:8.0f} {kept.refaults:7} {free.refaults:8}   {memory}")
+
+
 def picture(made: list[Cell]) -> str:
     """A line a cell: the best possible at its left, mainline, the best in hindsight and ours, in multiples of it."""
     width, height, left = 760, 12 * len(made) + 60, 190
@@ -237,8 +253,14 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--ablation", action="store_true", help="each of its parts left out, in turn")
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--budget", nargs="+", help="instead: is each kept (4 KiB hosts, price 15), and what it costs")
     given = parser.parse_args()
     traces = [Trace.open(path) for path in given.traces] or [example()]
+    for budget in given.budget or ():
+        print(f"budget {budget}")
+        budget_report(traces, budget)
+    if given.budget:
+        return
     made = cells(list(rows(traces, given.out, given.price, given.again)), given.price)
     report(made)
     for kind in ABLATIONS if given.ablation else ():
