@@ -70,7 +70,7 @@ def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.r
 
 
 def _drawn(steps: Steps, random: np.random.Generator) -> Steps:
-    edges = np.linspace(steps.times[0], steps.times[-1], _PIECES + 1).astype(np.int64)
+    edges = steps.times[0] + np.array([steps.period * piece // _PIECES for piece in range(_PIECES + 1)])
     values, lengths = [], []
     for piece in random.integers(0, _PIECES, _PIECES).tolist():
         begin, end = int(edges[piece]), int(edges[piece + 1])

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.replays.run import Run
 from pagehint.trace.tables import read_table
+from pagehint.units import LONGEST_TIME, format_time
 
 __all__ = ["Steps", "steps_between", "steps_of_file", "steps_of_run"]
 
 _SCHEMA = pa.schema([pa.field("time", pa.int64(), nullable=False), pa.field("resident", pa.int64(), nullable=False)])
 _AGAIN = 0.05
+_SHORTEST = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +59,16 @@ class Steps:
 
 
 def _steps(name: str, times: NDArray[np.int64], values: NDArray[np.int64], end: int) -> Steps:
+    if not _SHORTEST <= end - int(times[0]) <= LONGEST_TIME:
+        told = f"{format_time(_SHORTEST)} to {format_time(LONGEST_TIME)}"
+        raise InputError(f"{name}: lasts {end - int(times[0])} ns: expected {told} of what a guest holds")
     kept = np.concatenate([[True], values[1:] != values[:-1]])
     falls = values[:-1][values[1:] < values[:-1]]
     return Steps(name, np.append(times[kept], end), values[kept], falls if len(falls) else values.max(keepdims=True))
 
 
 def steps_between(name: str, times: NDArray[np.int64], values: NDArray[np.int64]) -> Steps:
-    """Of samples: each value holds until the next, and the last time is the end."""
+    """Of samples: each value holds until the next, and the last time is the end. Raises InputError for absurd times."""
     return _steps(name, times[:-1], values[:-1], int(times[-1]))
 
 
