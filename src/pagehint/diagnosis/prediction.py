@@ -28,6 +28,7 @@ _SPOILED = 2.5
 _HANGS_ON = 0.1
 _HANGS_ON_MOST = 0.25
 _SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 13
+_EARLY_SPOILERS = 22
 _FURTHER = 1.3
 _LISTS_GROW = 0.5
 _STAYS = 0.02
@@ -134,6 +135,8 @@ class _Zone:
         zone = self._zone
         added = max(self._overflown - self._per_cpu, 0) * _SPOILERS_OF_LISTS
         spoilers = _SPOILERS * (1 + zone.cpus) + min(added, _MOST_SPOILERS_OF_LISTS * zone.cpus)
+        if zone.is_early:
+            spoilers = max(spoilers, _EARLY_SPOILERS * (1 + zone.cpus))
         sizes = np.minimum(2.0 ** np.arange(self._setting.max_order + 1), _FURTHER * 2**self._setting.pageblock_order)
         chance: NDArray[np.float64] = np.exp(-spoilers * sizes / max(freed, spoilers))
         return chance

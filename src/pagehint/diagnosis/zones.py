@@ -20,8 +20,8 @@ class ZoneState:
 
     `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
     free that is kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
-    `lists_keep` the share of all that they can hold that is left when they overflow; `whole` what lies in free blocks
-    of pageblock order and more.
+    `lists_keep` the share of all that they can hold that is left when they overflow; `is_early` that it is of a
+    kernel before 6.12; `whole` what lies in free blocks of pageblock order and more.
     """
 
     node: int
@@ -41,6 +41,7 @@ class ZoneState:
     lists_room: int = 0
     cpus: int = 1
     lists_keep: float = 0.22
+    is_early: bool = False
     whole: int | None = None
     begin: int | None = None
     end: int | None = None
@@ -105,6 +106,7 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
         lists_room=sum(max((cpu.high or cpu.high_min or 0) - (cpu.count or 0), 0) for cpu in zone.per_cpu),
         cpus=max(len(zone.per_cpu), 1),
         lists_keep=_lists_keep(zone),
+        is_early=zone.promo is None,
         whole=zone.stats.get("nr_free_pages_blocks"),
         begin=zone.start_pfn,
         end=None if zone.start_pfn is None or zone.spanned is None else zone.start_pfn + zone.spanned,
