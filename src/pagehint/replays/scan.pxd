@@ -109,7 +109,7 @@ cdef class Scan:
     @cython.final
     cdef void _taken_off(self, Py_ssize_t pfn, Py_ssize_t end, bint before_load) noexcept nogil
     @cython.final
-    cdef void _settled(self, Py_ssize_t pfn) noexcept nogil
+    cdef void _settled(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef void _tell(self, Py_ssize_t row, int verdict) noexcept nogil
     @cython.final

@@ -320,10 +320,15 @@ class Scan:
         self._starts(pfn, end, STARTS_FREE)
         self._left(pfn, end)
 
-    def _settled(self, pfn):
-        if self.zone_events and self._last_free[pfn]:
-            self._pending -= 1
-            self._last_free[pfn] = 0
+    # Pages may have been freed one by one, and come back as a block.
+    def _settled(self, begin, end):
+        i: cython.Py_ssize_t
+        if not self.zone_events:
+            return
+        for i in range(begin, end):
+            if self._last_free[i]:
+                self._pending -= 1
+                self._last_free[i] = 0
 
     def _note_isolation(self, k, pfn, pages, cpu):
         at: cython.Py_ssize_t = 5 * self._isolation_count
@@ -404,7 +409,7 @@ class Scan:
                 self._touched(pfn, end)
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
-                self._settled(pfn)
+                self._settled(pfn, end)
                 self._starts(
                     pfn, end, STARTS_USED if self.zone_level and order <= self._most_pcp_order else STARTS_PER_CPU
                 )
@@ -412,7 +417,7 @@ class Scan:
             elif kind == ALLOC:
                 self._surplus_end[cpu] = end
                 self._touched(pfn, end)
-                self._settled(pfn)
+                self._settled(pfn, end)
                 self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
                 if not self.zone_events:
                     self._typed(pfn, end, types[k])
@@ -421,7 +426,7 @@ class Scan:
                 if last == ISOLATED:
                     self._note_source(pfn, cpu)
                 self._touched(pfn, end)
-                self._settled(pfn)
+                self._settled(pfn, end)
                 if order >= self._pageblock_order and not self._at_start[pfn]:
                     block = 5 * (pfn >> self._pageblock_order)
                     self._boot[block] = self._row + k
