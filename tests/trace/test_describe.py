@@ -19,6 +19,9 @@ def test_what_a_bundle_holds(trace: Trace) -> None:
         "residency_bitmaps": 2,
         "reported_ranges": 1,
         "reported_bytes": 65536,
+        "host_state": dict.fromkeys(
+            ["most_huge_bytes", "most_swapped_bytes", "collapsed", "swapped_in", "swapped_out"]
+        ),
     }
     assert data["phases"] == [{"time": 1215, "name": "phase, one"}]
 

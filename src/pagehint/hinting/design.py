@@ -190,6 +190,7 @@ class Design(Conversation, ABC):
             zone.end()
             zone.detach()
         self._batch = None
+        self._bells = []
         self._started.clear()
 
     # What the driver asks and tells: ``next`` and ``reacted`` are Conversation's
