@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagehint.replays.replay import replay
-from pagehint.replays.ties import groups_of
+from pagehint.replays.ties import Ties, groups_of
 
 from .test_scan import Event, record
 
@@ -60,3 +60,16 @@ def test_what_was_freed_on_one_cpu_and_taken_on_another(tmp_path: Path) -> None:
     pcp: list[Event] = [(1, 0, "Z", 512, 0, 1, 0), (2, 0, "A", 512, 0, 1, 0), (3, 1, "F", 512, 0, 1, 0)]
     again: list[Event] = [(4, 0, "Z", 512, 0, 1, 0), (4, 0, "A", 512, 0, 1, 0), (4, 1, "D", 512, 0, 1, 0)]
     assert placed(tmp_path / "drained", [*pcp, *again]) == (1.0, {})
+
+
+def test_an_interrupt_between_events_of_one_instant_ends_the_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was printed and forgotten: the engine ran on."""
+
+    def interrupted(*arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ties, "next", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        placed(tmp_path / "t", [*_BEFORE, (9, 0, "Z", 1024, 4, 1, 0), (9, 1, "Z", 2048, 4, 1, 0)])

@@ -119,7 +119,7 @@ cdef class Engine(Pages):
     @cython.final
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
     @cython.final
-    cdef void _untie(self) noexcept nogil
+    cdef int _untie(self) except -1 nogil
     @cython.final
     cdef void _turn(self) noexcept nogil
     @cython.final
@@ -147,4 +147,4 @@ cdef class Engine(Pages):
     @cython.final
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final
-    cdef int _run(self, long long until) noexcept nogil
+    cdef int _run(self, long long until) except -1 nogil

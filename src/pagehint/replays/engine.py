@@ -337,6 +337,7 @@ class Engine(Pages):
     def _untie(self):
         with cython.gil:
             self._tied = self._ties.next(self._k, self._v, self.mapped, self.used, self.zones)
+        return 0
 
     # Make the zone that holds the block the present one, and the CPU's lists of it; false if there is none.
     def _enter(self, pfn, order, cpu):
