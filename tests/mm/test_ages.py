@@ -139,6 +139,19 @@ def test_a_walk_goes_on_where_the_lock_was_let_go_of_and_where_a_batch_was_full(
     assert zone.check() == []
 
 
+def test_a_first_walk_that_goes_on_begins_at_the_beginning():
+    zone = aged(2048, 0)
+    for pfn in sorted(zone.alloc(0) for _ in range(2048))[::2]:
+        zone.free(pfn, 0)
+    batch = Batch(2048)
+    for _ in range(2):  # another device begins anew
+        zone.pull(batch, order=0, resume=True)
+        assert len(batch) == 1024
+        zone.drain(batch, False)
+        zone.detach()
+        zone.attach(0, 0, object(), lambda: None, ages=True)
+
+
 def test_within_a_cycle_what_is_hinted_is_not_walked():
     zone = aged()
     batch = Batch(4)

@@ -63,6 +63,21 @@ def test_lists_stand_by_the_least_rank_of_each_block():
     assert zone.check() == []
 
 
+def test_a_cycle_takes_all_that_stands_between_reported_blocks():
+    """It took one of 1,024 blocks: it looked from a list's two ends up to the first hinted one."""
+    free = np.arange(PAGES) % 2 == 0
+    zone = loaded(free, reported=np.arange(PAGES) % 4 == 0, ranks=np.arange(PAGES, dtype=np.uint32))
+    zone.attach(0, 0, "first", lambda: None)
+    zone.begin()
+    batch, taken = Batch(64), 0
+    while zone.fill(batch) or batch:
+        taken += len(batch)
+        zone.drain(batch, True)
+        assert zone.check() == []
+    assert taken >= PAGES // 4
+    assert zone.nr_hinted[0] == PAGES // 2
+
+
 def test_the_first_device_goes_on_from_what_was_reported_and_another_does_not():
     zone = loaded(pages((0, 4096)), reported=pages((2048, 2049)))
     zone.attach(9, 0, "first", lambda: None)

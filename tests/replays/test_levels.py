@@ -79,3 +79,9 @@ def test_pageblocks_that_a_refill_brings(tmp_path):
     assert used(tmp_path / "c.t", *refill, ("F", 1024, 9, 0)) == 512
     assert used(tmp_path / "d.t", *refill, ("D", 1030, 0, 0), ("D", 1031, 0, 0)) == 1022
     assert used(tmp_path / "e.t", *refill, ("D", 1024, 9, 0)) == 512
+
+
+def test_another_page_of_the_pageblock_is_not_the_one_that_a_refill_brought(tmp_path):
+    """Whatever happened to a page of a pageblock used the page that waited at its beginning."""
+    refill: list[Row] = [("Z", 700, 0, 0, 1), ("Z", 512, 0, 0, 1)]
+    assert used(tmp_path / "a.t", *refill, ("Z", 1000, 0, 0, 0), ("F", 1000, 0, 0)) == 1

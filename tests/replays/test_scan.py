@@ -204,3 +204,23 @@ def test_what_is_too_large_here_is_taken_in_pieces(tmp_path: Path) -> None:
     events += [(6, 0, "Z", pfn, 0, 1, 0) for pfn in range(1024, 1536) if pfn not in (1024, 1030)]
     run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
     assert run.anomalies.keys() == {"taken in pieces, as no block so large was free here"}
+
+
+def test_a_removal_without_zone_events_tells_nothing(tmp_path: Path) -> None:
+    """It told of each page that was freed before, beyond the end of what was kept: Python was killed."""
+    frees: list[Event] = [(k, 0, "F", k, 0, 255, 0) for k in range(4096)]
+    trace = record(tmp_path / "t", [*frees, (5000, 0, "X", 0, 10, 0, pack_fallback(10, 1, 1))], 4096)
+    scan = Scan(4096, 9, False, kernel_profile("6.18"), 1 << 60)
+    for batch in trace.batches(COLUMNS):
+        for k in range(0, len(batch["event"]), 4096):
+            scan.add({name: np.ascontiguousarray(column[k : k + 4096]) for name, column in batch.items()})
+    assert scan.verdicts()[0].tolist() == []
+    assert replay(trace, sample=None, kernel="6.18").totals.events == 4097
+
+
+def test_boots_pageblocks_that_are_not_known(tmp_path: Path) -> None:
+    """A traceback: of no pageblock it was known when boot freed it."""
+    frees: list[Event] = []
+    for k in range(8):
+        frees += [(2 * k, 0, "F", 512 * k, 0, 255, 0), (2 * k + 1, 0, "F", 512 * k, 9, 255, 0)]
+    assert replay(record(tmp_path / "t", frees, 4096), sample=None).totals.events == 16

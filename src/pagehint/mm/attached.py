@@ -76,6 +76,7 @@ class Attachable(Ranges):
                 self._high_water_mark = mark
                 self._min_order = self._notify_order = least
                 self._request(self._requested)
+                self._start_walks()
                 # Whatever is free was freed now, as far as anybody knows.
                 self._ages = False
                 self._freed_at_array, freed_at = freed_at, self._freed_at_array
@@ -189,7 +190,8 @@ class Attachable(Ranges):
         ``most``: blocks at most, instead of the batch's capacity. Lists are walked from the block that is allocated
         last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
         hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
-        watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full. Raises
+        watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full; one
+        that was walked to its end gives nothing. Raises
         InputError for an age where none are kept, and if the batch holds other blocks than this zone's in flight.
         O(blocks walked); the lock is let go of after each 1,024.
         """
@@ -218,11 +220,16 @@ class Attachable(Ranges):
         while wrong < 0 and kept and first >= last and batch._count < room:
             for kind in range(high, low - 1, -1):
                 which = (kind << 5) + first
-                at = self._stopped[which] if goes_on else -1
-                while at != WALKED and batch._count < room:
+                with self._lock:
+                    if not goes_on:
+                        self._stopped[which] = -1
+                    at = self._stopped[which]
+                while kept and at != WALKED and batch._count < room:
                     with self._lock:
-                        at = self._pull_old(first, kind, batch, room, old, head_first, at)
-                self._stopped[which] = at
+                        kept = self._ages or not old  # whoever attached meanwhile may keep none
+                        if kept:
+                            at = self._pull_old(first, kind, batch, room, old, head_first, at)
+                            self._stopped[which] = at
             first -= 1
         if not kept:
             raise InputError(f"{self!r} keeps no ages: attach with ages=True")

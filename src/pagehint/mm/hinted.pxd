@@ -30,4 +30,6 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef void _begin(self) noexcept nogil
     @cython.final
+    cdef Py_ssize_t _hinted_tail(self, int which) noexcept nogil
+    @cython.final
     cdef void _forget(self) noexcept nogil

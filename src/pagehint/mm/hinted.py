@@ -78,9 +78,26 @@ class HintedLists(Buddy):
     def _begin(self):
         which: cython.int
         for which in range(LISTS):
+            if not self._counts_exist:  # what was loaded may be hinted anywhere
+                self._hinted_tail(which)
             self._boundary[which] = self._pages + which
         self._counts_exist = True
         self._active = True
+
+    # The first of the hinted blocks at a list's tail, or its head; those between others are hinted no more.
+    def _hinted_tail(self, which):
+        head: cython.Py_ssize_t = self._pages + which
+        i: cython.Py_ssize_t = self._links[2 * head + 1]
+        first: cython.Py_ssize_t
+        while i != head and self._state[i] & HINTED:
+            i = self._links[2 * i + 1]
+        first = self._links[2 * i]
+        while i != head:
+            if self._state[i] & HINTED:
+                self._state[i] &= 0xFFFF - HINTED
+                self._count_hinted(which & 31, -1)
+            i = self._links[2 * i + 1]
+        return first
 
     def _take_run(self, i, order, backward, room, batch: Batch):
         # Takes unhinted blocks off a list, from entry i on in one direction, and returns the entry behind them. The

@@ -13,6 +13,8 @@ cdef class Ranges(HintedLists):
     cdef Py_ssize_t _min_watermark
 
     @cython.final
+    cdef void _start_walks(self) noexcept nogil
+    @cython.final
     cdef Py_ssize_t _head_of(self, Py_ssize_t i) noexcept nogil
     @cython.final
     cdef bint _can_start(self, Py_ssize_t i, int order) noexcept nogil

@@ -44,6 +44,12 @@ class Ranges(HintedLists):
         if not cython.compiled:
             self._offline_pages = self._min_watermark = 0
             self._stopped = [0] * LISTS
+        self._start_walks()
+
+    def _start_walks(self):
+        which: cython.int
+        for which in range(LISTS):
+            self._stopped[which] = -1
 
     # The first page of the block that holds page ``i``.
     def _head_of(self, i):
@@ -304,15 +310,7 @@ class Ranges(HintedLists):
             return
         self._rotate(head, first)
         if self._counts_exist:
-            i = self._links[2 * head + 1]
-            while i != head and self._state[i] & HINTED:
-                i = self._links[2 * i + 1]
-            self._boundary[which] = self._links[2 * i]
-            while i != head:
-                if self._state[i] & HINTED:
-                    self._state[i] &= 0xFFFF - HINTED
-                    self._count_hinted(word & ORDER, -1)
-                i = self._links[2 * i + 1]
+            self._boundary[which] = self._hinted_tail(which)
 
     # Taking blocks for mainline's reporting (docs/spec/2)
 

@@ -225,6 +225,7 @@ class Spans(Attachable):
             raise InputError(f"pageblock_types: expected {len(self.pageblock_types)} whole numbers")
         if self._nr_isolated or (of_pageblocks < 0).any() or (of_pageblocks >= ISOLATE).any():
             raise InputError("pageblock_types: expected migratetypes 0 to 3, and no pageblock isolated")
+        ranks = None if ranks is None else np.asarray(ranks)
         if ranks is not None and (ranks.shape != (self._pages,) or ranks.dtype.kind != "u"):
             raise InputError(f"ranks: expected {self._pages} unsigned whole numbers")
         of_pageblocks = of_pageblocks.astype(np.uint8)
@@ -242,7 +243,7 @@ class Spans(Attachable):
                 self._types[k] = _types[k]
             self._load(_kinds, _hinted)
             if ranks is not None:
-                self._line_up_by(np.asarray(ranks))
+                self._line_up_by(ranks)
 
     def _line_up_by(self, ranks):
         blocks = np.flatnonzero((self.page_state & KIND) == FREE).astype(np.int64)

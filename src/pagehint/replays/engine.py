@@ -629,11 +629,17 @@ class Engine(Pages):
     # Whether what an event names was in use before: not what a refill brought, and is drained as it came.
     def _was_used(self, pfn, order, drained):
         block: cython.Py_ssize_t = self._refills._block_of(pfn)
+        i: cython.Py_ssize_t
         brought: cython.int
         if block < 0 or self._map[block] == NOWHERE:
             return True
+        i = self._map[block] - self._zone.start_pfn
+        if not 0 <= i < self._zone._pages:
+            return True  # its pageblock begins in another zone
+        brought = self._zone._state[i] & ORDER
+        if pfn >= block + block_pages(brought):
+            return True
         self._refills._remove(block)
-        brought = self._zone._state[self._map[block] - self._zone.start_pfn] & ORDER
         if drained and block == pfn and brought == order:
             return False
         self._allocated(block, brought)

@@ -22,13 +22,16 @@ def collapsed_areas(trace: Trace) -> list[tuple[int, int]]:
     Raises InputError.
     """
     found: list[tuple[int, int]] = []
+    pages = np.zeros(-(-trace.meta.span_pages // AREA_PAGES) * AREA_PAGES, np.uint8)
     events = _Allocations(trace)
     last: NDArray[np.int64] | None = None
     for time, bits in trace.residency_bitmaps():
         if not (trace.meta.first_ns or 0) <= time <= (trace.meta.last_ns or 0):
             continue
-        pages = np.unpackbits(bits)
-        counts = pages[: len(pages) // AREA_PAGES * AREA_PAGES].reshape(-1, AREA_PAGES).sum(axis=1, dtype=np.int64)
+        known = np.unpackbits(bits)[: len(pages)]
+        pages[:] = 0
+        pages[: len(known)] = known
+        counts = pages.reshape(-1, AREA_PAGES).sum(axis=1, dtype=np.int64)
         allocated = events.until(time, len(counts))
         if last is not None:
             came = (last > 0) & (last < AREA_PAGES) & (counts == AREA_PAGES) & ~allocated

@@ -86,6 +86,7 @@ cdef class Scan:
     cdef long long *_rows_out
     cdef unsigned char *_verdicts_out
     cdef Py_ssize_t _n
+    cdef Py_ssize_t _room
     cdef readonly object _boot_blocks
     cdef long long *_boot
     cdef long long _departures

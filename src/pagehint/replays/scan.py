@@ -168,8 +168,8 @@ class Scan:
         count: cython.Py_ssize_t = len(events)
         self._load_row = np.searchsorted(times, self._load)
         # Each event has at most one verdict, be it told now or later.
-        room: cython.Py_ssize_t = count + self._pending
-        rows, verdicts = np.empty(room, np.int64), np.empty(room, np.uint8)
+        self._room = count + self._pending
+        rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
         self._n = self._isolation_count = 0
         if cython.compiled:
@@ -217,7 +217,7 @@ class Scan:
         if booting and not self.zone_events:
             blocks = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
             pages = self._last_free_array[self._last_free_array > 0] - 1
-            boot = np.concatenate([blocks, pages[pages < blocks.max()]])
+            boot = np.concatenate([blocks, pages[pages < blocks.max(initial=-1)]])
         rows = [boot, compacted - 1]
         what = [np.full(len(boot), BOOT, np.uint8), np.full(len(compacted), COMPACTED, np.uint8)]
         for found, verdicts in self._found:
@@ -268,9 +268,10 @@ class Scan:
         return np.flatnonzero(self._taken_array & (not self.zone_level))
 
     def _tell(self, row, verdict):
-        self._rows_out[self._n] = row
-        self._verdicts_out[self._n] = verdict
-        self._n += 1
+        if self._n < self._room:
+            self._rows_out[self._n] = row
+            self._verdicts_out[self._n] = verdict
+            self._n += 1
 
     def _left(self, begin, end):
         k: cython.Py_ssize_t
@@ -313,7 +314,7 @@ class Scan:
         i: cython.Py_ssize_t
         for i in range(pfn, end):
             self._taken[i] = before_load
-            if self._last_free[i]:
+            if self.zone_events and self._last_free[i]:
                 self._tell(self._last_free[i] - 1, BOOT if self._last_was[i] else STRAIGHT)
                 self._pending -= 1
                 self._last_free[i] = 0
@@ -453,7 +454,7 @@ class Scan:
                 self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)
                 if last == ZONE_ALLOC and last_pfn == pfn:
                     self._last_kind[cpu] = 0  # its page has left already: nothing can be told of the kernel
-                elif self._fallback_removes:
+                elif self._fallback_removes and self.zone_events:
                     self._taken_off(pfn, end, k < self._load_row)
                     self._tell(self._row + k, REMOVAL)
             elif kind == ISOLATING:

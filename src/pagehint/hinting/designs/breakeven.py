@@ -65,7 +65,7 @@ class BreakEven(Design):
 
     def forget(self) -> None:
         self._looked: dict[tuple[Zone, int], int] = {}
-        self._parking = False
+        self._asked = self._parking = False
         self._survival: Survival | None = None
         self._credit = 0.0  # pages that may be given back
         self._credited: int | None = None
@@ -93,7 +93,7 @@ class BreakEven(Design):
     def park(self) -> None:
         """All that is free is due now, however young, and what is on CPUs' lists: before a pause. From any thread."""
         if self.started and not self.stopping:
-            self._parking = True
+            self._asked = True
             self.ring()
 
     def begin_anew(self) -> None:
@@ -103,7 +103,8 @@ class BreakEven(Design):
         self.schedule(_SHORTEST)
 
     def wake(self, zone: Zone) -> None:
-        if self._parking and not self.stopping:
+        if self._asked and not self.stopping:
+            self._asked, self._parking = False, True
             self.pending = self.now
         self.schedule(_SHORTEST)
 
@@ -186,7 +187,7 @@ class BreakEven(Design):
         return not self.batch or (yield from self._told(zone, parking))
 
     def _told(self, zone: Zone, parking: bool) -> Part:
-        pages = self.batch.pages
+        pages = 0 if parking else self.batch.pages
         self._credit -= pages
         if (yield self.tell(zone)) is not None:
             self._credit += pages
