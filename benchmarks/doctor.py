@@ -2,7 +2,7 @@
 
     python benchmarks/doctor.py --disk disk.img --kernels linux-image-6.12.117+deb13-cloud-amd64 linux-image-cloud-amd64
 
-Each guest is booted twice: once it drops its caches and then compacts, once it only compacts; 8 s after each action it
+Each guest is booted twice: once it drops its caches and then compacts, once it only compacts; 20 s after each action it
 is looked at again. drop_caches should come within 10 % or 8 MiB of the prediction, compaction within its bounds; what
 doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of files (docs/record.md says how to
 make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what each guest said, and

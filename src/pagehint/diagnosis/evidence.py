@@ -142,7 +142,7 @@ class Evidence:
 
 
 _HYPERVISORS = {
-    "Xen": re.compile(r"Hypervisor detected: Xen|paravirtualized kernel on Xen|Xen HVM domU|\Axen\s*\Z"),
+    "Xen": re.compile(r"Hypervisor detected: Xen|paravirtualized kernel on Xen|Xen HVM domU"),
     "Apple": re.compile(r"Apple Virtualization"),
 }
 

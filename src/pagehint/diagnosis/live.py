@@ -18,7 +18,9 @@ from pagehint.proc.zoneinfo import parse_zoneinfo
 __all__ = ["read_machine"]
 
 _PARAMETERS = Path("/sys/module/page_reporting/parameters")
-_WHOSE = (Path("/sys/hypervisor/type"), Path("/sys/class/dmi/id/product_name"))
+_XEN = Path("/sys/hypervisor/type")
+_XENS_HOST = Path("/proc/xen/capabilities")
+_PRODUCT = Path("/sys/class/dmi/id/product_name")
 _BALLOON = "0x0005"
 _REPORTING_BIT = 5
 _CHUNK = 1 << 20
@@ -66,9 +68,11 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.unused_names = parse_unused_names(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
-    for path in _WHOSE:
-        with suppress(OSError):
-            evidence.hypervisor = evidence.hypervisor or hypervisor_of(path.read_text(errors="replace"))
+    with suppress(OSError):
+        evidence.hypervisor = hypervisor_of(_PRODUCT.read_text(errors="replace"))
+    with suppress(OSError):
+        if _XEN.read_text().strip() == "xen" and not (_XENS_HOST.exists() and "control_d" in _XENS_HOST.read_text()):
+            evidence.hypervisor = "Xen"
     return evidence
 
 

@@ -80,6 +80,7 @@ class Sampler:
         self._ram = ram
         self._pfns = max(part.pfn + part.pages for part in ram)
         self._stop = threading.Event()
+        self._day = time.time_ns() - time.monotonic_ns()
         try:
             self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -139,6 +140,10 @@ class Sampler:
             if self._log is not None:
                 os.close(self._log)
 
+    # The host's time of day, on which nobody turns the clock back.
+    def _now(self) -> int:
+        return self._day + time.monotonic_ns()
+
     def _discarded(self) -> Iterator[dict[str, Any]]:
         """What QEMU's log says since the last time."""
         while self._log is not None and (data := os.read(self._log, _MOST_LOG)):
@@ -150,7 +155,7 @@ class Sampler:
                 for part in self._ram:
                     if part.address <= at and at + size <= part.address + (part.pages << 12):
                         row: dict[str, Any] = dict.fromkeys(HOST_SCHEMA.names)
-                        row["time"] = time.time_ns()
+                        row["time"] = self._now()
                         row["discarded_ns"] = seconds * 10**9 + fraction * 1000
                         row["discarded_pfn"] = part.pfn + ((at - part.address) >> 12)
                         row["discarded_pages"] = size >> 12
@@ -166,7 +171,7 @@ class Sampler:
 
     def _sample(self, bitmap: bool) -> dict[str, Any]:
         row: dict[str, Any] = dict.fromkeys(HOST_SCHEMA.names)
-        row["time"] = time.time_ns()
+        row["time"] = self._now()
         statm = Path(f"/proc/{self._pid}/statm").read_text().split()
         if not int(statm[0]):
             raise ValueError("a zombie")
@@ -176,7 +181,7 @@ class Sampler:
         self.samples += 1
         if bitmap:
             resident, swapped = self._resident()
-            row["time"] = (row["time"] + time.time_ns()) // 2
+            row["time"] = (row["time"] + self._now()) // 2
             row["ram_resident_kib"] = self.resident_kib = 4 * int(np.count_nonzero(resident))
             row["swapped_kib"] = swapped
             row["bits"] = np.packbits(resident).tobytes()
