@@ -29,11 +29,11 @@ from pagehint.replays.engine import Engine
 from pagehint.replays.real import RealKind
 from pagehint.replays.replay import Placement, Replay, replay
 from pagehint.replays.run import Run
-from pagehint.replays.start import guest_reporting
+from pagehint.replays.start import Start, guest_reporting
 from pagehint.replays.timeline import Timeline
 from pagehint.trace import Trace, TraceWriter
 
-from .recording import record
+from .recording import Row, record
 from .recording import zone as zone_of
 
 _TOUCH = frozenset({"alloc"})
@@ -433,3 +433,19 @@ def test_a_replay_leaves_nothing_behind(phased: Trace) -> None:
     finally:
         gc.enable()
     assert len(runs) == 2
+
+
+def test_a_long_rest_costs_no_decay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs' lists that tune themselves decayed each second: nine events within half a year took minutes."""
+    calls: list[bool] = []
+    decay = Start.decay
+
+    def counted(start: Start) -> bool:
+        calls.append(decay(start))
+        return calls[-1]
+
+    monkeypatch.setattr(Start, "decay", counted)
+    rows: list[Row] = [("A", 0, 0), ("F", 0, 0), ("A", 1, 0), ("F", 1, 0)]
+    trace = record(tmp_path / "t", rows, [zone_of(4096)], step=10**15)
+    assert replay(trace, PageReporting(9, "2s"), kernel="6.8").totals.duration > 10**15
+    assert 3 <= len(calls) < 200

@@ -311,8 +311,8 @@ class Engine(Pages):
 
     @property
     def next_time(self):
-        """The time of the next event of this batch."""
-        return self._times[self._k]
+        """The time of the next event of this batch; where there is none, the present time."""
+        return self._times[self._k] if self._k < self._count else self.now
 
     @property
     def anomalies(self):

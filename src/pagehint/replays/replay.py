@@ -276,8 +276,10 @@ class Replay:
             self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
 
     def _decay(self) -> None:
-        self.start.decay()
-        self._call_in(_DECAY, self._decay)
+        rests = not self.start.decay()
+        # Nothing changes then before the next event.
+        left = max(self.engine.next_time - self.clock.now, 0) if rests else 0
+        self._call_in(_DECAY + left // _DECAY * _DECAY, self._decay)
 
     def _react_time(self, react: React) -> int:
         self._back()

@@ -212,10 +212,12 @@ class Start:
         for pcp, limits in self.grows:
             pcp.limit(*limits)
 
-    def decay(self) -> None:
-        """A second is over: CPUs' lists that tune themselves decay."""
+    def decay(self) -> bool:
+        """A second is over: CPUs' lists that tune themselves decay. Whether any did."""
+        before = [(pcp.high, pcp.count) for pcp in self.pcps.values()]
         for (index, _), pcp in self.pcps.items():
             self.zones[index].decay_pcp(pcp)
+        return before != [(pcp.high, pcp.count) for pcp in self.pcps.values()]
 
     def memory_of_areas(self, areas: int) -> NDArray[np.int64]:
         """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""
