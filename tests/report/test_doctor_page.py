@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
 
 from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.report.doctor_page import doctor_page
+from pagehint.report.doctor_words import map_shares
 from tests.diagnosis.conftest import snapshot_files
 from tests.diagnosis.samples import SAMPLES
 
@@ -69,3 +72,8 @@ def test_a_log_alone_has_its_failures_and_no_map(show: Show, tmp_path: Path) -> 
     ]
     assert "map" not in [name for name, _ in page.run(_DRAWN)]
     assert page.console == []
+
+
+def test_a_page_map_that_ends_before_every_zone_has_no_shares() -> None:
+    """A traceback, where somebody pasted the beginning of kpageflags only."""
+    assert map_shares(PageMap(np.zeros(1, np.uint64), [Range(1, 4096)]), 100).shape == (0, 4)

@@ -178,7 +178,9 @@ def order_columns(found: Diagnosis) -> list[int]:
 
 def map_shares(pages: PageMap, cells: int) -> NDArray[np.float64]:
     """For each of about `cells` equal parts of memory: the shares used, free and resident, given back, absent."""
-    cells = max(min(cells, len(pages.holders)), 1)
+    if not len(pages.holders):
+        return np.zeros((0, 4))
+    cells = min(cells, len(pages.holders))
     edges = np.arange(cells + 1) * len(pages.holders) // cells
     size = np.maximum(np.diff(edges), 1)
     free = pages.holders == Holder.FREE
