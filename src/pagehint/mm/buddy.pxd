@@ -150,7 +150,7 @@ cdef class Buddy:
     @cython.final
     cdef Py_ssize_t _alloc(self, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef void _free(self, Py_ssize_t i, int order) noexcept nogil
+    cdef void _free(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
     @cython.final
     cdef Py_ssize_t _bulk(
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,

@@ -313,10 +313,10 @@ class Buddy:
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _free(self, i: cython.Py_ssize_t, order: cython.int) -> cython.void:
+    def _free(self, i: cython.Py_ssize_t, order: cython.int, to_tail: cython.bint) -> cython.void:
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_one_page(i, order, self._types[pageblock], False)
+        self._free_one_page(i, order, self._types[pageblock], to_tail)
 
     def _boot(self, begin, end, tail):
         i: cython.Py_ssize_t = begin
@@ -430,7 +430,7 @@ class Buddy:
                 i = table[slot] - self.start_pfn
                 if not 0 <= i < self._pages or (self._state[i] & KIND) != USED:
                     break
-                self._free(i, self._state[i] & ORDER)
+                self._free(i, self._state[i] & ORDER, False)
                 table[slot] = -1
                 freed += 1
         else:

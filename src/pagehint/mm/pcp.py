@@ -191,7 +191,7 @@ class PerCpuLists:
         migratetype: cython.int = self._types[pageblock]
         which: cython.int = self._list_of(order, migratetype if migratetype <= RECLAIMABLE else MOVABLE)
         if which < 0 or migratetype == ISOLATE:
-            self.buddy._free(i, order)
+            self.buddy._free(i, order, False)
             return
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)

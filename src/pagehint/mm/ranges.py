@@ -172,12 +172,9 @@ class Ranges(HintedLists):
 
     # Free such pages; false if they are not all used. To the tail: as boot does, without notifying.
     def _free_used(self, i, order, to_tail):
-        pageblock: cython.Py_ssize_t
         if not self._join_used(i, order):
             return False
-        pageblock = self._pageblock(i)
-        self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_one_page(i, order, self._types[pageblock], to_tail)
+        self._free(i, order, to_tail)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.
@@ -262,20 +259,9 @@ class Ranges(HintedLists):
     def _line_up(self, blocks, count):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
-        head: cython.Py_ssize_t
-        before: cython.Py_ssize_t
-        following: cython.Py_ssize_t
         for k in range(count):
             i = blocks[k]
-            head = self._pages + ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER)
-            before, following = self._links[2 * i + 1], self._links[2 * i]
-            self._links[2 * before] = following
-            self._links[2 * following + 1] = before
-            before = self._links[2 * head + 1]
-            self._links[2 * before] = i
-            self._links[2 * i + 1] = before
-            self._links[2 * i] = head
-            self._links[2 * head + 1] = i
+            self._bring_before(i, self._pages + ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER))
 
     # The zone lost its last page: no hinted counts, no request.
     def _forget_all(self):
@@ -285,19 +271,20 @@ class Ranges(HintedLists):
 
     # The order of a list
 
-    # Turn the ring so that ``first`` comes behind its head.
-    def _rotate(self, head, first):
-        before: cython.Py_ssize_t = self._links[2 * head + 1]
-        following: cython.Py_ssize_t = self._links[2 * head]
-        if following == first:
+    # Bring an entry of a ring right before another. A block before the head is the list's last; the head before a block
+    # makes that the list's first.
+    def _bring_before(self, entry, other):
+        before: cython.Py_ssize_t = self._links[2 * entry + 1]
+        following: cython.Py_ssize_t = self._links[2 * entry]
+        if following == other:
             return
         self._links[2 * before] = following
         self._links[2 * following + 1] = before
-        before = self._links[2 * first + 1]
-        self._links[2 * before] = head
-        self._links[2 * head + 1] = before
-        self._links[2 * head] = first
-        self._links[2 * first + 1] = head
+        before = self._links[2 * other + 1]
+        self._links[2 * before] = entry
+        self._links[2 * entry + 1] = before
+        self._links[2 * entry] = other
+        self._links[2 * other + 1] = entry
 
     # Turn a list so that it starts behind block ``i``. Only the hinted blocks at its tail stay so: a run looks from
     # a list's ends up to the first hinted block, so none may stand between others.
@@ -308,7 +295,7 @@ class Ranges(HintedLists):
         first: cython.Py_ssize_t = self._links[2 * i]
         if first == head:
             return
-        self._rotate(head, first)
+        self._bring_before(head, first)
         if self._counts_exist:
             self._boundary[which] = self._hinted_tail(which)
 
@@ -371,7 +358,7 @@ class Ranges(HintedLists):
             following = self._links[2 * i]
             if not self._state[i] & HINTED:
                 if budget < 0 or batch._count == batch.capacity or self._free_pages <= self._min_watermark + pages:
-                    self._rotate(head, i)
+                    self._bring_before(head, i)
                     if budget < 0:
                         return 2
                     return batch._count == batch.capacity

@@ -565,7 +565,7 @@ class Engine(Pages):
         if looked and (word & (KIND | ORDER)) == (FREE | order):
             head = self._zone._pages + ((word >> TYPE_SHIFT) << 5) + order
             if self._zone._links[2 * i] != head:
-                self._zone._rotate(head, self._zone._links[2 * i])
+                self._zone._bring_before(head, self._zone._links[2 * i])
         ended = self._take(pfn, order, MOVABLE, BY_PLACE)
         self._turn()
         return ended
@@ -583,7 +583,7 @@ class Engine(Pages):
             while i != head:
                 if looked == MOST_LOOKED_AT or (i + self._zone.start_pfn) >> self._zone.pageblock_order == pageblock:
                     if self._zone._links[2 * i] != head:
-                        self._zone._rotate(head, self._zone._links[2 * i])
+                        self._zone._bring_before(head, self._zone._links[2 * i])
                     return
                 looked += 1
                 i = self._zone._links[2 * i]
