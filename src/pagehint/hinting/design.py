@@ -90,7 +90,7 @@ class Design(Conversation, ABC):
             setattr(self, name, setting.parse({**given, **settings}.get(name, setting.default)))
         self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
         self._reacts: dict[Zone, React] = {}
-        self._bells: list[Callable[[], None]] = []
+        self._bell: Callable[[], None] | None = None
         self.forget()
 
     def values(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Design(Conversation, ABC):
             self.forget()
             self.zones = tuple(zones)
             self._reacts = {zone: React(zone, batch) for zone in zones}
-            self._bells = [partial(doorbell, zone) for zone in zones]
+            self._bell = bells[0][1] if bells else None
             self.stopping = False
             self._failures = 0
             self.now = now
@@ -190,7 +190,7 @@ class Design(Conversation, ABC):
             zone.end()
             zone.detach()
         self._batch = None
-        self._bells = []
+        self._bell = None
         self._started.clear()
 
     # What the driver asks and tells: ``next`` and ``reacted`` are Conversation's
@@ -277,7 +277,8 @@ class Design(Conversation, ABC):
 
     def ring(self) -> None:
         """Have the driver ask for work soon, as a free does (``wake``): what may be called from any thread."""
-        for bell in self._bells[:1]:
+        bell = self._bell
+        if bell is not None:
             bell()
 
     def schedule(self, delay: int) -> None:
