@@ -102,6 +102,9 @@ class _Zone:
         self._compaction = Compaction(pages, place, setting.pageblock_order)
         self._at = _reader(zone, place, setting)
         self._start = self._at(self._before)
+        self._cache = self._at(self._cached) - self._start
+        self._slab_too = self._with(goes)
+        self._with_slab = self._at(self._slab_too)
         self._per_cpu = zone.per_cpu or 0
 
     def _with(self, *masks: Mask) -> After:
@@ -112,17 +115,17 @@ class _Zone:
 
     def likely(self, share: float) -> Orders:
         """Pages that drop_caches brings by order; `share` of the pages in the slab's mask go."""
-        cache = self._at(self._cached) - self._start
+        cache = self._cache
         slab_pages = int(np.count_nonzero(self._goes))
         freed = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free)) + int(share * slab_pages)
-        slab = (self._at(self._with(self._goes)) - self._start - cache) * share * self._unspoiled(slab_pages)
+        slab = (self._with_slab - self._start - cache) * share * self._unspoiled(slab_pages)
         drained = self._drained(freed)
         if drained <= 0:
             taken = slab + drained * self._unspoiled(freed)
             least: Orders = np.maximum(cache + taken.astype(np.int64), 0)
             return least
         lists = self._lists()
-        more = self._at(self._with(self._goes, lists)) - self._at(self._with(self._goes))
+        more = self._at(self._with(self._goes, lists)) - self._with_slab
         # Which pages they are is a guess: where they would complete larger blocks, they rather don't.
         more = np.minimum.accumulate(more)
         weight = min(drained / max(int(np.count_nonzero(lists)), 1), 1.0)
@@ -167,12 +170,12 @@ class _Zone:
         """Pages by the keys of ACTIONS: at least and at the most, by order."""
         pages, place, setting, start = self._pages, self._place, self._setting, self._start
         clean = self._less_lists(self._at(dropped(pages, place, written=False)) - start)
-        cache = self._at(self._cached) - start
         given_back = int(np.count_nonzero(self._before.told))
         # In all no more comes than goes, and what lies free but untold; each page that goes completes one block.
         more = self._slab_most + self._per_cpu
         goes = int(np.count_nonzero(self._cached.free)) - given_back + more - start
-        drop = np.minimum(_beyond(cache, self._at(self._with(self._slab, self._kernel)) - start, more), goes)
+        everything = self._with(self._slab, self._kernel)
+        drop = np.minimum(_beyond(self._cache, self._at(everything) - start, more), goes)
         # Compacting takes seconds, in which the guest and the compacting thread itself take pages: of what would be
         # told, and of what was given back, which the host then has again.
         taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
@@ -181,10 +184,9 @@ class _Zone:
         untold = int(np.count_nonzero(self._before.free)) - given_back
         most = np.minimum(_beyond(np.maximum(most, 0), drained, self._per_cpu), untold + self._per_cpu - start)
         compact = (np.minimum(least, -loss) - taken, most)
-        slab_too = self._with(self._goes)
-        least, most, loss = self._compacting(slab_too, self._at(slab_too))
-        everything = self._compacting(self._with(self._slab, self._kernel), start)[1]
-        most = np.minimum(_beyond(np.maximum(most, drop), everything, more), np.maximum(goes, 0))
+        least, most, loss = self._compacting(self._slab_too, self._with_slab)
+        beyond = self._compacting(everything, start)[1]
+        most = np.minimum(_beyond(np.maximum(most, drop), beyond, more), np.maximum(goes, 0))
         both = (np.minimum(least, clean - loss) - taken, most)
         return {"reporting": (start, start), "drop_caches": (clean, drop), "compact_memory": compact, "both": both}
 
