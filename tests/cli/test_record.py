@@ -10,21 +10,12 @@ import pytest
 from pagehint.cli.mark import mark
 from pagehint.errors import InputError
 from pagehint.trace import Trace
-from pagehint.trace.recorder.tracefs import find_tracefs
 
 PAGEHINT = shutil.which("pagehint") or "pagehint"
 
 
 def run(*arguments, **options):
     return subprocess.run([PAGEHINT, *arguments], capture_output=True, **options)
-
-
-@pytest.fixture(scope="module")
-def tracefs():
-    try:
-        return find_tracefs()
-    except InputError as refused:
-        pytest.skip(f"this machine can't be recorded: {refused}")
 
 
 @pytest.mark.usefixtures("tracefs")

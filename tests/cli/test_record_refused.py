@@ -7,9 +7,6 @@ import sys
 
 import pytest
 
-from pagehint.errors import InputError
-from pagehint.trace.recorder.tracefs import find_tracefs
-
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
 READ_ONLY = (
     'for each in /sys/kernel/tracing /sys/kernel/debug/tracing; do mount -o bind,ro,remount $each; done; exec "$@"'
@@ -56,12 +53,9 @@ def test_where_tracefs_is_read_only(tmp_path):
 
 @ROOT
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv")
+@pytest.mark.usefixtures("tracefs")
 def test_root_without_capabilities_records(tmp_path):
     """Files of tracefs are root's: nothing else is needed, and what can't be read is left out."""
-    try:
-        find_tracefs()
-    except InputError as error:
-        pytest.skip(f"this machine can't be recorded: {error}")
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
     command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
     done = subprocess.run([*drop, *command], capture_output=True, text=True, check=False)
@@ -70,12 +64,9 @@ def test_root_without_capabilities_records(tmp_path):
 
 @ROOT
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+@pytest.mark.usefixtures("tracefs")
 def test_what_the_machine_does_not_tell_is_said(tmp_path):
     """A /proc without kpageflags and pagetypeinfo, as some kernels are built."""
-    try:
-        find_tracefs()
-    except InputError as error:
-        pytest.skip(f"this machine can't be recorded: {error}")
     (tmp_path / "empty").touch()
     hide = f'for each in kpageflags pagetypeinfo; do mount --bind {tmp_path}/empty /proc/$each; done; exec "$@"'
     command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
