@@ -190,10 +190,9 @@ class Attachable(Ranges):
         ``most``: blocks at most, instead of the batch's capacity. Lists are walked from the block that is allocated
         last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
         hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
-        watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full; one
-        that was walked to its end gives nothing. Raises
-        InputError for an age where none are kept, and if the batch holds other blocks than this zone's in flight.
-        O(blocks walked); the lock is let go of after each 1,024.
+        watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full; one that was
+        walked to its end gives nothing. Raises InputError for an age where none are kept, and if the batch holds other
+        blocks than this zone's in flight. O(blocks walked); the lock is let go of after each 1,024.
         """
         first: cython.int = self.max_order - 1
         last: cython.int = self._min_order

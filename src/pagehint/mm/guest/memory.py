@@ -118,9 +118,9 @@ class GuestMemory:
 
         Zones are tried down to their low watermarks, then to their min ones (half of it for __GFP_HIGH, and a quarter
         less for __GFP_ATOMIC). Where the first is Normal, and DMA32 lies below it, all are tried once before that,
-        without breaking up another migratetype's pageblocks
-        (NOFRAGMENT). Before it fails, the CPUs' lists are drained and blocks in flight waited for. Raises
-        AllocationError, or InputError for bad arguments. O(zones), and an allocation of the zone's.
+        without breaking up another migratetype's pageblocks (NOFRAGMENT). Before it fails, the CPUs' lists are drained
+        and blocks in flight waited for. Raises AllocationError, or InputError for bad arguments. O(zones), and an
+        allocation of the zone's.
         """
         request = self._request(order, gfp, node, cpu)
         pfn = self._scan(request, low=True, whole=True) if request.wish.whole_first else -1
