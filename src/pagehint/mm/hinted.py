@@ -78,7 +78,7 @@ class HintedLists(Buddy):
     def _begin(self):
         which: cython.int
         for which in range(LISTS):
-            if self._pages and not self._counts_exist:  # what was loaded may be hinted anywhere
+            if self._hinted[which & 31] and not self._counts_exist:  # what was loaded may be hinted anywhere
                 self._hinted_tail(which)
             self._boundary[which] = self._pages + which
         self._counts_exist = True
