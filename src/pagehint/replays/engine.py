@@ -210,13 +210,14 @@ class Engine(Pages):
             kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, states.ctypes.data))
         else:
             kinds = memoryview(states)
-        for pfn in range(self.pages):
-            if kinds[pfn] >= STARTS_USED:
-                self._map[pfn] = pfn
-                self._mark(self._taken, pfn, 1, True)
-                if kinds[pfn] == STARTS_USED:
-                    self._mark_used(pfn, True)
-                    self.used_pages += 1
+        with cython.nogil:
+            for pfn in range(self.pages):
+                if kinds[pfn] >= STARTS_USED:
+                    self._map[pfn] = pfn
+                    self._mark(self._taken, pfn, 1, True)
+                    if kinds[pfn] == STARTS_USED:
+                        self._mark_used(pfn, True)
+                        self.used_pages += 1
 
     def at_zone_level(self, cpus):
         """Allocations and frees of small orders were not recorded; of so many CPUs."""
@@ -259,17 +260,18 @@ class Engine(Pages):
             _key_of = cython.cast(cython.p_uint, cython.cast(cython.size_t, key_of.ctypes.data))
         else:
             _keys, _present, _key_of = memoryview(keys), memoryview(present), memoryview(key_of)
-        for k in range(self.pages):
-            if self._map[k] != NOWHERE:
-                _key_of[self._map[k]] = k
-        for k in range(self.pages):
-            if _keys[k]:
-                page = self._map[k]
-                if page == NOWHERE:
-                    page = k
-                    while _key_of[page] != NOWHERE:
-                        page = _key_of[page]
-                _present[page] = 1
+        with cython.nogil:
+            for k in range(self.pages):
+                if self._map[k] != NOWHERE:
+                    _key_of[self._map[k]] = k
+            for k in range(self.pages):
+                if _keys[k]:
+                    page = self._map[k]
+                    if page == NOWHERE:
+                        page = k
+                        while _key_of[page] != NOWHERE:
+                            page = _key_of[page]
+                    _present[page] = 1
         return present
 
     # Events
@@ -728,20 +730,28 @@ class Engine(Pages):
                 return RANG
         return AT_END
 
-    def told(self, pfns, orders):
+    def told(self, pfns: cython.const[cython.longlong][:], orders: cython.const[cython.uchar][:]):
         """A device is being told of these blocks: note how long their resident pages waited since they were freed."""
+        block: cython.Py_ssize_t
         page: cython.Py_ssize_t
+        end: cython.Py_ssize_t
         wait: cython.uint  # ms, modulo 2**32, as the times of frees are
         at: cython.uint = max((self.now // 1000000) & NOWHERE, 1)
-        for pfn, order in zip(pfns.tolist(), orders.tolist(), strict=True):
-            if not self._resident_in(pfn, order):
-                continue
-            self._changed(pfn, 1 << order)
-            for page in range(pfn, pfn + (1 << order)):
-                if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page]:
-                    wait = (at - self._freed_at[page]) & NOWHERE
-                    self._waits[min(wait, self._most_wait)] += 1
-                    self._freed_at[page] = 0
+        if not cython.compiled:
+            pfns, orders = memoryview(pfns), memoryview(orders)
+        with cython.nogil:
+            for block in range(pfns.shape[0]):
+                page = pfns[block]
+                if not self._resident_in(page, orders[block]):
+                    continue
+                self._changed(page, block_pages(orders[block]))
+                end = page + block_pages(orders[block])
+                while page < end:
+                    if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page]:
+                        wait = (at - self._freed_at[page]) & NOWHERE
+                        self._waits[min(wait, self._most_wait)] += 1
+                        self._freed_at[page] = 0
+                    page += 1
 
     # What is free and resident, and where
 

@@ -77,7 +77,7 @@ def replay(
 
 
 class Replay:
-    """One replay on its way. `totals_only`: its run has neither reasons, a peak, nor a prediction, which take time."""
+    """One replay on its way. `totals_only`: its run has no reasons, phases, peak or prediction, which take time."""
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class Replay:
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")
         self.price = price
+        self.totals_only = totals_only
         self.trace = trace
         self.design = design
         self.reasons = reasons_of([design])

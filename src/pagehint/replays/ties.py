@@ -73,8 +73,9 @@ class Ties:
     def load(self, arrays: list[NDArray[Any]], first: int) -> tuple[list[NDArray[Any]], int]:
         """The columns of the next batch, whose first row is `first`: those to use instead, and where to call `next`."""
         self._first, self._arrays = first, arrays
-        self._local = self._groups - first
-        self._local = self._local[(self._local[:, 0] >= 0) & (self._local[:, 1] <= len(arrays[0]))]
+        begin = np.searchsorted(self._groups[:, 0], first)
+        end = np.searchsorted(self._groups[:, 1], first + len(arrays[0]), "right")
+        self._local = self._groups[begin:end] - first
         if len(self._local):
             self._arrays = [array.copy() for array in arrays]
         self._at = 0

@@ -1,5 +1,6 @@
 """The result of a replay that has ended."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def make_run(replay: "Replay") -> Run:
         timeline=rows,
         batches=batches,
         passes=_passes(replay.passes, batches),
-        phases=phases_given_back(trace, replay.passes, batches, rows),
+        phases=[] if replay.totals_only else phases_given_back(trace, replay.passes, batches, rows),
         measured=timeline.measured,
         waits=engine.waits,
         memory_map=timeline.memory_map(),
@@ -97,11 +98,12 @@ def _settings(replay: "Replay") -> dict[str, Any]:
     }
 
 
-def _percentile(waits: NDArray[np.int64], share: float) -> int | None:
-    total = int(waits.sum())
+def _percentiles(waits: NDArray[np.int64], shares: list[float]) -> list[int | None]:
+    counted = np.cumsum(waits)
+    total = int(counted[-1])
     if not total:
-        return None
-    return int(np.searchsorted(np.cumsum(waits), share * total)) * 10**6
+        return [None] * len(shares)
+    return [int(np.searchsorted(counted, math.ceil(share * total))) * 10**6 for share in shares]
 
 
 def _totals(replay: "Replay", end: int) -> Totals:
@@ -111,14 +113,15 @@ def _totals(replay: "Replay", end: int) -> Totals:
     footprint = (engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE
     ideal = (engine.used_time - timeline.used_time_before) * _PAGE / _GIB_MINUTE
     delayed = 0 if worker is None else worker.stalled
+    wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
         duration=end - timeline.begun,
         events=replay.trace.num_events,
         footprint=footprint,
         ideal_footprint=ideal,
         given_back=host.given_back * _PAGE,
-        wait_p50=_percentile(engine.waits, 0.5),
-        wait_p99=_percentile(engine.waits, 0.99),
+        wait_p50=wait_p50,
+        wait_p99=wait_p99,
         refaults=host.refaults_4kib + host.refaults_2mib,
         refault_time=host.refault_time,
         fault_time=host.fault_time,

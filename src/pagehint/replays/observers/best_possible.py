@@ -64,11 +64,24 @@ class BestPossible:
 
     def start(self, backed, used, taken):
         """At the beginning these pages (bool, one a page) are backed, in use, and off the zone's lists."""
-        times = self._arrays[0]
-        for pages, counts, column in ((used, self._arrays[1], 0), (taken, self._arrays[2], 1)):
-            times[:, column] = backed & ~pages
-            found = np.add.reduceat(pages, np.arange(0, len(pages), 1 << AREA_ORDER), dtype=np.uint32)
-            counts[: len(found)] = found
+        page: cython.Py_ssize_t
+        pages: cython.Py_ssize_t = len(self._arrays[0])
+        if cython.compiled:
+            _backed = cython.cast(cython.p_uchar, cython.cast(cython.size_t, backed.ctypes.data))
+            _used = cython.cast(cython.p_uchar, cython.cast(cython.size_t, used.ctypes.data))
+            _taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, taken.ctypes.data))
+        else:
+            _backed, _used, _taken = memoryview(backed), memoryview(used), memoryview(taken)
+        with cython.nogil:
+            for page in range(pages):
+                if _used[page]:
+                    self._used[page >> AREA_ORDER] += 1
+                elif _backed[page]:
+                    self._times[2 * page] = 1
+                if _taken[page]:
+                    self._taken[page >> AREA_ORDER] += 1
+                elif _backed[page]:
+                    self._times[2 * page + 1] = 1
 
     def _tick(self, now):
         return ((now - self._begin) >> self._shift) + 1
@@ -134,24 +147,26 @@ class BestPossible:
     def end(self, now):
         """The recording ends: what is free needs no way back."""
         page: cython.Py_ssize_t
+        pages: cython.Py_ssize_t = len(self._arrays[0])
         area: cython.Py_ssize_t
         at: cython.uint = self._tick(now)
         freed: cython.uint
         listed: cython.uint
-        for page in range(len(self._arrays[0])):
-            freed = self._times[2 * page]
-            if freed:
-                area = page >> AREA_ORDER
-                listed = self._times[2 * page + 1]
-                self._add(
-                    freed,
-                    listed,
-                    at,
-                    self._used[area] == 0 or self._unused_at[area] >= freed,
-                    self._taken[area] == 0 or self._untaken_at[area] >= listed,
-                    self._alone_gone,
-                    self._together_gone,
-                )
+        with cython.nogil:
+            for page in range(pages):
+                freed = self._times[2 * page]
+                if freed:
+                    area = page >> AREA_ORDER
+                    listed = self._times[2 * page + 1]
+                    self._add(
+                        freed,
+                        listed,
+                        at,
+                        self._used[area] == 0 or self._unused_at[area] >= freed,
+                        self._taken[area] == 0 or self._untaken_at[area] >= listed,
+                        self._alone_gone,
+                        self._together_gone,
+                    )
 
     # For tests and for other drivers than the engine.
 
