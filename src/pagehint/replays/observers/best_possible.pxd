@@ -26,8 +26,8 @@ cdef class BestPossible:
     cdef double _span(self, unsigned int begin, unsigned int end) noexcept nogil
     @cython.final
     cdef void _add(
-        self, unsigned int freed, unsigned int listed, unsigned int now, bint all_unused, bint all_untaken,
-        double alone, double together
+        self, Py_ssize_t pages, unsigned int freed, unsigned int listed, unsigned int now, bint all_unused,
+        bint all_untaken, double alone, double together
     ) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t page, long long now) noexcept nogil

@@ -90,12 +90,15 @@ class BestPossible:
         # At least this long: of both ticks' times, only the tick is known.
         return self._rate * (end - begin - 1) if end > begin + 1 else 0.0
 
-    def _add(self, freed, listed, now, all_unused, all_untaken, alone, together):
-        self.free += min(self._span(freed, now), together if all_unused else alone)
+    # So many pages with the same history.
+    def _add(self, pages, freed, listed, now, all_unused, all_untaken, alone, together):
+        self.free += pages * min(self._span(freed, now), together if all_unused else alone)
         if listed:
-            self.listed += self._span(freed, listed) + min(self._span(listed, now), together if all_untaken else alone)
+            self.listed += pages * (
+                self._span(freed, listed) + min(self._span(listed, now), together if all_untaken else alone)
+            )
         else:
-            self.listed += self._span(freed, now)
+            self.listed += pages * self._span(freed, now)
 
     def _freed(self, page, now):
         area: cython.Py_ssize_t = page >> AREA_ORDER
@@ -113,6 +116,7 @@ class BestPossible:
         self._used[area] += 1
         if freed:
             self._add(
+                1,
                 freed,
                 listed,
                 at,
@@ -148,17 +152,28 @@ class BestPossible:
         """The recording ends: what is free needs no way back."""
         page: cython.Py_ssize_t
         pages: cython.Py_ssize_t = len(self._arrays[0])
+        first: cython.Py_ssize_t
         area: cython.Py_ssize_t
         at: cython.uint = self._tick(now)
         freed: cython.uint
         listed: cython.uint
+        page = 0
         with cython.nogil:
-            for page in range(pages):
-                freed = self._times[2 * page]
+            while page < pages:
+                first = page
+                area = page >> AREA_ORDER
+                freed, listed = self._times[2 * page], self._times[2 * page + 1]
+                page += 1
+                while (
+                    page < pages
+                    and page >> AREA_ORDER == area
+                    and self._times[2 * page] == freed
+                    and (not freed or self._times[2 * page + 1] == listed)
+                ):
+                    page += 1
                 if freed:
-                    area = page >> AREA_ORDER
-                    listed = self._times[2 * page + 1]
                     self._add(
+                        page - first,
                         freed,
                         listed,
                         at,
