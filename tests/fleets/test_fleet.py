@@ -78,11 +78,33 @@ def test_how_deep_and_how_often_each_case_counted():
 
 def test_together_is_the_sum_at_each_time():
     both = held([Crowd(ONE, 2)], 490 * MIB, together=1.0)
-    assert both.p_over == pytest.approx(0.1, abs=0.01)  # 2 * 400 MiB, a second in ten
+    assert both.p_over == pytest.approx(0.1, abs=1e-9)  # 2 * 400 MiB, a second in ten
+    assert both.seconds == pytest.approx(1.0)
+    assert both.depth == pytest.approx(310 * MIB, rel=1e-3)
     apart = held([Crowd(ONE, 2)], 490 * MIB)
     assert apart.p_over == pytest.approx(1 - 0.9**2, abs=1e-9)
-    some = held([Crowd(ONE, 2)], 490 * MIB, together=0.5).p_over
-    assert min(both.p_over, apart.p_over) < some < max(both.p_over, apart.p_over)
+
+
+@pytest.mark.parametrize("memory", [500, 700, 900, 1150, 1400])
+def test_some_together_each_case_counted(memory):
+    # Of four and two, half go through theirs at the same time, the shorter one stretched.
+    alike = steps(
+        (2.5, 2 * 100 + 64), (0.5, 2 * 100 + 1024), (1, 2 * 400 + 1024), (1, 2 * 150 + 1024), (5, 2 * 150 + 512)
+    )
+    guests = [ONE, ONE, OTHER, alike]
+    found = held([Crowd(ONE, 4), Crowd(OTHER, 2)], memory * MIB, together=0.5)
+    over, mean = enumerated(guests, memory * MIB)
+    assert found.p_over == pytest.approx(over, abs=1e-9)
+    assert found.mean == pytest.approx(mean, rel=1e-9)
+    same = held([Crowd(ONE, 2), Crowd(OTHER, 1), Crowd(alike, 1)], memory * MIB)
+    assert found.seconds == same.seconds
+
+
+def test_the_parked_are_not_among_those_together():
+    # Three in four of eight are parked, and hold 400 MiB; half of the others are together.
+    found = held([Crowd(ONE, 8, parked=0.75)], 1, together=0.5)
+    seven = 7 * (6 / 7 * 400 + 1 / 7 * ONE.mean / MIB)
+    assert found.mean / MIB == pytest.approx(seven + ONE.mean / MIB)
 
 
 def test_how_long_and_how_much_it_is_too_much():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from pagehint.fleets.steps import Steps
-from pagehint.fleets.superpose import BINS, Crowd, risk
+from pagehint.fleets.superpose import Crowd, risk
 
 __all__ = ["MOST_GUESTS", "fits", "interval"]
 
@@ -15,7 +15,6 @@ MOST_GUESTS = 10**6
 
 _PIECES = 16
 _RESAMPLED = 40
-_MANY = 10_000
 
 
 def _scaled(crowds: Sequence[Crowd], guests: int) -> list[Crowd]:
@@ -36,7 +35,6 @@ def fits(crowds: Sequence[Crowd], memory: int, risks: Sequence[float], together:
     mean = sum(crowd.count * crowd.mean for crowd in crowds) / sum(crowd.count for crowd in crowds)
     # On average, one more than that is too much already.
     most = min(int(memory / max(mean, 1.0)) + 1, MOST_GUESTS)
-    bins = _bins(most) if together else BINS
     known: dict[int, float] = {}
     found = []
     for each in risks:
@@ -44,15 +42,10 @@ def fits(crowds: Sequence[Crowd], memory: int, risks: Sequence[float], together:
         while low < high:
             middle = (low + high + 1) // 2
             if middle not in known:
-                known[middle] = risk(_scaled(crowds, middle), memory, together, bins)
+                known[middle] = risk(_scaled(crowds, middle), memory, together)
             low, high = (middle, high) if known[middle] <= each else (low, middle - 1)
         found.append(low)
     return found
-
-
-# An eighth of the bins adds a ten-thousandth to the variance of a few hundred guests.
-def _bins(guests: int) -> int:
-    return BINS if guests > _MANY else BINS >> 3
 
 
 def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.random.Generator) -> tuple[float, float]:
@@ -60,11 +53,10 @@ def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.r
 
     Each recording is cut into 16 stretches, and 40 others are made of them, drawn at random with repetition.
     """
-    bins = _bins(sum(crowd.count for crowd in crowds))
     found = []
     for _ in range(_RESAMPLED):
         drawn = [replace(crowd, steps=_drawn(crowd.steps, random)) for crowd in crowds]
-        found.append(risk(drawn, memory, together, bins))
+        found.append(risk(drawn, memory, together))
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 

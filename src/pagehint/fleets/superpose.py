@@ -2,22 +2,21 @@
 
 A guest whose phase is random holds each of its values for that value's share of its time. What independent guests hold
 is the convolution of these distributions: nothing is sampled, and a risk of 1e-9 costs no more than one of 1e-2.
-Guests that share a phase (`together`) are one sum of their values at that phase; the result is the mean over phases.
+Guests that share a phase (`together`) are as one guest that holds the sum of theirs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.fleets.steps import Steps
 
-__all__ = ["BINS", "Crowd", "Held", "held", "risk"]
+__all__ = ["Crowd", "Held", "held", "risk"]
 
-BINS = 1 << 17
-"""Of what all guests may hold."""
-_PHASES = 128
+_BINS = 1 << 17  # of what all guests may hold
+_MOST = 1 << 62  # bytes; no host has as much
 _NOTHING = 1e-15  # the transform's own error
 _SURE = 37.0  # exp(-37) is less than that
 
@@ -39,15 +38,9 @@ class Crowd:
         values, shares = self.values()
         return float(values @ shares)
 
-    def values(self, together: float = 0.0, phase: float = 0.0) -> _Values:
-        """What one of them holds (bytes), and for which shares of the time; `together`: as often at this phase as that.
-
-        A phase is a share of the recording's length.
-        """
+    def values(self) -> _Values:
+        """What one of them holds (bytes), and for which shares of the time."""
         values, shares = self.steps.values, self.steps.weights
-        if together:
-            then = self.steps.at(np.array([int(self.steps.period * phase)]))
-            values, shares = np.append(values, then), np.append((1 - together) * shares, together)
         if self.parked:
             kept = self.steps.parked
             values = np.append(values, kept)
@@ -63,7 +56,7 @@ class Held:
     bin: float
     chances: NDArray[np.float64]
     memory: int
-    rate: float | None
+    rate: float
 
     @property
     def p_over(self) -> float:
@@ -84,7 +77,7 @@ class Held:
 
     @property
     def seconds(self) -> float | None:
-        """How long it is too much at a time, on average; None where that isn't known, or never happens."""
+        """How long it is too much at a time, on average; None where that never happens, or never ends."""
         return self.p_over / self.rate if self.rate else None
 
     def below(self, size: float) -> float:
@@ -117,27 +110,25 @@ class _Grid:
     length: int
 
     @classmethod
-    def of(cls, cases: Sequence[Sequence[_Values]], counts: Sequence[int], bins: int) -> "_Grid":
-        """From where chances are above 1e-16 to where they no longer are (Bernstein's inequality), in any of the cases.
+    def of(cls, kinds: Sequence[_Values], counts: Sequence[int]) -> "_Grid":
+        """From where chances are above 1e-16 to where they no longer are (Bernstein's inequality).
 
         What all hold at the least is bin 0. One guest may be missing.
         """
-        reach = max((float(np.ptp(values)) for values, _ in cases[0]), default=0.0)
+        reach = max((float(np.ptp(values)) for values, _ in kinds), default=0.0)
         least, most = (
-            sum(count * float(end(values)) for count, (values, _) in zip(counts, cases[0], strict=True))
+            sum(count * float(end(values)) for count, (values, _) in zip(counts, kinds, strict=True))
             for end in (np.min, np.max)
         )
-        low, high = most, least
-        for case in cases:
-            means = [float(values @ shares) for values, shares in case]
-            spread = sum(
-                count * float((values - mean) ** 2 @ shares)
-                for count, mean, (values, shares) in zip(counts, means, case, strict=True)
-            )
-            mean = sum(count * each for count, each in zip(counts, means, strict=True))
-            far = _SURE * reach / 3 + float(np.sqrt((_SURE * reach / 3) ** 2 + 2 * _SURE * spread))
-            low, high = min(low, max(mean - far, least)), max(high, min(mean + far, most))
-        size = max((high - low) / bins, 1.0)
+        means = [float(values @ shares) for values, shares in kinds]
+        spread = sum(
+            count * float((values - mean) ** 2 @ shares)
+            for count, mean, (values, shares) in zip(counts, means, kinds, strict=True)
+        )
+        mean = sum(count * each for count, each in zip(counts, means, strict=True))
+        far = _SURE * reach / 3 + float(np.sqrt((_SURE * reach / 3) ** 2 + 2 * _SURE * spread))
+        low, high = max(mean - far, least), min(mean + far, most)
+        size = max((high - low) / _BINS, 1.0)
         # A value between two bins is divided between them: half a bin's deviation a guest.
         margin = 6 * int(sum(counts) ** 0.5) + 2
         first = max(int((low - least - reach) / size) - margin, 0)
@@ -179,36 +170,56 @@ class _Grid:
 def held(crowds: Sequence[Crowd], memory: int, together: float = 0.0) -> Held:
     """What these guests hold of a host's `memory` (bytes). `together`: the share of them that has one phase.
 
-    Transforms of up to 2^19 bins: one a kind of guests, one of the sum, and one a kind for the rate; with `together`,
-    which has no rate, one a kind for each of 128 phases.
+    Transforms of up to 2^19 bins: one a kind of guests, one of the sum, and one a kind for the rate.
     """
-    crowds = [crowd for crowd in crowds if crowd.count]
-    grid, ones, chances = _superposed(crowds, together, BINS)
-    rate = None
-    if not together:
-        rate = sum(_upcrossings(crowds, ones, which, memory, grid) for which in range(len(crowds)))
+    crowds = _apart(crowds, together)
+    grid, ones, chances = _superposed(crowds)
+    rate = sum(_upcrossings(crowds, ones, which, memory, grid) for which in range(len(crowds)))
     return Held(grid.low, grid.size, chances, memory, rate)
 
 
-def risk(crowds: Sequence[Crowd], memory: int, together: float = 0.0, bins: int = BINS) -> float:
-    """``Held.p_over`` alone, which takes less time; with fewer `bins` even less, and is less exact."""
-    grid, _, chances = _superposed([crowd for crowd in crowds if crowd.count], together, bins)
-    return Held(grid.low, grid.size, chances, memory, None).p_over
+def risk(crowds: Sequence[Crowd], memory: int, together: float = 0.0) -> float:
+    """``Held.p_over`` alone, which takes less time."""
+    grid, _, chances = _superposed(_apart(crowds, together))
+    return Held(grid.low, grid.size, chances, memory, 0.0).p_over
 
 
-# And the transforms of one guest of each kind, where there is one case of them.
+# Those that have a phase of their own, and all others as one guest; that many of each kind, to the nearest whole.
+def _apart(crowds: Sequence[Crowd], together: float) -> list[Crowd]:
+    alike = [int(crowd.count * (1 - crowd.parked) * together + 0.5) for crowd in crowds]
+    apart = []
+    for crowd, gone in zip(crowds, alike, strict=True):
+        if left := crowd.count - gone:
+            apart.append(replace(crowd, count=left, parked=min(crowd.parked * crowd.count / left, 1.0)))
+    if any(alike):
+        apart.append(Crowd(_sum([(crowd, count) for crowd, count in zip(crowds, alike, strict=True) if count]), 1))
+    return apart
+
+
+# Where recordings differ in length, the shorter ones are stretched.
+def _sum(kinds: Sequence[tuple[Crowd, int]]) -> Steps:
+    period = max(crowd.steps.period for crowd, _ in kinds)
+    changes = [
+        ((crowd.steps.times - crowd.steps.times[0]) / crowd.steps.period * period).astype(np.int64)
+        for crowd, _ in kinds
+    ]
+    times = np.unique(np.concatenate(changes))
+    values = np.zeros(len(times) - 1)
+    for (crowd, count), change in zip(kinds, changes, strict=True):
+        then = np.searchsorted(change, times[:-1], "right") - 1
+        values += count * (crowd.steps.values[then].astype(np.float64) + crowd.overhead)
+    return Steps("together", times, np.minimum(values, _MOST).astype(np.int64), np.zeros(0, np.int64))
+
+
+# And the transforms of one guest of each kind.
 def _superposed(
-    crowds: Sequence[Crowd], together: float, bins: int
+    crowds: Sequence[Crowd],
 ) -> tuple[_Grid, list[NDArray[np.complex128]], NDArray[np.float64]]:
     counts = [crowd.count for crowd in crowds]
-    phases = [(2 * phase + 1) / (2 * _PHASES) for phase in range(_PHASES if together else 1)]
-    cases = [[crowd.values(together, phase) for crowd in crowds] for phase in phases]
-    grid = _Grid.of(cases, counts, bins)
-    product = np.zeros(grid.length // 2 + 1, np.complex128)
-    for case in cases:
-        ones = [grid.transform(*each) for each in case]
-        product += grid.product(ones, counts) / len(cases)
-    return grid, ones, grid.chances(product)
+    kinds = [crowd.values() for crowd in crowds]
+    grid = _Grid.of(kinds, counts)
+    ones = [grid.transform(*each) for each in kinds]
+    return grid, ones, grid.chances(grid.product(ones, counts))
 
 
 # How often one of these guests goes up while all others hold so much that it takes the sum above the host's memory.
