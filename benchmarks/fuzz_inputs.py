@@ -21,6 +21,7 @@ from rich.console import Console
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError, PagehintError
 from pagehint.fleets.fleet import Guests, fleet
+from pagehint.hinting.designs.registry import DESIGNS
 from pagehint.host.costs import Costs
 from pagehint.proc.counters import parse_meminfo, parse_vmstat
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
@@ -74,6 +75,7 @@ _ZONE = """Node 0, zone {name:>8}
 _ZONEINFO = _ZONE.format(name="DMA", free=0, pages=1024, start=0) + _ZONE.format(
     name="DMA32", free=2048, pages=_PAGES - 1024, start=1024
 )
+_KERNELS = (None, None, "5.3", "5.10", "5.15", "6.1", "6.8", "6.12", "6.18", "7.2")
 _TYPES = ["Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate"]
 _ORDERS = "".join(f"{order:6} " for order in range(11))
 _PAGETYPEINFO = "\n".join(
@@ -144,12 +146,22 @@ _KERNEL_LINES = (
     "report_ret: (cycle+0x1/0x2 <- virtballoon_free_page_report) ret=0",
     "sched_switch: prev_comm=a prev_pid=1",
 )
+# All there is, allocations and frees alone, with claims of pageblocks, and what zones say alone.
+_RECORDED = (
+    "",
+    "mm_page_alloc: mm_page_free: mm_page_free_batched:",
+    "mm_page_alloc: mm_page_free: mm_page_alloc_extfrag:",
+    "mm_page_alloc_zone_locked: mm_page_pcpu_drain: mm_page_alloc_extfrag:",
+)
+_LETTERS = ("AFBZDXIiRrPM", "AFB", "AFX", "ZDX")
 
 
 def _text(rng: random.Random) -> str:
     lines = ["# tracer: nop\n# entries-in-buffer/entries-written: 5/5   #P:2\n#\n"]
+    recorded = rng.choice(_RECORDED)
+    kinds = [line for line in _KERNEL_LINES if not recorded or line.split()[0] in recorded.split()]
     for step in range(rng.randrange(2, 60)):
-        fields = rng.choice(_KERNEL_LINES).format(pfn=1024 + rng.randrange(3072), order=rng.choice((0, 0, 0, 3, 9)))
+        fields = rng.choice(kinds).format(pfn=1024 + rng.randrange(3072), order=rng.choice((0, 0, 0, 3, 9)))
         lines.append(f"              sh-7       [00{step % 2}] d..1.     1.{step:06d}: {fields}\n")
         if rng.random() < 0.05:
             lines.append("CPU:1 [LOST 10 EVENTS]\n")
@@ -158,8 +170,9 @@ def _text(rng: random.Random) -> str:
 
 def _csv(rng: random.Random) -> str:
     lines = ["dt_ns,cpu,pid,ev,pfn,order,mt,x\n"]
+    letters = rng.choice(_LETTERS)
     for _ in range(rng.randrange(2, 60)):
-        letter = rng.choice("AFBZDXIiRrPM")
+        letter = rng.choice(letters)
         pfn, detail = 1024 + rng.randrange(3072), {"A": "140dca", "Z": 1, "X": "9:1:1", "M": "MARK x"}.get(letter, 1)
         lines.append(f"{rng.randrange(10**6)},{rng.randrange(2)},7,{letter},{pfn},{rng.choice((0, 0, 9))},1,{detail}\n")
     return "".join(lines)
@@ -347,7 +360,10 @@ class Corpus:
         rng = random.Random(1)
         self.run = folder / "run"
         self._make_run(self.run, _csv(rng).encode())
-        self.bundle = import_trace(self.run, folder / "whole.pagetrace").path
+        self.bundles = [import_trace(self.run, folder / "whole.pagetrace").path]
+        for number in range(8):
+            self._make_run(folder / f"run{number}", _csv(rng).encode())
+            self.bundles.append(import_trace(folder / f"run{number}", folder / f"{number}.pagetrace").path)
         self.steps = import_trace(self._make_steps(folder / "steps"), folder / "steps.pagetrace").path
         self.scratch = folder / "scratch"
         self.pieces = _pieces()
@@ -594,12 +610,12 @@ class Corpus:
             path.write_bytes(_mutate_once(rng, data))
 
     def _meta(self, rng: random.Random) -> None:
-        shutil.copytree(self.bundle, self.scratch)
+        shutil.copytree(rng.choice(self.bundles), self.scratch)
         (self.scratch / "meta.json").write_bytes(_mutate_json(rng, (self.scratch / "meta.json").read_text()))
         self._use(rng, self.scratch)
 
     def _bundle_bytes(self, rng: random.Random) -> None:
-        shutil.copytree(self.bundle, self.scratch)
+        shutil.copytree(rng.choice(self.bundles), self.scratch)
         path = rng.choice([path for path in sorted(self.scratch.rglob("*")) if path.is_file()])
         data = path.read_bytes()
         footer = len(data) // 2 if rng.random() < 0.5 else 0
@@ -607,7 +623,7 @@ class Corpus:
         self._use(rng, self.scratch)
 
     def _bundle_table(self, rng: random.Random) -> None:
-        shutil.copytree(self.bundle, self.scratch)
+        shutil.copytree(rng.choice(self.bundles), self.scratch)
         _mutate_table(rng, rng.choice(sorted(self.scratch.glob("*.parquet"))))
         self._use(rng, self.scratch)
 
@@ -631,7 +647,9 @@ class Corpus:
     def _use(self, rng: random.Random, path: Path) -> None:
         trace = Trace.open(path)
         json.dumps(describe(trace), allow_nan=False)
-        run = replay(trace, guest_reporting(trace), sample=rng.choice(("50ms", None)))
+        design = rng.choice([guest_reporting(trace), *(design() for design in DESIGNS.values())])
+        placement = rng.choice(("simulated", "simulated", "recorded"))
+        run = replay(trace, design, placement=placement, sample=rng.choice(("50ms", None)), kernel=rng.choice(_KERNELS))
         told = run.to_dict()
         json.dumps(told, allow_nan=False)
         _check_totals(told, trace)
