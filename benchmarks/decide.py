@@ -1,8 +1,8 @@
 """The tables of docs/should-i-turn-it-on.md, docs/which-settings.md and docs/how-many-fit.md, from recordings.
 
-``python benchmarks/decide.py TRACE...`` (without any: the shipped ones) takes a minute a recording, and prints in Markdown
-what reporting saves and costs, which setting is the best for each recording and for all, and how many such guests fit
-on a host.
+``python benchmarks/decide.py TRACE...`` (without any: the shipped ones) takes a minute a recording. It prints, in
+Markdown, what reporting saves and costs, which setting is the best for each recording and for all, and how many such
+guests fit on a host.
 """
 
 import argparse
