@@ -11,6 +11,7 @@ import numpy as np
 
 from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
+from pagehint.mm.batch import misplaced
 
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
@@ -239,7 +240,7 @@ class WarmZone(Extents):
             if wrong < 0:
                 self._put_back(batch, False)
         if wrong >= 0:
-            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+            raise misplaced(batch, wrong)
         with contextlib.suppress(IndexError):
             while True:
                 self._waiters.popleft().release()

@@ -5,6 +5,7 @@ cdef class Conversation:
     cdef public object now
     cdef public object pending
     cdef public object stopping
+    cdef public dict _reacts
     cdef public Batch _batch
     cdef public object _run
     cdef public object _telling
@@ -17,4 +18,5 @@ cdef class Conversation:
     cdef public long long _pages
     cdef public long long _errors
 
+    cdef _checked(self, action)
     cdef _begin_or_rest(self)

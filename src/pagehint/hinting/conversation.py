@@ -2,7 +2,8 @@
 
 import cython
 
-from pagehint.hinting.action import BEGIN, IDLE
+from pagehint.errors import InputError
+from pagehint.hinting.action import BEGIN, IDLE, React
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -25,6 +26,7 @@ class Conversation:
         self.now = 0
         self.pending = None
         self.stopping = False
+        self._reacts = {}
         self._batch = self._run = self._telling = self._outcome = self._last_error = None
         self._failures = 0  # of the device, in a row
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
@@ -40,7 +42,7 @@ class Conversation:
         if self._run is None:
             return self._begin_or_rest()
         try:
-            self._telling = self._run.send(self._outcome)
+            self._telling = self._checked(self._run.send(self._outcome))
             return self._telling
         except StopIteration:
             self._run = None
@@ -54,6 +56,13 @@ class Conversation:
             self._ended()
             return IDLE
         return self._begin_or_rest()
+
+    # The device gives up whatever memory it is told of.
+    def _checked(self, action):
+        if not isinstance(action, React) or self._reacts.get(action.zone) is not action:
+            raise InputError(f"{self!r}: its work yielded {action!r}: expected self.tell(zone), of one of its zones")
+        action.zone.check_batch(self._batch)
+        return action
 
     def _begin_or_rest(self):
         if self._batch is None:

@@ -9,6 +9,7 @@ class Conversation:
     now: int
     pending: int | None
     stopping: bool
+    _reacts: dict[Zone, React]
     _batch: Batch | None
     _run: Work | None
     _telling: React | None

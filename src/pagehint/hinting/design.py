@@ -89,7 +89,6 @@ class Design(Conversation, ABC):
         for name, setting in self.settings.items():
             setattr(self, name, setting.parse({**given, **settings}.get(name, setting.default)))
         self._started: dict[str, Batch] = {}  # whose setdefault() decides which of two starts wins
-        self._reacts: dict[Zone, React] = {}
         self._bell: Callable[[], None] | None = None
         self.forget()
 
@@ -271,8 +270,11 @@ class Design(Conversation, ABC):
     def tell(self, zone: Zone) -> React:
         """Tell the device of ``batch``, whose blocks came from the zone: ``failed = yield self.tell(zone)``.
 
-        Gives what it failed with, or None. Then the blocks are back in the zone, and the batch is empty.
+        Gives what it failed with, or None. Then the blocks are back in the zone, and the batch is empty. Raises
+        InputError for what is none of ``zones``.
         """
+        if zone not in self._reacts:
+            raise InputError(f"{self!r}: {zone!r} is none of its zones")
         return self._reacts[zone]
 
     def ring(self) -> None:

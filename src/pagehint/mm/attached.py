@@ -7,6 +7,7 @@ import numpy as np
 
 from pagehint.errors import BusyError, InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
+from pagehint.mm.batch import misplaced
 from pagehint.units import whole_number
 
 if cython.compiled:
@@ -169,6 +170,13 @@ class Attachable(Ranges):
             raise InputError(f"{self!r}: begin a cycle before a batch is filled")
         return full
 
+    def check_batch(self, batch: Batch):
+        """Raises InputError if one of a batch's blocks is not in flight in this zone. O(blocks)."""
+        with self._lock:
+            wrong = self._not_in_flight(batch)
+        if wrong >= 0:
+            raise misplaced(batch, wrong)
+
     def drain(self, batch: Batch, hinted):
         """Put a batch's blocks back: behind the warm ones, hinted if ``hinted`` and if they merge with nothing.
 
@@ -181,7 +189,7 @@ class Attachable(Ranges):
             if wrong < 0:
                 self._put_back(batch, flag)
         if wrong >= 0:
-            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+            raise misplaced(batch, wrong)
 
     def pull(self, batch: Batch, *, order=None, migratetype=None, age=0, most=None, from_head=False, resume=False):
         """Take unhinted free blocks, at least ``age`` ns old, off their lists into ``batch``; true if it is full.
@@ -233,7 +241,7 @@ class Attachable(Ranges):
         if not kept:
             raise InputError(f"{self!r} keeps no ages: attach with ages=True")
         if wrong >= 0:
-            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+            raise misplaced(batch, wrong)
         return batch._count == batch.capacity
 
     @property
@@ -319,7 +327,7 @@ class Attachable(Ranges):
         if begun:
             raise InputError(f"{self!r}: a cycle with boundaries runs, which lists that are rotated would break")
         if wrong >= 0:
-            raise InputError(f"{batch!r}: its block {wrong}, {batch[wrong]}, is not in flight in this zone")
+            raise misplaced(batch, wrong)
         return ended
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.units import whole_number
 
-__all__ = ["Batch", "Block"]
+__all__ = ["Batch", "Block", "misplaced"]
 
 _MOST = 1 << 20
 
@@ -87,3 +87,8 @@ class Batch:
 
     def __repr__(self):
         return f"<Batch of {self._count} of {self.capacity} blocks>"
+
+
+def misplaced(batch, k):
+    """The error of a batch whose `k`th block is not in flight in the zone that it is given to."""
+    return InputError(f"{batch!r}: its block {k}, {batch[k]}, is not in flight in this zone")

@@ -4,7 +4,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "Block"]
+from pagehint.errors import InputError
+
+__all__ = ["Batch", "Block", "misplaced"]
 
 class Block(NamedTuple):
     pfn: int
@@ -23,3 +25,5 @@ class Batch:
     def pfns(self) -> NDArray[np.int64]: ...
     @property
     def orders(self) -> NDArray[np.uint8]: ...
+
+def misplaced(batch: Batch, k: int) -> InputError: ...

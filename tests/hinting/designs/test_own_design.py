@@ -12,7 +12,9 @@ import pytest
 import pagehint as ph
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design, reasons_of
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from tests.cli.test_run import pagehint
+from tests.hinting.rig import Device, Rig
 
 PAGE = Path(__file__).parents[3] / "docs" / "designs.md"
 WORDS = "left for the next run, as each tells of few batches"
@@ -180,3 +182,47 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
     trace = ph.Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
     with pytest.raises(InputError, match=r"Silent: .* 'whatever', which is none of its reasons"):
         ph.replay(trace, Silent())
+
+
+class Careless(ph.Design):
+    """Tells of what it is not to tell of."""
+
+    label = "careless"
+    delay: int = ph.Setting.time("1ms", "From the first request to the work.")
+
+    def forget(self) -> None:
+        self.own = ph.Zone(1 << 12, start_pfn=1 << 30)
+
+    def work(self) -> Any:
+        self.own.take_unreported(10, ph.Migratetype.MOVABLE, self.batch, 0)
+        yield self.told()
+
+    def told(self) -> Any:
+        """Blocks of a zone of its own, for its device's."""
+        return self.tell(self.zones[0])
+
+
+class Foreign(Careless):
+    def told(self) -> Any:
+        return self.tell(self.own)
+
+
+class Nothing(Careless):
+    def told(self) -> Any:
+        return 5
+
+
+@pytest.mark.parametrize(
+    ("design", "says"), [(Careless, "not in flight"), (Foreign, "none of its zones"), (Nothing, "work yielded 5")]
+)
+def test_a_device_is_told_of_blocks_of_its_zones_alone(design: type[Careless], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        ph.replay(ph.example(), design())
+    rig = Rig(zone=ph.Zone(1 << 12))
+    device = Device()
+    worker = VirtualWorker(design(), [rig.zone], rig.clock)
+    worker.start(device)
+    with pytest.raises(InputError, match=says):
+        rig.tick()
+    assert not device.batches
+    rig.assert_sound()
