@@ -1,10 +1,11 @@
 """The arena beside other ways to have large blocks: time, and memory by the kernel's count.
 
     python benchmarks/arena.py [--rounds 3] [--json FILE]
+    python benchmarks/arena.py --idle 20ms 200ms 2s
 
 Each way runs in a process of its own, for each figure, in turn, as many rounds as asked; figures are medians over the
 rounds. jemalloc and mimalloc are Debian's (apt install libjemalloc2 libmimalloc2.0); ways that the machine lacks are
-left out, and named.
+left out, and named. ``--idle``: the arena alone, with each of these idle times, where it gives back and is used again.
 """
 
 import argparse
@@ -74,10 +75,11 @@ def ways() -> tuple[list[Way], list[str]]:
 
 
 def maker(kind: str, inside: contextlib.ExitStack) -> Make:
+    kind, _, idle = kind.partition(":")
     if kind in ("arena", "arena-small", "drop-in"):
         from pagehint.arena import Arena
 
-        arena = inside.enter_context(Arena("6GiB", hugepages=kind != "arena-small"))
+        arena = inside.enter_context(Arena("6GiB", hugepages=kind != "arena-small", idle=idle or "2s"))
         if kind != "drop-in":
             return lambda nbytes: arena.empty(nbytes, "u1")
         inside.enter_context(arena.numpy())
@@ -208,6 +210,7 @@ FIGURES: dict[str, Callable[[Make], dict[str, float]]] = {
     "bursty work": bursty,
 }
 ONLY_NUMPY = ("expression chain",)
+WITH_IDLE = ("after a burst of 2 GiB", "bursty work")
 
 
 def one(kind: str, figure: str) -> None:
@@ -238,14 +241,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--only", choices=FIGURES)
+    parser.add_argument("--idle", nargs="+")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         one(*arguments.one)
         return
     present, lacking = ways()
+    figures = [arguments.only] if arguments.only else list(FIGURES)
+    if arguments.idle:
+        present, lacking = [Way(f"arena, idle {idle}", f"arena:{idle}") for idle in arguments.idle], []
+        figures = [figure for figure in figures if figure in WITH_IDLE]
     results: dict[str, dict[str, dict[str, float]]] = {}
-    for figure in [arguments.only] if arguments.only else FIGURES:
+    for figure in figures:
         taken = [way for way in present if figure not in ONLY_NUMPY or way.kind in ("drop-in", "numpy")]
         rounds = [[run(way, figure) for way in taken] for _ in range(arguments.rounds)]
         results[figure] = {

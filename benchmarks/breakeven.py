@@ -60,6 +60,7 @@ class NoPerCpuTime(BreakEven):
 
 ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
+COLUMNS = {"recording", "host", "design", "settings", "price", "free", "time", "possible", "attribution", "waits"}
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,21 @@ def key(recording: str, plan: Plan, host: str, price: float) -> str:
 
 
 def read_rows(path: Path) -> dict[str, dict[str, Any]]:
-    """The file's rows by their key. A last one that was cut, as who wrote it was killed, is taken off the file."""
+    """The file's whole rows by their key. What was cut, as who wrote it was killed, is taken off the file."""
     lines = path.read_text().splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines := lines[:-1]))
-    return dict(json.loads(line) for line in lines)
+    whole = {line: row for line in lines if (row := read_row(line)) is not None}
+    if len(whole) < len(lines):
+        path.write_text("".join(whole))
+    return dict(whole.values())
+
+
+def read_row(line: str) -> tuple[str, dict[str, Any]] | None:
+    """A row and its key, if the line is whole."""
+    try:
+        name, row = json.loads(line)
+    except ValueError:
+        return None
+    return (name, row) if line.endswith("\n") and row.keys() >= COLUMNS else None
 
 
 def rows(

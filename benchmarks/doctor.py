@@ -53,9 +53,10 @@ def booted(settings: GuestSettings, work: str, actions: tuple[str, ...], folder:
 
 
 def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
-    """The files of the look, with the names that nobody used then."""
+    """The files of the look, with the names that nobody used then, or when they were asked for last."""
     assert trace.marks is not None
-    (state,) = (mark["text"].split("dentry-state ")[1] for mark in trace.marks.to_pylist() if "dentry" in mark["text"])
+    states = [mark["text"].split("dentry-state ")[1] for mark in trace.marks.to_pylist() if "dentry" in mark["text"]]
+    state = states[min(look, len(states)) - 1]
     names = folder / "dentry-state.txt"
     names.write_text(f"fs.dentry-state = {' '.join(state.split())}\n")
     return [*sorted((trace.path / f"look{look}").iterdir()), names]
