@@ -3,7 +3,7 @@
 ``python benchmarks/breakeven.py TRACE... --out DIR`` prints a table: a cell is a recording, a kind of host and a price.
 Runs are kept in DIR, and are not done again; with ``--again`` those of BreakEven are, after it was changed. Without
 recordings: the one that ships with the package. ``--price`` limits the prices. ``--picture FILE.svg`` draws it.
-``--budget 0.2% 10%``: whether budgets of faults are kept.
+``--budget 0.2% 10%``: whether budgets of faults are kept. ``--own-time``: its passes and calls beside mainline's.
 Ten recordings of two minutes take five minutes at first, and half a minute again.
 """
 
@@ -11,17 +11,24 @@ import argparse
 import json
 import math
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from pagehint.hinting.action import Work
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.registry import NONE
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.designs.survival import FIRST_GUESS
+from pagehint.host.model import ModelHost
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.recording import Recording
+from pagehint.replays.replay import replay
+from pagehint.replays.start import guest_reporting
 from pagehint.replays.study import Ground, Task
 from pagehint.trace import Trace
 from pagehint.trace.shipped import example
@@ -226,6 +233,105 @@ def budget_report(traces: list[Trace], budget: str, price: float = 15.0) -> None
         print(f"{trace.path.stem:14} {allowed:8.0f} {kept.refaults:7} {free.refaults:8}   {memory}")
 
 
+def timed(kind: type[Design]) -> type[Design]:
+    """The design, but each object counts its passes and its own CPU time in them (ns), the device's left out."""
+
+    class Timed(kind):  # type: ignore[valid-type, misc]
+        label = f"timed {kind.label}"
+        passes = own_time = longest = 0
+
+        def work(self) -> Work:
+            work, answer, took = super().work(), None, 0
+            self.passes += 1
+            try:
+                while True:
+                    begun = time.thread_time_ns()
+                    try:
+                        action = work.send(answer)
+                    except StopIteration:
+                        return
+                    finally:
+                        took += time.thread_time_ns() - begun
+                    answer = yield action
+            finally:
+                self.own_time += took
+                self.longest = max(self.longest, took)
+
+    return Timed
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a design did in a recording: `free` in GiB*min, times in CPU seconds, but `longest` in ms."""
+
+    name: str
+    free: float
+    passes: int
+    own_time: float
+    longest: float
+    calls: int
+    blocks: int
+    device_time: float
+    fault_time: float
+    waits: int
+
+
+def effort(recording: Recording, plan: Plan, name: str) -> Effort:
+    design = plan.make()
+    assert design is not None
+    run = replay(recording, design, ModelHost("THP"))
+    totals = run.totals
+    free = totals.footprint - totals.ideal_footprint - run.attribution["per_cpu"] - run.attribution["watermark"]
+    own_time, longest = design.own_time / 1e9, design.longest / 1e6  # type: ignore[attr-defined]
+    passes = design.passes  # type: ignore[attr-defined]
+    times = totals.device_time / 1e9, totals.refault_time / 1e9
+    return Effort(
+        name, free, passes, own_time, longest, totals.batches, totals.blocks, *times, totals.allocations_delayed
+    )
+
+
+def own_time_report(traces: list[Trace]) -> None:
+    """What giving back takes, at price 15 on THP hosts, beside mainline's at that order 0 delay that holds as much."""
+    sums: dict[str, list[Effort]] = {}
+    worst = dict.fromkeys(("own time", "calls", "blocks"), 0.0)
+    columns = ("own time", "calls", "blocks")
+    print(f"{'recording':14} {'at equal memory':>16}   free: ours, its   ratios of {', '.join(columns)}")
+    for trace in traces:
+        recording = Recording(trace)
+        delays = OTHERS["reporting"]["delay"]
+        mainline = timed(PageReporting)
+        guest = guest_reporting(trace).values()
+        found = [
+            effort(recording, Plan(mainline, {**guest, "order": 0, "delay": delay}, 32), f"order 0, {delay}")
+            for delay in delays
+        ]
+        ours = effort(recording, Plan(timed(BreakEven), {}, 32), "breakeven")
+        usual = effort(recording, Plan(mainline, {**guest, "order": 9, "delay": "2s"}, 32), "order 9, 2s")
+        equal = min(found, key=lambda each: abs(each.free - ours.free))
+        ratios = (ours.own_time / equal.own_time, ours.calls / equal.calls, ours.blocks / equal.blocks)
+        worst = {name: max(worst[name], ratio) for name, ratio in zip(columns, ratios, strict=True)}
+        cells = " ".join(f"{ratio:6.2f}" for ratio in ratios)
+        print(f"{trace.path.stem:14} {equal.name:>16}   {ours.free:7.4f} {equal.free:7.4f}   {cells}", flush=True)
+        for each in (usual, *found, ours):
+            sums.setdefault(each.name, []).append(each)
+        sums.setdefault("at equal memory", []).append(equal)
+    print(f"worst: {', '.join(f'{name} {ratio:.2f}' for name, ratio in worst.items())}\n")
+    print(
+        "| all recordings | free, median | passes | own time, s | a pass, us | longest, ms | calls | blocks | gives, s "
+        "| faults, s | waits |"
+    )
+    print("|---" * 11 + "|")
+    for name, each in sums.items():
+        passes, own = sum(one.passes for one in each), sum(one.own_time for one in each)
+        cells = (
+            f"{statistics.median(one.free for one in each):.4f} | {passes:,} | {own:.2f} | {1e6 * own / passes:.0f} "
+            f"| {max(one.longest for one in each):.1f} | {sum(one.calls for one in each):,} "
+            f"| {sum(one.blocks for one in each):,} | {sum(one.device_time for one in each):.2f} "
+            f"| {sum(one.fault_time for one in each):.2f} | {sum(one.waits for one in each)}"
+        )
+        print(f"| {name} | {cells} |")
+
+
 def picture(made: list[Cell]) -> str:
     """A line a cell: the best possible at its left, mainline, the best in hindsight and ours, in multiples of it."""
     width, height, left = 760, 12 * len(made) + 60, 190
@@ -265,12 +371,15 @@ def main() -> None:
     parser.add_argument("--ablation", action="store_true", help="each of its parts left out, in turn")
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--budget", nargs="+", help="instead: is each kept (4 KiB hosts, price 15), and what it costs")
+    parser.add_argument("--own-time", action="store_true", help="instead: what it takes beside mainline's")
     given = parser.parse_args()
     traces = [Trace.open(path) for path in given.traces] or [example()]
     for budget in given.budget or ():
         print(f"budget {budget}")
         budget_report(traces, budget)
-    if given.budget:
+    if given.own_time:
+        own_time_report(traces)
+    if given.budget or given.own_time:
         return
     made = cells(list(rows(traces, given.out, given.price, given.again)), given.price)
     report(made)

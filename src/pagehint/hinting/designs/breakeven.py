@@ -1,6 +1,6 @@
 """Give back when it pays: a free block after a time that its size and the price of memory set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -137,12 +137,15 @@ class BreakEven(Design):
             for zone in self.zones:
                 for pcp in zone.pcps:
                     zone.drain_pcp(pcp)
+        waits = [self.wait(order) for order in range(max(zone.max_order for zone in self.zones))]
+        pauses = self._pauses(waits)
         for zone in self.zones:
             zone.request(False)
-            if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking)):
+            if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking, waits, pauses)):
                 return
+        pauses = self._pauses(waits)
         young = [
-            (self._due(zone, order), order)
+            (self._due(zone, order, pauses), order)
             for zone in self.zones
             if zone.free_pages >= self.reserve(zone)
             for order, untold in enumerate(_untold(zone))
@@ -158,24 +161,26 @@ class BreakEven(Design):
             return 0
         return int(min(lacks / max(self._earns, 1e-12), _LONGEST))
 
-    def _due(self, zone: Zone, order: int) -> int:
+    def _pauses(self, waits: Sequence[int]) -> list[int]:
+        """How long after a look at an order the next one comes (ns)."""
+        worth = self.worth_a_call()
+        return [max(_SHORTEST, min(max(wait // 4, worth), wait)) for wait in waits]
+
+    def _due(self, zone: Zone, order: int, pauses: Sequence[int]) -> int:
         looked = self._looked.get((zone, order))
-        if looked is None:
-            return 0
-        wait = self.wait(order)
-        return looked + max(_SHORTEST, min(max(wait // 4, self.worth_a_call()), wait))
+        return 0 if looked is None else looked + pauses[order]
 
     def worth_a_call(self) -> int:
         """How long all that is untold may wait at the cost of a call (ns)."""
         pages = sum(blocks << order for zone in self.zones for order, blocks in enumerate(_untold(zone)))
         return int(_CALL / (self._hold * max(pages, 1)))
 
-    def _process(self, zone: Zone, parking: bool) -> Part:
+    def _process(self, zone: Zone, parking: bool, waits: Sequence[int], pauses: Sequence[int]) -> Part:
         """A look at a zone, from its largest blocks down; false if the run must end."""
         for order in range(zone.max_order - 1, -1, -1):
-            if self.now < self._due(zone, order):
+            if self.now < self._due(zone, order, pauses):
                 continue
-            age = 0 if parking else self.wait(order)
+            age = 0 if parking else waits[order]
             resume = False
             while (most := self._affordable(order, parking)) and zone.pull(
                 self.batch, order=order, age=age, most=most, resume=resume
