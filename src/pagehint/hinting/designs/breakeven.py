@@ -177,8 +177,12 @@ class BreakEven(Design):
 
     def _process(self, zone: Zone, parking: bool, waits: Sequence[int], pauses: Sequence[int]) -> Part:
         """A look at a zone, from its largest blocks down; false if the run must end."""
+        untold = _untold(zone)
         for order in range(zone.max_order - 1, -1, -1):
             if self.now < self._due(zone, order, pauses):
+                continue
+            self._looked[zone, order] = self.now
+            if not untold[order]:
                 continue
             age = 0 if parking else waits[order]
             resume = False
@@ -188,7 +192,6 @@ class BreakEven(Design):
                 resume = True
                 if not (yield from self._told(zone, parking)):
                     return False
-            self._looked[zone, order] = self.now
         return not self.batch or (yield from self._told(zone, parking))
 
     def _told(self, zone: Zone, parking: bool) -> Part:
