@@ -6,7 +6,10 @@ import pytest
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.action import BEGIN, IDLE, React, Sleep
+from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.hinting import PageHinting
+from pagehint.hinting.designs.registry import DESIGNS
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device, Rig
@@ -123,7 +126,11 @@ def test_a_start_that_fails_in_the_second_zone_leaves_the_first_free():
     assert design.started
 
 
-def test_no_zones_at_all():
-    design, _ = started([], Device(), delay=5)
-    assert design.next(5) == IDLE
-    assert design.stop() is True
+@pytest.mark.parametrize("name", DESIGNS)
+def test_no_zones_at_all(name):
+    device, clock = Device(), VirtualClock()
+    worker = VirtualWorker(DESIGNS[name](), [], clock)
+    worker.start(device)
+    clock.advance(10**12)
+    worker.stop()
+    assert not device.batches

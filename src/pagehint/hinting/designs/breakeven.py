@@ -137,7 +137,7 @@ class BreakEven(Design):
             for zone in self.zones:
                 for pcp in zone.pcps:
                     zone.drain_pcp(pcp)
-        waits = [self.wait(order) for order in range(max(zone.max_order for zone in self.zones))]
+        waits = [self.wait(order) for order in range(max((zone.max_order for zone in self.zones), default=0))]
         pauses = self._pauses(waits)
         for zone in self.zones:
             zone.request(False)
