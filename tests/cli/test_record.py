@@ -1,5 +1,6 @@
 """The commands around recordings of this machine: what they print, what they refuse."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from pagehint.cli.mark import mark
+from pagehint.cli.record import _NoPandas
 from pagehint.errors import InputError
 from pagehint.trace import Trace
 
@@ -35,6 +37,14 @@ def test_a_pandas_that_is_installed_is_left_alone(tmp_path):
     (tmp_path / "pandas.py").write_text("raise ValueError('numpy.dtype size changed')")
     made = run("record", "-o", tmp_path / "a.pagetrace", "--for", "0s", env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert made.returncode == 0, made.stderr
+
+
+def test_pandas_is_kept_away_only_meanwhile(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    before = list(sys.meta_path)
+    with _NoPandas(), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("pandas")
+    assert sys.meta_path == before
 
 
 @pytest.mark.usefixtures("tracefs")

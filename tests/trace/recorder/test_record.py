@@ -196,16 +196,19 @@ def test_probes_of_reporting_are_there_and_go():
     assert (TRACEFS / "kprobe_events").read_text() == others
 
 
-def test_allocations_are_recorded_from_compaction_on(monkeypatch):
+def test_allocations_are_recorded_from_the_first_direct_compaction_on(monkeypatch):
+    """Nothing makes a machine with free memory compact: a page fault's refill stands for it, with the real trigger."""
     with Instance(TRACEFS, "zone", 64) as instance:
-        enabled = instance.folder / "events" / "kmem" / "mm_page_alloc" / "enable"
-        instance.follow_compaction()
-        assert enabled.read_text().strip() == "0"
-        real = tracefs_module._compactions()
-        monkeypatch.setattr(tracefs_module, "_compactions", lambda: real + 1)
-        instance.follow_compaction()
-        assert enabled.read_text().strip() == "1"
-        assert f"order >= {instance.least_order()}" in (enabled.parent / "filter").read_text()
+        armed = instance.folder / "events" / tracefs_module._COMPACTION / "trigger"
+        assert armed.read_text() == "enable_event:kmem:mm_page_alloc:unlimited\n"
+        assert (instance.folder / "events/kmem/mm_page_alloc/enable").read_text() == "0*\n"
+    assert not instance.folder.exists()
+    monkeypatch.setattr(tracefs_module, "_COMPACTION", "kmem/mm_page_alloc_zone_locked")
+    with nothing_left(), Instance(TRACEFS, "zone", 64) as instance:
+        event = instance.folder / "events/kmem/mm_page_alloc"
+        assert f"order >= {instance.least_order()}" in (event / "filter").read_text()
+        subprocess.run(allocating(16, 1), check=True)
+        assert event.joinpath("enable").read_text() == "1*\n"
 
 
 def test_a_command_that_is_not_there(tmp_path):

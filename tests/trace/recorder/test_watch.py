@@ -1,5 +1,7 @@
 """Where a guest's RAM lies, and what of it is resident; of a process of ours that stands for a VM."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +105,28 @@ def test_discards_that_qemu_logs_and_huge_pages(tmp_path):
     thp = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if thp.exists() and "[never]" not in thp.read_text():
         assert looks[0]["huge_kib"] >= 32 << 10
+
+
+IDLE = "import sys; sys.stdin.read()"
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["here", "in a namespace of its own"])
+def test_a_log_that_is_named_by_its_process(tmp_path, apart):
+    """QEMU puts its own number for %d, which in a container is another one than its host's."""
+    before = ["unshare", "--pid", "--fork", "--kill-child"] if apart else []
+    if apart and (os.geteuid() != 0 or shutil.which("unshare") is None):
+        pytest.skip("only root makes a namespace")
+    command = [*before, sys.executable, "-c", IDLE, "-D", str(tmp_path / "log-%d")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while apart and not children.read_text():
+            assert process.poll() is None
+        pid = int(children.read_text()) if apart else process.pid
+        while b"-D" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            assert process.poll() is None
+        log = find_log(pid)
+        process.stdin.close()
+    assert log.name == ("log-1" if apart else f"log-{pid}")
 
 
 def test_what_is_resident_of_the_largest_mapping(tmp_path):

@@ -171,7 +171,6 @@ class _Recorder:
             woken = False
             while True:
                 most = self._drain()
-                self._instance.follow_compaction()
                 # Older kernels say so of a buffer that holds anything at all.
                 if woken and self._wakes and most < FILL * self._pages / 2:
                     self._wakes = False

@@ -49,6 +49,8 @@ PROBES = (
 )
 """The probes of reporting: name, kind, function (that of the balloon driver may lie in a module), what is fetched."""
 
+_COMPACTION = "compaction/mm_compaction_try_to_compact_pages"
+
 FILL = 1 / 4
 """A CPU's buffer is worth reading when it is so full: since Linux 6.1 its file is ready to be read only then."""
 
@@ -182,11 +184,6 @@ def _append(path: Path, text: str) -> None:
         os.close(file)
 
 
-def _compactions() -> int | None:
-    found = re.search(r"^compact_stall (\d+)$", _text(Path("/proc/vmstat")), re.MULTILINE)
-    return int(found[1]) if found else None
-
-
 def _group(path: Path) -> str:
     return path.name.replace("-", "_")
 
@@ -203,7 +200,6 @@ class Instance:
         self.level = level
         self.missing: list[str] = []
         self.formats: dict[str, str] = {}
-        self._compactions = _compactions()
         if not (tracefs / "events" / "kmem" / "mm_page_alloc").is_dir():
             raise InputError("this kernel traces no page allocations (kmem:mm_page_alloc): it was built without them")
         self.folder, self._lock = self._make()
@@ -282,6 +278,8 @@ class Instance:
                 (event / "filter").write_text(f"order >= {self.least_order()}")
             if self.level == "page" or name != "mm_page_alloc":
                 (event / "enable").write_text("1")
+            else:
+                self._follow_compaction()
             self.formats[name] = (event / "format").read_text()
         self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
         self._probe()
@@ -291,16 +289,11 @@ class Instance:
         major, minor = (int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
         return 4 if (major, minor) >= (5, 14) else 1
 
-    def follow_compaction(self) -> None:
-        """At zone level, record allocations of whole blocks from the first direct compaction on.
-
-        Only a block that compaction captures leaves without another event; until then, they would cost a program that
-        faults memory in some percent more, for nothing.
-        """
-        if self.level == "zone" and self._compactions is not None and self._compactions != _compactions():
-            self._compactions = None
-            with suppress(OSError):
-                self.write("events/kmem/mm_page_alloc/enable", "1")
+    # Only a block that direct compaction captures leaves without another event: the kernel itself enables allocations
+    # when the first one begins. A kernel without compaction has no such event.
+    def _follow_compaction(self) -> None:
+        with suppress(FileNotFoundError):
+            self.write(f"events/{_COMPACTION}/trigger", "enable_event:kmem:mm_page_alloc")
 
     # Reporting has no events of its own. Where the kernel has no probes, the recording is whole without them.
     def _probe(self) -> None:

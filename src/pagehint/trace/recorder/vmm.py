@@ -156,15 +156,25 @@ def _command_line(pid: int) -> list[bytes]:
         return []
 
 
+def _own_pid(pid: int) -> int:
+    """What a process is to itself."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return pid
+    found = re.search(r"^NSpid:.*\t(\d+)$", status, re.MULTILINE)
+    return int(found[1]) if found else pid
+
+
 def find_log(pid: int) -> Path:
     """Where a QEMU writes its trace events: the file of its option -D, else its standard error, as this process sees
     them; they need not be there."""
     words = _command_line(pid)
-    named = next((after for word, after in pairwise(words) if word == b"-D"), None)
-    # By its own root and folder: it may run in a container.
+    named = next((after for word, after in pairwise(words) if word in (b"-D", b"--D")), None)
+    # By its own root, folder and number: it may run in a container.
     if named is None:
         return Path(f"/proc/{pid}/fd/2")
-    name = os.fsdecode(named)
+    name = os.fsdecode(named).replace("%d", str(_own_pid(pid)))
     return Path(f"/proc/{pid}/root{name}" if name.startswith("/") else f"/proc/{pid}/cwd/{name}")
 
 

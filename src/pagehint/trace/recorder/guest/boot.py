@@ -30,7 +30,7 @@ _QEMU = "qemu-system-x86_64"
 _UP_KVM, _UP_TCG = 20.0, 120.0
 _SILENT = 120.0
 _TRIES = 3
-_ACCEPTS = 0x10000  # __SO_ACCEPTCON
+_USUAL_DRIFT = 1e-3
 _APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
 
 
@@ -114,14 +114,13 @@ def _drive(disk: Path | None) -> tuple[str, ...]:
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk")
 
 
-# A socket is in its folder a moment before it can be connected to.
-def _is_listening(path: Path) -> bool:
-    with suppress(OSError):
-        for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
-            words = line.split(maxsplit=7)
-            if len(words) == 8 and words[7] == str(path):
-                return bool(int(words[3], 16) & _ACCEPTS)
-    return False
+# QEMU inherits it listening: who connects needn't wait until QEMU has made it, and is refused once QEMU has ended.
+def _listening(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    listening.listen()
+    return listening
 
 
 class _NotUp(Exception):
@@ -140,9 +139,8 @@ class _Guest:
 
     def __enter__(self) -> "_Guest":
         folder, settings = self._folder, self._settings
-        for name in ("port", "qmp"):
-            (folder / name).unlink(missing_ok=True)
         reporting = "on" if settings.reporting else "off"
+        port, qmp = _listening(folder / "port"), _listening(folder / "qmp")
         command = [
             _QEMU,
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"),
@@ -151,18 +149,23 @@ class _Guest:
             *("-cpu", "host" if self._way == "kvm" else "max"),
             *("-kernel", str(self._image), "-initrd", str(folder / "initramfs"), "-append", _APPEND),
             *("-chardev", f"file,id=console,path={folder / 'console'}", "-serial", "chardev:console"),
-            *("-chardev", f"socket,id=port,path={folder / 'port'},server=on,wait=off", "-device", "virtio-serial-pci"),
+            *("-chardev", f"socket,id=port,fd={port.fileno()},server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-device", "virtserialport,nr=1,chardev=port,name=pagehint"),
-            *("-qmp", f"unix:{folder / 'qmp'},server=on,wait=off"),
+            *("-chardev", f"socket,id=qmp,fd={qmp.fileno()},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
             *("-device", f"virtio-balloon-pci,free-page-reporting={reporting}"),
             *_drive(settings.disk),
             *("-msg", "timestamp=on", "-D", str(folder / "log"), "-trace", "ram_block_discard_range"),
         ]
         try:
-            self._errors = (folder / "errors").open("wb")
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors
-            )
+            with port, qmp:
+                self._errors = (folder / "errors").open("wb")
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._errors,
+                    stderr=self._errors,
+                    pass_fds=(port.fileno(), qmp.fileno()),
+                )
         except OSError as error:
             raise InputError(f"{_QEMU}: {error.strerror}: install QEMU (Debian: qemu-system-x86)") from None
         return self
@@ -185,25 +188,17 @@ class _Guest:
                     return lines[-1][:200]
         return "it said nothing"
 
-    def _connect(self, name: str) -> Path:
-        path, until = self._folder / name, time.monotonic() + _UP_KVM
-        while not _is_listening(path):
-            if self._process is None or self._process.poll() is not None or time.monotonic() > until:
-                raise _NotUp(f"{_QEMU} ended: {self._last_words()}")
-            time.sleep(0.01)
-        return path
-
     def record(self, writer: TraceWriter, source: str, say: Callable[[str], None]) -> int:
         """Record until the guest says it is done; returns the command's status."""
         assert self._process is not None
         with socket.socket(socket.AF_UNIX) as port:
-            port.connect(str(self._connect("port")))
             port.settimeout(_UP_KVM if self._way == "kvm" else _UP_TCG)
             file = port.makefile("rb")
             try:
-                with Qmp(self._connect("qmp")) as qmp:
-                    self._ram = ram_of_qmp(qmp)
+                port.connect(str(self._folder / "port"))
                 up = file.peek(1)
+                with Qmp(self._folder / "qmp") as qmp:
+                    self._ram = ram_of_qmp(qmp)
             except (InputError, OSError):
                 up = b""
             if not up:
@@ -266,6 +261,8 @@ def fit_clock(pings: Sequence[tuple[int, int, int]]) -> Clock:
     g0, h0 = best[0][0], best[0][1]
     guest = np.array([(asked + answered) / 2 - g0 for asked, _, answered in best])
     offset = np.array([host - h0 for _, host, _ in best]) - guest
-    weight = 1 / np.maximum([answered - asked for asked, _, answered in best], 1000)
-    drift, at_zero = np.polyfit(guest, offset, 1, w=weight) if len(best) > 1 else (0.0, offset[0])
+    sure = 2 / np.maximum([answered - asked for asked, _, answered in best], 1000)
+    # The last row: clocks hardly drift, where the answers took too long to tell.
+    rows = np.append(np.stack([sure, sure * guest], axis=1), [[0, 1 / _USUAL_DRIFT]], axis=0)
+    at_zero, drift = np.linalg.lstsq(rows, np.append(sure * offset, 0), rcond=1e-18)[0]
     return Clock(g0, h0, float(at_zero), float(drift))
