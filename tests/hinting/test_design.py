@@ -61,6 +61,94 @@ def test_a_cycle_step_by_step():
     assert not zone.active
 
 
+class All(PageHinting):
+    """Tells of all that is free, and notes what a run found at its end."""
+
+    def forget(self):
+        super().forget()
+        self.ends = []
+
+    def work(self):
+        for zone in self.zones:
+            zone.begin()
+            self.ends.append((yield self.tell_all(zone)))
+            assert not self.batch
+            zone.end()
+
+
+def drive(design, device, now=0):
+    """Do what the design says until it rests."""
+    while (action := design.next(now)) not in (IDLE, BEGIN):
+        if isinstance(action, React):
+            error = None
+            try:
+                device.react(action.batch)
+            except OSError as raised:
+                error = raised
+            design.reacted(error, now)
+
+
+@pytest.mark.parametrize(("capacity", "batches"), [(2, [2, 2]), (3, [3, 1]), (4, [4]), (5, [4])])
+def test_tell_all_goes_on_while_a_batch_is_full_and_ends_once_a_zone(capacity, batches):
+    zones = [Zone(4 * BLOCK), Zone(4 * BLOCK, start_pfn=4 * BLOCK)]
+    device = Device(capacity)
+    design = All(delay=0)
+    design.start(zones, device, 0, print, print)
+    assert design.next(0) == BEGIN
+    drive(design, device)
+    assert [len(batch) for batch in device.batches] == 2 * batches
+    assert design.ends == [None, None]
+
+
+def test_tell_all_ends_where_the_device_fails_and_the_next_zone_is_told():
+    zones = [Zone(4 * BLOCK), Zone(4 * BLOCK, start_pfn=4 * BLOCK)]
+    error = OSError("no")
+    failures = [error]
+
+    def react(blocks):
+        if failures and device.batches:
+            raise failures.pop()
+
+    device = Device(2, react)
+    design = All(delay=0)
+    design.start(zones, device, 0, print, print)
+    assert design.next(0) == BEGIN
+    drive(design, device)
+    assert design.ends == [error, None]
+    assert [zone.nr_hinted[TOP] for zone in zones] == [2, 4]
+    assert [zone.in_flight_pages for zone in zones] == [0, 0]
+
+
+def test_tell_all_that_is_not_what_the_work_yields():
+    zones = [Zone(4 * BLOCK), Zone(4 * BLOCK, start_pfn=4 * BLOCK)]
+
+    class Mixed(All):
+        def work(self):
+            self.tell_all(zones[0])
+            yield self.tell(zones[1])
+
+    design = Mixed(delay=0)
+    design.start(zones, Device(), 0, print, print)
+    assert design.next(0) == BEGIN
+    with pytest.raises(InputError, match="its work yielded"):
+        design.next(0)
+    with pytest.raises(InputError, match="zone"):
+        design.tell_all(Zone(4 * BLOCK))
+
+
+def test_tell_all_ends_where_the_device_is_stopped():
+    zone = Zone(4 * BLOCK)
+    device = Device(2, lambda blocks: design.stop())
+    design = All(delay=0)
+    design.start([zone], device, 0, print, print)
+    assert design.next(0) == BEGIN
+    drive(design, device)
+    assert design.ends == [None]
+    assert len(device.batches) == 1
+    assert zone.nr_hinted[TOP] == 2
+    assert not design.started
+
+
 def test_zones_that_ask_before_either_is_heard_are_both_served():
     zones = [Zone(64 * BLOCK), Zone(64 * BLOCK, start_pfn=1 << 20)]
     design, rung = started(zones, Device(64), delay=100)

@@ -20,6 +20,8 @@ cdef class WarmZone(Extents):
     cdef object _waiters
     cdef set _waiting
 
+    cpdef bint fill(self, Batch batch) except -1
+    cpdef drain(self, Batch batch, bint hinted)
     @cython.final
     cdef void _set_dirty(self, Py_ssize_t begin, Py_ssize_t end, bint dirty) noexcept nogil
     @cython.final

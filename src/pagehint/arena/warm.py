@@ -222,7 +222,6 @@ class WarmZone(Extents):
 
         Raises InputError, and changes nothing, if one of them is not in flight in this zone.
         """
-        flag: cython.bint = hinted
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
         pages: cython.Py_ssize_t
@@ -232,7 +231,7 @@ class WarmZone(Extents):
             for k in range(batch._count if wrong < 0 else 0):
                 i = batch._pfns[k]
                 pages = block_pages(batch._orders[k])
-                if flag:
+                if hinted:
                     self._set_dirty(i, i + pages, False)
                     self._given_pages += pages
                 else:

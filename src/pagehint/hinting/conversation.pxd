@@ -9,6 +9,8 @@ cdef class Conversation:
     cdef public Batch _batch
     cdef public object _run
     cdef public object _telling
+    cdef public object _all  # a React: of all that the zone's fill gives, batch by batch
+    cdef public bint _full
     cdef public object _outcome
     cdef public object _last_error
     cdef public Py_ssize_t _failures
@@ -19,4 +21,5 @@ cdef class Conversation:
     cdef public long long _errors
 
     cdef _checked(self, action)
+    cdef bint _refilled(self) except -1
     cdef _begin_or_rest(self)

@@ -7,8 +7,10 @@ from pagehint.hinting.action import BEGIN, IDLE, React
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
+    from cython.cimports.pagehint.mm.zone import Zone
 else:
     from pagehint.mm.batch import Batch
+    from pagehint.mm.zone import Zone
 
 __all__ = ["Conversation"]
 
@@ -27,7 +29,8 @@ class Conversation:
         self.pending = None
         self.stopping = False
         self._reacts = {}
-        self._batch = self._run = self._telling = self._outcome = self._last_error = None
+        self._batch = self._run = self._telling = self._all = self._outcome = self._last_error = None
+        self._full = False
         self._failures = 0  # of the device, in a row
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
 
@@ -42,7 +45,14 @@ class Conversation:
         if self._run is None:
             return self._begin_or_rest()
         try:
-            self._telling = self._checked(self._run.send(self._outcome))
+            while not self._refilled():
+                react = self._checked(self._run.send(self._outcome))
+                if self._all is None:
+                    react.zone.check_batch(self._batch)
+                    self._telling = react
+                else:
+                    self._full = True
+                    self._outcome = None
             return self._telling
         except StopIteration:
             self._run = None
@@ -59,10 +69,24 @@ class Conversation:
 
     # The device gives up whatever memory it is told of.
     def _checked(self, action):
-        if not isinstance(action, React) or self._reacts.get(action.zone) is not action:
+        own = isinstance(action, React) and self._reacts.get(action.zone) is action
+        if not own or (self._all is not None and self._all is not action):
             raise InputError(f"{self!r}: its work yielded {action!r}: expected self.tell(zone), of one of its zones")
-        action.zone.check_batch(self._batch)
         return action
+
+    # There is a batch to tell of: the run's own, or one more of all those that it asked to tell of.
+    def _refilled(self):
+        if self._telling is not None:
+            return True
+        if self._all is not None:
+            if self._full and self._outcome is None and not self.stopping:
+                zone: Zone = self._all.zone
+                self._full = zone.fill(self._batch)
+                if self._batch._count:
+                    self._telling = self._all
+                    return True
+            self._all = None
+        return False
 
     def _begin_or_rest(self):
         if self._batch is None:
@@ -72,7 +96,7 @@ class Conversation:
             return self.rest()
         self.pending = None
         self._runs += 1
-        self._outcome = None
+        self._outcome = self._all = None
         self._run = self.work()
         return BEGIN
 
@@ -85,7 +109,8 @@ class Conversation:
         pages: cython.Py_ssize_t = batch._pages
         self.now = now
         self._outcome = error
-        self._telling.zone.drain(batch, error is None)
+        zone: Zone = self._telling.zone
+        zone.drain(batch, error is None)
         self._telling = None
         if error is None:
             self._batches += 1

@@ -13,6 +13,8 @@ class Conversation:
     _batch: Batch | None
     _run: Work | None
     _telling: React | None
+    _all: React | None
+    _full: bool
     _outcome: BaseException | None
     _last_error: BaseException | None
     _failures: int

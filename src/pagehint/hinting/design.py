@@ -277,6 +277,16 @@ class Design(Conversation, ABC):
             raise InputError(f"{self!r}: {zone!r} is none of its zones")
         return self._reacts[zone]
 
+    def tell_all(self, zone: Zone) -> React:
+        """Fill ``batch`` from the zone (``Zone.fill``) and tell of it, while one is full: ``failed = yield
+        self.tell_all(zone)``.
+
+        Gives what the device failed with, or None: then nothing untold was left, or the device is being stopped. Needs
+        a cycle (``Zone.begin``), and an empty batch.
+        """
+        self._all = self.tell(zone)
+        return self._all
+
     def ring(self) -> None:
         """Have the driver ask for work soon, as a free does (``wake``): what may be called from any thread."""
         bell = self._bell

@@ -1,4 +1,5 @@
 cimport cython
+from pagehint.mm.batch cimport Batch
 from pagehint.mm.ranges cimport Ranges
 
 cdef class Attachable(Ranges):
@@ -10,6 +11,8 @@ cdef class Attachable(Ranges):
     cdef cython.pymutex _lock
     cdef object __weakref__
 
+    cpdef bint fill(self, Batch batch) except -1
+    cpdef drain(self, Batch batch, bint hinted)
     @cython.final
     cdef bint _rings(self) noexcept nogil
     @cython.final

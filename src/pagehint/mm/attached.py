@@ -182,12 +182,11 @@ class Attachable(Ranges):
 
         Raises InputError, and changes nothing, if one of them is not in flight in this zone.
         """
-        flag: cython.bint = hinted
         wrong: cython.Py_ssize_t
         with self._lock:
             wrong = self._not_in_flight(batch)
             if wrong < 0:
-                self._put_back(batch, flag)
+                self._put_back(batch, hinted)
         if wrong >= 0:
             raise misplaced(batch, wrong)
 

@@ -74,24 +74,20 @@ class PageHinting(Design):
                 return
 
     def _process(self, zone: Zone) -> Part:
-        """Fill, react, drain until nothing is left; false if the run must end."""
+        """A cycle over the zone, until nothing untold is left; false if the run must end."""
         try:
             zone.begin()
         except MemoryError as error:
             zone.request(False)
             self.count_error(error)
             return True
-        batch, fill, react, once = self.batch, zone.fill, self.tell(zone), self.once_a_delay
         try:
             while True:
-                full = fill(batch)
-                if not (full or batch):
-                    return True
-                if (yield react) is not None:
+                if (yield self.tell_all(zone)) is not None:
                     self.retry_later()
                     zone.request()
                     return False
-                if self.stopping or not (full or (zone.requested and not once)):
+                if self.stopping or self.once_a_delay or not zone.requested:
                     return True
         finally:
             zone.end()

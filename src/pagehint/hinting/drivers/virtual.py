@@ -22,7 +22,8 @@ class VirtualWorker:
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
-        self._device = None
+        self._next, self._reacted = design.next, design.reacted
+        self._react = None
         self._timer = None
         self._reacting = None
         self._stepping = self._waited_for = False
@@ -33,7 +34,7 @@ class VirtualWorker:
         if self.design.ages:
             self.clock.lead(self._zones)
         self.design.start(self._zones, device, self.clock.now, self._notified, self._settle)
-        self._device = device
+        self._react = device.react
         self._arm(self.clock.now)
 
     def stop(self):
@@ -113,11 +114,11 @@ class VirtualWorker:
     # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
     def _act(self):
         interrupt = None
-        clock, design, react_time = self.clock, self.design, self._react_time
+        clock, following, react_time = self.clock, self._next, self._react_time
         if self._reacting is not None:
             interrupt = self._tell(self._reacting)
         while not self._waited_for:
-            action = design.next(clock.now)
+            action = following(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
@@ -138,8 +139,8 @@ class VirtualWorker:
         self._reacting = None
         error = None
         try:
-            self._device.react(react.batch)
+            self._react(react.batch)
         except BaseException as raised:
             error = raised
-        self.design.reacted(error, self.clock.now)
+        self._reacted(error, self.clock.now)
         return None if error is None or isinstance(error, Exception) else error
