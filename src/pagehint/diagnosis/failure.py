@@ -204,6 +204,9 @@ def _judge(
         unboosted = _mark(max((state.min or 0) - ignored - boost, 0), flags)
         if usable > mark + kept:
             reason = _by_blocks(zone, order, movable, bool(flags & _RESERVES))
+            # What it keeps from allocations that may take higher zones is not printed.
+            if not reserves and reason == "none" and any(_place(zone.name) < _place(name) <= top for name in names):
+                reason = "unknown"
         elif usable > unboosted + kept:
             reason = "boost"
         elif state.free - ((1 << order) - 1) > unboosted + kept:

@@ -87,10 +87,10 @@ _HUGE = re.compile(
     r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
 )
 _CGROUP = re.compile(
-    r"(?:Memory cgroup out of memory|oom-kill:constraint=CONSTRAINT_MEMCG|memory: usage \d+kB, limit \d+kB)"
+    r"(?:Memory\s+cgroup\s+out\s+of\s+memory|constraint=CONSTRAINT_MEMCG|memory:\s+usage\s+\d+kB,\s+limit\s+\d+kB)"
 )
 _NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
-_LIMIT = re.compile(r"\bmemory: usage \d{1,19}kB, limit (\d{1,19})kB")
+_LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
 _MOST_REPORTS = 1000
 
 

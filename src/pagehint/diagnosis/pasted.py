@@ -9,11 +9,16 @@ all lines that begin with the like of it, other digits in it or not.
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 
-__all__ = ["decoded", "plain_lines"]
+__all__ = ["decoded", "is_wide", "plain_lines"]
 
-_ESCAPES = re.compile(r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPES = re.compile(
+    r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+    # Whose first byte was lost.
+    r"|\[\d{1,3}(?:;\d{1,3}){0,5}m"
+)
 _PREFIX = re.compile(
     r"\s*(?:"
     r"[>|]\s?(?!\d)"
@@ -21,34 +26,58 @@ _PREFIX = re.compile(
     r"|\[\s*\d+\.\d+\s*\]:?(?:\s*\[\s*[TC]\d+\s*\])?"
     r"|\[(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\s+\d{4})?\s*\]"
     r"|(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?(?:\s+[\w.-]+(?=\s+\S{0,40}kernel))?"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[^\s\]]{0,20}(?:\s+[\w.-]+(?=\s+\S{0,40}kernel))?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?![^\s\]])"
+    r"(?:\s+[\w.-]+(?=\s+\S{0,40}kernel))?"
     r"|[\w.-]{1,64}\s+kernel(?:\[\d+\])?:"
     r"|(?:vm)?kernel(?:\[\d+\])?:"
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
     r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}:(?:\d+:)?"
-    r"|<(?:pre|code|p|div|td|li)(?:\s[^<>]{0,80})?>|\{(?:noformat|code)[^{}\s]{0,40}\}|```\w{0,10}"
+    r"|<(?:pre|code|p|div|td|li)(?:\s[^<>]{0,80})?>|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",
     re.ASCII,
 )
 _MOST_PREFIXES = 8
-_SOFT_BREAK = re.compile(r"(?<=[\w ,:)])=\r?\n(?=[\w ])")
+_SOFT_BREAK = re.compile(r"^([^\n]{0,75})=\r?\n(?=[^\r\n])", re.MULTILINE)
+_PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
+_QUOTED_BYTES = re.compile(r"(?:=[0-9A-F]{2})+")
+_BREAK = re.compile("[\r\n\x0b\x0c\x85\u2028\u2029]+")
+_NO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+_OCTAL = re.compile(r"#01([12])\s?")
+_CLOSING = re.compile(r"</(?:pre|code|p|div|span|td|li|font|b|a)>|<br ?/?>", re.IGNORECASE)
+_LINE_TAG = re.compile(r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:code|span|td|font|b|i|a)(?:\s[^<>]{0,300})?>", re.IGNORECASE)
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
+_LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
+_PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
+_TASK = re.compile(r"[^\n]{0,80}?(?:\[ *\d+\.\d+\] ?\[ *|\d+,\d+,\d+,[^;]{0,40}?caller=)([TC]\d+)[\];,]")
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
+_FREE_HEAD = re.compile(r"total\s+used\s+free(?:\s+shared)?(?:\s+buff/cache)?")
+_FREE_COLUMNS = re.compile(r"(?:buff/cache\s+)?available")
 _MESSAGES = dict.fromkeys(
     ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
 )
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
-    r"|Mem(?:Total|Free):\s|Page block order:",
+    r"|Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b",
     re.ASCII,
 )
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
+_LEAST_WIDTH, _NEAR, _BEGINNING = 40, 12, 6
+_NUMBER = re.compile(r"\s*\d+")
+_NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
+_STARTS = re.compile(
+    r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
+    r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
+    r"|[A-Z]\w{2,20}(?:\(\w+\))?:\s|[>\d\s]{1,400}\Z)",
+    re.ASCII,
+)
+_COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")
 _MOST_END = 16
 _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\||\$)|(?<=[\w:)?])[\"'])+\Z")
 _QUOTED = re.compile(r"(?:- )?(\".*\"),?")
@@ -58,7 +87,15 @@ def decoded(data: bytes | bytearray) -> str:
     """Text of bytes in UTF-8 or UTF-16; what isn't text in it is replaced."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
+    if is_wide(data):
+        return data.decode("utf-16-le", errors="replace")
     return data.decode("utf-8-sig", errors="replace")
+
+
+def is_wide(data: bytes | bytearray) -> bool:
+    """Whether it begins like text in UTF-16 that doesn't say so."""
+    start = data[:64]
+    return len(start) >= 8 and not any(start[1::2]) and bytes(start[::2]).isascii() and 0 not in start[::2]
 
 
 def plain_lines(text: str) -> list[str]:
@@ -66,15 +103,74 @@ def plain_lines(text: str) -> list[str]:
     text = _strings(text)
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
-    if _SOFT_BREAK.search(text):
-        text = _SOFT_BREAK.sub("", text).replace("=3D", "=").replace("=20", " ")
-    text = _ESCAPES.sub("", text).replace("\xa0", " ").replace("\t", " ")
-    lines = [part for line in re.split(r"[\r\n]+", text) for part in _apart(line)]
-    return list(_unwrapped(_without_learned_prefixes([_plain(line) for line in lines])))
+    if len(_SOFT_BREAK.findall(text)) > len(_PLAIN_EQUALS.findall(text)):
+        text = _QUOTED_BYTES.sub(_unquoted, _SOFT_BREAK.sub(r"\1", text))
+    if _CLOSING.search(text):
+        text = _TAG.sub("", _LINE_TAG.sub("\n", text))
+    text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
+    text = text.translate(_NO_WIDTH).replace("\xa0", " ").replace("\t", " ")
+    lines = [part for line in _by_task(_whole(_BREAK.split(text))) for part in _apart(line)]
+    return _downwards(list(_unwrapped(_without_learned_prefixes([_plain(line) for line in lines]))))
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[0].replace("=", "")).decode(errors="replace")
+
+
+# What a terminal broke, at one width, in the middle of words: more lines end there than just before. Lines that begin
+# alike are lines of their own, and rows of counts break between words.
+def _whole(lines: list[str]) -> list[str]:
+    lines = [line.rstrip() for line in lines]
+    lengths = Counter(map(len, lines))
+    width = max(lengths, default=0)
+    near = sum(lengths[width - step] for step in range(1, _NEAR))
+    whole: list[list[str]] = []
+    full = broken = 0
+    for line in lines:
+        if whole and len(whole[-1][-1]) == width:
+            full += 1
+            if line and not _STARTS.match(line) and _alike(line) != _alike(whole[-1][0]):
+                broken += 1
+                whole[-1].append(line)
+                continue
+        whole.append([line])
+    if width < _LEAST_WIDTH or broken <= max(near, 1, full - broken):
+        return lines
+    return ["".join(parts) for parts in whole]
+
+
+def _alike(line: str) -> str:
+    prefix = _NO_LETTERS.match(line)
+    return _NUMBER.sub("0", (prefix[0].rstrip() if prefix else "") or line[:_BEGINNING])
+
+
+# Some tools show a log's last line first: then what follows Mem-Info, or the OOM killer's coming, stands before it.
+def _downwards(lines: list[str]) -> list[str]:
+    for before, here, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
+        if here.endswith(("Mem-Info:", "Mem-info:")):
+            return lines[::-1] if _COUNTERS.search(before) and not _COUNTERS.search(after) else lines
+    came = [place for place, line in enumerate(lines) if "invoked oom-killer" in line]
+    went = [place for place, line in enumerate(lines) if ": Killed process " in line]
+    return lines[::-1] if came and went and went[0] < came[0] and went[-1] < came[-1] else lines
 
 
 def _apart(line: str) -> list[str]:
+    if line.count("lowmem_reserve[]") > 1:
+        return _LOG_RUN_TOGETHER.split(line)
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
+
+
+# Two tasks that print at one time take turns: where each line names its task, each one's lines together.
+def _by_task(lines: list[str]) -> list[str]:
+    found = [_TASK.match(line) for line in lines]
+    if not any(found):
+        return lines
+    tasks: dict[str, list[str]] = {}
+    task = ""
+    for line, match in zip(lines, found, strict=True):
+        task = task if match is None else match[1]
+        tasks.setdefault(task, []).append(line)
+    return [line for each in tasks.values() for line in each]
 
 
 # A text that is JSON as a whole: its strings, a line or more each.
@@ -84,14 +180,21 @@ def _strings(text: str) -> str:
     try:
         entries = [json.loads(text)]
     except (ValueError, RecursionError):
-        return text
+        return "\n".join(_PYTHON_LIST.split(text)) if text.startswith("['") else text
     if _is_message(entries[0]):
         return text
     found: list[str] = []
+    texts: set[str] = set()
     while entries:
         entry = entries.pop()
         if isinstance(entry, str):
-            found.append(entry)
+            if not entry.isdigit():
+                found.append(entry)
+            if "\n" in entry:
+                texts.add(entry.strip())
+        # A text's lines, beside the text.
+        elif isinstance(entry, list) and "\n".join(map(str, entry)).strip() in texts:
+            continue
         elif isinstance(entry, list | dict):
             entries.extend(reversed(entry.values() if isinstance(entry, dict) else entry))
     return "\n".join(found)
@@ -153,7 +256,9 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
 def _shape(prefix: str) -> str:
     words = re.split(r"(\d+|\s+)", prefix.rstrip())
     shape = "".join(r"\d++" if word.isdigit() else r"\s++" if word.isspace() else re.escape(word) for word in words)
-    return shape + (r"(?:\s++|\Z)" if prefix[-1].isspace() else "")
+    if not prefix[-1].isspace():
+        return shape
+    return shape + (r"(?:\s++|\Z)" if prefix.rstrip()[-1:].isalnum() else r"\s*+")
 
 
 def _unwrapped(lines: Iterator[str]) -> Iterator[str]:
@@ -179,4 +284,6 @@ def _continues(parts: list[str], line: str) -> bool:
         return _ROW.fullmatch(first) is not None
     if first.startswith("Number of blocks"):
         return _TYPES.fullmatch(line) is not None or line.startswith("type ")
+    if _FREE_HEAD.fullmatch(first):
+        return _FREE_COLUMNS.fullmatch(line) is not None
     return last[-1] in ",e" and _UNFINISHED.fullmatch(last) is not None and last.endswith((",", "zone", "type"))

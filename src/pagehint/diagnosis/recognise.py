@@ -9,6 +9,7 @@ import select
 import stat
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
-from pagehint.diagnosis.pasted import decoded, plain_lines
+from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines
 from pagehint.errors import InputError, printable
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
@@ -171,7 +172,7 @@ def _is_regular(path: Path) -> bool:
 
 def _is_binary(data: bytes | bytearray) -> bool:
     start = data[:4096]
-    return b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return b"\0" in start and not is_wide(start) and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
 def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
@@ -228,8 +229,11 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             evidence.warnings.append(
                 f"{name}: has more reports of memory than the first {len(reports):,}, which are read"
             )
+        # What was pasted twice, as tools that give a text and its lines do.
+        for report in reports:
+            if not report.zones or report not in evidence.reports:
+                evidence.reports.append(report)
         if reports:
-            evidence.reports += reports
             yield "a kernel log"
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
@@ -271,13 +275,14 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
 
 
 def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, str], list[int]]:
-    most = max(len(row.split()) for row in rows)
+    columns = Counter(len(row.split()) for row in rows)
+    usual = max(columns, key=lambda number: (columns[number], number))
     whole: dict[str, str] = {}
     for row in rows:
         words = row.split()
         key = " ".join(words[:4])
-        if len(words) < most:
-            evidence.warnings.append(f"{name}: a row of buddyinfo is cut off, and left out: {printable(key)}")
+        if len(words) != usual:
+            evidence.warnings.append(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}")
             continue
         if key in whole:
             evidence.warnings.append(f"{name}: has {printable(key)} more than once: the last one counts")

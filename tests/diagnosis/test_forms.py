@@ -1,0 +1,171 @@
+"""A log says the same in whatever form somebody pastes it."""
+
+import html
+import json
+import quopri
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from tests.diagnosis.samples import SAMPLES
+
+Form = Callable[[str], str]
+
+
+def _each(form: str) -> Form:
+    return lambda text: "".join(f"{form.format(line)}\n" for line in text.splitlines())
+
+
+# The counters of Mem-Info are one message of several lines.
+def _messages(text: str) -> list[str]:
+    return re.sub(r"\n(?= (?:active|unev|slab|mapped|sec|kernel_misc|free))", "\x00", text).split("\n")[:-1]
+
+
+def _log(prefix: str, joint: str) -> Form:
+    return lambda text: "".join(f"{prefix}{message}\n".replace("\x00", joint) for message in _messages(text))
+
+
+def _records(form: Callable[[list[str]], object], apart: bool = False) -> Form:
+    def write(text: str) -> str:
+        messages = [message.replace("\x00", "\n") for message in _messages(text)]
+        return "\n".join(json.dumps(form([each])) for each in messages) if apart else json.dumps(form(messages))
+
+    return write
+
+
+def _loki(lines: list[str]) -> object:
+    return {"data": {"result": [{"values": [["1795844795", line] for line in lines]}]}}
+
+
+def _broken(width: int) -> Form:
+    return lambda text: "".join(
+        f"{line[at : at + width]}\n" for line in text.splitlines() for at in range(0, max(len(line), 1), width)
+    )
+
+
+def _wrapped(width: int, quote: str = "") -> Form:
+    return lambda text: "".join(
+        f"{quote}{part}\n" for line in text.splitlines() for part in textwrap.wrap(line, width, break_long_words=False)
+    )
+
+
+FORMS: dict[str, Form] = {
+    "dmesg -T": _each("[Sat Nov 28 00:47:11 2026] {}"),
+    "dmesg -x": _each("kern  :warn  : [  532.610402] {}"),
+    "dmesg -xT": _each("kern  :warn  : [Sat Nov 28 00:47:11 2026] {}"),
+    "dmesg -d": _each("[  532.610402 <    0.000004>] {}"),
+    "dmesg --time-format iso": _each("2026-11-28T00:47:11,123456+00:00 {}"),
+    "dmesg --raw": _log("<4>[  532.610402] ", "\n"),
+    "with the task's number": _log("[  532.610402][ T4242] ", "\n"),
+    "/dev/kmsg": _log("4,1200,532610402,-;", "\\x0a"),
+    "/dev/kmsg with the task's number": _log("4,1200,532610402,-,caller=T4242;", "\n "),
+    "journalctl": _log("Nov 28 00:47:11 web-1 kernel: ", "\n" + 31 * " "),
+    "journalctl -o verbose": _each("    MESSAGE={}"),
+    "journalctl -o json": _records(lambda lines: {"PRIORITY": "4", "MESSAGE": lines[0]}, apart=True),
+    "journalctl -o json-seq": lambda text: "".join(
+        f"\x1e{json.dumps({'MESSAGE': line})}\n" for line in text.splitlines()
+    ),
+    "rsyslog": _log("Nov 28 00:47:11 web-1 kernel: [  532.610402] ", "#012 "),
+    "rsyslog, all in one": lambda text: "Nov 28 00:47:11 web-1 kernel: " + text.replace("\n", "#012"),
+    "a table": _each('2026-11-28 00:47:11,web-1,"{}"'),
+    "tabs": _each("2026-11-28 00:47:11\tweb-1\t{}"),
+    "level and msg": _each('time="2026-11-28T00:47:11Z" level=warning msg="{}"'),
+    "Kubernetes": _each("2026-11-28T00:47:11.123456789Z stdout F [  532.610402] {}"),
+    "Docker": _records(lambda lines: {"log": lines[0] + "\n", "stream": "stdout"}, apart=True),
+    "Loki": _records(_loki),
+    "Loki, the latest first": _records(lambda lines: _loki(lines[::-1])),
+    "the latest first": lambda text: "\n".join(text.splitlines()[::-1]) + "\n",
+    "Elasticsearch": _records(lambda lines: {"hits": [{"_source": {"host": "a", "message": line}} for line in lines]}),
+    "Ansible": lambda text: json.dumps({"stdout": text, "stdout_lines": text.splitlines()}),
+    "YAML": lambda text: "log: |\n" + textwrap.indent(text, "  "),
+    "a string": json.dumps,
+    "a list in Python": lambda text: repr(text.splitlines()),
+    "one line": lambda text: " ".join(f"[  532.610402] {line}" for line in text.splitlines()),
+    "line breaks of Windows": lambda text: text.replace("\n", "\r\n"),
+    "line breaks of a serial console": lambda text: text.replace("\n", "\r\r\n"),
+    "line separators": lambda text: text.replace("\n", "\u2028"),
+    "spaces without width": lambda text: text.replace("\n", "\u200b\n"),
+    "spaces at the ends": _each("{:250}"),
+    "colours": _each("\x1b[32m[  532.610402]\x1b[0m \x1b[33m{}\x1b[0m"),
+    "colours whose escapes were lost": _each("[32m[  532.610402][0m [33m{}[0m"),
+    "quoted": _each("> {}"),
+    "quoted twice": _each("> > {}"),
+    "quoted, as HTML": _each("&gt; {}"),
+    "HTML": lambda text: f"<pre>{html.escape(text)}</pre>",
+    "HTML in one line": lambda text: f"<p>{'<br/>'.join(html.escape(text).splitlines())}</p>",
+    "HTML with spans": _each('<div class="line"><span class="time">[  532.610402]</span> <span>{}</span></div>'),
+    "Jira": lambda text: f"{{code:title=dmesg}}\n{text}{{code}}",
+    "Slack": lambda text: f"```{text}```",
+    "numbered": lambda text: "".join(f"{at:6}\t{line}\n" for at, line in enumerate(text.splitlines(), 1)),
+    "grep -n": lambda text: "".join(f"messages:{at}:{line}\n" for at, line in enumerate(text.splitlines(), 1)),
+    "a diff": _each("+{}"),
+    "quoted-printable": lambda text: quopri.encodestring(text.encode()).decode(),
+    "wrapped at 72": _wrapped(72),
+    "wrapped at 76 and quoted": _wrapped(76, "> "),
+    "broken at 80": _broken(80),
+    "broken at 100": _broken(100),
+}
+
+
+def _told(path: Path) -> list[dict[str, object]]:
+    return [failure.to_dict() for failure in diagnose(path).failures]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["5.10, a failure and the OOM killer", "6.12, CMA", "6.18", "arm64, 64 KiB pages"])
+def test_a_log_says_the_same(tmp_path: Path, name: str, form: str) -> None:
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(SAMPLES[name])
+    pasted.write_text(FORMS[form](SAMPLES[name]))
+    assert _told(pasted) == _told(plain)
+
+
+def test_utf_16_that_does_not_say_so(tmp_path: Path) -> None:
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(SAMPLES["6.18"])
+    pasted.write_bytes(SAMPLES["6.18"].encode("utf-16-le"))
+    assert _told(pasted) == _told(plain)
+
+
+def test_two_tasks_that_print_in_turns(tmp_path: Path) -> None:
+    texts = [SAMPLES["6.18"].splitlines(), SAMPLES["6.12, CMA"].splitlines()]
+    one, both = tmp_path / "one.txt", tmp_path / "both.txt"
+    one.write_text("".join("\n".join(lines) + "\n" for lines in texts))
+    turns = [
+        f"[  532.610402][    T{task}] {texts[task][at]}\n"
+        for at in range(max(map(len, texts)))
+        for task in (0, 1)
+        if at < len(texts[task])
+    ]
+    both.write_text("".join(turns))
+    assert _told(both) == _told(one)
+
+
+@pytest.mark.parametrize("before", ["", "> ", "&gt; ", "{:6}\t", "- ", "+"])
+def test_rows_of_one_length_are_no_broken_line(tmp_path: Path, before: str) -> None:
+    rows = [f"Node {node}, zone {zone:>8}{'      3' * 11}" for node in range(6) for zone in ("DMA", "Normal")]
+    path = tmp_path / "buddyinfo.txt"
+    path.write_text("".join(f"{before.format(at)}{row}\n" for at, row in enumerate(rows, 1)) + "root@web-1:~# exit\n")
+    found = diagnose(path)
+    assert [zone.counts for zone in found.zones] == [[3] * 11] * 12
+    assert not found.warnings
+
+
+def test_what_a_lower_zone_keeps_is_not_taken_for_nothing(tmp_path: Path) -> None:
+    head, _, rest = SAMPLES["6.18"].partition("Node 0 Normal free")
+    small = f"Node 0 DMA free{rest.partition('Node 0 hugepages')[0]}".replace("Node 0 Normal:", "Node 0 DMA:")
+    text = f"{head}{small.replace('0*4096kB', '4*4096kB')}Node 0 Normal free{rest}"
+    path = tmp_path / "log.txt"
+    found = []
+    for log in (text, re.sub(r"lowmem_reserve.*\n", "", text)):
+        path.write_text(log)
+        (failure,) = diagnose(path).failures
+        found.append([(verdict.zone, verdict.reason) for verdict in failure.verdicts])
+    assert found == [
+        [("Normal", "fragmentation"), ("DMA", "none")],
+        [("Normal", "fragmentation"), ("DMA", "unknown")],
+    ]
