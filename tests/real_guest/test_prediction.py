@@ -109,9 +109,17 @@ def test_time_from_a_phases_free_to_given_back(name: str, gives_back: int, reque
 
 @pytest.mark.parametrize(("name", "most"), [("db612", 0.0001), ("compile72", 0.002)])
 def test_other_guests_with_a_disk(name: str, most: float) -> None:
-    """PostgreSQL under pgbench on 6.12, lua compiled on 7.2: no figure here was fitted to them."""
+    """PostgreSQL under pgbench on 6.12, lua compiled on 7.2: no figure here was fitted to them.
+
+    On 7.2 the guest's scheduler delayed two passes, which no model can know: it is said.
+    """
     trace = Trace.open(Path(__file__).parent / "data" / f"{name}.pagetrace")
-    prediction = replay(trace, guest_reporting(trace), sample=None).prediction
+    run = replay(trace, guest_reporting(trace), sample=None)
+    late = [warning for warning in run.to_dict()["recording"]["warnings"] if "after their timer" in warning]
+    assert [warning[:49] for warning in late] == ["2 of the guest's 13 passes came up to 620.7 ms af"] * (
+        name == "compile72"
+    )
+    prediction = run.prediction
     assert prediction is not None
     assert prediction.residency_error is not None
     assert prediction.residency_error <= most

@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.replays.khugepaged import collapsed_areas
+from pagehint.replays.start import recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
@@ -15,6 +19,8 @@ __all__ = ["doubts"]
 
 _PAGE = 4096
 _MOST_AREAS = 8
+_STEP = 32 * 10**6
+_LATE = 10**8
 
 
 def doubts(replay: "Replay") -> list[str]:
@@ -28,6 +34,7 @@ def doubts(replay: "Replay") -> list[str]:
         *_guest(trace),
         *_level(trace),
         *_late(replay),
+        *_delayed(replay),
         *_host(replay),
         *_host_state(trace),
         *_collapsed(replay),
@@ -78,6 +85,24 @@ def _late(replay: "Replay") -> list[str]:
     return [
         f"the guest's device came {format_time(behind)} after the last event: nothing could be given back while it was "
         "recorded"
+    ]
+
+
+def _delayed(replay: "Replay") -> list[str]:
+    """The recorded guest's passes that came late by the timer of a design that has its settings."""
+    design, reporting = replay.design, replay.trace.meta.reporting
+    if type(design) is not PageReporting or reporting is None or not replay.passes:
+        return []
+    if reporting.order not in (None, design.order) or abs((reporting.delay_ns or design.delay) - design.delay) > _STEP:
+        return []
+    recorded, ours = recorded_passes(replay.trace), np.asarray(replay.passes)
+    before = ours[np.maximum(np.searchsorted(ours, recorded + _STEP, side="right") - 1, 0)]
+    late = (recorded - before)[(recorded - before > _LATE) & (recorded - before < 2 * design.delay)]
+    if not len(late):
+        return []
+    return [
+        f"{len(late):,} of the guest's {len(recorded):,} passes came up to "
+        f"{format_time(int(late.max()))} after their timer, as on a busy host: here each comes in time"
     ]
 
 

@@ -25,7 +25,15 @@ from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time
 
-__all__ = ["USUAL_CAPACITY", "Start", "check_trace", "device_load", "guest_reporting", "usual_capacity"]
+__all__ = [
+    "USUAL_CAPACITY",
+    "Start",
+    "check_trace",
+    "device_load",
+    "guest_reporting",
+    "recorded_passes",
+    "usual_capacity",
+]
 
 USUAL_CAPACITY = 32
 """Blocks that Linux' reporting tells of at a time."""
@@ -55,7 +63,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
-    passes = _passes(trace)
+    passes = recorded_passes(trace)
     if not len(passes):
         return PageReporting(order, delay + _TIMER_WHEEL)
     return PageReporting(order, delay, _timer_phase(passes))
@@ -67,8 +75,8 @@ def _timer_phase(passes: NDArray[np.int64]) -> int:
     return int(after[np.argmax(np.diff(after, prepend=after[-1] - _STEP))])
 
 
-# When the recorded guest's passes told their first batches (ns).
-def _passes(trace: Trace) -> NDArray[np.int64]:
+def recorded_passes(trace: Trace) -> NDArray[np.int64]:
+    """When the recorded guest's passes told their first batches (ns)."""
     times = trace.report_times
     return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
 
@@ -88,7 +96,7 @@ def device_load(trace: Trace) -> int:
     reporting, first = trace.meta.reporting, trace.meta.first_ns or 0
     if reporting is None or reporting.device_load_ns is None:
         return first
-    written, passes = reporting.device_load_ns, _passes(trace)
+    written, passes = reporting.device_load_ns, recorded_passes(trace)
     if not len(passes) or reporting.delay_ns is None or written < first:
         return written
     if passes[0] - written >= 2 * reporting.delay_ns:
