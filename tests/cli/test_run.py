@@ -357,6 +357,15 @@ def test_a_recording_of_hardly_anything(events: int, tmp_path: Path) -> None:
     assert as_json(path)["prediction"]["residency_error"] is None
 
 
+def test_nothing_measured_is_held_against_other_settings() -> None:
+    for settings in (("--design", "none"), ("--order", 4), ("--delay", "20ms"), ("--capacity", 256)):
+        prediction = as_json(*settings)["prediction"]
+        assert prediction["residency_error"] is prediction["measured_mean"] is None
+        assert prediction["predicted_mean"] > 0
+    for settings in ((), ("--order", 9)):
+        assert as_json(*settings)["prediction"]["measured_mean"] > 0
+
+
 def test_lost_events_are_told(copy: Path) -> None:
     meta = json.loads((copy / "meta.json").read_text())
     meta["lost"] = {"by_cpu": {"0": 1234}, "overwritten": 0, "uncounted": 0}

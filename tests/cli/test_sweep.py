@@ -53,6 +53,20 @@ def test_rows_are_single_runs(small: dict[str, Any]) -> None:
     assert small["present"][0]["cost"] == own["cost"]
 
 
+def test_the_hosts_khugepaged() -> None:
+    asked = ("--design", "reporting", "--order", 9, "--delay", "2s", "--capacity", 32, "--khugepaged", "--json")
+    ended = pagehint("sweep", "--host-page-size", "THP", *asked)
+    assert ended.returncode == 0, ended.stderr
+    row = json.loads(ended.stdout)["rows"][0]
+    single = as_json("--order", 9, "--delay", "2s", "--host-page-size", "THP", "--khugepaged")
+    assert row["settings"]["khugepaged"]
+    assert row["footprint"] == single["totals"]["footprint"]
+    refused = pagehint("sweep", "--host-page-size", "4KiB", *asked)
+    assert refused.returncode == 2
+    assert "khugepaged makes huge pages of a THP host's small ones" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_the_front_and_the_best(small: dict[str, Any]) -> None:
     rows, front = small["rows"], small["front"]
     for one in front:

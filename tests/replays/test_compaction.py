@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.mm.batch import Batch
 from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.replay import replay
+from pagehint.replays.start import Start
+from pagehint.replays.truth import guest_host
 
 from .test_scan import Event, record
 
@@ -89,3 +93,28 @@ def test_when_it_looked_at_enough_it_looks_at_no_other_list(tmp_path: Path) -> N
     events += [(1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1), (2, 0, "F", 20000, 0, 255, 0)]
     events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in smaller]
     assert replay(record(tmp_path / "t", events, 24576, "6.1.0")).prediction.placed_as_recorded == 1.0
+
+
+def test_what_waits_for_blocks_in_flight_turns_lists_once(tmp_path: Path) -> None:
+    blocks = [512 + 16 * k for k in range(160)]
+    events: list[Event] = [(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(blocks)]
+    events += [(0, 0, "D", 24064, 9, 1, 0)]
+    events += [(1, 0, "I", 24064, 0, 255, 0), (1, 0, "i", -1, 255, 255, 16), (2, 0, "F", 23552, 0, 255, 0)]
+    events += [(20, 0, "Z", blocks[33], 3, 1, 0)]
+    trace = record(tmp_path / "t", events, 24576, "6.1.0")
+    start, host = Start.of(trace, LINUX_6_1), guest_host(trace)
+    host.start(start.pages)
+    engine, zone = start.engine(host.backing, False), start.zones[0]
+    engine.load(next(iter(trace.batches())))
+    engine.run(1)
+    zone.attach(9, 0, "device", lambda: None)
+    batch = Batch(8)
+    zone.take_unreported(9, 1, batch, 1)
+    assert batch.pfns.tolist() == [24064]
+    for _ in range(3):
+        assert engine.run(10) == 3  # it stalls
+        assert zone.free_list(3, 1).tolist() == [*blocks[34:], *blocks[:34]]
+    assert engine.turned == 1
+    zone.drain(batch, True)
+    assert engine.run(10) != 3
+    assert engine.turned == 1

@@ -37,6 +37,7 @@ def fleet(
     overhead: str = "0MiB",
     measured: Annotated[bool, Parameter(negative=())] = False,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    khugepaged: bool = False,
     costs: Path | None = None,
     seed: int = 1,
     html: Path | None = None,
@@ -74,6 +75,8 @@ def fleet(
         What the recordings' hosts measured, instead of replays.
     host_page_size
         By what the host backs the guests; default: as seen in each recording.
+    khugepaged
+        The hosts' khugepaged runs, as with `pagehint run --khugepaged`.
     costs
         What the host's work costs, a file of `pagehint calibrate`.
     seed
@@ -113,7 +116,7 @@ def fleet(
             seed=seed,
             measured=measured,
             options=options,
-            ground=Ground(host_page_size, charged),
+            ground=Ground(host_page_size, charged, khugepaged=khugepaged),
             executor=executor,
             workers=workers,
             progress=report,

@@ -42,6 +42,7 @@ def sweep(
     at_most_slowdown: str | None = None,
     give_back_within: str | None = None,
     host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    khugepaged: bool = False,
     costs: Path | None = None,
     out: Path | None = None,
     html: Path | None = None,
@@ -79,6 +80,8 @@ def sweep(
         A budget: 99 % of what comes back is back within this time of its free, such as 2s.
     host_page_size
         By what the host backs the guests; default: as seen in each recording, else 4KiB.
+    khugepaged
+        The hosts' khugepaged runs, as with `pagehint run --khugepaged`.
     costs
         What the host's work costs, a file of `pagehint calibrate`.
     out
@@ -101,7 +104,7 @@ def sweep(
     prices = price or [PRICE]
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
     charged = Costs() if costs is None else Costs.read(costs)
-    ground = Ground(host_page_size, charged, price=prices[0])
+    ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
     output = None if html is None else Output(html)
     with on(scheduler) as executor, replaying() as (report, total):
         found = sweep_of(

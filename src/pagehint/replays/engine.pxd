@@ -84,6 +84,7 @@ cdef class Engine(Pages):
     cdef bint _is_pcp[32]
     cdef int _max_order
     cdef int _refilling
+    cdef long long _compacted  # the last row at which compaction took a block
 
     cdef object _batch
     cdef const long long *_times

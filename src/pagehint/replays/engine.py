@@ -167,7 +167,7 @@ class Engine(Pages):
         self.turned = self.followed = 0
         self._agreed = AGREED
         self._started = self._give_up = False
-        self._cpu = self._refilling = -1
+        self._cpu = self._refilling = self._compacted = -1
         self._isolating_array = np.full(CPUS, -1, np.int64)
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
@@ -561,7 +561,9 @@ class Engine(Pages):
         i: cython.Py_ssize_t = pfn - self._zone.start_pfn
         word: cython.int = self._zone._state[i]
         head: cython.Py_ssize_t
-        ended: cython.int
+        if self._compacted == self._row + self._k:
+            return self._take(pfn, order, MOVABLE, BY_PLACE)  # once more: it found nothing while blocks were in flight
+        self._compacted = self._row + self._k
         if source >= 0:
             self._look_for_source(source)
         if looked and (word & (KIND | ORDER)) == (FREE | order):

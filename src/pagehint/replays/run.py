@@ -78,7 +78,10 @@ class Prediction:
     """The model beside what was measured."""
 
     residency_error: float | None
-    """Integral of the absolute difference of resident guest memory over the integral of the measured."""
+    """Integral of the absolute difference of resident guest memory over the integral of the measured.
+
+    None, as what was measured, for other settings than those that the recorded guest ran with.
+    """
     measured_mean: float | None
     """Bytes."""
     predicted_mean: float | None

@@ -1,6 +1,7 @@
 """The result of a replay that has ended."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from pagehint.errors import printable
 from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
-from pagehint.replays.run import Prediction, Run, Totals, vars_of
+from pagehint.replays.run import Prediction, Run, Totals, is_as_recorded, vars_of
 
 if TYPE_CHECKING:
     from pagehint.replays.replay import Replay
@@ -44,7 +45,7 @@ def make_run(replay: "Replay") -> Run:
             )
         }
     )
-    return Run(
+    run = Run(
         trace=str(trace.path),
         recording=_recording(replay),
         design=None if replay.design is None else type(replay.design),
@@ -64,6 +65,10 @@ def make_run(replay: "Replay") -> Run:
         host=replay.host.statistics(),
         real=None if replay.device.real is None else replay.device.real.result(),
     )
+    # What was measured is of the recorded guest's own settings: nothing else is predicted of it.
+    if run.prediction.residency_error is None or is_as_recorded(run):
+        return run
+    return replace(run, prediction=replace(run.prediction, residency_error=None, measured_mean=None))
 
 
 def _recording(replay: "Replay") -> dict[str, Any]:

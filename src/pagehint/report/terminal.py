@@ -231,10 +231,10 @@ def _real(run: Run) -> list[Text]:
 
 def _prediction(run: Run) -> list[Text]:
     prediction = run.prediction
-    if prediction.residency_error is None or prediction.measured_mean is None or prediction.predicted_mean is None:
+    if run.measured is None or prediction.predicted_mean is None:
         return []
     recorded = describe_recorded(run)
-    if not is_as_recorded(run):
+    if prediction.residency_error is None or prediction.measured_mean is None:
         what = "whether it reported is not known" if recorded is None else f"it ran {recorded}"
         return [Text(f"What was measured on the recorded guest's host is not comparable: {what}.", style="dim")]
     line = (
