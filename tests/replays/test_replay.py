@@ -401,6 +401,17 @@ def test_a_pass_tells_about_a_sixteenth_whatever_the_capacity(capacity: int) -> 
     worker.stop()
 
 
+def test_attribution_is_what_a_fine_timeline_adds_up_to(phased: Trace) -> None:
+    run = replay(phased, guest_reporting(phased), sample="4ms")
+    spans = np.diff(
+        run.timeline.column("time").to_numpy(), append=run.timeline["time"][0].as_py() + run.totals.duration
+    )
+    whole = sum(run.attribution.values())
+    for reason, told in run.attribution.items():
+        added_up = float((run.timeline.column(reason).to_numpy() * spans).sum()) / 2**30 / 60e9
+        assert told == pytest.approx(added_up, abs=0.003 * whole), reason
+
+
 def test_attribution_is_whole_and_the_same_whatever_is_sampled(phased: Trace) -> None:
     runs = [replay(phased, guest_reporting(phased), sample=step) for step in ("50ms", "20s", None)]
     for run in runs:

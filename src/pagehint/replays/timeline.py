@@ -31,7 +31,8 @@ class Timeline:
     """Takes a row each `step` ns (None: never), and the predicted residency where one was measured.
 
     Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles. What is free and resident is
-    counted by reason each 50 ms, whatever the step is. `totals_only`: nothing is counted or compared.
+    counted by reason each 50 ms, whatever the step is; what changes between two counts, at one moment. `totals_only`:
+    nothing is counted or compared.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Timeline:
         self._next_row = _NEVER
         self._next_count = _NEVER
         self._counted_at = 0
+        self._free_time = 0.0
         self._counts = (0,) * len(reasons)
-        self._counted = [0] * len(reasons)
+        self._counted = [0.0] * len(reasons)
         self.measured = None if totals_only else measured_residency(trace)
         self._totals_only = totals_only
         self._truth: list[int] = []
@@ -92,6 +94,7 @@ class Timeline:
             return
         self._engine.count_by(self.order)
         self._next_count = self._counted_at = now
+        self._free_time = self._engine.resident_time - self._engine.used_time
         if self.step is not None:
             self._next_row = self._next_map = now
         if self.measured is not None:
@@ -114,10 +117,7 @@ class Timeline:
         if now >= self._next_row or now >= self._next_count:
             row = self._row(now)
         if now >= self._next_count:
-            counts = row[4:-3]
-            if counts != self._counts:
-                self._count_until(now)
-                self._counts = counts
+            self._count(now, row[4:-3])
             self._next_count = now + _COUNT_STEP
         if now >= self._next_row:
             assert self.step is not None
@@ -131,10 +131,25 @@ class Timeline:
         """Nothing happens before `time`: what was counted last holds until then."""
         self._next_count += max(time - self._next_count, 0) // _COUNT_STEP * _COUNT_STEP
 
-    def _count_until(self, now: int) -> None:
-        span = now - self._counted_at
-        self._counted = [whole + count * span for whole, count in zip(self._counted, self._counts, strict=True)]
-        self._counted_at = now
+    def _count(self, now: int, counts: tuple[int, ...]) -> None:
+        """What was free and resident since the last count, whose integral is known, by reason.
+
+        As if each reason's pages had changed at one moment: the one at which that gives the integral.
+        """
+        span, self._counted_at = now - self._counted_at, now
+        before, self._counts = self._counts, counts
+        free_time = self._engine.resident_time - self._engine.used_time
+        free, self._free_time = free_time - self._free_time, free_time
+        first, last = sum(before) * span, sum(counts) * span
+        share = 0.5 if first == last else min(max((free - last) / (first - last), 0.0), 1.0)
+        whole = share * first + (1 - share) * last
+        if not whole:
+            return
+        scale = free / whole * span
+        self._counted = [
+            counted + (share * a + (1 - share) * b) * scale
+            for counted, a, b in zip(self._counted, before, counts, strict=True)
+        ]
 
     def _add_row(self, row: tuple[int, ...]) -> None:
         if len(self._rows) == _MOST_ROWS:
@@ -192,7 +207,8 @@ class Timeline:
 
     def end(self, now: int) -> None:
         """There are no more samples."""
-        self._count_until(now)
+        if not self._totals_only:
+            self._count(now, self._counts)
         rows = np.array(self._rows, np.int64).reshape(-1, len(self._fields))
         rows[:, 1:-1] *= _PAGE
         self.rows = rows
