@@ -182,7 +182,7 @@ def bursty(make: Make) -> dict[str, float]:
 
     sampler = threading.Thread(target=sample)
     sampler.start()
-    busy = 0.0
+    busy, cpu = 0.0, time.process_time()
     for _ in range(3):
         start = time.perf_counter()
         held: list[Any] = []
@@ -196,10 +196,11 @@ def bursty(make: Make) -> dict[str, float]:
         held.clear()
         busy += time.perf_counter() - start
         time.sleep(4)
+    cpu = time.process_time() - cpu
     stop.set()
     sampler.join()
     integral = sum((b[0] - a[0]) * a[1] for a, b in itertools.pairwise(samples)) / GIB
-    return {"busy, s": busy, "resident, GiB*s": integral, "product": integral * busy}
+    return {"busy, s": busy, "CPU, s": cpu, "resident, GiB*s": integral, "product": integral * busy}
 
 
 FIGURES: dict[str, Callable[[Make], dict[str, float]]] = {

@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from pagehint.hinting.action import Work
+from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.designs.survival import FIRST_GUESS
+from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import ModelHost
+from pagehint.mm.batch import Batch
+from pagehint.mm.zone import Zone
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.replay import replay
@@ -67,6 +71,7 @@ class NoPerCpuTime(BreakEven):
 
 ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
+_LOST = 1.05
 COLUMNS = {"recording", "host", "design", "settings", "price", "free", "time", "possible", "attribution", "waits"}
 
 
@@ -195,8 +200,23 @@ def cells(found: list[dict[str, Any]], prices: Sequence[float]) -> list[Cell]:
 
 def summary(made: list[Cell]) -> str:
     against = sorted(cell.ours / cell.best for cell in made)
-    lost = sum(ratio > 1.05 for ratio in against)
+    lost = sum(ratio > _LOST for ratio in against)
     return f"median {statistics.median(against):.3f}, worst {against[-1]:.3f}, {lost} of {len(made)} cells above 1.05"
+
+
+def table(made: list[Cell]) -> str:
+    """In Markdown: a row a recording and host, a column a price: over the best in hindsight, mainline, the bound."""
+    prices = list(dict.fromkeys(cell.price for cell in made))
+    heads = " | ".join(f"{price:g}" for price in prices)
+    lines = ["", f"| recording | host | {heads} |", "|---" * (2 + len(prices)) + "|"]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for cell in made:
+        best = cell.ours / cell.best
+        first = f"**{best:.2f}**" if best > _LOST else f"{best:.2f}"
+        words = f"{first} / {cell.ours / cell.mainline:.2f} / {cell.ours / cell.possible:.2f}"
+        rows.setdefault((cell.recording, cell.host.replace("4K", "4 K")), []).append(words)
+    lines += [f"| {recording} | {host} | {' | '.join(words)} |" for (recording, host), words in rows.items()]
+    return "\n".join([*lines, ""])
 
 
 def report(made: list[Cell]) -> None:
@@ -207,6 +227,7 @@ def report(made: list[Cell]) -> None:
     for cell in made:
         ratios = f"{cell.ours / cell.best:7.3f} {cell.ours / cell.mainline:10.3f} {cell.ours / cell.possible:10.2f}"
         print(f"{cell.recording:14} {cell.host:5} {cell.price:5g} {cell.ours:8.3f} {ratios}  {cell.setting}")
+    print(table(made))
     possible = sorted(cell.ours / cell.possible for cell in made)
     print(f"against the best in hindsight: {summary(made)}")
     print(f"against the best possible on the lists: median {statistics.median(possible):.2f}, worst {possible[-1]:.2f}")
@@ -332,6 +353,44 @@ def own_time_report(traces: list[Trace]) -> None:
         print(f"| {name} | {cells} |")
 
 
+class Counting:
+    """A device that gives back as the modelled host does, and counts the pages that it was told of."""
+
+    capacity = 32
+
+    def __init__(self, host: ModelHost) -> None:
+        self.host, self.told = host, 0
+
+    def react(self, batch: Batch) -> None:
+        self.host.react(batch)
+        self.told += batch.pages
+
+
+def at_once_report() -> None:
+    """How long it takes until 95 % of what is freed at once are back, the host's time for each batch included."""
+    pages = 1 << 20
+    for host_page in HOSTS:
+        for order, count in ((10, 512), (0, pages // 4)):
+            zone, clock, host = Zone(pages), VirtualClock(), ModelHost(host_page)
+            host.start(pages)
+            blocks = sorted(zone.alloc(order) for _ in range(pages - 4096 >> order))
+            blocks = blocks[:count] if order else blocks[: 2 * count : 2]  # single pages, no two beside each other
+            for block in blocks:
+                host.backing.touch(block, order)
+            device = Counting(host)
+            worker = VirtualWorker(
+                BreakEven(), [zone], clock, react_time=lambda react, host=host: host.react_time(react.batch)
+            )
+            worker.start(device)
+            clock.advance(20 * 10**9)
+            device.told, begun, size = 0, clock.now, count << order
+            for block in blocks:
+                zone.free(block, order)
+            while device.told < 0.95 * size:
+                clock.advance(5 * 10**6)
+            print(f"{host_page}: {size >> 8} MiB in blocks of order {order}: {(clock.now - begun) / 1e9:.3f} s")
+
+
 def picture(made: list[Cell]) -> str:
     """A line a cell: the best possible at its left, mainline, the best in hindsight and ours, in multiples of it."""
     width, height, left = 760, 12 * len(made) + 60, 190
@@ -372,6 +431,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--budget", nargs="+", help="instead: is each kept (4 KiB hosts, price 15), and what it costs")
     parser.add_argument("--own-time", action="store_true", help="instead: what it takes beside mainline's")
+    parser.add_argument("--at-once", action="store_true", help="instead: how soon what is freed at once is back")
     given = parser.parse_args()
     traces = [Trace.open(path) for path in given.traces] or [example()]
     for budget in given.budget or ():
@@ -379,7 +439,9 @@ def main() -> None:
         budget_report(traces, budget)
     if given.own_time:
         own_time_report(traces)
-    if given.budget or given.own_time:
+    if given.at_once:
+        at_once_report()
+    if given.budget or given.own_time or given.at_once:
         return
     made = cells(list(rows(traces, given.out, given.price, given.again)), given.price)
     report(made)

@@ -35,6 +35,7 @@ from pagehint.trace.shipped import example
 MIB = 1 << 20
 PRICES = (15.0, 5.0, 1.5)
 USUAL_ORDER, USUAL_DELAY = 9, 2 * 10**9
+KEPT = 64  # of memory, the share of cache that the script leaves
 REST = 50  # seconds
 SCRIPT = Path(__file__).with_suffix(".sh")
 
@@ -133,7 +134,9 @@ def predicted(trace: Trace, look: int, order: int, delay: int, folder: Path) -> 
     held = float(np.interp(time, timeline["time"].to_numpy(), timeline["resident"].to_numpy()))
     brings = diagnose(files_of(trace, look, folder)).would_bring["both" if order else "drop_caches"][order]
     most = held if brings.most is None else brings.most
-    return Bounds(held - most, held - brings.least, None if brings.value is None else held - brings.value)
+    kept = sum(zone.present for zone in trace.meta.zones or []) * trace.meta.page_size / KEPT
+    best = None if brings.value is None else held - brings.value + kept
+    return Bounds(held - most, held - brings.least + kept, best)
 
 
 def compare(settings: GuestSettings, folder: Path) -> None:

@@ -1,9 +1,13 @@
 """The scripts beside the package say what they are before they do it."""
 
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -24,13 +28,26 @@ def test_help_runs_nothing(script: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_breakeven_makes_cut_rows_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = spec_from_file_location("breakeven_benchmark", _ROOT / "benchmarks" / "breakeven.py")
-    assert spec is not None
-    assert spec.loader is not None
-    benchmark = module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, benchmark)
-    spec.loader.exec_module(benchmark)
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    monkeypatch.syspath_prepend(_ROOT / "benchmarks")
+
+    def load(name: str) -> ModuleType:
+        spec = spec_from_file_location(f"{name}_benchmark", _ROOT / "benchmarks" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        benchmark = module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, benchmark)
+        spec.loader.exec_module(benchmark)
+        return benchmark
+
+    return load
+
+
+def test_breakeven_makes_cut_rows_again(
+    load: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = load("breakeven")
     monkeypatch.setattr(benchmark, "HOSTS", ("THP",))
     monkeypatch.setattr(benchmark, "OTHERS", {"reporting": {"order": (9,), "delay": ("2s",)}})
     file = tmp_path / "rows.jsonl"
@@ -50,3 +67,31 @@ def test_breakeven_makes_cut_rows_again(tmp_path: Path, monkeypatch: pytest.Monk
         file.write_text(broken)
         assert rows() == made
         assert sorted(file.read_text().splitlines(keepends=True)) == sorted(lines)
+
+
+def test_the_settings_of_a_stock_guest_are_as_printed(load: Callable[[str], ModuleType]) -> None:
+    text = (_ROOT / "docs" / "stock-guest.md").read_text()
+    rows = re.findall(r"^\| ([0-9.]+) \| (\d+) \| ([0-9.]+) (m?s) \|$", text, re.M)
+    assert len(rows) == 5
+    for price, order, delay, unit in rows:
+        found, ns = load("stock_guest").stock_setting(float(price))
+        assert found == int(order)
+        assert ns / (1e9 if unit == "s" else 1e6) == pytest.approx(float(delay), rel=0.005)
+
+
+@pytest.mark.parametrize("shell", [("sh",), ("busybox", "sh")], ids=lambda words: words[0])
+def test_what_a_stock_guest_reads_is_there(shell: tuple[str, ...], tmp_path: Path) -> None:
+    """The script's own functions, in both shells that guests have, on this kernel's files."""
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"there is no {shell[0]} here")
+    text = (_ROOT / "benchmarks" / "stock_guest.sh").read_text()
+    functions = text[text.index("sum() {") : text.index("total=")]
+    asked = "order=11; sum '^MemTotal' /proc/meminfo; scattered; ticks; sum '^pgalloc_' /proc/vmstat"
+    (tmp_path / "script").write_text(f"{functions}{asked}\n")
+    done = subprocess.run([*shell, str(tmp_path / "script")], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    total, free, idle, ticks, allocated = map(int, done.stdout.split())
+    assert 0 < free < total
+    assert 0 < idle < ticks
+    assert allocated > 0
+    subprocess.run([*shell, "-n", str(_ROOT / "benchmarks" / "stock_guest.sh")], check=True)
