@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from pagehint.diagnosis.examine import doctor
 from pagehint.diagnosis.live import read_machine
-from pagehint.diagnosis.page_map import PageMap, Range, whole_blocks
+from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
 from pagehint.diagnosis.zones import ZoneState, zone_states
+from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo
 
 _TRIES = 200
@@ -103,6 +105,43 @@ def test_free_and_used_add_up_to_what_meminfo_says() -> None:
     assert abs(resident - (meminfo["MemFree"] << 10)) < 0.05 * total
     assert abs(found.used_by["slab"].best - (meminfo["Slab"] << 10)) < 0.02 * total
     assert found.to_dict()["would_bring"]["reporting"]["0"] >= found.to_dict()["would_bring"]["reporting"]["9"]
+
+
+# In a process of its own, whose memory goes with it.
+_HUGE = """
+import ctypes, mmap, sys
+memory = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(mmap.MADV_HUGEPAGE)
+for at in range(0, len(memory), 4096):
+    memory[at] = 1
+with open("/proc/self/pagemap", "rb") as pagemap:
+    pagemap.seek(ctypes.addressof(ctypes.c_char.from_buffer(memory)) // 4096 * 8)
+    entries = memoryview(pagemap.read(len(memory) // 512)).cast("Q")
+for at in range(1 << 20, len(memory) - (1 << 20), 2 << 20):
+    memory.madvise(mmap.MADV_DONTNEED, at, 1 << 20)
+print(*(entry & (1 << 55) - 1 for entry in entries), flush=True)
+sys.stdin.read()
+"""
+
+
+@_as_root
+@pytest.mark.skipif(os.sysconf("SC_PAGE_SIZE") != 4096, reason="sizes are those of 4 KiB pages")
+def test_parts_of_huge_pages_that_nobody_maps() -> None:
+    command = [sys.executable, "-c", _HUGE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pfns = np.array(process.stdout.readline().split(), np.int64).reshape(-1, 256)
+        found = doctor()
+        process.communicate()
+    assert found.page_map is not None
+    assert found.evidence.page_flags is not None
+    # Rows of 1 MiB of the process's memory: those that are unmapped begin at each second one.
+    kept, unmapped = pfns[::2].ravel(), pfns[1:-1:2].ravel()
+    huge = (found.evidence.page_flags[unmapped] & np.uint64(KPageFlag.THP)) != 0
+    if not huge.any():
+        pytest.skip("the kernel gives no huge pages here")
+    assert set(found.page_map.holders[unmapped[huge]]) == {Holder.THP_UNMAPPED}
+    assert Holder.THP_UNMAPPED not in found.page_map.holders[kept]
 
 
 def test_without_the_page_map_it_says_less() -> None:

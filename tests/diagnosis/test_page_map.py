@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
+from pagehint.diagnosis.actions import dropped
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
 from pagehint.proc.kpageflags import KPageFlag
@@ -73,6 +74,25 @@ def test_a_tail_is_what_its_head_is() -> None:
     words = np.array([0, head, KPageFlag.COMPOUND_TAIL, KPageFlag.COMPOUND_TAIL, KPageFlag.BUDDY], np.uint64)
     pages = PageMap(words, [Range(0, 5)])
     assert [Holder(each).name for each in pages.holders] == ["KERNEL", *["CACHE_CLEAN"] * 3, "FREE"]
+
+
+@pytest.mark.parametrize("told_by", ["each page's flags", "counts", "nothing"])
+def test_what_nobody_maps_of_a_huge_page_goes_with_the_caches(told_by: str) -> None:
+    flag = KPageFlag
+    huge = flag.LRU | flag.ANON | flag.SWAPBACKED | flag.UPTODATE | flag.THP
+    mapped = [True, False, False, True, True, True]
+    words = [int(huge | (flag.COMPOUND_TAIL if at else flag.COMPOUND_HEAD)) for at in range(6)]
+    if told_by != "nothing":
+        words = [
+            word | flag.MMAP if here or told_by == "counts" else word for word, here in zip(words, mapped, strict=True)
+        ]
+    counts = np.array(mapped, np.uint64) if told_by == "counts" else None
+    pages = PageMap(np.array([*words, flag.BUDDY], np.uint64), [Range(0, 7)], 2, counts)
+    parts = [Holder.THP if here or told_by == "nothing" else Holder.THP_UNMAPPED for here in mapped]
+    assert [Holder(each) for each in pages.holders] == [*parts, Holder.FREE]
+    free = dropped(pages, pages.zones[0], written=True).free
+    assert list(np.flatnonzero(free)) == ([6] if told_by == "nothing" else [1, 2, 6])
+    assert list(np.flatnonzero(dropped(pages, pages.zones[0], written=False).free)) == [6]
 
 
 def test_pages_outside_every_zone_and_a_map_that_ends_early() -> None:

@@ -11,7 +11,7 @@ __all__ = ["After", "Compaction", "dropped", "now", "pageblocks"]
 
 Mask = NDArray[np.bool_]
 
-_IS_MOVABLE = np.array([holder in MOVABLE and holder != Holder.THP for holder in Holder])
+_IS_MOVABLE = np.array([holder in MOVABLE and holder not in (Holder.THP, Holder.THP_UNMAPPED) for holder in Holder])
 _IS_UNMOVABLE = np.array(
     [
         holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.KERNEL, Holder.PINNED, Holder.RESERVED, Holder.OFFLINE)
@@ -71,14 +71,15 @@ def now(pages: PageMap, zone: Range) -> After:
 
 
 def dropped(pages: PageMap, zone: Range, written: bool) -> After:
-    """After drop_caches: page cache that no process maps is free, the dirty too if it is `written` to disk before.
+    """After drop_caches: page cache that no process maps is free.
 
-    Slab that goes too is not in the map.
+    The dirty too if it is `written` to disk before, and what nobody maps of huge pages, if these can be split. Slab
+    that goes too is not in the map.
     """
     holders = pages.holders[zone.begin : zone.end]
     free = (holders == Holder.FREE) | (holders == Holder.CACHE_CLEAN)
     if written:
-        free |= holders == Holder.CACHE_DIRTY
+        free |= (holders == Holder.CACHE_DIRTY) | (holders == Holder.THP_UNMAPPED)
     return After(free, pages.told[zone.begin : zone.end])
 
 

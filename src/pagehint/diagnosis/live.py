@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.evidence import Evidence, Reporting, hypervisor_of
 from pagehint.errors import InputError, printable
 from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat
+from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
 
@@ -21,6 +22,7 @@ _PARAMETERS = Path("/sys/module/page_reporting/parameters")
 _XEN = Path("/sys/hypervisor/type")
 _XENS_HOST = Path("/proc/xen/capabilities")
 _PRODUCT = Path("/sys/class/dmi/id/product_name")
+_HUGE = np.uint64(KPageFlag.THP | KPageFlag.ANON)
 _BALLOON = "0x0005"
 _REPORTING_BIT = 5
 _CHUNK = 1 << 20
@@ -53,6 +55,7 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.zones = parse_zoneinfo(text, "/proc/zoneinfo")
     if page_map:
         evidence.page_flags = _read_words(evidence, "kpageflags")
+        evidence.page_counts = _read_counts(evidence.page_flags)
     # As near to the page map as can be.
     if (text := _read(evidence, "buddyinfo")) is not None:
         evidence.buddy = parse_buddyinfo(text, "/proc/buddyinfo")
@@ -113,6 +116,25 @@ def _read_part(file: int, view: memoryview, begin: int) -> int:
     while at < end and (got := os.preadv(file, [view[at : min(at + _CHUNK, end)]], at)):
         at += got
     return at - begin
+
+
+# How often each page of a huge page is mapped, which some kernels don't tell by its flags; of other pages they do.
+def _read_counts(flags: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
+    huge = None if flags is None else (flags & _HUGE) == _HUGE
+    if flags is None or huge is None or not huge.any():
+        return None
+    counts = np.zeros(len(flags), "<u8")
+    view = counts.view(np.uint8).data
+    edges = np.flatnonzero(np.diff(huge.astype(np.int8), prepend=0, append=0)).reshape(-1, 2) * 8
+    try:
+        with open("/proc/kpagecount", "rb", buffering=0) as file:
+            for begin, end in edges.tolist():
+                at = begin
+                while at < end and (got := os.preadv(file.fileno(), [view[at:end]], at)):
+                    at += got
+    except OSError:
+        return None
+    return counts
 
 
 def _reporting() -> Reporting:

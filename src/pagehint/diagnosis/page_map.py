@@ -25,24 +25,26 @@ class Holder(enum.IntEnum):
     CACHE_CLEAN = 1
     CACHE_MAPPED = 2
     CACHE_DIRTY = 3
-    ANON = 4
-    THP = 5
-    SHMEM = 6
-    UNEVICTABLE = 7
-    SLAB = 8
-    PAGE_TABLES = 9
-    KERNEL = 10
-    PINNED = 11
-    HUGETLB = 12
-    OFFLINE = 13
-    RESERVED = 14
-    ABSENT = 15
+    THP_UNMAPPED = 4
+    ANON = 5
+    THP = 6
+    SHMEM = 7
+    UNEVICTABLE = 8
+    SLAB = 9
+    PAGE_TABLES = 10
+    KERNEL = 11
+    PINNED = 12
+    HUGETLB = 13
+    OFFLINE = 14
+    RESERVED = 15
+    ABSENT = 16
 
 
 HOLDER_WORDS = {
     Holder.CACHE_CLEAN: "page cache, clean",
     Holder.CACHE_MAPPED: "page cache, mapped by processes",
     Holder.CACHE_DIRTY: "page cache, dirty",
+    Holder.THP_UNMAPPED: "parts of huge pages that no process maps",
     Holder.ANON: "anonymous memory",
     Holder.THP: "anonymous memory in huge pages",
     Holder.SHMEM: "shared memory and tmpfs",
@@ -61,6 +63,7 @@ MOVABLE = (
     Holder.CACHE_CLEAN,
     Holder.CACHE_MAPPED,
     Holder.CACHE_DIRTY,
+    Holder.THP_UNMAPPED,
     Holder.ANON,
     Holder.THP,
     Holder.SHMEM,
@@ -82,7 +85,8 @@ class PageMap:
     """What each page is: `holders` a Holder a pfn, `told` the pages of free blocks that the host has been told of.
 
     `flags` are /proc/kpageflags from pfn 0, `zones` the pfns of the zones, `max_order` the largest order of a block.
-    Pages outside every zone are ABSENT. `mapped` may be /proc/kpagecount: how often each page is mapped. O(pages).
+    Pages outside every zone are ABSENT. `mapped` may be /proc/kpagecount: how often each page is mapped; those of huge
+    pages suffice, the others may be 0. O(pages).
     """
 
     def __init__(
@@ -120,8 +124,17 @@ def _holders(flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None) -> ND
     others = np.flatnonzero(flags & ~(_BUDDY | _UPTODATE))
     if len(others):
         whole = _with_heads(flags, others)
-        found[others] = _classes(whole, None if mapped is None else mapped[others] > 0)
+        counted = None if mapped is None else mapped[others] > 0
+        found[others] = _classes(whole, counted, _mapped_itself(flags[others]) if counted is None else counted)
     return found
+
+
+# Kernels say of each page of a huge one whether it is mapped itself, or of each the same; where none of a huge page's
+# later pages is said to be, nothing is known.
+def _mapped_itself(flags: NDArray[np.uint64]) -> Mask:
+    tail = np.uint64(KPageFlag.THP | KPageFlag.COMPOUND_TAIL | KPageFlag.MMAP)
+    itself: Mask = (flags & np.uint64(KPageFlag.MMAP)) != 0
+    return itself if bool(((flags & tail) == tail).any()) else np.ones(len(flags), np.bool_)
 
 
 # In most kernels a tail has few of its compound page's flags: it is what its head is.
@@ -136,7 +149,7 @@ def _with_heads(flags: NDArray[np.uint64], others: NDArray[np.int64]) -> NDArray
     return whole
 
 
-def _classes(flags: NDArray[np.uint64], mapped: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+def _classes(flags: NDArray[np.uint64], mapped: Mask | None, itself: Mask) -> NDArray[np.uint8]:
     def has(flag: int) -> Mask:
         found: Mask = np.not_equal(flags & np.uint64(flag), 0)
         return found
@@ -155,6 +168,7 @@ def _classes(flags: NDArray[np.uint64], mapped: NDArray[np.bool_] | None) -> NDA
         (backed & ~anon, Holder.SHMEM),
         (anon, Holder.ANON),
         (anon & has(KPageFlag.THP), Holder.THP),
+        (anon & has(KPageFlag.THP) & ~itself, Holder.THP_UNMAPPED),
         (lru & has(KPageFlag.UNEVICTABLE | KPageFlag.MLOCKED), Holder.UNEVICTABLE),
         (has(KPageFlag.SLAB), Holder.SLAB),
         (has(KPageFlag.PGTABLE), Holder.PAGE_TABLES),
