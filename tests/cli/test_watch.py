@@ -1,5 +1,6 @@
 """``pagehint watch``, of a process that stands for a machine, and of a real QEMU."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ def test_for_a_time(machine, tmp_path):
     assert os.listdir(tmp_path) == ["host.parquet"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_until_it_is_stopped(machine, tmp_path, number):
     command = [sys.executable, "-m", "pagehint", "watch", str(machine.pid), "-o", str(tmp_path / "host.parquet")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
@@ -105,6 +106,23 @@ def test_a_folder_that_takes_no_file(machine, tmp_path):
     assert "No such file" in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize("room", ["4k", "64k"])
+def test_a_full_disk(machine, tmp_path, room):
+    """Full at the first byte, or when the samples are written."""
+    fill = f'mount -t tmpfs -o size={room} tmpfs "$1" && head -c 60k /dev/zero > "$1/fill" 2>&1; shift; exec "$@"'
+    command = [sys.executable, "-m", "pagehint", "watch", str(machine.pid), "--for", "200ms"]
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", fill, "sh", tmp_path, *command, "-o", tmp_path / "host.parquet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("host.parquet: No space left on device: choose another output")
+    assert done.stderr.count("\n") <= 2
+
+
 @pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
 def test_qemu_says_where_its_memory_lies(tmp_path):
     socket = tmp_path / "qmp"
@@ -124,7 +142,19 @@ def test_qemu_says_where_its_memory_lies(tmp_path):
     assert sizes == [(5 << 30) // 4096 // 8] * 2
 
 
-@pytest.mark.parametrize("says", [b"", b"SSH-2.0-x\r\n", b"[]\n", b'{"QMP": {}}\n{"error": {}}\n', b'{"QMP": {}}\n'])
+@pytest.mark.parametrize(
+    "says",
+    [
+        b"",
+        b"SSH-2.0-x\r\n",
+        b"[]\n",
+        b"[" * 100_000 + b"\n",
+        b'{"QMP": {}}\n{"error": {}}\n',
+        b'{"QMP": {}}\n{"error": "x"}\n',
+        b'{"QMP": {}}\n',
+    ],
+    ids=["nothing", "SSH", "list", "deep", "error", "error of text", "end"],
+)
 def test_a_socket_that_is_not_qemus(tmp_path, says):
     """It is left: a connection that stayed open kept the other end waiting."""
     path = tmp_path / "qmp"
@@ -148,3 +178,26 @@ def test_a_socket_that_is_not_qemus(tmp_path, says):
             Qmp(path)
         thread.join(60)
         assert left, refused
+
+
+def test_a_socket_that_never_answers(tmp_path, monkeypatch):
+    """Events without end, each of them in time: the wait for an answer has an end of its own."""
+    monkeypatch.setattr("pagehint.trace.recorder.vmm._TIMEOUT", 0.2)
+    path = tmp_path / "qmp"
+
+    def answer(server):
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b'{"QMP": {}}\n')
+            while True:
+                connection.sendall(b'{"event": "X"}\n')
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        with pytest.raises(InputError, match="timed out"):
+            Qmp(path)
+        thread.join(60)
+        assert not thread.is_alive()

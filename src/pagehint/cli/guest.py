@@ -96,8 +96,12 @@ def guest(
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}: choose another output") from None
     traces = []
-    for number, (_, each) in enumerate(rows):
-        traces.append(boot(each, line, folder / f"{number}.pagetrace", _say)[0])
+    try:
+        for number, (_, each) in enumerate(rows):
+            traces.append(boot(each, line, folder / f"{number}.pagetrace", _say)[0])
+    finally:
+        if not traces:
+            folder.rmdir()
     _compare([(name, each) for name, each in rows], traces)
 
 
@@ -132,7 +136,7 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
         on = chosen.get("reporting", "on" if settings.reporting else "off")
         order = f",order={chosen['order']}" if "order" in chosen and on == "on" else ""
         found.setdefault(f"{on}{order}", replace(settings, **_reporting(f"{on}{order}")))  # type: ignore[arg-type]
-    if not found:
+    if not axes:
         raise InputError('--matrix: names no settings: expected some such as "order=9,4 reporting=on,off"')
     return list(found.items())
 

@@ -1,5 +1,6 @@
 """``pagehint watch``: on the host, sample what a virtual machine holds of its memory."""
 
+import os
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from pagehint.cli.record import live_line
 from pagehint.errors import InputError
 from pagehint.report.output import Output
+from pagehint.trace.recorder.record import ending_signals
 from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.vmm import Qmp, RamPart, find_log, find_ram, ram_of_qmp
 from pagehint.units import format_size, parse_time
@@ -52,10 +54,12 @@ def watch(
     pid, ram = _machine(pid, qmp)
     with _stops() as stopped, Output(output) as made:
         print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
-        with Sampler(pid, ram, made.partial, find_log(pid)) as sampler:
-            ended = _wait(sampler, stopped, seconds)
-        if sampler.error is not None:
-            raise sampler.error
+        try:
+            with Sampler(pid, ram, made.partial, find_log(pid)) as sampler:
+                ended = _wait(sampler, stopped, seconds)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise InputError(f"{output}: {reason}: choose another output") from None
         if not sampler.samples:
             raise InputError(f"process {pid} ended before it was looked at")
         made.keep()
@@ -76,8 +80,7 @@ def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:
 def _stops() -> Iterator[list[int]]:
     stopped: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, frame: stopped.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, lambda number, frame: stopped.append(number)) for number in ending_signals()
     }
     try:
         yield stopped

@@ -90,7 +90,6 @@ def test_discards_that_qemu_logs_and_huge_pages(tmp_path):
             while sampler.discards < 2 or not sampler.bitmaps:
                 assert not sampler.wait(0.01)
         process.stdin.close()
-    assert sampler.error is None
     with open_parquet(tmp_path / "host.parquet", HOST_SCHEMA) as file:
         rows = file.read().to_pylist()
     discards = [row for row in rows if row["discarded_pfn"] is not None]

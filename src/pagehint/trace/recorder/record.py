@@ -19,7 +19,7 @@ from pagehint.trace.recorder.frames import Put
 from pagehint.trace.recorder.machine import is_on_hyperv, memory_bytes, pfn_end, put_snapshot, system_files
 from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, Level, find_tracefs, remove_stale
 
-__all__ = ["Progress", "Recorded", "buffer_kib", "record"]
+__all__ = ["Progress", "Recorded", "buffer_kib", "ending_signals", "record"]
 
 _MOST_OF_MEMORY = 0.02
 _MOST_KIB = {"zone": 8 << 10, "page": 32 << 10}
@@ -64,7 +64,8 @@ def record(
     buffer: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Recorded:
-    """Record this machine, and put the pieces; until `command` ends, or `seconds` have passed, or SIGINT or SIGTERM.
+    """Record this machine, and put the pieces; until `command` ends, or `seconds` have passed, or one of
+    `ending_signals`.
 
     `buffer`: KiB of each CPU's ring buffer. `progress` is told once a second. Raises InputError where this machine
     can't record.
@@ -84,11 +85,17 @@ def record(
             recorder.buffers.close()
 
 
+def ending_signals() -> list[signal.Signals]:
+    """The signals that end what goes on until it is stopped: a terminal's end too, unless nohup told to ignore it."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+
+
 @contextmanager
 def _signals() -> Iterator[int]:
-    """A descriptor that can be read once SIGINT or SIGTERM came; a second one ends the process as ever."""
+    """A descriptor that can be read once one of `ending_signals` came; a second one ends the process as ever."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in ending_signals()}
 
     def stop(number: int, frame: FrameType | None) -> None:
         os.write(writer, b"x")

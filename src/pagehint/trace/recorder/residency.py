@@ -68,14 +68,15 @@ class Sampler:
     """Samples process `pid` each 50 ms into the Parquet file `path`, until `stop`; a thread of its own.
 
     The bitmap of the guest's RAM is read as often as it costs at most 1 % of a CPU. `log`: where QEMU writes its trace
-    events; what it says from now on of discards is read too. Raises InputError.
+    events; what it says from now on of discards is read too. Raises InputError, and OSError where
+    `path` can't be written.
     """
 
     def __init__(self, pid: int, ram: list[RamPart], path: Path, log: Path | None = None) -> None:
         if not ram:
             raise InputError(f"process {pid}: no guest RAM to look at")
         self.samples = self.bitmaps = self.discards = self.resident_kib = 0
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
         self._pid = pid
         self._ram = ram
         self._pfns = max(part.pfn + part.pages for part in ram)
@@ -102,6 +103,8 @@ class Sampler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if kind is None and self._error is not None:
+            raise self._error
 
     def stop(self) -> None:
         """Stop sampling, and finish the file."""
@@ -132,10 +135,19 @@ class Sampler:
                 self._stop.wait(max(0.0, _STEP - (time.monotonic() - begun)))
             self._rows += self._discarded()
         except BaseException as error:
-            self.error = error
+            self._error = error
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
             self._flush()
             self._file.close()
+        except OSError as error:
+            # It would try once more when it is forgotten.
+            self._file.is_open = False
+            self._error = error
+        finally:
             os.close(self._pagemap)
             if self._log is not None:
                 os.close(self._log)

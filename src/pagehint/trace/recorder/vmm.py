@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ _4GIB = 4 << 30
 _BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
 _LEAST = 32 << 20
 _TIMEOUT = 10.0
+_LONGEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,7 @@ class Qmp:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(_TIMEOUT)
-        self._file = self._socket.makefile("rb")
+        self._got = b""
         try:
             self._greet()
         except BaseException:
@@ -47,9 +48,11 @@ class Qmp:
             raise
 
     def _greet(self) -> None:
+        until = time.monotonic() + _TIMEOUT
         try:
+            self._socket.settimeout(_TIMEOUT)
             self._socket.connect(str(self._path))
-            greeting = self._read()
+            greeting = self._read(until)
         except OSError as error:
             hint = f"is it QEMU's -qmp unix:{self._path},server=on?"
             raise InputError(f"{self._path}: {error.strerror or error}: {hint}") from None
@@ -66,14 +69,23 @@ class Qmp:
         self._close()
 
     def _close(self) -> None:
-        self._file.close()
         self._socket.close()
 
-    def _read(self) -> dict[str, Any]:
-        line = self._file.readline(1 << 20)
+    # However it is split, or many others come before it: the next answer is there by then, or none is.
+    def _read(self, until: float) -> dict[str, Any]:
+        while b"\n" not in self._got and len(self._got) < _LONGEST:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._socket.settimeout(left)
+            data = self._socket.recv(1 << 16)
+            if not data:
+                break
+            self._got += data
+        line, _, self._got = self._got.partition(b"\n")
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise InputError(f"{self._path}: no QMP socket: it says {line[:60]!r}")
@@ -87,14 +99,17 @@ class Qmp:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Execute a command; returns what QEMU does."""
+        until = time.monotonic() + _TIMEOUT
         try:
             self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
             while True:
-                answer = self._read()
+                answer = self._read(until)
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
-                    raise InputError(f"{self._path}: {command}: {answer['error'].get('desc', answer['error'])}")
+                    said = answer["error"]
+                    said = said.get("desc", said) if isinstance(said, dict) else said
+                    raise InputError(f"{self._path}: {command}: {str(said)[:200]}")
         except OSError as error:
             raise InputError(f"{self._path}: {command}: {error}") from None
 
@@ -114,7 +129,10 @@ def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
     found = _ADDRESS.search(qmp.human("gpa2hva 0"))
     if found is None:
         raise InputError("QEMU doesn't say where the guest's RAM lies (gpa2hva)")
-    return ram_of_tree(qmp.human("info mtree -f"), int(found[1], 16))
+    parts = ram_of_tree(qmp.human("info mtree -f"), int(found[1], 16))
+    if sum(part.pages for part in parts) << 12 > sum(size for size, _ in _mappings(qmp.pid)):
+        raise InputError(f"QEMU names more of a guest's RAM than its process {qmp.pid} has memory: is it another's?")
+    return parts
 
 
 def ram_of_tree(tree: str, address: int) -> list[RamPart]:

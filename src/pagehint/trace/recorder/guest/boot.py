@@ -1,6 +1,8 @@
 """Booting a guest under QEMU, recording it inside and watching it outside: a bundle with truth."""
 
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -31,6 +33,8 @@ _UP_KVM, _UP_TCG = 20.0, 120.0
 _SILENT = 120.0
 _TRIES = 3
 _USUAL_DRIFT = 1e-3
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
 
 
@@ -114,6 +118,11 @@ def _drive(disk: Path | None) -> tuple[str, ...]:
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk")
 
 
+# However this process ends, by SIGKILL too: a guest that nobody records would run on.
+def _end_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 # QEMU inherits it listening: who connects needn't wait until QEMU has made it, and is refused once QEMU has ended.
 def _listening(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
@@ -165,6 +174,7 @@ class _Guest:
                     stdout=self._errors,
                     stderr=self._errors,
                     pass_fds=(port.fileno(), qmp.fileno()),
+                    preexec_fn=_end_with_parent,
                 )
         except OSError as error:
             raise InputError(f"{_QEMU}: {error.strerror}: install QEMU (Debian: qemu-system-x86)") from None
