@@ -69,7 +69,21 @@ class NoPerCpuTime(BreakEven):
     per_cpu_time = 0.0
 
 
-ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime)
+class NoAges(BreakEven):
+    label = "breakeven, no waiting at all"
+
+    def wait(self, order: int) -> int:
+        return 5 * 10**6
+
+
+class YoungestFirst(BreakEven):
+    label = "breakeven, what was freed last first"
+
+    def pull(self, zone: Zone, order: int, age: int, most: int, resume: bool) -> bool:
+        return zone.pull(self.batch, order=order, age=age, most=most, resume=resume, from_head=True)
+
+
+ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, NoAges, YoungestFirst)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
 _LOST = 1.05
 COLUMNS = {"recording", "host", "design", "settings", "price", "free", "time", "possible", "attribution", "waits"}

@@ -186,13 +186,15 @@ class BreakEven(Design):
                 continue
             age = 0 if parking else waits[order]
             resume = False
-            while (most := self._affordable(order, parking)) and zone.pull(
-                self.batch, order=order, age=age, most=most, resume=resume
-            ):
+            while (most := self._affordable(order, parking)) and self.pull(zone, order, age, most, resume):
                 resume = True
                 if not (yield from self._told(zone, parking)):
                     return False
         return not self.batch or (yield from self._told(zone, parking))
+
+    def pull(self, zone: Zone, order: int, age: int, most: int, resume: bool) -> bool:
+        """Pull the blocks of an order that are at least ``age`` ns old, those that were freed first, first."""
+        return zone.pull(self.batch, order=order, age=age, most=most, resume=resume)
 
     def _told(self, zone: Zone, parking: bool) -> Part:
         pages = 0 if parking else self.batch.pages
