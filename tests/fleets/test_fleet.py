@@ -266,6 +266,9 @@ def test_absurd_sizes_are_sums_like_others(tmp_path):
         (outcome,) = fleet([(huge, 10**6)], "64GiB", **more).outcomes
         assert outcome.p_over == pytest.approx(1.0)
         assert max(outcome.fits.values()) == 0
+    same = parquet(tmp_path / "c.parquet", [(0, 1 << 62), (S, 0)])
+    (outcome,) = fleet([(same, 7)], "64GiB").outcomes
+    assert outcome.quantile(0.5) == pytest.approx(7 << 62)
     short = parquet(tmp_path / "b.parquet", [(0, 1 << 30), (10**6, 0)])
     (outcome,) = fleet([(short, 3)], "64GiB").outcomes
     assert (outcome.p_over, outcome.fits[1e-4]) == (0, 64)

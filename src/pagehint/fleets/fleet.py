@@ -70,8 +70,8 @@ class Outcome:
         """Bytes that are not exceeded for this share of the day."""
         low, high = 0.0, max(each.most for _, _, each in self.day)
         step = max(each.bin for _, _, each in self.day) / 2
-        while high - low > step:
-            middle = (low + high) / 2
+        # Of absurd sizes, a bin is less than what tells two numbers apart.
+        while high - low > step and low < (middle := (low + high) / 2) < high:
             below = sum((end - begin) / _DAY * each.below(middle) for begin, end, each in self.day)
             low, high = (low, middle) if below >= share * (1 - 1e-12) else (middle, high)
         return high
