@@ -123,7 +123,7 @@ class Worker(threading.Thread):
         verify(array, pattern)
         self.tally.blocks += 1
         self.tally.verified_bytes += array.nbytes
-        if self.parcels is not None and not self.arena.zone.foreign and self.random.random() < 0.05:
+        if self.parcels is not None and not self.arena.pages.foreign and self.random.random() < 0.05:
             self.parcels.put((pattern, self.arena.share(array, readonly=True)))
             self.tally.shared += 1
 
@@ -147,7 +147,7 @@ class Worker(threading.Thread):
     def child(self) -> None:
         for pattern, array in self.held:
             verify(array, pattern)
-        if self.arena.zone.foreign:
+        if self.arena.pages.foreign:
             return
         self.parcels = None
         self.arena.host.__dict__.pop("react", None)
@@ -161,7 +161,7 @@ class Worker(threading.Thread):
             if len(self.held) > 3:
                 self.release()
         self.arena._worker.stop()  # checked at rest
-        problems = check(self.arena.zone)
+        problems = check(self.arena.pages)
         assert not problems, problems
 
 
@@ -209,7 +209,7 @@ def own_arenas(number: int, arguments: argparse.Namespace, parcels: Any, results
             time.sleep(0.01)
         arena._worker.stop()  # checked at rest
         statistics = arena.stats()
-        problems = check(arena.zone)
+        problems = check(arena.pages)
         if statistics.live or problems:
             total.errors.append(f"at the end: {statistics}, {problems}")
         total.arenas += 1

@@ -50,7 +50,7 @@ def make() -> Iterator[Callable[..., Arena]]:
         arena.close()
         arena._worker.stop()  # closing does not wait for it, and the check wants a zone at rest
         assert Until()(lambda arena=arena: not len(arena._leases))
-        assert check(arena.zone) == []
+        assert check(arena.pages) == []
 
 
 @pytest.fixture

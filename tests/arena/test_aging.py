@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from pagehint.arena.aging import Aging
-from pagehint.arena.warm import EPOCHS, WarmZone
+from pagehint.arena.warm import EPOCHS, WarmPages
 from pagehint.hinting.action import Begin, React, Sleep
 from pagehint.hinting.drivers.stepper import Stepper
 
@@ -19,7 +19,7 @@ class Device:
 
 def test_a_look_that_was_held_up_is_not_followed_by_another_at_once():
     """What is free may not get old because a thread was late: two looks at once were two quarters of its time."""
-    zone = WarmZone(64, 2 << 20)
+    zone = WarmPages(64, 2 << 20)
     worker = Stepper(Aging(EPOCHS * 250 * MS), [zone])
     worker.start(Device())
     zone.release(zone.take(8))

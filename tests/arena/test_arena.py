@@ -147,7 +147,7 @@ def test_row_13_what_a_discard_leaves_is_no_corruption(make: Make, settings: Any
         arena.empty(64 * MIB, "u1")[:] = 0xAA
         assert arena.trim() == 64 * MIB
         assert not arena.zeros(64 * MIB, "u1").any()
-    assert (arena.stats().errors, arena.zone.check()) == (0, [])
+    assert (arena.stats().errors, arena.pages.check()) == (0, [])
 
 
 @pytest.mark.parametrize("shape", [np.array([2, 3]), np.array([6]), np.array(6), [2, 3], (6,), np.int64(6)])

@@ -99,7 +99,7 @@ def test_garbage_in_cycles_with_its_arena() -> None:
         holder.arena = Arena("1GiB")
         holder.block = holder.arena.alloc(32 * MIB)
         holder.array = holder.arena.empty(MIB)
-        holder.zone = holder.arena.zone
+        holder.zone = holder.arena.pages
         holder.self = holder
         holder.arena.close()
         del holder

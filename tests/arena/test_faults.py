@@ -138,7 +138,7 @@ def test_a_device_that_hangs(make: Make, until: Until, monkeypatch: pytest.Monke
     found: list[int] = []
     waiting = threading.Thread(target=lambda: found.append(arena.alloc(64 * MIB).nbytes))
     waiting.start()
-    assert until(lambda: arena.zone.waiting == 1)
+    assert until(lambda: arena.pages.waiting == 1)
     go.set()
     waiting.join(10)
     assert found == [64 * MIB]
@@ -252,7 +252,7 @@ def test_ctrl_c_at_any_moment(make: Make) -> None:
     deadline = time.monotonic() + 10
     while arena.stats().in_flight and time.monotonic() < deadline:
         time.sleep(0.002)
-    assert (arena.stats().in_flight, arena.stats().resident, arena.zone.waiting) == (0, 0, 0)
+    assert (arena.stats().in_flight, arena.stats().resident, arena.pages.waiting) == (0, 0, 0)
 
 
 def test_ctrl_c_ends_a_program_during_a_react() -> None:

@@ -58,7 +58,7 @@ def test_a_child_has_an_arena_of_its_own(make: Make, tasks: Callable[[str], int]
         resident = arena.stats().resident
         other = arena.empty(64 * MIB, "u1")
         other[:] = 4
-        return workers, same, given, resident, bool((kept == 3).all()), arena.stats().live, check(arena.zone)
+        return workers, same, given, resident, bool((kept == 3).all()), arena.stats().live, check(arena.pages)
 
     assert in_child(child) == (0, True, 16 * MIB, 16 * MIB, True, 80 * MIB, [])
     assert (kept == 1).all()
@@ -165,7 +165,7 @@ def test_forking_while_blocks_are_in_flight(make: Make, monkeypatch: pytest.Monk
         before = arena.stats()
         block = arena.alloc(64 * MIB)
         del block
-        return before.in_flight, before.warm, arena.trim(), arena.stats().resident, check(arena.zone)
+        return before.in_flight, before.warm, arena.trim(), arena.stats().resident, check(arena.pages)
 
     assert in_child(child) == (0, 32 * MIB, 64 * MIB, 0, [])
     go.set()
@@ -199,7 +199,7 @@ def test_forking_while_everything_is_in_use(make: Make) -> None:
         arena.trim()
         array = arena.empty(100 * MIB, "u1")
         array[::4096] = 9
-        problems = check(arena.zone)
+        problems = check(arena.pages)
         arena.start()
         del array
         return problems, bool(arena.zeros(20 * MIB, "u1").any())

@@ -52,7 +52,7 @@ def test_arrays_outlive_the_context_and_the_arena() -> None:
     arena = Arena("256MiB")
     with arena.numpy():
         array = np.arange(MIB)
-    zone, address = arena.zone, arena.host.address
+    zone, address = arena.pages, arena.host.address
     arena.close()
     del arena
     gc.collect()
@@ -136,10 +136,10 @@ def test_a_free_that_wakes_the_worker_leaves_a_pending_error(make: Make, until: 
     arena = make("256MiB", idle="5ms")
     with arena.numpy():
         for _ in range(3):
-            assert until(lambda: not arena.zone.requested)
+            assert until(lambda: not arena.pages.requested)
             with pytest.raises(TypeError, match="isnan"):
                 np.isnan([None] * 300_000)
-    assert until(lambda: arena.zone.given_pages > 0)
+    assert until(lambda: arena.pages.given_pages > 0)
 
 
 def test_temporaries_reuse_warm_memory(make: Make, kernel_faults: Callable[[], int]) -> None:

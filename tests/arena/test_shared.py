@@ -154,7 +154,7 @@ def test_the_memory_outlives_its_arena(until: Until) -> None:
     arena = Arena("64MiB", host="memfd")
     handle = arena.share(arena.zeros(MIB, "u1"))
     arena.close()
-    zone = arena.zone
+    zone = arena.pages
     handle.open()[:2] = b"ab"
     assert bytes(handle.open()[:2]) == b"ab"
     with pytest.raises(PagehintError, match="is closed"):

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from pagehint import Batch, InputError, check
-from pagehint.arena.warm import EPOCHS, WarmZone
+from pagehint.arena.warm import EPOCHS, WarmPages
 from pagehint.host.mapping import HUGE_PAGE
 
 
-def zone_of(pages: int, page_size: int = HUGE_PAGE) -> WarmZone:
-    return WarmZone(pages, page_size)
+def zone_of(pages: int, page_size: int = HUGE_PAGE) -> WarmPages:
+    return WarmPages(pages, page_size)
 
 
-def give_back(zone: WarmZone, hinted: bool = True, everything: bool = False) -> list[tuple[int, int]]:
+def give_back(zone: WarmPages, hinted: bool = True, everything: bool = False) -> list[tuple[int, int]]:
     """A cycle: the ranges that a device would be told of."""
     batch, ranges = Batch(4), []
     while True:
@@ -28,7 +28,7 @@ def give_back(zone: WarmZone, hinted: bool = True, everything: bool = False) -> 
         zone.drain(batch, hinted)
 
 
-def age(zone: WarmZone, epochs: int = EPOCHS) -> None:
+def age(zone: WarmPages, epochs: int = EPOCHS) -> None:
     for _ in range(epochs):
         zone.tick()
 
@@ -283,12 +283,12 @@ def test_views_are_not_copied() -> None:
         ([[0, 8, 0]], "warm pages: 16 counted, 8 in extents"),
         ([[0, 8, -1], [16, 24, 0]], "warm extent 0 to 7: freed in the future"),
         ([[16, 24, 0], [0, 8, 0]], "warm extent 0 to 7: not behind the one before it"),
-        ([[0, 8, 0], [60, 68, 0]], "warm extent 60 to 67: not a range of pages of this zone"),
-        ([[0, 16, 0], [8, 8, 0]], "warm extent 8 to 7: not a range of pages of this zone"),
+        ([[0, 8, 0], [60, 68, 0]], "warm extent 60 to 67: not a range of pages of this arena"),
+        ([[0, 16, 0], [8, 8, 0]], "warm extent 8 to 7: not a range of pages of this arena"),
     ],
 )
 def test_the_check_looks_at_extents(spoiled: list[list[int]], said: str) -> None:
-    class Spoiled(WarmZone):
+    class Spoiled(WarmPages):
         spoiled: list[list[int]] | None = None
 
         def extents(self) -> NDArray[np.int64]:
@@ -302,3 +302,20 @@ def test_the_check_looks_at_extents(spoiled: list[list[int]], said: str) -> None
     zone.spoiled = spoiled
     assert said in check(zone)
     assert said in zone.check()
+
+
+def test_pages_are_had_in_no_other_way() -> None:
+    """What a zone's own allocation gives, the arena knows nothing of: that it was written to, and is no zeros."""
+    others = [
+        "alloc",
+        "alloc_exact",
+        "alloc_range",
+        "bulk",
+        "free",
+        "free_exact",
+        "isolate",
+        "load",
+        "offline",
+        "online",
+    ]
+    assert not set(others) & set(dir(WarmPages))

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pagehint.arena.warm import WarmZone
+from pagehint.arena.warm import WarmPages
 from pagehint.errors import InputError, PagehintError
 from pagehint.host.backing import Backing
 from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
@@ -95,6 +95,7 @@ class Hostile:
     def calls(self) -> list[tuple[Callable, Callable]]:
         zone = self.zone
         return [
+            *self.calls_of_designs(),
             *[(zone.alloc_nowait, lambda: (self.order(), self.migratetype(), self.pcp()))] * 6,
             *[(zone.free, self.free_block)] * 6,
             (zone.alloc, lambda: (self.order(), self.migratetype(), self.pcp())),
@@ -108,6 +109,12 @@ class Hostile:
             (zone.unisolate, lambda: (self.pfn(), self.migratetype())),
             (zone.reorder, lambda: (self.pfn(),)),
             (zone.drain_pcp, lambda: (self.pcp(),)),
+            (zone.load, lambda: (np.zeros(self.random.choice([3, zone.pages]), np.bool_).view(Liar),)),
+        ]
+
+    def calls_of_designs(self) -> list[tuple[Callable, Callable]]:
+        zone = self.zone
+        return [
             (zone.attach, lambda: (self.order(), self.number(40), self.random.choice([self.device, 1]), lambda: None)),
             (zone.attach, lambda: (self.order(), 0, self.device, lambda: None, None, True)),
             (zone.pull, lambda: (self.batch(),)),
@@ -125,7 +132,6 @@ class Hostile:
             *[(zone.take_unreported, lambda: (self.order(), self.migratetype(), self.batch(), self.number(3)))] * 4,
             (self.other.take_unreported, lambda: (9, 1, self.batch(), 3)),
             (self.other.drain, lambda: (self.batch(), True)),
-            (zone.load, lambda: (np.zeros(self.random.choice([3, zone.pages]), np.bool_).view(Liar),)),
             (zone.__init__, lambda: (5,)),
             (self.batches[0].__init__, lambda: (5,)),
             (self.pcps[0].__init__, lambda: (zone, 0, 5, 5)),
@@ -146,6 +152,13 @@ class Hostile:
         return done
 
 
+class HostileDesign(Hostile):
+    """Draws calls of what a design does alone: an arena's pages can't be allocated in a zone's ways."""
+
+    def calls(self) -> list[tuple[Callable, Callable]]:
+        return self.calls_of_designs()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_no_call_corrupts_a_zone(seed):
     settings = {"profile": LINUX_6_1} if seed % 2 else {"profile": LINUX_5_3, "shuffle_order": 10 if seed % 4 else None}
@@ -160,9 +173,9 @@ def test_no_call_corrupts_a_zone(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_call_corrupts_an_arenas_zone(seed):
-    zone = WarmZone(PAGES, 1 << 20)
-    hostile = Hostile(zone, seed)
+def test_no_call_corrupts_an_arenas_pages(seed):
+    zone = WarmPages(PAGES, 1 << 20)
+    hostile = HostileDesign(zone, seed)
     owned = {}
     calls = [
         *[(zone.take, lambda: (hostile.pages(),))] * 6,
@@ -191,7 +204,7 @@ def test_no_call_corrupts_an_arenas_zone(seed):
             assert not any(begin < other < begin + pages for other in owned), "one owner each"
 
 
-@pytest.mark.parametrize("kind", [Zone, WarmZone, PerCpuLists, Batch, Backing])
+@pytest.mark.parametrize("kind", [Zone, WarmPages, PerCpuLists, Batch, Backing])
 def test_what_was_never_made_can_not_be_used(kind):
     thing = kind.__new__(kind)
     for name in dir(thing):
@@ -212,7 +225,7 @@ def test_what_is_made_is_made_once():
         (Batch(3), (3,)),
         (PerCpuLists(zone, 0, 1, 1), (zone, 0, 1, 1)),
         (Backing(512, "4KiB"), (512, "4KiB")),
-        (WarmZone(64, 4096), (64, 4096)),
+        (WarmPages(64, 4096), (64, 4096)),
     ]
     for thing, arguments in made:
         with pytest.raises(InputError, match="made once"):
@@ -273,15 +286,17 @@ def test_a_batch_of_blocks_for_a_backing(order):
     assert backing.discard_blocks(pfns, np.array([order, 255, 40, 3], np.uint8)) == 96 + 8
 
 
-def test_what_stands_beside_an_arena_gets_no_page_of_its_blocks():
-    zone = WarmZone(256, 1 << 20)
-    first = zone.take(100)
+def test_what_another_design_pulled_is_no_page_of_an_arenas_blocks():
+    zone = WarmPages(256, 1 << 20)
+    first, kept = zone.take(100), zone.take(3)
     zone.release(first)
-    beside = [zone.alloc_nowait(4) for _ in range(4)]
+    batch = Batch(2)
+    for order in range(zone.max_order):
+        zone.pull(batch, order=order)
+    pulled = [block.pfn + k for block in batch for k in range(1 << block.order)]
     taken = [begin for _ in range(20) if (begin := zone.take(16)) >= 0]
-    pages = [pfn + k for pfn in beside + taken for k in range(16)]
+    pages = [begin + k for begin in taken for k in range(16)] + list(range(kept, kept + 3)) + pulled
+    assert zone.in_flight_pages == len(pulled) > 0
     assert len(taken) > 5
     assert len(set(pages)) == len(pages)
-    with pytest.raises(InputError, match="not allocated"):
-        zone.free(taken[0], 4)
     assert zone.check() == []

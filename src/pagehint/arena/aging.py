@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from pagehint.arena.warm import EPOCHS, WarmZone
+from pagehint.arena.warm import EPOCHS, WarmPages
 from pagehint.hinting.action import Action, Sleep, Work
 from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 
 __all__ = ["Aging"]
 
-_NO_MARK = 1 << 32  # the zone itself notifies, so no count of blocks has to
+_NO_MARK = 1 << 32  # who frees notifies, so no count of blocks has to
 
 
 class Aging(Design):
     """Gives back each page that has been free for ``idle`` (ns, or ``"2s"``): never after less than 3/4 of it.
 
-    It looks ``EPOCHS`` times in that time while anything is warm, and sleeps otherwise. Its zones are WarmZones.
-    Raises InputError.
+    It looks ``EPOCHS`` times in that time while anything is warm, and sleeps otherwise. It is for an arena's
+    pages alone. Raises InputError.
     """
 
     idle: int = Setting.time("10s", "How long a page stays free until it is given back.", EPOCHS)
@@ -25,25 +25,22 @@ class Aging(Design):
         super().__init__(*values, **settings)
         self.delay = self.idle // EPOCHS
 
-    @property
-    def _warm(self) -> list[WarmZone]:
-        return [zone for zone in self.zones if isinstance(zone, WarmZone)]
-
     def threshold(self) -> int:
         return _NO_MARK
 
     def work(self) -> Work:
-        for zone in self._warm:
-            zone.tick()
+        for pages in self.zones:
+            assert isinstance(pages, WarmPages)
+            pages.tick()
             batch = self.batch
             while not self.stopping:
-                zone.fill(batch)
+                pages.fill(batch)
                 if not batch:
                     break
-                yield self.tell(zone)
+                yield self.tell(pages)
         # What failed is as if freed just now: it waits for its time again, and keeps nothing else waiting.
         self.pending = None
-        self._looked = any(zone.requested for zone in self._warm)
+        self._looked = any(pages.requested for pages in self.zones)
 
     # The next look is a delay after this one's end: by what time that is, who drives it says when asked again. A thread
     # that was held up in the middle would look twice at once, and pages be old before their time.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import index
 from types import TracebackType
-from typing import Any, Literal, Self, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -24,7 +24,7 @@ from pagehint.arena.numpy_handler import NumpyHandler
 from pagehint.arena.pressure import Pressure
 from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
-from pagehint.arena.warm import WarmZone
+from pagehint.arena.warm import WarmPages
 from pagehint.errors import BusyError, InputError, PagehintError
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.host.anonymous import AnonymousHost
@@ -32,6 +32,9 @@ from pagehint.host.mapping import HUGE_PAGE, MappedHost
 from pagehint.host.shared import HugetlbHost, MemfdHost
 from pagehint.mm.batch import Batch
 from pagehint.units import format_size, parse_size
+
+if TYPE_CHECKING:
+    from pagehint.mm.zone import Zone
 
 __all__ = ["Arena"]
 
@@ -71,7 +74,7 @@ class Arena:
                 f"{limit!r} is too small a limit for an arena: expected {format_size(self.page_size)} or more"
             )
         self._idle = idle
-        self.zone = WarmZone(self.limit // self.page_size, self.page_size)
+        self.pages = WarmPages(self.limit // self.page_size, self.page_size)
         self.host: MappedHost
         if host == "hugetlb":
             self.host = HugetlbHost(self.limit)
@@ -92,7 +95,7 @@ class Arena:
         _arenas.add(self)
 
     def __repr__(self) -> str:
-        live, limit = format_size(self.zone.used_pages * self.page_size), format_size(self.limit)
+        live, limit = format_size(self.pages.used_pages * self.page_size), format_size(self.limit)
         return f"<Arena of {limit}, {live} live{', closed' if self._memory is None else ''}>"
 
     # Allocating
@@ -125,7 +128,7 @@ class Arena:
 
         They may outlive it. It holds for this thread. What the arena has no room for comes from malloc, as always.
         """
-        return NumpyHandler(self.zone, self._open_memory(), self._address, parse_size(threshold))
+        return NumpyHandler(self.pages, self._open_memory(), self._address, parse_size(threshold))
 
     def _array(self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike, zeroed: bool) -> NDArray[Any]:
         kind = np.dtype(dtype)
@@ -148,7 +151,7 @@ class Arena:
         size = parse_size(nbytes)
         if size < 1:
             raise InputError(f"{nbytes!r} is not a size for a block: expected at least 1 byte")
-        block = allocate(self.zone, memory, self._address, size, zeroed) if size <= self.limit else None
+        block = allocate(self.pages, memory, self._address, size, zeroed) if size <= self.limit else None
         return self._alloc_slowly(memory, size, zeroed) if block is None else block
 
     def _open_memory(self) -> memoryview:
@@ -161,26 +164,26 @@ class Arena:
         self._check_owner()
         note = "free blocks, or make the arena larger"
         deadline = time.monotonic() + _PATIENCE
-        while size <= self.limit and self.zone.in_flight_pages:
+        while size <= self.limit and self.pages.in_flight_pages:
             if self._giver.reacting:
                 break
             lock = threading.Lock()
             lock.acquire()
             try:
-                self.zone.wait(lock)
-                if self.zone.in_flight_pages and not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
+                self.pages.wait(lock)
+                if self.pages.in_flight_pages and not lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
                     note = f"blocks have been in flight for {_PATIENCE:g} s, the kernel may be slow or stuck"
                     break
-                block = allocate(self.zone, memory, self._address, size, zeroed)
+                block = allocate(self.pages, memory, self._address, size, zeroed)
             finally:
-                self.zone.waited(lock)
+                self.pages.waited(lock)
             if block is not None:
                 return block
         # What was in flight may have come back before it was looked for.
-        block = allocate(self.zone, memory, self._address, size, zeroed) if size <= self.limit else None
+        block = allocate(self.pages, memory, self._address, size, zeroed) if size <= self.limit else None
         if block is not None:
             return block
-        raise ArenaFullError(size, self.zone.largest_free * self.page_size, self.stats(), note)
+        raise ArenaFullError(size, self.pages.largest_free * self.page_size, self.stats(), note)
 
     # Sharing
 
@@ -205,7 +208,7 @@ class Arena:
         return Handle(memory, self._leases.keep(view), offset, view.nbytes, self.page_size, readonly)
 
     def _check_owner(self) -> None:
-        if self.zone.foreign:
+        if self.pages.foreign:
             raise PagehintError(
                 f"this arena's memory belongs to process {self._owner}, which forked this one: make an arena here"
             )
@@ -220,11 +223,11 @@ class Arena:
         """
         batch = Batch(self._giver.capacity)
         given, refused = 0, None
-        self.zone.tick()
+        self.pages.tick()
         while True:
             pages, done = 0, False
             try:
-                self.zone.fill_all(batch)
+                self.pages.fill_all(batch)
                 pages = batch.pages
                 if pages:
                     self._giver.react(batch)
@@ -234,7 +237,7 @@ class Arena:
                 self._trim_error = refused = refused or error
             finally:
                 # In here also when a signal handler raised.
-                self.zone.drain(batch, done)
+                self.pages.drain(batch, done)
             if not pages:
                 break
             if done:
@@ -246,20 +249,20 @@ class Arena:
 
     def stats(self) -> ArenaStatistics:
         """The arena's state now. O(1), but for what is resident: about 1 ms for 2 GiB of resident memory."""
-        zone, size, design = self.zone, self.page_size, self._design.statistics
+        pages, size, design = self.pages, self.page_size, self._design.statistics
         # The books first: their figures change together only by chance while others allocate.
-        live, warm, in_flight = zone.used_pages * size, zone.warm_pages * size, zone.in_flight_pages * size
-        present = zone.present_pages * size
+        live, warm, in_flight = pages.used_pages * size, pages.warm_pages * size, pages.in_flight_pages * size
+        present = pages.present_pages * size
         return ArenaStatistics(
             limit=self.limit,
             present=present,
             live=live,
-            blocks=zone.blocks,
+            blocks=pages.blocks,
             warm=warm,
             hinted=max(present - live - warm - in_flight, 0),
             in_flight=in_flight,
             resident=0 if self._memory is None else self.host.resident(),
-            given_back=zone.given_pages * size,
+            given_back=pages.given_pages * size,
             cycles=design.batches + self._trims,
             errors=design.errors + self._trim_errors,
             last_error=design.last_error or self._trim_error,
@@ -269,7 +272,7 @@ class Arena:
 
     def _hire(self) -> None:
         self._design = Aging(self._idle)
-        self._worker = ThreadWorker(self._design, [self.zone], name="pagehint-arena")
+        self._worker = ThreadWorker(self._design, cast("list[Zone]", [self.pages]), name="pagehint-arena")
 
     def start(self) -> None:
         """Start the worker thread, if it doesn't run: a forked child starts its own as soon as something is warm."""
@@ -277,26 +280,26 @@ class Arena:
             raise PagehintError("this arena is closed: it can't be started")
         self._check_owner()
         if self._starter is not None:
-            self.zone.detach(self._starter)
+            self.pages.detach(self._starter)
         with contextlib.suppress(BusyError):
             self._worker.start(self._giver)
         _pressure.watch(self)
 
     def _after_fork(self) -> None:
         # Only the thread that forked is in the child: neither the worker nor who waits for it.
-        self.zone.detach()
+        self.pages.detach()
         self._hire()
         if isinstance(self.host, MemfdHost):
-            self.zone.disown()
+            self.pages.disown()
             self._leases = Leases()
             return
-        self.zone.orphan()
+        self.pages.orphan()
         if self._memory is None:
             return
         self._starter = partial(_start_soon, weakref.ref(self))
-        self.zone.attach(self._design.order, self._design.threshold(), self._giver, self._starter)
-        self.zone.request(False)
-        if self.zone.warm_pages:
+        self.pages.attach(self._design.order, self._design.threshold(), self._giver, self._starter)
+        self.pages.request(False)
+        if self.pages.warm_pages:
             self._starter()
 
     def close(self) -> None:
@@ -307,9 +310,9 @@ class Arena:
         if self._memory is None:
             return
         self._worker.ask_to_stop()
-        self.zone.shut()
+        self.pages.shut()
         try:
-            if self.zone.blocks and not self.zone.foreign:
+            if self.pages.blocks and not self.pages.foreign:
                 self.trim()
         finally:
             self._memory = None

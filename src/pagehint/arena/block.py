@@ -3,12 +3,12 @@
 import cython
 from cython.cimports.cpython.buffer import PyBuffer_FillInfo
 from cython.cimports.libc.string import memset
-from cython.cimports.pagehint.arena.warm import WarmZone
+from cython.cimports.pagehint.arena.warm import WarmPages
 
 __all__ = ["Block", "allocate"]
 
 
-# The garbage collector doesn't see its reference to the zone, so never clears that first: freeing needs it whole.
+# The garbage collector doesn't see its reference to the pages, so never clears that first: freeing needs it whole.
 @cython.final
 @cython.no_gc
 @cython.cclass
@@ -35,7 +35,7 @@ class Block:
 
     def __dealloc__(self):
         if self._begin >= 0:
-            self._zone._release(self._begin)
+            self._warm._release(self._begin)
 
     def __len__(self):
         return self.nbytes
@@ -54,7 +54,7 @@ class Block:
         """Of the first byte, in the arena's memory; negative when it is freed."""
         if self._begin < 0:
             return -1
-        return self._begin * self._zone.page_size
+        return self._begin * self._warm.page_size
 
     @property
     def freed(self):
@@ -70,36 +70,36 @@ class Block:
             )
         if begin >= 0:
             self._begin = -1
-            self._zone._release(begin)
+            self._warm._release(begin)
 
 
-def allocate(zone: WarmZone, memory, address: cython.size_t, nbytes: cython.Py_ssize_t, zeroed: cython.bint):
-    """A block of the zone's pages, whose first is at ``address`` while ``memory`` lives; None if there are not so many.
+def allocate(warm: WarmPages, memory, address: cython.size_t, nbytes: cython.Py_ssize_t, zeroed: cython.bint):
+    """A block of an arena's pages, whose first is at ``address`` while ``memory`` lives; None if there are not so many.
 
     With ``zeroed`` it reads as zeros: what was given back or never used does so, only the rest is written.
     """
     # Made before there is anything to lose: a signal handler may raise as soon as this returns.
     block: Block = Block.__new__(Block)
-    block._zone = zone
+    block._warm = warm
     block._memory = memory
     block.nbytes = nbytes
-    block._begin = zone._take((nbytes + zone.page_size - 1) // zone.page_size)
+    block._begin = warm._take((nbytes + warm.page_size - 1) // warm.page_size)
     if block._begin < 0:
         return None
-    block._address = cython.cast(cython.p_char, address) + block._begin * zone.page_size
+    block._address = cython.cast(cython.p_char, address) + block._begin * warm.page_size
     if zeroed:
         with cython.nogil:
-            zero_dirty(zone, block._begin, nbytes, block._address)
+            zero_dirty(warm, block._begin, nbytes, block._address)
     return block
 
 
-def zero_dirty(zone, begin, nbytes, address):
-    size: cython.Py_ssize_t = zone.page_size
+def zero_dirty(warm, begin, nbytes, address):
+    size: cython.Py_ssize_t = warm.page_size
     i: cython.Py_ssize_t = 0
     start: cython.Py_ssize_t
     while i * size < nbytes:
         start = i
-        while i * size < nbytes and zone._dirty[begin + i]:
+        while i * size < nbytes and warm._dirty[begin + i]:
             i += 1
         if i > start:
             memset(address + start * size, 0, min(i * size, nbytes) - start * size)

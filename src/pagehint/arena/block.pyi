@@ -1,6 +1,6 @@
 from typing import Never, final
 
-from pagehint.arena.warm import WarmZone
+from pagehint.arena.warm import WarmPages
 
 __all__ = ["Block", "allocate"]
 
@@ -18,4 +18,4 @@ class Block:
     def freed(self) -> bool: ...
     def free(self) -> None: ...
 
-def allocate(zone: WarmZone, memory: object, address: int, nbytes: int, zeroed: bool) -> Block | None: ...
+def allocate(warm: WarmPages, memory: object, address: int, nbytes: int, zeroed: bool) -> Block | None: ...

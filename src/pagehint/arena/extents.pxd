@@ -1,7 +1,7 @@
 cimport cython
-from pagehint.mm.zone cimport Zone
+from pagehint.mm.attached cimport Attachable
 
-cdef class Extents(Zone):
+cdef class Extents(Attachable):
     cdef list _extents
     cdef long long *_begins
     cdef long long *_ends

@@ -1,4 +1,4 @@
-"""Extents: which free pages of a zone are warm, since when; and where to allocate. Nothing in this file locks.
+"""Extents: which free pages of an arena are warm, since when; and where to allocate. Nothing in this file locks.
 
 A free page is *warm* from when it is freed until it is given back: it may be resident, and reuse costs no fault.
 Warm pages are kept as extents: ranges [begin, end) of pages that were freed in the same epoch, in ascending order.
@@ -8,23 +8,34 @@ An epoch is a fraction of the time after which a warm page is given back.
 import cython
 import numpy as np
 
+from pagehint.errors import InputError
+from pagehint.kernel.profiles import LINUX_5_3
+
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import FREE, KIND, MOVABLE, ORDER, block_pages
-    from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.mm.attached import Attachable
+    from cython.cimports.pagehint.mm.buddy import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
 else:
     from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import FREE, KIND, ORDER, block_pages
-    from pagehint.mm.zone import Zone
+    from pagehint.mm.attached import Attachable
+    from pagehint.mm.page import FREE, KIND, OFFLINE, ORDER, block_pages
 
     MOVABLE = int(Migratetype.MOVABLE)
 
 
 @cython.cclass
-class Extents(Zone):
-    """A zone whose free pages are warm or not."""
+class Extents(Attachable):
+    """Free areas of ``pages`` pages from pfn 0 on, which are warm or not. All are one pageblock, and offline at first.
 
-    def __init__(self, pages, **settings):
-        super().__init__(pages, **settings)
+    Raises InputError.
+    """
+
+    def __init__(self, pages):
+        top: cython.int = max(pages - 1, 1).bit_length()
+        if top > 31:
+            raise InputError(f"{pages} pages are too many for an arena: expected at most {1 << 31}")
+        super().__init__(True, 0, pages, top + 1, top, LINUX_5_3, None, 0)
+        self._mark(0, pages, OFFLINE)
+        self._offline_pages = pages
         self._extents = [np.zeros(pages, np.int64) for _ in range(3)]
         if cython.compiled:
             begins, ends, epochs = self._extents
@@ -177,7 +188,7 @@ class Extents(Zone):
             i = self._find_warm(pages)
             if i < 0:
                 i = self._find_warm_run(pages)
-            # Who uses the zone beside the arena leaves warm extents of pages that are free no more.
+            # Other designs take warm pages too.
             if i >= 0 and not self._is_free(i, i + pages):
                 i = -1
         return self._find_free(pages) if i < 0 else i

@@ -1,3 +1,4 @@
-from pagehint.mm.zone import Zone
+from pagehint.mm.attached import Attachable
 
-class Extents(Zone): ...
+class Extents(Attachable):
+    def __init__(self, pages: int) -> None: ...

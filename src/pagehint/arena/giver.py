@@ -1,4 +1,4 @@
-"""The device of an arena: it tells a host of its pages, which may be smaller than the zone's."""
+"""The device of an arena: it tells a host of its pages, which may be smaller than the arena's."""
 
 import threading
 
@@ -15,7 +15,7 @@ _CAPACITY = 16
 
 
 class Giver:
-    """Has ``host`` give back batches of a zone whose pages are ``2**order`` of the host's."""
+    """Has ``host`` give back batches of blocks whose pages are ``2**order`` of the host's."""
 
     capacity = _CAPACITY
 

@@ -1,5 +1,5 @@
 from libc.stdint cimport uint8_t
-from pagehint.arena.warm cimport WarmZone
+from pagehint.arena.warm cimport WarmPages
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMemAllocator:
@@ -14,7 +14,7 @@ cdef extern from "numpy/arrayobject.h":
         PyDataMemAllocator allocator
 
 cdef class NumpyHandler:
-    cdef WarmZone _zone
+    cdef WarmPages _warm
     cdef object _memory
     cdef char *_address
     cdef Py_ssize_t _size

@@ -9,7 +9,7 @@ from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.stdlib import calloc, free, malloc, realloc
 from cython.cimports.libc.string import memcpy, strcpy
 from cython.cimports.pagehint.arena.block import zero_dirty
-from cython.cimports.pagehint.arena.warm import WarmZone
+from cython.cimports.pagehint.arena.warm import WarmPages
 
 from pagehint.errors import InputError
 
@@ -18,22 +18,22 @@ cnp.import_array()
 __all__ = ["NumpyHandler"]
 
 
-# The garbage collector doesn't see its reference to the zone, so never clears that first: freeing needs it whole.
+# The garbage collector doesn't see its reference to the pages, so never clears that first: freeing needs it whole.
 @cython.final
 @cython.no_gc
 @cython.cclass
 class NumpyHandler:
-    """A context manager: within it, NumPy's data of at least ``threshold`` bytes come from the zone's pages.
+    """A context manager: within it, NumPy's data of at least ``threshold`` bytes come from the arena's pages.
 
     Made by ``Arena.numpy``. It holds for the thread (the context) that enters it, and for nothing that is allocated
-    outside. What the zone has no room for comes from malloc.
+    outside. What the arena has no room for comes from malloc.
     """
 
-    def __init__(self, zone: WarmZone, memory, address: cython.size_t, threshold: cython.size_t):
-        if self._zone is not None:
+    def __init__(self, warm: WarmPages, memory, address: cython.size_t, threshold: cython.size_t):
+        if self._warm is not None:
             raise InputError("a handler is made once")
         self._size = memory.nbytes
-        self._zone = zone
+        self._warm = warm
         self._memory = memory
         self._address = cython.cast(cython.p_char, address)
         self._threshold = threshold
@@ -47,7 +47,7 @@ class NumpyHandler:
         self._handler.allocator.free = _free
 
     def __enter__(self):
-        if self._zone is None:
+        if self._warm is None:
             raise InputError("a handler is made by Arena.numpy")
         # Each array holds on to the capsule, so that it can be freed wherever it ends up; the capsule holds this.
         capsule = PyCapsule_New(cython.address(self._handler), b"mem_handler", _dropped)
@@ -64,22 +64,22 @@ def _dropped(capsule):
     Py_DECREF(cython.cast(object, PyCapsule_GetContext(capsule)))
 
 
-# The first page of memory that is the zone's, else -1.
+# The first page of memory that is the arena's, else -1.
 def _begin_of(self, pointer):
     offset: cython.Py_ssize_t = cython.cast(cython.p_char, pointer) - self._address
-    return offset // self._zone.page_size if 0 <= offset < self._size else -1
+    return offset // self._warm.page_size if 0 <= offset < self._size else -1
 
 
 def _take(self, size, zeroed):
-    zone: WarmZone = self._zone
-    begin: cython.Py_ssize_t = zone._take((size + zone.page_size - 1) // zone.page_size)
+    warm: WarmPages = self._warm
+    begin: cython.Py_ssize_t = warm._take((size + warm.page_size - 1) // warm.page_size)
     address: cython.p_char
     if begin < 0:
         return cython.NULL
-    address = self._address + begin * zone.page_size
+    address = self._address + begin * warm.page_size
     if zeroed:
         with cython.nogil:
-            zero_dirty(zone, begin, size, address)
+            zero_dirty(warm, begin, size, address)
     return address
 
 
@@ -110,7 +110,7 @@ def _release(self, begin):
 
 
 def _release_pages(self, begin):
-    self._zone._release(begin)
+    self._warm._release(begin)
 
 
 # Memory of malloc stays there: how much of it there is to copy, only malloc knows.
@@ -121,8 +121,8 @@ def _realloc(context, pointer, size):
     moved: cython.p_void
     if begin < 0:
         return realloc(pointer, size)
-    held = self._zone._lengths[begin] * self._zone.page_size
-    if held - self._zone.page_size < size <= held:
+    held = self._warm._lengths[begin] * self._warm.page_size
+    if held - self._warm.page_size < size <= held:
         return pointer
     moved = _malloc(context, size)
     if moved != cython.NULL:

@@ -2,7 +2,8 @@ cimport cython
 from pagehint.arena.extents cimport Extents
 from pagehint.mm.batch cimport Batch
 
-cdef class WarmZone(Extents):
+cdef class WarmPages(Extents):
+    cdef readonly Py_ssize_t page_size
     cdef object _dirty_array
     cdef object _lengths_array
     cdef unsigned char *_dirty

@@ -1,4 +1,4 @@
-"""The arena's zone: it hands out warm pages first, and pulls those that stayed free for a number of epochs.
+"""An arena's pages: warm ones are handed out first, and a design pulls those that stayed free for a number of epochs.
 
 *Dirty* pages have been used since they were last given back; the others read as zeros.
 """
@@ -37,7 +37,7 @@ else:
     MOVABLE, ISOLATE = int(Migratetype.MOVABLE), int(Migratetype.ISOLATE)
 
 
-__all__ = ["EPOCHS", "WarmZone"]
+__all__ = ["EPOCHS", "WarmPages"]
 
 EPOCHS = 4
 """Epochs that a page stays warm; so it is given back after more than 3/4 of that time, and no later than at its end."""
@@ -49,29 +49,16 @@ _LARGEST = 32 << 20  # of the blocks that a device is told of, bytes: what is in
 # The garbage collector may clear it before a block that is in the same garbage: that block is freed into it yet.
 @cython.no_gc_clear
 @cython.cclass
-class WarmZone(Extents):
-    """A zone of ``pages`` pages of ``page_size`` bytes, from pfn 0 on, most of it offline until it is needed.
+class WarmPages(Extents):
+    """An arena's ``pages`` pages of ``page_size`` bytes, from pfn 0 on, most of them offline until they are needed.
 
     Raises InputError. Memory: 39 bytes a page, resident where touched.
     """
 
     def __init__(self, pages, page_size):
-        top: cython.int = max(pages - 1, 1).bit_length()
+        super().__init__(pages)
         section: cython.Py_ssize_t = _SECTION // page_size
-        if top > 31:
-            raise InputError(
-                f"{pages} pages of {page_size} bytes are too many for an arena: expected at most {1 << 31}"
-            )
-        if getattr(self, "page_state", None) is not None:
-            raise InputError("a zone is made once")
-        super().__init__(
-            pages,
-            present=min(section, pages),
-            page_size=page_size,
-            max_order=top + 1,
-            pageblock_order=top,
-            name="arena",
-        )
+        self.page_size = page_size
         self._section = section
         self._most_pages = max(_LARGEST // page_size, 1)
         self._lifetime = EPOCHS
@@ -86,6 +73,7 @@ class WarmZone(Extents):
             self._foreign = self._shut = False
         self._waiters = deque()
         self._waiting = set()
+        self._grow(1)
 
     def _set_dirty(self, begin, end, dirty):
         i: cython.Py_ssize_t
@@ -220,7 +208,7 @@ class WarmZone(Extents):
     def drain(self, batch: Batch, hinted):
         """Put a batch's blocks back: clean if ``hinted``, else as if freed now: others have their turn first.
 
-        Raises InputError, and changes nothing, if one of them is not in flight in this zone.
+        Raises InputError, and changes nothing, if one of them is not in flight here.
         """
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t

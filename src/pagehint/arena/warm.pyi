@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 from pagehint.arena.extents import Extents
 from pagehint.mm.batch import Batch
 
-__all__ = ["EPOCHS", "WarmZone"]
+__all__ = ["EPOCHS", "WarmPages"]
 
 EPOCHS: int
 
-class WarmZone(Extents):
+class WarmPages(Extents):
+    page_size: int
     def __init__(self, pages: int, page_size: int) -> None: ...
     def take(self, pages: int) -> int: ...
     def release(self, begin: int) -> None: ...

@@ -6,11 +6,11 @@ from pagehint.errors import InputError
 from pagehint.hinting.action import BEGIN, IDLE, React
 
 if cython.compiled:
+    from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.zone import Zone
 else:
+    from pagehint.mm.attached import Attachable
     from pagehint.mm.batch import Batch
-    from pagehint.mm.zone import Zone
 
 __all__ = ["Conversation"]
 
@@ -80,7 +80,7 @@ class Conversation:
             return True
         if self._all is not None:
             if self._full and self._outcome is None and not self.stopping:
-                zone: Zone = self._all.zone
+                zone: Attachable = self._all.zone
                 self._full = zone.fill(self._batch)
                 if self._batch._count:
                     self._telling = self._all
@@ -109,7 +109,7 @@ class Conversation:
         pages: cython.Py_ssize_t = batch._pages
         self.now = now
         self._outcome = error
-        zone: Zone = self._telling.zone
+        zone: Attachable = self._telling.zone
         zone.drain(batch, error is None)
         self._telling = None
         if error is None:

@@ -17,3 +17,5 @@ cdef class Attachable(Ranges):
     cdef bint _rings(self) noexcept nogil
     @cython.final
     cdef Py_ssize_t _list(self, object order, object migratetype) except -1
+    @cython.final
+    cdef Py_ssize_t _index(self, object pfn) except -1

@@ -36,12 +36,6 @@ class Spans(Attachable):
 
     # Isolating
 
-    def _index(self, pfn):
-        i = index(pfn) - self.start_pfn
-        if not 0 <= i < self._pages:
-            raise InputError(f"pfn {pfn}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
-        return i
-
     def isolate(self, pfn):
         """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
         i: cython.Py_ssize_t = self._index(pfn)

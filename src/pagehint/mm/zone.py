@@ -9,13 +9,10 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3, check_profile
-from pagehint.mm.check import check
 from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import (
-        FREE,
-        HINTED,
         ISOLATE,
         KIND,
         OFFLINE,
@@ -29,7 +26,7 @@ if cython.compiled:
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import choose_fallback
-    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, USED
+    from pagehint.mm.page import KIND, OFFLINE, ORDER, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans
 
@@ -53,10 +50,6 @@ class Watermarks(NamedTuple):
     min: int = 0
     low: int = 0
     high: int = 0
-
-
-def _cpu(pcp):
-    return pcp.cpu
 
 
 def _watermarks(given, pages):
@@ -349,41 +342,7 @@ class Zone(Spans):
         if ring:
             self._ring_doorbell()
 
-    @property
-    def pcps(self):
-        """The CPUs' lists of this zone that there are, by CPU."""
-        return sorted(self._pcps, key=_cpu)
-
-    def check(self):
-        """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
-        return check(self)
-
-    # What can be read
-
-    @property
-    def pages(self):
-        """Pages in the zone."""
-        return self._pages
-
-    @property
-    def present_pages(self):
-        """Pages that are online."""
-        return self._pages - self._offline_pages
-
-    @property
-    def free_pages(self):
-        """The free page counter: pages on lists other than ISOLATE."""
-        return self._free_pages
-
-    @property
-    def isolated(self):
-        """Isolated pageblocks."""
-        return self._nr_isolated
-
-    @property
-    def nr_free(self):
-        """Free blocks of each order: a list of ``max_order`` numbers."""
-        return [self._nr_free[order] for order in range(self.max_order)]
+    # Its watermarks
 
     @property
     def watermarks(self):
@@ -404,36 +363,3 @@ class Zone(Spans):
             self._min_watermark = least
             self._low_watermark = low
             self._high_watermark = high
-
-    def is_hinted(self, pfns):
-        """Which of these pfns (an integer array) start hinted blocks: bool, one each."""
-        pages = pfns - self.start_pfn
-        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
-            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
-        return (self.page_state[pages] & (KIND | HINTED)) == (FREE | HINTED)
-
-    def free_list(self, order, migratetype):
-        """The pfns on a free list, head first (int64). O(blocks). A ring that is broken ends where it breaks."""
-        ring: cython.Py_ssize_t = self._list(order, migratetype)
-        which: cython.int = ring & 31
-        head: cython.Py_ssize_t = self._pages + ring
-        i: cython.Py_ssize_t
-        n: cython.Py_ssize_t = 0
-        room: cython.Py_ssize_t = 0
-        most: cython.Py_ssize_t = max(self._nr_free[which], 0) + 1
-        while room < most:
-            # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
-            room = most
-            pfns = np.empty(room, np.int64)
-            if cython.compiled:
-                out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
-            else:
-                out = memoryview(pfns)
-            with self._lock:
-                most = max(self._nr_free[which], 0) + 1
-                i = self._links[2 * head] if most <= room else head
-                while i < self._pages and n < most:
-                    out[n] = i + self.start_pfn
-                    n += 1
-                    i = self._links[2 * i]
-        return pfns[:n]
