@@ -80,7 +80,7 @@ class Prediction:
     residency_error: float | None
     """Integral of the absolute difference of resident guest memory over the integral of the measured.
 
-    None, as what was measured, for other settings than those that the recorded guest ran with.
+    None, as what was measured, for other settings than the recorded guest's, where those are known.
     """
     measured_mean: float | None
     """Bytes."""
@@ -181,7 +181,7 @@ def is_as_recorded(run: Run) -> bool:
     reporting, settings = run.truth.get("reporting"), run.settings
     if reporting is None or not reporting["on"]:
         return reporting is not None and run.design is None
-    same = run.design is PageReporting and settings["host_memory"] is None
+    same = run.design is not None and issubclass(run.design, PageReporting) and settings["host_memory"] is None
     for name in ("order", "capacity"):
         same = same and reporting[name] in (None, settings[name])
     return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)

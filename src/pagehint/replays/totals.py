@@ -65,8 +65,8 @@ def make_run(replay: "Replay") -> Run:
         host=replay.host.statistics(),
         real=None if replay.device.real is None else replay.device.real.result(),
     )
-    # What was measured is of the recorded guest's own settings: nothing else is predicted of it.
-    if run.prediction.residency_error is None or is_as_recorded(run):
+    # What was measured is of the recorded guest's own settings, where they are known: nothing else is predicted of it.
+    if run.prediction.residency_error is None or is_as_recorded(run) or "reporting" not in run.truth:
         return run
     return replace(run, prediction=replace(run.prediction, residency_error=None, measured_mean=None))
 

@@ -234,7 +234,7 @@ def _prediction(run: Run) -> list[Text]:
     if run.measured is None or prediction.predicted_mean is None:
         return []
     recorded = describe_recorded(run)
-    if prediction.residency_error is None or prediction.measured_mean is None:
+    if prediction.residency_error is None or prediction.measured_mean is None or not is_as_recorded(run):
         what = "whether it reported is not known" if recorded is None else f"it ran {recorded}"
         return [Text(f"What was measured on the recorded guest's host is not comparable: {what}.", style="dim")]
     line = (
