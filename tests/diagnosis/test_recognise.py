@@ -2,17 +2,20 @@
 
 import contextlib
 import gzip
+import io
 import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
+from pagehint.report.doctor import print_doctor
 from pagehint.report.doctor_words import pressure_line
 from tests.diagnosis.conftest import DATA, snapshot_files
 
@@ -75,6 +78,34 @@ def test_memory_pressure_and_pins_are_told_in_words(tmp_path: Path) -> None:
     assert any("up to 2.0 MiB" in line for line in found.warnings)
     path.write_text("MemTotal: 1 kB\nMemFree: 1 kB\nsome avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")
     assert "nobody waited" in (pressure_line(diagnose(path)) or "")
+
+
+def test_a_cgroups_report_alone_tells_nothing_of_the_machine(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_text(
+        "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=984\n"
+        "CPU: 5 PID: 31 Comm: java Not tainted 6.6.58-flatcar #1\n"
+        "memory: usage 2097152kB, limit 2097152kB, failcnt 5512\n"
+    )
+    found = diagnose(path)
+    text = io.StringIO()
+    print_doctor(Console(file=text, width=200), found)
+    said = text.getvalue()
+    assert not found.advice
+    assert found.evidence.kernel == "6.6.58-flatcar"
+    assert "doesn't tell how much of the machine's memory is free" in said
+    assert "What would come back" not in said
+    assert "Free memory, by" not in said
+
+
+@pytest.mark.parametrize(("kernel", "says"), [("5.10.0", None), ("6.1.0", "after the driver"), ("6.12.9", "pages")])
+def test_an_order_is_advised_where_the_kernel_takes_one(tmp_path: Path, kernel: str, says: str | None) -> None:
+    path = tmp_path / "buddyinfo.txt"
+    path.write_text(f"Linux version {kernel} (gcc) #1\nNode 0, zone Normal{' 90000' * 9} 100 100\n")
+    risks = [each.risk for each in diagnose(path).advice if "page_reporting_order" in each.command]
+    assert bool(risks) == (says is not None)
+    assert all(risk.endswith(says) for risk in risks if says == "pages")
+    assert all("after the driver" in risk for risk in risks if says != "pages")
 
 
 def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """What to do about free memory that the host still backs, ranked by MiB for cost; and what can't be helped."""
 
+import re
+
 from pagehint.diagnosis.bounds import ZERO, Bounds
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.units import format_size
@@ -9,6 +11,7 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
+_WITH_PARAMETER, _UNKNOWN = (5, 14), (9999, 0)
 _NO_REPORTING = {
     "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
     "Apple": (
@@ -19,7 +22,9 @@ _NO_REPORTING = {
 
 
 def advise(found: Diagnosis) -> list[Advice]:
-    """What to do, the most MiB for least cost first."""
+    """What to do, the most MiB for least cost first; nothing where no file tells of the machine's free memory."""
+    if found.free is None:
+        return []
     offers = [*_device(found), *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
     worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
     return sorted(worth, key=lambda each: each.worth, reverse=True)
@@ -56,8 +61,14 @@ def _device(found: Diagnosis) -> list[Advice]:
 
 def _order(found: Diagnosis) -> list[Advice]:
     setting, brings = found.setting, found.would_bring.get("reporting", {})
-    if setting.on is False or setting.order not in brings:
+    version = _version(found.evidence.kernel)
+    if setting.on is False or setting.order not in brings or version < _WITH_PARAMETER:
         return []
+    since = ""
+    if version <= (6, 1):
+        since = "; this kernel takes it only after the driver is loaded"
+    if version == _UNKNOWN:
+        since = "; kernels before 5.14 have no such parameter, and those up to 6.1 take it after the driver is loaded"
     offers: list[Advice] = []
     told = 0.0
     for order, cost in ((setting.pageblock_order - 1, "low"), (5, "medium"), (4, "medium"), (0, "high")):
@@ -75,11 +86,15 @@ def _order(found: Diagnosis) -> list[Advice]:
                 more,
                 cost,
                 f"echo {order} > /sys/module/page_reporting/parameters/page_reporting_order",
-                "more and smaller reports, which break up the host's huge pages. Kernels before 5.14 have no such"
-                " parameter; 6.1 takes it only after the driver is loaded",
+                f"more and smaller reports, which break up the host's huge pages{since}",
             )
         )
     return offers
+
+
+def _version(kernel: str | None) -> tuple[int, int]:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel or "")
+    return _UNKNOWN if found is None else (int(found[1]), int(found[2]))
 
 
 def _less(one: Bounds, other: Bounds) -> Bounds:

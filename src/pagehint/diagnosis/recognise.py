@@ -88,6 +88,9 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     if not evidence.sources:
         raise InputError("no files: name some, such as a copy of /proc/buddyinfo, or a kernel log")
     _settle_page_size(evidence)
+    versions = [report.kernel for report in evidence.reports if report.kernel is not None]
+    if evidence.kernel is None and versions:
+        evidence.kernel = versions[-1]
     return evidence
 
 

@@ -54,13 +54,13 @@ def _parts(found: Diagnosis, width: int) -> Iterator[RenderableType]:
     if len(found.failures) > 3:
         yield Text(f"{len(found.failures) - 3:,} failures before these are in --json.\n", style="dim")
     yield Text(f"{headline(found)}.\n", style="bold")
-    if found.free_resident:
+    if found.free is not None:
         causes = [(CAUSES[name], name, size) for name, size in found.free_resident.items() if size.most != 0]
         causes.sort(key=lambda row: list(CAUSES).index(row[1]))
         yield titled("Free memory, by what keeps it from the host", _bars(causes, width, "yellow"))
     if found.page_map is not None:
         yield titled("The machine's memory, from its first page to its last", _map(found, width))
-    if found.would_bring:
+    if found.free is not None:
         yield titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
     if found.used_by:
         used = [(used_words(name), name, size) for name, size in found.used_by.items()]
@@ -151,7 +151,10 @@ def _advice(found: Diagnosis) -> Table:
 
 def applied_lines(done: Applied) -> list[str]:
     """What an action brought, beside what was predicted."""
-    lines = [f"{done.action} is done. More free in blocks of an order and above, and what was predicted:"]
+    lines = [
+        f"{done.action} is done. More free in blocks of an order and above, and what was predicted",
+        "(what processes took or freed meanwhile counts too):",
+    ]
     for order in order_columns(done.after):
         brought = done.brought(order)
         predicted = done.before.would_bring.get(done.action, {}).get(order)

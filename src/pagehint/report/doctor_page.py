@@ -103,7 +103,7 @@ def _lying(figures: dict[str, dict[str, Any]], name: str, rows: list[tuple[str, 
 def _causes(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     rows = [(words, found.free_resident[name]) for name, words in CAUSES.items() if name in found.free_resident]
     rows = [row for row in rows if row[1].most != 0]
-    if not rows:
+    if not rows or found.free is None:
         return ""
     return _section("Free memory, by what keeps it from the host", _lying(figures, "causes", rows, "#f2a541"))
 
@@ -150,7 +150,7 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
 
 
 def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
-    if not found.would_bring:
+    if found.free is None:
         return ""
     orders = order_columns(found)
     names = [f"order {order}" for order in orders]

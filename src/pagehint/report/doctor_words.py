@@ -63,7 +63,6 @@ def _number(size: float) -> str:
 
 def subject(found: Diagnosis) -> str:
     """The machine in a line."""
-    kernel = printable(found.evidence.kernel) if found.evidence.kernel else _reported_kernel(found)
     what = (
         "this machine"
         if found.evidence.live
@@ -74,16 +73,11 @@ def subject(found: Diagnosis) -> str:
         parts.append(f"a guest of {_HYPERVISORS[found.evidence.hypervisor]}")
     if found.total is not None:
         parts.append(format_size(found.total))
-    if kernel:
-        parts.append(f"Linux {kernel}")
+    if found.evidence.kernel is not None:
+        parts.append(f"Linux {printable(found.evidence.kernel)}")
     if found.setting.page_size != 4096:
         parts.append(f"pages of {found.setting.page_size >> 10} KiB")
     return ", ".join(parts)
-
-
-def _reported_kernel(found: Diagnosis) -> str | None:
-    versions = [report.kernel for report in found.evidence.reports if report.kernel]
-    return printable(versions[-1]) if versions else None
 
 
 def reporting_line(found: Diagnosis) -> str:
@@ -124,6 +118,8 @@ def pressure_line(found: Diagnosis) -> str | None:
 def headline(found: Diagnosis) -> str:
     """The diagnosis in a sentence."""
     causes = {name: size for name, size in found.free_resident.items() if name != "given_back"}
+    if found.free is None and found.failures and all(failure.kind == "cgroup oom" for failure in found.failures):
+        return "The kernel's report of a cgroup's limit doesn't tell how much of the machine's memory is free"
     if found.free is None:
         return "Nothing tells how much is free"
     given = found.free_resident.get("given_back", ZERO)
