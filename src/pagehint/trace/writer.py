@@ -37,6 +37,14 @@ _EVENT_ENCODING = {"time": "DELTA_BINARY_PACKED", "pfn": "BYTE_STREAM_SPLIT"}
 _EVENT_DICTIONARY = [name for name in EVENT_SCHEMA.names if name not in _EVENT_ENCODING]
 
 
+# A cast to what it is already takes as long as a copy of some thousand rows.
+def _as(column: NDArray[np.generic], kind: pa.DataType) -> NDArray[np.generic]:
+    if column.dtype == kind.to_pandas_dtype():
+        return column
+    cast: NDArray[np.generic] = pa.array(column).cast(kind).to_numpy()
+    return cast
+
+
 class TraceWriter:
     """Writes the bundle `path`; a context manager.
 
@@ -116,7 +124,7 @@ class TraceWriter:
         `place` names the place of a row of these in the source, for the error.
         """
         self._check(columns, self._zones, place or places(f"{self.path}: row", self._check.rows))
-        arrays = [pa.array(columns[field.name]).cast(field.type).to_numpy() for field in EVENT_SCHEMA]
+        arrays = [_as(columns[field.name], field.type) for field in EVENT_SCHEMA]
         done, rows = 0, len(arrays[0])
         while done < rows:
             more = min(rows - done, _GROUP_ROWS - self._filled)

@@ -64,7 +64,10 @@ def test_pages_one_by_one_are_the_same(raw):
     whole = PageDecoder(raw.layout, raw.formats).decode(raw.cpus[0], 0)[0]
     decoder = PageDecoder(raw.layout, raw.formats)
     size = raw.layout.size
-    parts = [decoder.decode(raw.cpus[0][at : at + size], 0)[0] for at in range(0, len(raw.cpus[0]), size)]
+    parts = []
+    for at in range(0, len(raw.cpus[0]), size):
+        columns = decoder.decode(raw.cpus[0][at : at + size], 0)[0]
+        parts.append({name: array.copy() for name, array in columns.items()})
     for name, array in whole.items():
         np.testing.assert_array_equal(array, np.concatenate([part[name] for part in parts]))
 

@@ -101,7 +101,8 @@ class PageDecoder:
     def decode(self, pages, cpu: int) -> tuple[dict[str, np.ndarray], list[str]]:
         """The events of whole pages of a CPU: an array a column of EVENT_SCHEMA, and the texts of the marks, in order.
 
-        gfp is as the kernel has it; `detail` of a mark counts from 0 in each call. O(bytes); the GIL is released.
+        gfp is as the kernel has it; `detail` of a mark counts from 0 in each call. The arrays are used again by the
+        next call. O(bytes); the GIL is released.
         """
         # The smallest record that is known has an 8 byte head and 8 bytes more.
         room = len(pages) // 12 + 1
@@ -118,8 +119,8 @@ class PageDecoder:
         with cython.nogil:
             count = self._decode()
         self._pages = _NO_PAGES
-        columns = {name: array[:count].copy() for name, array in zip(_COLUMNS, self._arrays, strict=True)}
-        columns["cpu"] = np.full(count, cpu, np.uint16)
+        columns = {name: array[:count] for name, array in zip(_COLUMNS, self._arrays, strict=True)}
+        columns["cpu"] = np.broadcast_to(np.uint16(cpu), count)
         texts = []
         for row in np.flatnonzero(columns["event"] == MARK):
             start = int(columns["detail"][row])
