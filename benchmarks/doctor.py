@@ -26,11 +26,12 @@ from pagehint.trace.recorder.guest.boot import GuestSettings, boot
 MIB = 1 << 20
 SETTLE = 20  # seconds: ten passes of reporting, so that it is done on a busy machine too
 WORK = {
-    "cache": "find /usr -type f | xargs cat 2> /dev/null | head -c 300000000 > /dev/null",
+    "cache": "find /usr /opt /lib -type f | xargs cat 2> /dev/null | head -c {some}000000 > /dev/null",
     "slab": "mkdir /files; cd /files; for d in $(seq 200); do mkdir $d; cd $d; seq 200 | xargs touch; cd ..; done;"
     " cd /; sync; find /usr /files -xdev -size +100000",
-    "fragmented": "fragment 300 1000000 & sleep 5",
+    "fragmented": "fragment {some} 1000000 & sleep {wait}",
 }
+"""What a guest does, with `some` MiB: 300 for each GiB that it has; `wait`: until it holds them, in seconds."""
 # What is done in a boot, and from which look to which it tells of an action.
 BOOTS = {
     ("drop_caches", "compact_memory"): {"drop_caches": (1, 2), "both": (1, 3)},
@@ -85,7 +86,7 @@ def cell(found: Diagnosis, action: str, order: int, came: float) -> str:
         fits = abs(brings.best - came) <= max(8 * MIB, 0.1 * abs(came))
     else:
         fits = brings.least <= came <= (brings.most or 0)
-    return f"{range_of(brings, '')}; {came / MIB:,.1f}{'' if fits else ' **!**'}"
+    return f"{range_of(brings, '')}; {round(came / MIB, 1) + 0.0:,.1f}{'' if fits else ' **!**'}"
 
 
 def show(kept: Path) -> None:
@@ -136,10 +137,12 @@ def main() -> None:
         for guest in given.guests:
             for actions, spans in BOOTS.items():
                 with tempfile.TemporaryDirectory() as temporary:
-                    trace = booted(settings, WORK[guest], actions, Path(temporary))
+                    work = WORK[guest].format(some=300 * given.memory // 1024, wait=5 + given.memory // 32)
+                    trace = booted(settings, work, actions, Path(temporary))
                     folder = given.save or Path(temporary) / "kept"
                     for action, looks in spans.items():
-                        show(keep(trace, f"{trace.meta.kernel}-{guest}-{action}", looks, folder, Path(temporary)))
+                        name = f"{trace.meta.kernel}-{guest}-{given.memory}-{action}"
+                        show(keep(trace, name, looks, folder, Path(temporary)))
 
 
 if __name__ == "__main__":

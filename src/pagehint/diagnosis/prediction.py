@@ -7,7 +7,8 @@ What the map doesn't tell is bounded: which slab can be freed (counted, not mark
   hangs on it and is counted as unreclaimable. It lies where the kernel's other pages are fewest.
 - Each kind of slab keeps some pages, on each CPU too: they lie scattered, and spoil blocks the more the larger.
 - Freed pages pass through the per-CPU lists. Few stay there; many make the lists overflow, and some share of what they
-  can hold is left on them, which differs by kernel.
+  can hold is left on them, which differs by kernel. What is left was freed last, and lies close together: it spoils
+  few blocks.
 """
 
 from collections.abc import Callable
@@ -27,11 +28,12 @@ __all__ = ["Slab", "predict"]
 _SPOILED = 2.5
 _HANGS_ON = 0.1
 _HANGS_ON_MOST = 0.25
-_SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 13
+_SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 3
 _EARLY_SPOILERS = 22
 _FURTHER = 1.3
 _LISTS_GROW = 0.5
 _STAYS = 0.02
+_HELD = 2
 Orders = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -176,8 +178,8 @@ class _Zone:
         goes = int(np.count_nonzero(self._cached.free)) - given_back + more - start
         everything = self._with(self._slab, self._kernel)
         drop = np.minimum(_beyond(self._cache, self._at(everything) - start, more), goes)
-        # Compacting takes seconds, in which the guest and the compacting thread itself take pages: of what would be
-        # told, and of what was given back, which the host then has again.
+        # Both take seconds, in which the guest and who drops or compacts take pages: of what would be told, and of what
+        # was given back, which the host then has again.
         taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
         least, most, loss = self._compacting(self._before, start)
         drained = self._compacting(After(self._before.free | self._kernel, self._before.told), start)[1]
@@ -188,7 +190,12 @@ class _Zone:
         beyond = self._compacting(everything, start)[1]
         most = np.minimum(_beyond(np.maximum(most, drop), beyond, more), np.maximum(goes, 0))
         both = (np.minimum(least, clean - loss) - taken, most)
-        return {"reporting": (start, start), "drop_caches": (clean, drop), "compact_memory": compact, "both": both}
+        return {
+            "reporting": (start, start),
+            "drop_caches": (clean - taken, drop),
+            "compact_memory": compact,
+            "both": both,
+        }
 
     # Against the start: the least and the most by which pageblocks may take pages, and what filling gaps breaks up at
     # the most: free pageblocks are used up one after the other, so that no more is broken up than pages move, and what
@@ -205,11 +212,12 @@ class _Zone:
         return np.minimum(*ends), np.maximum(*ends), loss
 
     # Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being
-    # whole.
+    # whole. A few pages of cache stay too, each of them in a block, where somebody holds them at that moment.
     def _less_lists(self, gains: Orders) -> Orders:
         room = min(self._zone.lists_room, int(gains[0]))
         kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, _SPOILED * room)
-        return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64), 0), gains)
+        held = _HELD << np.arange(len(gains))
+        return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64) - held, 0), gains)
 
 
 # From `known` towards `all_free` by `pages` that go more, each of which completes one block at the best.
