@@ -116,7 +116,7 @@ def test_other_guests_with_a_disk(name: str, most: float) -> None:
     trace = Trace.open(Path(__file__).parent / "data" / f"{name}.pagetrace")
     run = replay(trace, guest_reporting(trace), sample=None)
     late = [warning for warning in run.to_dict()["recording"]["warnings"] if "after their timer" in warning]
-    assert [warning[:49] for warning in late] == ["2 of the guest's 13 passes came up to 620.7 ms af"] * (
+    assert [warning[:49] for warning in late] == ["2 of the guest's 13 passes came up to 620.8 ms af"] * (
         name == "compile72"
     )
     prediction = run.prediction

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.replay import Replay, replay
@@ -295,6 +295,18 @@ def test_the_first_pass_tells_when_the_device_came(first_pass: int, written: int
     assert device_load(trace) == came * ms
 
 
+def test_a_pass_is_a_little_later_than_its_timer(tmp_path: Path) -> None:
+    """What was asked for 0.06 ms before half a step of the wheel came a step later: passes tell of the wheel late."""
+    ms = 10**6
+    reporting = GuestReporting(True, order=9, delay_ns=2000 * ms, device_load_ns=0)
+    rows: list[Row] = [("R" if k % 2016 == 16 else "Z", k, 0, 0) for k in range(6001)]
+    meta = Meta(recorder="test", source="test", reporting=reporting)
+    phase = guest_reporting(record(tmp_path / "t", rows, [zone(_PAGES)], meta)).timer_phase
+    assert phase == 16 * ms - 100_000
+    asked = 9600 * ms + 16 * ms + 15_940_000
+    assert asked + timer_delay(2000 * ms, asked - phase) == phase + 9600 * ms + 2048 * ms
+
+
 def test_without_events_of_passes_the_hosts_discards_tell_of_them(tmp_path: Path) -> None:
     """A recording without kprobes had no timer phase, and a device that came when its mark said."""
     ms = 10**6
@@ -310,7 +322,7 @@ def test_without_events_of_passes_the_hosts_discards_tell_of_them(tmp_path: Path
         trace.path / "reported.parquet",
     )
     trace = Trace.open(trace.path)
-    assert guest_reporting(trace).timer_phase == 16 * ms
+    assert guest_reporting(trace).timer_phase == 16 * ms - 100_000
     assert device_load(trace) == (6000 - 2016) * ms
 
 
