@@ -2,10 +2,14 @@
 
 from itertools import pairwise
 
+import pytest
+
 from pagehint.arena.aging import Aging
 from pagehint.arena.warm import EPOCHS, WarmPages
+from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, React, Sleep
 from pagehint.hinting.drivers.stepper import Stepper
+from pagehint.mm.zone import Zone
 
 MS = 10**6
 
@@ -42,3 +46,10 @@ def test_a_look_that_was_held_up_is_not_followed_by_another_at_once():
     assert told == 1
     assert all(after - before >= 250 * MS for before, after in pairwise(looks))
     assert looks[2] >= looks[1] + (900 + 250) * MS
+
+
+def test_pages_that_are_no_arenas():
+    worker = Stepper(Aging("1s"), [Zone(1 << 12)])
+    with pytest.raises(InputError, match="gives back an arena's pages"):
+        worker.start(Device())
+    assert not worker.design.started

@@ -17,6 +17,14 @@ def zone_of(pages: int, page_size: int = HUGE_PAGE) -> WarmPages:
     return WarmPages(pages, page_size)
 
 
+@pytest.mark.parametrize(
+    ("pages", "page_size"), [(3, -1), (3, 0), (-5, 4096), (0, 4096), (3, 3), (3, 1 << 40), ("x", 1)]
+)
+def test_what_are_no_pages(pages: int, page_size: int) -> None:
+    with pytest.raises(InputError):
+        WarmPages(pages, page_size)
+
+
 def give_back(zone: WarmPages, hinted: bool = True, everything: bool = False) -> list[tuple[int, int]]:
     """A cycle: the ranges that a device would be told of."""
     batch, ranges = Batch(4), []
@@ -208,7 +216,7 @@ def test_another_process_memory_is_left_alone() -> None:
 
 
 def test_too_many_pages() -> None:
-    with pytest.raises(InputError, match="too many for an arena"):
+    with pytest.raises(InputError, match="expected 1 to 2147483648"):
         zone_of((1 << 31) + 1, 4096)
 
 

@@ -100,6 +100,16 @@ def test_some_together_each_case_counted(memory):
     assert found.seconds == same.seconds
 
 
+def test_together_are_guests_of_many_recordings_too():
+    kinds = [steps((k + 1, 100), (1, 400), (10 - k, 150)) for k in range(10)]
+    found = held([Crowd(each, 1) for each in kinds], 1800 * MIB, together=0.3)
+    three = sum(each.at(np.arange(0, 12 * S, S)) for each in kinds[:3])
+    alike = steps(*((1, size / MIB) for size in three.tolist()))
+    same = held([Crowd(alike, 1), *(Crowd(each, 1) for each in kinds[3:])], 1800 * MIB)
+    assert found.p_over == pytest.approx(same.p_over, rel=1e-6)
+    assert found.p_over != pytest.approx(held([Crowd(each, 1) for each in kinds], 1800 * MIB).p_over, rel=1e-2)
+
+
 def test_the_parked_are_not_among_those_together():
     # Three in four of eight are parked, and hold 400 MiB; half of the others are together.
     found = held([Crowd(ONE, 8, parked=0.75)], 1, together=0.5)

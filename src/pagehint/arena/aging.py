@@ -3,6 +3,7 @@
 from typing import Any
 
 from pagehint.arena.warm import EPOCHS, WarmPages
+from pagehint.errors import InputError
 from pagehint.hinting.action import Action, Sleep, Work
 from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
@@ -27,6 +28,12 @@ class Aging(Design):
 
     def threshold(self) -> int:
         return _NO_MARK
+
+    def begin_anew(self) -> None:
+        for pages in self.zones:
+            if not isinstance(pages, WarmPages):
+                raise InputError(f"{self!r} gives back an arena's pages: {pages!r} are none")
+        super().begin_anew()
 
     def work(self) -> Work:
         for pages in self.zones:

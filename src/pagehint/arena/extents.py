@@ -8,7 +8,6 @@ An epoch is a fraction of the time after which a warm page is given back.
 import cython
 import numpy as np
 
-from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3
 
 if cython.compiled:
@@ -31,8 +30,6 @@ class Extents(Attachable):
 
     def __init__(self, pages):
         top: cython.int = max(pages - 1, 1).bit_length()
-        if top > 31:
-            raise InputError(f"{pages} pages are too many for an arena: expected at most {1 << 31}")
         super().__init__(True, 0, pages, top + 1, top, LINUX_5_3, None, 0)
         self._mark(0, pages, OFFLINE)
         self._offline_pages = pages

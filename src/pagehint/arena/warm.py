@@ -12,6 +12,7 @@ import numpy as np
 from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
 from pagehint.mm.batch import misplaced
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
@@ -56,7 +57,10 @@ class WarmPages(Extents):
     """
 
     def __init__(self, pages, page_size):
-        super().__init__(pages)
+        page_size = whole_number("page_size", page_size, 1, _SECTION)
+        if page_size & (page_size - 1):
+            raise InputError(f"page_size {page_size}: expected a power of two")
+        super().__init__(whole_number("pages", pages, 1, 1 << 31))
         section: cython.Py_ssize_t = _SECTION // page_size
         self.page_size = page_size
         self._section = section
@@ -74,6 +78,9 @@ class WarmPages(Extents):
         self._waiters = deque()
         self._waiting = set()
         self._grow(1)
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self._pages} pages, {self._free_pages} free>"
 
     def _set_dirty(self, begin, end, dirty):
         i: cython.Py_ssize_t

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from pagehint.fleets.steps import Steps
-from pagehint.fleets.superpose import Crowd, risk
+from pagehint.fleets.superpose import Crowd, apportioned, risk
 
 __all__ = ["MOST_GUESTS", "fits", "interval"]
 
@@ -20,10 +20,7 @@ _RESAMPLED = 40
 def _scaled(crowds: Sequence[Crowd], guests: int) -> list[Crowd]:
     """So many guests, of each kind its share: what is left over by the largest remainders."""
     whole = sum(crowd.count for crowd in crowds)
-    exact = [crowd.count * guests / whole for crowd in crowds]
-    counts = [int(each) for each in exact]
-    for index in sorted(range(len(crowds)), key=lambda k: counts[k] - exact[k])[: guests - sum(counts)]:
-        counts[index] += 1
+    counts = apportioned([crowd.count * guests / whole for crowd in crowds], guests)
     return [replace(crowd, count=count) for crowd, count in zip(crowds, counts, strict=True)]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pagehint.fleets.steps import Steps
 
-__all__ = ["Crowd", "Held", "held", "risk"]
+__all__ = ["Crowd", "Held", "apportioned", "held", "risk"]
 
 _BINS = 1 << 17  # of what all guests may hold
 _MOST = 1 << 62  # bytes; no host has as much
@@ -184,9 +184,18 @@ def risk(crowds: Sequence[Crowd], memory: int, together: float = 0.0) -> float:
     return Held(grid.low, grid.size, chances, memory, 0.0).p_over
 
 
-# Those that have a phase of their own, and all others as one guest; that many of each kind, to the nearest whole.
+def apportioned(exact: Sequence[float], whole: int) -> list[int]:
+    """Each share as a whole number, so that all are `whole`: what is left over by the largest remainders."""
+    counts = [int(each) for each in exact]
+    for index in sorted(range(len(exact)), key=lambda k: counts[k] - exact[k])[: whole - sum(counts)]:
+        counts[index] += 1
+    return counts
+
+
+# Those that have a phase of their own, and all others as one guest.
 def _apart(crowds: Sequence[Crowd], together: float) -> list[Crowd]:
-    alike = [int(crowd.count * (1 - crowd.parked) * together + 0.5) for crowd in crowds]
+    exact = [crowd.count * (1 - crowd.parked) * together for crowd in crowds]
+    alike = apportioned(exact, int(sum(exact) + 0.5))
     apart = []
     for crowd, gone in zip(crowds, alike, strict=True):
         if left := crowd.count - gone:

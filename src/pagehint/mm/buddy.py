@@ -34,7 +34,7 @@ class Buddy:
 
     def __init__(self, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed):
         if getattr(self, "page_state", None) is not None:
-            raise InputError("a zone is made once")
+            raise InputError(f"{type(self).__name__}: is made once")
         lo = start_pfn & ((1 << max_order) - 1)
         pageblocks = ((lo + pages - 1) >> pageblock_order) - (lo >> pageblock_order) + 1
         state = np.zeros(pages, np.uint16)

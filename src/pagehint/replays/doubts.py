@@ -91,7 +91,7 @@ def _late(replay: "Replay") -> list[str]:
 def _delayed(replay: "Replay") -> list[str]:
     """The recorded guest's passes that came late by the timer of a design that has its settings."""
     design, reporting = replay.design, replay.trace.meta.reporting
-    if type(design) is not PageReporting or reporting is None or not replay.passes:
+    if not isinstance(design, PageReporting) or reporting is None or not replay.passes:
         return []
     if reporting.order not in (None, design.order) or abs((reporting.delay_ns or design.delay) - design.delay) > _STEP:
         return []

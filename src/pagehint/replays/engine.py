@@ -744,10 +744,12 @@ class Engine(Pages):
         with cython.nogil:
             for block in range(pfns.shape[0]):
                 page = pfns[block]
-                if not self._resident_in(page, orders[block]):
+                if not 0 <= page < self.pages or orders[block] >= self._max_order:
                     continue
-                self._changed(page, block_pages(orders[block]))
                 end = page + block_pages(orders[block])
+                if end > self.pages or not self._resident_in(page, orders[block]):
+                    continue
+                self._changed(page, end - page)
                 while page < end:
                     if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page]:
                         wait = (at - self._freed_at[page]) & NOWHERE

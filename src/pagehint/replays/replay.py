@@ -22,7 +22,7 @@ from pagehint.replays.device import ReplayDevice
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.real import RealKind, RealMemory
-from pagehint.replays.run import PRICE, Run
+from pagehint.replays.run import PRICE, Run, is_as_recorded
 from pagehint.replays.start import Start, check_trace
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
@@ -64,7 +64,7 @@ def replay(
     """
     one = Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
     run = one.run()
-    if not one.engine.turned or real is not None or run.prediction.residency_error is None:
+    if not one.engine.turned or real is not None or run.prediction.residency_error is None or not is_as_recorded(run):
         return run
     # What the kernel's compaction did to its lists no event tells: how close the model would come if it knew.
     second = Replay(trace, design, host, placement, None, backed, touch, None, None, kernel, price, follows=True)

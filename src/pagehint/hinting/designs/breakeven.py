@@ -182,7 +182,7 @@ class BreakEven(Design):
             if self.now < self._due(zone, order, pauses):
                 continue
             self._looked[zone, order] = self.now
-            if not untold[order]:
+            if not untold[order] and not parking:
                 continue
             age = 0 if parking else waits[order]
             resume = False
