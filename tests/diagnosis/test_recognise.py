@@ -145,3 +145,24 @@ def test_hypervisors_without_reporting_are_told_from_the_log(
     advice = [each["command"] for each in found["advice"] if "let the host" in each["what"]]
     assert len(advice) == (whose is not None)
     assert command is None or command in advice[0]
+
+
+@pytest.mark.parametrize(
+    ("orders", "kept"),
+    [
+        ([11, 9, 9], ["DMA"]),
+        ([11, 10, 10, 10, 10], ["DMA"]),
+        ([9, 11, 10], ["DMA32"]),
+        ([11, 11, 12], ["DMA", "DMA32"]),
+        ([14, 14, 13], ["DMA", "DMA32"]),
+        ([9, 9, 9], ["DMA", "DMA32", "Normal"]),
+    ],
+)
+def test_rows_cut_off_are_left_out_however_many(tmp_path: Path, orders: list[int], kept: list[str]) -> None:
+    names = ["DMA", "DMA32", "Normal", "Movable", "Device"][: len(orders)]
+    rows = [f"Node 0, zone {name}{' 3' * columns}\n" for name, columns in zip(names, orders, strict=True)]
+    (tmp_path / "buddyinfo").write_text("".join(rows))
+    found = diagnose(tmp_path / "buddyinfo")
+    assert [name for _, name in found.evidence.buddy] == kept
+    left_out = [line for line in found.warnings if "is cut off or broken, and left out" in line]
+    assert [line.split()[-1] for line in left_out] == [name for name in names if name not in kept]

@@ -37,6 +37,8 @@ _FREE_TEXT = 4 << 20
 _RATIO = 10
 _PATIENCE = 5000  # ms
 _STANDARD_INPUT = Path("-")
+# "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
+_LEAST_COLUMNS = 4 + 11
 
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
 _TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
@@ -277,14 +279,18 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
     return parts
 
 
+# A row with fewer columns than the most is cut off. One with more than the others holds what stood after it, where the
+# others can be whole.
 def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, str], list[int]]:
     columns = Counter(len(row.split()) for row in rows)
-    usual = max(columns, key=lambda number: (columns[number], number))
+    width = max(columns, key=lambda number: (columns[number], number))
+    if columns[width] == 1 or width < _LEAST_COLUMNS:
+        width = max(columns)
     whole: dict[str, str] = {}
     for row in rows:
         words = row.split()
         key = " ".join(words[:4])
-        if len(words) != usual:
+        if len(words) != width:
             evidence.warnings.append(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}")
             continue
         if key in whole:
