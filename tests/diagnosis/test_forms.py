@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.pasted import plain_lines
 from tests.diagnosis.samples import SAMPLES
 
 Form = Callable[[str], str]
@@ -143,6 +145,52 @@ def test_two_tasks_that_print_in_turns(tmp_path: Path) -> None:
     ]
     both.write_text("".join(turns))
     assert _told(both) == _told(one)
+
+
+def _at(task: int, time: float, text: str) -> list[str]:
+    return [f"[{time + at / 1000:12.6f}][{f'T{task}':>6}] {line}" for at, line in enumerate(text.splitlines())]
+
+
+def _with_free(pages: int, name: str = "6.18") -> str:
+    return SAMPLES[name].replace("free:16040 ", f"free:{pages} ")
+
+
+def _free_in_turn(lines: list[str]) -> list[int]:
+    return [report.pages["free"] for report in parse_memory_reports(plain_lines("\n".join(lines)))[0]]
+
+
+@pytest.mark.parametrize("name", ["6.18", "6.12, CMA"])
+@pytest.mark.parametrize("head", [True, False])
+def test_reports_of_tasks_in_turns_stay_in_their_order(name: str, head: bool) -> None:
+    frees = [1000, 2000, 3000, 4000, 500, 6000]
+    lines = ["[    0.000001][    T0] Linux version 6.18.0"]
+    for at, free in enumerate(frees, 1):
+        text = _with_free(free, name)
+        # A block alone, as after SysRq m.
+        lines += _at(10 if at % 2 else 20, 100 * at, text if head else text[text.index("Mem-Info") :])
+    assert _free_in_turn(lines) == frees
+    assert _free_in_turn(lines[::-1]) == frees
+    assert _free_in_turn([*lines, *SAMPLES["6.1, two nodes"].splitlines()]) == [*frees, 16040]
+
+
+def test_tasks_that_print_in_turns_and_again() -> None:
+    rounds = [
+        _at(10, 100, _with_free(1)) + _at(20, 100.0005, _with_free(2)),
+        _at(20, 300, _with_free(3)) + _at(10, 300.0005, _with_free(4)),
+    ]
+    lines = [line for each in rounds for line in sorted(each, key=lambda line: float(line[1:13]))]
+    assert _free_in_turn(lines) == [1, 2, 3, 4]
+    assert _free_in_turn(lines[::-1]) == [1, 2, 3, 4]
+    reports, _ = parse_memory_reports(plain_lines("\n".join(lines)))
+    assert all(report.order == 9 and len(report.zones) == 1 for report in reports)
+
+
+@pytest.mark.parametrize("width", [56, 60, 72])
+def test_a_report_whose_head_a_mail_broke_is_one(width: int) -> None:
+    lines = _at(10, 100, _with_free(1)) + _at(20, 200, _with_free(2)) + _at(10, 300, _with_free(3))
+    wrapped = [part for line in lines for part in textwrap.wrap(line, width, break_long_words=False)]
+    reports, _ = parse_memory_reports(plain_lines("\n".join(wrapped)))
+    assert [(report.kind, report.pages["free"]) for report in reports] == [("failure", at) for at in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("before", ["", "> ", "&gt; ", "{:6}\t", "- ", "+"])

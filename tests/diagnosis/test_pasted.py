@@ -110,6 +110,23 @@ def test_long_digits_take_no_time() -> None:
     assert len(plain_lines(text)) == 3
 
 
+def test_a_tasks_prefix_has_no_more_digits_than_a_log_has() -> None:
+    """A million digits were read again from each of the first eighty."""
+    long = "9" * 50
+    for form in (f"[{long}.1][T{{}}] {{}}", f"[1.1][T{{}}{long}] {{}}", f"4,1,{long},-,caller=T{{}};{{}}"):
+        lines = [form.format(task, word) for task, word in ((1, "a"), (2, "b"), (1, "c"))]
+        assert [line[-1] for line in plain_lines("\n".join(lines))] == ["a", "b", "c"]
+    assert plain_lines("9" * 1_000_000) == ["9" * 1_000_000]
+
+
+def test_a_texts_lines_are_told_from_lists_of_something_else() -> None:
+    """Each list was written out at each depth: five hundred of them around a megabyte took half a minute."""
+    assert plain_lines(json.dumps(["['x']\n['y']", [["x"], ["y"]]])) == ["['x']", "['y']", "x", "y"]
+    assert plain_lines(json.dumps(["x\ny", [[["x", "y"]]]])) == ["x", "y"]
+    text = "x" * 1_000_000
+    assert plain_lines("[" * 500 + f'"{text}\\n{text}"' + "]" * 500) == [text, text]
+
+
 def test_long_runs_of_spaces_take_no_time() -> None:
     assert plain_lines("Mem:" + " " * 500_000 + "x") == ["Mem:" + " " * 500_000 + "x"]
 

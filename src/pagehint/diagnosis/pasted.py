@@ -11,6 +11,8 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from operator import gt, lt
+from typing import TypeGuard
 
 __all__ = ["decoded", "is_wide", "plain_lines"]
 
@@ -52,7 +54,17 @@ _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
-_TASK = re.compile(r"[^\n]{0,80}?(?:\[ *\d+\.\d+\] ?\[ *|\d+,\d+,\d+,[^;]{0,40}?caller=)([TC]\d+)[\];,]")
+# Each count bounded: what is no prefix is tried at each of its first characters.
+_TASK = re.compile(
+    r"[^\n]{0,80}?(?:\[ {0,12}(?P<s>\d{1,12}\.\d{1,9})\] ?\[ {0,12}"
+    r"|\d{1,5},\d{1,20},(?P<us>\d{1,20}),[^;]{0,40}?caller=)(?P<task>[TC]\d{1,10})[\];,]",
+    re.ASCII,
+)
+# Where a report begins: at its head, or at its block where it has no head.
+_REPORT = re.compile(
+    r"(?P<info>\bMem-[Ii]nfo:)|\bpage[\s>]+allocation[\s>]+(?:failure|stalls)\b|\bvmalloc[\s>]+error:"
+    r"|\binvoked[\s>]+oom-killer:"
+)
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:).*", re.ASCII)
@@ -160,17 +172,31 @@ def _apart(line: str) -> list[str]:
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
 
 
-# Two tasks that print at one time take turns: where each line names its task, each one's lines together.
+# Two tasks that print at one time take turns: where each line names its task, each report's lines together, and the
+# reports as they began.
 def _by_task(lines: list[str]) -> list[str]:
     found = [_TASK.match(line) for line in lines]
     if not any(found):
         return lines
-    tasks: dict[str, list[str]] = {}
+    times = [float(match["s"] or match["us"]) for match in found if match is not None]
+    if sum(map(gt, times, times[1:])) > sum(map(lt, times, times[1:])):
+        lines, found = lines[::-1], found[::-1]
+    reports: list[list[str]] = []
+    latest: dict[str, list[str]] = {}
+    headed: set[str] = set()
     task = ""
-    for line, match in zip(lines, found, strict=True):
-        task = task if match is None else match[1]
-        tasks.setdefault(task, []).append(line)
-    return [line for each in tasks.values() for line in each]
+    for line, after, match in zip(lines, [*lines[1:], ""], found, strict=True):
+        task = task if match is None else match["task"]
+        begins = _REPORT.search(f"{line}\n{after}")
+        if begins is not None and begins.start() > len(line):
+            begins = None
+        if task not in latest or (begins is not None and not (begins["info"] and task in headed)):
+            latest[task] = []
+            reports.append(latest[task])
+        if begins is not None:
+            (headed.discard if begins["info"] else headed.add)(task)
+        latest[task].append(line)
+    return [line for report in reports for line in report]
 
 
 # A text that is JSON as a whole: its strings, a line or more each.
@@ -193,11 +219,15 @@ def _strings(text: str) -> str:
             if "\n" in entry:
                 texts.add(entry.strip())
         # A text's lines, beside the text.
-        elif isinstance(entry, list) and "\n".join(map(str, entry)).strip() in texts:
+        elif isinstance(entry, list) and texts and _is_lines(entry) and "\n".join(entry).strip() in texts:
             continue
         elif isinstance(entry, list | dict):
             entries.extend(reversed(entry.values() if isinstance(entry, dict) else entry))
     return "\n".join(found)
+
+
+def _is_lines(entry: list[object]) -> TypeGuard[list[str]]:
+    return all(isinstance(each, str) for each in entry)
 
 
 def _is_message(entry: object) -> bool:
