@@ -72,6 +72,17 @@ def test_watch_looks_again_and_ends_with_the_interrupt() -> None:
     assert "Traceback" not in terminal.text
 
 
+def test_watch_ends_with_its_terminal() -> None:
+    """Where no signal tells so, too: nobody would end it."""
+    terminal = Terminal("--watch", "1s")
+    try:
+        terminal.read_until(lambda text: "Free memory, by what keeps it" in text)
+        os.close(terminal.mine)
+        assert terminal.process.wait(60) == 0
+    finally:
+        terminal.process.kill()
+
+
 @_as_root
 @pytest.mark.parametrize("action", ["drop_caches", "compact_memory"])
 def test_apply_asks_first_and_tells_what_it_brought(action: str) -> None:

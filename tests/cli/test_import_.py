@@ -50,3 +50,29 @@ main()
     assert ended.returncode == -number
     assert b"Traceback" not in ended.stderr
     assert os.listdir(tmp_path) == ["trace.txt"]
+
+
+def test_a_terminal_that_ends_meanwhile(tmp_path: Path) -> None:
+    """The bar that is shown there, and the warnings, fail from then on: the bundle is made."""
+    (tmp_path / "trace.txt").write_text(TEXT * 3000)
+    code = f"""
+import os, pty, sys
+import pagehint.trace.text as text
+mine, theirs = pty.openpty()
+os.dup2(theirs, 2)
+lines = text._lines
+def ended(path, progress):
+    for number, line in enumerate(lines(path, progress)):
+        if number == 5000:
+            assert sys.stderr.isatty()
+            os.close(mine)
+        yield line
+text._lines = ended
+from pagehint.cli.main import main
+sys.argv = ["pagehint", "import", {str(tmp_path / "trace.txt")!r}, "-o", {str(tmp_path / "t.pagetrace")!r}]
+main()
+"""
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert ended.returncode == 0
+    assert Trace.open(tmp_path / "t.pagetrace").num_events == 3000

@@ -78,6 +78,18 @@ def test_refusals(tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("tracefs")
+@pytest.mark.parametrize(("hangs_up", "seconds"), [(True, "600s"), (False, "2500ms")])
+def test_a_terminal_that_ends(tmp_path, terminal, hangs_up, seconds):
+    """The live line fails from then on: that is no fault of the output, and the recording is kept."""
+    with terminal("record", "--for", seconds, "-o", tmp_path / "a.pagetrace", hangs_up=hangs_up) as recorder:
+        recorder.read_until("recording: ")
+        recorder.end()
+        assert recorder.process.wait() == 0
+    assert Trace.open(tmp_path / "a.pagetrace").final_snapshot is not None
+    assert os.listdir(tmp_path) == ["a.pagetrace"]
+
+
 def test_nothing_to_mark(tmp_path, monkeypatch):
     (tmp_path / "instances").mkdir()
     monkeypatch.setattr("pagehint.cli.mark.find_tracefs", lambda: tmp_path)

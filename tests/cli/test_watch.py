@@ -71,6 +71,19 @@ def test_until_it_is_stopped(machine, tmp_path, number):
     assert rows_of(tmp_path / "host.parquet")
 
 
+@pytest.mark.parametrize(("hangs_up", "most"), [(True, ()), (False, ("--for", "500ms"))])
+def test_until_its_terminal_ends(machine, tmp_path, terminal, hangs_up, most):
+    """What it says there fails from then on: that is no fault of its output, and the samples are kept."""
+    with terminal("watch", machine.pid, *most, "-o", tmp_path / "host.parquet", hangs_up=hangs_up) as watch:
+        watch.read_until("Ctrl-C ends it")
+        while not (partial := next(tmp_path.glob(".*.partial"), None)) or not partial.stat().st_size:
+            assert watch.process.poll() is None
+        watch.end()
+        assert watch.process.wait() == 0
+    assert rows_of(tmp_path / "host.parquet")
+    assert os.listdir(tmp_path) == ["host.parquet"]
+
+
 def test_until_it_ends(machine, tmp_path):
     command = [sys.executable, "-m", "pagehint", "watch", str(machine.pid), "-o", str(tmp_path / "host.parquet")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from errno import ENOSPC
 from importlib.metadata import version
 from types import FrameType
@@ -99,11 +98,8 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _end(text: str, status: int) -> NoReturn:
-    # Where nobody can read why, the status still says it.
-    with suppress(OSError):
-        print(f"pagehint: {text}", file=sys.stderr, flush=True)
-        raise SystemExit(status) from None
-    os._exit(status)
+    print(f"pagehint: {text}", file=sys.stderr, flush=True)
+    raise SystemExit(status) from None
 
 
 def _nobody_reads() -> NoReturn:

@@ -92,7 +92,7 @@ def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply:
 def _watch(seconds: float) -> None:
     console = Console(highlight=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
-        while True:
+        while sys.stdout.isatty():  # until it ends
             live.update(screen_of(examine_machine(), min(console.width, 110)), refresh=True)
             time.sleep(seconds)
 

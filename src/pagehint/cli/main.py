@@ -3,16 +3,34 @@
 import os
 import signal
 import sys
-from io import TextIOWrapper
+from io import BufferedWriter, FileIO, TextIOWrapper
 from types import FrameType
+from typing import Any
 
 __all__ = ["main"]
 
 
 # No exception: it would end up in a library that is being loaded, or in Python's own end.
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"pagehint: interrupted\n")
-    os._exit(130)
+    try:
+        os.write(2, b"pagehint: interrupted\n")
+    finally:
+        os._exit(130)
+
+
+class _Told(FileIO):
+    """What is written for somebody to watch: once nobody can, as when a terminal has ended, it is dropped."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _told(stream: TextIOWrapper) -> TextIOWrapper:
+    buffer = BufferedWriter(_Told(stream.fileno(), "w", closefd=False))
+    return TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True)
 
 
 def main() -> None:
@@ -22,12 +40,17 @@ def main() -> None:
         signal.signal(signal.SIGINT, _interrupted)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    # What is said and shown meanwhile isn't what a command makes: it goes on without.
+    if isinstance(sys.stderr, TextIOWrapper):
+        sys.stderr = _told(sys.stderr)
     if sys.stdout is None:
         print("pagehint: standard output is closed: redirect it to /dev/null instead", file=sys.stderr)
         raise SystemExit(2)
     # What it can't encode of a chart or a name is no reason to fail.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+        if sys.stdout.isatty():
+            sys.stdout = _told(sys.stdout)
     from pagehint.cli.app import run
 
     run(interrupt)

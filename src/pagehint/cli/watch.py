@@ -54,8 +54,9 @@ def watch(
     pid, ram = _machine(pid, qmp)
     with _stops() as stopped, Output(output) as made:
         print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
+        log = find_log(pid)
         try:
-            with Sampler(pid, ram, made.partial, find_log(pid)) as sampler:
+            with Sampler(pid, ram, made.partial, log) as sampler:
                 ended = _wait(sampler, stopped, seconds)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
