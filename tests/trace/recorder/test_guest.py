@@ -1,6 +1,8 @@
 """Two real guests, booted here: what one predicts, beside what was measured of it and of the other."""
 
 import io
+import os
+import re
 import shutil
 import subprocess
 
@@ -145,6 +147,25 @@ def test_a_guest_whose_clock_is_wrong_is_booted_again(tmp_path):
         _record(Wrong(GuestSettings(), "tcg", tmp_path, tmp_path), tmp_path / "a.pagetrace", said.append)
     assert len(booted) == len(said) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_of_too_long_a_name(tmp_path):
+    """It is named, and not the output."""
+    temporary = tmp_path / ("x" * 115)
+    temporary.mkdir()
+    with pytest.raises(InputError, match=f"^{re.escape(str(temporary))}: AF_UNIX path too long: .* TMPDIR"):
+        _record(_Guest(GuestSettings(), "tcg", tmp_path, temporary), tmp_path / "a.pagetrace", print)
+    assert list(tmp_path.iterdir()) == [temporary]
+
+
+@pytest.mark.parametrize("name", ["port", "qmp", "errors"])
+def test_a_guest_that_is_not_begun_leaves_nothing_open(tmp_path, name):
+    (tmp_path / name).mkdir()
+    before = os.listdir("/proc/self/fd")
+    # What is left open lives as long as the error, by its frames.
+    with pytest.raises(IsADirectoryError) as refused:
+        _Guest(GuestSettings(), "tcg", tmp_path, tmp_path).__enter__()
+    assert os.listdir("/proc/self/fd") == before, refused
 
 
 def test_an_archive_that_linux_reads(tmp_path):

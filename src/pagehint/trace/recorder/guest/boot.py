@@ -127,8 +127,13 @@ def _end_with_parent() -> None:
 def _listening(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
-    listening.listen()
+    try:
+        listening.bind(str(path))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or error
+        raise InputError(f"{path.parent}: {reason}: choose another folder for what is temporary, by TMPDIR") from None
     return listening
 
 
@@ -147,10 +152,29 @@ class _Guest:
         self._ram: list[RamPart] = []
 
     def __enter__(self) -> "_Guest":
+        folder = self._folder
+        with (
+            _listening(folder / "port") as port,
+            _listening(folder / "qmp") as qmp,
+            (folder / "errors").open("wb") as errors,
+        ):
+            try:
+                self._process = subprocess.Popen(
+                    self._command(port.fileno(), qmp.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=(port.fileno(), qmp.fileno()),
+                    preexec_fn=_end_with_parent,
+                )
+            except OSError as error:
+                raise InputError(f"{_QEMU}: {error.strerror}: install QEMU (Debian: qemu-system-x86)") from None
+        return self
+
+    def _command(self, port: int, qmp: int) -> list[str]:
         folder, settings = self._folder, self._settings
         reporting = "on" if settings.reporting else "off"
-        port, qmp = _listening(folder / "port"), _listening(folder / "qmp")
-        command = [
+        return [
             _QEMU,
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"),
             *("-m", str(settings.memory), "-smp", str(settings.cpus)),
@@ -158,27 +182,13 @@ class _Guest:
             *("-cpu", "host" if self._way == "kvm" else "max"),
             *("-kernel", str(self._image), "-initrd", str(folder / "initramfs"), "-append", _APPEND),
             *("-chardev", f"file,id=console,path={folder / 'console'}", "-serial", "chardev:console"),
-            *("-chardev", f"socket,id=port,fd={port.fileno()},server=on,wait=off", "-device", "virtio-serial-pci"),
+            *("-chardev", f"socket,id=port,fd={port},server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-device", "virtserialport,nr=1,chardev=port,name=pagehint"),
-            *("-chardev", f"socket,id=qmp,fd={qmp.fileno()},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"socket,id=qmp,fd={qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
             *("-device", f"virtio-balloon-pci,free-page-reporting={reporting}"),
             *_drive(settings.disk),
             *("-msg", "timestamp=on", "-D", str(folder / "log"), "-trace", "ram_block_discard_range"),
         ]
-        try:
-            with port, qmp:
-                self._errors = (folder / "errors").open("wb")
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._errors,
-                    stderr=self._errors,
-                    pass_fds=(port.fileno(), qmp.fileno()),
-                    preexec_fn=_end_with_parent,
-                )
-        except OSError as error:
-            raise InputError(f"{_QEMU}: {error.strerror}: install QEMU (Debian: qemu-system-x86)") from None
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -188,7 +198,6 @@ class _Guest:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._errors.close()
 
     def _last_words(self) -> str:
         for name in ("errors", "console"):
