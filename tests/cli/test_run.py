@@ -67,7 +67,7 @@ def test_without_arguments() -> None:
     text = " ".join(ended.stdout.split())
     for words in (
         "phased: a guest of 1023 MiB, Linux 6.1.0-56-cloud-amd64, 1 CPU",
-        "reporting, order 9 (2 MiB), delay 2 s, timer phase 16.68 ms, 32 blocks a batch",
+        "reporting, order 9 (2 MiB), delay 2 s, timer phase 16.58 ms, 32 blocks a batch",
         "backed at the start: recorded at 3.00 s",
         "After anon400_thp1_freed, 364 MiB come back in two passes",
         "39.5 % less than without hinting",

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 import pagehint as ph
+from pagehint.hinting.designs.breakeven import BreakEven
+from pagehint.replays.replay import replay
 from pagehint.replays.sweep import Budget, sweep
+from pagehint.trace.shipped import example
 from tests.cli.test_run import SHIPPED, as_json, pagehint
 
 SMALL = (
@@ -134,6 +137,7 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
         (["--at-most-slowdown", "much"], "--at-most-slowdown much: expected a share"),
         (["--give-back-within", "soon"], "--give-back-within: 'soon' is not a time"),
         (["--workers", "0"], "0 workers"),
+        (["--at-most-refaults", "-1"], "the most faults again -1: expected 0 to"),
         (["--price", "-3"], "a price of -3.0: expected"),
         (["--out", "/dev/null"], "choose another folder"),
     ],
@@ -193,3 +197,26 @@ def test_in_python() -> None:
     assert [row["settings"]["delay"] for row in found.rows] == [10**9, None]
     assert found.best[0]["price"] == 15
     assert found.best[1]["budget"] == {"within": 10**9}
+
+
+_PRICED = (("--price", "1.5"), ("--set", "price=1.5"))
+
+
+def test_a_design_that_has_a_price_goes_by_each_that_is_asked_for() -> None:
+    trace = example()
+    found = sweep([trace], ["breakeven", "none"], {"capacity": [32]}, [15.0, 1.5])
+    rows = {row["settings"]["price"]: row for row in found.rows if row["design"] == "breakeven"}
+    for price, row in rows.items():
+        alone = replay(trace, BreakEven(price=price), price=15.0)
+        assert row["footprint"] == alone.totals.footprint
+        assert row["settings"]["cost_price"] == 15.0
+    assert set(rows) == {15.0, 1.5}
+    assert len({row["footprint"] for row in rows.values()}) == 2
+    # One price, of the run and so of the design, unless that has its own.
+    runs = [json.loads(pagehint("run", "--design", "breakeven", *more, "--json").stdout) for more in _PRICED]
+    assert [(run["settings"]["price"], run["settings"]["cost_price"]) for run in runs] == [(1.5, 1.5), (1.5, 15.0)]
+    assert runs[0]["totals"]["footprint"] == runs[1]["totals"]["footprint"] == rows[1.5]["footprint"]
+
+
+def test_designs_without_an_order() -> None:
+    assert [row["design"] for row in sweep([example()], ["none"]).rows] == ["none", "none"]

@@ -1,7 +1,7 @@
 """What each of several runs is done with: which design, with which settings."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -12,10 +12,11 @@ from pagehint.hinting.setting import Setting
 from pagehint.replays.start import USUAL_CAPACITY, guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
 
-__all__ = ["CAPACITY", "Plan", "plans_of"]
+__all__ = ["CAPACITY", "Plan", "kind_of", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
+_PRICE = "price"  # a design's setting of this name is the run's price of memory, unless it is given
 _DEVICE_CAPACITY: Setting = Setting.count(USUAL_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
 _DEVICE_CAPACITY.name = CAPACITY
 
@@ -28,20 +29,31 @@ class Plan:
     settings: Mapping[str, Any]
     capacity: int
 
-    def make(self) -> Design | None:
-        """The design, as it is at its start."""
-        kind = _kind(self.design)
+    def make(self, price: float | None = None) -> Design | None:
+        """The design, as it is at its start; where it has a price of memory that nobody set, with this one."""
+        kind = kind_of(self.design)
         if kind is None:
             return None
         try:
-            return kind(**self.settings)
+            return kind(**(self.settings if self.priced or not price else self.at_price(price).settings))
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"{kind.label}: can't be made: {type(error).__name__}: {error}") from error
 
+    @property
+    def priced(self) -> bool:
+        """Whether its design has no price of memory, or has been given one."""
+        kind = kind_of(self.design)
+        return kind is None or _PRICE not in kind.settings or _PRICE in self.settings
 
-def _kind(design: str | type[Design]) -> type[Design] | None:
+    def at_price(self, price: float) -> "Plan":
+        """The same with another price of memory."""
+        return replace(self, settings={**self.settings, _PRICE: price})
+
+
+def kind_of(design: str | type[Design]) -> type[Design] | None:
+    """The class of a design by its name; None: no hinting."""
     return find_design(design) if isinstance(design, str) else design
 
 
@@ -56,7 +68,7 @@ def plans_of(
     What is not given is as the recorded guest had it, where that is known, else the design's default. ``options``: the
     values are texts of these options of a command line. Raises InputError for a setting that none of them has.
     """
-    kinds = [_kind(design) for design in designs]
+    kinds = [kind_of(design) for design in designs]
     _check_known(kinds, settings, options or {})
     usual = usual_capacity(trace)
     guest = guest_reporting(trace)

@@ -83,7 +83,7 @@ class Task:
         )
         return {
             "trace": self.recording,
-            "design": self.plan.make(),
+            "design": self.plan.make(ground.price),
             "host": host,
             "placement": ground.placement,
             "sample": ground.sample,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
-from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.plan import CAPACITY, Plan, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.trace.bundle import Trace
+from pagehint.units import whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
 
@@ -38,6 +39,10 @@ class Budget:
     """The share of the guest's time that it may wait: for faults again, and for blocks in flight."""
     within: int | None = None
     """ns from free to given back, for 99 % of what comes back."""
+
+    def __post_init__(self) -> None:
+        if self.refaults is not None:
+            whole_number("the most faults again", self.refaults, 0, 1 << 62)
 
     def asked(self) -> dict[str, float]:
         """What there is a limit for, by its name."""
@@ -103,7 +108,8 @@ def sweep(
     """Replay each recording with each setting, and without hinting, and with the guest's own settings.
 
     ``settings``: values by name; without ``order``, ``delay`` and ``capacity``, ORDERS, DELAYS and CAPACITIES.
-    ``prices``: CPU seconds for a GiB*minute; without any, the ground's. ``out``: a folder where each row is kept as it
+    ``prices``: CPU seconds for a GiB*minute; without any, the ground's. A design that has a price of its own is tried
+    at each of them. ``out``: a folder where each row is kept as it
     comes; what is there already is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for
     ``study`` and ``plans_of``; ``total(events)`` is called once, with how many ``progress`` will be told of. Raises
     InputError.
@@ -115,13 +121,20 @@ def sweep(
     names = [each.path.name for each in opened]
     if len(set(names)) < len(names):
         raise InputError("two recordings have the same name: rename one of them")
-    grid = {**_usual_grid(options), **(settings or {})}
+    kinds = list(designs or DESIGNS)
+    has = {name for kind in map(kind_of, kinds) if kind is not None for name in (*kind.settings, CAPACITY)}
+    usual = {name: values for name, values in _usual_grid(options).items() if name in has}
+    grid = {**usual, **(settings or {})}
+    asked = list(dict.fromkeys(prices)) or [shared.price]
     if options is not None:
         options = {**{name: name for name in grid}, **options}
-    kinds = list(designs or DESIGNS)
     tasks: list[Task] = []
     for each in opened:
-        plans = plans_of(each, kinds, grid, options)
+        plans = [
+            priced
+            for plan in plans_of(each, kinds, grid, options)
+            for priced in ([plan] if plan.priced else [plan.at_price(price) for price in asked if price] or [plan])
+        ]
         plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
         plans += [Plan(NONE, {}, usual_capacity(each))]
         tasks += [Task(each, plan, shared) for plan in plans]
@@ -147,8 +160,9 @@ def sweep(
     own = len(tasks) // len(opened)
     present = [found[k * own + own - 2] for k in range(len(opened))]
     rows_of_grid = [row for k, row in enumerate(found) if k % own != own - 2]
-    groups = _by_setting(rows_of_grid, grid)
-    best = _best(groups, prices or [shared.price], budget or Budget(), possible)
+    own_prices = {id(row) for row, task in zip(found, tasks, strict=True) if "price" in task.plan.settings}
+    groups = _by_setting(rows_of_grid, grid, own_prices)
+    best = _best(groups, asked, budget or Budget(), possible)
     return Sweep(rows_of_grid, _front(groups), best, present)
 
 
@@ -259,11 +273,12 @@ _Group = tuple[str, dict[str, Any], list[dict[str, Any]]]
 
 
 # The rows of one setting, over all recordings.
-def _by_setting(rows: Sequence[dict[str, Any]], grid: Mapping[str, Any]) -> list[_Group]:
+def _by_setting(rows: Sequence[dict[str, Any]], grid: Mapping[str, Any], own_prices: Set[int]) -> list[_Group]:
     groups: dict[str, _Group] = {}
     for row in rows:
         design = row["design"]
-        varied = {} if design == NONE else {name: row["settings"].get(name) for name in [*grid, "capacity"]}
+        names = [*grid, CAPACITY, *(["price"] if id(row) in own_prices else [])]
+        varied = {} if design == NONE else {name: row["settings"].get(name) for name in names}
         settings = {name: value for name, value in varied.items() if value is not None}
         key = json.dumps([design, settings], sort_keys=True, default=str)
         groups.setdefault(key, (design, settings, []))[2].append(row)

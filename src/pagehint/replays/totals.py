@@ -89,6 +89,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
     return {
         "design": label_of(design),
         **dict.fromkeys(all_settings()),
+        "price": replay.price,
         **({} if design is None else design.values()),
         "capacity": replay.device.capacity,
         "placement": replay.placement,
@@ -99,7 +100,7 @@ def _settings(replay: "Replay") -> dict[str, Any]:
         "sample": replay.timeline.step,
         "kernel_profile": replay.profile.name,
         "kernel_checked": replay.profile.checked,
-        "price": replay.price,
+        "cost_price": replay.price,
     }
 
 

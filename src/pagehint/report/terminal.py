@@ -206,9 +206,11 @@ def _cost(run: Run) -> RenderableType:
     if totals.allocations_delayed:
         held += f", {about(totals.allocation_delay)} in all"
     table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
-    price = f"at {run.settings['price']:g} CPU seconds a GiB·min"
-    least = totals.best_possible_lists
-    best = "" if least is None else f"; the best possible is {about(round(least * 1e9))}"
+    price = f"at {run.settings['cost_price']:g} CPU seconds a GiB·min"
+    best = ""
+    if totals.best_possible is not None and totals.best_possible_lists is not None:
+        least, listed = (about(round(each * 1e9)) for each in (totals.best_possible, totals.best_possible_lists))
+        best = f"; the best possible is {least}, and {listed} with CPUs' lists left alone"
     table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}{best}")
     if run.host.swapped_out:
         swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"

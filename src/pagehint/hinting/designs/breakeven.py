@@ -55,7 +55,12 @@ class BreakEven(Design):
     per_cpu_time: ClassVar[float] = 2e9
     """How long (ns) a page waits on a CPU's list before it is used: a choice, as nobody counts it."""
 
-    price: Any = Setting(_USUAL_PRICE, "CPU seconds that a GiB*minute of host memory is worth.", _price)
+    price: Any = Setting(
+        _USUAL_PRICE,
+        "CPU seconds that a GiB*minute of host memory is worth; the run's own, unless set.",
+        _price,
+        words=lambda price: f"price {price:g}",
+    )
     budget: Any = Setting(
         None,
         "Pages that may fault again a minute, as a share of those in use, such as 0.2%; none: any.",
