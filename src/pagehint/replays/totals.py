@@ -23,13 +23,51 @@ __all__ = ["make_run"]
 _PAGE = 4096
 _MIB = 1 << 20
 _GIB_MINUTE = (1 << 30) * 60e9
+_UNKNOWN = pa.table({})
 
 
 def make_run(replay: "Replay") -> Run:
     """What the replay tells, at its end."""
     trace, timeline, engine = replay.trace, replay.timeline, replay.engine
-    rows, totals = timeline.table(), _totals(replay, trace.meta.last_ns or 0)
-    batches = pa.table(
+    totals = _totals(replay, trace.meta.last_ns or 0)
+    if replay.totals_only:
+        rows = batches = passes = _UNKNOWN
+        phases: list[dict[str, Any]] = []
+        truth: dict[str, Any] = {}
+        memory_map: dict[str, Any] = {}
+    else:
+        rows, batches = timeline.table(), _batches(replay)
+        passes = _passes(replay.passes, batches)
+        phases = phases_given_back(trace, replay.passes, batches, rows)
+        truth, memory_map = _truth(replay), timeline.memory_map()
+    run = Run(
+        trace=str(trace.path),
+        recording=_recording(replay),
+        design=None if replay.design is None else type(replay.design),
+        settings=_settings(replay),
+        totals=totals,
+        attribution=timeline.attribution(totals.footprint - totals.ideal_footprint),
+        prediction=_prediction(replay),
+        truth=truth,
+        anomalies=engine.anomalies,
+        timeline=rows,
+        batches=batches,
+        passes=passes,
+        phases=phases,
+        measured=timeline.measured,
+        waits=engine.waits,
+        memory_map=memory_map,
+        host=replay.host.statistics(),
+        real=None if replay.device.real is None else replay.device.real.result(),
+    )
+    # What was measured is of the recorded guest's own settings, where they are known: nothing else is predicted of it.
+    if run.prediction.residency_error is None or is_as_recorded(run) or "reporting" not in run.truth:
+        return run
+    return replace(run, prediction=replace(run.prediction, residency_error=None, measured_mean=None))
+
+
+def _batches(replay: "Replay") -> pa.Table:
+    return pa.table(
         {
             name: pa.array(
                 [batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.device.batches], type_
@@ -45,30 +83,6 @@ def make_run(replay: "Replay") -> Run:
             )
         }
     )
-    run = Run(
-        trace=str(trace.path),
-        recording=_recording(replay),
-        design=None if replay.design is None else type(replay.design),
-        settings=_settings(replay),
-        totals=totals,
-        attribution=timeline.attribution(totals.footprint - totals.ideal_footprint),
-        prediction=_prediction(replay),
-        truth=_truth(replay),
-        anomalies=engine.anomalies,
-        timeline=rows,
-        batches=batches,
-        passes=_passes(replay.passes, batches),
-        phases=[] if replay.totals_only else phases_given_back(trace, replay.passes, batches, rows),
-        measured=timeline.measured,
-        waits=engine.waits,
-        memory_map=timeline.memory_map(),
-        host=replay.host.statistics(),
-        real=None if replay.device.real is None else replay.device.real.result(),
-    )
-    # What was measured is of the recorded guest's own settings, where they are known: nothing else is predicted of it.
-    if run.prediction.residency_error is None or is_as_recorded(run) or "reporting" not in run.truth:
-        return run
-    return replace(run, prediction=replace(run.prediction, residency_error=None, measured_mean=None))
 
 
 def _recording(replay: "Replay") -> dict[str, Any]:
