@@ -121,7 +121,8 @@ def test_a_log_that_is_named_by_its_process(tmp_path, apart):
         while apart and not children.read_text():
             assert process.poll() is None
         pid = int(children.read_text()) if apart else process.pid
-        while b"-D" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+        # Before it runs the program, a child of unshare has unshare's own command line.
+        while Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:2] != [sys.executable.encode(), b"-c"]:
             assert process.poll() is None
         log = find_log(pid)
         process.stdin.close()
