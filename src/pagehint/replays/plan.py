@@ -12,11 +12,12 @@ from pagehint.hinting.setting import Setting
 from pagehint.replays.start import USUAL_CAPACITY, guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
 
-__all__ = ["CAPACITY", "Plan", "kind_of", "plans_of"]
+__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "kind_of", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
-_PRICE = "price"  # a design's setting of this name is the run's price of memory, unless it is given
+OWN_PRICE = "price"
+"""A design's setting of this name is the run's price of memory, unless it is given."""
 _DEVICE_CAPACITY: Setting = Setting.count(USUAL_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
 _DEVICE_CAPACITY.name = CAPACITY
 
@@ -35,21 +36,18 @@ class Plan:
         if kind is None:
             return None
         try:
-            return kind(**(self.settings if self.priced or not price else self.at_price(price).settings))
+            return kind(**(self if price is None else self.at_prices([price])[0]).settings)
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"{kind.label}: can't be made: {type(error).__name__}: {error}") from error
 
-    @property
-    def priced(self) -> bool:
-        """Whether its design has no price of memory, or has been given one."""
+    def at_prices(self, prices: Sequence[float]) -> list["Plan"]:
+        """The same with each of these prices, but 0, of memory; itself, if its design has none, or was given one."""
         kind = kind_of(self.design)
-        return kind is None or _PRICE not in kind.settings or _PRICE in self.settings
-
-    def at_price(self, price: float) -> "Plan":
-        """The same with another price of memory."""
-        return replace(self, settings={**self.settings, _PRICE: price})
+        if kind is None or OWN_PRICE not in kind.settings or OWN_PRICE in self.settings:
+            return [self]
+        return [replace(self, settings={**self.settings, OWN_PRICE: price}) for price in prices if price] or [self]
 
 
 def kind_of(design: str | type[Design]) -> type[Design] | None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
-from pagehint.replays.plan import CAPACITY, Plan, kind_of, plans_of
+from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
@@ -109,10 +109,9 @@ def sweep(
 
     ``settings``: values by name; without ``order``, ``delay`` and ``capacity``, ORDERS, DELAYS and CAPACITIES.
     ``prices``: CPU seconds for a GiB*minute; without any, the ground's. A design that has a price of its own is tried
-    at each of them. ``out``: a folder where each row is kept as it
-    comes; what is there already is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for
-    ``study`` and ``plans_of``; ``total(events)`` is called once, with how many ``progress`` will be told of. Raises
-    InputError.
+    at each of them. ``out``: a folder where each row is kept as it comes; what is there already is not run again.
+    ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``; ``total(events)`` is
+    called once, with how many ``progress`` will be told of. Raises InputError.
     """
     shared = Ground() if ground is None else ground
     opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
@@ -130,11 +129,7 @@ def sweep(
         options = {**{name: name for name in grid}, **options}
     tasks: list[Task] = []
     for each in opened:
-        plans = [
-            priced
-            for plan in plans_of(each, kinds, grid, options)
-            for priced in ([plan] if plan.priced else [plan.at_price(price) for price in asked if price] or [plan])
-        ]
+        plans = [priced for plan in plans_of(each, kinds, grid, options) for priced in plan.at_prices(asked)]
         plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
         plans += [Plan(NONE, {}, usual_capacity(each))]
         tasks += [Task(each, plan, shared) for plan in plans]
@@ -159,11 +154,10 @@ def sweep(
 
     own = len(tasks) // len(opened)
     present = [found[k * own + own - 2] for k in range(len(opened))]
-    rows_of_grid = [row for k, row in enumerate(found) if k % own != own - 2]
-    own_prices = {id(row) for row, task in zip(found, tasks, strict=True) if "price" in task.plan.settings}
-    groups = _by_setting(rows_of_grid, grid, own_prices)
+    in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
+    groups = _by_setting(in_grid, grid)
     best = _best(groups, asked, budget or Budget(), possible)
-    return Sweep(rows_of_grid, _front(groups), best, present)
+    return Sweep([row for row, _ in in_grid], _front(groups), best, present)
 
 
 def _run_missing(
@@ -273,11 +267,11 @@ _Group = tuple[str, dict[str, Any], list[dict[str, Any]]]
 
 
 # The rows of one setting, over all recordings.
-def _by_setting(rows: Sequence[dict[str, Any]], grid: Mapping[str, Any], own_prices: Set[int]) -> list[_Group]:
+def _by_setting(rows: Sequence[tuple[dict[str, Any], Plan]], grid: Mapping[str, Any]) -> list[_Group]:
     groups: dict[str, _Group] = {}
-    for row in rows:
+    for row, plan in rows:
         design = row["design"]
-        names = [*grid, CAPACITY, *(["price"] if id(row) in own_prices else [])]
+        names = [*grid, CAPACITY, *({OWN_PRICE} & plan.settings.keys())]
         varied = {} if design == NONE else {name: row["settings"].get(name) for name in names}
         settings = {name: value for name, value in varied.items() if value is not None}
         key = json.dumps([design, settings], sort_keys=True, default=str)
