@@ -1,9 +1,8 @@
 """What to do about free memory that the host still backs, ranked by MiB for cost; and what can't be helped."""
 
-import re
-
 from pagehint.diagnosis.bounds import ZERO, Bounds
 from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.kernel.profiles import release_of
 from pagehint.units import format_size
 
 __all__ = ["advise", "cannot_be_helped"]
@@ -11,7 +10,7 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
-_WITH_PARAMETER, _UNKNOWN = (5, 14), (9999, 0)
+_WITH_PARAMETER = (5, 14)
 _NO_REPORTING = {
     "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
     "Apple": (
@@ -61,14 +60,14 @@ def _device(found: Diagnosis) -> list[Advice]:
 
 def _order(found: Diagnosis) -> list[Advice]:
     setting, brings = found.setting, found.would_bring.get("reporting", {})
-    version = _version(found.evidence.kernel)
-    if setting.on is False or setting.order not in brings or version < _WITH_PARAMETER:
+    release = release_of(found.evidence.kernel)
+    if setting.on is False or setting.order not in brings or (release is not None and release < _WITH_PARAMETER):
         return []
     since = ""
-    if version <= (6, 1):
-        since = "; this kernel takes it only after the driver is loaded"
-    if version == _UNKNOWN:
+    if release is None:
         since = "; kernels before 5.14 have no such parameter, and those up to 6.1 take it after the driver is loaded"
+    elif release <= (6, 1):
+        since = "; this kernel takes it only after the driver is loaded"
     offers: list[Advice] = []
     told = 0.0
     for order, cost in ((setting.pageblock_order - 1, "low"), (5, "medium"), (4, "medium"), (0, "high")):
@@ -90,11 +89,6 @@ def _order(found: Diagnosis) -> list[Advice]:
             )
         )
     return offers
-
-
-def _version(kernel: str | None) -> tuple[int, int]:
-    found = re.match(r"(\d{1,4})\.(\d{1,4})", kernel or "")
-    return _UNKNOWN if found is None else (int(found[1]), int(found[2]))
 
 
 def _less(one: Bounds, other: Bounds) -> Bounds:

@@ -17,6 +17,7 @@ __all__ = [
     "check_profile",
     "is_version",
     "kernel_profile",
+    "release_of",
 ]
 
 Pcp = Literal["in turn", "one after the other", "tuned", "tuned, seldom"]
@@ -125,15 +126,21 @@ def check_profile(profile: object) -> None:
         raise InputError(f"profile {profile!r}: expected a KernelProfile, such as LINUX_6_1")
 
 
+def release_of(text: str | None) -> tuple[int, int] | None:
+    """The release of a kernel's version (``uname -r``), as 6, 1 of 6.1.0-56-cloud-amd64; None of what is none."""
+    match = _VERSION.match(text or "")
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
 def is_version(text: str | None) -> bool:
     """Whether a text begins as a kernel's version does."""
-    return _VERSION.match(text or "") is not None
+    return release_of(text) is not None
 
 
 def is_newer(text: str | None) -> bool:
     """Whether a version is beyond those that the rules were compared with."""
-    match = _VERSION.match(text or "")
-    return match is not None and (int(match[1]), int(match[2])) > _LAST_SEEN
+    release = release_of(text)
+    return release is not None and release > _LAST_SEEN
 
 
 def check_kernel(kernel: object) -> str | None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from pagehint.errors import InputError
+from pagehint.kernel.profiles import release_of
 
 __all__ = [
     "FILL",
@@ -286,8 +287,7 @@ class Instance:
 
     def least_order(self) -> int:
         """The least order whose blocks pass no per-CPU list, up to order 9: 1 before Linux 5.14, then 4."""
-        major, minor = (int(part) for part in re.findall(r"\d+", os.uname().release)[:2])
-        return 4 if (major, minor) >= (5, 14) else 1
+        return 4 if (release_of(os.uname().release) or (0, 0)) >= (5, 14) else 1
 
     # Only a block that direct compaction captures leaves without another event: the kernel itself enables allocations
     # when the first one begins. A kernel without compaction has no such event.
