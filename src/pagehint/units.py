@@ -6,7 +6,16 @@ from typing import SupportsIndex, cast
 
 from pagehint.errors import InputError
 
-__all__ = ["LONGEST_TIME", "format_size", "format_time", "mib", "parse_size", "parse_time", "whole_number"]
+__all__ = [
+    "LONGEST_TIME",
+    "format_size",
+    "format_time",
+    "mib",
+    "parse_size",
+    "parse_time",
+    "power_of_two",
+    "whole_number",
+]
 
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
@@ -23,6 +32,14 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
         number = least - 1
     if isinstance(value, bool) or not least <= number <= most:
         raise InputError(f"{what} {value!r}: expected {least} to {most}")
+    return number
+
+
+def power_of_two(what: str, value: object, most: int) -> int:
+    """``value`` as ``whole_number`` takes it, from 1 on. Raises InputError for what is no power of two, too."""
+    number = whole_number(what, value, 1, most)
+    if number & (number - 1):
+        raise InputError(f"{what} {number}: expected a power of two")
     return number
 
 

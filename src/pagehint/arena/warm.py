@@ -12,7 +12,7 @@ import numpy as np
 from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
 from pagehint.mm.batch import misplaced
-from pagehint.units import whole_number
+from pagehint.units import power_of_two, whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
@@ -57,9 +57,7 @@ class WarmPages(Extents):
     """
 
     def __init__(self, pages, page_size):
-        page_size = whole_number("page_size", page_size, 1, _SECTION)
-        if page_size & (page_size - 1):
-            raise InputError(f"page_size {page_size}: expected a power of two")
+        page_size = power_of_two("page_size", page_size, _SECTION)
         super().__init__(whole_number("pages", pages, 1, 1 << 31))
         section: cython.Py_ssize_t = _SECTION // page_size
         self.page_size = page_size

@@ -9,7 +9,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3, check_profile
-from pagehint.units import whole_number
+from pagehint.units import power_of_two, whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import (
@@ -98,9 +98,7 @@ class Zone(Spans):
             shuffle_order = whole_number("shuffle_order", shuffle_order, 0, max_order - 1)
         seed = whole_number("seed", seed, 0, (1 << 63) - 1)
         node = whole_number("node", node, 0, 1023)
-        page_size = whole_number("page_size", page_size, 1, 1 << 40)
-        if page_size & (page_size - 1):
-            raise InputError(f"page_size {page_size}: expected a power of two")
+        page_size = power_of_two("page_size", page_size, 1 << 40)
         check_profile(profile)
         marks = _watermarks(watermarks, pages)
         if not isinstance(name, str):
