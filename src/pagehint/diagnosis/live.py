@@ -120,8 +120,10 @@ def _read_part(file: int, view: memoryview, begin: int) -> int:
 
 # How often each page of a huge page is mapped, which some kernels don't tell by its flags; of other pages they do.
 def _read_counts(flags: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
-    huge = None if flags is None else (flags & _HUGE) == _HUGE
-    if flags is None or huge is None or not huge.any():
+    if flags is None:
+        return None
+    huge = (flags & _HUGE) == _HUGE
+    if not huge.any():
         return None
     counts = np.zeros(len(flags), "<u8")
     view = counts.view(np.uint8).data
@@ -129,9 +131,8 @@ def _read_counts(flags: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
     try:
         with open("/proc/kpagecount", "rb", buffering=0) as file:
             for begin, end in edges.tolist():
-                at = begin
-                while at < end and (got := os.preadv(file.fileno(), [view[at:end]], at)):
-                    at += got
+                for at in range(begin, end, _PART):
+                    _read_part(file.fileno(), view[:end], at)
     except OSError:
         return None
     return counts
