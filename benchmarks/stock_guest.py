@@ -76,9 +76,7 @@ def reporting(trace: Trace, order: int, delay: int) -> Plan:
 
 
 def cost(recording: Recording, plan: Plan, price: float) -> float:
-    totals = Task(recording, plan, Ground(price=price)).run().totals
-    time = (totals.refault_time + totals.allocation_delay + totals.device_time) / 1e9
-    return price * (totals.footprint - totals.ideal_footprint) + time
+    return Task(recording, plan, Ground(price=price)).run_for_totals().totals.cost
 
 
 def simulate(traces: list[Trace]) -> None:
