@@ -221,9 +221,7 @@ def _sum(kinds: Sequence[tuple[Crowd, int]]) -> Steps:
 
 
 # And the transforms of one guest of each kind.
-def _superposed(
-    crowds: Sequence[Crowd],
-) -> tuple[_Grid, list[NDArray[np.complex128]], NDArray[np.float64]]:
+def _superposed(crowds: Sequence[Crowd]) -> tuple[_Grid, list[NDArray[np.complex128]], NDArray[np.float64]]:
     counts = [crowd.count for crowd in crowds]
     kinds = [crowd.values() for crowd in crowds]
     grid = _Grid.of(kinds, counts)

@@ -77,7 +77,7 @@ def replay(
 
 
 class Replay:
-    """One replay on its way. `totals_only`: its run has no reasons, phases, peak or prediction, which take time."""
+    """One replay on its way. `totals_only`: its run has its totals, but no peak, and nothing else that takes time."""
 
     def __init__(
         self,

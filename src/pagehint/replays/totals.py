@@ -94,7 +94,7 @@ def _recording(replay: "Replay") -> dict[str, Any]:
         "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
         "lost": meta.lost.total,
         "lost_uncounted": meta.lost.uncounted,
-        "warnings": doubts(replay),
+        "warnings": [] if replay.totals_only else doubts(replay),
     }
 
 
