@@ -1,11 +1,15 @@
 """What a look at the whole recording tells of single events, and of how it began."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pagehint.kernel.profiles import kernel_profile
+from pagehint.replays import start
+from pagehint.replays.engine import Engine
 from pagehint.replays.replay import replay
 from pagehint.replays.scan import COLUMNS, Scan
 from pagehint.replays.start import Start
@@ -224,3 +228,34 @@ def test_boots_pageblocks_that_are_not_known(tmp_path: Path) -> None:
     for k in range(8):
         frees += [(2 * k, 0, "F", 512 * k, 0, 255, 0), (2 * k + 1, 0, "F", 512 * k, 9, 255, 0)]
     assert replay(record(tmp_path / "t", frees, 4096), sample=None).totals.events == 16
+
+
+def test_rows_beyond_4_294_967_295(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found of them was looked for 4,294,967,296 rows earlier."""
+    blocks = [512 * k for k in (1, 3, 5, 7)]
+    compacted: list[Event] = [(0, 0, "D", pfn, 9, 1, 0) for pfn in reversed(blocks)]
+    compacted += [(1, 0, "I", blocks[1], 9, 255, 0), (2, 0, "i", -1, 255, 255, 512)]
+    compacted += [(3 + k, 0, "Z", pfn, 9, 1, 0) for k, pfn in enumerate((blocks[2], blocks[3], blocks[0]))]
+    removed: list[Event] = [(1, 0, "Z", 7, 0, 0, 1), (2, 0, "X", 1024, 0, 0, pack_fallback(10, 1, 1))]
+    removed += [(3, 0, "A", 1024, 0, 0, 0), (4, 0, "Z", 1025, 0, 0, 1)]
+    booted: list[Event] = [(k, k & 1, "F", 512 * k, 9, 255, 0) for k in range(4)]
+    booted += [(5, 0, "F", 2048, 10, 255, 0), (2000, 0, "Z", 0, 9, 1, 0), (2001, 1, "Z", 512, 9, 1, 0)]
+    tied: list[Event] = [(1, 0, "Z", 3072, 4, 1, 1), (1, 0, "A", 3072, 4, 1, 0), (1, 1, "F", 3072, 4, 255, 0)]
+    tied += [(2, 0, "Z", 512, 0, 1, 0), (2, 0, "A", 512, 0, 1, 0), (2, 1, "D", 512, 0, 1, 0)]
+    traces = [record(tmp_path / str(k), each, 4096) for k, each in enumerate((compacted, removed, booted, tied))]
+
+    def late(first: int) -> list[tuple[object, ...]]:
+        def begins(kind: type[Scan] | type[Engine]) -> Callable[..., Scan | Engine]:
+            def made(*given: Any) -> Scan | Engine:
+                rows = kind(*given)
+                rows._row = first
+                return rows
+
+            return made
+
+        monkeypatch.setattr(start, "Scan", begins(Scan))
+        monkeypatch.setattr(start, "Engine", begins(Engine))
+        runs = [replay(trace) for trace in traces]
+        return [(run.prediction, run.totals, run.anomalies) for run in runs]
+
+    assert late((1 << 32) - 3) == late(1 << 32) == late(0)

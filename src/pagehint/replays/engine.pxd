@@ -96,7 +96,7 @@ cdef class Engine(Pages):
     cdef const int *_details
     cdef Py_ssize_t _k
     cdef Py_ssize_t _count
-    cdef Py_ssize_t _row
+    cdef public Py_ssize_t _row
     cdef object _ties
     cdef long long _tied
     cdef tuple _verdict_arrays

@@ -16,6 +16,7 @@ ANOMALY_NAMES: tuple[str, ...]
 COLUMNS: tuple[str, ...]
 
 class Engine(Pages):
+    _row: int
     zones: list[Zone]
     recorded: bool
     zone_events: bool

@@ -74,7 +74,7 @@ cdef class Scan:
     cdef long long _bursts
     cdef object _burst_array
     cdef long long *_burst
-    cdef Py_ssize_t _row
+    cdef public Py_ssize_t _row
     cdef bint _fallback_removes
     cdef Py_ssize_t _pending
     cdef object _surplus_end_array

@@ -285,13 +285,14 @@ class Scan:
 
     def _starts(self, begin, end, state):
         i: cython.Py_ssize_t
-        if state == STARTS_FREE:
-            self._leaving += 1
+        leaves: cython.bint = False
         for i in range(begin, end):
             if not self._at_start[i]:
                 self._at_start[i] = state
                 if state == STARTS_FREE:
-                    self._first_left[i] = self._leaving
+                    self._first_left[i] = self._leaving + 1
+                    leaves = True
+        self._leaving += leaves  # so there are never more than pages
 
     # Its first free went to a CPU's list: it wasn't boot's.
     def _was_used(self, begin, end):

@@ -26,6 +26,7 @@ UNSEEN: int
 USED_AT_START: int
 
 class Scan:
+    _row: int
     pages: int
     zone_events: bool
     zone_level: bool
