@@ -23,11 +23,12 @@ from pagehint.host.costs import Costs
 from pagehint.kernel.profiles import KernelProfile, kernel_profile
 from pagehint.replays import replay as replays
 from pagehint.replays.observers.best_possible import page_costs
+from pagehint.replays.playback import Playback
 from pagehint.replays.recording import Recording
-from pagehint.replays.replay import Replay
 from pagehint.replays.run import Totals
 from pagehint.replays.scan import COLUMNS, FREE_AT_START
 from pagehint.replays.start import Start
+from pagehint.replays.totals import make_run
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -125,7 +126,11 @@ def single_pages(page_size: str, costs: Costs, capacity: int) -> Any:
 def totals(trace: Trace, delay: str, price: float) -> Totals:
     host = guest_host(trace, "4KiB", capacity=_CAPACITY)
     design = PageReporting(0, delay)
-    return Replay(trace, design, host, "simulated", None, None, frozenset({"alloc"}), None, price=price).run().totals
+    return (
+        Playback(trace, design, host, "simulated", None, None, frozenset({"alloc"}), None, price=price)
+        .run(make_run)
+        .totals
+    )
 
 
 def pages_table(traces: Sequence[Trace]) -> None:
@@ -145,16 +150,16 @@ def pages_table(traces: Sequence[Trace]) -> None:
 # What it takes
 
 
-class Without(Replay):
+class Without(Playback):
     """A replay that doesn't watch for the bound."""
 
     def _watch_best(self) -> None:
         pass
 
 
-def seconds(kind: type[Replay], trace: Trace, sample: str | None) -> float:
+def seconds(kind: type[Playback], trace: Trace, sample: str | None) -> float:
     begin = time.thread_time()
-    kind(trace, PageReporting(), guest_host(trace), "simulated", sample, None, frozenset({"alloc"}), None).run()
+    kind(trace, PageReporting(), guest_host(trace), "simulated", sample, None, frozenset({"alloc"}), None).run(make_run)
     return time.thread_time() - begin
 
 
@@ -164,8 +169,8 @@ def time_table(traces: Sequence[Trace]) -> None:
     for trace in traces:
         cells = []
         for opened, sample in ((Trace.open(trace.path), "50ms"), (trace, None)):
-            seconds(Replay, opened, sample)
-            pairs = [[seconds(kind, opened, sample) for kind in (Without, Replay)] for _ in range(_ROUNDS)]
+            seconds(Playback, opened, sample)
+            pairs = [[seconds(kind, opened, sample) for kind in (Without, Playback)] for _ in range(_ROUNDS)]
             cells.append(f"{statistics.median(both / alone for alone, both in pairs) - 1:.0%}")
         print(f"| {name_of(trace)} | {' | '.join(cells)} |")
 

@@ -1,10 +1,9 @@
 """The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle.
 
-What is imported for types only is no arrow: it isn't there when the program runs.
+What is imported for types only, or when it is asked for, is an arrow too.
 """
 
 import ast
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -28,8 +27,6 @@ _FLOORS = [
     ["cli"],
 ]
 _HEIGHT = {name: height for height, floor in enumerate(_FLOORS) for name in floor}
-# A result shows itself: what draws it is loaded when it is asked to.
-_ASKED = {("replays.run", "report"), ("replays.study", "report")}
 
 
 def _rooms() -> dict[str, set[str]]:
@@ -42,7 +39,7 @@ def _rooms() -> dict[str, set[str]]:
     rooms: dict[str, set[str]] = {}
     for name, path in paths.items():
         found = set()
-        for node in _run(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             for module, names in _imported(node):
                 for each in names:
                     whole = f"{module}.{each}" if f"{module}.{each}" in paths else module
@@ -50,14 +47,6 @@ def _rooms() -> dict[str, set[str]]:
                         found.add(whole)
         rooms[name] = found
     return rooms
-
-
-def _run(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return
-    yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _run(child)
 
 
 def _imported(node: ast.AST) -> list[tuple[str, list[str]]]:
@@ -83,16 +72,12 @@ def test_no_arrow_goes_upwards() -> None:
         for room, others in rooms.items()
         for other in others
         if _HEIGHT[other.partition(".")[0]] > _HEIGHT[room.partition(".")[0]]
-        and (room, other.partition(".")[0]) not in _ASKED
     ]
     assert upwards == []
 
 
 def test_there_is_no_circle() -> None:
-    rooms = {
-        room: {other for other in others if (room, other.partition(".")[0]) not in _ASKED and not _package(room, other)}
-        for room, others in _rooms().items()
-    }
+    rooms = {room: {other for other in others if not _package(room, other)} for room, others in _rooms().items()}
     TopologicalSorter(rooms).prepare()
 
 

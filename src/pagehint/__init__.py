@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
+from pagehint.replays.drawing import draw_by
 
 if TYPE_CHECKING:
     from pagehint.arena.arena import Arena
@@ -163,6 +164,8 @@ _LATER = {
     "write_html": "pagehint.report.html",
 }
 
+
+draw_by(lambda: import_module("pagehint.report.html"))
 
 # Two threads that load parts of it from different ends would each find the other's half loaded.
 _loading = threading.RLock()

@@ -6,8 +6,9 @@ import pytest
 
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
-from pagehint.replays.replay import Replay
+from pagehint.replays.playback import Playback
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.totals import make_run
 from pagehint.trace import Trace
 
 _PASS = 500_000_000
@@ -20,9 +21,9 @@ class Told:
     pages: int
 
 
-def replayed(trace: Trace, placement: str) -> tuple[Replay, list[Told], list[Told]]:
+def replayed(trace: Trace, placement: str) -> tuple[Playback, list[Told], list[Told]]:
     """A replay that has ended, every block that its device was told of, and those of the guest's own."""
-    replay = Replay(
+    replay = Playback(
         trace,
         guest_reporting(trace),
         None,
@@ -40,7 +41,7 @@ def replayed(trace: Trace, placement: str) -> tuple[Replay, list[Told], list[Tol
         react(blocks)
 
     replay.device.react = listen  # type: ignore[method-assign]
-    run = replay.run()
+    run = replay.run(make_run)
     for zone in replay.start.zones:
         assert check(zone) == []
     assert run.totals.errors == 0

@@ -9,8 +9,10 @@ import pytest
 from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.replays.engine import COLUMNS
-from pagehint.replays.replay import Replay, replay
+from pagehint.replays.playback import Playback
+from pagehint.replays.replay import replay
 from pagehint.replays.scan import Scan
+from pagehint.replays.totals import make_run
 from pagehint.trace import Trace
 
 from .recording import Row, record, zone
@@ -18,8 +20,8 @@ from .recording import Row, record, zone
 
 def pages_are_somewhere(trace: Trace, placement: str = "simulated") -> dict[str, int]:
     """Replay it: at the end the zones are whole, and each page is free or where a recorded one lies. The anomalies."""
-    one = Replay(trace, None, None, placement, "50ms", True, frozenset({"alloc"}), None)
-    run = one.run()
+    one = Playback(trace, None, None, placement, "50ms", True, frozenset({"alloc"}), None)
+    run = one.run(make_run)
     mapped = one.engine.mapped
     for each in one.start.zones:
         assert check(each) == []
@@ -100,8 +102,8 @@ def test_an_allocation_finds_what_other_cpus_keep(tmp_path: Path) -> None:
 def test_what_was_in_use_at_the_start_is_freed_to_a_cpus_list(tmp_path: Path) -> None:
     """Not straight to the zone, though of such pages no block is known."""
     trace = record(tmp_path / "t", [("F", 600 + k, 0, 0) for k in range(20)], [zone(2048)])
-    one = Replay(trace, None, None, "simulated", None, True, frozenset({"alloc"}), None)
-    one.run()
+    one = Playback(trace, None, None, "simulated", None, True, frozenset({"alloc"}), None)
+    one.run(make_run)
     assert one.start.pcps[0, 0].count == 20
     assert pages_are_somewhere(trace) == {}
 
@@ -109,8 +111,8 @@ def test_what_was_in_use_at_the_start_is_freed_to_a_cpus_list(tmp_path: Path) ->
 def test_as_many_pages_are_backed_in_the_model_as_in_the_recording(tmp_path: Path) -> None:
     """Where the model takes other pages, what is free there is as much as what is free here."""
     rows: list[Row] = [(letter, pfn, 0, 0) for pfn in (3000, 2999, 7, 1024) for letter in "ZA"]
-    one = Replay(record(tmp_path / "t", rows, [zone(4096)]), None, None, "simulated", None, True, frozenset(), None)
-    one.run()
+    one = Playback(record(tmp_path / "t", rows, [zone(4096)]), None, None, "simulated", None, True, frozenset(), None)
+    one.run(make_run)
     pages = one.engine.mapped[[3000, 2999, 7, 1024]]
     keys = np.zeros(4096, np.bool_)
     keys[[*pages, 3000, 7, 5]] = True

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pagehint.replays.replay import Replay, replay
+from pagehint.replays.playback import Playback
+from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.totals import make_run
 from pagehint.trace import Trace
 from pagehint.trace.bundle import Trace as Bundle
 from pagehint.trace.copy import copy_bundle
@@ -52,10 +54,10 @@ def used(path: Path, *rows: Row) -> int:
     """Of the pages that these events of CPU 0 name, 1 us apart, those in use after them; ("P", 0, 0, 1) is CPU 1's."""
     meta = Meta(recorder="test", source="test", level="zone", zones=[zone(2048)])
     trace = record(path, rows, [zone(2048)], meta, step=1000)
-    one = Replay(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
+    one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
     named = {pfn + k for _, pfn, order, *_ in rows if pfn for k in range(1 << order)}
     before = one.engine.used_pages
-    one.run()
+    one.run(make_run)
     assert before == 2048 - len(named)
     return one.engine.used_pages - before
 

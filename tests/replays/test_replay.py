@@ -26,11 +26,13 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 from pagehint.replays.engine import Engine
+from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
-from pagehint.replays.replay import Placement, Replay, replay
+from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import Start, guest_reporting
 from pagehint.replays.timeline import Timeline
+from pagehint.replays.totals import make_run
 from pagehint.trace import Trace, TraceWriter
 
 from .recording import Row, record
@@ -121,7 +123,7 @@ def same(one: Run, other: Run) -> bool:
     )
 
 
-class Counting(Replay):
+class Counting(Playback):
     """Compares each sample with the same figures, counted another way."""
 
     def _go_on(self, time: int) -> None:
@@ -156,7 +158,7 @@ class Counting(Replay):
 def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, design: object, slow: bool) -> None:
     host = ModelHost("THP", Costs(react_call=3e8) if slow else None)
     counting = Counting(phased, design(), host, "simulated", "2s", True, _TOUCH, None)  # type: ignore[operator]
-    run = counting.run()
+    run = counting.run(make_run)
     assert counting.rows > 40
     for zone in counting.start.zones:
         assert check(zone) == []
@@ -168,7 +170,7 @@ def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, de
 @pytest.mark.parametrize(("page_size", "memory"), [("4KiB", "300MiB"), ("THP", "40MiB"), ("2MiB", None)])
 def test_what_is_in_use_is_counted_on_any_host(phased: Trace, page_size: str, memory: str | None) -> None:
     host = ModelHost(page_size, memory=memory)
-    Counting(phased, PageReporting(), host, "simulated", "2s", True, _TOUCH, None).run()
+    Counting(phased, PageReporting(), host, "simulated", "2s", True, _TOUCH, None).run(make_run)
 
 
 def test_what_is_in_use_does_not_depend_on_the_step(phased: Trace) -> None:
@@ -241,7 +243,7 @@ def test_page_events_alone_go_through_the_models_own_per_cpu_lists(phased: Trace
     assert run.prediction.residency_error < 0.04
     assert run.attribution["per_cpu"] > 0
     counting = Counting(pages, guest_reporting(pages), None, "simulated", "2s", True, _TOUCH, None)
-    counting.run()
+    counting.run(make_run)
     assert counting.rows > 40
 
 
@@ -249,7 +251,7 @@ def test_page_events_alone_go_through_the_models_own_per_cpu_lists(phased: Trace
 def test_lost_events_are_counted_and_never_fatal(phased: Trace, tmp_path: Path, keep: str) -> None:
     lossy = rewritten(phased, tmp_path / "lossy.pagetrace", keep, drop_every=20)
     counting = Counting(lossy, guest_reporting(lossy), None, "simulated", "5s", True, _TOUCH, None)
-    run = counting.run()
+    run = counting.run(make_run)
     for zone in counting.start.zones:
         assert check(zone) == []
     if keep == "AFZDM":
@@ -259,7 +261,7 @@ def test_lost_events_are_counted_and_never_fatal(phased: Trace, tmp_path: Path, 
 def test_recorded_placement_of_lost_events(phased: Trace, tmp_path: Path) -> None:
     lossy = rewritten(phased, tmp_path / "lossy.pagetrace", "AFZDM", drop_every=20)
     counting = Counting(lossy, guest_reporting(lossy), None, "recorded", "5s", True, _TOUCH, None)
-    counting.run()
+    counting.run(make_run)
     for zone in counting.start.zones:
         assert check(zone) == []
 
@@ -333,9 +335,9 @@ def test_errors_of_an_earlier_use_are_not_the_replays(phased: Trace, monkeypatch
         raise OSError("no more")
 
     design = PageReporting(9, "2s")
-    one = Replay(phased, design, None, "simulated", None, True, _TOUCH, None)
+    one = Playback(phased, design, None, "simulated", None, True, _TOUCH, None)
     monkeypatch.setattr(one.device, "react", fail)
-    failed = one.run()
+    failed = one.run(make_run)
     assert failed.totals.errors == design.statistics.errors > 0
     assert replay(phased, design, sample=None).totals.errors == 0
 
@@ -348,7 +350,7 @@ def test_an_interrupted_replay_leaves_nothing(
 
     design = PageReporting(9, "2s")
     host = ModelHost("4KiB", Costs(react_call=10**6))
-    one = Replay(phased, design, host, "simulated", "50ms", True, _TOUCH, None, real)
+    one = Playback(phased, design, host, "simulated", "50ms", True, _TOUCH, None, real)
     tell = one.device.react
 
     def interrupted(blocks: Batch) -> None:
@@ -358,7 +360,7 @@ def test_an_interrupted_replay_leaves_nothing(
 
     monkeypatch.setattr(one.device, "react", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        one.run()
+        one.run(make_run)
     assert not design.started
     for zone in one.start.zones:
         assert check(zone) == []

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
-from pagehint.replays.replay import Replay, replay
+from pagehint.replays.playback import Playback
+from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import Start, device_load, guest_reporting
+from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace import GuestReporting, Meta, Trace
 
@@ -37,9 +39,9 @@ def flags_of(*spans: tuple[int, int, int]) -> NDArray[np.uint64]:
     return flags
 
 
-def started(trace: Trace, design: PageReporting | None = None, backed: bool | None = None) -> tuple[Replay, Run]:
-    one = Replay(trace, design, None, "simulated", "1ms", backed, _TOUCH, None)
-    return one, one.run()
+def started(trace: Trace, design: PageReporting | None = None, backed: bool | None = None) -> tuple[Playback, Run]:
+    one = Playback(trace, design, None, "simulated", "1ms", backed, _TOUCH, None)
+    return one, one.run(make_run)
 
 
 def at_first(run: Run, name: str) -> int:
@@ -235,10 +237,10 @@ def test_several_nodes_in_one_replay(tmp_path: Path) -> None:
     flags = flags_of((4096, _PAGES // 2, _BUDDY), (_PAGES // 2 + 4096, _PAGES, _BUDDY))
     trace = record(tmp_path / "t", rows, layouts, texts={"zoneinfo": zoneinfo(layouts)}, flags=flags)
     for placement in ("simulated", "recorded"):
-        one = Replay(
+        one = Playback(
             trace, PageReporting(9, "20ms"), guest_host(trace, capacity=1), placement, "1ms", True, _TOUCH, None
         )
-        run = one.run()
+        run = one.run(make_run)
         assert [each.node for each in one.start.zones] == [0, 1]
         assert run.anomalies == {}
         assert [each.free_pages for each in one.start.zones] == [_PAGES // 2 - 4096 - 100, _PAGES // 2 - 4096]

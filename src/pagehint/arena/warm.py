@@ -12,6 +12,7 @@ import numpy as np
 from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
 from pagehint.mm.batch import misplaced
+from pagehint.mm.check import check
 from pagehint.units import power_of_two, whole_number
 
 if cython.compiled:
@@ -279,8 +280,12 @@ class WarmPages(Extents):
 
     # What can be read
 
+    def check(self):
+        """What is wrong with the pages, a line each; empty if nothing is. They must be at rest. O(pages)."""
+        return check(self)
+
     def _wrong_marks(self):
-        return [*super()._wrong_marks(), *check_extents(self)]
+        return [*super()._wrong_marks(), *check_extents(self.extents(), self.pages, self.warm_pages)]
 
     @property
     def foreign(self):

@@ -8,7 +8,6 @@ import numpy as np
 from pagehint.errors import BusyError, InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.batch import misplaced
-from pagehint.mm.check import check
 from pagehint.units import whole_number
 
 if cython.compiled:
@@ -393,10 +392,6 @@ class Attachable(Ranges):
     def pcps(self):
         """The CPUs' lists of this zone that there are, by CPU."""
         return sorted(self._pcps, key=_cpu)
-
-    def check(self):
-        """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
-        return check(self)
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""

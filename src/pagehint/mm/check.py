@@ -1,22 +1,18 @@
 """The invariants of a zone, all of them, by walking everything (docs/spec/3, ``check``)."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
+from pagehint.mm.attached import Attachable
 from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
-
-if TYPE_CHECKING:
-    from pagehint.mm.attached import Attachable
 
 __all__ = ["check"]
 
 _KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OFFLINE: "offline", HELD: "held"}
 
 
-def check(zone: "Attachable") -> list[str]:
+def check(zone: Attachable) -> list[str]:
     """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
     state = zone.page_state
     heads = np.flatnonzero(state & KIND)
@@ -32,7 +28,7 @@ def check(zone: "Attachable") -> list[str]:
     ]
 
 
-def _check_blocks(zone: "Attachable", heads: NDArray[np.intp], orders: NDArray[np.int64]) -> list[str]:
+def _check_blocks(zone: Attachable, heads: NDArray[np.intp], orders: NDArray[np.int64]) -> list[str]:
     """Blocks are aligned, in the zone, don't overlap, and together are all pages."""
     problems = []
     state = zone.page_state
@@ -54,7 +50,7 @@ def _check_blocks(zone: "Attachable", heads: NDArray[np.intp], orders: NDArray[n
     return problems
 
 
-def _check_lists(zone: "Attachable", heads: NDArray[np.intp], kinds: NDArray[np.uint16]) -> list[str]:
+def _check_lists(zone: Attachable, heads: NDArray[np.intp], kinds: NDArray[np.uint16]) -> list[str]:
     """Each free block is on the one list that its state word names; links are sound; boundaries stand right."""
     problems = []
     state, links = zone.page_state, zone.page_links
@@ -77,9 +73,7 @@ def _check_lists(zone: "Attachable", heads: NDArray[np.intp], kinds: NDArray[np.
     return problems
 
 
-def _check_boundary(
-    zone: "Attachable", where: str, order: int, migratetype: int, pages: NDArray[np.int64]
-) -> list[str]:
+def _check_boundary(zone: Attachable, where: str, order: int, migratetype: int, pages: NDArray[np.int64]) -> list[str]:
     if not zone.active or order < zone.hinting_order:
         return []
     boundary = zone.boundary(order, migratetype)
@@ -93,7 +87,7 @@ def _check_boundary(
 
 
 def _check_counters(
-    zone: "Attachable", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+    zone: Attachable, heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
 ) -> list[str]:
     """Counters say what the lists and the state words say."""
     problems = []
@@ -126,7 +120,7 @@ def _check_counters(
 
 
 def _check_buddies(
-    zone: "Attachable", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+    zone: Attachable, heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
 ) -> list[str]:
     """No two buddies that would merge are both free."""
     state, types = zone.page_state, zone.pageblock_types
@@ -152,7 +146,7 @@ def _check_buddies(
 
 
 def _check_pcps(
-    zone: "Attachable", heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
+    zone: Attachable, heads: NDArray[np.intp], orders: NDArray[np.int64], kinds: NDArray[np.uint16]
 ) -> list[str]:
     """Each block of a CPU's is on one list of one CPU's, with others of its order; their counts are right."""
     problems = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3, check_profile
+from pagehint.mm.check import check
 from pagehint.units import power_of_two, whole_number
 
 if cython.compiled:
@@ -339,6 +340,10 @@ class Zone(Spans):
             ring = self._rings()
         if ring:
             self._ring_doorbell()
+
+    def check(self):
+        """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
+        return check(self)
 
     # Its watermarks
 

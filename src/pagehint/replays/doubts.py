@@ -1,19 +1,15 @@
 """What a result does not rest on firmly: sentences for the screen, the page and ``--json``."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.replays.khugepaged import collapsed_areas
+from pagehint.replays.playback import Playback
 from pagehint.replays.start import recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.units import format_size, format_time
-
-if TYPE_CHECKING:
-    from pagehint.replays.replay import Replay
 
 __all__ = ["doubts"]
 
@@ -23,33 +19,33 @@ _STEP = 32 * 10**6
 _LATE = 10**8
 
 
-def doubts(replay: "Replay") -> list[str]:
+def doubts(playback: Playback) -> list[str]:
     """A sentence for each thing that a replay took for granted, or that its recording lacks."""
-    trace = replay.trace
+    trace = playback.trace
     return [
         *describe_lost(trace.meta.lost),
         *describe_missing(trace.meta.events),
-        *replay.start.at_start.doubts,
-        *_kernel(replay),
+        *playback.start.at_start.doubts,
+        *_kernel(playback),
         *_guest(trace),
         *_level(trace),
-        *_late(replay),
-        *_delayed(replay),
-        *_host(replay),
+        *_late(playback),
+        *_delayed(playback),
+        *_host(playback),
         *_host_state(trace),
-        *_collapsed(replay),
-        *_reserves(replay),
+        *_collapsed(playback),
+        *_reserves(playback),
     ]
 
 
-def _kernel(replay: "Replay") -> list[str]:
-    name = replay.profile.name
-    lines = [f"{doubt}: the rules of {name} are followed" for doubt in replay.start.evidence.doubts(replay.profile)]
-    if not is_version(replay.kernel):
+def _kernel(playback: Playback) -> list[str]:
+    name = playback.profile.name
+    lines = [f"{doubt}: the rules of {name} are followed" for doubt in playback.start.evidence.doubts(playback.profile)]
+    if not is_version(playback.kernel):
         lines.append(f"the kernel is not known: free lists are kept as {name} does, by what its events show")
-    elif not replay.profile.checked:
+    elif not playback.profile.checked:
         lines.append(f"the rules of {name} are known from their description only: no guest with them was compared")
-    elif is_newer(replay.kernel):
+    elif is_newer(playback.kernel):
         lines.append(f"the kernel is newer than those that are known: the rules of {name} are followed")
     return lines
 
@@ -78,9 +74,9 @@ def _level(trace: Trace) -> list[str]:
     ]
 
 
-def _late(replay: "Replay") -> list[str]:
-    behind = replay.start.load - (replay.trace.meta.last_ns or 0)
-    if replay.design is None or behind <= 0:
+def _late(playback: Playback) -> list[str]:
+    behind = playback.start.load - (playback.trace.meta.last_ns or 0)
+    if playback.design is None or behind <= 0:
         return []
     return [
         f"the guest's device came {format_time(behind)} after the last event: nothing could be given back while it was "
@@ -88,14 +84,14 @@ def _late(replay: "Replay") -> list[str]:
     ]
 
 
-def _delayed(replay: "Replay") -> list[str]:
+def _delayed(playback: Playback) -> list[str]:
     """The recorded guest's passes that came late by the timer of a design that has its settings."""
-    design, reporting = replay.design, replay.trace.meta.reporting
-    if not isinstance(design, PageReporting) or reporting is None or not replay.passes:
+    design, reporting = playback.design, playback.trace.meta.reporting
+    if not isinstance(design, PageReporting) or reporting is None or not playback.passes:
         return []
     if reporting.order not in (None, design.order) or abs((reporting.delay_ns or design.delay) - design.delay) > _STEP:
         return []
-    recorded, ours = recorded_passes(replay.trace), np.asarray(replay.passes)
+    recorded, ours = recorded_passes(playback.trace), np.asarray(playback.passes)
     before = ours[np.maximum(np.searchsorted(ours, recorded + _STEP, side="right") - 1, 0)]
     late = (recorded - before)[(recorded - before > _LATE) & (recorded - before < 2 * design.delay)]
     if not len(late):
@@ -106,11 +102,11 @@ def _delayed(replay: "Replay") -> list[str]:
     ]
 
 
-def _host(replay: "Replay") -> list[str]:
-    if replay.first.recorded:
+def _host(playback: Playback) -> list[str]:
+    if playback.first.recorded:
         return []
     lines = []
-    if unmanaged := sum(zone.present - zone.managed for zone in replay.trace.meta.zones):
+    if unmanaged := sum(zone.present - zone.managed for zone in playback.trace.meta.zones):
         lines.append(
             f"{format_size(unmanaged * _PAGE)} are not managed by the guest's page allocator (the kernel itself, and "
             "what was reserved at boot): they count as in use and resident"
@@ -118,8 +114,8 @@ def _host(replay: "Replay") -> list[str]:
     return [
         *lines,
         "the recording has no residency: what was backed at the start, and that the host backs the guest by "
-        f"{replay.host.page_size} pages, is assumed ({replay.first.source.removeprefix('assumed: ')})",
-        *([] if replay.first.doubt is None else [replay.first.doubt]),
+        f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})",
+        *([] if playback.first.doubt is None else [playback.first.doubt]),
     ]
 
 
@@ -137,13 +133,13 @@ def _host_state(trace: Trace) -> list[str]:
     return lines
 
 
-def _collapsed(replay: "Replay") -> list[str]:
-    if not replay.host.khugepaged:
+def _collapsed(playback: Playback) -> list[str]:
+    if not playback.host.khugepaged:
         return []
-    areas = collapsed_areas(replay.trace)
+    areas = collapsed_areas(playback.trace)
     told = ", ".join(f"pfn {pfn} by {time / 1e9:.2f} s" for time, pfn in areas[:_MOST_AREAS])
     more = f", and {len(areas) - _MOST_AREAS:,} more" if len(areas) > _MOST_AREAS else ""
-    if not areas and not replay.trace.num_residency_bitmaps:
+    if not areas and not playback.trace.num_residency_bitmaps:
         return ["khugepaged runs as Linux sets it up: the recording has no residency map that shows whether it did"]
     return [
         f"khugepaged runs as Linux sets it up: the recording shows {len(areas):,} areas of 2 MiB that came back with "
@@ -151,12 +147,13 @@ def _collapsed(replay: "Replay") -> list[str]:
     ]
 
 
-def _reserves(replay: "Replay") -> list[str]:
-    if not replay.reserves or any(reserve <= zone.present_pages for zone, reserve in replay.reserves.items()):
+def _reserves(playback: Playback) -> list[str]:
+    if not playback.reserves or any(reserve <= zone.present_pages for zone, reserve in playback.reserves.items()):
         return []
-    zone, reserve = max(replay.reserves.items(), key=lambda each: each[0].present_pages)
+    zone, reserve = max(playback.reserves.items(), key=lambda each: each[0].present_pages)
     return [
-        f"no zone is large enough for this design with a capacity of {replay.device.capacity} blocks: it gives nothing "
-        f"back unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, {zone.name}, has "
-        f"{format_size(zone.present_pages * zone.page_size)}: choose a smaller capacity, or a lower order"
+        f"no zone is large enough for this design with a capacity of {playback.device.capacity} blocks: it gives "
+        f"nothing back unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, "
+        f"{zone.name}, has {format_size(zone.present_pages * zone.page_size)}: choose a smaller capacity, or a lower "
+        "order"
     ]

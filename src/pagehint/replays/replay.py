@@ -1,42 +1,17 @@
-"""A recording through a design on a modelled host, in virtual time."""
+"""Replays of a recording."""
 
-import math
 from collections.abc import Callable, Set
 from dataclasses import replace
-from functools import partial
-from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pagehint.errors import BusyError, InputError
-from pagehint.hinting.action import React
-from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.registry import reasons_of
-from pagehint.hinting.drivers.virtual import VirtualWorker
-from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
-from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
-from pagehint.mm.zone import Zone
-from pagehint.replays.device import ReplayDevice
-from pagehint.replays.engine import COLUMNS, Engine
-from pagehint.replays.observers.best_possible import BestPossible, page_costs
-from pagehint.replays.real import RealKind, RealMemory
+from pagehint.host.model import ModelHost
+from pagehint.replays.playback import Placement, Playback
+from pagehint.replays.real import RealKind
 from pagehint.replays.run import PRICE, Run, is_as_recorded
-from pagehint.replays.start import Start, check_trace
-from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
-from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_time
 
-__all__ = ["Replay", "replay"]
-
-_AT_END, _AT_TIME, _RANG = range(3)
-_NEVER = 1 << 62
-_DECAY = 10**9
-_PAGE = 4096
-Placement = Literal["simulated", "recorded"]
+__all__ = ["replay"]
 
 
 def replay(
@@ -62,226 +37,15 @@ def replay(
     by its version, else by what it shows. `price`: CPU seconds that a GiB*minute of host memory is worth. Memory is
     bounded by the guest's size and the settings. Raises InputError.
     """
-    one = Replay(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
-    run = one.run()
+    one = Playback(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
+    run = one.run(make_run)
     if not one.engine.turned or real is not None or run.prediction.residency_error is None or not is_as_recorded(run):
         return run
     # What the kernel's compaction did to its lists no event tells: how close the model would come if it knew.
-    second = Replay(trace, design, host, placement, None, backed, touch, None, None, kernel, price, follows=True)
+    second = Playback(trace, design, host, placement, None, backed, touch, None, None, kernel, price, follows=True)
     followed = replace(
         run.prediction,
-        followed_error=second.run().prediction.residency_error,
+        followed_error=second.run(make_run).prediction.residency_error,
         followed=second.engine.followed / max(second.engine.placed, 1),
     )
     return replace(run, prediction=followed)
-
-
-class Replay:
-    """One replay on its way. `totals_only`: its run has its totals, but no peak, and nothing else that takes time."""
-
-    def __init__(
-        self,
-        trace: Trace,
-        design: Design | None,
-        host: ModelHost | None,
-        placement: Placement,
-        sample: str | int | None,
-        backed: bool | None,
-        touch: Set[str],
-        progress: Callable[[int], None] | None,
-        real: RealKind | None = None,
-        kernel: str | None = None,
-        price: float = PRICE,
-        follows: bool = False,
-        totals_only: bool = False,
-    ) -> None:
-        if placement not in ("simulated", "recorded"):
-            raise InputError(f"placement {placement!r}: expected simulated or recorded")
-        check_trace(trace)
-        if design is not None and not isinstance(design, Design):
-            raise InputError(f"{design!r} is no design: expected one such as PageReporting(), or None")
-        if host is not None and not isinstance(host, ModelHost):
-            raise InputError(f"{host!r} is no modelled host: expected a ModelHost, or None")
-        if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
-            raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
-        step = None if sample is None else parse_time(sample)
-        if not 0 <= price < math.inf:
-            raise InputError(f"a price of {price}: expected CPU seconds for a GiB*minute, 0 or more, such as 15")
-        if step == 0:
-            raise InputError("a timeline needs a step above 0, such as 50ms")
-        self.price = price
-        self.totals_only = totals_only
-        self.trace = trace
-        self.design = design
-        self.reasons = reasons_of([design])
-        self.kernel = check_kernel(kernel) or trace.meta.kernel
-        self.profile = kernel_profile(self.kernel)
-        self.start = Start.of(trace, self.profile, progress)
-        if not is_version(self.kernel) and self.start.evidence.likely() != self.profile:
-            self.profile = self.start.evidence.likely()
-            self.start = Start.of(trace, self.profile, None)
-        self.first = backed_at_start(trace, self.start, backed)
-        self.host = host if host is not None else guest_host(trace)
-        self.placement = placement
-        self.progress = progress
-        self.host.start(self.start.pages)
-        self.engine: Engine = self.start.engine(self.host.backing, placement == "recorded", follows)
-        self.engine.touch_alloc = "alloc" in touch
-        self.engine.touch_zone_alloc = "zone_alloc" in touch
-        self.engine.touch_free = "free" in touch
-        self.clock = VirtualClock(trace.meta.first_ns or 0)
-        self.worker: VirtualWorker | None = None
-        self.errors_before = 0 if design is None else design.statistics.errors
-        self.reserves: dict[Zone, int] = {}
-        self._started = False
-        self.backed = False
-        self.best: BestPossible | None = None
-        self.passes: list[int] = []
-        self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
-        self.timeline = Timeline(
-            trace, self.start, self.engine, self.host, design, self.reasons, self.device, step, totals_only
-        )
-        if real is not None:
-            self.device.real = RealMemory(real, self.host, self.start.pages)
-
-    def run(self) -> Run:
-        """Replay it all. However it ends: the design has no device afterwards, and real memory is given back."""
-        try:
-            return self._replay()
-        finally:
-            self._end()
-
-    # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
-    def _replay(self) -> Run:
-        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
-        if self.design is not None:
-            self.worker = VirtualWorker(
-                self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
-            )
-        self.clock.call_at(self.start.load, self._load_device)
-        if self.start.grows:
-            self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
-        if self.start.pcps and self.profile.pcp_tunes:
-            self.clock.call_at(self.clock.now + _DECAY, self._decay)
-        for batch in self.trace.batches(COLUMNS):
-            self._apply(batch)
-            if self.progress is not None:
-                self.progress(len(batch["event"]))
-        end = self.trace.meta.last_ns or 0
-        while self._next() <= end:
-            self._go_on(self._next())
-        self._go_on(end)
-        if self.worker is not None:
-            self.worker.stop()
-        self.timeline.end(end)
-        if self.best is not None:
-            self.best.end(end)
-        return make_run(self)
-
-    def _end(self) -> None:
-        if self._started and self.design is not None:
-            self.design.abort()
-        if self.device.real is not None:
-            self.device.real.close()
-        # The zones know the device, and the worker this: circles, which stayed until Python looks for such.
-        self.worker = None
-        self.device.leave()
-
-    # Time
-
-    def _next(self) -> int:
-        due = self.clock.next_time
-        return min(_NEVER if due is None else due, self.timeline.next_time)
-
-    def _go_on(self, time: int) -> None:
-        self.engine.pass_time(time)
-        self.clock.run_until(time)
-        self.timeline.sample(time)
-
-    def _apply(self, batch: dict[str, NDArray[Any]]) -> None:
-        engine = self.engine
-        engine.load(batch)
-        give_up = False
-        while True:
-            until = self._next()
-            ended = engine.run(until, give_up)
-            give_up = False
-            if ended == _AT_END:
-                return
-            if ended == _AT_TIME:
-                self._go_on(until)
-                due = self.clock.next_time
-                self.timeline.rest_until(engine.next_time if due is None else min(due, engine.next_time))
-                continue
-            self.clock.run_until(engine.now)
-            if ended == _RANG:
-                engine.ring()
-            else:
-                give_up = not (self.worker is not None and self.worker.wait_for_react())
-
-    # The device and its host
-
-    def _begin(self) -> None:
-        self._back()
-        self.timeline.begin(self.clock.now)
-        if self.host.memory is None:
-            self._watch_best()
-        if self.host.khugepaged:
-            self._call_in(KHUGEPAGED_PERIOD, self._collapse)
-
-    # Unless the recording ends before.
-    def _call_in(self, time: int, action: Callable[[], None]) -> None:
-        if self.clock.now + time <= (self.trace.meta.last_ns or 0):
-            self.clock.call_at(self.clock.now + time, action)
-
-    def _collapse(self) -> None:
-        self.engine.pass_time(self.clock.now)
-        if self.host.collapse():
-            self.engine.count_used()
-            self.engine.all_stale()
-        self._call_in(KHUGEPAGED_PERIOD, self._collapse)
-
-    def _watch_best(self) -> None:
-        begin, end = self.clock.now, self.trace.meta.last_ns or 0
-        rate = self.price * _PAGE / (1 << 30) / 60
-        costs = page_costs(self.host.page_size, self.host.costs, self.device.capacity)
-        self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
-        backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].view(np.bool_)
-        self.engine.watch(self.best, backed)
-
-    # What is backed was recorded after the device came: a design that is faster than the recorded one finds it so too.
-    def _back(self) -> None:
-        if not self.backed:
-            self.backed = True
-            self.host.backing.load(self.engine.model_pages(self.first.backed))
-            self.engine.count_used()
-            if self.device.real is not None:
-                self.device.real.attach(self.engine)
-                self._sample_real(self.device.real)
-
-    def _sample_real(self, real: RealMemory) -> None:
-        real.sample(self.clock.now)
-        step = real.step((self.trace.meta.last_ns or 0) - self.first.time)
-        self._call_in(step, partial(self._sample_real, real))
-
-    def _load_device(self) -> None:
-        self.engine.still_used(self.start.in_bulk)
-        if self.worker is not None:
-            # Before it is, as an interrupt may come right behind it; unless it is another replay's.
-            self._started = not self.worker.design.started
-            try:
-                self.worker.start(self.device)
-            except BusyError:
-                self._started = False
-                raise
-            self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
-
-    def _decay(self) -> None:
-        rests = not self.start.decay()
-        # Nothing changes then before the next event.
-        left = max(self.engine.next_time - self.clock.now, 0) if rests else 0
-        self._call_in(_DECAY + left // _DECAY * _DECAY, self._decay)
-
-    def _react_time(self, react: React) -> int:
-        self._back()
-        return self.host.react_time(react.batch)

@@ -12,6 +12,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import HostStatistics
+from pagehint.replays.drawing import drawing
 from pagehint.replays.real import RealResidency
 
 __all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
@@ -154,21 +155,14 @@ class Run:
 
     def to_html(self, path: str | Path) -> None:
         """Write one page with its charts, which needs nothing else. Raises InputError, OSError."""
-        _report().write_html([self], path)
+        drawing().write_html([self], path)
 
     def figures(self) -> "dict[str, Any]":
         """The page's charts, as plotly figures, by name."""
-        return dict(_report().figures_of([self]))
+        return dict(drawing().figures_of([self]))
 
     def _repr_html_(self) -> str:
-        return str(_report().summary_of(self))
-
-
-# What draws a result is loaded when a result is asked to show itself.
-def _report() -> Any:
-    import pagehint.report.html
-
-    return pagehint.report.html
+        return drawing().summary_of(self)
 
 
 def vars_of(record: Any) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
+from pagehint.replays.drawing import drawing
 from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
-from pagehint.replays.replay import Placement, Replay, replay
+from pagehint.replays.replay import replay
 from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.start import usual_capacity
+from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
 
@@ -70,11 +73,11 @@ class Task:
 
     def run_once(self, progress: Callable[[int], None] | None = None) -> Run:
         """Do it without the second replay that ``Prediction.followed_error`` may take."""
-        return Replay(**self._as_asked(progress)).run()
+        return Playback(**self._as_asked(progress)).run(make_run)
 
     def run_for_totals(self, progress: Callable[[int], None] | None = None) -> Run:
         """Do it for its totals, but the peak: nothing else of the run is known."""
-        return Replay(**self._as_asked(progress), totals_only=True).run()
+        return Playback(**self._as_asked(progress), totals_only=True).run(make_run)
 
     def _as_asked(self, progress: Callable[[int], None] | None) -> dict[str, Any]:
         ground, capacity = self.ground, self.plan.capacity
@@ -122,11 +125,9 @@ class Study:
 
         more than one recording.
         """
-        from pagehint.report.html import write_html
-
         if not self.runs or len({run.trace for run in self.runs}) > 1:
             raise InputError("a page shows runs of one recording: study(recording, ..., keep=True, sample='50ms')")
-        write_html(self.runs, path, self.baseline_runs[0] if self.baseline_runs else None)
+        drawing().write_html(self.runs, path, self.baseline_runs[0] if self.baseline_runs else None)
 
 
 def study(

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +13,8 @@ from pagehint.errors import printable
 from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
+from pagehint.replays.playback import Playback
 from pagehint.replays.run import Prediction, Run, Totals, is_as_recorded, vars_of
-
-if TYPE_CHECKING:
-    from pagehint.replays.replay import Replay
 
 __all__ = ["make_run"]
 
@@ -26,28 +24,28 @@ _GIB_MINUTE = (1 << 30) * 60e9
 _UNKNOWN = pa.table({})
 
 
-def make_run(replay: "Replay") -> Run:
+def make_run(playback: Playback) -> Run:
     """What the replay tells, at its end."""
-    trace, timeline, engine = replay.trace, replay.timeline, replay.engine
-    totals = _totals(replay, trace.meta.last_ns or 0)
-    if replay.totals_only:
+    trace, timeline, engine = playback.trace, playback.timeline, playback.engine
+    totals = _totals(playback, trace.meta.last_ns or 0)
+    if playback.totals_only:
         rows = batches = passes = _UNKNOWN
         phases: list[dict[str, Any]] = []
         truth: dict[str, Any] = {}
         memory_map: dict[str, Any] = {}
     else:
-        rows, batches = timeline.table(), _batches(replay)
-        passes = _passes(replay.passes, batches)
-        phases = phases_given_back(trace, replay.passes, batches, rows)
-        truth, memory_map = _truth(replay), timeline.memory_map()
+        rows, batches = timeline.table(), _batches(playback)
+        passes = _passes(playback.passes, batches)
+        phases = phases_given_back(trace, playback.passes, batches, rows)
+        truth, memory_map = _truth(playback), timeline.memory_map()
     run = Run(
         trace=str(trace.path),
-        recording=_recording(replay),
-        design=None if replay.design is None else type(replay.design),
-        settings=_settings(replay),
+        recording=_recording(playback),
+        design=None if playback.design is None else type(playback.design),
+        settings=_settings(playback),
         totals=totals,
         attribution=timeline.attribution(totals.footprint - totals.ideal_footprint),
-        prediction=_prediction(replay),
+        prediction=_prediction(playback),
         truth=truth,
         anomalies=engine.anomalies,
         timeline=rows,
@@ -57,8 +55,8 @@ def make_run(replay: "Replay") -> Run:
         measured=timeline.measured,
         waits=engine.waits,
         memory_map=memory_map,
-        host=replay.host.statistics(),
-        real=None if replay.device.real is None else replay.device.real.result(),
+        host=playback.host.statistics(),
+        real=None if playback.device.real is None else playback.device.real.result(),
     )
     # What was measured is of the recorded guest's own settings, where they are known: nothing else is predicted of it.
     if run.prediction.residency_error is None or is_as_recorded(run) or "reporting" not in run.truth:
@@ -66,11 +64,11 @@ def make_run(replay: "Replay") -> Run:
     return replace(run, prediction=replace(run.prediction, residency_error=None, measured_mean=None))
 
 
-def _batches(replay: "Replay") -> pa.Table:
+def _batches(playback: Playback) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
-                [batch[k] * (_PAGE if name == "given_back" else 1) for batch in replay.device.batches], type_
+                [batch[k] * (_PAGE if name == "given_back" else 1) for batch in playback.device.batches], type_
             )
             for k, (name, type_) in enumerate(
                 [
@@ -85,8 +83,8 @@ def _batches(replay: "Replay") -> pa.Table:
     )
 
 
-def _recording(replay: "Replay") -> dict[str, Any]:
-    trace, meta = replay.trace, replay.trace.meta
+def _recording(playback: Playback) -> dict[str, Any]:
+    trace, meta = playback.trace, playback.trace.meta
     return {
         "name": printable(trace.path.name.removesuffix(".pagetrace")),
         "kernel": meta.kernel,
@@ -94,27 +92,27 @@ def _recording(replay: "Replay") -> dict[str, Any]:
         "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
         "lost": meta.lost.total,
         "lost_uncounted": meta.lost.uncounted,
-        "warnings": [] if replay.totals_only else doubts(replay),
+        "warnings": [] if playback.totals_only else doubts(playback),
     }
 
 
-def _settings(replay: "Replay") -> dict[str, Any]:
-    design, first = replay.design, replay.first
+def _settings(playback: Playback) -> dict[str, Any]:
+    design, first = playback.design, playback.first
     return {
         "design": label_of(design),
         **dict.fromkeys(all_settings()),
-        "price": replay.price,
+        "price": playback.price,
         **({} if design is None else design.values()),
-        "capacity": replay.device.capacity,
-        "placement": replay.placement,
-        "host_page_size": replay.host.page_size,
-        "host_memory": replay.host.memory,
-        "khugepaged": replay.host.khugepaged,
+        "capacity": playback.device.capacity,
+        "placement": playback.placement,
+        "host_page_size": playback.host.page_size,
+        "host_memory": playback.host.memory,
+        "khugepaged": playback.host.khugepaged,
         "backed_at_start": first.source,
-        "sample": replay.timeline.step,
-        "kernel_profile": replay.profile.name,
-        "kernel_checked": replay.profile.checked,
-        "cost_price": replay.price,
+        "sample": playback.timeline.step,
+        "kernel_profile": playback.profile.name,
+        "kernel_checked": playback.profile.checked,
+        "cost_price": playback.price,
     }
 
 
@@ -126,17 +124,17 @@ def _percentiles(waits: NDArray[np.int64], shares: list[float]) -> list[int | No
     return [int(np.searchsorted(counted, math.ceil(share * total))) * 10**6 for share in shares]
 
 
-def _totals(replay: "Replay", end: int) -> Totals:
-    engine, timeline, host = replay.engine, replay.timeline, replay.host.statistics()
-    statistics = None if replay.design is None else replay.design.statistics
-    worker = replay.worker
+def _totals(playback: Playback, end: int) -> Totals:
+    engine, timeline, host = playback.engine, playback.timeline, playback.host.statistics()
+    statistics = None if playback.design is None else playback.design.statistics
+    worker = playback.worker
     footprint = (engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE
     ideal = (engine.used_time - timeline.used_time_before) * _PAGE / _GIB_MINUTE
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
         duration=end - timeline.begun,
-        events=replay.trace.num_events,
+        events=playback.trace.num_events,
         footprint=footprint,
         ideal_footprint=ideal,
         given_back=host.given_back * _PAGE,
@@ -146,7 +144,7 @@ def _totals(replay: "Replay", end: int) -> Totals:
         refault_time=host.refault_time,
         fault_time=host.fault_time,
         device_time=host.device_time,
-        runs=len(replay.passes),
+        runs=len(playback.passes),
         batches=host.calls,
         blocks=host.blocks,
         blocks_again=host.empty_blocks,
@@ -159,15 +157,15 @@ def _totals(replay: "Replay", end: int) -> Totals:
         swapped_in=host.swapped_in * _PAGE,
         swap_time=host.swap_time,
         collapsed=host.collapsed * _PAGE,
-        errors=0 if statistics is None else statistics.errors - replay.errors_before,
-        cost=replay.price * (footprint - ideal) + (host.refault_time + delayed + host.device_time) / 1e9,
-        best_possible=None if replay.best is None else replay.best.free / 1e9,
-        best_possible_lists=None if replay.best is None else replay.best.listed / 1e9,
+        errors=0 if statistics is None else statistics.errors - playback.errors_before,
+        cost=playback.price * (footprint - ideal) + (host.refault_time + delayed + host.device_time) / 1e9,
+        best_possible=None if playback.best is None else playback.best.free / 1e9,
+        best_possible_lists=None if playback.best is None else playback.best.listed / 1e9,
     )
 
 
-def _prediction(replay: "Replay") -> Prediction:
-    timeline, engine = replay.timeline, replay.engine
+def _prediction(playback: Playback) -> Prediction:
+    timeline, engine = playback.timeline, playback.engine
     error = measured_mean = predicted_mean = None
     if timeline.measured is not None and len(timeline.predicted) > 1:
         times, predicted = np.array(timeline.predicted).T
@@ -182,20 +180,20 @@ def _prediction(replay: "Replay") -> Prediction:
         residency_error=error,
         measured_mean=measured_mean,
         predicted_mean=predicted_mean,
-        reported_mib=sum(pages for _, _, _, pages, _ in replay.device.batches) * _PAGE / _MIB,
+        reported_mib=sum(pages for _, _, _, pages, _ in playback.device.batches) * _PAGE / _MIB,
         placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
     )
 
 
-def _truth(replay: "Replay") -> dict[str, Any]:
+def _truth(playback: Playback) -> dict[str, Any]:
     truth: dict[str, Any] = {}
-    reported = replay.trace.reported
+    reported = playback.trace.reported
     if reported is not None:
         # What was told before the recording began is not in it.
-        reported = reported.filter(pc.greater_equal(reported.column("time"), replay.trace.meta.first_ns or 0))
+        reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.first_ns or 0))
         truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * _PAGE / _MIB
         truth["reported_blocks"] = reported.num_rows
-    reporting = replay.trace.meta.reporting
+    reporting = playback.trace.meta.reporting
     if reporting is not None:
         truth["reporting"] = vars_of(reporting)
     return truth

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.replays.replay import Replay
+from pagehint.replays.playback import Playback
+from pagehint.replays.totals import make_run
 from pagehint.trace import Event, Trace, TraceWriter, import_trace
 from pagehint.trace.kmem_text import LineParser, MarkLine, Row
 from pagehint.trace.recorder import tracefs as tracefs_module
@@ -112,8 +113,8 @@ def test_a_replay_ends_with_the_free_lists_that_the_machine_has(tmp_path, level)
     assert (events.get("A", 0) > 2 * 64 * 256) == (level == "page")
     assert "/sys/devices/system/cpu/online" in trace.meta.system
 
-    replayed = Replay(trace, None, None, "recorded", None, True, frozenset({"alloc"}), None)
-    replayed.run()
+    replayed = Playback(trace, None, None, "recorded", None, True, frozenset({"alloc"}), None)
+    replayed.run(make_run)
     flags = trace.final_snapshot.kpageflags()
     theirs = flags & BUDDY != 0
     ours = np.zeros(len(theirs) + (1 << 11), bool)
