@@ -29,3 +29,21 @@ def test_completion_is_installed(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file() and "pagehint" in path.read_text()]
+
+
+def test_a_pandas_that_does_not_fit_is_left_to_who_asks_for_it(tmp_path: Path) -> None:
+    """Arrow imports pandas where it is, which took a second; one that doesn't fit NumPy raised ValueError."""
+    (tmp_path / "pandas.py").write_text("raise ValueError('numpy.dtype size changed')")
+    (tmp_path / "mine.py").write_text(
+        "from pagehint import PageReporting\n\n"
+        "class Mine(PageReporting):\n"
+        "    def __init__(self, **settings):\n"
+        "        import pandas\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "pagehint", "run"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    command += ["--design", f"{tmp_path / 'mine.py'}:Mine"]
+    asked = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert "numpy.dtype size changed" in asked.stderr

@@ -1,6 +1,5 @@
 """The commands around recordings of this machine: what they print, what they refuse."""
 
-import importlib
 import os
 import shutil
 import subprocess
@@ -9,7 +8,6 @@ import sys
 import pytest
 
 from pagehint.cli.mark import mark
-from pagehint.cli.record import _NoPandas
 from pagehint.errors import InputError
 from pagehint.trace import Trace
 
@@ -29,22 +27,6 @@ def test_a_recording_through_a_pipe(tmp_path):
     trace = Trace.open(tmp_path / "a.pagetrace")
     assert trace.meta.level == "zone"
     assert trace.final_snapshot is not None
-
-
-@pytest.mark.usefixtures("tracefs")
-def test_a_pandas_that_is_installed_is_left_alone(tmp_path):
-    """Importing it takes a second of the recorded machine; one that doesn't fit NumPy raised ValueError."""
-    (tmp_path / "pandas.py").write_text("raise ValueError('numpy.dtype size changed')")
-    made = run("record", "-o", tmp_path / "a.pagetrace", "--for", "0s", env={**os.environ, "PYTHONPATH": str(tmp_path)})
-    assert made.returncode == 0, made.stderr
-
-
-def test_pandas_is_kept_away_only_meanwhile(monkeypatch):
-    monkeypatch.delitem(sys.modules, "pandas", raising=False)
-    before = list(sys.meta_path)
-    with _NoPandas(), pytest.raises(ModuleNotFoundError):
-        importlib.import_module("pandas")
-    assert sys.meta_path == before
 
 
 @pytest.mark.usefixtures("tracefs")

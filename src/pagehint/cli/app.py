@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import cyclopts
 
+from pagehint.cli.no_pandas import NoPandas
 from pagehint.errors import PagehintError, printable
 
 __all__ = ["app", "run"]
@@ -64,7 +65,8 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
         try:
             signal.signal(signal.SIGINT, interrupt)
-            command(*bound.args, **bound.kwargs)
+            with NoPandas():
+                command(*bound.args, **bound.kwargs)
             sys.stdout.flush()
         finally:
             signal.signal(signal.SIGINT, loading)

@@ -4,7 +4,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -25,21 +24,6 @@ from pagehint.units import format_size, parse_size, parse_time
 __all__ = ["live_line", "record"]
 
 _LEAST_KIB = 8
-
-
-class _NoPandas(MetaPathFinder):
-    """Arrow imports pandas where it is: a second's work and 50 MiB amid the recording, for nothing. A context manager
-    in which it isn't."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-    def __enter__(self) -> None:
-        sys.meta_path.insert(0, self)
-
-    def __exit__(self, *exception: object) -> None:
-        sys.meta_path.remove(self)
 
 
 def record(
@@ -85,7 +69,6 @@ def record(
     name = os.uname().nodename
     path = output or Path(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.pagetrace")
     with (
-        _NoPandas(),
         TraceWriter(path, live=True) as writer,
         RecordingImporter(writer, name) as importer,
     ):
