@@ -42,8 +42,10 @@ def record(
     texts: Mapping[str, str] | None = None,
     flags: NDArray[np.uint64] | None = None,
     marks: Sequence[tuple[int, str]] = (),
+    final: Mapping[str, str] | None = None,
 ) -> Trace:
-    """A recording of these events, `step` ns apart, all of them MOVABLE; `texts` and `flags` are its snapshot."""
+    """A recording of these events, `step` ns apart, all of them MOVABLE; `texts` and `flags` are its snapshot, `final`
+    the texts of that at its end."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = np.arange(len(rows), dtype=np.int64) * step
     columns["migratetype"][:] = 1
@@ -54,15 +56,22 @@ def record(
         writer.add_events(columns)
         for mark in marks:
             writer.add_mark(*mark)
-        files = {}
-        for name, text in (texts or {}).items():
-            files[name] = path.with_name(f"{path.name}.{name}")
-            files[name].write_text(text)
+        files = _files(path, texts or {})
         if flags is not None:
             files["kpageflags"] = path.with_name(f"{path.name}.kpageflags")
             files["kpageflags"].write_bytes(flags.astype("<u8").tobytes())
         if files:
             writer.add_snapshot(files)
+        if final is not None:
+            writer.add_snapshot(_files(path, final), "final")
         given = Meta(recorder="test", source="test") if meta is None else meta
         writer.finish(given if given.zones else Meta(**{**vars(given), "zones": list(zones)}))
     return Trace.open(path)
+
+
+def _files(beside: Path, texts: Mapping[str, str]) -> dict[str, Path]:
+    files = {}
+    for name, text in texts.items():
+        files[name] = beside.with_name(f"{beside.name}.{name}")
+        files[name].write_text(text)
+    return files

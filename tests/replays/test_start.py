@@ -335,3 +335,28 @@ def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:
     said = "the guest's device came "
     assert any(line.startswith(said) for line in replay(trace, PageReporting()).recording["warnings"])
     assert not any(line.startswith(said) for line in replay(trace).recording["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("took", "present", "said"),
+    [
+        (0, 0, []),
+        (
+            2560,
+            0,
+            ["the balloon took 10 MiB meanwhile, and gave back 0 B: what it holds counts as in use and resident"],
+        ),
+        (0, 1024, ["zone DMA32 of node 0 had 128 MiB at the start and 124 MiB at the end"]),
+    ],
+)
+def test_memory_that_came_or_went_meanwhile_is_said(took: int, present: int, said: list[str], tmp_path: Path) -> None:
+    """A guest whose balloon took half of it showed that half as in use, without a word."""
+    whole = zone(_PAGES)
+    texts = {"zoneinfo": zoneinfo([whole]), "vmstat": "balloon_inflate 100\nballoon_deflate 7\n"}
+    final = {
+        "zoneinfo": zoneinfo([replace(whole, present=_PAGES - present, managed=_PAGES - present)]),
+        "vmstat": f"balloon_inflate {100 + took}\nballoon_deflate 7\n",
+    }
+    trace = record(tmp_path / "t", _ROWS, [whole], texts=texts, flags=flags_of((0, 4096, _BUDDY)), final=final)
+    warnings = [line for line in replay(trace).recording["warnings"] if "balloon" in line or "at the end" in line]
+    assert [line[: len(text)] for line, text in zip(warnings, said, strict=True)] == said

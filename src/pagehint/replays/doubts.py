@@ -28,6 +28,7 @@ def doubts(playback: Playback) -> list[str]:
         *playback.start.at_start.doubts,
         *_kernel(playback),
         *_guest(trace),
+        *_came_and_went(trace),
         *_level(trace),
         *_late(playback),
         *_delayed(playback),
@@ -60,6 +61,31 @@ def _guest(trace: Trace) -> list[str]:
         )
     if (reporting is None or reporting.on is not False) and (reporting is None or reporting.device_load_ns is None):
         lines.append("when the guest's device came is not known: it is there from the first event on")
+    return lines
+
+
+def _came_and_went(trace: Trace) -> list[str]:
+    """Memory that a balloon, or whoever plugs memory, took and gave meanwhile: no event tells which."""
+    first, last = trace.snapshot, trace.final_snapshot
+    if first is None or last is None:
+        return []
+    lines = []
+    before, after = first.counters(), last.counters()
+    took, gave = (after.get(name, 0) - before.get(name, 0) for name in ("balloon_inflate", "balloon_deflate"))
+    if took > 0 or gave > 0:
+        lines.append(
+            f"the balloon took {format_size(max(took, 0) * _PAGE)} meanwhile, and gave back "
+            f"{format_size(max(gave, 0) * _PAGE)}: what it holds counts as in use and resident, and is the host's"
+        )
+    present = {(zone.node, zone.name): zone.present for zone in first.zones()}
+    for zone in last.zones():
+        had = present.get((zone.node, zone.name), 0)
+        if had != zone.present:
+            lines.append(
+                f"zone {zone.name} of node {zone.node} had {format_size(had * _PAGE)} at the start and "
+                f"{format_size(zone.present * _PAGE)} at the end: what was plugged or unplugged meanwhile stays as it "
+                "was at the start"
+            )
     return lines
 
 

@@ -49,13 +49,16 @@ class Snapshot:
         """What pagetypeinfo says; an empty one where the snapshot lacks it."""
         return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
 
+    def counters(self) -> dict[str, int]:
+        """What vmstat counts, by name; empty where the snapshot lacks it."""
+        return parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
+
     def allocated(self) -> int | None:
         """Pages allocated since the guest's boot, each as often as it was; None where nothing tells.
 
         vmstat counts them; zoneinfo's NUMA counters allocations of any size, so that there may be more pages.
         """
-        counters = parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
-        pages = [count for name, count in counters.items() if name.startswith("pgalloc_")]
+        pages = [count for name, count in self.counters().items() if name.startswith("pgalloc_")]
         stats = [zone.stats for zone in self.zoneinfo()] if not pages else []
         pages += [zone[name] for zone in stats for name in ("numa_hit", "numa_miss") if name in zone]
         return sum(pages) if pages else None
