@@ -136,23 +136,44 @@ def test_a_full_disk(machine, tmp_path, room):
     assert done.stderr.count("\n") <= 2
 
 
-@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
-def test_qemu_says_where_its_memory_lies(tmp_path):
-    socket = tmp_path / "qmp"
-    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "q35,accel=tcg", "-m", "3072", "-S"]
+@contextlib.contextmanager
+def stopped_qemu(socket, *options):
+    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "q35,accel=tcg", "-S", *options]
     with subprocess.Popen([*command, "-qmp", f"unix:{socket},server=on,wait=off"]) as qemu:
         try:
             while not socket.exists():
                 assert qemu.poll() is None
-            by_socket = pagehint("watch", "--qmp", socket, "--for", "100ms", "-o", tmp_path / "a.parquet")
-            by_process = pagehint("watch", qemu.pid, "--for", "100ms", "-o", tmp_path / "b.parquet")
+            yield qemu
         finally:
             qemu.terminate()
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_qemu_says_where_its_memory_lies(tmp_path):
+    with stopped_qemu(tmp_path / "qmp", "-m", "3072") as qemu:
+        by_socket = pagehint("watch", "--qmp", tmp_path / "qmp", "--for", "100ms", "-o", tmp_path / "a.parquet")
+        by_process = pagehint("watch", qemu.pid, "--for", "100ms", "-o", tmp_path / "b.parquet")
     assert (by_socket.returncode, by_process.returncode) == (0, 0), by_socket.stderr + by_process.stderr
     assert by_socket.stderr == by_process.stderr
     assert f"process {qemu.pid} has a guest's RAM of 2 GiB from guest-physical 0x0, 1 GiB from" in by_socket.stderr
     sizes = [len(rows_of(tmp_path / name)[0]["bits"]) for name in ("a.parquet", "b.parquet")]
     assert sizes == [(5 << 30) // 4096 // 8] * 2
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_qemu_with_several_memory_backends(tmp_path):
+    """Of two nodes and a plugged module the first alone was watched, and the file then refused as another guest's."""
+    options = ["-m", "256,slots=1,maxmem=1G", "-smp", "2"]
+    for name in ("m0", "m1", "d0"):
+        options += ["-object", f"memory-backend-ram,id={name},size=128M"]
+    options += ["-numa", "node,memdev=m0,cpus=0", "-numa", "node,memdev=m1,cpus=1", "-device", "pc-dimm,memdev=d0"]
+    with stopped_qemu(tmp_path / "qmp", *options) as qemu:
+        by_socket = pagehint("watch", "--qmp", tmp_path / "qmp", "--for", "100ms", "-o", tmp_path / "a.parquet")
+        by_process = pagehint("watch", qemu.pid, "-o", tmp_path / "b.parquet")
+    parts = "128 MiB from guest-physical 0x0, 128 MiB from guest-physical 0x8000000, 128 MiB from guest-physical 0x10"
+    assert f"a guest's RAM of {parts}" in by_socket.stderr
+    assert (by_socket.returncode, by_process.returncode) == (0, 2), by_socket.stderr
+    assert "its guest's RAM is in several memory backends: name QEMU's --qmp socket instead" in by_process.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,15 @@ LARGE = """
   0000000100000000-000000017fffffff (prio 0, ram): pc.ram @0000000080000000
 """
 
+NODES = """
+  0000000000000000-00000000000bffff (prio 0, ram): m0
+  00000000000c0000-00000000000dffff (prio 1, rom): pc.rom
+  0000000000100000-000000001fffffff (prio 0, ram): m0 @0000000000100000
+  0000000020000000-000000003fffffff (prio 0, ram): /objects/m1
+  00000000c0000000-00000000c0ffffff (prio 1, ram): vga.vram
+  0000000100000000-000000010fffffff (prio 0, ram): d0
+"""
+
 VM = """
 import mmap, sys
 ram = mmap.mmap(-1, 64 << 20)
@@ -44,16 +53,25 @@ sys.stdin.read()
     ("tree", "parts"),
     [
         (SMALL, [RamPart(0, 65536, 0x7F0000000000)]),
-        (LARGE, [RamPart(0, 1 << 19, 0x7F0000000000), RamPart(1 << 20, 1 << 19, 0x7F0080000000)]),
+        (LARGE, [RamPart(0, 1 << 19, 0x7F0000000000), RamPart(1 << 20, 1 << 19, 0x7F0100000000)]),
+        (
+            NODES,
+            [
+                RamPart(0, 1 << 17, 0x7F0000000000),
+                RamPart(1 << 17, 1 << 17, 0x7F0020000000),
+                RamPart(1 << 20, 1 << 16, 0x7F0100000000),
+            ],
+        ),
     ],
 )
 def test_ram_as_qemu_says(tree, parts):
-    assert ram_of_tree(tree, 0x7F0000000000) == parts
+    """Of a guest of several nodes, or with memory that was plugged, the first backend alone was watched."""
+    assert ram_of_tree(tree, ["m0", "m1", "d0"], lambda place: 0x7F0000000000 + place) == parts
 
 
 def test_no_ram():
     with pytest.raises(InputError, match="no RAM at guest-physical 0"):
-        ram_of_tree("nothing", 0)
+        ram_of_tree("nothing", [], int)
     with pytest.raises(InputError, match="no process"):
         find_ram(1 << 30)
 

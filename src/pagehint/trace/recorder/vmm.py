@@ -6,6 +6,8 @@ import re
 import socket
 import struct
 import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,6 @@ from pagehint.errors import InputError
 __all__ = ["Qmp", "RamPart", "find_log", "find_ram", "ram_of_qmp"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_4GIB = 4 << 30
 # Where RAM goes on above 4 GiB: from so many bytes on only so many lie below. By QEMU's machine; others leave 1 GiB.
 _BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
 _LEAST = 32 << 20
@@ -126,28 +127,40 @@ _ADDRESS = re.compile(r"is (0x[0-9a-f]+)")
 
 def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
     """A guest's RAM as QEMU itself says. Raises InputError."""
-    found = _ADDRESS.search(qmp.human("gpa2hva 0"))
-    if found is None:
-        raise InputError("QEMU doesn't say where the guest's RAM lies (gpa2hva)")
-    parts = ram_of_tree(qmp.human("info mtree -f"), int(found[1], 16))
+
+    def address_of(place: int) -> int:
+        found = _ADDRESS.search(qmp.human(f"gpa2hva {place:#x}"))
+        if found is None:
+            raise InputError(f"QEMU doesn't say where the guest's RAM at {place:#x} lies (gpa2hva)")
+        return int(found[1], 16)
+
+    backends = qmp.execute("query-memdev")
+    names = [str(each.get("id")) for each in backends if isinstance(each, dict)] if isinstance(backends, list) else []
+    parts = ram_of_tree(qmp.human("info mtree -f"), names, address_of)
     if sum(part.pages for part in parts) << 12 > sum(size for size, _ in _mappings(qmp.pid)):
         raise InputError(f"QEMU names more of a guest's RAM than its process {qmp.pid} has memory: is it another's?")
     return parts
 
 
-def ram_of_tree(tree: str, address: int) -> list[RamPart]:
-    """The parts of RAM in what ``info mtree -f`` prints; `address` is that of guest-physical 0. Raises InputError."""
-    rows = [(int(row[1], 16), int(row[2], 16) + 1, row[3], int(row[4] or "0", 16)) for row in _RAM.finditer(tree)]
-    name = next((name for begin, _, name, _ in rows if begin == 0), None)
-    below = max((end for begin, end, each, at in rows if each == name and begin == at and end <= _4GIB), default=0)
-    if not below:
+def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int], int]) -> list[RamPart]:
+    """The parts of RAM in what ``info mtree -f`` prints: of the memory at guest-physical 0, and of these backends.
+
+    `address_of` tells the address of a guest-physical one. Raises InputError.
+    """
+    rows = [
+        (int(row[1], 16), int(row[2], 16) + 1, row[3].rpartition("/")[2], int(row[4] or "0", 16))
+        for row in _RAM.finditer(tree)
+    ]
+    first = next((name for begin, _, name, _ in rows if begin == 0), None)
+    if first is None:
         raise InputError("QEMU's memory map has no RAM at guest-physical 0")
-    parts = [RamPart(0, below >> 12, address)]
-    above = [(begin, end, at) for begin, end, each, at in rows if each == name and begin >= _4GIB]
-    if above:
-        begin, at = min((begin, at) for begin, _, at in above)
-        parts.append(RamPart(begin >> 12, (max(end for _, end, _ in above) - begin) >> 12, address + at))
-    return parts
+    # What firmware lies over is RAM before and behind it; what goes on elsewhere, such as above 4 GiB, is a part.
+    parts = defaultdict(list)
+    for begin, end, name, at in rows:
+        if name == first or name in backends:
+            parts[name, begin - at].append((begin, end))
+    spans = sorted((min(begin for begin, _ in part), max(end for _, end in part)) for part in parts.values())
+    return [RamPart(begin >> 12, (end - begin) >> 12, address_of(begin)) for begin, end in spans]
 
 
 def _mappings(pid: int) -> list[tuple[int, int]]:
@@ -199,13 +212,17 @@ def find_log(pid: int) -> Path:
 def find_ram(pid: int) -> list[RamPart]:
     """A guest's RAM by the mappings of its VM's process: the largest, or two of which one ends below 4 GiB.
 
-    Raises InputError where there is none.
+    Raises InputError where there is none, and where QEMU was given several memory backends.
     """
+    words = _command_line(pid)
+    if words and b"qemu" in words[0] and sum(b"memory-backend-" in word for word in words) > 1:
+        raise InputError(
+            f"process {pid}: its guest's RAM is in several memory backends: name QEMU's --qmp socket instead"
+        )
     mappings = _mappings(pid)
     if not mappings or mappings[0][0] < _LEAST:
         raise InputError(f"process {pid} has no mapping of {_LEAST >> 20} MiB or more: is it a virtual machine?")
     size, address = mappings[0]
-    words = _command_line(pid)
     if words and b"qemu" in words[0]:
         machine = next((after for word, after in pairwise(words) if word in (b"-machine", b"-M")), b"pc")
         least, below = _BELOW["q35" if b"q35" in machine else "pc"]
