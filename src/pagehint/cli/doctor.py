@@ -15,7 +15,7 @@ from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.examine import doctor as examine_machine
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.errors import InputError
-from pagehint.report.doctor import applied_lines, print_doctor, screen_of
+from pagehint.report.doctor import applied_lines, live_screen, print_doctor
 from pagehint.report.output import Output
 from pagehint.units import parse_time
 
@@ -93,7 +93,7 @@ def _watch(seconds: float) -> None:
     console = Console(highlight=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while sys.stdout.isatty():  # until it ends
-            live.update(screen_of(examine_machine(), min(console.width, 110)), refresh=True)
+            live.update(live_screen(console, examine_machine()), refresh=True)
             time.sleep(seconds)
 
 

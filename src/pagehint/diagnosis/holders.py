@@ -31,7 +31,7 @@ class HeldBack:
     """Partly free pageblocks whose pages hardest to free are of one holder.
 
     `pages` of it hold `size` bytes free below pageblock order in `blocks` pageblocks; `half_pages` of them, in those
-    with most free memory to each, hold half of that.
+    with most free memory to each, hold `half_size` of that, which is half or just over.
     """
 
     holder: str
@@ -39,6 +39,7 @@ class HeldBack:
     pages: int
     size: int
     half_pages: int
+    half_size: int
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has; MiB."""
@@ -48,6 +49,7 @@ class HeldBack:
             "pages": self.pages,
             "holds_mib": round(self.size / (1 << 20), 3),
             "half_of_it_pages": self.half_pages,
+            "half_of_it_mib": round(self.half_size / (1 << 20), 3),
         }
 
 
@@ -159,6 +161,7 @@ def held_back(pages: PageMap, pageblock_order: int, page_size: int) -> list[Held
                 int(number.sum()),
                 int(keeps.sum()) * page_size,
                 int(number[best][:enough].sum()),
+                int(keeps[best][:enough].sum()) * page_size,
             )
         )
     return sorted(found, key=lambda each: each.size / each.pages, reverse=True)

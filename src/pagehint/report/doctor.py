@@ -25,59 +25,104 @@ from pagehint.report.doctor_words import (
     used_words,
 )
 
-__all__ = ["applied_lines", "print_doctor", "screen_of"]
+__all__ = ["applied_lines", "live_screen", "print_doctor"]
 
 _MOST_WIDTH = 110
 _MAP_ROWS = 6
+_LEAVE_FIRST = {
+    "cannot": "what can't be helped",
+    "held": "few pages that keep much",
+    "used": "who holds the rest",
+    "map": "the map",
+    "brings": "what would come back",
+    "causes": "free memory by cause",
+    "notes": "what could not be read",
+}
 _CAUSE_STYLES = {"given_back": "green", "waiting": "yellow", "never": "red"}
 
 
 def print_doctor(console: Console, found: Diagnosis) -> None:
     """Print a diagnosis."""
-    console.print(screen_of(found, min(console.width, _MOST_WIDTH)))
+    console.print(Group(*_parts(found, min(console.width, _MOST_WIDTH)).values()))
 
 
-def screen_of(found: Diagnosis, width: int) -> Group:
-    """The screen, `width` characters wide."""
-    return Group(*_parts(found, width))
+def live_screen(console: Console, found: Diagnosis) -> Group:
+    """A diagnosis in the terminal's rows: the map shrinks first, then whole parts go; what to do goes never."""
+    width = min(console.width, _MOST_WIDTH)
+    screen = Group()
+    for map_rows, without, risks in _forms():
+        parts = _parts(found, width, map_rows, risks)
+        gone = [words for name, words in _LEAVE_FIRST.items() if name in without and name in parts]
+        shown = [part for name, part in parts.items() if name not in without]
+        if gone:
+            shown.append(Text(f"No rows for: {', '.join(gone)}.", style="dim"))
+        screen = Group(*shown)
+        if len(console.render_lines(screen)) <= console.height:
+            break
+    return screen
 
 
-def _parts(found: Diagnosis, width: int) -> Iterator[RenderableType]:
-    yield Text(subject(found), style="bold")
-    yield Text(reporting_line(found))
+# Rows of the map, the parts that go, and whether advice tells its risks: from all to the least.
+def _forms() -> Iterator[tuple[int, list[str], bool]]:
+    for rows in range(_MAP_ROWS, 1, -1):
+        yield rows, [], True
+    names = list(_LEAVE_FIRST)
+    for number in range(len(names) + 1):
+        yield 1, names[:number], True
+    yield 1, names, False
+
+
+def _parts(found: Diagnosis, width: int, map_rows: int = _MAP_ROWS, risks: bool = True) -> dict[str, RenderableType]:
+    parts: dict[str, RenderableType] = {"subject": _subject(found)}
+    if found.failures:
+        parts["failures"] = Group(*_failures(found))
+    parts["headline"] = Text(f"{headline(found)}.\n", style="bold")
+    if found.free is not None:
+        causes = [(CAUSES[name], name, size) for name, size in found.free_resident.items() if size.most != 0]
+        causes.sort(key=lambda row: list(CAUSES).index(row[1]))
+        parts["causes"] = titled("Free memory, by what keeps it from the host", _bars(causes, width, "yellow"))
+    if found.page_map is not None:
+        parts["map"] = titled("The machine's memory, from its first page to its last", _map(found, width, map_rows))
+    if found.free is not None:
+        parts["brings"] = titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
+    if found.used_by:
+        used = [(used_words(name), name, size) for name, size in found.used_by.items()]
+        used.sort(key=lambda row: -row[2].best)
+        parts["used"] = titled("Who holds the rest", _bars(used, width, "blue"))
+    if held := held_lines(found):
+        lines = Text("\n".join(f"  {line}" for line in held))
+        parts["held"] = titled("Few pages that keep much from being given back", lines)
+    if found.advice:
+        parts["advice"] = titled("What to do, the most for the least cost first", _advice(found, risks))
+    if found.cannot:
+        parts["cannot"] = titled("What can't be helped", Text("\n".join(f"  {line}" for line in found.cannot)))
+    if notes := list(_notes(found)):
+        parts["notes"] = Group(*notes)
+    if found.warnings:
+        parts["warnings"] = Group(*(Text(f"{line}.", style="bold red") for line in found.warnings))
+    return parts
+
+
+def _subject(found: Diagnosis) -> Group:
+    lines = [Text(subject(found), style="bold"), Text(reporting_line(found))]
     if (pressure := pressure_line(found)) is not None:
-        yield Text(pressure)
-    yield Text()
+        lines.append(Text(pressure))
+    return Group(*lines, Text())
+
+
+def _failures(found: Diagnosis) -> Iterator[RenderableType]:
     for failure in found.failures[-3:]:
         lines = failure_lines(failure)
         yield titled(lines[0], Text("\n".join(f"  {line}" for line in lines[1:])))
     if len(found.failures) > 3:
         yield Text(f"{len(found.failures) - 3:,} failures before these are in --json.\n", style="dim")
-    yield Text(f"{headline(found)}.\n", style="bold")
-    if found.free is not None:
-        causes = [(CAUSES[name], name, size) for name, size in found.free_resident.items() if size.most != 0]
-        causes.sort(key=lambda row: list(CAUSES).index(row[1]))
-        yield titled("Free memory, by what keeps it from the host", _bars(causes, width, "yellow"))
-    if found.page_map is not None:
-        yield titled("The machine's memory, from its first page to its last", _map(found, width))
-    if found.free is not None:
-        yield titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
-    if found.used_by:
-        used = [(used_words(name), name, size) for name, size in found.used_by.items()]
-        used.sort(key=lambda row: -row[2].best)
-        yield titled("Who holds the rest", _bars(used, width, "blue"))
-    if held := held_lines(found):
-        yield titled("Few pages that keep much from being given back", Text("\n".join(f"  {line}" for line in held)))
-    if found.advice:
-        yield titled("What to do, the most for the least cost first", _advice(found))
-    if found.cannot:
-        yield titled("What can't be helped", Text("\n".join(f"  {line}" for line in found.cannot)))
+
+
+def _notes(found: Diagnosis) -> Iterator[Text]:
     if found.next_file is not None:
         yield Text(f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}.", style="dim")
     for line in found.evidence.missing:
         yield Text(f"{line}.", style="yellow")
-    for line in found.warnings:
-        yield Text(f"{line}.", style="bold red")
 
 
 def _bars(rows: list[tuple[str, str, Bounds]], width: int, style: str) -> Table:
@@ -104,12 +149,12 @@ def _brings(found: Diagnosis, width: int) -> RenderableType:
     return fitting(width, head, rows)
 
 
-def _map(found: Diagnosis, width: int) -> Group:
+def _map(found: Diagnosis, width: int, rows: int) -> Group:
     assert found.page_map is not None
     columns = max(width - 4, 20)
-    shares = map_shares(found.page_map, columns * _MAP_ROWS)
+    shares = map_shares(found.page_map, columns * rows)
     lines = []
-    for row in np.array_split(shares, _MAP_ROWS):
+    for row in np.array_split(shares, rows):
         line = Text("  ")
         for used, resident, told, absent in row:
             if absent >= 0.99:
@@ -138,13 +183,15 @@ def _map(found: Diagnosis, width: int) -> Group:
     return Group(*lines, legend)
 
 
-def _advice(found: Diagnosis) -> Table:
+def _advice(found: Diagnosis, risks: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for number, each in enumerate(found.advice, 1):
         text = Text(f"{each.what}: {range_of(each.brings)}, cost {each.cost}\n", style="bold")
-        text.append(f"{each.command}\n", "cyan").append(f"{each.risk}.", "dim")
+        text.append(each.command, "cyan")
+        if risks:
+            text.append(f"\n{each.risk}.", "dim")
         table.add_row(f"  {number}.", text)
     return table
 

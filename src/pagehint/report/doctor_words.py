@@ -151,11 +151,15 @@ def held_lines(found: Diagnosis) -> list[str]:
         if each.size < _MIB:
             continue
         words = HOLDER_WORDS[Holder[each.holder.upper()]]
-        subject_words = f"{each.pages:,} pages ({words}) hold" if each.pages > 1 else f"1 page ({words}) holds"
+        many = each.pages > 1
         blocks = f"{each.blocks:,} pageblocks" if each.blocks > 1 else "1 pageblock"
-        line = f"{subject_words} {mib(each.size)} free in {blocks}"
+        line = f"{each.pages:,} {'pages' if many else 'page'} ({words}) {'keep' if many else 'keeps'} {mib(each.size)}"
+        line += (
+            f" from the host, free between them in {blocks}" if many else f" from the host, free beside it in {blocks}"
+        )
         if each.half_pages < each.pages / 4:
-            line += f"; {each.half_pages:,} of them hold half of it"
+            few = f"{each.half_pages:,} of these pages keep" if each.half_pages > 1 else "one of these pages keeps"
+            line += f"; {few} {mib(each.half_size)} of that"
         lines.append(line)
     return lines
 

@@ -1,0 +1,67 @@
+"""The doctor's live screen in terminals of few rows, and what its words say."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.examine import diagnose, examine
+from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.holders import held_back
+from pagehint.diagnosis.page_map import PageMap, Range
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.report.doctor import live_screen
+from pagehint.report.doctor_words import held_lines
+from tests.diagnosis.conftest import DATA
+
+
+@pytest.fixture(scope="module")
+def found() -> Diagnosis:
+    folder = DATA / "actions" / "6.12-slab"
+    each = diagnose(path for path in sorted(folder.iterdir()) if not path.name.startswith("after_"))
+    each.evidence.pressure = {"some": {"avg10": 12.5, "avg60": 10.25, "avg300": 7.5}, "full": {"avg60": 5.0}}
+    each.evidence.missing = ["/proc/pagetypeinfo needs root: without it not known: free blocks by type"]
+    return each
+
+
+def lines(found: Diagnosis, width: int, height: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, highlight=False)
+    return ["".join(part.text for part in line) for line in console.render_lines(live_screen(console, found))]
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("height", [24, 25, 30, 40, 50, 60, 90])
+def test_what_to_do_is_on_the_screen_at_any_height(found: Diagnosis, width: int, height: int) -> None:
+    shown = lines(found, width, height)
+    assert len(shown) <= height
+    text = "".join(line.strip() + " " for line in shown)
+    for each in found.advice:
+        assert each.what in text
+        assert each.command in text
+
+
+def test_the_map_shrinks_before_anything_goes(found: Diagnosis) -> None:
+    whole = lines(found, 100, 1000)
+    less = lines(found, 100, len(whole) - 1)
+    assert len(less) == len(whole) - 1
+    assert [line for line in whole if line not in less and "█" not in line and "·" not in line] == []
+    assert "No rows for" not in "".join(less)
+    few = lines(found, 100, len(whole) - 20)
+    assert "No rows for: what can't be helped, few pages that keep much" in "".join(few)
+
+
+def test_a_line_of_few_pages_says_how_many_keep_how_much() -> None:
+    words = np.full(8192, int(KPageFlag.BUDDY), np.uint64)
+    words[:4096:512] = int(KPageFlag.SLAB)  # 8 pageblocks kept by a page each
+    for block in range(8):
+        words[4096 + 512 * block : 4096 + 512 * block + 100] = int(KPageFlag.SLAB)
+    diagnosis = examine(Evidence())
+    diagnosis.held_back = held_back(PageMap(words, [Range(0, 8192)]), 9, 4096)
+    size = (8 * 511 + 8 * 412) * 4096 / (1 << 20)
+    half = 8 * 511 * 4096 / (1 << 20)
+    assert held_lines(diagnosis) == [
+        f"808 pages (slab) keep {size:.0f} MiB from the host, free between them in 16 pageblocks; "
+        f"8 of these pages keep {half:.0f} MiB of that"
+    ]
