@@ -29,6 +29,10 @@ _MOST_ORDER = 20
 _LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
+# ppc64 has blocks up to order 8: pageblocks are of 2 MiB since POWER9, of 16 MiB before.
+_PPC64_MAX_ORDER, _PPC64_PAGEBLOCK, _PPC64_HUGE = 8, 5, 16384
+# s390x has pageblocks of 1 MiB, and names a mapping of that size.
+_S390X_PAGEBLOCK, _S390X_MAPPING = 8, "DirectMap1M"
 
 
 def doctor(page_map: bool = True) -> Diagnosis:
@@ -92,7 +96,7 @@ def examine(evidence: Evidence) -> Diagnosis:
 
 def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
     columns = max((len(zone.counts) for zone in zones if zone.counts), default=0)
-    usual = _USUAL_PAGEBLOCK.get(evidence.page_size, 9)
+    usual = _usual_pageblock(evidence, columns - 1)
     max_order = columns - 1 if columns else max(10, usual)
     pageblock_order = evidence.types.pageblock_order
     if pageblock_order is None:
@@ -110,6 +114,14 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
         evidence.page_size,
         False if reporting.on is None and evidence.hypervisor is not None else reporting.on,
     )
+
+
+def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
+    if max_order == _PPC64_MAX_ORDER:
+        return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK
+    if evidence.page_size == 4096 and _S390X_MAPPING in evidence.meminfo:
+        return _S390X_PAGEBLOCK
+    return _USUAL_PAGEBLOCK.get(evidence.page_size, 9)
 
 
 # What stays of the reclaimable slab was seen to be some 2 MiB, and before 6.6 the files of tracefs too, 16 MiB, where

@@ -6,6 +6,7 @@ nobody named is learned: what stands before words that always begin a line of th
 all lines that begin with the like of it, other digits in it or not.
 """
 
+import codecs
 import html
 import json
 import re
@@ -23,7 +24,7 @@ _ESCAPES = re.compile(
 )
 _PREFIX = re.compile(
     r"\s*(?:"
-    r"[>|]\s?(?!\d)"
+    r"[>|│┃]\s?(?!\d)"
     r"|<\d{1,3}>"
     r"|\[\s*\d+\.\d+\s*\]:?(?:\s*\[\s*[TC]\d+\s*\])?"
     r"|\[(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\s+\d{4})?\s*\]"
@@ -45,7 +46,9 @@ _SOFT_BREAK = re.compile(r"^([^\n]{0,75})=\r?\n(?=[^\r\n])", re.MULTILINE)
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
 _QUOTED_BYTES = re.compile(r"(?:=[0-9A-F]{2})+")
 _BREAK = re.compile("[\r\n\x0b\x0c\x85\u2028\u2029]+")
-_NO_WIDTH = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+# Characters without width, and spaces of other widths.
+_ODD_SPACES = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+_ODD_SPACES |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 _OCTAL = re.compile(r"#01([12])\s?")
 _CLOSING = re.compile(r"</(?:pre|code|p|div|span|td|li|font|b|a)>|<br ?/?>", re.IGNORECASE)
 _LINE_TAG = re.compile(r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>", re.IGNORECASE)
@@ -91,23 +94,38 @@ _STARTS = re.compile(
 )
 _COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")
 _MOST_END = 16
-_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\||\$)|(?<=[\w:)?])[\"'])+\Z")
-_QUOTED = re.compile(r"(?:- )?(\".*\"),?")
+_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
+_NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
+_QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
 def decoded(data: bytes | bytearray) -> str:
-    """Text of bytes in UTF-8 or UTF-16; what isn't text in it is replaced."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    if is_wide(data):
-        return data.decode("utf-16-le", errors="replace")
-    return data.decode("utf-8-sig", errors="replace")
+    """Text of bytes in UTF-8, UTF-16 or UTF-32; what isn't text in it is replaced."""
+    return data.decode(_wide_as(data) or "utf-8-sig", errors="replace")
 
 
 def is_wide(data: bytes | bytearray) -> bool:
-    """Whether it begins like text in UTF-16 that doesn't say so."""
-    start = data[:64]
-    return len(start) >= 8 and not any(start[1::2]) and bytes(start[::2]).isascii() and 0 not in start[::2]
+    """Whether it begins like text in UTF-16 or UTF-32, which may say so."""
+    return _wide_as(data) is not None
+
+
+def _wide_as(data: bytes | bytearray) -> str | None:
+    start = bytes(data[:64])
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    start = start[: len(start) & ~3]
+    for name, first, step in (("utf-16-le", 0, 2), ("utf-16-be", 1, 2), ("utf-32-le", 0, 4), ("utf-32-be", 3, 4)):
+        characters = start[first::step]
+        if (
+            len(start) >= 8
+            and 0 not in characters
+            and characters.isascii()
+            and len(start.replace(b"\0", b"")) == len(characters)
+        ):
+            return name
+    return None
 
 
 def plain_lines(text: str) -> list[str]:
@@ -120,9 +138,10 @@ def plain_lines(text: str) -> list[str]:
     if _CLOSING.search(text):
         text = _TAG.sub("", _LINE_TAG.sub("\n", text))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
-    text = text.translate(_NO_WIDTH).replace("\xa0", " ").replace("\t", " ")
+    text = text.translate(_ODD_SPACES)
     lines = [part for line in _by_task(_whole(_BREAK.split(text))) for part in _apart(line)]
-    return _downwards(list(_unwrapped(_without_learned_prefixes([_plain(line) for line in lines]))))
+    lines = [part for line in lines for part in _plain(line).split("\n")]
+    return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
 
 
 def _unquoted(match: re.Match[str]) -> str:
@@ -153,7 +172,7 @@ def _whole(lines: list[str]) -> list[str]:
 
 def _alike(line: str) -> str:
     prefix = _NO_LETTERS.match(line)
-    return _NUMBER.sub("0", (prefix[0].rstrip() if prefix else "") or line[:_BEGINNING])
+    return _NUMBER.sub("0", (prefix[0].rstrip() if prefix else "") or line[:_BEGINNING].split(" ")[0])
 
 
 # Some tools show a log's last line first: then what follows Mem-Info, or the OOM killer's coming, stands before it.
@@ -204,11 +223,14 @@ def _strings(text: str) -> str:
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return text
     try:
-        entries = [json.loads(text)]
+        entry = json.loads(text)
     except (ValueError, RecursionError):
         return "\n".join(_PYTHON_LIST.split(text)) if text.startswith("['") else text
-    if _is_message(entries[0]):
-        return text
+    return text if _is_message(entry) else _all_strings(entry)
+
+
+def _all_strings(whole: object) -> str:
+    entries = [whole]
     found: list[str] = []
     texts: set[str] = set()
     while entries:
@@ -236,10 +258,10 @@ def _is_message(entry: object) -> bool:
 
 def _plain(line: str) -> str:
     line = line.strip()
-    if line.startswith("{") and line.endswith("}"):
-        line = _message(line)
-    if line.endswith(('"', '",')) and (quoted := _QUOTED.fullmatch(line)) is not None:
-        line = _message(quoted[1])
+    if line.endswith("}") and (begin := line.find("{")) >= 0:
+        line = _or_else(_message(line[begin:]), line)
+    if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
+        line = _or_else(_message(quoted[1]), line) if quoted[1] else quoted[2].replace("''", "'")
     if "&" in line:
         line = html.unescape(line).replace("\xa0", " ").strip()
     for _ in range(_MOST_PREFIXES):
@@ -248,23 +270,32 @@ def _plain(line: str) -> str:
             break
         line = line[match.end() :]
     line = line.strip().strip("`")
-    line = line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])
+    # An empty line's number and bar are a prefix.
+    if _NUMBERED.fullmatch(line) is None:
+        line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
     return line
 
 
-# A log kept as JSON, a line each; journalctl writes what isn't plain as a list of bytes.
-def _message(line: str) -> str:
+def _or_else(text: str | None, other: str) -> str:
+    return other if text is None else text
+
+
+# A log kept as JSON, a line each; journalctl writes what isn't plain as a list of bytes. Where no field is known to
+# hold the message, every string, a line each; None: no JSON.
+def _message(line: str) -> str | None:
     try:
-        entry = json.loads(line)
+        whole = entry = json.loads(line)
     except (ValueError, RecursionError):
-        return line
+        return None
     while isinstance(entry, dict):
         entry = next((entry[name] for name in _MESSAGES if name in entry), None)
     if isinstance(entry, list) and all(isinstance(each, int) and 0 <= each < 256 for each in entry):
         entry = bytes(entry).decode(errors="replace")
-    return entry.strip() if isinstance(entry, str) else line
+    if isinstance(entry, str):
+        return entry.strip()
+    return None if _is_message(whole) else _all_strings(whole)
 
 
 def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:

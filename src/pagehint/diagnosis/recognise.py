@@ -60,8 +60,8 @@ _KNOWN = {
     "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
     "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
     "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
-    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap2M", "DirectMap1G", "HighTotal",
-    "HighFree", "LowTotal", "LowFree",
+    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap1M", "DirectMap2M", "DirectMap1G",
+    "HighTotal", "HighFree", "LowTotal", "LowFree",
 }  # fmt: skip
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
@@ -177,7 +177,7 @@ def _is_regular(path: Path) -> bool:
 
 def _is_binary(data: bytes | bytearray) -> bool:
     start = data[:4096]
-    return b"\0" in start and not is_wide(start) and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return b"\0" in start and not is_wide(start)
 
 
 def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
@@ -217,7 +217,9 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if meminfo:
         evidence.meminfo = meminfo
         yield "meminfo"
-    if parts["vmstat"] and (counters := parse_vmstat("\n".join(" ".join(x.split()) for x in parts["vmstat"]), name)):
+    counters = parse_vmstat("\n".join(" ".join(x.split()) for x in parts["vmstat"]), name)
+    # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
+    if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
         yield "vmstat"
     if (columns := parse_free(lines)) is not None:
@@ -385,7 +387,7 @@ def _settle_page_size(evidence: Evidence) -> None:
     elif kib and pages and pages > 1000:
         ratio = kib * 1024 / pages
         evidence.page_size = min(sizes, key=lambda size: abs(math.log(ratio / size)))
-    elif evidence.types.pageblock_order == 13 or columns == 14 or huge == 524288:
+    elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
         evidence.page_size = 65536
     elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
         evidence.page_size = 16384

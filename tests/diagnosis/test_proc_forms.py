@@ -1,0 +1,123 @@
+"""Files of /proc say the same in whatever form somebody pastes them; other tools' texts are said to be none of them."""
+
+import html
+import json
+import quopri
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
+from tests.diagnosis.conftest import DATA
+
+FOLDER = DATA / "compile612"
+NAMES = ("buddyinfo", "pagetypeinfo", "zoneinfo", "meminfo", "vmstat")
+Form = Callable[[str], str | bytes]
+
+
+def each(form: str) -> Form:
+    return lambda text: "".join(f"{form.format(line)}\n" for line in text.splitlines())
+
+
+def numbered(form: str) -> Form:
+    return lambda text: "".join(f"{form.format(at, line)}\n" for at, line in enumerate(text.splitlines(), 1))
+
+
+def records(form: Callable[[str], object], before: str = "") -> Form:
+    return lambda text: "".join(f"{before}{json.dumps(form(line))}\n" for line in text.splitlines())
+
+
+FORMS: dict[str, Form] = {
+    "UTF-16 of Windows": lambda text: text.replace("\n", "\r\n").encode("utf-16"),
+    "UTF-16, big-endian, which says so": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
+    "UTF-16, big-endian": lambda text: text.encode("utf-16-be"),
+    "UTF-32": lambda text: text.encode("utf-32"),
+    "spaces of other widths": lambda text: text.replace("  ", " \u2003").replace(" \n", "\u3000\n"),
+    "quoted with a name": each("Bob> {}"),
+    "fenced in a list": lambda text: f"1. here\n   ```\n{textwrap.indent(text, '   ')}   ```\n",
+    "HTML twice": lambda text: html.escape(html.escape(text)),
+    "HTML with classes": lambda text: f'<pre class="x"><code class="y">{html.escape(text)}</code></pre>',
+    "syslog, RFC 5424": each('<4>1 2026-11-28T00:47:11.003Z web-1 collect 123 ID47 [exampleSDID@32473 iut="3"] {}'),
+    "journalctl -o short-iso": each("2026-11-28T00:47:11+0100 web-1 collect[12]: {}"),
+    "Kubernetes": each("2026-11-28T00:47:11.123456789Z {}"),
+    "JSON with a field unknown": records(
+        lambda line: {"time": "2026-11-28T00:47:11Z", "n": 3, "event": {"text": line}}
+    ),
+    "JSON behind a prefix": records(lambda line: {"log": line + "\n", "stream": "stdout"}, "kube.x: "),
+    "key=value": lambda text: "".join(f"ts=2026 host=web out={json.dumps(line)}\n" for line in text.splitlines()),
+    "YAML with single quotes": lambda text: "".join(f"  - '{line}'\n" for line in text.splitlines()),
+    "a box": lambda text: "┌──┐\n" + "".join(f"│ {line:110} │\n" for line in text.splitlines()) + "└──┘\n",
+    "a table of Markdown": lambda text: "| out |\n|---|\n" + "".join(f"| `{line}` |\n" for line in text.splitlines()),
+    "numbered with bars": numbered("{:4} | {}"),
+    "bat": numbered("{:4}   │ {}"),
+    "quoted-printable": lambda text: quopri.encodestring(text.encode()),
+    "one space": lambda text: re.sub(" +", " ", text),
+    "double spaced": lambda text: text.replace("\n", "\n\n"),
+    "a shell's prompt": lambda text: f"root@web-1:~# cat /proc/x\n{text}root@web-1:~# ",
+}
+
+
+def told(path: Path) -> dict[str, object]:
+    return {name: each for name, each in diagnose(path).to_dict().items() if name not in ("sources", "warnings")}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("names", [*((name,) for name in NAMES), NAMES], ids=" ".join)
+def test_files_of_proc_say_the_same(tmp_path: Path, names: tuple[str, ...], form: str) -> None:
+    text = "".join((FOLDER / f"{name}.txt").read_text() for name in names)
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(text)
+    data = FORMS[form](text)
+    pasted.write_bytes(data.encode() if isinstance(data, str) else data)
+    assert told(pasted) == told(plain)
+
+
+NONE = {
+    "smem -w": "Area                  Used      Cache   Noncache \nfree memory        2812344    2812344          0 \n",
+    "sar -r": "12:00:01 AM kbmemfree   kbavail kbmemused\n12:10:01 AM    211444   1811444   3600000\n",
+    "vmstat -s": "      4005440 K total memory\n       211444 K free memory\n       123456 pages paged in\n",
+    "slabtop": " Active / Total Objects (% used)    : 1234567 / 1300000 (95.0%)\n  OBJS ACTIVE  USE OBJ SIZE  SLABS\n",
+    "top": "MiB Mem :   3911.6 total,    206.5 free,   1800.1 used,   1904.9 buff/cache\n",
+    "a process's smaps": "Rss:                 132 kB\nAnonHugePages:         0 kB\nFilePmdMapped:         0 kB\n",
+    "numactl -H": "node 0 size: 1963 MB\nnode 0 free: 211 MB\n",
+    "virsh dommemstat": "actual 4194304\nswap_in 0\nswap_out 0\nunused 211444\nrss 4100000\n",
+    "a cgroup's memory.stat": "anon 1000000\nkernel_stack 20000\nslab 1200\nworkingset_refault_anon 0\npgfault 1000\n",
+}
+
+
+@pytest.mark.parametrize("tool", NONE)
+def test_other_tools_texts_are_none_of_these(tmp_path: Path, tool: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(NONE[tool])
+    with pytest.raises(InputError, match="holds nothing that tells of free memory: expected buddyinfo") as refused:
+        diagnose(path)
+    assert "\n" not in str(refused.value)
+
+
+ORDERS = (500, 400, 300, 200, 100, 50, 20, 10, 300)
+FREE = sum(count << order for order, count in enumerate(ORDERS))
+
+
+@pytest.mark.parametrize(
+    ("counts", "meminfo", "page_kib", "pageblock"),
+    [
+        ((*ORDERS, 0, 0), f"MemFree: {4 * FREE} kB\nHugepagesize: 1024 kB\nDirectMap1M: 4191232 kB\n", 4, 8),
+        (ORDERS, f"MemFree: {64 * FREE} kB\nHugepagesize: 2048 kB\n", 64, 5),
+        (ORDERS, f"MemFree: {64 * FREE} kB\nHugepagesize: 16384 kB\n", 64, 8),
+        (ORDERS, "", 64, 5),
+        ((*ORDERS, 1, 1), f"MemFree: {4 * FREE} kB\nHugepagesize: 1048576 kB\n", 4, 9),
+        ((*ORDERS, 1, 1, 1), "", 16, 11),
+    ],
+    ids=["s390x", "ppc64, POWER9", "ppc64, older", "ppc64, no more", "x86, huge pages of 1 GiB", "arm64, 16 KiB pages"],
+)
+def test_pages_and_pageblocks_of_other_machines(
+    tmp_path: Path, counts: tuple[int, ...], meminfo: str, page_kib: int, pageblock: int
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(f"Node 0, zone   Normal {' '.join(map(str, counts))}\n{meminfo}")
+    setting = diagnose(path).setting
+    assert (setting.page_size >> 10, setting.pageblock_order, setting.order) == (page_kib, pageblock, pageblock)
