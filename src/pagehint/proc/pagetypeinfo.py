@@ -27,6 +27,10 @@ class PageTypeInfo:
     at_least: set[tuple[int, str, str, int]] = field(default_factory=set)
     pageblocks: dict[tuple[int, str], dict[str, int]] = field(default_factory=dict)
 
+    def bounds(self, node: int, zone: str) -> set[tuple[str, int]]:
+        """The (type, order) of a zone whose count is a lower bound."""
+        return {(kind, order) for of_node, name, kind, order in self.at_least if (of_node, name) == (node, zone)}
+
 
 _ROW = re.compile(r"Node +(\d{1,9}), zone +([^\s,]{1,40})(?:,? +|$)(.*)", re.ASCII)
 _TYPE = re.compile(r"type +(\S{1,40})(?: +|$)(.*)", re.ASCII)

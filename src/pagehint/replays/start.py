@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.backing import Backing
-from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
+from pagehint.replays.first_types import types_at_start
 from pagehint.replays.recording import once
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, mark_time, pages_at_start
@@ -283,11 +283,10 @@ class _Look:
 
 def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
     early = _read(trace, scan, progress)
-    found = pages_at_start(trace, layouts, scan.at_start, early)
-    if not scan.zone_events:
-        free = np.logical_or(found.states == FREE_AT_START, found.coming)
-        _forget_taken_over(scan.first_types, free, trace.meta.pageblock_order or _PAGEBLOCK_ORDER)
-    types = _pageblock_types(scan.first_types)
+    flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
+    found = pages_at_start(trace, layouts, scan.at_start, flags, early)
+    order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
+    types = types_at_start(trace, layouts, scan.first_types, found, flags, order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
         scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch
@@ -320,23 +319,6 @@ def _read(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> N
         if progress is not None:
             progress(len(batch["event"]))
     return scan.at_start != UNSEEN if read is not None else early
-
-
-# Without zone events, an allocation's type is its pageblock's, but where a fallback took the pageblock over: from the
-# largest blocks, which were wholly free. Those were MOVABLE.
-def _forget_taken_over(types: NDArray[np.uint8], free: NDArray[np.bool_], pageblock_order: int) -> None:
-    size = 1 << pageblock_order
-    whole = free[: len(free) // size * size].reshape(-1, size).all(axis=1)
-    types[:-1][whole] = Migratetype.MOVABLE
-
-
-# A pageblock that no event tells of is its buddy's type: a fallback at boot takes the largest blocks, which are pairs.
-def _pageblock_types(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    other = np.arange(len(seen)) ^ 1
-    other[-1] = min(other[-1], len(seen) - 1)
-    known = seen <= Migratetype.HIGHATOMIC
-    types = np.where(known, seen, seen[other])
-    return np.where(types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), types)
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).

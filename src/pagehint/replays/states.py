@@ -59,11 +59,16 @@ def mark_time(trace: Trace, text: str) -> int | None:
 
 
 def pages_at_start(
-    trace: Trace, layouts: list[ZoneLayout], at_start: NDArray[np.uint8], early: NDArray[np.bool_] | None
+    trace: Trace,
+    layouts: list[ZoneLayout],
+    at_start: NDArray[np.uint8],
+    flags: NDArray[np.uint64] | None,
+    early: NDArray[np.bool_] | None,
 ) -> PageStates:
     """Settle what a Scan left UNSEEN in `at_start`, which becomes the states. O(pages).
 
-    `early` (bool a page): those that events name before the snapshot was read; None: none. Raises InputError.
+    `flags`: the snapshot's kpageflags; `early` (bool a page): those that events name before it was read; None: none.
+    Raises InputError.
     """
     inside = np.zeros(len(at_start), np.bool_)
     for layout in layouts:
@@ -73,7 +78,6 @@ def pages_at_start(
     found = PageStates(at_start, reported, coming, hole)
     _boot(layouts, found)
     snapshot = trace.snapshot
-    flags = None if snapshot is None else snapshot.kpageflags()
     if flags is not None:
         _settle_by_flags(found, layouts, flags[: len(at_start)], inside, early)
     else:

@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.kernel.gfp import ZoneType
-from pagehint.kernel.migratetype import Migratetype
 from pagehint.kernel.profiles import KernelProfile
+from pagehint.mm.guest.pageblock_types import fit_pageblock_types
 from pagehint.mm.guest.zones import PAGE_SIZE, GuestZone, pcp_limits
-from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import page_states
@@ -19,7 +18,6 @@ from pagehint.proc.zoneinfo import ZoneLayout, zone_layouts
 
 __all__ = ["snapshot_zones"]
 
-_GUESSED = {"Unmovable": Migratetype.UNMOVABLE, "Reclaimable": Migratetype.RECLAIMABLE}
 _TYPES = {kind.title: kind for kind in ZoneType}
 
 
@@ -29,13 +27,13 @@ def snapshot_zones(
     """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
     types = parse_pagetypeinfo(pagetypeinfo, "pagetypeinfo") if pagetypeinfo else PageTypeInfo()
     order = 9 if types.pageblock_order is None else types.pageblock_order
-    return list(_zones(zone_layouts(zoneinfo, "zoneinfo"), kpageflags, types.free, order, profile))
+    return list(_zones(zone_layouts(zoneinfo, "zoneinfo"), kpageflags, types, order, profile))
 
 
 def _zones(
     layouts: list[ZoneLayout],
     kpageflags: NDArray[np.uint64],
-    counts: dict[tuple[int, str], dict[str, list[int]]],
+    info: PageTypeInfo,
     pageblock_order: int,
     profile: KernelProfile,
 ) -> Iterator[GuestZone]:
@@ -60,33 +58,12 @@ def _zones(
         )
         states = page_states(flags)
         zone.load(states.free, None, states.present, states.reported)
-        if of_types := counts.get((layout.node, layout.name)):
-            zone.load(states.free, _pageblock_types(zone, of_types), states.present, states.reported)
+        if counts := info.free.get((layout.node, layout.name)):
+            types = fit_pageblock_types(zone, flags, counts, None, info.bounds(layout.node, layout.name))
+            zone.load(states.free, types, states.present, states.reported)
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
         cpus = layout.cpus or 1
         limits = pcp_limits(layout, profile, cpus)
         pcps = tuple(PerCpuLists(zone, cpu, *limits) for cpu in range(cpus))
         yield GuestZone(zone, _TYPES[layout.name], protection + (0,) * (kinds - len(protection)), pcps)
-
-
-# Pageblocks, in ascending pfn order, get the first type whose lists have room for all their free blocks. Nothing tells
-# the type of a pageblock that has none.
-def _pageblock_types(zone: Zone, of_types: dict[str, list[int]]) -> NDArray[np.uint8]:
-    types = zone.pageblock_types.copy()
-    heads = np.flatnonzero((zone.page_state & KIND) == FREE)
-    orders = zone.page_state[heads] & ORDER
-    pageblocks = (heads + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
-    with_free, firsts = np.unique(pageblocks, return_index=True)
-    wanted = np.zeros((len(with_free), zone.max_order), np.int64)
-    np.add.at(wanted, (np.repeat(np.arange(len(with_free)), np.diff(firsts, append=len(heads))), orders), 1)
-    reach = np.maximum(1 << orders[firsts].astype(np.int64) >> zone.pageblock_order, 1)
-    left = {kind: np.array(of_types.get(name, ()), np.int64) for name, kind in _GUESSED.items()}
-    rooms = [(kind, room) for kind, room in left.items() if len(room) == zone.max_order]
-    for pageblock, blocks, pageblocks_of_first in zip(with_free, wanted, reach, strict=True):
-        for kind, room in rooms:
-            if (room >= blocks).all():
-                room -= blocks
-                types[pageblock : pageblock + pageblocks_of_first] = kind
-                break
-    return types

@@ -1,0 +1,165 @@
+"""The types of a guest's pageblocks: no file tells them one by one, but what they hold, and what of each is free."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.mm.page import FREE, KIND, ORDER
+from pagehint.mm.zone import Zone
+from pagehint.proc.kpageflags import KPageFlag
+
+__all__ = ["fit_pageblock_types"]
+
+_KINDS = (Migratetype.UNMOVABLE, Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC)
+_NAMES = ("Unmovable", "Movable", "Reclaimable", "HighAtomic")
+_CMA = "CMA"  # whose pages go to movable allocations
+_HARDLY_MOVABLE = 0.9
+_CLOSER = 0.5
+_MOST_ROUNDS = 8
+_LEAST = 1e-9
+
+_Types = NDArray[np.uint8]
+_Counts = NDArray[np.int64]
+_Floats = NDArray[np.float64]
+
+
+def fit_pageblock_types(
+    zone: Zone,
+    flags: NDArray[np.uint64],
+    counts: Mapping[str, Sequence[int]],
+    known: NDArray[np.bool_] | None = None,
+    at_least: Collection[tuple[str, int]] = (),
+) -> _Types:
+    """Each pageblock's type: uint8, as many as the zone has.
+
+    `zone` has the free blocks of the moment at which `flags` (kpageflags of its pages) and `counts` (free blocks of
+    each order by type, as pagetypeinfo has them) were read; `at_least`: those (type, order) that may be more. `known`
+    (bool a pageblock; default: none): those whose type in the zone is right. The others, where something is free, stay
+    if the sums are near the counts. Else they are guessed from what is in use there, or given to the types whose counts
+    have room for them, and then changed one by one as long as the sums come closer; the guess that comes closest is
+    taken. An order whose blocks changed between the two files counts for less. O(pages).
+    """
+    types = zone.pageblock_types.copy()
+    if known is None:
+        known = np.zeros(len(types), np.bool_)
+    left = np.zeros((len(_KINDS), zone.max_order), np.int64)
+    weights = np.zeros(left.shape)
+    for name, kind in (*zip(_NAMES, _KINDS, strict=True), (_CMA, Migratetype.MOVABLE)):
+        if len(row := counts.get(name, ())) == zone.max_order:
+            left[kind] += row
+            weights[kind] = 1
+    for name, order in at_least:
+        if name in _NAMES:
+            weights[_NAMES.index(name), order] = 0
+    heads = np.flatnonzero(zone.page_state & KIND == FREE)
+    orders = (zone.page_state[heads] & ORDER).astype(np.int64)
+    having, which = np.unique(_places(zone, heads), return_inverse=True)
+    blocks = np.zeros((len(having), zone.max_order), np.int64)
+    np.add.at(blocks, (which, orders), 1)
+    weights /= 1 + np.abs(left.sum(axis=0) - blocks.sum(axis=0))
+    for kind in _KINDS:
+        left[kind] -= blocks[known[having] & (types[having] == kind)].sum(axis=0)
+    open_ = np.flatnonzero(~known[having])
+    shares, guessed = _by_content(zone, flags)
+    # The least movable first.
+    open_ = open_[np.argsort(shares[having[open_]], kind="stable")]
+    places = having[open_]
+    types[places] = _fitted(types[places], blocks[open_], shares[places], guessed[places], left, weights)
+    large = orders > zone.pageblock_order
+    for place, order in zip(_places(zone, heads[large]), orders[large], strict=True):
+        types[place : place + (1 << int(order) - zone.pageblock_order)] = types[place]
+    return types
+
+
+def _places(zone: Zone, pages: NDArray[np.intp]) -> NDArray[np.intp]:
+    return (pages + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
+
+
+# What share of each pageblock's used pages is on the LRU lists, 1 where none is used; and the type this speaks for.
+def _by_content(zone: Zone, flags: NDArray[np.uint64]) -> tuple[_Floats, _Types]:
+    def has(*bits: KPageFlag) -> NDArray[np.bool_]:
+        wanted = np.uint64(sum(bits))
+        return np.concatenate([part & wanted != 0 for part in np.array_split(flags, max(len(flags) >> 20, 1))])
+
+    def counted(pages: NDArray[np.bool_]) -> _Floats:
+        return np.add.reduceat(pages, edges, dtype=np.int64).astype(np.float64)
+
+    size = 1 << zone.pageblock_order
+    edges = np.arange(len(zone.pageblock_types)) * size - zone.start_pfn % size
+    edges[0] = 0
+    slab = has(KPageFlag.SLAB)
+    # Of large pages older kernels flag the first alone.
+    others = ~has(KPageFlag.LRU, KPageFlag.BUDDY, KPageFlag.NOPAGE, KPageFlag.OFFLINE)
+    others &= slab | ~has(KPageFlag.COMPOUND_TAIL)
+    movable, fixed, of_slab = counted(has(KPageFlag.LRU)), counted(others), counted(slab)
+    shares = np.where(movable + fixed > 0, movable / np.maximum(movable + fixed, 1), 1.0)
+    rest = np.where(2 * of_slab >= movable + fixed, np.uint8(Migratetype.RECLAIMABLE), np.uint8(Migratetype.UNMOVABLE))
+    return shares, np.where(shares >= 0.5, np.uint8(Migratetype.MOVABLE), rest)
+
+
+# `blocks` (pageblocks, orders); `left` (types, orders): what is counted and has no pageblock yet.
+def _fitted(
+    types: _Types, blocks: _Counts, shares: _Floats, guessed: _Types, left: _Counts, weights: _Floats
+) -> _Types:
+    def without(types: _Types) -> _Counts:
+        taken: _Counts = np.array([blocks[types == kind].sum(axis=0) for kind in _KINDS])
+        return left - taken
+
+    def error(left: _Counts) -> float:
+        return float((weights * np.abs(left)).sum())
+
+    best, least = types, _CLOSER * error(without(types))
+    certain = np.argsort(np.abs(shares - 0.5), kind="stable")
+    orders = np.arange(blocks.shape[1])
+    for begun, turn in (
+        (types, certain),
+        (_with_room(blocks, shares, left), np.arange(len(blocks))),
+        (guessed, certain),
+    ):
+        # Small blocks are handed out first, and decide more; but that is not always the way to get there.
+        for step in (1.0, 0.5):
+            tried, over = begun.copy(), without(begun)
+            _descend(tried, blocks, over, weights * step**orders, turn)
+            if error(over) < least:
+                best, least = tried, error(over)
+    return best
+
+
+def _with_room(blocks: _Counts, shares: _Floats, left: _Counts) -> _Types:
+    types = np.full(len(blocks), Migratetype.MOVABLE, np.uint8)
+    others = [kind for kind in _KINDS if kind != Migratetype.MOVABLE]
+    room = left.copy()
+    for place in np.flatnonzero((shares < _HARDLY_MOVABLE) & (blocks <= left[others].max(axis=0)).all(axis=1)):
+        for kind in others:
+            if (room[kind] >= blocks[place]).all():
+                room[kind] -= blocks[place]
+                types[place] = kind
+                break
+    return types
+
+
+def _descend(types: _Types, blocks: _Counts, left: _Counts, weights: _Floats, turn: NDArray[np.intp]) -> None:
+    def better(places: NDArray[np.intp]) -> _Floats:
+        """By how much it gets better if these have each of the types instead of their own."""
+        cost = (np.abs(left) * weights).sum(axis=1)
+        own = types[places].astype(np.intp)
+        gains = np.empty((len(places), len(_KINDS)))
+        for kind in range(len(_KINDS)):
+            gains[:, kind] = cost[kind] - np.abs(left[kind] - blocks[places]) @ weights[kind]
+        gains += (cost[own] - (np.abs(left[own] + blocks[places]) * weights[own]).sum(axis=1))[:, None]
+        gains[np.arange(len(places)), own] = 0
+        return gains
+
+    for _ in range(_MOST_ROUNDS):
+        changed = False
+        for place in turn[better(turn).max(axis=1, initial=0) > _LEAST]:
+            gains = better(np.array([place]))[0]
+            if gains.max() > _LEAST:
+                left[types[place]] += blocks[place]
+                types[place] = gains.argmax()
+                left[types[place]] -= blocks[place]
+                changed = True
+        if not changed:
+            break

@@ -1,0 +1,66 @@
+"""What type each pageblock of a recorded guest has before the first event."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.mm.guest.pageblock_types import fit_pageblock_types
+from pagehint.mm.zone import Zone
+from pagehint.proc.kpageflags import page_states
+from pagehint.replays.scan import FREE_AT_START
+from pagehint.replays.states import PageStates
+from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
+from pagehint.trace.meta import ZoneLayout
+
+__all__ = ["types_at_start"]
+
+
+def types_at_start(
+    trace: Trace,
+    layouts: list[ZoneLayout],
+    seen: NDArray[np.uint8],
+    found: PageStates,
+    flags: NDArray[np.uint64] | None,
+    pageblock_order: int,
+) -> NDArray[np.uint8]:
+    """Each pageblock's type: uint8. `seen`: what a Scan saw of it, above HIGHATOMIC: nothing. O(pages).
+
+    Where boot is recorded, events tell nearly all; else the snapshot's `flags` (kpageflags) and pagetypeinfo do.
+    """
+    if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
+        free = np.logical_or(found.states == FREE_AT_START, found.coming)
+        _forget_taken_over(seen, free, pageblock_order)
+    known = seen <= Migratetype.HIGHATOMIC
+    types = _by_buddies(seen)
+    if flags is None or found.booting or trace.snapshot is None:
+        return types
+    info = trace.snapshot.pagetypeinfo()
+    for layout in layouts:
+        counts = info.free.get((layout.node, layout.name))
+        words = flags[layout.start_pfn : layout.end_pfn]
+        if counts is None or len(words) < layout.spanned:
+            continue
+        zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
+        here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
+        zone.load(page_states(words).free, types[here])
+        bounds = info.bounds(layout.node, layout.name)
+        types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds)
+    return types
+
+
+# Without zone events, an allocation's type is its pageblock's, but where a fallback took the pageblock over: from the
+# largest blocks, which were wholly free. Those were MOVABLE.
+def _forget_taken_over(types: NDArray[np.uint8], free: NDArray[np.bool_], pageblock_order: int) -> None:
+    size = 1 << pageblock_order
+    whole = free[: len(free) // size * size].reshape(-1, size).all(axis=1)
+    types[:-1][whole] = Migratetype.MOVABLE
+
+
+# A pageblock that no event tells of is its buddy's type: a fallback at boot takes the largest blocks, which are pairs.
+def _by_buddies(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    other = np.arange(len(seen)) ^ 1
+    other[-1] = min(other[-1], len(seen) - 1)
+    known = seen <= Migratetype.HIGHATOMIC
+    types = np.where(known, seen, seen[other])
+    return np.where(types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), types)
