@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.guest.pageblock_types import fit_pageblock_types
 from pagehint.mm.zone import Zone
-from pagehint.proc.kpageflags import page_states
+from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.states import PageStates
 from pagehint.trace.bundle import Trace
@@ -21,12 +21,13 @@ def types_at_start(
     layouts: list[ZoneLayout],
     seen: NDArray[np.uint8],
     found: PageStates,
-    flags: NDArray[np.uint64] | None,
+    flags: NDArray[np.uint32] | None,
     pageblock_order: int,
 ) -> NDArray[np.uint8]:
     """Each pageblock's type: uint8. `seen`: what a Scan saw of it, above HIGHATOMIC: nothing. O(pages).
 
-    Where boot is recorded, events tell nearly all; else the snapshot's `flags` (kpageflags) and pagetypeinfo do.
+    Where boot is recorded, events tell nearly all; else the snapshot's pagetypeinfo and `flags` do: its kpageflags,
+    without their upper half.
     """
     if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
@@ -43,7 +44,7 @@ def types_at_start(
             continue
         zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
         here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
-        zone.load(page_states(words).free, types[here])
+        zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
         bounds = info.bounds(layout.node, layout.name)
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds)
     return types

@@ -286,7 +286,9 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, early)
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
-    types = types_at_start(trace, layouts, scan.first_types, found, flags, order)
+    lower = None if flags is None else flags.astype(np.uint32)
+    del flags  # half of the memory that a large guest's take
+    types = types_at_start(trace, layouts, scan.first_types, found, lower, order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
         scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch

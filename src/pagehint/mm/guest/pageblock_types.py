@@ -1,12 +1,12 @@
 """The types of a guest's pageblocks: no file tells them one by one, but what they hold, and what of each is free."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import Migratetype
-from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
 
@@ -18,6 +18,9 @@ _CMA = "CMA"  # whose pages go to movable allocations
 _HARDLY_MOVABLE = 0.9
 _CLOSER = 0.5
 _MOST_ROUNDS = 8
+_MOST_LOOKS = 1 << 13  # at single pageblocks, which take 50 us each
+_AT_ONCE = 1 << 20  # pages
+_NOT_OTHERS = KPageFlag.LRU | KPageFlag.BUDDY | KPageFlag.NOPAGE | KPageFlag.OFFLINE
 _LEAST = 1e-9
 
 _Types = NDArray[np.uint8]
@@ -27,7 +30,7 @@ _Floats = NDArray[np.float64]
 
 def fit_pageblock_types(
     zone: Zone,
-    flags: NDArray[np.uint64],
+    flags: NDArray[np.unsignedinteger[Any]],
     counts: Mapping[str, Sequence[int]],
     known: NDArray[np.bool_] | None = None,
     at_least: Collection[tuple[str, int]] = (),
@@ -53,8 +56,9 @@ def fit_pageblock_types(
     for name, order in at_least:
         if name in _NAMES:
             weights[_NAMES.index(name), order] = 0
-    heads = np.flatnonzero(zone.page_state & KIND == FREE)
-    orders = (zone.page_state[heads] & ORDER).astype(np.int64)
+    lists = [[zone.free_list(order, kind) for kind in Migratetype] for order in range(zone.max_order)]
+    heads = np.concatenate([head for of_order in lists for head in of_order]) - zone.start_pfn
+    orders = np.repeat(np.arange(zone.max_order), [sum(map(len, of_order)) for of_order in lists])
     having, which = np.unique(_places(zone, heads), return_inverse=True)
     blocks = np.zeros((len(having), zone.max_order), np.int64)
     np.add.at(blocks, (which, orders), 1)
@@ -73,27 +77,28 @@ def fit_pageblock_types(
     return types
 
 
-def _places(zone: Zone, pages: NDArray[np.intp]) -> NDArray[np.intp]:
+def _places(zone: Zone, pages: NDArray[np.int64]) -> NDArray[np.int64]:
     return (pages + zone.start_pfn >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
 
 
 # What share of each pageblock's used pages is on the LRU lists, 1 where none is used; and the type this speaks for.
-def _by_content(zone: Zone, flags: NDArray[np.uint64]) -> tuple[_Floats, _Types]:
-    def has(*bits: KPageFlag) -> NDArray[np.bool_]:
-        wanted = np.uint64(sum(bits))
-        return np.concatenate([part & wanted != 0 for part in np.array_split(flags, max(len(flags) >> 20, 1))])
-
-    def counted(pages: NDArray[np.bool_]) -> _Floats:
-        return np.add.reduceat(pages, edges, dtype=np.int64).astype(np.float64)
-
+def _by_content(zone: Zone, flags: NDArray[np.unsignedinteger[Any]]) -> tuple[_Floats, _Types]:
     size = 1 << zone.pageblock_order
-    edges = np.arange(len(zone.pageblock_types)) * size - zone.start_pfn % size
-    edges[0] = 0
-    slab = has(KPageFlag.SLAB)
-    # Of large pages older kernels flag the first alone.
-    others = ~has(KPageFlag.LRU, KPageFlag.BUDDY, KPageFlag.NOPAGE, KPageFlag.OFFLINE)
-    others &= slab | ~has(KPageFlag.COMPOUND_TAIL)
-    movable, fixed, of_slab = counted(has(KPageFlag.LRU)), counted(others), counted(slab)
+    before = zone.start_pfn % size
+    counts = np.zeros((3, len(zone.pageblock_types)))
+    at_once = max(_AT_ONCE >> zone.pageblock_order, 1)
+    for begin in range(0, counts.shape[1], at_once):
+        here = slice(begin, begin + at_once)
+        words = flags[max(begin * size - before, 0) : (begin + at_once) * size - before]
+        ends = before * (begin == 0), -(len(words) + before * (begin == 0)) % size
+        words = np.pad(words, ends, constant_values=int(KPageFlag.NOPAGE)).reshape(-1, size)
+        lru, slab, tail = (
+            words & flags.dtype.type(bit) != 0 for bit in (KPageFlag.LRU, KPageFlag.SLAB, KPageFlag.COMPOUND_TAIL)
+        )
+        # Of large pages older kernels flag the first alone.
+        others = (words & flags.dtype.type(_NOT_OTHERS) == 0) & (slab | ~tail)
+        counts[:, here] = [np.count_nonzero(pages, axis=1) for pages in (lru, others, slab)]
+    movable, fixed, of_slab = counts
     shares = np.where(movable + fixed > 0, movable / np.maximum(movable + fixed, 1), 1.0)
     rest = np.where(2 * of_slab >= movable + fixed, np.uint8(Migratetype.RECLAIMABLE), np.uint8(Migratetype.UNMOVABLE))
     return shares, np.where(shares >= 0.5, np.uint8(Migratetype.MOVABLE), rest)
@@ -131,7 +136,8 @@ def _with_room(blocks: _Counts, shares: _Floats, left: _Counts) -> _Types:
     types = np.full(len(blocks), Migratetype.MOVABLE, np.uint8)
     others = [kind for kind in _KINDS if kind != Migratetype.MOVABLE]
     room = left.copy()
-    for place in np.flatnonzero((shares < _HARDLY_MOVABLE) & (blocks <= left[others].max(axis=0)).all(axis=1)):
+    fit = np.flatnonzero((shares < _HARDLY_MOVABLE) & (blocks <= left[others].max(axis=0)).all(axis=1))
+    for place in fit[:_MOST_LOOKS]:
         for kind in others:
             if (room[kind] >= blocks[place]).all():
                 room[kind] -= blocks[place]
@@ -152,14 +158,16 @@ def _descend(types: _Types, blocks: _Counts, left: _Counts, weights: _Floats, tu
         gains[np.arange(len(places)), own] = 0
         return gains
 
+    left_looks = _MOST_LOOKS
     for _ in range(_MOST_ROUNDS):
         changed = False
-        for place in turn[better(turn).max(axis=1, initial=0) > _LEAST]:
+        for place in turn[better(turn).max(axis=1, initial=0) > _LEAST][:left_looks]:
+            left_looks -= 1
             gains = better(np.array([place]))[0]
             if gains.max() > _LEAST:
                 left[types[place]] += blocks[place]
                 types[place] = gains.argmax()
                 left[types[place]] -= blocks[place]
                 changed = True
-        if not changed:
+        if not changed or not left_looks:
             break
