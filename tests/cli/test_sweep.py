@@ -1,6 +1,7 @@
 """`pagehint sweep`: rows equal single runs, the front, the best at a price and within a budget, and going on."""
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -116,13 +117,21 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_the_screen_and_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    ended = pagehint("sweep", SHIPPED, *SMALL, "--html", page, width=100)
+    ended = pagehint("sweep", SHIPPED, *SMALL, "--html", page, width=80)
     assert ended.returncode == 0, ended.stderr
     said = " ".join(ended.stdout.split())
     assert "At 15 CPU seconds a GiB·min: " in said
     assert ", and the best possible " in said
     assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks)" in said
-    assert max(map(len, ended.stdout.splitlines())) <= 100
+    lines = ended.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    head = next(number for number, line in enumerate(lines) if line.startswith("No setting has both"))
+    front = [line for line in lines[head + 3 :] if line]
+    assert len(front) > 2
+    for line in front:  # settings and figures in one line
+        assert line.startswith("no hinting ") or re.search(
+            r", order \d+, delay [0-9.]+ m?s, 32 blocks +\d\.\d{3} ", line
+        )
     assert "At 15 CPU seconds a GiB·min: " in page.read_text(encoding="utf-8")
 
 

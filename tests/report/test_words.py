@@ -93,3 +93,18 @@ def test_warnings_come_first_on_the_screen_and_stand_out_on_the_page(runs: dict[
     assert page.index('<div class="warning">') < page.index("<section>")
     assert "<li>10 &lt;events&gt; were lost.</li>" in page
     assert '<div class="warning">' not in page_of([runs["reporting"]], runs["none"])
+
+
+def test_designs_side_by_side_fit_a_terminal(runs: dict[str, Run]) -> None:
+    console = Console(width=80, file=StringIO(), highlight=False)
+    several = [
+        replace(run, totals=replace(run.totals, best_possible=0.0491, refaults=16_358, blocks=11_909, given_back=2**33))
+        for run in runs.values()
+    ]
+    print_runs(console, several, runs["none"])
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    first = lines.index("What came back, and what it cost")
+    costs = lines[first : lines.index("", first)]
+    for name in runs:
+        assert sum(line.startswith(f"{name} ") for line in costs) == 1  # all of its figures in one line

@@ -3,10 +3,10 @@
 from rich.console import Console, Group
 from rich.markup import escape
 
-from pagehint.replays.run import Run
+from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report.charts import fitting, titled
 from pagehint.report.terminal import print_anomalies, print_warnings
-from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, percent, reasons_in, saved, waited
+from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, reasons_in, saved
 
 __all__ = ["print_runs"]
 
@@ -41,17 +41,17 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
     head = [
         "",
         "memory\nGiB·min",
-        "\nsaved",
+        "saved\n%",
         "back\nMiB",
-        "half\nin",
-        "99 %\nin",
+        "half\nin\ns",
+        "99 %\nin\ns",
         "faults\nagain",
-        "guest\ncost",
-        "host\ncost",
-        "in all",
-        *(["best\npossible"] if bounded else []),
-        "\nblocks",
-        *(["swap\ncost"] if swapped else []),
+        "guest\nms",
+        "host\nms",
+        "in\nall\nms",
+        *(["at\nbest\nms"] if bounded else []),
+        "blocks",
+        *(["swap\nms"] if swapped else []),
     ]
     rows = []
     for name, run in zip(names, runs, strict=True):
@@ -59,10 +59,10 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
         row = [
             name,
             f"{totals.footprint:.3f}",
-            "-" if share is None else percent(share, 1),
+            "-" if share is None else f"{100 * share:.1f}",
             f"{totals.given_back / _MIB:,.0f}",
-            waited(totals.wait_p50),
-            waited(totals.wait_p99),
+            _waited(totals.wait_p50),
+            _waited(totals.wait_p99),
             f"{totals.refaults:,}",
             _ms(totals.refault_time + totals.allocation_delay),
             _ms(totals.device_time),
@@ -75,8 +75,15 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
     return fitting(width, head, rows)
 
 
+# One unit a column, told in its head: so they stand side by side in 80 characters.
 def _ms(time: int) -> str:
-    return f"{time / 1e6:,.1f} ms" if time else "-"
+    return f"{time / 1e6:,.{0 if time >= 10**8 else 1}f}" if time else "-"
+
+
+def _waited(time: int | None) -> str:
+    if time is None:
+        return "-"
+    return f"{time / 1e9:.2f}" if time < LONGEST_WAIT else f"≥ {LONGEST_WAIT // 10**9}"
 
 
 def _bound(cost: float | None) -> str:

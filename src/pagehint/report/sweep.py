@@ -1,6 +1,7 @@
 """What a sweep found, in words, a table and a picture."""
 
 import json
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -20,6 +21,7 @@ from pagehint.report.words import about, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]
 
+_IN_PARENTHESES = re.compile(r" \([^)]*\)")
 _GUESTS_OWN = ("order", "delay", CAPACITY)
 
 Words = Mapping[str, Setting]
@@ -99,7 +101,9 @@ def print_sweep(console: Console, sweep: Sweep, words: Words, doubts: list[str])
     for line in doubts:
         console.print(Text(f"{line}.", style="dim"))
     console.print()
-    table = fitting(console.width, *_table(sweep, words))
+    head, rows = _table(sweep, words)
+    # An order's size is told above and on the page: without it settings and figures are one line of 80 characters.
+    table = fitting(console.width, head, [[_IN_PARENTHESES.sub("", label), *row] for label, *row in rows])
     console.print(titled("No setting has both less memory and less time than one of these", table))
 
 
@@ -109,16 +113,12 @@ def _table(sweep: Sweep, words: Words) -> tuple[list[str], list[list[str]]]:
             _label(row, words),
             f"{row['footprint']:.3f}",
             f"{row['footprint'] - row['ideal_footprint']:.3f}",
-            _time(row["guest_time"]),
-            _time(row["host_time"]),
+            about(row["guest_time"]) if row["guest_time"] else "-",
+            about(row["host_time"]) if row["host_time"] else "-",
         ]
         for row in sweep.front
     ]
-    return ["", "memory\nGiB·min", "of it free\nGiB·min", "guest\ncost", "host\ncost"], rows
-
-
-def _time(time: int) -> str:
-    return f"{time / 1e6:,.1f} ms" if time else "-"
+    return ["", "memory\nGiB·min", "of it\nfree", "guest\ncost", "host\ncost"], rows
 
 
 def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
