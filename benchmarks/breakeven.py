@@ -53,8 +53,8 @@ class NotLearning(BreakEven):
 class OneWait(BreakEven):
     label = "breakeven, one wait for all orders"
 
-    def wait(self, order: int) -> int:
-        return super().wait(0)
+    def waits(self, orders: int) -> list[int]:
+        return super().waits(1) * orders
 
 
 class AtOnce(BreakEven):
@@ -72,14 +72,14 @@ class NoPerCpuTime(BreakEven):
 class NoAges(BreakEven):
     label = "breakeven, no waiting at all"
 
-    def wait(self, order: int) -> int:
-        return 5 * 10**6
+    def waits(self, orders: int) -> list[int]:
+        return [5 * 10**6] * orders
 
 
 class YoungestFirst(BreakEven):
     label = "breakeven, what was freed last first"
 
-    def pull(self, zone: Zone, order: int, age: int, most: int, resume: bool) -> bool:
+    def pull(self, zone: Zone, order: int, age: int, most: int | None, resume: bool) -> bool:
         return zone.pull(self.batch, order=order, age=age, most=most, resume=resume, from_head=True)
 
 
@@ -331,6 +331,7 @@ def own_time_report(traces: list[Trace]) -> None:
     worst = dict.fromkeys(("own time", "calls", "blocks"), 0.0)
     columns = ("own time", "calls", "blocks")
     print(f"{'recording':14} {'at equal memory':>16}   free: ours, its   ratios of {', '.join(columns)}")
+    replay(Recording(traces[0]), BreakEven())  # what is imported once is no pass's
     for trace in traces:
         recording = Recording(trace)
         delays = OTHERS["reporting"]["delay"]

@@ -104,6 +104,20 @@ def test_only_what_is_old_enough_is_pulled_the_oldest_first():
     assert zone.check() == []
 
 
+def test_ages_are_in_milliseconds_and_what_is_asked_for_is_rounded_up():
+    zone = aged(1024)
+    zone.now = SECOND + 10**6
+    batch = Batch(1)
+    zone.pull(batch, age=10**6 + 1)
+    assert not batch
+    zone.pull(batch, age=10**6)
+    assert len(batch) == 1
+    zone.drain(batch, False)
+    for age in (-1, 1 << 62, 1 << 70, True, "1"):
+        with pytest.raises(InputError, match="age"):
+            zone.pull(batch, age=age)
+
+
 def test_a_walk_goes_on_where_the_lock_was_let_go_of_and_where_a_batch_was_full():
     zone = aged(8192, 0)
     mine = sorted(zone.alloc(0) for _ in range(8192))[::2]
@@ -124,6 +138,7 @@ def test_a_walk_goes_on_where_the_lock_was_let_go_of_and_where_a_batch_was_full(
     assert not zone.pull(old, order=0, age=5 * SECOND, from_head=True)
     assert not old  # all 4,086 were looked at
     told = zone.nr_hinted[0]
+    assert zone.nr_unhinted[0] == zone.nr_free[0] - told == 4086
     young = Batch(5000)
     assert not zone.pull(young, order=0, from_head=True)
     assert (told, len(young)) == (10, 4086)

@@ -20,7 +20,14 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", sys.argv[1]]))
 
 
 @pytest.mark.parametrize(
-    "tests", ["mm/test_ranges.py", "mm/test_pcp.py", "mm/guest/test_memory.py", "hinting/designs/test_reporting.py"]
+    "tests",
+    [
+        "mm/test_ranges.py",
+        "mm/test_pcp.py",
+        "mm/guest/test_memory.py",
+        "hinting/designs/test_reporting.py",
+        "hinting/designs/test_survival.py",
+    ],
 )
 def test_uncompiled(tests, tmp_path):
     shutil.copytree(

@@ -13,6 +13,7 @@ from pagehint.units import whole_number
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
     from cython.cimports.pagehint.mm.buddy import (
+        AHEAD,
         FREE,
         HIGHATOMIC,
         HINTED,
@@ -23,6 +24,7 @@ if cython.compiled:
         PCP,
         UNREACHABLE,
         block_pages,
+        prefetch,
     )
     from cython.cimports.pagehint.mm.ranges import WALKED, Ranges
 else:
@@ -32,12 +34,21 @@ else:
     from pagehint.mm.ranges import WALKED, Ranges
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
+    AHEAD = 8
 
 _OLDEST = 1 << 61  # ns
+_ORDERS_A_LINE = cython.declare(cython.int, 6)  # of 64 bytes: 32 pages
 
 
 def _cpu(pcp):
     return pcp.cpu
+
+
+# `whole_number`, without a call of Python code where all is well.
+@cython.cfunc
+@cython.exceptval(-1)
+def _whole(what, value, least: cython.longlong, most: cython.longlong) -> cython.longlong:
+    return value if type(value) is int and least <= value <= most else whole_number(what, value, least, most)
 
 
 @cython.cclass
@@ -212,16 +223,16 @@ class Attachable(Ranges):
         wrong: cython.Py_ssize_t
         kept: cython.bint
         room: cython.Py_ssize_t = batch.capacity
-        old: cython.longlong = -(-whole_number("age", age, 0, _OLDEST) // 1000000)
+        old: cython.longlong = (_whole("age", age, 0, _OLDEST) + 999999) // 1000000
         head_first: cython.bint = from_head
         if most is not None:
-            room = min(batch._count + whole_number("most", most, 0, batch.capacity), batch.capacity)
+            room = min(batch._count + _whole("most", most, 0, batch.capacity), batch.capacity)
         if order is not None:
-            first = last = whole_number("order", order, 0, self.max_order - 1)
+            first = last = _whole("order", order, 0, self.max_order - 1)
         high: cython.int = HIGHATOMIC
         low: cython.int = 0
         if migratetype is not None:
-            high = low = whole_number("migratetype", migratetype, 0, HIGHATOMIC)
+            high = low = _whole("migratetype", migratetype, 0, HIGHATOMIC)
         goes_on: cython.bint = resume
         which: cython.int
         at: cython.Py_ssize_t
@@ -283,28 +294,44 @@ class Attachable(Ranges):
         pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
         if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
             raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
-        orders = np.full(len(pages), -1, np.int8)
-        freed = np.zeros(len(pages), np.uint32)
-        places: cython.longlong[:] = pages
-        found: cython.schar[:] = orders
-        times: cython.uint[:] = freed
+        orders = np.empty(len(pages), np.int8)
+        freed = np.empty(len(pages), np.uint32)
+        if not self._probe(memoryview(pages), len(pages), memoryview(orders), memoryview(freed)):
+            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        return orders, freed
+
+    # The same of the first ``count`` of these indices; false if no ages are kept.
+    def _probe(self, places, count, orders, freed):
         k: cython.Py_ssize_t
         head: cython.Py_ssize_t
         kept: cython.bint
         with self._lock:
             kept = self._ages
-            k = 0
-            while kept and k < len(pages):
+            for k in range(min(AHEAD, count) if kept else 0):
+                self._fetch_heads(places[k])
+            for k in range(count if kept else 0):
+                if k + AHEAD < count:
+                    self._fetch_heads(places[k + AHEAD])
                 head = self._head_of(places[k])
+                orders[k] = -1
+                freed[k] = 0
                 if head >= 0 and (self._state[head] & KIND) == FREE:
-                    found[k] = self._state[head] & ORDER
-                    times[k] = self._freed_at[head]
+                    orders[k] = self._state[head] & ORDER
+                    freed[k] = self._freed_at[head]
                 elif head >= 0 and (self._state[head] & KIND) == PCP:
-                    found[k] = -2
-                k += 1
-        if not kept:
-            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
-        return orders, freed
+                    orders[k] = -2
+        return kept
+
+    # A page's block may begin at any of these, far apart.
+    def _fetch_heads(self, i):
+        order: cython.int
+        head: cython.Py_ssize_t
+        if cython.compiled:
+            prefetch(cython.address(self._state[i]))
+            for order in range(_ORDERS_A_LINE, self.max_order):
+                head = (i + self._lo & ~(block_pages(order) - 1)) - self._lo
+                if head >= 0:
+                    prefetch(cython.address(self._state[head]))
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (docs/spec/2).
@@ -354,6 +381,11 @@ class Attachable(Ranges):
         """Hinted blocks of each order, or None before hinting first runs here."""
         counts = [self._hinted[order] for order in range(self.max_order)]
         return counts if self._counts_exist or any(counts) else None
+
+    @property
+    def nr_unhinted(self):
+        """Free blocks of each order that are not hinted."""
+        return [self._nr_free[order] - self._hinted[order] for order in range(self.max_order)]
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""

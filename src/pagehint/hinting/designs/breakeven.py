@@ -1,6 +1,7 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Give back when it pays: a free block after a time that its size and the price of memory set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ __all__ = ["BreakEven"]
 
 _USUAL_PRICE = 15.0
 _SHORTEST, _LONGEST = 5 * 10**6, 60 * 10**9
+_NEVER = -(1 << 62)
 
 # What a host's work costs (ns): a typical x86 server's, whose memory is in transparent huge pages.
 _CALL, _USUAL_BLOCKS = 20_000.0, 32
@@ -31,9 +33,9 @@ def _price(value: Any) -> float:
 
 
 def _budget(value: Any) -> float | None:
-    if value in (None, "none"):
-        return None
     text = str(value).strip()
+    if value is None or text == "none":
+        return None
     share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     if not isfinite(share) or share <= 0:
         raise InputError(f"budget {value!s:.40}: expected a share above 0, such as 0.2%, or none")
@@ -69,7 +71,7 @@ class BreakEven(Design):
     )
 
     def forget(self) -> None:
-        self._looked: dict[tuple[Zone, int], int] = {}
+        self._looked: dict[Zone, list[int]] = {}  # when each order was last looked at
         self._asked = self._parking = False
         self._survival: Survival | None = None
         self._credit = 0.0  # pages that may be given back
@@ -87,13 +89,21 @@ class BreakEven(Design):
 
     def break_even(self, order: int) -> float:
         """For how long (ns) a block of this order is kept at the cost of giving it back and faulting it in again."""
+        return self._break_evens(order + 1)[order]
+
+    def _break_evens(self, orders: int) -> list[float]:
         call = _CALL * max(self._batches, 1) / max(self._blocks, 1) if self._batches > 20 else _CALL / _USUAL_BLOCKS
-        page = _LARGE if order >= _LARGE_ORDER else _PAGE
-        return ((call + _BLOCK) / (1 << order) + page) / self._hold
+        block, hold = call + _BLOCK, self._hold
+        return [(block / (1 << order) + (_LARGE if order >= _LARGE_ORDER else _PAGE)) / hold for order in range(orders)]
 
     def wait(self, order: int) -> int:
         """How long a block of this order stays free before it is given back (ns): 5 ms to 60 s."""
-        return round(min(max(self.share * (self.break_even(order) - self.per_cpu_time), _SHORTEST), _LONGEST))
+        return self.waits(order + 1)[order]
+
+    def waits(self, orders: int) -> list[int]:
+        """``wait`` of each order below this one."""
+        share, later = self.share, self.per_cpu_time
+        return [round(min(max(share * (even - later), _SHORTEST), _LONGEST)) for even in self._break_evens(orders)]
 
     def park(self) -> None:
         """All that is free is due now, however young, and what is on CPUs' lists: before a pause. From any thread."""
@@ -124,11 +134,11 @@ class BreakEven(Design):
             self._credit += self._earns * (self.now - self._credited)
         self._credited = self.now
 
-    def _affordable(self, order: int, parking: bool) -> int:
-        """How many blocks the batch may still take."""
-        room = self.batch.capacity - len(self.batch)
+    def _affordable(self, order: int, parking: bool) -> int | None:
+        """How many blocks the batch may still take; None: as many as it holds."""
         if self.budget is None or parking:
-            return room
+            return None
+        room = self.batch.capacity - len(self.batch)
         return min(room, max(int(self._credit) - self.batch.pages, 0) >> order)
 
     def work(self) -> Work:
@@ -142,19 +152,23 @@ class BreakEven(Design):
             for zone in self.zones:
                 for pcp in zone.pcps:
                     zone.drain_pcp(pcp)
-        waits = [self.wait(order) for order in range(max((zone.max_order for zone in self.zones), default=0))]
+        waits = self.waits(max((zone.max_order for zone in self.zones), default=0))
         pauses = self._pauses(waits)
         for zone in self.zones:
             zone.request(False)
             if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking, waits, pauses)):
                 return
-        pauses = self._pauses(waits)
+        if any(any(zone.nr_unhinted) for zone in self.zones):
+            self._look_again(self._pauses(waits))
+
+    def _look_again(self, pauses: list[int]) -> None:
+        """The next look is due as soon as an order is that has untold blocks."""
         young = [
-            (self._due(zone, order, pauses), order)
+            (self._looks(zone)[order] + pauses[order], order)
             for zone in self.zones
             if zone.free_pages >= self.reserve(zone)
-            for order, untold in enumerate(_untold(zone))
-            if untold
+            for order, blocks in enumerate(zone.nr_unhinted)
+            if blocks
         ]
         if young:
             self.schedule(max(min(young)[0] - self.now, self._saves_for(min(order for _, order in young)), _SHORTEST))
@@ -166,38 +180,38 @@ class BreakEven(Design):
             return 0
         return int(min(lacks / max(self._earns, 1e-12), _LONGEST))
 
-    def _pauses(self, waits: Sequence[int]) -> list[int]:
+    def _pauses(self, waits: list[int]) -> list[int]:
         """How long after a look at an order the next one comes (ns)."""
         worth = self.worth_a_call()
         return [max(_SHORTEST, min(max(wait // 4, worth), wait)) for wait in waits]
 
-    def _due(self, zone: Zone, order: int, pauses: Sequence[int]) -> int:
-        looked = self._looked.get((zone, order))
-        return 0 if looked is None else looked + pauses[order]
+    def _looks(self, zone: Zone) -> list[int]:
+        """When each order of the zone was last looked at."""
+        return self._looked.setdefault(zone, [_NEVER] * zone.max_order)
 
     def worth_a_call(self) -> int:
         """How long all that is untold may wait at the cost of a call (ns)."""
-        pages = sum(blocks << order for zone in self.zones for order, blocks in enumerate(_untold(zone)))
+        pages = sum(blocks << order for zone in self.zones for order, blocks in enumerate(zone.nr_unhinted))
         return int(_CALL / (self._hold * max(pages, 1)))
 
-    def _process(self, zone: Zone, parking: bool, waits: Sequence[int], pauses: Sequence[int]) -> Part:
+    def _process(self, zone: Zone, parking: bool, waits: list[int], pauses: list[int]) -> Part:
         """A look at a zone, from its largest blocks down; false if the run must end."""
-        untold = _untold(zone)
+        untold, looks = zone.nr_unhinted, self._looks(zone)
         for order in range(zone.max_order - 1, -1, -1):
-            if self.now < self._due(zone, order, pauses):
+            if self.now < looks[order] + pauses[order]:
                 continue
-            self._looked[zone, order] = self.now
+            looks[order] = self.now
             if not untold[order] and not parking:
                 continue
             age = 0 if parking else waits[order]
             resume = False
-            while (most := self._affordable(order, parking)) and self.pull(zone, order, age, most, resume):
+            while (most := self._affordable(order, parking)) != 0 and self.pull(zone, order, age, most, resume):
                 resume = True
                 if not (yield from self._told(zone, parking)):
                     return False
         return not self.batch or (yield from self._told(zone, parking))
 
-    def pull(self, zone: Zone, order: int, age: int, most: int, resume: bool) -> bool:
+    def pull(self, zone: Zone, order: int, age: int, most: int | None, resume: bool) -> bool:
         """Pull the blocks of an order that are at least ``age`` ns old, those that were freed first, first."""
         return zone.pull(self.batch, order=order, age=age, most=most, resume=resume)
 
@@ -212,8 +226,3 @@ class BreakEven(Design):
             self.retry_later()
             return False
         return not self.stopping
-
-
-def _untold(zone: Zone) -> list[int]:
-    hinted = zone.nr_hinted
-    return zone.nr_free if hinted is None else [free - told for free, told in zip(zone.nr_free, hinted, strict=True)]

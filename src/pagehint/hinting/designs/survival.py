@@ -1,24 +1,30 @@
 """How soon free pages are used again: one number, from a few pages that are looked at again and again."""
 
-from collections.abc import Sequence
+import math
 
+import cython
 import numpy as np
-from numpy.typing import NDArray
 
-from pagehint.mm.zone import Zone
+if cython.compiled:
+    from cython.cimports.libc.math import log
+else:
+    log = math.log
 
 __all__ = ["FIRST_GUESS", "Survival"]
 
-_MS = 10**6
-_MOST_MS = 0xFFFFFFFF
+_MS = cython.declare(cython.longlong, 10**6)
+_MOST_MS = cython.declare(cython.longlong, 0xFFFFFFFF)
+# What is used sooner is younger than what is ever given back.
+_YOUNGEST = cython.declare(cython.longlong, 320 * 10**6)
+_OLDEST = cython.declare(cython.longlong, 10_240 * 10**6)
+_LARGE = cython.declare(cython.int, 9)
+_PER_CPU = cython.declare(cython.int, -2)
 _PAGES = 1024
-_SHORTEST_LOOK = 100 * _MS
-_YOUNGEST, _OLDEST = 320 * _MS, 10_240 * _MS  # what is used sooner is younger than what is ever given back
+_DRAWS = 4096
+_SHORTEST_LOOK = 100 * 10**6
 FIRST_GUESS = 0.1
 _ITS_WEIGHT = 20.0
 _HALF_LIFE = 60e9
-_LARGE = 9
-_PER_CPU = -2
 
 
 class Survival:
@@ -28,18 +34,18 @@ class Survival:
     long been free, when it is looked at is drawn anew. Pages on per-CPU lists are as free as before.
     """
 
-    def __init__(self, zones: Sequence[Zone]) -> None:
+    def __init__(self, zones):
         whole = sum(zone.pages for zone in zones)
         self._panels = [_Panel(zone, -(-_PAGES * zone.pages // whole)) for zone in zones]
         self._uses = self._chances = 0.0
         self._looked = max((zone.now for zone in zones), default=0)
 
     @property
-    def share(self) -> float:
+    def share(self):
         """How often a page is used again while its age grows e-fold."""
         return (self._uses + FIRST_GUESS * _ITS_WEIGHT) / (self._chances + _ITS_WEIGHT)
 
-    def look(self, now: int) -> None:
+    def look(self, now):
         """Look at the pages, if that is not just done. O(1,024)."""
         gone = now - self._looked
         if gone < _SHORTEST_LOOK:
@@ -54,37 +60,79 @@ class Survival:
         self._looked = now
 
 
+@cython.cclass
 class _Panel:
     """Pages of a zone, and what they were when they were last looked at."""
 
-    def __init__(self, zone: Zone, size: int) -> None:
+    def __init__(self, zone, size):
+        k: cython.Py_ssize_t
         self._zone = zone
         self._random = np.random.default_rng(1)
-        self._pages = self._draw(size)
-        self._orders, self._freed = zone.probe(self._pages)
+        self._next = 0
+        self._draws = memoryview(np.empty(0, np.int64))
+        self._size = size
+        self._pages, self._fresh = (memoryview(np.empty(size, np.int64)) for _ in range(2))
+        self._places = memoryview(np.empty(size, np.int64))
+        self._orders, self._before = (memoryview(np.empty(size, np.int8)) for _ in range(2))
+        self._freed, self._freed_before = (memoryview(np.empty(size, np.uint32)) for _ in range(2))
+        for k in range(size):
+            self._pages[k] = self._draw()
+        self._zone._probe(self._pages, size, self._orders, self._freed)
 
-    def _draw(self, count: int) -> NDArray[np.int64]:
-        return self._zone.start_pfn + self._random.integers(0, self._zone.pages, count)
+    def _draw(self):
+        if self._next == len(self._draws):
+            self._draws = memoryview(self._random.integers(0, self._zone.pages, _DRAWS))
+            self._next = 0
+        self._next += 1
+        return self._draws[self._next - 1]
 
-    def look(self, looked: int, now: int) -> tuple[float, float]:
+    def look(self, looked, now):
         """Uses since ``looked``, and the logarithms of how much older pages became."""
-        orders, freed = self._zone.probe(self._pages)
-        still = (orders == _PER_CPU) & (self._orders >= 0)
-        orders[still], freed[still] = self._orders[still], self._freed[still]
-        before = np.flatnonzero((self._orders >= 0) & (self._orders < _LARGE))
-        was, then = self._orders[before], self._freed[before]
-        age = _age(then, looked)
-        again = freed[before] != then
-        used = (orders[before] < 0) | (again & (orders[before] <= was))
-        grown = age + np.where(used, (now - looked) // 2, np.where(again, 0, now - looked))
-        begin, end = np.clip(age, _YOUNGEST, _OLDEST), np.clip(grown, _YOUNGEST, _OLDEST)
-        uses = np.count_nonzero(used & (grown >= _YOUNGEST) & (grown < _OLDEST))
-        drawn = np.flatnonzero((orders < 0) | (_age(freed, now) > 8 * _OLDEST))
-        self._pages[drawn] = self._draw(len(drawn))
-        orders[drawn], freed[drawn] = self._zone.probe(self._pages[drawn])
-        self._orders, self._freed = orders, freed
-        return float(uses), float(np.log(end / begin).sum())
+        then: cython.longlong = looked
+        gone: cython.longlong = now - looked
+        uses: cython.longlong = 0
+        chances: cython.double = 0.0
+        order: cython.int
+        was: cython.int
+        age: cython.longlong
+        grown: cython.longlong
+        again: cython.bint
+        k: cython.Py_ssize_t
+        count: cython.Py_ssize_t = 0
+        self._orders, self._before = self._before, self._orders
+        self._freed, self._freed_before = self._freed_before, self._freed
+        self._zone._probe(self._pages, self._size, self._orders, self._freed)
+        for k in range(self._size):
+            was = self._before[k]
+            if self._orders[k] == _PER_CPU and was >= 0:
+                self._orders[k] = was
+                self._freed[k] = self._freed_before[k]
+            order = self._orders[k]
+            if 0 <= was < _LARGE:
+                age = _age(self._freed_before[k], then)
+                grown = age + gone
+                again = self._freed[k] != self._freed_before[k]
+                if order < 0 or (again and order <= was):
+                    grown = age + gone // 2
+                    uses += _YOUNGEST <= grown < _OLDEST
+                elif again:
+                    grown = age
+                if grown > max(age, _YOUNGEST) and age < _OLDEST:
+                    chances += log(cython.cast(cython.double, min(grown, _OLDEST)) / max(age, _YOUNGEST))
+            if order < 0 or _age(self._freed[k], then + gone) > 8 * _OLDEST:
+                self._places[count] = k
+                self._fresh[count] = self._pages[k] = self._draw()
+                count += 1
+        # Nothing of what they were before counts.
+        self._zone._probe(self._fresh, count, self._before, self._freed_before)
+        for k in range(count):
+            self._orders[self._places[k]] = self._before[k]
+            self._freed[self._places[k]] = self._freed_before[k]
+        return float(uses), chances
 
 
-def _age(freed: NDArray[np.uint32], now: int) -> NDArray[np.int64]:
-    return ((now // _MS - freed.astype(np.int64)) & _MOST_MS) * _MS
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _age(freed: cython.uint, now: cython.longlong) -> cython.longlong:
+    return ((now // _MS - freed) & _MOST_MS) * _MS
