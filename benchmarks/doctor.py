@@ -3,10 +3,10 @@
     python benchmarks/doctor.py --disk disk.img --kernels linux-image-6.12.117+deb13-cloud-amd64 linux-image-cloud-amd64
 
 Each guest is booted twice: once it drops its caches and then compacts, once it only compacts; 20 s after each action it
-is looked at again. drop_caches should come within 10 % or 8 MiB of the prediction, compaction within its bounds; what
-doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of files (docs/record.md says how to
-make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what each guest said, and
-`--saved FOLDER` makes the table of that, without a boot.
+is looked at again. drop_caches should come within 10 % or 8 MiB of the prediction, and within the range beside it,
+compaction within its bounds; what doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of
+files (docs/record.md says how to make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what
+each guest said, and `--saved FOLDER` makes the table of that, without a boot.
 """
 
 import argparse
@@ -80,13 +80,15 @@ def host_kib(trace: Trace) -> list[float]:
 
 
 def cell(found: Diagnosis, action: str, order: int, came: float) -> str:
-    """Predicted and come; marked where they don't fit."""
+    """Predicted and come; marked where the guess is off, and where it came outside what was likely, or bounds."""
     brings = found.would_bring[action][order]
-    if action == "drop_caches":
-        fits = abs(brings.best - came) <= max(8 * MIB, 0.1 * abs(came))
-    else:
-        fits = brings.least <= came <= (brings.most or 0)
-    return f"{range_of(brings, '')}; {round(came / MIB, 1) + 0.0:,.1f}{'' if fits else ' **!**'}"
+    least, most = brings.likely or (brings.least, brings.most or 0)
+    mark = ""
+    if brings.value is not None and action == "drop_caches" and abs(brings.best - came) > max(8 * MIB, 0.1 * abs(came)):
+        mark = " **!**"
+    if not least <= came <= most:
+        mark = " **out**"
+    return f"{range_of(brings, '')}; {round(came / MIB, 1) + 0.0:,.1f}{mark}"
 
 
 def show(kept: Path) -> None:

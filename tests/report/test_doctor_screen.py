@@ -13,6 +13,7 @@ from pagehint.diagnosis.holders import held_back
 from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.report.doctor import live_screen
+from pagehint.report.doctor_page import doctor_page
 from pagehint.report.doctor_words import held_lines
 from tests.diagnosis.conftest import DATA
 
@@ -65,3 +66,15 @@ def test_a_line_of_few_pages_says_how_many_keep_how_much() -> None:
         f"808 pages (slab) keep {size:.0f} MiB from the host, free between them in 16 pageblocks; "
         f"8 of these pages keep {half:.0f} MiB of that"
     ]
+
+
+def test_a_guess_comes_with_its_range(found: Diagnosis) -> None:
+    size = found.would_bring["drop_caches"][9]
+    assert size.likely is not None
+    low, high = (f"{end / (1 << 20):.0f}" for end in size.likely)
+    shown = f"{size.best / (1 << 20):.0f} MiB ({low} to {high})"
+    assert shown in " ".join(lines(found, 110, 1000))
+    assert shown in doctor_page(found)
+    told = found.to_dict()
+    assert told["likely"]["drop_caches"]["9"] == [round(end / (1 << 20), 3) for end in size.likely]
+    assert isinstance(told["would_bring"]["drop_caches"]["9"], float)

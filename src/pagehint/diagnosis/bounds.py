@@ -7,7 +7,8 @@ __all__ = ["UNKNOWN", "ZERO", "Bounds", "exactly"]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Bytes: at least `least`, at most `most` (None: no bound is known). `value` is the best guess, where there is one.
+    """Bytes: at least `least`, at most `most` (None: no bound is known). `value` is the best guess, where there is one,
+    and `likely` what it comes to, at the least and at the most, unless something unusual happens.
 
     Exact where least and most are the same.
     """
@@ -15,6 +16,7 @@ class Bounds:
     least: float
     most: float | None
     value: float | None = None
+    likely: tuple[float, float] | None = None
 
     @property
     def is_exact(self) -> bool:

@@ -102,6 +102,15 @@ class Diagnosis:
                 action: {str(order): [_round(size.least), _round(size.most)] for order, size in by_order.items()}
                 for action, by_order in self.would_bring.items()
             },
+            "likely": {
+                action: {
+                    str(order): [_round(end) for end in size.likely]
+                    for order, size in by_order.items()
+                    if size.likely is not None
+                }
+                for action, by_order in self.would_bring.items()
+                if any(size.likely is not None for size in by_order.values())
+            },
             "used_by": {name: _mib(size) for name, size in self.used_by.items()},
             "per_cpu_holds_at_most": None if self.drained_most is None else round(self.drained_most / _MIB, 3),
             "held_back": [each.to_dict() for each in self.held_back],

@@ -9,10 +9,14 @@ What the map doesn't tell is bounded: which slab can be freed (counted, not mark
 - Freed pages pass through the per-CPU lists. Few stay there; many make the lists overflow, and some share of what they
   can hold is left on them, which differs by kernel. What is left was freed last, and lies close together: it spoils
   few blocks.
+
+How many slabs stay follows from the kernel's rules, but where they lie is chance. So the guess has a range too: each of
+these apart from what was seen mostly, and chance. docs/doctor.md says how it did on guests that it wasn't fitted to.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +40,33 @@ _STAYS = 0.02
 _HELD = 2
 Orders = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Pages = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What drop_caches leaves.
+
+    `hangs_on` is the share that goes with slab, `spoilers` how many times as many pages stay scattered as were seen
+    mostly, and `lists` how many times as many on overflown lists.
+    """
+
+    hangs_on: float = _HANGS_ON
+    spoilers: float = 1.0
+    lists: float = 1.0
+
+
+_SEEN = _Left()
+# Each apart from what was seen mostly, as far as it may be.
+_APART = (
+    _Left(hangs_on=0.0),
+    _Left(hangs_on=_HANGS_ON_MOST),
+    _Left(spoilers=2.0),
+    _Left(spoilers=0.5),
+    _Left(lists=2.0),
+    _Left(lists=0.0),
+)
+_DEVIATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -57,6 +88,10 @@ class Slab:
             return self.reclaimable * self.unused
         return max(self.reclaimable * (1 - _STAYS) - self.stays, 0)
 
+    def with_what_hangs_on(self, share: float) -> int:
+        """Pages that go, likely, where `share` of them in addition hangs on them."""
+        return min(int(self.likely * (1 + share)), self.most)
+
     @property
     def most(self) -> int:
         """Pages that go at the most, with what hangs on them."""
@@ -66,13 +101,22 @@ class Slab:
 def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab) -> dict[str, ByOrder]:
     """Bytes by the keys of ACTIONS and by order; `zones` are those of the map, in its order. O(pages)."""
     sums = {name: [np.zeros(setting.max_order + 1, np.int64) for _ in range(2)] for name in ACTIONS}
-    guess = np.zeros(setting.max_order + 1, np.int64)
-    likely = min(int(slab.likely * (1 + _HANGS_ON)), slab.most)
-    goes = _slab_that_goes(pages, setting.pageblock_order, likely)
-    share = min(likely / max(int(np.count_nonzero(goes)), 1), 1.0)
+    guess, guesses = np.zeros(setting.max_order + 1), np.zeros((len(_APART), setting.max_order + 1))
+    variance, moves, held = np.zeros((3, setting.max_order + 1))
+    goes = _slab_that_goes(pages, setting.pageblock_order, slab.with_what_hangs_on(_SEEN.hangs_on))
+    marked, in_map = max(int(np.count_nonzero(goes)), 1), int(np.count_nonzero(pages.holders == Holder.SLAB))
+
+    def share(left: _Left) -> float:
+        return min(slab.with_what_hangs_on(left.hangs_on), in_map) / marked
+
     for zone, place in zip(zones, pages.zones, strict=True):
         each = _Zone(pages, zone, place, setting, goes[place.begin : place.end], slab.most)
-        guess += each.likely(share)
+        guess += each.likely(share(_SEEN), _SEEN)
+        for other, left in zip(guesses, _APART, strict=True):
+            other += each.likely(share(left), left)
+        variance += each.variance(share(_SEEN))
+        moves += each.moves
+        held += each.held
         for name, bounds in each.bounds().items():
             for total, bound in zip(sums[name], bounds, strict=True):
                 total += bound
@@ -81,12 +125,26 @@ def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab
         name: {order: Bounds(int(least[order]) * size, int(most[order]) * size) for order in setting.orders}
         for name, (least, most) in sums.items()
     }
+    # What is independent adds up as squares; how much lists keep is the kernel's way, and adds up whole.
+    apart = np.concatenate([guesses - guess, [-held, moves, -moves]])
+    by_lists = np.array([left.lists != 1 for left in _APART] + 3 * [False])
+    low, high = (
+        guess + side * (np.abs(parts[by_lists]).sum(axis=0) + np.sqrt((parts[~by_lists] ** 2).sum(axis=0) + chance))
+        for side, parts, chance in (
+            (-1, np.minimum(apart, 0), _DEVIATIONS**2 * variance),
+            (1, np.maximum(apart, 0), _DEVIATIONS**2 * variance),
+        )
+    )
     brings["drop_caches"] = {
-        order: Bounds(min(each.least, value), max(each.most or 0, value), value)
+        order: _with_guess(each, *(int(end[order]) * size for end in (guess, low, high)))
         for order, each in brings["drop_caches"].items()
-        for value in (int(guess[order]) * size,)
     }
     return brings
+
+
+def _with_guess(sure: Bounds, guess: int, low: int, high: int) -> Bounds:
+    least, most = min(sure.least, guess), max(sure.most or 0, guess)
+    return Bounds(least, most, guess, (max(low, least), min(high, most)))
 
 
 class _Zone:
@@ -115,51 +173,93 @@ class _Zone:
             free |= mask
         return After(free, self._cached.told)
 
-    def likely(self, share: float) -> Orders:
+    def likely(self, share: float, left: _Left) -> Pages:
         """Pages that drop_caches brings by order; `share` of the pages in the slab's mask go."""
-        cache = self._cache
-        slab_pages = int(np.count_nonzero(self._goes))
-        freed = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free)) + int(share * slab_pages)
-        slab = (self._with_slab - self._start - cache) * share * self._unspoiled(slab_pages)
-        drained = self._drained(freed)
+        slab = self._of_slab * share * self._unspoiled(self._slab_pages, left)
+        freed = self._freed(share)
+        drained = self._drained(freed, left)
         if drained <= 0:
-            taken = slab + drained * self._unspoiled(freed)
-            least: Orders = np.maximum(cache + taken.astype(np.int64), 0)
+            least: Pages = np.maximum(self._cache + slab + drained * self._unspoiled(freed, left), 0)
             return least
-        lists = self._lists()
-        more = self._at(self._with(self._goes, lists)) - self._with_slab
-        # Which pages they are is a guess: where they would complete larger blocks, they rather don't.
-        more = np.minimum.accumulate(more)
-        weight = min(drained / max(int(np.count_nonzero(lists)), 1), 1.0)
-        likely: Orders = cache + (slab + more * weight * self._unspoiled(freed)).astype(np.int64)
+        more = self._of_lists
+        # Which pages they are is a guess: where they would complete larger blocks, they rather don't; but they may.
+        more = np.minimum.accumulate(more) if left.lists else np.maximum(more, more[0])
+        likely: Pages = self._cache + slab + more * self._share_of_lists(freed, drained, left)
         return likely
+
+    def variance(self, share: float) -> Pages:
+        """Of what it brings, in pages squared: each block of slab and of lists has its chance to be whole."""
+        size = 2.0 ** np.arange(self._setting.max_order + 1)
+        freed = self._freed(share)
+        whole = self._unspoiled(self._slab_pages, _SEEN)
+        variance: Pages = np.maximum(self._of_slab * share, 0) * size * whole * (1 - whole)
+        if (drained := self._drained(freed, _SEEN)) > 0:
+            whole = self._share_of_lists(freed, drained, _SEEN)
+            variance += np.maximum(self._of_lists, 0) * size * whole * (1 - whole)
+        return variance
+
+    @property
+    def _of_slab(self) -> Orders:
+        return self._with_slab - self._start - self._cache
+
+    @cached_property
+    def _of_lists(self) -> Orders:
+        return self._at(self._with(self._goes, self._lists)) - self._with_slab
+
+    def _share_of_lists(self, freed: int, drained: float, left: _Left) -> Pages:
+        return min(drained / max(int(np.count_nonzero(self._lists)), 1), 1.0) * self._unspoiled(freed, left)
+
+    @property
+    def held(self) -> Orders:
+        """Pages by order that two pages keep from coming, each in a block, which somebody holds at that moment."""
+        held: Orders = np.minimum(_HELD << np.arange(self._setting.max_order + 1), self._freed(1))
+        return held
+
+    @property
+    def moves(self) -> int:
+        """Pages that the guest itself takes or gives meanwhile: a pageblock, if the zone has as many."""
+        return min(1 << self._setting.pageblock_order, int(np.count_nonzero(self._before.free)))
+
+    @property
+    def _slab_pages(self) -> int:
+        return int(np.count_nonzero(self._goes))
+
+    def _freed(self, share: float) -> int:
+        cached = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free))
+        return cached + int(share * self._slab_pages)
 
     # The chance of a block, by order, to be free of what stays of `freed` pages, in slab and on lists; what stays lies
     # close together, so that beyond a pageblock it is hardly less.
-    def _unspoiled(self, freed: int) -> NDArray[np.float64]:
+    def _unspoiled(self, freed: int, left: _Left) -> Pages:
+        spoilers = self._spoilers(left)
+        sizes = np.minimum(2.0 ** np.arange(self._setting.max_order + 1), _FURTHER * 2**self._setting.pageblock_order)
+        chance: Pages = np.exp(-spoilers * sizes / max(freed, spoilers))
+        return chance
+
+    def _spoilers(self, left: _Left) -> float:
         zone = self._zone
-        added = max(self._overflown - self._per_cpu, 0) * _SPOILERS_OF_LISTS
+        added = max(self._overflown(left) - self._per_cpu, 0) * _SPOILERS_OF_LISTS
         spoilers = _SPOILERS * (1 + zone.cpus) + min(added, _MOST_SPOILERS_OF_LISTS * zone.cpus)
         if zone.is_early:
             spoilers = max(spoilers, _EARLY_SPOILERS * (1 + zone.cpus))
-        sizes = np.minimum(2.0 ** np.arange(self._setting.max_order + 1), _FURTHER * 2**self._setting.pageblock_order)
-        chance: NDArray[np.float64] = np.exp(-spoilers * sizes / max(freed, spoilers))
-        return chance
+        return spoilers * left.spoilers
 
     # Pages by which the zone's lists are shorter after `freed` pages passed through them; less than 0: longer.
-    def _drained(self, freed: int) -> float:
+    def _drained(self, freed: int, left: _Left) -> float:
         room = self._zone.lists_room
         passed = freed / (self._per_cpu + room) if self._per_cpu + room else 1.0
         if passed >= 1:
-            return self._per_cpu - self._overflown
+            return max(self._per_cpu - self._overflown(left), -room)
+        if left.lists != 1:
+            return -min(freed, room) if left.lists else min(freed, self._per_cpu)
         return self._per_cpu - (1 - passed) * (self._per_cpu + min(freed, room))
 
-    @property
-    def _overflown(self) -> float:
+    def _overflown(self, left: _Left) -> float:
         full = self._per_cpu + self._zone.lists_room
-        return min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
+        return left.lists * min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
 
     # As many of the pages without a holder as lie on the lists: those in pageblocks with fewest pages that stay.
+    @cached_property
     def _lists(self) -> Mask:
         order, place = self._setting.pageblock_order, self._place
         kernel = pageblocks(self._kernel, place.begin, order).sum(axis=1)

@@ -71,11 +71,11 @@ def _figure(figures: dict[str, dict[str, Any]], name: str, data: list[dict[str, 
 def _bar(names: list[str], sizes: list[Bounds], colour: str, lying: bool, label: str = "") -> dict[str, Any]:
     known = [max(size.least, 0.0) if size.value is None else size.value for size in sizes]
     sure = [round(bar / _MIB, 3) for bar in known]
+    ends = [size.likely or (size.least, size.most) for size in sizes]
     more = [
-        round((bar if size.most is None else size.most) / _MIB - bar / _MIB, 3)
-        for size, bar in zip(sizes, known, strict=True)
+        round(((bar if most is None else most) - bar) / _MIB, 3) for (_, most), bar in zip(ends, known, strict=True)
     ]
-    less = [round((bar - size.least) / _MIB, 3) for size, bar in zip(sizes, known, strict=True)]
+    less = [round((bar - least) / _MIB, 3) for (least, _), bar in zip(ends, known, strict=True)]
     lines = {"thickness": 1.5, "color": COLOURS["measured"]}
     value, name = ("x", "y") if lying else ("y", "x")
     return {
@@ -166,7 +166,7 @@ def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         for action, words in ACTIONS.items()
         if action in found.would_bring
     ]
-    note = "The bars are what is sure, or the best guess; the lines what it may be."
+    note = "The bars are what is sure, or the best guess; the lines, and the figures in brackets, what it may be."
     return _section(
         "What would come back, by the order of reporting (MiB)", chart + html_table(["", *names], rows), note
     )

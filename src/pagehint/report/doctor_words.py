@@ -46,9 +46,10 @@ _KINDS = {
 
 
 def range_of(size: Bounds, unit: str = " MiB") -> str:
-    """A size, or its bounds: ``"312 MiB"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``."""
+    """A size, or its bounds: ``"312 MiB"``, ``"44 MiB (17 to 73)"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``."""
     if size.value is not None or size.is_exact:
-        return _number(size.best) + unit
+        ends = [_number(end) for end in size.likely or ()]
+        return _number(size.best) + unit + (f" ({' to '.join(ends)})" if len(set(ends)) > 1 else "")
     if size.most is None:
         return f"at least {_number(size.least)}{unit}" if size.least else "not known"
     if _number(size.least) == _number(size.most):
