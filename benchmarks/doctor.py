@@ -29,9 +29,10 @@ WORK = {
     "cache": "find /usr /opt /lib -type f | xargs cat 2> /dev/null | head -c {some}000000 > /dev/null",
     "slab": "mkdir /files; cd /files; for d in $(seq 200); do mkdir $d; cd $d; seq 200 | xargs touch; cd ..; done;"
     " cd /; sync; find /usr /files -xdev -size +100000",
-    "fragmented": "fragment {some} 1000000 & sleep {wait}",
+    "fragmented": 'fragment {some} 1000000 & was=; now=0; while [ "$was" != $now ]; do was=$now; sleep 10;'
+    " while read name kib unit; do [ $name = MemFree: ] && now=$((kib / 4096)); done < /proc/meminfo; done",
 }
-"""What a guest does, with `some` MiB: 300 for each GiB that it has; `wait`: until it holds them, in seconds."""
+"""What a guest does, with `some` MiB: 300 for each GiB that it has; holding them, until what is free stays the same."""
 # What is done in a boot, and from which look to which it tells of an action.
 BOOTS = {
     ("drop_caches", "compact_memory"): {"drop_caches": (1, 2), "both": (1, 3)},
@@ -139,7 +140,7 @@ def main() -> None:
         for guest in given.guests:
             for actions, spans in BOOTS.items():
                 with tempfile.TemporaryDirectory() as temporary:
-                    work = WORK[guest].format(some=300 * given.memory // 1024, wait=5 + given.memory // 32)
+                    work = WORK[guest].format(some=300 * given.memory // 1024)
                     trace = booted(settings, work, actions, Path(temporary))
                     folder = given.save or Path(temporary) / "kept"
                     for action, looks in spans.items():

@@ -48,12 +48,12 @@ class _Left:
     """What drop_caches leaves.
 
     `hangs_on` is the share that goes with slab, `spoilers` how many times as many pages stay scattered as were seen
-    mostly, and `lists` how many times as many on overflown lists.
+    mostly, `lists` the share that overflown lists keep of what they can hold; None: as was seen mostly.
     """
 
     hangs_on: float = _HANGS_ON
     spoilers: float = 1.0
-    lists: float = 1.0
+    lists: float | None = None
 
 
 _SEEN = _Left()
@@ -63,7 +63,7 @@ _APART = (
     _Left(hangs_on=_HANGS_ON_MOST),
     _Left(spoilers=2.0),
     _Left(spoilers=0.5),
-    _Left(lists=2.0),
+    _Left(lists=1.0),
     _Left(lists=0.0),
 )
 _DEVIATIONS = 2
@@ -125,9 +125,9 @@ def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab
         name: {order: Bounds(int(least[order]) * size, int(most[order]) * size) for order in setting.orders}
         for name, (least, most) in sums.items()
     }
-    # What is independent adds up as squares; how much lists keep is the kernel's way, and adds up whole.
+    # What is independent adds up as squares; how much lists keep comes on top of it.
     apart = np.concatenate([guesses - guess, [-held, moves, -moves]])
-    by_lists = np.array([left.lists != 1 for left in _APART] + 3 * [False])
+    by_lists = np.array([left.lists is not None for left in _APART] + 3 * [False])
     low, high = (
         guess + side * (np.abs(parts[by_lists]).sum(axis=0) + np.sqrt((parts[~by_lists] ** 2).sum(axis=0) + chance))
         for side, parts, chance in (
@@ -183,7 +183,7 @@ class _Zone:
             return least
         more = self._of_lists
         # Which pages they are is a guess: where they would complete larger blocks, they rather don't; but they may.
-        more = np.minimum.accumulate(more) if left.lists else np.maximum(more, more[0])
+        more = np.maximum(more, more[0]) if left.lists == 0 else np.minimum.accumulate(more)
         likely: Pages = self._cache + slab + more * self._share_of_lists(freed, drained, left)
         return likely
 
@@ -249,14 +249,16 @@ class _Zone:
         room = self._zone.lists_room
         passed = freed / (self._per_cpu + room) if self._per_cpu + room else 1.0
         if passed >= 1:
-            return max(self._per_cpu - self._overflown(left), -room)
-        if left.lists != 1:
+            return self._per_cpu - self._overflown(left)
+        if left.lists is not None:
             return -min(freed, room) if left.lists else min(freed, self._per_cpu)
         return self._per_cpu - (1 - passed) * (self._per_cpu + min(freed, room))
 
     def _overflown(self, left: _Left) -> float:
         full = self._per_cpu + self._zone.lists_room
-        return left.lists * min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
+        if left.lists is not None:
+            return left.lists * full
+        return min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
 
     # As many of the pages without a holder as lie on the lists: those in pageblocks with fewest pages that stay.
     @cached_property

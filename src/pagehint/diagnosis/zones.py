@@ -113,8 +113,8 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
     )
 
 
-# Seen some seconds after much was freed: 0.06 to 0.29 on 6.1, 0.01 to 0.2 on 6.12, 0.55 to 0.94 on 6.18. What zoneinfo
-# prints tells these apart: promo since 6.12, high_min since 6.13.
+# Seen seconds after much was freed: 0.06 to 0.29 on 6.1 (and once 0.72), 0.01 to 0.2 on 6.12, 0.54 to 0.94 on 6.18.
+# What zoneinfo prints tells these apart: promo since 6.12, high_min since 6.13.
 def _lists_keep(zone: ZoneInfo) -> float:
     if any(cpu.high_min is not None for cpu in zone.per_cpu):
         return 0.9
