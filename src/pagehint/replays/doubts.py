@@ -6,6 +6,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.playback import Playback
+from pagehint.replays.run import are_recorded, vars_of
 from pagehint.replays.start import recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
@@ -115,7 +116,7 @@ def _delayed(playback: Playback) -> list[str]:
     design, reporting = playback.design, playback.trace.meta.reporting
     if not isinstance(design, PageReporting) or reporting is None or not playback.passes:
         return []
-    if reporting.order not in (None, design.order) or abs((reporting.delay_ns or design.delay) - design.delay) > _STEP:
+    if not are_recorded(vars_of(reporting), design.order, design.delay, playback.device.capacity):
         return []
     recorded, ours = recorded_passes(playback.trace), np.asarray(playback.passes)
     before = ours[np.maximum(np.searchsorted(ours, recorded + _STEP, side="right") - 1, 0)]

@@ -55,7 +55,6 @@ cdef class Engine(Pages):
     cdef readonly bint zone_level
     cdef Refills _refills
     cdef readonly object mapped
-    cdef readonly long long used_pages
     cdef readonly long long now
     cdef readonly double resident_time
     cdef readonly double used_time
@@ -113,6 +112,10 @@ cdef class Engine(Pages):
     cdef bint _enter(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
     @cython.final
     cdef bint _enter_another(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
+    @cython.final
+    cdef void _set_used(self, Py_ssize_t page, bint used) noexcept nogil
+    @cython.final
+    cdef void _set_taken(self, Py_ssize_t page, Py_ssize_t pages, bint taken) noexcept nogil
     @cython.final
     cdef bint _contiguous(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final

@@ -53,7 +53,7 @@ if cython.compiled:
         TAKEN_TWICE,
     )
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
-    from cython.cimports.pagehint.replays.pages import Pages
+    from cython.cimports.pagehint.replays.pages import Pages, has
     from cython.cimports.pagehint.replays.refills import Refills
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
@@ -77,7 +77,7 @@ else:
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
-    from pagehint.replays.pages import Pages
+    from pagehint.replays.pages import Pages, has
     from pagehint.replays.refills import Refills
     from pagehint.replays.scan import (
         ALLOC,
@@ -162,7 +162,7 @@ class Engine(Pages):
         self._most_wait = 200_000
         self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2].copy()
         self._count = self._k = self._row = self._v = 0
-        self.used_pages = self.now = self.placed = self.placed_as_recorded = 0
+        self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = self.used_time = 0.0
         self.turned = self.followed = 0
         self._agreed = AGREED
@@ -214,10 +214,9 @@ class Engine(Pages):
             for pfn in range(self.pages):
                 if kinds[pfn] >= STARTS_USED:
                     self._map[pfn] = pfn
-                    self._mark(self._taken, pfn, 1, True)
+                    self._set_taken(pfn, 1, True)
                     if kinds[pfn] == STARTS_USED:
-                        self._mark_used(pfn, True)
-                        self.used_pages += 1
+                        self._set_used(pfn, True)
 
     def at_zone_level(self, cpus):
         """Allocations and frees of small orders were not recorded; of so many CPUs."""
@@ -238,11 +237,8 @@ class Engine(Pages):
         """These pages (int64), as the recording has them, were taken by now, and are in use without an event."""
         where = self.mapped[pfns]
         for page in where[where != NOWHERE].tolist():
-            if not (self._used[page >> 6] >> (page & 63)) & 1:
-                self._mark_used(page, True)
-                if self._best is not None:
-                    self._best._allocated(page, self.now)
-                self.used_pages += 1
+            if not has(self._used, page):
+                self._set_used(page, True)
 
     def model_pages(self, keys):
         """Where the pages that the recording has (bool, one a page) are in the model: bool, one a page, as many.
@@ -366,6 +362,32 @@ class Engine(Pages):
                     break
         return found
 
+    # The guest uses a page from now on, or does no more.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _set_used(self, page: cython.Py_ssize_t, used: cython.bint) -> cython.void:
+        self._mark_used(page, used)
+        if self._best is not None:
+            if used:
+                self._best._allocated(page, self.now)
+            else:
+                self._best._freed(page, self.now)
+
+    # A block is off the zone's lists from now on, or is back there.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _set_taken(self, page: cython.Py_ssize_t, pages: cython.Py_ssize_t, taken: cython.bint) -> cython.void:
+        self._mark(self._taken, page, pages, taken)
+        if self._best is not None:
+            if taken:
+                self._best._took(page, pages, self.now)
+            else:
+                self._best._gave(page, pages, self.now)
+
     # Whether the model has a block's pages as one block.
     def _contiguous(self, pfn, order):
         first: cython.Py_ssize_t = self._map[pfn]
@@ -435,9 +457,7 @@ class Engine(Pages):
         i += self._zone.start_pfn
         for k in range(block_pages(order)):
             self._map[pfn + k] = i + k
-        self._mark(self._taken, i, block_pages(order), True)
-        if self._best is not None:
-            self._best._took(i, block_pages(order), self.now)
+        self._set_taken(i, block_pages(order), True)
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
@@ -501,14 +521,9 @@ class Engine(Pages):
         for k in range(block_pages(order)):
             self._map[pfn + k] = NOWHERE
             # Its free was lost.
-            if (self._used[(page + k) >> 6] >> ((page + k) & 63)) & 1:
-                self._mark_used(page + k, False)
-                if self._best is not None:
-                    self._best._freed(page + k, self.now)
-                self.used_pages -= 1
-        self._mark(self._taken, page, block_pages(order), False)
-        if self._best is not None:
-            self._best._gave(page, block_pages(order), self.now)
+            if has(self._used, page + k):
+                self._set_used(page + k, False)
+        self._set_taken(page, block_pages(order), False)
 
     def _allocated(self, pfn, order):
         k: cython.Py_ssize_t
@@ -519,13 +534,10 @@ class Engine(Pages):
             page = self._map[k]
             if page == NOWHERE:
                 missing = True
-            elif (self._used[page >> 6] >> (page & 63)) & 1:
+            elif has(self._used, page):
                 twice = True
             else:
-                self._mark_used(page, True)
-                if self._best is not None:
-                    self._best._allocated(page, self.now)
-                self.used_pages += 1
+                self._set_used(page, True)
         self._anomalies[NOT_PLACED] += missing
         self._anomalies[ALLOCATED_TWICE] += twice
         if self.touch_alloc:
@@ -545,11 +557,8 @@ class Engine(Pages):
             if page == NOWHERE:
                 missing = True
                 continue
-            if (self._used[page >> 6] >> (page & 63)) & 1:
-                self._mark_used(page, False)
-                if self._best is not None:
-                    self._best._freed(page, self.now)
-                self.used_pages -= 1
+            if has(self._used, page):
+                self._set_used(page, False)
             else:
                 bulk = True
             self._freed_at[page] = at
@@ -751,7 +760,7 @@ class Engine(Pages):
                     continue
                 self._changed(page, end - page)
                 while page < end:
-                    if (self.backing._backed[page >> 6] >> (page & 63)) & 1 and self._freed_at[page]:
+                    if has(self.backing._backed, page) and self._freed_at[page]:
                         wait = (at - self._freed_at[page]) & NOWHERE
                         self._waits[min(wait, self._most_wait)] += 1
                         self._freed_at[page] = 0

@@ -24,7 +24,6 @@ class Engine(Pages):
     """Small allocations and frees were not recorded: what is off the zones' lists counts as in use, but for what a
     refill brought before the next one begins."""
     mapped: NDArray[np.uint32]
-    used_pages: int
     now: int
     resident_time: float
     used_time: float

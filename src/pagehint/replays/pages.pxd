@@ -5,7 +5,9 @@ cdef extern from *:
     """
     /* Nearly all words are empty or full. */
     #define pagehint_popcount(word) (!(word) ? 0 : !~(word) ? 64 : __builtin_popcountll(word))
+    #define pagehint_has(words, page) (((words)[(page) >> 6] >> ((page) & 63)) & 1)
     """
+    bint has "pagehint_has"(const unsigned long long *words, Py_ssize_t page) noexcept nogil
     int popcount "pagehint_popcount"(unsigned long long) noexcept nogil
 
 cdef enum:

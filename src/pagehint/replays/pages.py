@@ -8,12 +8,15 @@ from pagehint.errors import InputError
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.buddy import block_pages
-    from cython.cimports.pagehint.replays.pages import AREA_ORDER, popcount
+    from cython.cimports.pagehint.replays.pages import AREA_ORDER, has, popcount
 else:
     from pagehint.host.backing import Backing
     from pagehint.mm.page import block_pages
 
     AREA_ORDER = 9
+
+    def has(words, page):
+        return (words[page >> 6] >> (page & 63)) & 1
 
     def popcount(word):
         return int(word).bit_count()
@@ -284,5 +287,5 @@ class Pages:
         self._memory_pages = pages
         self._shift = shift
         for k in range(self.pages if pages else 0):
-            if (self.backing._backed[k >> 6] >> (k & 63)) & 1:
+            if has(self.backing._backed, k):
                 self._write(k, 1)

@@ -1,5 +1,6 @@
 """What a replay tells: totals, a timeline, what stayed behind and why, and how close the model came."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,12 @@ def is_as_recorded(run: Run) -> bool:
     reporting, settings = run.truth.get("reporting"), run.settings
     if reporting is None or not reporting["on"]:
         return reporting is not None and run.design is None
-    same = run.design is not None and issubclass(run.design, PageReporting) and settings["host_memory"] is None
-    for name in ("order", "capacity"):
-        same = same and reporting[name] in (None, settings[name])
-    return same and (reporting["delay_ns"] is None or abs(settings["delay"] - reporting["delay_ns"]) < _SAME_DELAY)
+    if run.design is None or not issubclass(run.design, PageReporting) or settings["host_memory"] is not None:
+        return False
+    return are_recorded(reporting, settings["order"], settings["delay"], settings["capacity"])
+
+
+def are_recorded(reporting: Mapping[str, Any], order: int, delay: int, capacity: int) -> bool:
+    """Whether these settings are the recorded guest's own, ``reporting``, as far as those are known."""
+    same = reporting["order"] in (None, order) and reporting["capacity"] in (None, capacity)
+    return same and (reporting["delay_ns"] is None or abs(delay - reporting["delay_ns"]) < _SAME_DELAY)
