@@ -86,6 +86,7 @@ class YoungestFirst(BreakEven):
 ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, NoAges, YoungestFirst)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
 _LOST = 1.05
+_RUNS = 3
 COLUMNS = {"recording", "host", "design", "settings", "price", "free", "time", "possible", "attribution", "waits"}
 
 
@@ -312,6 +313,11 @@ class Effort:
 
 
 def effort(recording: Recording, plan: Plan, name: str) -> Effort:
+    """Of the run that took its passes the least time."""
+    return min((measured(recording, plan, name) for _ in range(_RUNS)), key=lambda each: each.own_time)
+
+
+def measured(recording: Recording, plan: Plan, name: str) -> Effort:
     design = plan.make()
     assert design is not None
     run = replay(recording, design, ModelHost("THP"))

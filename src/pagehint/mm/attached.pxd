@@ -20,8 +20,6 @@ cdef class Attachable(Ranges):
         self, long long[::1] places, Py_ssize_t count, signed char[::1] orders, unsigned int[::1] freed
     ) except -1
     @cython.final
-    cdef void _fetch_heads(self, Py_ssize_t i) noexcept nogil
-    @cython.final
     cdef Py_ssize_t _list(self, object order, object migratetype) except -1
     @cython.final
     cdef Py_ssize_t _index(self, object pfn) except -1

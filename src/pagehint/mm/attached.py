@@ -34,10 +34,8 @@ else:
     from pagehint.mm.ranges import WALKED, Ranges
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
-    AHEAD = 8
 
 _OLDEST = 1 << 61  # ns
-_ORDERS_A_LINE = cython.declare(cython.int, 6)  # of 64 bytes: 32 pages
 
 
 def _cpu(pcp):
@@ -307,11 +305,9 @@ class Attachable(Ranges):
         kept: cython.bint
         with self._lock:
             kept = self._ages
-            for k in range(min(AHEAD, count) if kept else 0):
-                self._fetch_heads(places[k])
             for k in range(count if kept else 0):
-                if k + AHEAD < count:
-                    self._fetch_heads(places[k + AHEAD])
+                if cython.compiled and k + AHEAD < count:
+                    prefetch(cython.address(self._state[places[k + AHEAD]]))
                 head = self._head_of(places[k])
                 orders[k] = -1
                 freed[k] = 0
@@ -321,17 +317,6 @@ class Attachable(Ranges):
                 elif head >= 0 and (self._state[head] & KIND) == PCP:
                     orders[k] = -2
         return kept
-
-    # A page's block may begin at any of these, far apart.
-    def _fetch_heads(self, i):
-        order: cython.int
-        head: cython.Py_ssize_t
-        if cython.compiled:
-            prefetch(cython.address(self._state[i]))
-            for order in range(_ORDERS_A_LINE, self.max_order):
-                head = (i + self._lo & ~(block_pages(order) - 1)) - self._lo
-                if head >= 0:
-                    prefetch(cython.address(self._state[head]))
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (docs/spec/2).

@@ -339,8 +339,6 @@ class Ranges(HintedLists):
             if cython.compiled and following < self._pages:
                 prefetch(cython.address(self._state[following]))
                 prefetch(cython.address(self._links[2 * following]))
-                if age:
-                    prefetch(cython.address(self._freed_at[following]))
             if self._state[i] & HINTED:
                 if from_head and self._active:
                     break
