@@ -462,3 +462,13 @@ def test_a_long_rest_costs_no_decay(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     trace = record(tmp_path / "t", rows, [zone_of(4096)], step=10**15)
     assert replay(trace, PageReporting(9, "2s"), kernel="6.8").totals.duration > 10**15
     assert 3 <= len(calls) < 200
+
+
+def test_rows_of_times_in_which_nothing_happens(phased: Trace) -> None:
+    """A coarse timeline's rows are among a fine one's, which goes through each rest in many steps."""
+    fine, coarse = (replay(phased, guest_reporting(phased), sample=step).timeline for step in ("10ms", "250ms"))
+    times = fine.column("time").to_numpy()
+    assert len(set(np.diff(times).tolist())) == 1
+    rows = np.searchsorted(times, coarse.column("time").to_numpy())
+    assert len(rows) > 300
+    assert fine.take(rows).equals(coarse)

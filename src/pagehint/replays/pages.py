@@ -247,7 +247,10 @@ class Pages:
     def map_row(self, rows):
         """The memory from pfn 0 in `rows` equal areas: resident and used pages of each, int32 (rows, 2)."""
         out = np.zeros((rows, 2), np.int32)
-        counts = memoryview(out)
+        if cython.compiled:
+            counts = cython.cast(cython.p_int, cython.cast(cython.size_t, out.ctypes.data))
+        else:
+            counts = memoryview(out.reshape(-1))
         words: cython.Py_ssize_t = (self.pages + 63) >> 6
         k: cython.Py_ssize_t
         row: cython.Py_ssize_t
@@ -261,8 +264,8 @@ class Pages:
             for k in range(begin, (row + 1) * words // count):
                 used += popcount(self._used[k])
                 resident += popcount(self.backing._backed[k])
-            counts[row, 0] = resident
-            counts[row, 1] = used
+            counts[2 * row] = resident
+            counts[2 * row + 1] = used
         return out
 
     # Real memory

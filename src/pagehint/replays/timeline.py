@@ -128,8 +128,17 @@ class Timeline:
             self._next_row = now + self.step
 
     def rest_until(self, time: int) -> None:
-        """Nothing happens before `time`: what was counted last holds until then."""
+        """Nothing happens before `time`: what was counted last holds until then, and all rows are alike."""
         self._next_count += max(time - self._next_count, 0) // _COUNT_STEP * _COUNT_STEP
+        until = min(time, self._next_count, self._next_truth, self._next_map)
+        if self._next_row >= until:
+            return
+        assert self.step is not None
+        row = self._row(self._next_row)[1:]
+        while self._next_row < until:
+            self._engine.pass_time(self._next_row)
+            self._add_row((self._next_row, *row))
+            self._next_row += self.step
 
     def _count(self, now: int, counts: tuple[int, ...]) -> None:
         """What was free and resident since the last count, whose integral is known, by reason.
