@@ -108,7 +108,7 @@ LINUX_6_1 = KernelProfile(
 LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False, pcp="tuned")
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking")
 LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
-LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 17), pcp="tuned, seldom")
+LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 16), pcp="tuned, seldom")
 
 PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
 """All of them, oldest first."""
