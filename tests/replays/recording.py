@@ -21,14 +21,18 @@ def zone(pages: int, start_pfn: int = 0, name: str = "DMA32") -> ZoneLayout:
     return ZoneLayout(0, name, start_pfn, pages, pages, pages, 0, 0, 0, pcp_high=30, pcp_batch=7)
 
 
-def zoneinfo(zones: Sequence[ZoneLayout], free: int = 0, on_cpus: int = 0) -> str:
-    """The zones as zoneinfo has them: so many pages free, so many on CPU 0's lists."""
+def zoneinfo(zones: Sequence[ZoneLayout], free: int = 0, on_cpus: int | Sequence[int] = 0) -> str:
+    """The zones as zoneinfo has them: so many pages free, so many on CPU 0's lists, or on each CPU's."""
+    counts = [on_cpus] if isinstance(on_cpus, int) else on_cpus
     return "".join(
         f"Node {each.node}, zone {each.name:>8}\n  pages free     {free}\n        min      {each.min}\n"
         f"        low      {each.low}\n        high     {each.high}\n        spanned  {each.spanned}\n"
-        f"        present  {each.present}\n        managed  {each.managed}\n  pagesets\n    cpu: 0\n"
-        f"              count: {on_cpus}\n              high:  30\n              batch: 7\n"
-        f"  start_pfn:           {each.start_pfn}\n"
+        f"        present  {each.present}\n        managed  {each.managed}\n  pagesets\n"
+        + "".join(
+            f"    cpu: {cpu}\n              count: {count}\n              high:  30\n              batch: 7\n"
+            for cpu, count in enumerate(counts)
+        )
+        + f"  start_pfn:           {each.start_pfn}\n"
         for each in zones
     )
 
@@ -43,11 +47,12 @@ def record(
     flags: NDArray[np.uint64] | None = None,
     marks: Sequence[tuple[int, str]] = (),
     final: Mapping[str, str] | None = None,
+    begin: int = 0,
 ) -> Trace:
-    """A recording of these events, `step` ns apart, all of them MOVABLE; `texts` and `flags` are its snapshot, `final`
-    the texts of that at its end."""
+    """A recording of these events, from `begin` (ns) on and `step` ns apart, all of them MOVABLE; `texts` and `flags`
+    are its snapshot, `final` the texts of that at its end."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
-    columns["time"] = np.arange(len(rows), dtype=np.int64) * step
+    columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step
     columns["migratetype"][:] = 1
     columns["event"][:] = [ord(row[0]) for row in rows]
     for k, name in enumerate(("pfn", "order", "cpu", "detail")):

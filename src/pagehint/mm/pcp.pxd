@@ -67,6 +67,8 @@ cdef class PerCpuLists:
     @cython.final
     cdef void _free(self, Py_ssize_t i, int order) noexcept nogil
     @cython.final
+    cdef bint _lay_behind(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
     cdef void _drain_all(self) noexcept nogil
     @cython.final
     cdef Py_ssize_t _bulk(

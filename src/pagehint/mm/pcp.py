@@ -127,6 +127,11 @@ class PerCpuLists:
             )
         self._limit_to(batch, high, most)
 
+    def resume(self, high):
+        """Lists that tune themselves go on from this `high`. The zone must be at rest."""
+        if self._tunes and self._high_min < self._high_max:
+            self.high = min(max(high, 0), self._high_max)
+
     @cython.cfunc
     @cython.inline
     @cython.nogil
@@ -201,6 +206,18 @@ class PerCpuLists:
         self._count += block_pages(order)
         if self._count >= self._drain_from_length or (self._free_factor and 0 < order <= 3):
             self._drain(self, which, order)
+
+    # A block in use lies on its list from now on, behind all that is there; false where it has none, or no room.
+    def _lay_behind(self, i, order, migratetype):
+        which: cython.int = self._list_of(order, migratetype if migratetype <= RECLAIMABLE else MOVABLE)
+        if which < 0 or self._length[which] >= self._mask[which]:
+            return False
+        self._movable[self._pageblock(i)] -= self._state[i] >> TYPE_SHIFT == MOVABLE
+        self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)
+        self._ring[which][(self._first[which] + self._length[which]) & self._mask[which]] = i
+        self._length[which] += 1
+        self._count += block_pages(order)
+        return True
 
     # Draining
 

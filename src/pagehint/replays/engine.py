@@ -218,6 +218,28 @@ class Engine(Pages):
                     if kinds[pfn] == STARTS_USED:
                         self._set_used(pfn, True)
 
+    def lay_on_lists(self, pfns, lists):
+        """These blocks (int64), which count as taken, lie on CPUs' lists: CPU << 8 | order << 4 | migratetype (uint32).
+
+        The first of a list is taken first.
+        """
+        pfn: cython.Py_ssize_t
+        order: cython.int
+        i: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        for pfn, which in zip(pfns.tolist(), lists.tolist(), strict=True):
+            order = which >> 4 & 15
+            if not self._enter_another(pfn, order, which >> 8):
+                continue
+            i = pfn - self._zone.start_pfn
+            if not self._zone._join_used(i, order):
+                continue
+            if self.recorded or not self._pcp._lay_behind(i, order, which & 15):
+                self._zone._free(i, order, True)
+            self._mark(self._taken, pfn, block_pages(order), False)
+            for k in range(pfn, pfn + block_pages(order)):
+                self._map[k] = NOWHERE
+
     def at_zone_level(self, cpus):
         """Allocations and frees of small orders were not recorded; of so many CPUs."""
         self.zone_level = True

@@ -128,7 +128,8 @@ class Playback:
         if self.start.grows:
             self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
         if self.start.pcps and self.profile.pcp_tunes:
-            self.clock.call_at(self.clock.now + _DECAY, self._decay)
+            # The kernel rounds this timer to whole seconds.
+            self.clock.call_at((self.clock.now // _DECAY + 1) * _DECAY, self._decay)
         for batch in self.trace.batches(COLUMNS):
             self._apply(batch)
             if self.progress is not None:

@@ -85,6 +85,8 @@ class Scan:
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
     `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
+    `first_taker`: without zone events, uint32 a page: of the blocks whose first event is an allocation, whose list it
+    is, and 1: CPU << 8 | order << 4 | migratetype.
     `moves`, `removals`, `drained_order`, `refilled`, `beyond_batch` (`batch` pages): as in `Evidence`. `zone_events`:
     the recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes
     (ns). `zone_level`: allocations and frees of CPUs' lists were not recorded, but for those of pageblocks.
@@ -100,6 +102,7 @@ class Scan:
         self.at_start = np.zeros(pages, np.uint8)
         self.first_types = np.full((pages >> pageblock_order) + 1, 255, np.uint8)
         self.first_left = np.zeros(pages, np.uint32)
+        self.first_taker = np.zeros(0 if zone_events else pages, np.uint32)
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
@@ -126,6 +129,7 @@ class Scan:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
             self._first_left = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_left.ctypes.data))
+            self._first_taker = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_taker.ctypes.data))
             self._last_free = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_free_array.ctypes.data)
             )
@@ -150,7 +154,7 @@ class Scan:
             self._seen_cpus = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._seen_array.ctypes.data))
         else:
             self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
-            self._first_left = memoryview(self.first_left)
+            self._first_left, self._first_taker = memoryview(self.first_left), memoryview(self.first_taker)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
             self._last_was = memoryview(self._last_was_array)
@@ -254,6 +258,10 @@ class Scan:
         freed = np.lexsort((left, times))
         blocks[np.searchsorted(all_rows, np.sort(rows))] = block[freed]
         return blocks
+
+    def has_list(self, orders):
+        """Which blocks of these orders (int array) CPUs keep on lists: bool, one each."""
+        return (orders <= self._most_pcp_order) | (self._most_pcp_order > 0) & (orders == self._pageblock_order)
 
     def boot_end(self):
         """When boot freed the last of its whole pageblocks (ns), if it did."""
@@ -420,6 +428,8 @@ class Scan:
                 self._surplus_end[cpu] = end
                 self._touched(pfn, end)
                 self._settled(pfn, end)
+                if not self.zone_events and not self._at_start[pfn]:
+                    self._first_taker[pfn] = 1 + (cpu << 8 | order << 4 | types[k])
                 self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
                 if not self.zone_events:
                     self._typed(pfn, end, types[k])

@@ -17,9 +17,10 @@ from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
+from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.recording import once
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
-from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, mark_time, pages_at_start
+from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -136,6 +137,8 @@ class Start:
     evidence: Evidence
     load: int
     """When the device comes (ns)."""
+    on_lists: OnLists | None
+    """Without zone events: what lies on CPUs' lists."""
     zone_level: bool
     """Small allocations and frees were not recorded."""
     cpus: int
@@ -213,6 +216,7 @@ class Start:
             seen.in_bulk,
             seen.evidence,
             load,
+            seen.on_lists,
             meta.level == "zone",
             max(seen.cpus, default=0) + 1,
         )
@@ -263,7 +267,16 @@ class Start:
         if self.zone_level:
             engine.at_zone_level(self.cpus)
         engine.start_from(self.at_start.states)
+        if self.on_lists is not None:
+            self._lay_on_lists(engine, self.on_lists)
         return engine
+
+    def _lay_on_lists(self, engine: Engine, on: OnLists) -> None:
+        engine.lay_on_lists(on.pfns, on.lists)
+        for (index, cpu), pcp in self.pcps.items():
+            highs = on.highs.get((self.zones[index].node, self.zones[index].name), [])
+            if cpu < len(highs):
+                pcp.resume(highs[cpu])
 
 
 @dataclass(frozen=True)
@@ -279,6 +292,7 @@ class _Look:
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     evidence: Evidence
+    on_lists: OnLists | None
 
 
 def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
@@ -288,6 +302,9 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
+    on_lists = None
+    if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
+        on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, early, scan)
     types = types_at_start(trace, layouts, scan.first_types, found, lower, order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
@@ -303,6 +320,7 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
         scan.ties(),
         scan.in_bulk(),
         evidence,
+        on_lists,
     )
 
 

@@ -22,7 +22,7 @@ from pagehint.trace.meta import ZoneLayout
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size
 
-__all__ = ["NO_MEMORY", "SNAPSHOT_BEGUN", "SNAPSHOT_READ", "PageStates", "mark_time", "pages_at_start"]
+__all__ = ["NO_MEMORY", "SNAPSHOT_BEGUN", "SNAPSHOT_READ", "PageStates", "is_late", "mark_time", "pages_at_start"]
 
 SNAPSHOT_BEGUN, SNAPSHOT_READ = "KPF-BEGIN init", "KPF-END init"
 NO_MEMORY = UNSEEN
@@ -56,6 +56,12 @@ def mark_time(trace: Trace, text: str) -> int | None:
     if trace.marks is None:
         return None
     return max((mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(text)), default=None)
+
+
+def is_late(trace: Trace) -> bool:
+    """Whether the snapshot tells of another state than that before the first event."""
+    begun = mark_time(trace, SNAPSHOT_BEGUN)
+    return begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
 
 
 def pages_at_start(
@@ -196,7 +202,7 @@ def _longest_runs(pages: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
 
 def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uint8], flags: bool) -> list[str]:
     doubts = []
-    begun, read = mark_time(trace, SNAPSHOT_BEGUN), mark_time(trace, SNAPSHOT_READ)
+    read = mark_time(trace, SNAPSHOT_READ)
     if flags and read is None:
         doubts.append(
             "no marks tell when the snapshot was read (KPF-BEGIN and KPF-END): it counts as taken before the first "
@@ -211,8 +217,7 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             "they count as movable, so that programs may get them sooner here than in the guest"
         )
     counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
-    late = begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
-    if not late and trace.meta.events.get("Z"):
+    if not is_late(trace) and trace.meta.events.get("Z"):
         left = sum(counts) - int((states == PER_CPU_AT_START).sum())
         if left > 0:
             doubts.append(f"{_size(left)} lay on per-CPU lists at the start that no event names: they count as in use")
