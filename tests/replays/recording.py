@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.proc.zoneinfo import ZoneLayout
+from pagehint.replays.engine import Engine
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA
 
-__all__ = ["Row", "record", "zone", "zoneinfo"]
+__all__ = ["Row", "record", "used_pages", "zone", "zoneinfo"]
 
 Row = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """An event's letter, pfn, order and CPU, and its detail where it has one."""
@@ -35,6 +36,11 @@ def zoneinfo(zones: Sequence[ZoneLayout], free: int = 0, on_cpus: int | Sequence
         + f"  start_pfn:           {each.start_pfn}\n"
         for each in zones
     )
+
+
+def used_pages(engine: Engine) -> int:
+    """How many pages are in use by now."""
+    return int(np.unpackbits(engine.used.view(np.uint8)).sum())
 
 
 def record(

@@ -20,7 +20,7 @@ from pagehint.trace.meta import Meta
 from pagehint.trace.shipped import example
 from pagehint.trace.tables import RESIDENCY_SCHEMA
 
-from .recording import Row, record, zone
+from .recording import Row, record, used_pages, zone
 
 _DATA = Path(__file__).parents[1] / "real_guest" / "data"
 
@@ -56,10 +56,10 @@ def used(path: Path, *rows: Row) -> int:
     trace = record(path, rows, [zone(2048)], meta, step=1000)
     one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
     named = {pfn + k for _, pfn, order, *_ in rows if pfn for k in range(1 << order)}
-    before = one.engine.used_pages
+    before = used_pages(one.engine)
     one.run(make_run)
     assert before == 2048 - len(named)
-    return one.engine.used_pages - before
+    return used_pages(one.engine) - before
 
 
 def test_what_a_refill_brings_is_in_use_when_the_next_begins(tmp_path):

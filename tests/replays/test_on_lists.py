@@ -12,7 +12,7 @@ from pagehint.replays.start import Start
 from pagehint.replays.totals import make_run
 from pagehint.trace import Meta, Trace
 
-from .recording import Row, record, zone, zoneinfo
+from .recording import Row, record, used_pages, zone, zoneinfo
 
 _PAGES = 1 << 15
 _FREE = 4096  # pages that are free as kpageflags tell, the first ones
@@ -53,11 +53,11 @@ def test_what_a_cpu_takes_first_and_was_not_free_lay_on_its_list(tmp_path):
     rows = taken(9000, 9005, 9002) + taken(9001, cpu=1) + taken(9003)
     one = started(recording(tmp_path / "t", rows, [3, 1]))
     assert on_lists(one) == [[9000, 9005, 9002], [9001]]
-    used = one.engine.used_pages
+    used = used_pages(one.engine)
     assert used == _PAGES - _FREE - 5  # 9003 is beyond the count: it was free, as before
     run = one.run(make_run)
     assert run.prediction.placed_as_recorded == 1.0
-    assert one.engine.used_pages == used + 5
+    assert used_pages(one.engine) == used + 5
     assert run.anomalies == {}
     assert [each.check() for each in one.start.zones] == [[]]
 
