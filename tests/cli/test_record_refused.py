@@ -57,7 +57,7 @@ def test_where_tracefs_is_read_only(tmp_path):
 def test_root_without_capabilities_records(tmp_path):
     """Files of tracefs are root's: nothing else is needed, and what can't be read is left out."""
     drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
+    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "100ms"]
     done = subprocess.run([*drop, *command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -69,7 +69,7 @@ def test_what_the_machine_does_not_tell_is_said(tmp_path):
     """A /proc without kpageflags and pagetypeinfo, as some kernels are built."""
     (tmp_path / "empty").touch()
     hide = f'for each in kpageflags pagetypeinfo; do mount --bind {tmp_path}/empty /proc/$each; done; exec "$@"'
-    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "0s"]
+    command = [sys.executable, "-m", "pagehint", "record", "-o", str(tmp_path / "a.pagetrace"), "--for", "100ms"]
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", hide, "sh", *command], capture_output=True, text=True, check=False
     )

@@ -139,7 +139,7 @@ def test_a_full_disk(machine, tmp_path, room):
 @contextlib.contextmanager
 def stopped_qemu(socket, *options):
     command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "q35,accel=tcg", "-S", *options]
-    with subprocess.Popen([*command, "-qmp", f"unix:{socket},server=on,wait=off"]) as qemu:
+    with subprocess.Popen([*command, "-qmp", f"unix:{socket.name},server=on,wait=off"], cwd=socket.parent) as qemu:
         try:
             while not socket.exists():
                 assert qemu.poll() is None
@@ -150,8 +150,11 @@ def stopped_qemu(socket, *options):
 
 @pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
 def test_qemu_says_where_its_memory_lies(tmp_path):
-    with stopped_qemu(tmp_path / "qmp", "-m", "3072") as qemu:
-        by_socket = pagehint("watch", "--qmp", tmp_path / "qmp", "--for", "100ms", "-o", tmp_path / "a.parquet")
+    """Its socket's path may be longer than the address of a socket."""
+    socket = tmp_path / ("long" * 30) / "qmp"
+    socket.parent.mkdir()
+    with stopped_qemu(socket, "-m", "3072") as qemu:
+        by_socket = pagehint("watch", "--qmp", socket, "--for", "100ms", "-o", tmp_path / "a.parquet")
         by_process = pagehint("watch", qemu.pid, "--for", "100ms", "-o", tmp_path / "b.parquet")
     assert (by_socket.returncode, by_process.returncode) == (0, 0), by_socket.stderr + by_process.stderr
     assert by_socket.stderr == by_process.stderr

@@ -19,11 +19,12 @@ from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.trace.recorder.tracefs import PROBES
-from pagehint.units import format_size, parse_size, parse_time
+from pagehint.units import format_size, format_time, parse_size, parse_time
 
-__all__ = ["live_line", "record"]
+__all__ = ["live_line", "parse_for", "record"]
 
 _LEAST_KIB = 8
+_LEAST_TIME = 10**8
 
 
 def record(
@@ -50,7 +51,7 @@ def record(
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """
-    seconds = None if for_ is None else parse_time(for_) / 1e9
+    seconds = None if for_ is None else parse_for(for_)
     if seconds is not None and command:
         raise InputError(f"--for {for_} and a command: choose one of them")
     size = None if buffers is None else _buffer_kib(buffers)
@@ -75,6 +76,14 @@ def record(
         recorded = go(importer.put, lambda progress: _line(progress, importer))
         writer.finish(importer.finish())
     _summary(Trace.open(path), recorded)
+
+
+def parse_for(text: str) -> float:
+    """The seconds of --for. Raises InputError."""
+    time = parse_time(text)
+    if time < _LEAST_TIME:
+        raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
+    return time / 1e9
 
 
 def _buffer_kib(buffers: str) -> int:

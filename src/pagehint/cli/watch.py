@@ -11,13 +11,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pagehint.cli.record import live_line
+from pagehint.cli.record import live_line, parse_for
 from pagehint.errors import InputError
 from pagehint.report.output import Output
 from pagehint.trace.recorder.record import ending_signals
 from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.vmm import Qmp, RamPart, find_log, find_ram, ram_of_qmp
-from pagehint.units import format_size, parse_time
+from pagehint.units import format_size
 
 __all__ = ["watch"]
 
@@ -50,7 +50,7 @@ def watch(
     """
     if (pid is None) == (qmp is None):
         raise InputError("name the machine's process, or QEMU's --qmp socket: one of the two")
-    seconds = None if for_ is None else parse_time(for_) / 1e9
+    seconds = None if for_ is None else parse_for(for_)
     pid, ram = _machine(pid, qmp)
     with _stops() as stopped, Output(output) as made:
         print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)

@@ -420,9 +420,7 @@ class Scan:
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
                 self._settled(pfn, end)
-                self._starts(
-                    pfn, end, STARTS_USED if self.zone_level and order <= self._most_pcp_order else STARTS_PER_CPU
-                )
+                self._starts(pfn, end, STARTS_USED if self.zone_level else STARTS_PER_CPU)
                 self._typed(pfn, end, types[k])
             elif kind == ALLOC:
                 self._surplus_end[cpu] = end

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 import numpy as np
@@ -15,8 +16,9 @@ from pagehint.replays.across import predict_across
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting, recorded_passes
 from pagehint.trace.recorder.frames import FrameWriter
-from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _record, boot, fit_clock
+from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _listening, _record, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
+from pagehint.trace.recorder.vmm import socket_address
 from pagehint.trace.snapshot import Snapshot
 
 KERNEL = "linux-image-cloud-amd64"
@@ -149,13 +151,25 @@ def test_a_guest_whose_clock_is_wrong_is_booted_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_temporary_folder_of_too_long_a_name(tmp_path):
+def test_a_temporary_folder_of_a_long_name(tmp_path):
+    """Longer than the address of a socket may be."""
+    folder = tmp_path / ("x" * 115)
+    folder.mkdir()
+    before = os.listdir("/proc/self/fd")
+    with _listening(folder / "port") as listening, socket.socket(socket.AF_UNIX) as port:
+        with socket_address(folder / "port") as address:
+            port.connect(address)
+        port.sendall(b"up")
+        assert listening.accept()[0].recv(2) == b"up"
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_temporary_folder_that_is_not_there(tmp_path):
     """It is named, and not the output."""
-    temporary = tmp_path / ("x" * 115)
-    temporary.mkdir()
-    with pytest.raises(InputError, match=f"^{re.escape(str(temporary))}: AF_UNIX path too long: .* TMPDIR"):
+    temporary = tmp_path / "none"
+    with pytest.raises(InputError, match=f"^{re.escape(str(temporary))}: No such file or directory: .* TMPDIR"):
         _record(_Guest(GuestSettings(), "tcg", tmp_path, temporary), tmp_path / "a.pagetrace", print)
-    assert list(tmp_path.iterdir()) == [temporary]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["port", "qmp", "errors"])

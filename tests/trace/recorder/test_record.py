@@ -1,5 +1,6 @@
 """Recordings of this machine. Others trace and allocate on it too: everything is done in instances of our own."""
 
+import gzip
 import io
 import mmap
 import os
@@ -20,7 +21,7 @@ from pagehint.replays.totals import make_run
 from pagehint.trace import Event, Trace, TraceWriter, import_trace
 from pagehint.trace.kmem_text import LineParser, MarkLine, Row
 from pagehint.trace.recorder import tracefs as tracefs_module
-from pagehint.trace.recorder.formats import GfpNames, parse_format, parse_header_page
+from pagehint.trace.recorder.formats import ZONE_PROBES, GfpNames, parse_format, parse_header_page
 from pagehint.trace.recorder.frames import FrameWriter
 from pagehint.trace.recorder.merge import Merge
 from pagehint.trace.recorder.pages import PageDecoder
@@ -189,7 +190,77 @@ def test_what_a_signal_ends_leaves_nothing(number):
     assert not left[0].exists()
 
 
-@pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")
+KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")
+
+
+@KPROBES
+def test_at_zone_level_probes_are_in_place_of_all_allocations_and_frees():
+    others = (TRACEFS / "kprobe_events").read_text()
+    with Instance(TRACEFS, "zone", 64) as instance:
+        for name, probes in (("mm_page_alloc", {"compact", "compact_ret"}), ("mm_page_free", {"straight"})):
+            on = (instance.folder / "events" / "kmem" / name / "enable").read_text()
+            assert (on == "0\n") == (probes <= instance.formats.keys()), name
+        assert instance.missed() == 0
+    assert (TRACEFS / "kprobe_events").read_text() == others
+
+
+@pytest.fixture
+def disarmed(tmp_path, monkeypatch):
+    """Kprobes are switched off, as by the administrator: none would fire."""
+    (tmp_path / "enabled").write_text("0\n")
+    monkeypatch.setattr(tracefs_module, "_ARMED", tmp_path / "enabled")
+
+
+def test_without_probes_the_events_of_large_blocks_are_recorded(disarmed):
+    with Instance(TRACEFS, "zone", 64) as instance:
+        free = instance.folder / "events/kmem/mm_page_free"
+        assert (free / "enable").read_text() == "1\n"
+        assert (free / "filter").read_text() == f"order >= {instance.least_order()}\n"
+        assert not ZONE_PROBES.keys() & instance.formats.keys()
+
+
+@pytest.mark.parametrize(
+    ("release", "folios", "function"),
+    [
+        ("5.10.0-32-cloud-amd64", False, "__free_pages_ok"),
+        ("6.8.0-31-generic", False, "__free_pages_ok"),
+        ("6.9.1", True, None),
+        ("5.14.0-600.el9.x86_64", True, None),
+        ("6.10.0", True, "free_one_page"),
+        ("7.3.4+deb13-cloud-amd64", True, "free_one_page"),
+    ],
+)
+def test_which_function_frees_past_the_lists(monkeypatch, release, folios, function):
+    uname = os.uname_result(("Linux", "here", release, "", "x86_64"))
+    monkeypatch.setattr(os, "uname", lambda: uname)
+    monkeypatch.setattr(tracefs_module, "_text", lambda path: "ffff T free_unref_folios\n" if folios else "")
+    assert [probe[2] for probe in tracefs_module._straight()] == [function][: function is not None]
+
+
+def test_what_the_probes_of_the_zone_level_tell(tmp_path):
+    """A guest of 6.18 that compacts, as its page-level recording has it: two blocks captured, others tried for."""
+    path = tmp_path / "stream"
+    path.write_bytes(gzip.decompress((Path(__file__).parent / "pages" / "zone-probes-6.18.gz").read_bytes()))
+    trace = import_trace(path, tmp_path / "a.pagetrace")
+    columns = ("event", "pid", "pfn", "order", "migratetype", "gfp")
+    (batch,) = trace.batches(columns)
+    rows = list(zip(*(batch[name].tolist() for name in columns), strict=True))
+    assert [row for row in rows if row[0] == Event.ALLOC] == [
+        (Event.ALLOC, 211, 32768, 9, 1, 0x3D24CA),
+        (Event.ALLOC, 211, 33792, 9, 1, 0x3D24CA),
+    ]
+    assert [row[2:4] for row in rows if row[0] == Event.FREE] == [
+        (179584, 7),
+        (174512, 4),
+        (174528, 6),
+        (166032, 4),
+        (166048, 5),
+        (166080, 6),
+    ]
+    assert trace.meta.anomalies == {"times that a probe of the recorder missed": 3}
+
+
+@KPROBES
 def test_probes_of_reporting_are_there_and_go():
     others = (TRACEFS / "kprobe_events").read_text()
     with Instance(TRACEFS, "zone", 64) as instance:
@@ -197,7 +268,7 @@ def test_probes_of_reporting_are_there_and_go():
     assert (TRACEFS / "kprobe_events").read_text() == others
 
 
-def test_allocations_are_recorded_from_the_first_direct_compaction_on(monkeypatch):
+def test_allocations_are_recorded_from_the_first_direct_compaction_on(monkeypatch, disarmed):
     """Nothing makes a machine with free memory compact: a page fault's refill stands for it, with the real trigger."""
     with Instance(TRACEFS, "zone", 64) as instance:
         armed = instance.folder / "events" / tracefs_module._COMPACTION / "trigger"

@@ -9,9 +9,23 @@ from pagehint.errors import InputError
 from pagehint.trace.events import KMEM_EVENTS, PROBE_EVENTS, Event
 from pagehint.trace.gfp import parse_gfp
 
-__all__ = ["EVENTS", "EventFormat", "Field", "GfpNames", "PageLayout", "parse_format", "parse_header_page"]
+__all__ = [
+    "EVENTS",
+    "ZONE_PROBES",
+    "EventFormat",
+    "Field",
+    "GfpNames",
+    "PageLayout",
+    "is_guessable",
+    "parse_format",
+    "parse_header_page",
+]
 
-EVENTS = {**KMEM_EVENTS, **PROBE_EVENTS, "print": Event.MARK}
+ZONE_PROBES = {"straight": Event.FREE, "compact": Event.ALLOC, "compact_ret": Event.ALLOC}
+"""The kprobes of the zone level: frees past the per-CPU lists; what an allocation that compacts asks for, and the
+page that it gets."""
+
+EVENTS = {**KMEM_EVENTS, **PROBE_EVENTS, **ZONE_PROBES, "print": Event.MARK}
 """The events that are read, by tracefs' name."""
 
 
@@ -46,6 +60,12 @@ _FIELD = re.compile(
 )
 _FLAG = re.compile(r'\{([^{}"]*),\s*"(\w+)"\s*\}', re.ASCII)
 _LARGEST_PAGE = 1 << 20
+_GUESSABLE_PFNS = 1 << 24  # of x86-64: 64 GiB, whose page array fits the 1 GiB that it begins at
+
+
+def is_guessable(architecture: object, pfn_end: object) -> bool:
+    """Whether a page's address in the page array tells its pfn, though nobody knows where the array begins."""
+    return architecture == "x86_64" and isinstance(pfn_end, int) and 0 < pfn_end <= _GUESSABLE_PFNS
 
 
 def parse_header_page(text: str, where: str = "header_page") -> PageLayout:

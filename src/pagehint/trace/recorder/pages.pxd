@@ -6,12 +6,10 @@ cdef enum:
     FREE_BATCHED = 66
     ZONE_ALLOC = 90
     EXTFRAG = 88
-    ISOLATE = 73
-    PUTBACK = 80
     MARK = 77
 
 # Columns of a row of the table of fields: the kind, the bytes that a record must have, then offset and size of each
-# field (size 0: the event has none; negative: with a sign).
+# field (size 0: the event has none; negative: with a sign); and whether its page is an address in the page array.
 cdef enum:
     KIND = 0
     NEED = 1
@@ -23,7 +21,8 @@ cdef enum:
     DETAIL = 12
     DETAIL_TYPE = 14
     DETAIL_FLAG = 16
-    WIDTH = 18
+    BY_PAGE = 18
+    WIDTH = 19
 
 cdef enum:
     MOST_ORDER = 20

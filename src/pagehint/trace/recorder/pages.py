@@ -16,19 +16,11 @@ from pagehint.trace.events import NO_PFN, NONE, Event
 from pagehint.trace.recorder.formats import EVENTS, EventFormat, PageLayout
 
 if not cython.compiled:
-    ALLOC, FREE_BATCHED, ZONE_ALLOC, EXTFRAG, ISOLATE, PUTBACK, MARK = map(
-        int,
-        (
-            Event.ALLOC,
-            Event.FREE_BATCHED,
-            Event.ZONE_ALLOC,
-            Event.EXTFRAG,
-            Event.ISOLATE,
-            Event.PUTBACK,
-            Event.MARK,
-        ),
+    ALLOC, FREE_BATCHED, ZONE_ALLOC, EXTFRAG, MARK = map(
+        int, (Event.ALLOC, Event.FREE_BATCHED, Event.ZONE_ALLOC, Event.EXTFRAG, Event.MARK)
     )
-    KIND, NEED, PID, PFN, ORDER, TYPE, GFP, DETAIL, DETAIL_TYPE, DETAIL_FLAG, WIDTH = map(int, (0, 1, *range(2, 19, 2)))
+    KIND, NEED, PID, PFN, ORDER, TYPE, GFP, DETAIL = map(int, (0, 1, *range(2, 14, 2)))
+    DETAIL_TYPE, DETAIL_FLAG, BY_PAGE, WIDTH = map(int, (14, 16, 18, 19))
     from pagehint.trace.events import MAX_ORDER as MOST_ORDER
     from pagehint.trace.events import NONE as NO_VALUE
 
@@ -66,6 +58,11 @@ _FIELDS: dict[Event, dict[str, str]] = {
     Event.REPORT: {"detail": "nents"},
     Event.REPORT_RETURN: {"detail": "ret"},
     Event.MARK: {"detail": "buf"},
+}
+_PROBE_FIELDS = {
+    "straight": {"pfn": "page", "order": "order"},
+    "compact": {"order": "order", "gfp": "gfp"},
+    "compact_ret": {"pfn": "page"},
 }
 _NO_PAGES = np.zeros(0, np.uint8)
 
@@ -266,7 +263,9 @@ class PageDecoder:
             if not (0 <= detail <= MOST_ORDER and 0 <= fallback < NO_VALUE):
                 return False
             detail |= fallback << 8 | (self._field(record, entry, DETAIL_FLAG, 0) & 1) << 16
-        elif kind in (ISOLATE, PUTBACK):
+        if self._table[entry, BY_PAGE] and pfn == 0:
+            pfn = -1
+        elif self._table[entry, BY_PAGE]:
             address: cython.ulonglong = cython.cast(cython.ulonglong, pfn)
             if self._vmemmap != 0:
                 address -= self._vmemmap
@@ -315,7 +314,9 @@ def _row(form: EventFormat) -> list[int]:
     need = 8
     columns = {"pfn": PFN, "order": ORDER, "type": TYPE, "gfp": GFP}
     columns |= {"detail": DETAIL, "detail_type": DETAIL_TYPE, "detail_flag": DETAIL_FLAG, "pid": PID}
-    for what, name in {"pid": "common_pid", **_FIELDS[event]}.items():
+    fields = _PROBE_FIELDS.get(form.name) or _FIELDS[event]
+    row[BY_PAGE] = fields.get("pfn") == "page"
+    for what, name in {"pid": "common_pid", **fields}.items():
         field = form.fields.get(name)
         if field is None:
             if name in _MAY_LACK:

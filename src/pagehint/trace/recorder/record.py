@@ -207,6 +207,7 @@ class _Recorder:
         stats = self._instance.stats()
         for cpu, text in stats.items():
             self._put(f"stats/{cpu}", text.encode())
+        self._put("missed", b"%d" % self._instance.missed())
         self._put("end", b"")
         now = self._now()
         return Recorded(

@@ -15,9 +15,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.trace.events import Event
+from pagehint.kernel.gfp import gfp_migratetype
+from pagehint.trace.events import NO_PFN, NONE, Event
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
-from pagehint.trace.recorder.formats import EVENTS, EventFormat, GfpNames, PageLayout, parse_format, parse_header_page
+from pagehint.trace.recorder.formats import (
+    EVENTS,
+    EventFormat,
+    GfpNames,
+    PageLayout,
+    is_guessable,
+    parse_format,
+    parse_header_page,
+)
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.merge import Columns, Merge
 from pagehint.trace.recorder.pages import PageDecoder
@@ -32,7 +41,6 @@ _FEATURE_REPORTING = 5
 _SNAPSHOTS = {"init": "snapshot", "final": "final"}
 _LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
-_GUESSABLE_PFNS = 1 << 24  # of x86-64: 64 GiB, whose page array fits the 1 GiB that it begins at
 
 
 class RecordingImporter:
@@ -54,6 +62,8 @@ class RecordingImporter:
         self._merge = Merge(self._emit)
         self._complete: int | None = None
         self._stats: dict[str, str] = {}
+        self._missed = 0
+        self._compacting: dict[int, tuple[int, int]] | None = None
         self._system: dict[str, str] = {}
         self._device_load: int | None = None
         self._snapshots: dict[str, Snapshot] = {}
@@ -88,6 +98,8 @@ class RecordingImporter:
             self._system[rest] = bytes(data[:_MOST_TEXT]).decode("utf-8", "replace").strip()
         elif name == "balloon":
             self._device_load = self._integer(name, data)
+        elif name == "missed":
+            self._missed = self._integer(name, data)
         elif kind == "stats":
             self._stats[rest] = bytes(data).decode("ascii", "replace")
         elif kind in _SNAPSHOTS or _LOOK.fullmatch(kind):
@@ -127,19 +139,17 @@ class RecordingImporter:
             raise InputError(f"{self._source}: no format of a page event: what did it record?")
         vmemmap = self._machine.get("vmemmap")
         vmemmap = vmemmap if isinstance(vmemmap, int) and 0 < vmemmap < 1 << 64 else 0
-        if not vmemmap and not self._guessable():
-            known = [form for form in known if EVENTS[form.name] not in (Event.ISOLATE, Event.PUTBACK)]
+        if not vmemmap and not is_guessable(self._machine.get("architecture"), self._machine.get("pfn_end")):
+            known = [form for form in known if "page" not in form.fields]
             known = [form for form in known if EVENTS[form.name] != Event.ISOLATE_RETURN]
         for form in known:
-            if EVENTS[form.name] == Event.ALLOC:
+            if form.name == "compact_ret":
+                self._compacting = self._compacting or {}
+            if form.name == "mm_page_alloc":
                 self._gfp = GfpNames(form.flags)
         self._decoder = PageDecoder(self._layout, known, vmemmap)
         self._decoders.append(self._decoder)
         return self._decoder
-
-    def _guessable(self) -> bool:
-        pfns = self._machine.get("pfn_end")
-        return self._machine.get("architecture") == "x86_64" and isinstance(pfns, int) and pfns <= _GUESSABLE_PFNS
 
     def _pages(self, cpu: str, data: bytes | memoryview) -> None:
         if not cpu.isdecimal() or int(cpu) > 0xFFFF:
@@ -152,13 +162,30 @@ class RecordingImporter:
 
     def _emit(self, rows: Columns, texts: list[str]) -> None:
         allocations = rows["event"] == Event.ALLOC
+        if self._compacting is not None and allocations.any():
+            rows = self._compacted(rows, allocations, self._compacting)
+            allocations = rows["event"] == Event.ALLOC
         rows["gfp"][allocations] = self._gfps(rows["gfp"][allocations])
+        if self._compacting is not None:
+            rows["migratetype"][allocations] = [gfp_migratetype(int(gfp)) for gfp in rows["gfp"][allocations]]
         marks = np.flatnonzero(rows["event"] == Event.MARK)
         rows["detail"][marks] = [
             self._writer.add_mark(int(rows["time"][row]), text) for row, text in zip(marks, texts, strict=True)
         ]
         self.num_events += len(rows["time"])
         self._writer.add_events(rows, lambda row: f"{self._source}: event {self.num_events - len(rows['time']) + row}")
+
+    # Of an allocation that compacts memory, two rows of its task tell: its order and flags, and then its page.
+    def _compacted(self, rows: Columns, which: NDArray[np.bool_], begun: dict[int, tuple[int, int]]) -> Columns:
+        stay = ~which
+        for row in np.flatnonzero(which).tolist():
+            pid, order = int(rows["pid"][row]), int(rows["order"][row])
+            if order != NONE:
+                begun[pid] = order, int(rows["gfp"][row])
+            elif pid in begun:
+                rows["order"][row], rows["gfp"][row] = begun.pop(pid)
+                stay[row] = rows["pfn"][row] != NO_PFN
+        return {name: column[stay] for name, column in rows.items()}
 
     def _gfps(self, raw: NDArray[np.uint32]) -> NDArray[np.uint32]:
         found = pc.dictionary_encode(pa.array(raw))
@@ -236,6 +263,7 @@ class RecordingImporter:
             "events that came late, moved to the time of the last one": self._merge.late,
             "ring buffer pages or events that are damaged": sum(decoder.damaged for decoder in self._decoders),
             "events of other kinds, left out": sum(decoder.others for decoder in self._decoders),
+            "times that a probe of the recorder missed": self._missed,
         }
         found |= {f"unknown gfp flag {name[:40]}": count for name, count in self._gfp.unknown.items()}
         return {kind: count for kind, count in found.items() if count}

@@ -7,8 +7,9 @@ without a lock was left by a recorder that was killed, and is removed by the nex
 import errno
 import fcntl
 import os
+import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from typing import Literal, Self
 
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import release_of
+from pagehint.trace.recorder.formats import ZONE_PROBES, is_guessable
+from pagehint.trace.recorder.machine import pfn_end
 
 __all__ = [
     "FILL",
@@ -49,6 +52,17 @@ PROBES = (
     ("report_ret", "r", "virtballoon_free_page_report", "ret=$retval:s32"),
 )
 """The probes of reporting: name, kind, function (that of the balloon driver may lie in a module), what is fetched."""
+
+_Probe = tuple[str, str, str, str]
+
+_COMPACT = "__alloc_pages_direct_compact"
+_COMPACTED: tuple[_Probe, ...] = (
+    ("compact", "p", _COMPACT, "gfp=$arg1:x32 order=$arg2:u32"),
+    ("compact_ret", "r128", _COMPACT, "page=$retval:x64"),
+)
+_STRAIGHT: tuple[_Probe, ...] = (("straight", "p", "free_one_page", "page=$arg2:x64 order=$arg4:u32"),)
+_STRAIGHT_BEFORE: tuple[_Probe, ...] = (("straight", "p", "__free_pages_ok", "page=$arg1:x64 order=$arg2:u32"),)
+_ARMED = Path("/sys/kernel/debug/kprobes/enabled")
 
 _COMPACTION = "compaction/mm_compaction_try_to_compact_pages"
 
@@ -166,14 +180,20 @@ def _remove(tracefs: Path, path: Path) -> None:
         (path / "tracing_on").write_text("0")
     with suppress(OSError):
         (path / "events" / "enable").write_text("0")
-    group = _group(path)
-    with suppress(OSError):
-        if re.search(rf":{group}/", _text(tracefs / "kprobe_events")):
-            for name, *_ in PROBES:
-                with suppress(OSError):
-                    _append(tracefs / "kprobe_events", f"-:{group}/{name}\n")
+    _remove_probes(tracefs, path, [*(name for name, *_ in PROBES), *ZONE_PROBES])
     with suppress(OSError):
         path.rmdir()
+
+
+def _remove_probes(tracefs: Path, path: Path, names: Iterable[str]) -> None:
+    group = _group(path)
+    if not re.search(rf":{group}/", _text(tracefs / "kprobe_events")):
+        return
+    for name in names:
+        with suppress(OSError):
+            (path / "events" / group / name / "enable").write_text("0")
+        with suppress(OSError):
+            _append(tracefs / "kprobe_events", f"-:{group}/{name}\n")
 
 
 # Python's own append seeks to the end first, which kprobe_events refuses; and without it, others' probes were removed.
@@ -183,6 +203,18 @@ def _append(path: Path, text: str) -> None:
         os.write(file, text.encode())
     finally:
         os.close(file)
+
+
+def _release() -> tuple[int, int]:
+    return release_of(os.uname().release) or (0, 0)
+
+
+# Since 6.10 one function frees to the zone. Before, that of large blocks did it by itself, but for 6.9 and kernels that
+# took its freeing of folios over, where some pass it by.
+def _straight() -> tuple[_Probe, ...]:
+    if _release() >= (6, 10):
+        return _STRAIGHT
+    return () if " free_unref_folios\n" in _text(Path("/proc/kallsyms")) else _STRAIGHT_BEFORE
 
 
 def _group(path: Path) -> str:
@@ -275,19 +307,37 @@ class Instance:
             if not event.is_dir():
                 self.missing.append(name)
                 continue
+            self.formats[name] = (event / "format").read_text()
             if self.level == "zone" and name in ("mm_page_alloc", "mm_page_free"):
+                if self._probe_instead(name):
+                    continue
                 (event / "filter").write_text(f"order >= {self.least_order()}")
             if self.level == "page" or name != "mm_page_alloc":
                 (event / "enable").write_text("1")
             else:
                 self._follow_compaction()
-            self.formats[name] = (event / "format").read_text()
         self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
         self._probe()
 
     def least_order(self) -> int:
         """The least order whose blocks pass no per-CPU list, up to order 9: 1 before Linux 5.14, then 4."""
-        return 4 if (release_of(os.uname().release) or (0, 0)) >= (5, 14) else 1
+        return 4 if _release() >= (5, 14) else 1
+
+    # For an event that is on, the kernel makes a call of each allocation or free of a page, which costs a program that
+    # faults pages in 2 to 5 %: where it can, the zone level has probes of functions that few of them reach.
+    def _probe_instead(self, name: str) -> bool:
+        probes = _COMPACTED if name == "mm_page_alloc" else _straight()
+        if not probes or _text(_ARMED).strip() == "0" or not is_guessable(platform.machine(), pfn_end()):
+            return False
+        try:
+            for each, event in [(each[0], self._make_probe(*each)) for each in probes]:
+                self._enable_probe(each, event)
+        except OSError:  # a function that the compiler changed is not there by its name
+            for each, *_ in probes:
+                self.formats.pop(each, None)
+            _remove_probes(self.tracefs, self.folder, [each for each, *_ in probes])
+            return False
+        return True
 
     # Only a block that direct compaction captures leaves without another event: the kernel itself enables allocations
     # when the first one begins. A kernel without compaction has no such event.
@@ -297,17 +347,22 @@ class Instance:
 
     # Reporting has no events of its own. Where the kernel has no probes, the recording is whole without them.
     def _probe(self) -> None:
-        group = _group(self.folder)
         for name, kind, function, fetch in PROBES:
             for symbol in (function, f"virtio_balloon:{function}"):
                 with suppress(OSError):
-                    _append(self.tracefs / "kprobe_events", f"{kind}:{group}/{name} {symbol} {fetch}\n")
-                    event = self.folder / "events" / group / name
-                    (event / "enable").write_text("1")
-                    self.formats[name] = (event / "format").read_text()
+                    self._enable_probe(name, self._make_probe(name, kind, symbol, fetch))
                     break
             else:
                 self.missing.append(name)
+
+    def _make_probe(self, name: str, kind: str, symbol: str, fetch: str) -> Path:
+        group = _group(self.folder)
+        _append(self.tracefs / "kprobe_events", f"{kind}:{group}/{name} {symbol} {fetch}\n")
+        return self.folder / "events" / group / name
+
+    def _enable_probe(self, name: str, event: Path) -> None:
+        (event / "enable").write_text("1")
+        self.formats[name] = (event / "format").read_text()
 
     def start(self) -> None:
         """Begin to record."""
@@ -324,6 +379,11 @@ class Instance:
     def header_page(self) -> str:
         """What tracefs says of a ring buffer page."""
         return (self.tracefs / "events" / "header_page").read_text()
+
+    def missed(self) -> int:
+        """How often a probe did not fire, as happens while another does."""
+        rows = (line.split() for line in _text(self.tracefs / "kprobe_profile").splitlines())
+        return sum(int(row[2]) for row in rows if len(row) == 3 and row[0] in self.formats)
 
     def stats(self) -> dict[int, str]:
         """The counters of each CPU's ring buffer."""

@@ -7,7 +7,8 @@ import socket
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Self
 
 from pagehint.errors import InputError
 
-__all__ = ["Qmp", "RamPart", "find_log", "find_ram", "ram_of_qmp"]
+__all__ = ["Qmp", "RamPart", "find_log", "find_ram", "ram_of_qmp", "socket_address"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Where RAM goes on above 4 GiB: from so many bytes on only so many lie below. By QEMU's machine; others leave 1 GiB.
@@ -24,6 +25,7 @@ _BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
 _LEAST = 32 << 20
 _TIMEOUT = 10.0
 _LONGEST = 1 << 20
+_LONGEST_ADDRESS = 107
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,19 @@ class RamPart:
     pfn: int
     pages: int
     address: int
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """A Unix socket's path as the kernel takes it, of 107 bytes at the most: a longer one by its open folder."""
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class Qmp:
@@ -52,7 +67,8 @@ class Qmp:
         until = time.monotonic() + _TIMEOUT
         try:
             self._socket.settimeout(_TIMEOUT)
-            self._socket.connect(str(self._path))
+            with socket_address(self._path) as address:
+                self._socket.connect(address)
             greeting = self._read(until)
         except OSError as error:
             hint = f"is it QEMU's -qmp unix:{self._path},server=on?"

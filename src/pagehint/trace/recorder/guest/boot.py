@@ -23,7 +23,7 @@ from pagehint.trace.recorder.guest.image import find_kernel, initramfs
 from pagehint.trace.recorder.record import buffer_kib
 from pagehint.trace.recorder.residency import Sampler, add_host
 from pagehint.trace.recorder.stream import RecordingImporter
-from pagehint.trace.recorder.vmm import Qmp, RamPart, ram_of_qmp
+from pagehint.trace.recorder.vmm import Qmp, RamPart, ram_of_qmp, socket_address
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["GuestSettings", "boot", "default_command"]
@@ -128,7 +128,8 @@ def _listening(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     try:
-        listening.bind(str(path))
+        with socket_address(path) as address:
+            listening.bind(address)
         listening.listen()
     except OSError as error:
         listening.close()
@@ -214,7 +215,8 @@ class _Guest:
             port.settimeout(_UP_KVM if self._way == "kvm" else _UP_TCG)
             file = port.makefile("rb")
             try:
-                port.connect(str(self._folder / "port"))
+                with socket_address(self._folder / "port") as address:
+                    port.connect(address)
                 up = file.peek(1)
                 with Qmp(self._folder / "qmp") as qmp:
                     self._ram = ram_of_qmp(qmp)
