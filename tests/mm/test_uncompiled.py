@@ -27,6 +27,8 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", sys.argv[1]]))
         "mm/guest/test_memory.py",
         "hinting/designs/test_reporting.py",
         "hinting/designs/test_survival.py",
+        "replays/test_scan.py",
+        "replays/test_compaction.py",
     ],
 )
 def test_uncompiled(tests, tmp_path):

@@ -170,7 +170,7 @@ class Scan:
         """Look at a batch of events: a dict of the columns COLUMNS."""
         times, cpus, events, pfns, orders, types, details = (batch[name] for name in COLUMNS)
         count: cython.Py_ssize_t = len(events)
-        self._load_row = np.searchsorted(times, self._load)
+        self._load_row = int(np.searchsorted(times, self._load))
         # Each event has at most one verdict, be it told now or later.
         self._room = count + self._pending
         rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
