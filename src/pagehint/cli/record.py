@@ -47,7 +47,7 @@ def record(
         How long, such as 60s.
     level
         zone: what leaves and comes back to the zones' free lists (about 7 % more CPU time for a program that only
-        faults pages in). page: every allocation and free too (13 to 24 %).
+        faults pages in; less where the kernel has kprobes). page: every allocation and free too (13 to 24 %).
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """

@@ -89,7 +89,7 @@ class Scan:
     is, and 1: CPU << 8 | order << 4 | migratetype.
     `moves`, `removals`, `drained_order`, `refilled`, `beyond_batch` (`batch` pages): as in `Evidence`. `zone_events`:
     the recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes
-    (ns). `zone_level`: allocations and frees of CPUs' lists were not recorded, but for those of pageblocks.
+    (ns). `zone_level`: allocations and frees of CPUs' lists were not recorded, but for some of pageblocks.
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False, batch=1 << 31):
