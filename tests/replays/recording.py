@@ -54,12 +54,13 @@ def record(
     marks: Sequence[tuple[int, str]] = (),
     final: Mapping[str, str] | None = None,
     begin: int = 0,
+    migratetype: int = 1,
 ) -> Trace:
-    """A recording of these events, from `begin` (ns) on and `step` ns apart, all of them MOVABLE; `texts` and `flags`
+    """A recording of these events, from `begin` (ns) on and `step` ns apart, all of one type; `texts` and `flags`
     are its snapshot, `final` the texts of that at its end."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step
-    columns["migratetype"][:] = 1
+    columns["migratetype"][:] = migratetype
     columns["event"][:] = [ord(row[0]) for row in rows]
     for k, name in enumerate(("pfn", "order", "cpu", "detail")):
         columns[name][:] = [row[k + 1] if len(row) > k + 1 else 0 for row in rows]

@@ -19,7 +19,13 @@ _FREE = 4096  # pages that are free as kpageflags tell, the first ones
 
 
 def recording(
-    path: Path, rows: Sequence[Row], counts: Sequence[int], kernel: str = "6.1.0", mark: int = 0, begin: int = 0
+    path: Path,
+    rows: Sequence[Row],
+    counts: Sequence[int],
+    kernel: str = "6.1.0",
+    mark: int = 0,
+    begin: int = 0,
+    migratetype: int = 1,
 ) -> Trace:
     flags = np.full(_PAGES, int(KPageFlag.LRU), np.uint64)
     flags[:_FREE] = int(KPageFlag.BUDDY)
@@ -32,6 +38,7 @@ def recording(
         flags=flags,
         marks=[(mark, "KPF-BEGIN init")],
         begin=begin,
+        migratetype=migratetype,
     )
 
 
@@ -115,3 +122,13 @@ def test_lists_decay_at_whole_seconds(tmp_path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Start, "decay", lambda start: times.append(one.clock.now) or True)
     one.run(make_run)
     assert times == [2 * 10**9, 3 * 10**9, 4 * 10**9, 5 * 10**9]
+
+
+@pytest.mark.parametrize("migratetype", [3, 4, 5, 7, 15, 17, 255])
+def test_an_events_type_of_which_there_are_no_lists(migratetype, tmp_path):
+    """Such a block, drained from the list, was written to where no list is: the process ended, or its lists broke."""
+    trace = recording(tmp_path / "t", taken(9000, 9005, 9002), [3], migratetype=migratetype)
+    one = started(trace)
+    assert on_lists(one) == [[9000, 9005, 9002]]
+    one.start.zones[0].drain_pcp(one.start.pcps[0, 0])
+    assert one.start.zones[0].check() == []

@@ -360,3 +360,21 @@ def test_memory_that_came_or_went_meanwhile_is_said(took: int, present: int, sai
     trace = record(tmp_path / "t", _ROWS, [whole], texts=texts, flags=flags_of((0, 4096, _BUDDY)), final=final)
     warnings = [line for line in replay(trace).recording["warnings"] if "balloon" in line or "at the end" in line]
     assert [line[: len(text)] for line, text in zip(warnings, said, strict=True)] == said
+
+
+@pytest.mark.parametrize("lacks", [0, 1], ids=["the first", "the last"])
+def test_what_one_of_two_snapshots_lacks_tells_of_no_change(lacks: int, tmp_path: Path) -> None:
+    """All of the balloon's since boot had come meanwhile, and all zones were plugged."""
+    whole = zone(_PAGES)
+    both = [{"zoneinfo": zoneinfo([whole]), "vmstat": "balloon_inflate 100\nballoon_deflate 7\n"} for _ in range(2)]
+    both[lacks] = {"meminfo": "MemTotal: 1000 kB\n"}
+    trace = record(tmp_path / "t", _ROWS, [whole], texts=both[0], final=both[1])
+    assert not [line for line in replay(trace).recording["warnings"] if "balloon" in line or "at the end" in line]
+
+
+def test_a_zone_that_is_gone_at_the_end_is_said(tmp_path: Path) -> None:
+    zones = [zone(_PAGES), zone(_PAGES, _PAGES, "Movable")]
+    texts, final = ({"zoneinfo": zoneinfo(each)} for each in (zones, zones[:1]))
+    warnings = replay(record(tmp_path / "t", _ROWS, zones, texts=texts, final=final)).recording["warnings"]
+    said = "zone Movable of node 0 had 128 MiB at the start and 0 B at the end"
+    assert [line[: len(said)] for line in warnings if "at the end" in line] == [said]

@@ -18,6 +18,7 @@ _PAGE = 4096
 _MOST_AREAS = 8
 _STEP = 32 * 10**6
 _LATE = 10**8
+_BALLOON = ("balloon_inflate", "balloon_deflate")
 
 
 def doubts(playback: Playback) -> list[str]:
@@ -72,20 +73,21 @@ def _came_and_went(trace: Trace) -> list[str]:
         return []
     lines = []
     before, after = first.counters(), last.counters()
-    took, gave = (after.get(name, 0) - before.get(name, 0) for name in ("balloon_inflate", "balloon_deflate"))
+    # What one of the two lacks tells of no change.
+    took, gave = (after.get(name, 0) - before.get(name, after.get(name, 0)) for name in _BALLOON)
     if took > 0 or gave > 0:
         lines.append(
             f"the balloon took {format_size(max(took, 0) * _PAGE)} meanwhile, and gave back "
             f"{format_size(max(gave, 0) * _PAGE)}: what it holds counts as in use and resident, and is the host's"
         )
-    present = {(zone.node, zone.name): zone.present for zone in first.zones()}
-    for zone in last.zones():
-        had = present.get((zone.node, zone.name), 0)
-        if had != zone.present:
+    begun, ended = ({(zone.node, zone.name): zone.present for zone in each.zones()} for each in (first, last))
+    for node, name in dict.fromkeys((*begun, *ended)) if begun and ended else ():
+        had, has = begun.get((node, name), 0), ended.get((node, name), 0)
+        if had != has:
             lines.append(
-                f"zone {zone.name} of node {zone.node} had {format_size(had * _PAGE)} at the start and "
-                f"{format_size(zone.present * _PAGE)} at the end: what was plugged or unplugged meanwhile stays as it "
-                "was at the start"
+                f"zone {name} of node {node} had {format_size(had * _PAGE)} at the start and "
+                f"{format_size(has * _PAGE)} at the end: what was plugged or unplugged meanwhile stays as it was at "
+                "the start"
             )
     return lines
 

@@ -11,7 +11,7 @@ from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import block_pages
+    from cython.cimports.pagehint.mm.buddy import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
         BOOT,
@@ -38,8 +38,11 @@ if cython.compiled:
         ZONE_ALLOC,
     )
 else:
+    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
     from pagehint.trace.events import Event
+
+    MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
 
     ALLOC, FREED, ZONE_ALLOC, PCPU_DRAIN, EXTFRAG, ISOLATING, ISOLATED, PUTBACK = map(
         int,
@@ -427,7 +430,10 @@ class Scan:
                 self._touched(pfn, end)
                 self._settled(pfn, end)
                 if not self.zone_events and not self._at_start[pfn]:
-                    self._first_taker[pfn] = 1 + (cpu << 8 | order << 4 | types[k])
+                    # Lists are of these types alone; an event's is any byte.
+                    self._first_taker[pfn] = 1 + (
+                        cpu << 8 | order << 4 | (types[k] if types[k] <= RECLAIMABLE else MOVABLE)
+                    )
                 self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
                 if not self.zone_events:
                     self._typed(pfn, end, types[k])

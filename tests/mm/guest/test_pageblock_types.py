@@ -114,3 +114,15 @@ def test_a_zone_that_begins_within_a_pageblock_and_has_large_blocks() -> None:
     assert found[0] == UNMOVABLE
     assert found[2] == found[3]
     assert counted(loaded(flags, found, 1)) == counted(true)
+
+
+def test_a_lower_bound_of_cma_is_one() -> None:
+    """Its blocks are counted with the movable ones: the kernel stops counting at 100,000."""
+    types, flags = aged(2, 500)
+    counts = counted(loaded(flags, types))
+    # As many as before in all, so that the order counts.
+    counts["Reclaimable"][0] += counts["Movable"][0]
+    counts["Movable"][0] = 0
+    found = fit_pageblock_types(loaded(flags), flags, counts, None, {("Movable", 0)})
+    counts["CMA"] = counts.pop("Movable")
+    assert fit_pageblock_types(loaded(flags), flags, counts, None, {("CMA", 0)}).tolist() == found.tolist()

@@ -69,6 +69,21 @@ def test_ram_as_qemu_says(tree, parts):
     assert ram_of_tree(tree, ["m0", "m1", "d0"], lambda place: 0x7F0000000000 + place) == parts
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "ffffffffffff0000-0000000000000000 (prio 0, ram): m1",
+        "0000000100000000-000000010000ffff (prio 0, ram): m1\n  0000000000000000-ffffffffffffffff (prio 0, ram): m1",
+        "0000800000000000-000080000fffffff (prio 0, ram): m1",
+    ],
+)
+def test_ram_where_no_guest_has_any(row):
+    """Who listens may say anything: ranges that run backwards made up for too much elsewhere."""
+    tree = f"\n  0000000000000000-000000000fffffff (prio 0, ram): m0\n  {row}\n"
+    with pytest.raises(InputError, match="expected it below 4 TiB"):
+        ram_of_tree(tree, {"m1"}, int)
+
+
 def test_no_ram():
     with pytest.raises(InputError, match="no RAM at guest-physical 0"):
         ram_of_tree("nothing", [], int)

@@ -13,8 +13,9 @@ from pagehint.proc.kpageflags import KPageFlag
 __all__ = ["fit_pageblock_types"]
 
 _KINDS = (Migratetype.UNMOVABLE, Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC)
-_NAMES = ("Unmovable", "Movable", "Reclaimable", "HighAtomic")
-_CMA = "CMA"  # whose pages go to movable allocations
+# By pagetypeinfo's names. CMA's pages go to movable allocations.
+_KIND_BY_NAME = dict(zip(("Unmovable", "Movable", "Reclaimable", "HighAtomic"), _KINDS, strict=True))
+_KIND_BY_NAME["CMA"] = Migratetype.MOVABLE
 _HARDLY_MOVABLE = 0.9
 _CLOSER = 0.5
 _MOST_ROUNDS = 8
@@ -49,13 +50,13 @@ def fit_pageblock_types(
         known = np.zeros(len(types), np.bool_)
     left = np.zeros((len(_KINDS), zone.max_order), np.int64)
     weights = np.zeros(left.shape)
-    for name, kind in (*zip(_NAMES, _KINDS, strict=True), (_CMA, Migratetype.MOVABLE)):
+    for name, kind in _KIND_BY_NAME.items():
         if len(row := counts.get(name, ())) == zone.max_order:
             left[kind] += row
             weights[kind] = 1
     for name, order in at_least:
-        if name in _NAMES:
-            weights[_NAMES.index(name), order] = 0
+        if name in _KIND_BY_NAME:
+            weights[_KIND_BY_NAME[name], order] = 0
     lists = [[zone.free_list(order, kind) for kind in Migratetype] for order in range(zone.max_order)]
     heads = np.concatenate([head for of_order in lists for head in of_order]) - zone.start_pfn
     orders = np.repeat(np.arange(zone.max_order), [sum(map(len, of_order)) for of_order in lists])

@@ -23,6 +23,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Where RAM goes on above 4 GiB: from so many bytes on only so many lie below. By QEMU's machine; others leave 1 GiB.
 _BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
 _LEAST = 32 << 20
+_MOST = 1 << 42
 _TIMEOUT = 10.0
 _LONGEST = 1 << 20
 _LONGEST_ADDRESS = 107
@@ -138,7 +139,7 @@ class Qmp:
 _RAM = re.compile(
     r"^ +([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, (?:ram|rom|nv-ram)\): (\S+)(?: @([0-9a-f]{16}))?", re.MULTILINE
 )
-_ADDRESS = re.compile(r"is (0x[0-9a-f]+)")
+_ADDRESS = re.compile(r"is (0x[0-9a-f]{1,16})\b")
 
 
 def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
@@ -151,7 +152,9 @@ def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
         return int(found[1], 16)
 
     backends = qmp.execute("query-memdev")
-    names = [str(each.get("id")) for each in backends if isinstance(each, dict)] if isinstance(backends, list) else []
+    names = (
+        {str(each.get("id")) for each in backends if isinstance(each, dict)} if isinstance(backends, list) else set()
+    )
     parts = ram_of_tree(qmp.human("info mtree -f"), names, address_of)
     if sum(part.pages for part in parts) << 12 > sum(size for size, _ in _mappings(qmp.pid)):
         raise InputError(f"QEMU names more of a guest's RAM than its process {qmp.pid} has memory: is it another's?")
@@ -174,6 +177,8 @@ def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int]
     parts = defaultdict(list)
     for begin, end, name, at in rows:
         if name == first or name in backends:
+            if not begin < end <= _MOST:
+                raise InputError(f"QEMU's memory map has RAM from {begin:#x} to {end:#x}: expected it below 4 TiB")
             parts[name, begin - at].append((begin, end))
     spans = sorted((min(begin for begin, _ in part), max(end for _, end in part)) for part in parts.values())
     return [RamPart(begin >> 12, (end - begin) >> 12, address_of(begin)) for begin, end in spans]
