@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
@@ -378,3 +379,15 @@ def test_a_zone_that_is_gone_at_the_end_is_said(tmp_path: Path) -> None:
     warnings = replay(record(tmp_path / "t", _ROWS, zones, texts=texts, final=final)).recording["warnings"]
     said = "zone Movable of node 0 had 128 MiB at the start and 0 B at the end"
     assert [line[: len(said)] for line in warnings if "at the end" in line] == [said]
+
+
+def test_a_final_snapshot_that_cannot_be_read_is_said_before_the_replay(tmp_path: Path) -> None:
+    """It was at the end of all of it, which may be minutes later."""
+    whole = zone(_PAGES)
+    texts = {"zoneinfo": zoneinfo([whole])}
+    trace = record(tmp_path / "t", _ROWS, [whole], texts=texts, final=texts)
+    (trace.path / "final" / "zoneinfo.txt").write_text("")
+    seen: list[int] = []
+    with pytest.raises(InputError, match=r"final.zoneinfo.* names no zone"):
+        replay(Trace.open(trace.path), progress=seen.append)
+    assert seen == []

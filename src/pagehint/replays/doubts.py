@@ -10,6 +10,7 @@ from pagehint.replays.run import are_recorded, vars_of
 from pagehint.replays.start import recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
+from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size, format_time
 
 __all__ = ["doubts"]
@@ -30,7 +31,7 @@ def doubts(playback: Playback) -> list[str]:
         *playback.start.at_start.doubts,
         *_kernel(playback),
         *_guest(trace),
-        *_came_and_went(trace),
+        *_came_and_went(*playback.snapshots),
         *_level(trace),
         *_late(playback),
         *_delayed(playback),
@@ -66,9 +67,8 @@ def _guest(trace: Trace) -> list[str]:
     return lines
 
 
-def _came_and_went(trace: Trace) -> list[str]:
+def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
     """Memory that a balloon, or whoever plugs memory, took and gave meanwhile: no event tells which."""
-    first, last = trace.snapshot, trace.final_snapshot
     if first is None or last is None:
         return []
     lines = []

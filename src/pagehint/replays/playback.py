@@ -60,6 +60,8 @@ class Playback:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
         check_trace(trace)
+        # Before all else: one that can't be read is not to be said at the end.
+        self.snapshots = trace.snapshot, trace.final_snapshot
         if design is not None and not isinstance(design, Design):
             raise InputError(f"{design!r} is no design: expected one such as PageReporting(), or None")
         if host is not None and not isinstance(host, ModelHost):
