@@ -106,13 +106,24 @@ FREE = sum(count << order for order, count in enumerate(ORDERS))
     ("counts", "meminfo", "page_kib", "pageblock"),
     [
         ((*ORDERS, 0, 0), f"MemFree: {4 * FREE} kB\nHugepagesize: 1024 kB\nDirectMap1M: 4191232 kB\n", 4, 8),
+        (ORDERS, f"MemFree: {4 * FREE} kB\nHugepagesize: 1024 kB\nDirectMap1M: 4191232 kB\n", 4, 8),
+        (ORDERS, "MemTotal: 4191232 kB\nHugepagesize: 1024 kB\nDirectMap1M: 4191232 kB\n", 4, 8),
         (ORDERS, f"MemFree: {64 * FREE} kB\nHugepagesize: 2048 kB\n", 64, 5),
         (ORDERS, f"MemFree: {64 * FREE} kB\nHugepagesize: 16384 kB\n", 64, 8),
         (ORDERS, "", 64, 5),
         ((*ORDERS, 1, 1), f"MemFree: {4 * FREE} kB\nHugepagesize: 1048576 kB\n", 4, 9),
         ((*ORDERS, 1, 1, 1), "", 16, 11),
     ],
-    ids=["s390x", "ppc64, POWER9", "ppc64, older", "ppc64, no more", "x86, huge pages of 1 GiB", "arm64, 16 KiB pages"],
+    ids=[
+        "s390x",
+        "s390x, order 8",
+        "s390x, no sizes",
+        "ppc64, POWER9",
+        "ppc64, older",
+        "ppc64, no more",
+        "x86, huge pages of 1 GiB",
+        "arm64, 16 KiB pages",
+    ],
 )
 def test_pages_and_pageblocks_of_other_machines(
     tmp_path: Path, counts: tuple[int, ...], meminfo: str, page_kib: int, pageblock: int

@@ -117,10 +117,11 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
 
 
 def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
-    if max_order == _PPC64_MAX_ORDER:
-        return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK
+    # First, as its largest blocks may be of order 8 too.
     if evidence.page_size == 4096 and _S390X_MAPPING in evidence.meminfo:
         return _S390X_PAGEBLOCK
+    if max_order == _PPC64_MAX_ORDER:
+        return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK
     return _USUAL_PAGEBLOCK.get(evidence.page_size, 9)
 
 

@@ -387,6 +387,8 @@ def _settle_page_size(evidence: Evidence) -> None:
     elif kib and pages and pages > 1000:
         ratio = kib * 1024 / pages
         evidence.page_size = min(sizes, key=lambda size: abs(math.log(ratio / size)))
+    elif huge == 1024:  # s390x
+        evidence.page_size = 4096
     elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
         evidence.page_size = 65536
     elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
