@@ -43,6 +43,21 @@ def test_what_to_do_is_on_the_screen_at_any_height(found: Diagnosis, width: int,
         assert each.command in text
 
 
+@pytest.mark.parametrize("guest", ["6.12-slab-held-out-too", "6.12-fragmented"])
+@pytest.mark.parametrize("height", [24, 16])
+def test_of_much_advice_what_brings_most_is_on_the_screen(guest: str, height: int) -> None:
+    """It did not fit, and lines were cut off at the end without a word."""
+    files = (DATA / "actions" / guest).iterdir()
+    found = diagnose(path for path in sorted(files) if not path.name.startswith("after_"))
+    shown = lines(found, 80, height)
+    assert len(shown) <= height
+    text = "".join(line.strip() + " " for line in shown)
+    there = [each.what for each in found.advice if f". {each.what}:" in text]
+    assert there == [each.what for each in found.advice[: len(there)]]
+    assert there
+    assert f"{len(found.advice) - len(there)} more to do." in text
+
+
 def test_the_map_shrinks_before_anything_goes(found: Diagnosis) -> None:
     whole = lines(found, 100, 1000)
     less = lines(found, 100, len(whole) - 1)

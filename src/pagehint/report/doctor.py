@@ -1,6 +1,6 @@
 """One screen of a diagnosis: what is free and resident and why, who holds the rest, what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pagehint.diagnosis.apply import Applied
 from pagehint.diagnosis.bounds import Bounds, exactly
-from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
@@ -47,12 +47,14 @@ def print_doctor(console: Console, found: Diagnosis) -> None:
 
 
 def live_screen(console: Console, found: Diagnosis) -> Group:
-    """A diagnosis in the terminal's rows: the map shrinks first, then whole parts go; what to do goes never."""
+    """A diagnosis in the terminal's rows: the map shrinks first, then whole parts go; of what to do the last advice."""
     width = min(console.width, _MOST_WIDTH)
     screen = Group()
-    for map_rows, without, risks in _forms():
-        parts = _parts(found, width, map_rows, risks)
+    for map_rows, without, risks, most in _forms(len(found.advice)):
+        parts = _parts(found, width, map_rows, risks, most)
         gone = [words for name, words in _LEAVE_FIRST.items() if name in without and name in parts]
+        if most < len(found.advice):
+            gone.append(f"{len(found.advice) - most} more to do")
         shown = [part for name, part in parts.items() if name not in without]
         if gone:
             shown.append(Text(f"No rows for: {', '.join(gone)}.", style="dim"))
@@ -62,17 +64,20 @@ def live_screen(console: Console, found: Diagnosis) -> Group:
     return screen
 
 
-# Rows of the map, the parts that go, and whether advice tells its risks: from all to the least.
-def _forms() -> Iterator[tuple[int, list[str], bool]]:
+# Rows of the map, the parts that go, whether advice tells its risks, and how much there is: from all to the least.
+def _forms(advice: int) -> Iterator[tuple[int, list[str], bool, int]]:
     for rows in range(_MAP_ROWS, 1, -1):
-        yield rows, [], True
+        yield rows, [], True, advice
     names = list(_LEAVE_FIRST)
     for number in range(len(names) + 1):
-        yield 1, names[:number], True
-    yield 1, names, False
+        yield 1, names[:number], True, advice
+    for most in range(advice, 0, -1):
+        yield 1, names, False, most
 
 
-def _parts(found: Diagnosis, width: int, map_rows: int = _MAP_ROWS, risks: bool = True) -> dict[str, RenderableType]:
+def _parts(
+    found: Diagnosis, width: int, map_rows: int = _MAP_ROWS, risks: bool = True, most_advice: int | None = None
+) -> dict[str, RenderableType]:
     parts: dict[str, RenderableType] = {"subject": _subject(found)}
     if found.failures:
         parts["failures"] = Group(*_failures(found))
@@ -93,7 +98,9 @@ def _parts(found: Diagnosis, width: int, map_rows: int = _MAP_ROWS, risks: bool 
         lines = Text("\n".join(f"  {line}" for line in held))
         parts["held"] = titled("Few pages that keep much from being given back", lines)
     if found.advice:
-        parts["advice"] = titled("What to do, the most for the least cost first", _advice(found, risks))
+        parts["advice"] = titled(
+            "What to do, the most for the least cost first", _advice(found.advice[:most_advice], risks)
+        )
     if found.cannot:
         parts["cannot"] = titled("What can't be helped", Text("\n".join(f"  {line}" for line in found.cannot)))
     if notes := list(_notes(found)):
@@ -183,11 +190,11 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
     return Group(*lines, legend)
 
 
-def _advice(found: Diagnosis, risks: bool) -> Table:
+def _advice(advice: Sequence[Advice], risks: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for number, each in enumerate(found.advice, 1):
+    for number, each in enumerate(advice, 1):
         text = Text(f"{each.what}: {range_of(each.brings)}, cost {each.cost}\n", style="bold")
         text.append(each.command, "cyan")
         if risks:
