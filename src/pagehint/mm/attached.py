@@ -294,11 +294,10 @@ class Attachable(Ranges):
             raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
         orders = np.empty(len(pages), np.int8)
         freed = np.empty(len(pages), np.uint32)
-        if not self._probe(memoryview(pages), len(pages), memoryview(orders), memoryview(freed)):
-            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        self._probe(memoryview(pages), len(pages), memoryview(orders), memoryview(freed))
         return orders, freed
 
-    # The same of the first ``count`` of these indices; false if no ages are kept.
+    # The same of the first ``count`` of these indices.
     def _probe(self, places, count, orders, freed):
         k: cython.Py_ssize_t
         head: cython.Py_ssize_t
@@ -316,7 +315,9 @@ class Attachable(Ranges):
                     freed[k] = self._freed_at[head]
                 elif head >= 0 and (self._state[head] & KIND) == PCP:
                     orders[k] = -2
-        return kept
+        if not kept:
+            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+        return True
 
     def take_unreported(self, order, migratetype, batch: Batch, budget):
         """Walk a list from its head, step over the hinted blocks and take the others into ``batch`` (docs/spec/2).

@@ -1,5 +1,8 @@
 """How soon free pages are used again, as a few looks tell."""
 
+import pytest
+
+from pagehint.errors import InputError
 from pagehint.hinting.designs.survival import FIRST_GUESS, Survival
 from pagehint.mm.zone import Zone
 
@@ -60,3 +63,9 @@ def test_looks_that_follow_each_other_at_once_are_one():
     survival = Survival([zone])
     survival.look(S + 1)
     assert survival.share == FIRST_GUESS
+
+
+def test_a_zone_without_ages():
+    """What was in memory before was taken for ages."""
+    with pytest.raises(InputError, match="keeps no ages"):
+        Survival([Zone(1024)])
