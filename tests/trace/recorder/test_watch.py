@@ -1,5 +1,6 @@
 """Where a guest's RAM lies, and what of it is resident; of a process of ours that stands for a VM."""
 
+import mmap
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA, Sampler
-from pagehint.trace.recorder.vmm import RamPart, find_log, find_ram, ram_of_tree
+from pagehint.trace.recorder.vmm import RamPart, find_log, find_ram, ram_of_qmp, ram_of_tree
 from pagehint.trace.tables import open_parquet
 
 SMALL = """
@@ -82,6 +83,47 @@ def test_ram_where_no_guest_has_any(row):
     tree = f"\n  0000000000000000-000000000fffffff (prio 0, ram): m0\n  {row}\n"
     with pytest.raises(InputError, match="expected it below 4 TiB"):
         ram_of_tree(tree, {"m1"}, int)
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [(0, 100)],
+        [(0, 1 << 26), ((1 << 27) + 5, (1 << 27) + 4096)],
+        [(0, 1 << 26), (1 << 25, 1 << 27)],
+    ],
+    ids=["part of a page", "no page's begin", "twice"],
+)
+def test_ram_that_no_machine_has(spans):
+    """It was watched as 0 B, or counted twice."""
+    rows = [f"  {begin:016x}-{end - 1:016x} (prio 0, ram): m{number}" for number, (begin, end) in enumerate(spans)]
+    with pytest.raises(InputError, match="which no machine has"):
+        ram_of_tree("\n".join(rows), ["m1"], int)
+
+
+class _LyingQmp:
+    pid = os.getpid()
+
+    def __init__(self, address):
+        self._address = address
+
+    def execute(self, command):
+        return []
+
+    def human(self, line):
+        ram = f"  {0:016x}-{(32 << 20) - 1:016x} (prio 0, ram): pc.ram\n"
+        return ram if "mtree" in line else f"Host virtual address for 0x0 (pc.ram) is {self._address:#x}"
+
+
+def test_ram_where_its_process_has_none():
+    """It counted as not resident, or ended in a traceback."""
+    with mmap.mmap(-1, 32 << 20) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE, 8 << 20, 8 << 20)  # in three mappings: one is as good
+        address = np.frombuffer(memory, np.uint8).ctypes.data
+        assert ram_of_qmp(_LyingQmp(address)) == [RamPart(0, 32 << 8, address)]
+        for other in (0, 1 << 63):
+            with pytest.raises(InputError, match="is it another's"):
+                ram_of_qmp(_LyingQmp(other))
 
 
 def test_no_ram():

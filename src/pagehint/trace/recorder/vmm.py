@@ -24,7 +24,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
 _LEAST = 32 << 20
 _MOST = 1 << 42
-_TIMEOUT = 10.0
+_TIMEOUT = 20.0
 _LONGEST = 1 << 20
 _LONGEST_ADDRESS = 107
 
@@ -52,12 +52,13 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 class Qmp:
-    """A connection to QEMU's QMP socket; a context manager. Raises InputError."""
+    """A connection to QEMU's QMP socket, of 20 s at the most; a context manager. Raises InputError."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX)
         self._got = b""
+        self._until = time.monotonic() + _TIMEOUT
         try:
             self._greet()
         except BaseException:
@@ -65,12 +66,11 @@ class Qmp:
             raise
 
     def _greet(self) -> None:
-        until = time.monotonic() + _TIMEOUT
         try:
             self._socket.settimeout(_TIMEOUT)
             with socket_address(self._path) as address:
                 self._socket.connect(address)
-            greeting = self._read(until)
+            greeting = self._read()
         except OSError as error:
             hint = f"is it QEMU's -qmp unix:{self._path},server=on?"
             raise InputError(f"{self._path}: {error.strerror or error}: {hint}") from None
@@ -90,9 +90,9 @@ class Qmp:
         self._socket.close()
 
     # However it is split, or many others come before it: the next answer is there by then, or none is.
-    def _read(self, until: float) -> dict[str, Any]:
+    def _read(self) -> dict[str, Any]:
         while b"\n" not in self._got and len(self._got) < _LONGEST:
-            left = until - time.monotonic()
+            left = self._until - time.monotonic()
             if left <= 0:
                 raise TimeoutError("timed out")
             self._socket.settimeout(left)
@@ -117,11 +117,10 @@ class Qmp:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Execute a command; returns what QEMU does."""
-        until = time.monotonic() + _TIMEOUT
         try:
             self._socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
             while True:
-                answer = self._read(until)
+                answer = self._read()
                 if "return" in answer:
                     return answer["return"]
                 if "error" in answer:
@@ -156,9 +155,21 @@ def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
         {str(each.get("id")) for each in backends if isinstance(each, dict)} if isinstance(backends, list) else set()
     )
     parts = ram_of_tree(qmp.human("info mtree -f"), names, address_of)
-    if sum(part.pages for part in parts) << 12 > sum(size for size, _ in _mappings(qmp.pid)):
-        raise InputError(f"QEMU names more of a guest's RAM than its process {qmp.pid} has memory: is it another's?")
+    mapped = _joined(_mappings(qmp.pid))
+    for part in parts:
+        if not any(begin <= part.address and part.address + (part.pages << 12) <= end for begin, end in mapped):
+            place = f"from {part.pfn << 12:#x} on at {part.address:#x}"
+            raise InputError(f"QEMU has RAM {place}, where its process {qmp.pid} has none: is it another's?")
     return parts
+
+
+# (begin, end): what lies side by side is one, as memory policies and advice split it.
+def _joined(mappings: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for begin, size in sorted((begin, size) for size, begin in mappings):
+        first = spans.pop()[0] if spans and spans[-1][1] == begin else begin
+        spans.append((first, begin + size))
+    return spans
 
 
 def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int], int]) -> list[RamPart]:
@@ -181,6 +192,9 @@ def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int]
                 raise InputError(f"QEMU's memory map has RAM from {begin:#x} to {end:#x}: expected it below 4 TiB")
             parts[name, begin - at].append((begin, end))
     spans = sorted((min(begin for begin, _ in part), max(end for _, end in part)) for part in parts.values())
+    for (begin, end), (after, _) in pairwise([*spans, (_MOST, _MOST)]):
+        if begin % 4096 or end % 4096 or end > after:
+            raise InputError(f"QEMU's memory map has RAM from {begin:#x} to {end:#x}, which no machine has")
     return [RamPart(begin >> 12, (end - begin) >> 12, address_of(begin)) for begin, end in spans]
 
 
