@@ -166,3 +166,16 @@ def test_rows_cut_off_are_left_out_however_many(tmp_path: Path, orders: list[int
     assert [name for _, name in found.evidence.buddy] == kept
     left_out = [line for line in found.warnings if "is cut off or broken, and left out" in line]
     assert [line.split()[-1] for line in left_out] == [name for name in names if name not in kept]
+
+
+@pytest.mark.parametrize(
+    ("free_kib", "page_size", "warned"),
+    [(4 * 50_000, 4096, False), (64 * 50_000, 65536, False), (30 * 50_000, 4096, True), (10**7, 4096, True)],
+)
+def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, warned: bool) -> None:
+    """Whatever MemFree was, the size of pages that was nearest to it was taken, and nothing said."""
+    (tmp_path / "buddyinfo").write_text(f"Node 0, zone   Normal {50_000 - 40_960} {' 0' * 9} 40\n")
+    (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemFree: {free_kib} kB\nMemAvailable: 5 kB\n")
+    found = diagnose([tmp_path / "buddyinfo", tmp_path / "meminfo"])
+    assert found.evidence.page_size == page_size
+    assert any("they are not of one machine" in line for line in found.warnings) == warned

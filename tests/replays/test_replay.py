@@ -472,3 +472,12 @@ def test_rows_of_times_in_which_nothing_happens(phased: Trace) -> None:
     rows = np.searchsorted(times, coarse.column("time").to_numpy())
     assert len(rows) > 300
     assert fine.take(rows).equals(coarse)
+
+
+def test_the_recorders_own_marks_are_no_phases(tmp_path: Path) -> None:
+    """What a step gave back was told of the reading of the last snapshot."""
+    rows: list[Row] = [("Z", 600, 0, 0), ("A", 600, 0, 0), ("F", 600, 0, 0)]
+    marks = [(0, "KPF-BEGIN init"), (1, "KPF-END init"), (2 * 10**6, "KPF-BEGIN final")]
+    assert replay(record(tmp_path / "own", rows, [zone_of(4096)], marks=marks)).phases == []
+    named = replay(record(tmp_path / "named", rows, [zone_of(4096)], marks=[*marks, (3 * 10**6, "begun")]))
+    assert [phase["name"] for phase in named.phases] == ["begun"]

@@ -141,9 +141,10 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)
     own = recorded.cpu_seconds / max(recorded.seconds, 1e-9)
+    cpus = f"{meta.cpus} CPU{'s' * (meta.cpus != 1)}"
     print(
-        f"{trace.path}: {trace.num_events:,} events in {recorded.seconds:.1f} s, by {meta.cpus} CPUs; the recorder "
-        f"took {own:.1%} of a CPU and {format_size(recorded.memory_bytes)}"
+        f"{trace.path}: {trace.num_events:,} events in {recorded.seconds:.1f} s, by {cpus}; the recorder took "
+        f"{own:.1%} of a CPU and {format_size(recorded.memory_bytes)}"
     )
     print("\nWhat this recording can tell:")
     for line in can_tell(trace):

@@ -132,6 +132,19 @@ class Evidence:
             found.setdefault("hugetlb", report.hugetlb)
         return found
 
+    def free_pages(self) -> dict[str, int]:
+        """Free pages by the file that counts them; buddyinfo first, which alone may be there."""
+        found: dict[str, int] = {}
+        if self.buddy:
+            found["buddyinfo"] = sum(
+                count << order for counts in self.buddy.values() for order, count in enumerate(counts)
+            )
+        if free := [zone.free for zone in self.zones if zone.free is not None]:
+            found["zoneinfo"] = sum(free)
+        if "nr_free_pages" in self.vmstat:
+            found["vmstat"] = self.vmstat["nr_free_pages"]
+        return found
+
     def _zone_counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}
         for zone in self.zones:

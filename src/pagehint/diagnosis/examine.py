@@ -26,6 +26,7 @@ from pagehint.proc.kpageflags import KPageFlag
 __all__ = ["diagnose", "doctor", "examine"]
 
 _MOST_ORDER = 20
+_ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
@@ -309,6 +310,15 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     total = memory.get("total")
     if total and diagnosis.free and diagnosis.free > total and not evidence.live:
         diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
+    counted = {name: pages * setting.page_size for name, pages in evidence.free_pages().items()}
+    if "MemFree" in evidence.meminfo:
+        counted["meminfo"] = evidence.meminfo["MemFree"] << 10
+    least, most = (choose(counted, key=counted.__getitem__, default="") for choose in (min, max))
+    if least and not evidence.live and counted[most] > _ALIKE * counted[least] + _NOTHING:
+        diagnosis.warnings.append(
+            f"{most} tells of {counted[most] >> 20:,} MiB free, {least} of {counted[least] >> 20:,}: they are not of "
+            "one machine, not of one moment, or not whole"
+        )
     pins = evidence.vmstat.get("nr_foll_pin_acquired", 0) - evidence.vmstat.get("nr_foll_pin_released", 0)
     if pins > 0:
         diagnosis.warnings.append(

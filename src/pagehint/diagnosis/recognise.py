@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import math
 import os
 import re
 import select
@@ -36,6 +35,7 @@ _CHUNK = 1 << 20
 _FREE_TEXT = 4 << 20
 _RATIO = 10
 _PATIENCE = 5000  # ms
+_NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _STANDARD_INPUT = Path("-")
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
@@ -382,11 +382,12 @@ def _settle_page_size(evidence: Evidence) -> None:
     columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
     huge = evidence.meminfo.get("Hugepagesize")
     kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
+    ratio = kib * 1024 / pages if kib and pages and pages > 1000 else 0
+    near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
     if printed:
         evidence.page_size = printed[-1]
-    elif kib and pages and pages > 1000:
-        ratio = kib * 1024 / pages
-        evidence.page_size = min(sizes, key=lambda size: abs(math.log(ratio / size)))
+    elif near:
+        (evidence.page_size,) = near
     elif huge == 1024:  # s390x
         evidence.page_size = 4096
     elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
@@ -400,7 +401,4 @@ def _settle_page_size(evidence: Evidence) -> None:
 
 
 def _free_pages(evidence: Evidence) -> int | None:
-    if evidence.buddy:
-        return sum(count << order for counts in evidence.buddy.values() for order, count in enumerate(counts))
-    free = [zone.free for zone in evidence.zones if zone.free is not None]
-    return sum(free) if free else evidence.vmstat.get("nr_free_pages")
+    return next(iter(evidence.free_pages().values()), None)

@@ -117,10 +117,10 @@ def describe_host_state(trace: Trace) -> dict[str, int | None]:
 
 
 def phases(trace: Trace) -> list[dict[str, Any]]:
-    """The workload's phases: the marks ``MARK name``, or all marks where there is none of these."""
+    """The workload's phases: the marks ``MARK name``, or, where there is none of these, all but the recorder's own."""
     if trace.marks is None:
         return []
-    marks = trace.marks.to_pylist()
+    marks = [mark for mark in trace.marks.to_pylist() if not mark["text"].startswith("KPF-")]
     named = [mark for mark in marks if mark["text"].startswith("MARK ")]
     return [{"time": mark["time"], "name": printable(mark["text"].removeprefix("MARK "))} for mark in named or marks]
 
