@@ -391,3 +391,11 @@ def test_a_final_snapshot_that_cannot_be_read_is_said_before_the_replay(tmp_path
     with pytest.raises(InputError, match=r"final.zoneinfo.* names no zone"):
         replay(Trace.open(trace.path), progress=seen.append)
     assert seen == []
+
+
+@pytest.mark.parametrize(("free", "said"), [(6144, False), (7000, False), (24000, True), (100, True)])
+def test_a_snapshot_whose_files_do_not_agree_is_said(free: int, said: bool, tmp_path: Path) -> None:
+    texts = {"zoneinfo": zoneinfo([zone(_PAGES)], free=free)}
+    trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], texts=texts, flags=flags_of((0, 6144, _BUDDY)))
+    warnings = replay(trace).recording["warnings"]
+    assert any("kpageflags tell of 24 MiB free and zoneinfo of" in line for line in warnings) == said

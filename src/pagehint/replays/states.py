@@ -31,6 +31,7 @@ _SECTION = 1 << 15  # memory comes in sections of 128 MiB
 _PAGE = 4096
 _LATE = 10**9
 _LEAST_OF_BOOT = 1 / 4
+_ALIKE, _NOTHING = 1.3, 1 << 12  # pages that two files count as free
 
 
 @dataclass
@@ -86,6 +87,8 @@ def pages_at_start(
     snapshot = trace.snapshot
     if flags is not None:
         _settle_by_flags(found, layouts, flags[: len(at_start)], inside, early)
+        if snapshot is not None:
+            found.doubts += _doubts_of_flags(snapshot, flags[: len(at_start)])
     else:
         found.doubts += _guess(trace, layouts, at_start, inside & (at_start == UNSEEN))
     if snapshot is not None:
@@ -198,6 +201,17 @@ def _longest_runs(pages: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     np.add.at(steps, ends[order], -1)
     chosen: NDArray[np.bool_] = np.cumsum(steps[:-1], dtype=np.int8) > 0
     return chosen
+
+
+def _doubts_of_flags(snapshot: Snapshot, flags: NDArray[np.uint64]) -> list[str]:
+    counted = [zone.free for zone in snapshot.zoneinfo() if zone.free is not None]
+    free = int(np.count_nonzero(flags & np.uint64(KPageFlag.BUDDY) != 0))
+    if not counted or max(free, sum(counted)) <= _ALIKE * min(free, sum(counted)) + _NOTHING:
+        return []
+    return [
+        f"of the snapshot, kpageflags tell of {_size(free)} free and zoneinfo of {_size(sum(counted))}: they are not "
+        "of one guest, or not of one moment, and what is in use at the start is as wrong"
+    ]
 
 
 def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uint8], flags: bool) -> list[str]:
