@@ -7,6 +7,7 @@ empty.
 """
 
 from dataclasses import dataclass
+from heapq import heapify, heapreplace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +96,16 @@ def _find(
             found.append((k, which))
         elif not gone[k]:
             others.append(k)
+    rooms: dict[int, list[tuple[int, int]]] = {}  # by order and type: a heap of CPUs, the one with most left first
     for k in others:
-        which = int(whose[k])
-        lists = [which & _LIST | cpu << 8 for cpu in range(len(left)) if _pages(which) <= left[cpu]]
-        lists = [each for each in lists if began.get(each, True)]
-        if lists:
-            most = max(lists, key=lambda each: left[each >> 8])
-            left[most >> 8] -= _pages(which)
-            found.append((k, most))
+        kind, pages = int(whose[k]) & _LIST, _pages(int(whose[k]))
+        if kind not in rooms:
+            rooms[kind] = [(-room, cpu) for cpu, room in enumerate(left) if began.get(kind | cpu << 8, True)]
+            heapify(rooms[kind])
+        heap = rooms[kind]
+        while heap and -heap[0][0] != left[cpu := heap[0][1]]:
+            heapreplace(heap, (-left[cpu], cpu))
+        if heap and left[cpu := heap[0][1]] >= pages:
+            left[cpu] -= pages
+            found.append((k, kind | cpu << 8))
     return np.array([k for k, _ in found], np.int64), np.array([which for _, which in found], np.uint32)
