@@ -77,3 +77,16 @@ def test_a_log_alone_has_its_failures_and_no_map(show: Show, tmp_path: Path) -> 
 def test_a_page_map_that_ends_before_every_zone_has_no_shares() -> None:
     """A traceback, where somebody pasted the beginning of kpageflags only."""
     assert map_shares(PageMap(np.zeros(1, np.uint64), [Range(1, 4096)]), 100).shape == (0, 4)
+
+
+def test_a_page_map_of_no_zones_pages_is_left_out(tmp_path: Path) -> None:
+    """Its only zone spans none, as no kernel says: the page divided by none."""
+    (tmp_path / "kpageflags").write_bytes(np.full(4096, 1 << 10, np.uint64).tobytes())
+    (tmp_path / "zoneinfo").write_text(
+        "Node 1, zone  Movable\n  pages free     5\n        min      0\n        low      0\n        high     0\n"
+        "        spanned  0\n        present  0\n        managed  0\n  start_pfn:           0\n"
+    )
+    found = diagnose([tmp_path / "kpageflags", tmp_path / "zoneinfo"])
+    assert found.page_map is None
+    assert any("holds no page of any zone" in line for line in found.warnings)
+    assert "from its first page" not in doctor_page(found)

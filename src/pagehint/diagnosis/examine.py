@@ -166,6 +166,9 @@ def _page_map(
     free = sum(zone.free for zone in placed if zone.free is not None) or evidence.memory().get("free", 0) // page_size
     flags = _with_whole_blocks(evidence.page_flags, placed, ranges, setting, free, warnings)
     page_map = PageMap(flags, ranges, setting.max_order, counts)
+    if not len(page_map.holders):
+        warnings.append("kpageflags holds no page of any zone: it is left out")
+        return None, []
     for zone, place in zip(placed, page_map.zones, strict=True):
         free = int((page_map.holders[place.begin : place.end] == 0).sum())
         if zone.free is not None and abs(free - zone.free) > 0.1 * max(free, zone.free) + 4096:
