@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.proc.kpageflags import KPageFlag, page_states
+from pagehint.proc.kpageflags import PageStates as FlaggedStates
 from pagehint.replays.scan import (
     FREE_AT_START,
     FREED_WHOLE_AT_START,
@@ -86,9 +87,11 @@ def pages_at_start(
     _boot(layouts, found)
     snapshot = trace.snapshot
     if flags is not None:
-        _settle_by_flags(found, layouts, flags[: len(at_start)], inside, early)
+        flags = flags[: len(at_start)]
+        kinds = page_states(flags)
+        _settle_by_flags(found, layouts, flags, kinds, inside, early)
         if snapshot is not None:
-            found.doubts += _doubts_of_flags(snapshot, flags[: len(at_start)])
+            found.doubts += _doubts_of_flags(snapshot, int(np.count_nonzero(kinds.free)))
     else:
         found.doubts += _guess(trace, layouts, at_start, inside & (at_start == UNSEEN))
     if snapshot is not None:
@@ -110,10 +113,10 @@ def _settle_by_flags(
     found: PageStates,
     layouts: list[ZoneLayout],
     flags: NDArray[np.uint64],
+    kinds: FlaggedStates,
     inside: NDArray[np.bool_],
     early: NDArray[np.bool_] | None,
 ) -> None:
-    kinds = page_states(flags)
     known = len(flags)
     part = found.states[:known]
     unseen = (part == UNSEEN) & inside[:known]
@@ -203,9 +206,8 @@ def _longest_runs(pages: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
     return chosen
 
 
-def _doubts_of_flags(snapshot: Snapshot, flags: NDArray[np.uint64]) -> list[str]:
+def _doubts_of_flags(snapshot: Snapshot, free: int) -> list[str]:
     counted = [zone.free for zone in snapshot.zoneinfo() if zone.free is not None]
-    free = int(np.count_nonzero(flags & np.uint64(KPageFlag.BUDDY) != 0))
     if not counted or max(free, sum(counted)) <= _ALIKE * min(free, sum(counted)) + _NOTHING:
         return []
     return [

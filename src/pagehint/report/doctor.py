@@ -185,7 +185,7 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
         ("·", "green", "given back"),
     ):
         legend.append(character * 2, style).append(f" {words}   ")
-    area = len(found.page_map.holders) * found.setting.page_size / max(len(shares), 1)
+    area = len(found.page_map.holders) * found.setting.page_size / len(shares)
     legend.append(f"{area / (1 << 20):,.1f} MiB each", "dim")
     return Group(*lines, legend)
 
