@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.failure import explain_failures
+from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import plain_lines
+from pagehint.report.doctor_words import failure_lines
 
 HEAD = (
     "kworker/u8:2: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO), nodemask=(null),"
@@ -84,6 +87,35 @@ def test_what_is_read() -> None:
 )
 def test_why_it_failed(text: str, why: str) -> None:
     assert reason(HEAD + text) == (why, "DMA32")
+
+
+def explained(path: Path, text: str) -> tuple[Diagnosis, str]:
+    path.write_text(text)
+    found = diagnose(path)
+    return found, "\n".join(failure_lines(found.failures[0]))
+
+
+def test_large_blocks_of_types_that_it_may_not_use_are_said_to_be_that(tmp_path: Path) -> None:
+    told = [explained(tmp_path / "log.txt", HEAD + block(orders=orders))[1] for orders in (SMALL, ATOMIC)]
+    assert ["of types that it may not use" in each for each in told] == [False, True]
+
+
+def test_lines_that_a_pager_cut_tell_less_and_it_is_said(tmp_path: Path) -> None:
+    text = HEAD + block(orders=LARGE)
+    cut = "".join(f"{line[:119]}>\n" if len(line) > 120 else f"{line}\n" for line in text.splitlines())
+    found, told = explained(tmp_path / "log.txt", cut)
+    # What CMA has of it isn't there, nor the blocks of the largest orders: none of these is taken for nothing.
+    assert found.failures[0].reason == "unknown"
+    assert "in such and larger" not in told
+    assert (found.setting.pageblock_order, found.setting.max_order) == (9, 10)
+    (warning,) = (warning for warning in found.warnings if "cut off at their right" in warning)
+    assert "journalctl -k --no-pager" in warning
+    assert not any("cut off at" in warning for warning in explained(tmp_path / "log.txt", text)[0].warnings)
+
+
+def test_s390x_is_told_by_its_huge_pages(tmp_path: Path) -> None:
+    text = (HEAD + block()).replace("hugepages_size=2048kB", "hugepages_size=1024kB")
+    assert explained(tmp_path / "log.txt", text)[0].setting.pageblock_order == 8
 
 
 def test_an_atomic_allocation_may_go_below_min_and_into_the_reserve() -> None:

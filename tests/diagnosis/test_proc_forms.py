@@ -52,6 +52,7 @@ FORMS: dict[str, Form] = {
     "YAML with single quotes": lambda text: "".join(f"  - '{line}'\n" for line in text.splitlines()),
     "a box": lambda text: "┌──┐\n" + "".join(f"│ {line:110} │\n" for line in text.splitlines()) + "└──┘\n",
     "a table of Markdown": lambda text: "| out |\n|---|\n" + "".join(f"| `{line}` |\n" for line in text.splitlines()),
+    "a table of Markdown with the fields apart": lambda text: re.sub(r"(?m)(.) {2,}(?=\S)", r"\1 | ", text),
     "numbered with bars": numbered("{:4} | {}"),
     "bat": numbered("{:4}   │ {}"),
     "quoted-printable": lambda text: quopri.encodestring(text.encode()),
@@ -100,6 +101,14 @@ def test_other_tools_texts_are_none_of_these(tmp_path: Path, tool: str) -> None:
 
 ORDERS = (500, 400, 300, 200, 100, 50, 20, 10, 300)
 FREE = sum(count << order for order, count in enumerate(ORDERS))
+
+
+def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
+    text = (FOLDER / "meminfo.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text("".join(line for line in text.splitlines(keepends=True) if line.endswith(" kB\n")))
+    pasted.write_text("".join(f"| {line.replace(':', ' |')} |\n" for line in plain.read_text().splitlines()))
+    assert told(pasted) == told(plain)
 
 
 @pytest.mark.parametrize(

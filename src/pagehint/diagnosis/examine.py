@@ -32,8 +32,8 @@ _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
 # ppc64 has blocks up to order 8: pageblocks are of 2 MiB since POWER9, of 16 MiB before.
 _PPC64_MAX_ORDER, _PPC64_PAGEBLOCK, _PPC64_HUGE = 8, 5, 16384
-# s390x has pageblocks of 1 MiB, and names a mapping of that size.
-_S390X_PAGEBLOCK, _S390X_MAPPING = 8, "DirectMap1M"
+# s390x has pageblocks of 1 MiB, as its huge pages are, and names a mapping of that size.
+_S390X_PAGEBLOCK, _S390X_MAPPING, _S390X_HUGE = 8, "DirectMap1M", 1 << 20
 
 
 def doctor(page_map: bool = True) -> Diagnosis:
@@ -96,9 +96,12 @@ def examine(evidence: Evidence) -> Diagnosis:
 
 
 def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
-    columns = max((len(zone.counts) for zone in zones if zone.counts), default=0)
+    counted = [len(zone.counts) for zone in zones if zone.counts]
+    # A log's rows may be cut off.
+    whole = [len(zone.counts) for zone in zones if zone.counts and not zone.is_lower_bound]
+    columns = max(counted if evidence.buddy or evidence.types.free else whole, default=0)
     usual = _usual_pageblock(evidence, columns - 1)
-    max_order = columns - 1 if columns else max(10, usual)
+    max_order = columns - 1 if columns else max(10, usual, *(number - 1 for number in counted))
     pageblock_order = evidence.types.pageblock_order
     if pageblock_order is None:
         pageblock_order = min(usual, max_order)
@@ -119,7 +122,8 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
 
 def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
     # First, as its largest blocks may be of order 8 too.
-    if evidence.page_size == 4096 and _S390X_MAPPING in evidence.meminfo:
+    huge = {evidence.meminfo.get("Hugepagesize", 0) << 10}.union(*(report.huge_sizes for report in evidence.reports))
+    if evidence.page_size == 4096 and (_S390X_MAPPING in evidence.meminfo or _S390X_HUGE in huge):
         return _S390X_PAGEBLOCK
     if max_order == _PPC64_MAX_ORDER:
         return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK

@@ -35,7 +35,7 @@ class ZoneVerdict:
     ``"reserve"`` (enough but for what is kept for other allocations: the atomic reserve, CMA), ``"lowmem"`` (enough but
     for what this zone keeps from allocations that may take higher zones: lowmem_reserve), ``"fragmentation"`` (enough
     is free, none of it in a block that large), ``"none"`` (it could have been served when this was printed: memory was
-    freed since, or other limits hold), or ``"unknown"``.
+    freed since, or other limits hold), or ``"unknown"``. `managed` is what is present where the log tells no more.
     """
 
     zone: str
@@ -195,7 +195,7 @@ def _judge(
     # The smallest allocations that may use the reserves don't look at the boost.
     ignored = (state.boost or 0) if order == 0 and flags & _RESERVES else 0
     boost = (state.boost or 0) - ignored
-    larger = state.free_from(order)
+    larger = state.free_from(order) if zone.is_whole else None
     orders = [place for place, count in enumerate(state.counts or ()) if count]
     mark = None if state.min is None else _mark(max(state.min - ignored, 0), flags)
     usable = None if state.free is None else max(state.free - highatomic - cma - ((1 << order) - 1), 0)
@@ -205,7 +205,8 @@ def _judge(
         if usable > mark + kept:
             reason = _by_blocks(zone, order, movable, bool(flags & _RESERVES))
             # What it keeps from allocations that may take higher zones is not printed.
-            if not reserves and reason == "none" and any(_place(zone.name) < _place(name) <= top for name in names):
+            higher = not reserves and any(_place(zone.name) < _place(name) <= top for name in names)
+            if reason == "none" and (higher or zone.is_cut):
                 reason = "unknown"
         elif usable > unboosted + kept:
             reason = "boost"
@@ -218,7 +219,7 @@ def _judge(
     return ZoneVerdict(
         state.label,
         reason,
-        _bytes(state.managed, page_size),
+        _bytes(state.present if state.managed is None else state.managed, page_size),
         _bytes(state.free, page_size),
         _bytes(usable, page_size),
         _bytes(mark, page_size),

@@ -34,6 +34,11 @@ class ReportedZone:
     is_whole: bool = True
     """The line of orders is printed to its end."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the line of values is cut off: what stands at its end, as free_cma, is not known."""
+        return "free" in self.values and self.values.keys().isdisjoint(_LAST)
+
 
 @dataclass
 class MemoryReport:
@@ -58,6 +63,8 @@ class MemoryReport:
     swap_free: int | None = None
     hugetlb: int | None = None
     """Bytes in hugetlb pools."""
+    huge_sizes: frozenset[int] = frozenset()
+    """Bytes of a huge page, by pool."""
 
 
 # A number at the very end of a text may be cut off: something must follow it.
@@ -69,7 +76,7 @@ _EVENT = re.compile(
     r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\))?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3})(?=\W))"
     r"|(?P<info>\bMem-[Ii]nfo:)"
 )
-_KERNEL = re.compile(r"Comm:[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
+_KERNEL = re.compile(r"Comm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
 _RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*\n)", re.ASCII)
@@ -91,6 +98,8 @@ _CGROUP = re.compile(
 )
 _NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
 _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
+# Of a zone's line, before 4.7 and since 3.7.
+_LAST = {"writeback_tmp", "free_cma"}
 _MOST_REPORTS = 1000
 
 
@@ -159,8 +168,9 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.pages.setdefault(" ".join(name.split()), int(value))
     swap = {name: int(value) << 10 for name, value in _SWAP.findall(text)}
     report.swap_free, report.swap_total = swap.get("Free"), swap.get("Total")
-    pools = [(int(total) + int(surplus)) * int(size) << 10 for total, surplus, size in _HUGE.findall(text)]
-    report.hugetlb = sum(pools) if pools else None
+    pools = [(int(total) + int(surplus), int(size) << 10) for total, surplus, size in _HUGE.findall(text)]
+    report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
+    report.huge_sizes = frozenset(size for _, size in pools)
     return report
 
 

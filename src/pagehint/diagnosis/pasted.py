@@ -27,7 +27,7 @@ _PREFIX = re.compile(
     r"[>|│┃]\s?(?!\d)"
     r"|<\d{1,3}>"
     r"|\[\s*\d+\.\d+\s*\]:?(?:\s*\[\s*[TC]\d+\s*\])?"
-    r"|\[(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\s+\d{4})?\s*\]"
+    r"|\[(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s*\d{1,2}\s+\d\d:\d\d(?::\d\d)?(?:\s+\d{4})?\s*\]"
     r"|(?:[A-Z][a-z]{2}\s+)?[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?(?:\s+[\w.-]+(?=\s+\S{0,40}kernel))?"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?![^\s\]])"
     r"(?:\s+[\w.-]+(?=\s+\S{0,40}kernel))?"
@@ -42,17 +42,29 @@ _PREFIX = re.compile(
     re.ASCII,
 )
 _MOST_PREFIXES = 8
-_SOFT_BREAK = re.compile(r"^([^\n]{0,75})=\r?\n(?=[^\r\n])", re.MULTILINE)
+# Who quotes a mail as it was sent puts ">" before each of its parts.
+_SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
 _QUOTED_BYTES = re.compile(r"(?:=[0-9A-F]{2})+")
 _BREAK = re.compile("[\r\n\x0b\x0c\x85\u2028\u2029]+")
 # Characters without width, and spaces of other widths.
-_ODD_SPACES = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
-_ODD_SPACES |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
+_ODD_CHARACTERS = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+_ODD_CHARACTERS |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
+# What East Asian keyboards write: full width, and a comma without a space.
+_ODD_CHARACTERS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0xFF0C: ", "}
 _OCTAL = re.compile(r"#01([12])\s?")
-_CLOSING = re.compile(r"</(?:pre|code|p|div|span|td|li|font|b|a)>|<br ?/?>", re.IGNORECASE)
-_LINE_TAG = re.compile(r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>", re.IGNORECASE)
-_TAG = re.compile(r"</?(?:code|span|td|font|b|i|a)(?:\s[^<>]{0,300})?>", re.IGNORECASE)
+# Of HTML, and of forums.
+_CLOSING = re.compile(
+    r"</(?:pre|code|p|div|span|td|li|font|b|a)>|<br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
+)
+_LINE_TAG = re.compile(
+    r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]",
+    re.IGNORECASE,
+)
+_TAG = re.compile(
+    r"</?(?:code|span|td|font|b|i|a)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
+    re.IGNORECASE,
+)
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
@@ -70,7 +82,7 @@ _REPORT = re.compile(
 )
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
-_ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:).*", re.ASCII)
+_ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:|lowmem_reserve\[\]:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
 _FREE_HEAD = re.compile(r"total\s+used\s+free(?:\s+shared)?(?:\s+buff/cache)?")
 _FREE_COLUMNS = re.compile(r"(?:buff/cache\s+)?available")
@@ -94,7 +106,7 @@ _STARTS = re.compile(
 )
 _COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")
 _MOST_END = 16
-_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
+_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
 _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
@@ -133,12 +145,12 @@ def plain_lines(text: str) -> list[str]:
     text = _strings(text)
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
-    if len(_SOFT_BREAK.findall(text)) > len(_PLAIN_EQUALS.findall(text)):
-        text = _QUOTED_BYTES.sub(_unquoted, _SOFT_BREAK.sub(r"\1", text))
+    if len(_SOFT_BREAK.findall(text)) + text.count("=3D") > len(_PLAIN_EQUALS.findall(text)):
+        text = _QUOTED_BYTES.sub(_unquoted, _SOFT_BREAK.sub("", text))
     if _CLOSING.search(text):
         text = _TAG.sub("", _LINE_TAG.sub("\n", text))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
-    text = text.translate(_ODD_SPACES)
+    text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in _by_task(_whole(_BREAK.split(text))) for part in _apart(line)]
     lines = [part for line in lines for part in _plain(line).split("\n")]
     return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
@@ -186,8 +198,8 @@ def _downwards(lines: list[str]) -> list[str]:
 
 
 def _apart(line: str) -> list[str]:
-    if line.count("lowmem_reserve[]") > 1:
-        return _LOG_RUN_TOGETHER.split(line)
+    if len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
+        return parts
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
 
 
@@ -275,7 +287,7 @@ def _plain(line: str) -> str:
         line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
-    return line
+    return line.replace(" | ", " ") if " | " in line else line
 
 
 def _or_else(text: str | None, other: str) -> str:

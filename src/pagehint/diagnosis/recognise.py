@@ -51,7 +51,10 @@ _ZONE_FIELD = re.compile(
     r"|[a-z_]{2,40}:?\s+\d{1,30})",
     re.ASCII,
 )
-_MEMINFO = re.compile(r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?):\s+(\d{1,19})(?:\s+kB\b|(?=\s|$))", re.ASCII)
+_MEMINFO = re.compile(
+    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(?::\s+(\d{1,19})(?:\s+kB\b|(?=\s|$))|\s+(\d{1,19}) kB\b)",
+    re.ASCII,
+)
 _NODE_MEMINFO = re.compile(r"Node \d{1,9} [A-Z]\S{1,60}:\s+\d", re.ASCII)
 _KNOWN = {
     "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
@@ -240,6 +243,11 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         for report in reports:
             if not report.zones or report not in evidence.reports:
                 evidence.reports.append(report)
+        if any(zone.is_cut for report in reports for zone in report.zones.values()):
+            evidence.warnings.append(
+                f"{name}: lines of zones are cut off at their right: what stands there, as CMA's share, is not known; "
+                "`dmesg` and `journalctl -k --no-pager` print them whole"
+            )
         if reports:
             yield "a kernel log"
     for line in lines:
@@ -357,12 +365,11 @@ def _meminfo(lines: list[str]) -> dict[str, int]:
     whole: dict[str, int] = {}
     by_node: dict[str, int] = {}
     for line in lines:
-        if ":" not in line:
-            continue
         of_node = _NODE_MEMINFO.match(line) is not None
-        for key, value in _MEMINFO.findall(line):
+        for key, value, in_table in _MEMINFO.findall(line):
             if key not in _KNOWN:
                 continue
+            value = value or in_table
             if of_node:
                 by_node[key] = by_node.get(key, 0) + int(value)
             else:

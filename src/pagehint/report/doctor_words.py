@@ -199,7 +199,7 @@ def failure_lines(failure: Failure) -> list[str]:
         what += f": order {failure.order} ({format_size(failure.size)})"
         if failure.flags:
             what += f", {printable('|'.join(failure.flags))}"
-    lines = [what, f"Why: {_REASONS[failure.reason]}{_where(failure)}."]
+    lines = [what, f"Why: {_why(failure)}{_where(failure)}."]
     lines += [_verdict(verdict, failure) for verdict in failure.verdicts]
     if failure.skipped:
         lines.append(f"not allowed for it: {printable(', '.join(failure.skipped))}")
@@ -208,6 +208,15 @@ def failure_lines(failure: Failure) -> list[str]:
     if failure.reason in ("fragmentation", "boost", "reserve"):
         lines.append("NOFRAGMENT was no reason: the kernel lifts it before it gives up (unless vm.defrag_mode is set)")
     return lines
+
+
+def _why(failure: Failure) -> str:
+    forbidden = failure.closest is not None and _has_forbidden_blocks(failure.closest)
+    return _REASONS[failure.reason] + (", or that it may not use" if forbidden else "")
+
+
+def _has_forbidden_blocks(verdict: ZoneVerdict) -> bool:
+    return verdict.reason == "fragmentation" and bool(verdict.in_larger_blocks)
 
 
 def _where(failure: Failure) -> str:
@@ -234,6 +243,8 @@ def _verdict(verdict: ZoneVerdict, failure: Failure) -> str:
     if failure.order and verdict.in_smaller_blocks is not None and verdict.in_larger_blocks is not None:
         text += f"; {_kib(verdict.in_smaller_blocks)} in blocks below order {failure.order}"
         text += f", {_kib(verdict.in_larger_blocks)} in such and larger"
+        if _has_forbidden_blocks(verdict):
+            text += ", of types that it may not use"
     return text
 
 
