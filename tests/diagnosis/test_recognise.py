@@ -108,6 +108,40 @@ def test_an_order_is_advised_where_the_kernel_takes_one(tmp_path: Path, kernel: 
     assert all("after the driver" in risk for risk in risks if says != "pages")
 
 
+@pytest.mark.parametrize("name", ["kpagecount", "kpageflags", "map"])
+def test_zeros_are_no_map(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(1 << 20))
+    with pytest.raises(InputError, match="nothing but zeros: expected /proc/kpageflags or kpagecount"):
+        diagnose(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("counts", "why"),
+    [
+        (f"{10**18}{' 0' * 10}", "10{18} free blocks of order 0: no machine"),
+        ("1 " * 30, "30 counts: no kernel has blocks"),
+    ],
+)
+def test_what_no_machine_has_is_refused(tmp_path: Path, counts: str, why: str) -> None:
+    for row in (f"Node 0, zone Normal {counts}\n", f"Node 0, zone Normal, type Movable {counts}\n"):
+        (tmp_path / "pasted").write_text(row)
+        with pytest.raises(InputError, match=rf"pasted: line \d: {why}"):
+            diagnose(tmp_path / "pasted")
+
+
+@pytest.mark.parametrize("with_buddyinfo", [True, False])
+def test_a_pagetypeinfo_of_another_machine_is_said(with_buddyinfo: bool) -> None:
+    own = [path for path in snapshot_files("compile612") if with_buddyinfo or "buddyinfo" not in path.name]
+    others = [path for path in own if "pagetypeinfo" not in path.name]
+    foreign = diagnose([*others, DATA / "pasted" / "pagetypeinfo_with_cma.txt"])
+    (warning,) = (line for line in foreign.warnings if "of another machine, or of another moment" in line)
+    assert "zone DMA32 has 1,656 pageblocks" in warning
+    assert warning.endswith("it is left out") == with_buddyinfo
+    if with_buddyinfo:
+        assert foreign.zones == diagnose(others).zones
+    assert not any("another machine" in line for line in diagnose(own).warnings)
+
+
 def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
     data = gzip.decompress((DATA / "press61" / "kpageflags.u64.gz").read_bytes())
     half = len(data) // 2

@@ -264,6 +264,15 @@ def test_what_was_told_before_the_recording_began_is_not_its_own(tmp_path: Path)
     assert (truth["reported_mib"], truth["reported_blocks"]) == (4, 1)
 
 
+@pytest.mark.parametrize(("pageblocks", "said"), [(64, False), (16, True)])
+def test_a_pagetypeinfo_of_another_guest_is_said(pageblocks: int, said: bool, tmp_path: Path) -> None:
+    types = f"Page block order: 9\nNumber of blocks type Movable\nNode 0, zone DMA32 {pageblocks}\n"
+    texts = {"zoneinfo": zoneinfo([zone(_PAGES)]), "pagetypeinfo": types}
+    trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], texts=texts, flags=flags_of((0, 6144, _BUDDY)))
+    warnings = replay(trace).recording["warnings"]
+    assert any("zone DMA32 has 16 pageblocks, zoneinfo's has 64 to 65" in line for line in warnings) == said
+
+
 def test_contiguous_areas_are_said(tmp_path: Path) -> None:
     text = (
         "Page block order: 9\nNumber of blocks type    Unmovable      Movable  Reclaimable   HighAtomic          CMA"

@@ -67,12 +67,13 @@ class MemoryReport:
     """Bytes of a huge page, by pool."""
 
 
-# A number at the very end of a text may be cut off: something must follow it.
+# A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
+# are counted: the time is in proportion to the text, whatever is in it.
 _EVENT = re.compile(
-    r"(?P<failure>(?P<process>[^\n]{0,80}?):\s+(?:page\s+allocation\s+(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:"
-    r"|vmalloc\s+error:\s+size\s+\d{1,19},\s+page\s+order\s+)(?P<order>-?\d{1,3})(?=\W)"
+    r"(?P<failure>:\s{1,9}(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:"
+    r"|vmalloc\s{1,9}error:\s{1,9}size\s{1,9}\d{1,19},\s{1,9}page\s{1,9}order\s{1,9})(?P<order>-?\d{1,3})(?=\W)"
     r"(?:,(?:\s+failed\s+to\s+allocate\s+pages,)?\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
-    r"|(?P<oom>(?P<killer>[^\n]{0,80}?)\s+invoked\s+oom-killer:\s+gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"
+    r"|(?P<oom>\sinvoked\s{1,9}oom-killer:\s{1,9}gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"
     r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\))?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3})(?=\W))"
     r"|(?P<info>\bMem-[Ii]nfo:)"
 )
@@ -100,7 +101,7 @@ _NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100}
 _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
-_MOST_REPORTS = 1000
+_MOST_REPORTS, _MOST_NAME = 1000, 80
 
 
 def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
@@ -132,6 +133,11 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     return [report for report in reports if report.zones or report.kind != "report"], cut
 
 
+def _before(event: re.Match[str]) -> str:
+    before = event.string[max(event.start() - _MOST_NAME, 0) : event.start()]
+    return before.rpartition("\n")[2].strip()
+
+
 # Hexadecimal where it says so; a zero before a decimal number means nothing.
 def _mode(text: str | None) -> int | None:
     return None if not text else int(text, 16 if text[:2] in ("0x", "0X") else 10)
@@ -141,12 +147,12 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     report = MemoryReport("report")
     if event is not None and event["failure"]:
         report.kind = "failure"
-        report.process = event["process"].strip()
+        report.process = _before(event)
         report.order, report.mode = max(int(event["order"]), 0), _mode(event["mode"])
         report.flags = _names(event["flags"])
     elif event is not None and event["oom"]:
         report.kind = "oom"
-        report.process = event["killer"].strip()
+        report.process = _before(event)
         report.order, report.mode = max(int(event["oom_order"]), 0), int(event["oom_mode"], 16)
         report.flags = _names(event["oom_flags"])
         if _CGROUP.search(text):

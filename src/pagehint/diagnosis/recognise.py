@@ -23,7 +23,7 @@ from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines
 from pagehint.errors import InputError, printable
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
-from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
 
 __all__ = ["read_files"]
@@ -92,6 +92,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
             evidence.sources.append((name, what))
     if not evidence.sources:
         raise InputError("no files: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
     if evidence.kernel is None and versions:
@@ -189,6 +190,8 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
             f"{name}: {len(data)} bytes are not whole 8-byte entries: expected /proc/kpageflags, copied whole"
         )
     words: NDArray[np.uint64] = np.frombuffer(data, "<u8")
+    if not len(words) or not int(words.max()):
+        raise InputError(f"{name}: nothing but zeros: expected /proc/kpageflags or kpagecount, copied whole")
     # A count of mappings is small; among flags, some page is reserved or not there.
     if "kpagecount" in name or ("kpageflags" not in name and int(words.max()) < KPageFlag.NOPAGE):
         evidence.page_counts = words
@@ -379,6 +382,16 @@ def _meminfo(lines: list[str]) -> dict[str, int]:
         by_node.setdefault("Buffers", 0)
     found = whole if len(whole) > 1 or "MemTotal" in whole or "MemFree" in whole else by_node
     return found if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
+
+
+def _leave_out_types_of_others(evidence: Evidence) -> None:
+    odd = of_another_machine(evidence.types, evidence.buddy, evidence.zones)
+    if odd is None:
+        return
+    left_out = ": it is left out" if evidence.buddy else ""
+    evidence.warnings.append(f"pagetypeinfo is of another machine, or of another moment ({odd}){left_out}")
+    if evidence.buddy:
+        evidence.types = PageTypeInfo()
 
 
 # Counts of pages beside counts of KiB tell a page's size; else what the kernel's settings for each size look like.

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 from pagehint.errors import InputError
 from pagehint.proc.count import parse_count
+from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["PageTypeInfo", "parse_buddyinfo", "parse_pagetypeinfo"]
+__all__ = ["PageTypeInfo", "of_another_machine", "parse_buddyinfo", "parse_pagetypeinfo"]
 
 _MOST_ORDER = 20
+_MOST_PAGES = 1 << 44  # 64 PiB of 4 KiB: more than the address space of any processor holds
+_ALIKE, _NOTHING = 1.3, 1 << 14  # what two files count as free, pages
 
 
 @dataclass
@@ -71,12 +74,12 @@ def parse_pagetypeinfo(text: str, where: str) -> PageTypeInfo:
 def _free(
     info: PageTypeInfo, zone: tuple[int, str], kind: str, words: list[str], orders: int, where: str, line: int
 ) -> None:
-    if not words or (orders and len(words) != orders) or len(words) > _MOST_ORDER + 1:
+    if not words or (orders and len(words) != orders):
         raise _wrapped(where, line, f"{len(words)} counts, where the heading has {orders or 'no'} orders")
     of_zone = info.free.setdefault(zone, {})
     if kind in of_zone:
         raise InputError(f"{where}: line {line}: type {kind} of zone {zone[1]} again: expected one /proc/pagetypeinfo")
-    of_zone[kind] = [parse_count(word.removeprefix(">"), where, line) for word in words]
+    of_zone[kind] = _blocks([word.removeprefix(">") for word in words], where, line)
     info.at_least |= {(*zone, kind, order) for order, word in enumerate(words) if word.startswith(">")}
 
 
@@ -95,15 +98,61 @@ def parse_buddyinfo(text: str, where: str) -> dict[tuple[int, str], list[int]]:
         if (row := _ROW.match(line)) is not None:
             words = row[3].split()
             orders = orders or len(words)
-            if not words or len(words) != orders or orders > _MOST_ORDER + 1:
+            if not words or len(words) != orders:
                 raise _wrapped(where, count, f"{len(words)} counts, where the first zone has {orders}")
             zone = int(row[1]), row[2]
             if zone in zones:
                 raise InputError(f"{where}: line {count}: zone {zone[1]} again: expected one /proc/buddyinfo")
-            zones[zone] = [parse_count(word, where, count) for word in words]
+            zones[zone] = _blocks(words, where, count)
         elif zones and _only_counts(line):
             raise _wrapped(where, count, "counts without a zone before them")
     return zones
+
+
+def _blocks(words: list[str], where: str, line: int) -> list[int]:
+    if len(words) > _MOST_ORDER + 1:
+        raise InputError(f"{where}: line {line}: {len(words):,} counts: no kernel has blocks of so many orders")
+    counts = [parse_count(word, where, line) for word in words]
+    for order, count in enumerate(counts):
+        if count << order > _MOST_PAGES:
+            raise InputError(
+                f"{where}: line {line}: {count} free blocks of order {order}: no machine has so much memory"
+            )
+    return counts
+
+
+def of_another_machine(
+    types: PageTypeInfo, buddy: dict[tuple[int, str], list[int]], zones: list[ZoneInfo]
+) -> str | None:
+    """What in a pagetypeinfo doesn't fit the buddyinfo and zoneinfo of a machine, or None. O(zones).
+
+    Either of these may be empty. What is free may differ by a third and by 64 MiB, as from moment to moment.
+    """
+    free = {(zone.node, zone.name): zone.free for zone in zones if zone.free}
+    free |= {zone: sum(count << order for order, count in enumerate(counts)) for zone, counts in buddy.items()}
+    layouts = {
+        (zone.node, zone.name): (zone.present, zone.spanned)
+        for zone in zones
+        if zone.present is not None and zone.spanned is not None
+    }
+    if free and types.free and free.keys().isdisjoint(types.free):
+        return f"it has zones {', '.join(name for _, name in types.free)}, none of which the others have"
+    for zone, blocks in types.pageblocks.items():
+        if zone not in layouts or types.pageblock_order is None:
+            continue
+        present, spanned = (pages >> types.pageblock_order for pages in layouts[zone])
+        count = sum(blocks.values())
+        if not present - 2 <= count <= spanned + 2:
+            return f"zone {zone[1]} has {count:,} pageblocks, zoneinfo's has {present:,} to {spanned + 1:,}"
+    for zone, kinds in types.free.items():
+        pages = sum(count << order for counts in kinds.values() for order, count in enumerate(counts))
+        # A row of it may be cut off.
+        if zone not in free or not kinds.keys() >= set(types.types):
+            continue
+        least, most = sorted((pages, free[zone]))
+        if most > _ALIKE * least + _NOTHING and not (pages == least and types.bounds(*zone)):
+            return f"zone {zone[1]} has {pages:,} free pages, the others count {free[zone]:,}"
+    return None
 
 
 def _only_counts(line: str) -> bool:

@@ -34,7 +34,7 @@ def types_at_start(
         _forget_taken_over(seen, free, pageblock_order)
     known = seen <= Migratetype.HIGHATOMIC
     types = _by_buddies(seen)
-    if flags is None or found.booting or trace.snapshot is None:
+    if flags is None or found.booting or trace.snapshot is None or trace.snapshot.odd_types() is not None:
         return types
     info = trace.snapshot.pagetypeinfo()
     for layout in layouts:

@@ -227,6 +227,11 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
     if not trace.meta.zones:
         doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")
     types = snapshot.pagetypeinfo()
+    if (odd := snapshot.odd_types()) is not None:
+        doubts.append(
+            f"the snapshot's pagetypeinfo is of another guest, or of another moment ({odd}): it is left out, and "
+            "pageblocks that no event tells of count as movable"
+        )
     if (cma := sum(blocks.get("CMA", 0) for blocks in types.pageblocks.values())) and types.pageblock_order is not None:
         doubts.append(
             f"{_size(cma << types.pageblock_order)} are CMA's (contiguous areas for devices, lent to movable pages): "

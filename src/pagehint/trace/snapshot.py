@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input, unpacked
 from pagehint.proc.counters import parse_vmstat
-from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
+from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, parse_zoneinfo, zone_layouts
 
 __all__ = ["TEXTS", "Snapshot"]
@@ -48,6 +48,10 @@ class Snapshot:
     def pagetypeinfo(self) -> PageTypeInfo:
         """What pagetypeinfo says; an empty one where the snapshot lacks it."""
         return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
+
+    def odd_types(self) -> str | None:
+        """What in pagetypeinfo doesn't fit zoneinfo, as if it were of another guest; None: it fits."""
+        return of_another_machine(self.pagetypeinfo(), {}, self.zoneinfo())
 
     def counters(self) -> dict[str, int]:
         """What vmstat counts, by name; empty where the snapshot lacks it."""
