@@ -89,6 +89,12 @@ def test_the_front_and_the_best(small: dict[str, Any]) -> None:
         # As a run at that price has it, though only the first is the rows'.
         assert (bound == row["best_possible"]) == (price == 15)
         assert bound <= row["best_possible"] <= bound * 15 / price
+        settable = [
+            cost
+            for cost, row in zip(costs, rows, strict=True)
+            if row["design"] == "none" or (row["design"], row["settings"]["delay"]) == ("reporting", 2 * 10**9)
+        ]
+        assert best["released"]["cost"] == min(settable)
     within = small["best"][2]
     kept = [row for row in rows if row["refaults"] <= 1000 and row["design"] != "none"]
     assert 0 < len(kept) < len(rows) - 1
@@ -123,6 +129,7 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert "At 15 CPU seconds a GiB·min: " in said
     assert ", and the best possible " in said
     assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks)" in said
+    assert "The best that a released kernel can be set to: reporting, order " in said
     lines = ended.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     head = next(number for number, line in enumerate(lines) if line.startswith("No setting has both"))

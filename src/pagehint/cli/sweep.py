@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pagehint.cli.run import naming, setting_texts
 from pagehint.errors import InputError
-from pagehint.hinting.designs.registry import DESIGNS, find_design
+from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design
 from pagehint.host.costs import Costs
 from pagehint.replays.run import PRICE
 from pagehint.replays.study import Ground
@@ -121,7 +121,7 @@ def sweep(
             progress=report,
             total=total,
         )
-    words = {name: setting for kind in kinds for name, setting in kind.settings.items()}
+    words = {**all_settings(), **{name: setting for kind in kinds for name, setting in kind.settings.items()}}
     doubts = (
         [] if charged.measured else ["The host's costs are typical ones: `pagehint calibrate` measures this machine's"]
     )

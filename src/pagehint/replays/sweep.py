@@ -80,7 +80,8 @@ class Sweep:
 
     ``regret``: by recording, what it loses against the best setting for it alone, as a share. ``best_possible``: CPU
     seconds, for where the best placed its pages, None where there is no such bound; ``regret_possible``: against that.
-    Within a budget: ``least``, the least of each of its limits' kinds that any setting takes.
+    Within a budget: ``least``, the least of each of its limits' kinds that any setting takes. ``released``: the best of
+    what released kernels can be set to (``Design.released``), off included; None, where nothing of that was tried.
     """
     present: list[dict[str, Any]]
     """The rows of the recorded guests' own settings."""
@@ -121,7 +122,8 @@ def sweep(
     if len(set(names)) < len(names):
         raise InputError("two recordings have the same name: rename one of them")
     kinds = list(designs or DESIGNS)
-    has = {name for kind in map(kind_of, kinds) if kind is not None for name in (*kind.settings, CAPACITY)}
+    classes = [kind for kind in map(kind_of, kinds) if kind is not None]
+    has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
     grid = {**usual, **(settings or {})}
     asked = list(dict.fromkeys(prices)) or [shared.price]
@@ -156,7 +158,9 @@ def sweep(
     present = [found[k * own + own - 2] for k in range(len(opened))]
     in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
     groups = _by_setting(in_grid, grid)
-    best = _best(groups, asked, budget or Budget(), possible)
+    fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
+    released = [group for group in groups if _is_released(group, fixed)]
+    best = _best(groups, released, asked, budget or Budget(), possible)
     return Sweep([row for row, _ in in_grid], _front(groups), best, present)
 
 
@@ -279,11 +283,14 @@ def _by_setting(rows: Sequence[tuple[dict[str, Any], Plan]], grid: Mapping[str, 
     return list(groups.values())
 
 
+def _setting(group: _Group) -> dict[str, Any]:
+    return {"design": group[0], "settings": group[1]}
+
+
 def _summary(group: _Group) -> dict[str, Any]:
-    design, settings, rows = group
+    rows = group[2]
     return {
-        "design": design,
-        "settings": settings,
+        **_setting(group),
         "footprint": sum(row["footprint"] for row in rows),
         "ideal_footprint": sum(row["ideal_footprint"] for row in rows),
         "guest_time": sum(row["guest_time"] for row in rows),
@@ -295,6 +302,10 @@ def _cost(row: Mapping[str, Any], price: float) -> float:
     held: float = row["footprint"] - row["ideal_footprint"]
     seconds: float = (row["guest_time"] + row["host_time"]) / 1e9
     return price * held + seconds
+
+
+def _cost_of(group: _Group, price: float) -> float:
+    return sum(_cost(row, price) for row in group[2])
 
 
 def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
@@ -310,37 +321,53 @@ def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
     return front
 
 
+def _is_released(group: _Group, fixed: Mapping[str, Mapping[str, Any]]) -> bool:
+    design, _, rows = group
+    return design in fixed and all(fixed[design].items() <= row["settings"].items() for row in rows)
+
+
 def _best(
-    groups: Sequence[_Group], prices: Sequence[float], budget: Budget, possible: _Possible
+    groups: Sequence[_Group],
+    released: Sequence[_Group],
+    prices: Sequence[float],
+    budget: Budget,
+    possible: _Possible,
 ) -> list[dict[str, Any]]:
-    best = [_best_at(groups, price, possible) for price in prices]
+    best = [_best_at(groups, released, price, possible) for price in prices]
     if not budget.is_any:
         tried = [group for group in groups if group[0] != NONE]
-        keeping = [group for group in tried if all(map(budget.keeps, group[2]))]
-        found = min(map(_summary, keeping), key=lambda row: row["footprint"], default=None)
+        found, found_released = _least_within(tried, budget), _least_within(released, budget)
         least = {
             name: min((max(_spent(row, name) for row in rows) for _, _, rows in tried), default=math.inf)
             for name in budget.asked()
         }
         known = {name: value for name, value in least.items() if value < math.inf}
-        best.append({"budget": budget.asked(), "least": known, **(found or {"design": None, "settings": None})})
+        none: dict[str, Any] = {"design": None, "settings": None}
+        best.append({"budget": budget.asked(), "least": known, "released": found_released, **(found or none)})
     return best
 
 
-def _best_at(groups: Sequence[_Group], price: float, possible: _Possible) -> dict[str, Any]:
-    costs = [sum(_cost(row, price) for row in rows) for _, _, rows in groups]
+def _least_within(groups: Sequence[_Group], budget: Budget) -> dict[str, Any] | None:
+    keeping = [group for group in groups if all(map(budget.keeps, group[2]))]
+    return min(map(_summary, keeping), key=lambda row: row["footprint"], default=None)
+
+
+def _best_at(groups: Sequence[_Group], released: Sequence[_Group], price: float, possible: _Possible) -> dict[str, Any]:
+    costs = [_cost_of(group, price) for group in groups]
+    off = [group for group in groups if released and group[0] == NONE]
+    cheapest = min((*released, *off), key=lambda group: _cost_of(group, price), default=None)
     which = min(range(len(groups)), key=lambda k: costs[k])
-    design, settings, rows = groups[which]
+    rows = groups[which][2]
     least = {row["recording"]: min(_cost(other[2][k], price) for other in groups) for k, row in enumerate(rows)}
     losses = {row["recording"]: _cost(row, price) - least[row["recording"]] for row in rows}
     bound = possible(rows, price)
     return {
         "price": price,
-        "design": design,
-        "settings": settings,
+        **_setting(groups[which]),
         "cost": costs[which],
         "regret": {name: loss / least[name] if least[name] else 0.0 for name, loss in losses.items()},
         "best_possible": bound,
         "regret_possible": costs[which] / bound - 1 if bound else None,
+        "released": None if cheapest is None else {**_setting(cheapest), "cost": _cost_of(cheapest, price)},
         "near": sum(cost <= (1 + _NEAR) * costs[which] for cost in costs) - 1,
     }

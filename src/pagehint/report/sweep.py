@@ -23,6 +23,7 @@ __all__ = ["print_sweep", "sentences", "sweep_page"]
 
 _IN_PARENTHESES = re.compile(r" \([^)]*\)")
 _GUESTS_OWN = ("order", "delay", CAPACITY)
+_RELEASED = "The best that a released kernel can be set to"
 
 Words = Mapping[str, Setting]
 """The settings of all designs of the sweep, by name."""
@@ -51,6 +52,9 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
     for best in sweep.best:
         if "budget" in best:
             lines.append(_within(best, words))
+            if best["released"] is not None and not _same(best["released"], best):
+                released = f"{_label(best['released'], words)}; it is {best['released']['footprint']:.3f} GiB·min"
+                lines.append(f"{_RELEASED}: {released}")
             continue
         price, cost = best["price"], best["cost"]
         line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
@@ -69,7 +73,14 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
             others = f"{best['near']} other setting{'s' * (best['near'] != 1)}"
             line += f"; {others} within 5 % of it, so that the choice among them is not firm"
         lines.append(line)
+        if best["released"] is not None and not _same(best["released"], best):
+            cost = _seconds(best["released"]["cost"])
+            lines.append(f"{_RELEASED}: {_label(best['released'], words)}; it costs {cost}")
     return [*lines, *doubts]
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (one["design"], one["settings"]) == (other["design"], other["settings"])
 
 
 def _within(best: Mapping[str, Any], words: Words) -> str:

@@ -41,6 +41,7 @@ class PageReporting(Design):
 
     label: ClassVar[str] = "reporting"
     reasons: ClassVar[dict[str, str]] = {"high_water_mark": "under the high water mark or budget"}
+    released: ClassVar[dict[str, int]] = {"delay": 2 * 10**9, "capacity": 32}
 
     order: int = Setting.order()
     delay: int = Setting.time("2s", "From the first request to the work, such as 2s.")
