@@ -1,16 +1,23 @@
 """``pagehint record`` where it may not: one line that says what would help."""
 
+import ctypes
 import os
 import shutil
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from pagehint.errors import InputError
+from pagehint.trace.recorder import tracefs
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
 READ_ONLY = (
     'for each in /sys/kernel/tracing /sys/kernel/debug/tracing; do mount -o bind,ro,remount $each; done; exec "$@"'
 )
+_CLONE_NEWUSER = 0x10000000
 HIDDEN = 'for each in /sys/kernel/tracing /sys/kernel/debug; do mount -t tmpfs tmpfs $each 2>/dev/null; done; exec "$@"'
 
 
@@ -43,6 +50,57 @@ def test_without_root(tmp_path):
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
 def test_where_tracefs_is_hidden(tmp_path):
     assert "--privileged" in refused(tmp_path, "unshare", "-m", "sh", "-c", HIDDEN, "sh")
+
+
+def test_where_the_kernel_is_locked_down(tmp_path, monkeypatch):
+    """As guests of 6.1 and 6.18 were with lockdown=confidentiality: tracefs mounts, and stays empty."""
+    (tmp_path / "tracing").mkdir()
+    device = (tmp_path / "tracing").stat().st_dev
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"22 1 {os.major(device)}:{os.minor(device)} / /sys/kernel/tracing rw - tracefs t rw\n")
+    (tmp_path / "lockdown").write_text("none integrity [confidentiality]\n")
+    _text = tracefs._text
+    texts = {"/proc/self/mountinfo": mounts, "/sys/kernel/security/lockdown": tmp_path / "none"}
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(tracefs, "_PLACES", (str(tmp_path / "tracing"),))
+    monkeypatch.setattr(tracefs, "_text", lambda path: _text(texts.get(str(path), path)))
+    with pytest.raises(InputError, match=r"mounted and empty, .* boot it with lockdown=integrity"):
+        tracefs.find_tracefs()
+    texts["/sys/kernel/security/lockdown"] = tmp_path / "lockdown"
+    with pytest.raises(InputError, match="lockdown forbids tracing: boot it with lockdown=integrity"):
+        tracefs.find_tracefs()
+
+
+@ROOT
+def test_root_of_a_user_namespace_is_no_root():
+    """As in a rootless container: whoever seems to be root in it is another user of the machine."""
+    parent, child = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(_CLONE_NEWUSER):
+            child.sendall(b"no user namespaces here")
+            os._exit(1)
+        child.sendall(b"-")
+        child.recv(1)
+        os.setgroups([])
+        os.setgid(0)
+        os.setuid(0)
+        try:
+            tracefs.find_tracefs()
+        except InputError as error:
+            child.sendall(str(error).encode())
+        os._exit(0)
+    try:
+        if (said := parent.recv(100)) != b"-":
+            pytest.skip(said.decode())
+        for name in ("uid_map", "gid_map"):
+            Path(f"/proc/{pid}/{name}").write_text("0 65534 1\n")
+        parent.sendall(b"-")
+        parent.settimeout(60)
+        assert b"record as the machine's own root" in parent.recv(1000)
+    finally:
+        os.waitpid(pid, 0)
 
 
 @ROOT

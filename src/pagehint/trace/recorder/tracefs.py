@@ -36,6 +36,7 @@ Level = Literal["zone", "page"]
 
 _PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _PREFIX = "pagehint-"
+_UNLOCK = "boot it with lockdown=integrity, or without lockdown"
 _EVENTS = (
     "mm_page_alloc_zone_locked",
     "mm_page_pcpu_drain",
@@ -98,9 +99,14 @@ def find_tracefs() -> Path:
 def _why_not(refused: OSError | None) -> str:
     if os.geteuid() != 0:
         return "recording needs root, to read the kernel's trace: run it with sudo"
+    if _is_user_namespace():
+        return "root in a user namespace, as in a rootless container, is another user: record as the machine's own root"
     lockdown = Path("/sys/kernel/security/lockdown")
     if "[confidentiality]" in _text(lockdown):
-        return "the kernel's lockdown forbids tracing: boot it with lockdown=integrity, or without lockdown"
+        return f"the kernel's lockdown forbids tracing: {_UNLOCK}"
+    # Where nobody mounts securityfs, only this tells of the lockdown.
+    if any(map(_is_empty, map(Path, _PLACES))):
+        return f"tracefs is mounted and empty, as where the kernel's lockdown forbids tracing: {_UNLOCK}"
     if in_container():
         return (
             "this is a container, and its tracefs is not there or read-only: record on the machine itself, or start "
@@ -113,6 +119,22 @@ def _why_not(refused: OSError | None) -> str:
     if "\ttracefs\n" in _text(Path("/proc/filesystems")):
         return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
     return "this kernel has no tracefs (CONFIG_FTRACE): record with a kernel that has it, such as a distribution's"
+
+
+def _is_empty(place: Path) -> bool:
+    """Whether tracefs is mounted at a place, and has nothing in it."""
+    try:
+        device, names = place.stat().st_dev, os.listdir(place)
+    except OSError:
+        return False
+    kind = rf"^\S+ \S+ {os.major(device)}:{os.minor(device)} .* - tracefs "
+    return not names and re.search(kind, _text(Path("/proc/self/mountinfo")), re.MULTILINE) is not None
+
+
+def _is_user_namespace() -> bool:
+    """Whether this root is another user of the machine."""
+    rows = [line.split() for line in _text(Path("/proc/self/uid_map")).splitlines()]
+    return any(row[0] == "0" and row[1] != "0" for row in rows if len(row) == 3)
 
 
 def in_container() -> bool:

@@ -19,7 +19,10 @@ import pyarrow as pa
 from pagehint.errors import InputError
 from pagehint.trace.recorder.tracefs import PROBES, Level, event_names
 
-__all__ = ["Kernel", "cpio", "find_kernel", "initramfs"]
+__all__ = ["Entry", "Kernel", "cpio", "find_kernel", "initramfs", "system"]
+
+Entry = tuple[str, int, bytes]
+"""A file of an initramfs: its path, mode and data."""
 
 _MODULES = (
     "virtio_ring",
@@ -158,8 +161,8 @@ def _module(kernel: Kernel, name: str) -> bytes | None:
     return None
 
 
-def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
-    """An archive in the form that Linux reads its initramfs in: of (path, mode, data)."""
+def cpio(entries: Iterable[Entry]) -> bytes:
+    """An archive in the form that Linux reads its initramfs in."""
     out = io.BytesIO()
     for number, (path, mode, data) in enumerate([*entries, ("TRAILER!!!", 0, b"")], 1):
         name = path.encode() + b"\0"
@@ -168,6 +171,23 @@ def cpio(entries: Iterable[tuple[str, int, bytes]]) -> bytes:
         out.write(bytes(-out.tell() % 4) + data)
         out.write(bytes(-out.tell() % 4))
     return out.getvalue()
+
+
+def _modules(kernel: Kernel, name: str, modules: Iterable[str]) -> list[Entry]:
+    """Those that the kernel has, and a file that lists them, in order."""
+    found = {each: data for each in modules if (data := _module(kernel, each)) is not None}
+    entries = [(f"{each}.ko", 0o100644, data) for each, data in found.items()]
+    return [*entries, (name, 0o100644, "".join(f"/{each}.ko\n" for each in found).encode())]
+
+
+def system(kernel: Kernel, disk: bool = False) -> list[Entry]:
+    """What every guest of this kernel has: busybox's shell, and the modules that ``/modules`` lists in order.
+
+    `disk`: also those for a disk of ext4.
+    """
+    entries = [(path, 0o40755, b"") for path in _DIRECTORIES]
+    entries += [("bin/busybox", 0o100755, busybox().read_bytes()), ("bin/sh", 0o120777, b"busybox")]
+    return entries + _modules(kernel, "modules", _MODULES + _DISK * disk)
 
 
 # The disk is the command's root; `mark`, `look` and `fragment` are there too. Who has a partition table has the system
@@ -195,14 +215,8 @@ def initramfs(
     """
     if disk:
         command = _IN_DISK + shlex.quote(command)
-    entries = [(path, 0o40755, b"") for path in _DIRECTORIES]
-    entries += [("init", 0o100755, agent()), ("bin/busybox", 0o100755, busybox().read_bytes())]
-    entries += [("bin/sh", 0o120777, b"busybox")]
+    entries = [*system(kernel, disk), ("init", 0o100755, agent()), *_modules(kernel, "balloon", _BALLOON)]
     entries += [(f"bin/{name}", 0o120777, b"/init") for name in _WORKLOADS]
-    for name, modules in (("modules", _MODULES + _DISK * disk), ("balloon", _BALLOON)):
-        found = {each: data for each in modules if (data := _module(kernel, each)) is not None}
-        entries += [(f"{each}.ko", 0o100644, data) for each, data in found.items()]
-        entries.append((name, 0o100644, "".join(f"/{each}.ko\n" for each in found).encode()))
     events = [f"kmem/{name} {name}\n" for name in event_names(level)]
     events += [f"pagehint/{name} {name}\n" for name, *_ in PROBES]
     probes = []
