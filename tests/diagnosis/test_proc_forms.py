@@ -53,6 +53,11 @@ FORMS: dict[str, Form] = {
     "a box": lambda text: "┌──┐\n" + "".join(f"│ {line:110} │\n" for line in text.splitlines()) + "└──┘\n",
     "a table of Markdown": lambda text: "| out |\n|---|\n" + "".join(f"| `{line}` |\n" for line in text.splitlines()),
     "a table of Markdown with the fields apart": lambda text: re.sub(r"(?m)(.) {2,}(?=\S)", r"\1 | ", text),
+    "HTML, each field in a cell": lambda text: "".join(
+        f"<tr>{''.join(f'<td>{word}</td>' for word in line.split())}</tr>\n" for line in text.splitlines()
+    ),
+    "Markdown that escapes": lambda text: text.replace("_", r"\_").replace("(", r"\("),
+    "bold": lambda text: f"**{text.strip()}**\n",
     "numbered with bars": numbered("{:4} | {}"),
     "bat": numbered("{:4}   │ {}"),
     "quoted-printable": lambda text: quopri.encodestring(text.encode()),

@@ -47,11 +47,13 @@ _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
 _QUOTED_BYTES = re.compile(r"(?:=[0-9A-F]{2})+")
 _BREAK = re.compile("[\r\n\x0b\x0c\x85\u2028\u2029]+")
-# Characters without width, and spaces of other widths.
-_ODD_CHARACTERS = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+# What a crash leaves in files, characters without width, and spaces of other widths.
+_ODD_CHARACTERS = dict.fromkeys(map(ord, "\0\u200b\u200c\u200d\u2060\ufeff"))
 _ODD_CHARACTERS |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 # What East Asian keyboards write: full width, and a comma without a space.
 _ODD_CHARACTERS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0xFF0C: ", "}
+# As Markdown has them, where they would mean something else.
+_ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")
 # Of HTML, and of forums.
 _CLOSING = re.compile(
@@ -61,8 +63,9 @@ _LINE_TAG = re.compile(
     r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]",
     re.IGNORECASE,
 )
+_CELL_TAG = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _TAG = re.compile(
-    r"</?(?:code|span|td|font|b|i|a)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
+    r"</t[dh]>|</?(?:code|span|font|b|i|a)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
@@ -107,6 +110,8 @@ _STARTS = re.compile(
 _COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")
 _MOST_END = 16
 _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
+_MOST_TAGS = 100
+_LAST_TAGS = re.compile(r"(?:\s{0,9}</[\w:.-]{1,30}>)+\Z")
 _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
@@ -142,13 +147,13 @@ def _wide_as(data: bytes | bytearray) -> str | None:
 
 def plain_lines(text: str) -> list[str]:
     """The lines without prefixes, spaces at both ends, and breaks within rows of counts. O(length)."""
-    text = _strings(text)
+    text = _ESCAPED.sub(r"\1", _strings(text))
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if len(_SOFT_BREAK.findall(text)) + text.count("=3D") > len(_PLAIN_EQUALS.findall(text)):
         text = _QUOTED_BYTES.sub(_unquoted, _SOFT_BREAK.sub("", text))
     if _CLOSING.search(text):
-        text = _TAG.sub("", _LINE_TAG.sub("\n", text))
+        text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in _by_task(_whole(_BREAK.split(text))) for part in _apart(line)]
@@ -270,6 +275,8 @@ def _is_message(entry: object) -> bool:
 
 def _plain(line: str) -> str:
     line = line.strip()
+    if line.endswith(">"):
+        line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
     if line.endswith("}") and (begin := line.find("{")) >= 0:
         line = _or_else(_message(line[begin:]), line)
     if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
@@ -281,7 +288,7 @@ def _plain(line: str) -> str:
         if match is None:
             break
         line = line[match.end() :]
-    line = line.strip().strip("`")
+    line = line.strip().strip("`*")
     # An empty line's number and bar are a prefix.
     if _NUMBERED.fullmatch(line) is None:
         line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
