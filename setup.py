@@ -55,7 +55,9 @@ class BuildExt(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [
+        # The largest first, as two compilers work on the list: last, one of them waited for it.
+        [Extension(SHARED, [f"src/{SHARED.replace('.', '/')}.c"], extra_compile_args=["-g0"])]
+        + [
             Extension(
                 f"pagehint.{name.replace('/', '.')}",
                 [f"src/pagehint/{name}.py"],
@@ -65,8 +67,7 @@ setup(
                 define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
             )
             for name in COMPILED
-        ]
-        + [Extension(SHARED, [f"src/{SHARED.replace('.', '/')}.c"])],
+        ],
         shared_utility_qualified_name=SHARED,
         nthreads=os.cpu_count() or 1,
         build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
