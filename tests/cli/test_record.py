@@ -74,6 +74,20 @@ def test_a_terminal_that_ends(tmp_path, terminal, hangs_up, seconds):
     assert os.listdir(tmp_path) == ["a.pagetrace"]
 
 
+@pytest.mark.usefixtures("tracefs")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_all_is_written_to_the_output(tmp_path):
+    """Where there is no room for it elsewhere: and a recorder that is killed leaves nothing elsewhere."""
+    (tmp_path / "small").mkdir()
+    mount = f'mount -t tmpfs -o size=4k tmpfs {tmp_path / "small"} && TMPDIR={tmp_path / "small"} "$@"'
+    command = ["unshare", "-m", "sh", "-c", mount, "sh", PAGEHINT, "record", "-o", "a.pagetrace", "--for", "100ms"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(os.listdir(tmp_path)) == ["a.pagetrace", "small"]
+    assert {path.suffix for path in (tmp_path / "a.pagetrace").iterdir() if path.is_file()} == {".json", ".parquet"}
+    assert {path.name for path in (tmp_path / "a.pagetrace").iterdir() if path.is_dir()} == {"snapshot", "final"}
+
+
 def test_nothing_to_mark(tmp_path, monkeypatch):
     (tmp_path / "instances").mkdir()
     monkeypatch.setattr("pagehint.cli.mark.find_tracefs", lambda: tmp_path)

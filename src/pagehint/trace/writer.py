@@ -82,6 +82,11 @@ class TraceWriter:
             self._refuse(error)
             raise
 
+    @property
+    def partial(self) -> Path:
+        """The folder that `finish` makes the bundle; what is temporary may lie in it until then."""
+        return self._temp
+
     def _remove(self) -> None:
         shutil.rmtree(self._temp, ignore_errors=True)
         if self._lock >= 0:

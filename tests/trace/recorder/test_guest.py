@@ -197,6 +197,19 @@ def test_an_archive_that_linux_reads(tmp_path):
 def test_kernels_that_are_none(tmp_path):
     with pytest.raises(InputError, match="neither a file nor the name of a package"):
         find_kernel("no such thing")
+    for text in ("", "root:x:0:0:root:/root:/bin/bash\n" * 100):
+        (tmp_path / "passwd").write_text(text)
+        with pytest.raises(InputError, match="passwd: no kernel's image"):
+            find_kernel(str(tmp_path / "passwd"))
+
+
+def test_a_kernel_that_is_a_file():
+    """The image of a distribution's package, by itself."""
+    try:
+        image = find_kernel(KERNEL).image
+    except InputError as error:
+        pytest.skip(f"no kernel to be had here: {error}")
+    assert find_kernel(str(image)).image == image
 
 
 def _deb(folder, name, files):

@@ -293,9 +293,13 @@ def test_a_command_that_is_not_there(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reader_that_goes_ends_it():
+@pytest.mark.parametrize("at", ["machine", "init/kpageflags.gz"])
+def test_a_reader_that_goes_ends_it(at):
+    """Wherever it does: while the page flags are read, it is not they that can't be."""
+
     def put(name, data):
-        raise BrokenPipeError
+        if name == at:
+            raise BrokenPipeError
 
     with nothing_left(), pytest.raises(BrokenPipeError):
         record(put, "zone", seconds=600)

@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pagehint.trace.recorder.frames import Put
@@ -87,6 +88,19 @@ def _read_all(path: str) -> str | None:
         return None
 
 
+def _piece(file: int, left: int) -> bytes:
+    try:
+        return os.read(file, min(left, _PIECE))
+    except OSError:
+        return b""
+
+
+# A replay warns of a snapshot without marks.
+def _mark(mark: Callable[[str], None], text: str) -> None:
+    with suppress(OSError):
+        mark(text)
+
+
 def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Callable[[], object]) -> list[str]:
     """Put a snapshot of the zones; returns the files that can't be read.
 
@@ -103,18 +117,22 @@ def put_snapshot(put: Put, when: str, mark: Callable[[str], None], between: Call
             put(f"{when}/{name}", data)
         else:
             missing.append(name)
+    whole = left = 8 * pfn_end()
     try:
-        with open("/proc/kpageflags", "rb", buffering=0) as file:
-            mark(f"KPF-BEGIN {when}")
-            whole = left = 8 * pfn_end()
-            while left > 0 and (data := file.read(min(left, _PIECE))):
+        file = os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        file = -1
+    if file >= 0:
+        try:
+            _mark(mark, f"KPF-BEGIN {when}")
+            while left > 0 and (data := _piece(file, left)):
                 put(f"{when}/kpageflags.gz", gzip.compress(data, 1, mtime=0))
                 left -= len(data)
                 between()
-            mark(f"KPF-END {when}")
-            if left == whole:
-                missing.append("kpageflags")
-    except OSError:
+            _mark(mark, f"KPF-END {when}")
+        finally:
+            os.close(file)
+    if left == whole:
         missing.append("kpageflags")
     put(f"{when}/end", b"")
     return missing

@@ -52,7 +52,8 @@ class RecordingImporter:
     def __init__(self, writer: TraceWriter, source: str) -> None:
         self._writer = writer
         self._source = source
-        self._folder = tempfile.TemporaryDirectory(prefix="pagehint-")
+        # Not elsewhere: what a killed recorder leaves goes with the bundle that it began.
+        self._folder = tempfile.TemporaryDirectory(dir=writer.partial)
         self._machine: dict[str, Any] = {}
         self._layout: PageLayout | None = None
         self._formats: list[EventFormat] = []
@@ -225,6 +226,7 @@ class RecordingImporter:
     def finish(self, clock: Clock | None = None, recorder: str = "pagehint record") -> Meta:
         """Write the rest; returns what to finish the bundle with. `clock`: the host's, where it is known."""
         self._close_snapshot()
+        self._folder.cleanup()
         self._merge.finish()
         if not self._decoders:
             raise InputError(f"{self._source}: holds no events: nothing was recorded")

@@ -35,6 +35,8 @@ _MODULES = (
 _DISK = ("virtio_blk", "crc16", "crc32c_generic", "libcrc32c", "mbcache", "jbd2", "ext4")
 _BALLOON = ("virtio_balloon",)
 _WORKLOADS = ("anon", "tmpfs", "cache", "fragment", "churn", "pressure", "mark", "look")
+# What the setup of a bzImage has in it, and where that ends.
+_SETUP, _SETUP_END = b"HdrS", 0x206
 _DIRECTORIES = ("bin", "dev", "proc", "sys", "tmp")
 
 
@@ -101,6 +103,10 @@ def find_kernel(name: str) -> Kernel:
             _unpack(path, folder)
         return _unpacked((folder,), name)
     if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(_SETUP_END)
+        if not start.startswith(b"\x7fELF") and start[-len(_SETUP) :] != _SETUP:
+            raise InputError(f"{name}: no kernel's image: expected a bzImage or ELF, such as /boot/vmlinuz-*")
         return Kernel(path)
     return _unpacked(tuple(_packages(name)), name)
 
