@@ -338,6 +338,27 @@ def test_without_events_of_passes_the_hosts_discards_tell_of_them(tmp_path: Path
     assert device_load(trace) == (6000 - 2016) * ms
 
 
+@pytest.mark.parametrize(("first_pass", "loaded"), [(9000, None), (1500, None), (9000, -(10**9))])
+def test_a_device_that_was_there_before_goes_on_as_it_did(first_pass: int, loaded: int | None, tmp_path: Path) -> None:
+    """Each recording began with a pass: it moved pageblocks to MOVABLE that the guest kept, and 86 % were placed."""
+    ms = 10**6
+    reporting = GuestReporting(True, order=9, delay_ns=2000 * ms, device_load_ns=loaded)
+    rows: list[Row] = [("Z", 0, 0, 0), *[("F", 0, 0, 0) for _ in range(12_000)]]
+    for time in (first_pass, first_pass + 2016):  # the wheel steps by 32 ms
+        rows[time] = ("R", 0, 0, 0)
+    flags = flags_of((8192, _PAGES, _BUDDY))
+    meta = Meta(recorder="test", source="test", reporting=reporting)
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], meta, flags=flags)
+    one, run = started(trace, guest_reporting(trace))
+    assert abs(one.passes[0] - first_pass * ms) <= ms
+    assert run.timeline.column("time")[0].as_py() == 0
+    assert not any("when the guest's device came" in line for line in run.recording["warnings"])
+    # What is free of lower orders nobody was told of before.
+    one, run = started(trace, PageReporting(8))
+    assert one.passes[0] == 2000 * ms
+    assert any("when the guest's device came" in line for line in run.recording["warnings"]) == (loaded is None)
+
+
 def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:
     """All designs gave nothing back, and nothing said why."""
     meta = Meta(recorder="test", source="test", reporting=GuestReporting(on=True, device_load_ns=10**18))

@@ -30,7 +30,7 @@ def doubts(playback: Playback) -> list[str]:
         *describe_missing(trace.meta.events),
         *playback.start.at_start.doubts,
         *_kernel(playback),
-        *_guest(trace),
+        *_guest(playback),
         *_came_and_went(*playback.snapshots),
         *_level(trace),
         *_late(playback),
@@ -54,15 +54,16 @@ def _kernel(playback: Playback) -> list[str]:
     return lines
 
 
-def _guest(trace: Trace) -> list[str]:
+def _guest(playback: Playback) -> list[str]:
     lines = []
-    reporting = trace.meta.reporting
+    reporting = playback.trace.meta.reporting
     if reporting is None or (reporting.on is not False and None in (reporting.order, reporting.delay_ns)):
         lines.append(
             "the guest's own reporting is not known: blocks from order 9 on, 2 s after the first is free, 32 at a "
             "time, are taken for it, as mainline does, unless set otherwise"
         )
-    if (reporting is None or reporting.on is not False) and (reporting is None or reporting.device_load_ns is None):
+    known = reporting is not None and (reporting.on is False or reporting.device_load_ns is not None)
+    if not known and playback.begins == playback.start.load:
         lines.append("when the guest's device came is not known: it is there from the first event on")
     return lines
 

@@ -13,6 +13,7 @@ from pagehint.hinting.action import React
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
@@ -22,7 +23,7 @@ from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import PRICE
-from pagehint.replays.start import Start, check_trace
+from pagehint.replays.start import Start, check_trace, first_request
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
@@ -93,7 +94,8 @@ class Playback:
         self.engine.touch_alloc = "alloc" in touch
         self.engine.touch_zone_alloc = "zone_alloc" in touch
         self.engine.touch_free = "free" in touch
-        self.clock = VirtualClock(trace.meta.first_ns or 0)
+        self.begins = self._begins()
+        self.clock = VirtualClock(min(trace.meta.first_ns or 0, self.begins))
         self.worker: VirtualWorker | None = None
         self.errors_before = 0 if design is None else design.statistics.errors
         self.reserves: dict[Zone, int] = {}
@@ -108,6 +110,14 @@ class Playback:
         if real is not None:
             self.device.real = RealMemory(real, self.host, self.start.pages)
 
+    # Reporting of the guest's order that is there already goes on as it did; any other begins with a pass over all.
+    def _begins(self) -> int:
+        comes = max(self.start.load, self.trace.meta.first_ns or 0)
+        asked, reporting = first_request(self.trace), self.trace.meta.reporting
+        if asked is None or reporting is None or not isinstance(self.design, PageReporting):
+            return comes
+        return asked if self.design.order >= (reporting.order or 0) else comes
+
     def run(self, tell: Callable[[Self], Result]) -> Result:
         """Replay it all, and return what `tell` makes of it at its end.
 
@@ -121,12 +131,13 @@ class Playback:
 
     # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
     def _play(self) -> None:
-        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.design is not None:
             self.worker = VirtualWorker(
                 self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
             )
-        self.clock.call_at(self.start.load, self._load_device)
+        self.clock.call_at(self.begins, self._load_device)
+        self.clock.run_until((self.trace.meta.first_ns or 0) - 1)  # the first pass may have been asked for before
+        self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.start.grows:
             self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
         if self.start.pcps and self.profile.pcp_tunes:

@@ -31,6 +31,7 @@ __all__ = [
     "Start",
     "check_trace",
     "device_load",
+    "first_request",
     "guest_reporting",
     "recorded_passes",
     "usual_capacity",
@@ -104,8 +105,24 @@ def device_load(trace: Trace) -> int:
         return written
     if passes[0] - written >= 2 * reporting.delay_ns:
         return written
-    step = int(passes[0] - (passes[0] - _timer_phase(passes)) % _STEP)
-    return step - reporting.delay_ns - _TIMER_WHEEL
+    return _request_of(passes, reporting.delay_ns)
+
+
+def first_request(trace: Trace) -> int | None:
+    """When the first recorded pass was asked for (ns), where the guest's device was there before the recording began.
+
+    Until then nothing is told: a device that comes asks for a pass, one that is there waits for a free. None: the
+    device came later, or no pass tells.
+    """
+    reporting, passes = trace.meta.reporting, recorded_passes(trace)
+    if reporting is None or reporting.delay_ns is None or not len(passes):
+        return None
+    came = reporting.device_load_ns
+    return _request_of(passes, reporting.delay_ns) if came is None or came < (trace.meta.first_ns or 0) else None
+
+
+def _request_of(passes: NDArray[np.int64], delay: int) -> int:
+    return int(passes[0] - (passes[0] - _timer_phase(passes)) % _STEP) - delay - _TIMER_WHEEL
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:
