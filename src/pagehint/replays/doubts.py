@@ -1,13 +1,9 @@
 """What a result does not rest on firmly: sentences for the screen, the page and ``--json``."""
 
-import numpy as np
-
-from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.replays.khugepaged import collapsed_areas
+from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
-from pagehint.replays.run import are_recorded, vars_of
-from pagehint.replays.start import recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.trace.snapshot import Snapshot
@@ -17,8 +13,6 @@ __all__ = ["doubts"]
 
 _PAGE = 4096
 _MOST_AREAS = 8
-_STEP = 32 * 10**6
-_LATE = 10**8
 _BALLOON = ("balloon_inflate", "balloon_deflate")
 
 
@@ -34,7 +28,7 @@ def doubts(playback: Playback) -> list[str]:
         *_came_and_went(*playback.snapshots),
         *_level(trace),
         *_late(playback),
-        *_delayed(playback),
+        *misses(playback),
         *_host(playback),
         *_host_state(trace),
         *_collapsed(playback),
@@ -111,24 +105,6 @@ def _late(playback: Playback) -> list[str]:
     return [
         f"the guest's device came {format_time(behind)} after the last event: nothing could be given back while it was "
         "recorded"
-    ]
-
-
-def _delayed(playback: Playback) -> list[str]:
-    """The recorded guest's passes that came late by the timer of a design that has its settings."""
-    design, reporting = playback.design, playback.trace.meta.reporting
-    if not isinstance(design, PageReporting) or reporting is None or not playback.passes:
-        return []
-    if not are_recorded(vars_of(reporting), design.order, design.delay, playback.device.capacity):
-        return []
-    recorded, ours = recorded_passes(playback.trace), np.asarray(playback.passes)
-    before = ours[np.maximum(np.searchsorted(ours, recorded + _STEP, side="right") - 1, 0)]
-    late = (recorded - before)[(recorded - before > _LATE) & (recorded - before < 2 * design.delay)]
-    if not len(late):
-        return []
-    return [
-        f"{len(late):,} of the guest's {len(recorded):,} passes came up to "
-        f"{format_time(int(late.max()))} after their timer, as on a busy host: here each comes in time"
     ]
 
 

@@ -103,6 +103,8 @@ class Playback:
         self.backed = False
         self.best: BestPossible | None = None
         self.passes: list[int] = []
+        self.placed_by: list[tuple[int, int]] = []
+        # As each pass begins: blocks placed, and placed as recorded.
         self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
         self.timeline = Timeline(
             trace, self.start, self.engine, self.host, design, self.reasons, self.device, step, totals_only
@@ -133,7 +135,7 @@ class Playback:
     def _play(self) -> None:
         if self.design is not None:
             self.worker = VirtualWorker(
-                self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self.passes.append
+                self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self._pass_begins
             )
         self.clock.call_at(self.begins, self._load_device)
         self.clock.run_until((self.trace.meta.first_ns or 0) - 1)  # the first pass may have been asked for before
@@ -260,6 +262,10 @@ class Playback:
         # Nothing changes then before the next event.
         left = max(self.engine.next_time - self.clock.now, 0) if rests else 0
         self._call_in(_DECAY + left // _DECAY * _DECAY, self._decay)
+
+    def _pass_begins(self, now: int) -> None:
+        self.passes.append(now)
+        self.placed_by.append((self.engine.placed, self.engine.placed_as_recorded))
 
     def _react_time(self, react: React) -> int:
         self._back()

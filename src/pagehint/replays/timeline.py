@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
@@ -17,10 +18,16 @@ from pagehint.replays.start import Start
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
 
-__all__ = ["Timeline"]
+__all__ = ["SOON", "Timeline"]
+
+SOON = 20 * 10**6
+"""A sample of residency is read within this time (ns)."""
 
 _PAGE = 4096
 _NEVER = 1 << 62
+# The kernel zeroes what it allocates before the event is written: it is resident up to so much sooner.
+_ZEROING = 5 * 10**5
+_AT, _ZEROED, _SOON = range(3)
 _COUNT_STEP = 50 * 10**6
 _MOST_ROWS = 1 << 15
 _MAP_COLUMNS = 120
@@ -65,9 +72,11 @@ class Timeline:
         self._counted = [0.0] * len(reasons)
         self.measured = None if totals_only else measured_residency(trace)
         self._totals_only = totals_only
-        self._truth: list[int] = []
+        self._truth: list[tuple[int, int, int]] = []
         self._next_truth = _NEVER
         self.predicted: list[tuple[int, int]] = []
+        self._soon: list[int] = []
+        self._told = 0
         self._map: list[tuple[int, NDArray[np.int32]]] = []
         self._next_map = _NEVER
         self.order = 9
@@ -99,8 +108,14 @@ class Timeline:
             self._next_row = self._next_map = now
         if self.measured is not None:
             times = self.measured.column("time").to_numpy()
-            self._truth = times[(times >= now) & (times <= self._end)].tolist()[::-1]
-            self._next_truth = self._truth.pop() if self._truth else _NEVER
+            times = times[(times >= now) & (times <= self._end)].tolist()
+            moments = [
+                (time + after, index, which)
+                for index, time in enumerate(times)
+                for which, after in ((_AT, 0), (_ZEROED, _ZEROING), (_SOON, SOON))
+            ]
+            self._truth = sorted((each for each in moments if each[0] <= self._end), reverse=True)
+            self._next_truth = self._truth[-1][0] if self._truth else _NEVER
 
     @property
     def next_time(self) -> int:
@@ -112,8 +127,7 @@ class Timeline:
         resident = self._host.backing.resident * _PAGE
         self.peak_resident = max(self.peak_resident, resident)
         if now >= self._next_truth:
-            self.predicted.append((now, resident))
-            self._next_truth = self._truth.pop() if self._truth else _NEVER
+            self._predict(now, resident)
         if now >= self._next_row or now >= self._next_count:
             row = self._row(now)
         if now >= self._next_count:
@@ -126,6 +140,28 @@ class Timeline:
                 self._map.append((now, self._engine.map_row(_MAP_ROWS)))
                 self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
             self._next_row = now + self.step
+
+    # A sample shows what is resident at its time and soon after; what a pass tells meanwhile, it need not.
+    def _predict(self, now: int, resident: int) -> None:
+        while self._truth and self._truth[-1][0] <= now:
+            _, index, which = self._truth.pop()
+            if which == _AT:
+                self.predicted.append((now, resident))
+                self._soon.append(resident)
+                self._told = len(self._device.batches)
+            elif which == _ZEROED and len(self._device.batches) == self._told:
+                self.predicted[index] = self.predicted[index][0], resident
+            else:
+                self._soon[index] = resident
+        self._next_truth = self._truth[-1][0] if self._truth else _NEVER
+
+    def beside_measured(self) -> tuple[NDArray[np.int64], ...]:
+        """Of each sample, int64: its time (ns), bytes resident as predicted then, as predicted SOON after, measured."""
+        if self.measured is None or not self.predicted:
+            return (np.zeros(0, np.int64),) * 4
+        times, predicted = np.array(self.predicted, np.int64).T
+        known = self.measured.filter(pc.is_in(self.measured.column("time"), pa.array(times)))
+        return times, predicted, np.array(self._soon, np.int64), known.column("resident").to_numpy()
 
     def rest_until(self, time: int) -> None:
         """Nothing happens before `time`: what was counted last holds until then, and all rows are alike."""

@@ -167,10 +167,8 @@ def _totals(playback: Playback, end: int) -> Totals:
 def _prediction(playback: Playback) -> Prediction:
     timeline, engine = playback.timeline, playback.engine
     error = measured_mean = predicted_mean = None
-    if timeline.measured is not None and len(timeline.predicted) > 1:
-        times, predicted = np.array(timeline.predicted).T
-        known = timeline.measured.filter(pc.is_in(timeline.measured.column("time"), pa.array(times)))
-        measured = known.column("resident").to_numpy()
+    times, predicted, _, measured = timeline.beside_measured()
+    if len(times) > 1:
         spans = np.diff(times).astype(np.float64)
         if whole := float((measured[:-1] * spans).sum()):
             error = float((np.abs(predicted - measured)[:-1] * spans).sum()) / whole

@@ -1,0 +1,127 @@
+"""Where a replay with the recorded guest's own settings misses what was recorded, and why: sentences, as doubts are."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.replays.playback import Playback
+from pagehint.replays.run import are_recorded, vars_of
+from pagehint.replays.start import recorded_passes
+from pagehint.replays.timeline import SOON
+from pagehint.units import format_time
+
+__all__ = ["has_recorded_settings", "misses"]
+
+_LATE = 10**8
+_ANOTHER_STEP = 16 * 10**6  # of the timer wheel, which has one each 32 ms
+_LATER = 10**6
+_MOST_OFF = 1e-4
+_LEAST_PART = 1e-5
+_LEAST_PLACED = 0.995
+
+
+def has_recorded_settings(playback: Playback) -> bool:
+    """Whether a replay has the recorded guest's own settings, as far as those are known."""
+    design, reporting = playback.design, playback.trace.meta.reporting
+    if reporting is None or not reporting.on:
+        return reporting is not None and design is None
+    if not isinstance(design, PageReporting) or playback.host.memory is not None:
+        return False
+    return are_recorded(vars_of(reporting), design.order, design.delay, playback.device.capacity)
+
+
+def misses(playback: Playback) -> list[str]:
+    """A sentence for each way in which the replay went another way than the recorded guest."""
+    if not has_recorded_settings(playback):
+        return []
+    passes = _Passes(playback)
+    off = [*_elsewhere(playback, passes), *_off(playback, passes)]
+    return [*passes.sentences(_ANOTHER_STEP if off else _LATE), *off]
+
+
+class _Passes:
+    """The recorded guest's passes beside those of the replay: the nearest, where one is nearer than the delay."""
+
+    def __init__(self, playback: Playback) -> None:
+        design = playback.design
+        self.recorded = recorded_passes(playback.trace)
+        self.ours = np.full(len(self.recorded), -1, np.int64)
+        ours = np.array(playback.passes, np.int64)
+        if len(ours) and isinstance(design, PageReporting):
+            after = np.clip(np.searchsorted(ours, self.recorded), 1, max(len(ours) - 1, 1))
+            pair = np.stack([ours[after - 1], ours[np.minimum(after, len(ours) - 1)]])
+            nearest = pair[np.argmin(np.abs(pair - self.recorded), axis=0), np.arange(len(self.recorded))]
+            self.ours = np.where(np.abs(nearest - self.recorded) < design.delay, nearest, -1)
+        self.late = np.where(self.ours >= 0, self.recorded - self.ours, 0)
+
+    def late_at(self, time: int) -> int:
+        """By how much the guest's came after ours of that time (ns; below 0: before)."""
+        return int(self.late[self.ours == time].sum())
+
+    def between(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which times lie between a pass here and the guest's."""
+        first, last = np.minimum(self.recorded, self.ours), np.maximum(self.recorded, self.ours)
+        known = self.ours >= 0
+        begun = np.searchsorted(np.sort(first[known]), times, side="right")
+        return begun > np.searchsorted(np.sort(last[known] + _LATER), times, side="left")
+
+    def sentences(self, least: int) -> list[str]:
+        """What came earlier or later by more than that (ns)."""
+        known = self.late[self.ours >= 0]
+        lines = []
+        if apart := int((np.abs(known) > least).sum()):
+            extremes = [(int(known.max()), "after"), (-int(known.min()), "before")]
+            ways = [f"up to {format_time(most)} {way} their timer" for most, way in extremes if most > least]
+            lines.append(
+                f"{apart:,} of the guest's {len(self.recorded):,} passes came {' or '.join(ways)}, as on a busy host: "
+                "here each comes in time"
+            )
+        if len(known) and len(known) < len(self.recorded):
+            first = self.recorded[self.ours < 0][0]
+            lines.append(
+                f"{len(self.recorded) - len(known):,} of the guest's {len(self.recorded):,} passes have none here, "
+                f"the first at {first / 1e9:.2f} s: which blocks were free was not the same"
+            )
+        return lines
+
+
+def _elsewhere(playback: Playback, passes: _Passes) -> list[str]:
+    """Blocks were placed elsewhere than in the guest: since when, and by what."""
+    engine = playback.engine
+    if playback.placement != "simulated" or engine.placed_as_recorded >= _LEAST_PLACED * engine.placed:
+        return []
+    line = f"{engine.placed_as_recorded / engine.placed:.1%} of the blocks are placed as recorded"
+    marks = np.array([*playback.placed_by, (engine.placed, engine.placed_as_recorded)], np.int64).reshape(-1, 2)
+    steps = np.diff(marks, axis=0)
+    wrong = np.flatnonzero(steps[:, 1] < _LEAST_PLACED * steps[:, 0])
+    if len(marks) > 1 and len(wrong) and marks[wrong[0], 1] >= _LEAST_PLACED * marks[wrong[0], 0]:
+        time = playback.passes[wrong[0]]
+        placed, alike = marks[-1] - marks[wrong[0]]
+        line += f", {alike / placed:.1%} of those after the pass at {time / 1e9:.2f} s"
+        late = passes.late_at(time)
+        if abs(late) >= _LATER:
+            line += f", which came {format_time(abs(late))} {'later' if late > 0 else 'sooner'} in the guest"
+    return [f"{line}: no event tells how its lists stood" + ", and compaction turned some" * bool(engine.turned)]
+
+
+def _off(playback: Playback, passes: _Passes) -> list[str]:
+    """What was measured beside what is predicted: how much of the difference lies where."""
+    times, predicted, soon, measured = playback.timeline.beside_measured()
+    if len(times) < 2:
+        return []
+    spans = np.append(np.diff(times), 0).astype(np.float64)
+    spans /= max(float((measured * spans).sum()), 1.0)
+    off = np.abs(predicted - measured) * spans
+    if off.sum() <= _MOST_OFF:
+        return []
+    low, high = np.minimum(predicted, soon), np.maximum(predicted, soon)
+    coming = (low < high) & (low <= measured) & (measured <= high)
+    between = ~coming & passes.between(times)
+    rest = ~coming & ~between & (off > 0)
+    parts = [
+        (coming, f"where it shows what comes up to {format_time(SOON)} later, as a sample takes its time"),
+        (between, "between a pass here and the guest's"),
+        (rest, f"else, from {times[np.argmax(rest)] / 1e9:.2f} s on"),
+    ]
+    told = [f"{100 * share:.3f} % {where}" for which, where in parts if (share := off[which].sum()) >= _LEAST_PART]
+    return [f"residency is {100 * off.sum():.3f} % off what was measured: {'; '.join(told)}"]
