@@ -31,7 +31,6 @@ from pagehint.replays.real import RealKind
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.replays.start import Start, guest_reporting
-from pagehint.replays.timeline import Timeline
 from pagehint.replays.totals import make_run
 from pagehint.trace import Trace, TraceWriter
 
@@ -291,12 +290,6 @@ def test_a_guest_of_which_nothing_was_ever_resident(phased: Trace) -> None:
     assert replay(trace).prediction.residency_error is None
 
 
-def test_a_long_timeline_is_bounded(phased: Trace) -> None:
-    run = replay(phased, None, sample="1ms")
-    assert run.timeline.num_rows <= 1 << 15
-    assert run.settings["sample"] > 10**6
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -403,38 +396,6 @@ def test_a_pass_tells_about_a_sixteenth_whatever_the_capacity(capacity: int) -> 
     worker.stop()
 
 
-def test_attribution_is_what_a_fine_timeline_adds_up_to(phased: Trace) -> None:
-    run = replay(phased, guest_reporting(phased), sample="4ms")
-    spans = np.diff(
-        run.timeline.column("time").to_numpy(), append=run.timeline["time"][0].as_py() + run.totals.duration
-    )
-    whole = sum(run.attribution.values())
-    for reason, told in run.attribution.items():
-        added_up = float((run.timeline.column(reason).to_numpy() * spans).sum()) / 2**30 / 60e9
-        assert told == pytest.approx(added_up, abs=0.003 * whole), reason
-
-
-def test_attribution_is_whole_and_the_same_whatever_is_sampled(phased: Trace) -> None:
-    runs = [replay(phased, guest_reporting(phased), sample=step) for step in ("50ms", "20s", None)]
-    for run in runs:
-        assert sum(run.attribution.values()) + run.totals.ideal_footprint == pytest.approx(run.totals.footprint, 1e-9)
-        assert run.attribution == runs[0].attribution
-        assert run.totals == runs[0].totals
-
-
-def test_a_long_rest_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two million counts of what doesn't change: a recording of a day took as long as its day has steps of 50 ms."""
-    taken: list[int] = []
-    sample = Timeline.sample
-    monkeypatch.setattr(Timeline, "sample", lambda self, now: (taken.append(now), sample(self, now)))
-    rows = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("F", 0, 0, 0), ("D", 0, 0, 0)] * 3
-    trace = record(tmp_path / "t", rows, [zone_of(4096)], step=3600 * 10**9)
-    run = replay(trace, PageReporting(), sample=None)
-    assert len(taken) < 200
-    whole = run.totals.ideal_footprint + sum(run.attribution.values())
-    assert whole == pytest.approx(run.totals.footprint)
-
-
 def test_a_replay_leaves_nothing_behind(phased: Trace) -> None:
     """Zones, device and worker knew each other: a guest of 256 GiB kept 2 GiB until Python looked for circles."""
     gc.collect()
@@ -462,22 +423,3 @@ def test_a_long_rest_costs_no_decay(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     trace = record(tmp_path / "t", rows, [zone_of(4096)], step=10**15)
     assert replay(trace, PageReporting(9, "2s"), kernel="6.8").totals.duration > 10**15
     assert 3 <= len(calls) < 200
-
-
-def test_rows_of_times_in_which_nothing_happens(phased: Trace) -> None:
-    """A coarse timeline's rows are among a fine one's, which goes through each rest in many steps."""
-    fine, coarse = (replay(phased, guest_reporting(phased), sample=step).timeline for step in ("10ms", "250ms"))
-    times = fine.column("time").to_numpy()
-    assert len(set(np.diff(times).tolist())) == 1
-    rows = np.searchsorted(times, coarse.column("time").to_numpy())
-    assert len(rows) > 300
-    assert fine.take(rows).equals(coarse)
-
-
-def test_the_recorders_own_marks_are_no_phases(tmp_path: Path) -> None:
-    """What a step gave back was told of the reading of the last snapshot."""
-    rows: list[Row] = [("Z", 600, 0, 0), ("A", 600, 0, 0), ("F", 600, 0, 0)]
-    marks = [(0, "KPF-BEGIN init"), (1, "KPF-END init"), (2 * 10**6, "KPF-BEGIN final")]
-    assert replay(record(tmp_path / "own", rows, [zone_of(4096)], marks=marks)).phases == []
-    named = replay(record(tmp_path / "named", rows, [zone_of(4096)], marks=[*marks, (3 * 10**6, "begun")]))
-    assert [phase["name"] for phase in named.phases] == ["begun"]

@@ -165,7 +165,9 @@ class Timeline:
 
     def rest_until(self, time: int) -> None:
         """Nothing happens before `time`: what was counted last holds until then, and all rows are alike."""
-        self._next_count += max(time - self._next_count, 0) // _COUNT_STEP * _COUNT_STEP
+        if self._counted_at == self._engine.now and self._next_count < time:
+            self._next_count += (time - self._next_count) // _COUNT_STEP * _COUNT_STEP
+            self._hold(self._next_count)
         until = min(time, self._next_count, self._next_truth, self._next_map)
         if self._next_row >= until:
             return
@@ -195,6 +197,12 @@ class Timeline:
             counted + (share * a + (1 - share) * b) * scale
             for counted, a, b in zip(self._counted, before, counts, strict=True)
         ]
+
+    def _hold(self, until: int) -> None:
+        """Nothing happens before `until`: what was counted just now holds until then."""
+        span, self._counted_at = until - self._counted_at, until
+        self._counted = [counted + count * span for counted, count in zip(self._counted, self._counts, strict=True)]
+        self._free_time += sum(self._counts) * span
 
     def _add_row(self, row: tuple[int, ...]) -> None:
         if len(self._rows) == _MOST_ROWS:
