@@ -1,16 +1,11 @@
 """The words of reports: names of runs, what is comparable with what was measured, the headline."""
 
 from dataclasses import replace
-from io import StringIO
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.compare import print_runs
-from pagehint.report.html import page_of
-from pagehint.report.terminal import print_run
 from pagehint.report.words import anomaly_lines, headline, labels
 from pagehint.units import mib
 
@@ -79,32 +74,3 @@ def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
 )
 def test_sizes(size: int, text: str) -> None:
     assert mib(size) == text
-
-
-def test_warnings_come_first_on_the_screen_and_stand_out_on_the_page(runs: dict[str, Run]) -> None:
-    lost = replace(runs["reporting"], recording={**runs["reporting"].recording, "warnings": ["10 <events> were lost"]})
-    console = Console(width=100, file=StringIO(), highlight=False)
-    print_run(console, lost, runs["none"])
-    print_runs(console, [lost, lost], runs["none"])
-    screen = console.file.getvalue()  # type: ignore[attr-defined]
-    assert screen.count("Warning: 10 <events> were lost.") == 2
-    assert screen.index("Warning: ") < screen.index("come back")
-    page = page_of([lost], runs["none"])
-    assert page.index('<div class="warning">') < page.index("<section>")
-    assert "<li>10 &lt;events&gt; were lost.</li>" in page
-    assert '<div class="warning">' not in page_of([runs["reporting"]], runs["none"])
-
-
-def test_designs_side_by_side_fit_a_terminal(runs: dict[str, Run]) -> None:
-    console = Console(width=80, file=StringIO(), highlight=False)
-    several = [
-        replace(run, totals=replace(run.totals, best_possible=0.0491, refaults=16_358, blocks=11_909, given_back=2**33))
-        for run in runs.values()
-    ]
-    print_runs(console, several, runs["none"])
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
-    assert max(map(len, lines)) <= 80
-    first = lines.index("What came back, and what it cost")
-    costs = lines[first : lines.index("", first)]
-    for name in runs:
-        assert sum(line.startswith(f"{name} ") for line in costs) == 1  # all of its figures in one line
