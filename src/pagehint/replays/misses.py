@@ -15,7 +15,7 @@ __all__ = ["has_recorded_settings", "misses"]
 _LATE = 10**8
 _ANOTHER_STEP = 16 * 10**6  # of the timer wheel, which has one each 32 ms
 _LATER = 10**6
-_MOST_OFF = 1e-4
+_MOST_OFF = 1e-3
 _LEAST_PART = 1e-5
 _LEAST_PLACED = 0.995
 
