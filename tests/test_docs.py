@@ -58,6 +58,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+def test_the_rooms_of_the_house_are_there() -> None:
+    page = (_ROOT / "docs" / "house.md").read_text()
+    source = _ROOT / "src" / "pagehint"
+    named = set(re.findall(r"`([a-z_0-9/.]+(?:/|\.py))`", page))
+    for name in named:
+        assert (_ROOT / name).exists() or list(source.rglob(name)), name
+    folders = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
+    assert folders - {"examples/"} <= named
+
+
 def test_cited_specifications_are_there() -> None:
     cited = {}
     for path in [*(_ROOT / "src").rglob("*.py"), *(_ROOT / "tests").rglob("*.py"), *_PAGES]:
