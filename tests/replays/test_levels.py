@@ -1,5 +1,6 @@
 """A recording at zone level against the same guest's at page level."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.sweep import sweep
 from pagehint.replays.totals import make_run
+from pagehint.report.sweep import print_sweep
 from pagehint.trace import Trace
 from pagehint.trace.bundle import Trace as Bundle
 from pagehint.trace.copy import copy_bundle
@@ -48,6 +52,20 @@ def test_it_shows_nearly_the_same(name, most, tmp_path):
     assert page.totals.footprint == pytest.approx(coarse.totals.footprint, rel=most)
     assert page.totals.ideal_footprint <= coarse.totals.ideal_footprint <= 1.1 * page.totals.ideal_footprint
     assert any(line.startswith("recorded at zone level") for line in coarse.recording["warnings"])
+
+
+@pytest.mark.parametrize("level", ["zone", "page"])
+def test_a_sweep_says_so_too(level, tmp_path):
+    meta = Meta(recorder="test", source="test", level=level, zones=[replace(zone(2048), pcp_high=100, cpus=2)])
+    trace = record(tmp_path / "a.pagetrace", [("Z", 600, 0, 0, 1)], [zone(2048)], meta)
+    found = sweep([trace], ["reporting"], {"order": [9], "delay": [10**9], "capacity": [32]})
+    assert found.to_dict()["warnings"] == found.warnings
+    assert [line.split(":")[:2] for line in found.warnings] == [["a.pagetrace", " recorded at zone level"]] * (
+        level == "zone"
+    )
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_sweep(console, found, {}, [])
+    assert ("up to 800 KiB, counts as in use" in console.export_text()) == (level == "zone")
 
 
 def used(path: Path, *rows: Row) -> int:

@@ -9,7 +9,7 @@ from pagehint.trace.describe import describe_host_state, describe_lost, describe
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size, format_time
 
-__all__ = ["doubts"]
+__all__ = ["doubts", "zone_level"]
 
 _PAGE = 4096
 _MOST_AREAS = 8
@@ -26,7 +26,7 @@ def doubts(playback: Playback) -> list[str]:
         *_kernel(playback),
         *_guest(playback),
         *_came_and_went(*playback.snapshots),
-        *_level(trace),
+        *zone_level(trace),
         *_late(playback),
         *misses(playback),
         *_host(playback),
@@ -87,14 +87,15 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
     return lines
 
 
-def _level(trace: Trace) -> list[str]:
+def zone_level(trace: Trace) -> list[str]:
+    """What a recording at zone level can't tell; none of any other."""
     if trace.meta.level != "zone":
         return []
     most = sum((zone.pcp_high_max or zone.pcp_high or 0) * (zone.cpus or 1) for zone in trace.meta.zones)
     return [
         f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
-        "use, and what they were refilled with as resident only from their next refill on (`pagehint record --level "
-        "page` tells it apart)"
+        "use and is left out of the best possible, and what they were refilled with is resident only from their next "
+        "refill on (`pagehint record --level page` tells it apart)"
     ]
 
 

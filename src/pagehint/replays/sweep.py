@@ -13,6 +13,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
+from pagehint.replays.doubts import zone_level
 from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
@@ -85,10 +86,18 @@ class Sweep:
     """
     present: list[dict[str, Any]]
     """The rows of the recorded guests' own settings."""
+    warnings: list[str]
+    """What its figures don't rest on firmly."""
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types: what `--json` prints."""
-        return {"rows": self.rows, "front": self.front, "best": self.best, "present": self.present}
+        return {
+            "rows": self.rows,
+            "front": self.front,
+            "best": self.best,
+            "present": self.present,
+            "warnings": self.warnings,
+        }
 
 
 def sweep(
@@ -161,7 +170,8 @@ def sweep(
     fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
     released = [group for group in groups if _is_released(group, fixed)]
     best = _best(groups, released, asked, budget or Budget(), possible)
-    return Sweep([row for row, _ in in_grid], _front(groups), best, present)
+    warnings = [f"{each.path.name}: {line}" for each in opened for line in zone_level(each)]
+    return Sweep([row for row, _ in in_grid], _front(groups), best, present, warnings)
 
 
 def _run_missing(

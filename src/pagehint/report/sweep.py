@@ -111,6 +111,8 @@ def print_sweep(console: Console, sweep: Sweep, words: Words, doubts: list[str])
         console.print(Text(f"{line}.", style="bold"))
     for line in doubts:
         console.print(Text(f"{line}.", style="dim"))
+    for line in sweep.warnings:
+        console.print(Text(f"Warning: {line}.", style="yellow"))
     console.print()
     head, rows = _table(sweep, words)
     # An order's size is told above and on the page: without it settings and figures are one line of 80 characters.
@@ -144,7 +146,7 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
         f"{', '.join(names)}: {len(sweep.rows)} runs",
         f"pagehint sweep of {len(names)} recording{'s' * (len(names) != 1)}.",
         lead,
-        [f"{line}." for line in doubts],
+        [f"{line}." for line in (*sweep.warnings, *doubts)],
         others,
         [
             chart_section("front", "Memory against time", note, figure.layout.height),
