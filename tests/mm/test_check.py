@@ -5,7 +5,7 @@ import pytest
 
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
-from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, PCP, TYPE_SHIFT, USED
+from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, OFFLINE, PCP, TYPE_SHIFT, USED, entry
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
@@ -87,15 +87,15 @@ def hinted_flag_lost(zone):
 
 def broken_link_forward(zone):
     first, third = head(zone), head(zone, at=2)
-    zone.page_links[first, 0] = third
+    zone.page_links[entry(first), 0] = entry(third)
 
 
 def broken_link_back(zone):
-    zone.page_links[head(zone, at=1), 1] = head(zone, at=3)
+    zone.page_links[entry(head(zone, at=1)), 1] = entry(head(zone, at=3))
 
 
 def endless_ring(zone):
-    zone.page_links[head(zone, at=2), 0] = head(zone)
+    zone.page_links[entry(head(zone, at=2)), 0] = entry(head(zone))
 
 
 def type_lost(zone):

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import pagehint
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm import page
@@ -32,3 +35,20 @@ def test_fields_do_not_overlap():
 
 def test_block_pages():
     assert [page.block_pages(order) for order in (0, 9, 31)] == [1, 512, 1 << 31]
+
+
+def test_each_page_has_an_entry_of_its_own_behind_the_heads():
+    pages = np.arange(page.ROWS * 130)
+    entries = page.entry(pages)
+    assert np.array_equal(np.sort(entries), pages + page.ROWS)
+    assert page.LISTS <= page.ROWS
+    assert np.array_equal(entries // page.ROWS, pages // page.ROWS + 1), "links have a multiple of so many rows"
+    assert np.array_equal(page.page_of(entries), pages)
+    assert [page.entry(int(i)) for i in pages[:2000]] == entries[:2000].tolist()
+
+
+@pytest.mark.parametrize("order", [9, 10])
+def test_large_blocks_next_to_each_other_lie_in_different_sets_of_a_cache(order):
+    line, sets = 64, 64
+    entries = page.entry(np.arange(32) << order)
+    assert len(np.unique(entries * 8 // line % sets)) == 32

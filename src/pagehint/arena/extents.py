@@ -157,18 +157,18 @@ class Extents(Attachable):
     # Anywhere: a block that is large enough, else adjacent blocks. O(blocks).
     def _find_free(self, pages):
         order: cython.int = 0
-        i: cython.Py_ssize_t = 0
+        i: cython.Py_ssize_t
         begin: cython.Py_ssize_t = 0
-        head: cython.Py_ssize_t
         if pages > self._free_pages:
             return -1
         while block_pages(order) < pages:
             order += 1
         while order < self.max_order:
-            head = self._pages + (MOVABLE << 5) + order
-            if self._links[2 * head] != head:
-                return self._links[2 * head]
+            i = self._first(order, MOVABLE)
+            if i >= 0:
+                return i
             order += 1
+        i = 0
         while i < self._pages:
             if (self._state[i] & KIND) == FREE:
                 i += block_pages(self._state[i] & ORDER)

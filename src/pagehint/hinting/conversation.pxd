@@ -1,3 +1,4 @@
+from pagehint.mm.attached cimport Attachable
 from pagehint.mm.batch cimport Batch
 
 cdef class Conversation:
@@ -7,6 +8,7 @@ cdef class Conversation:
     cdef public object stopping
     cdef public dict _reacts
     cdef public Batch _batch
+    cdef public Attachable _zone  # that the batch's blocks are of
     cdef public object _run
     cdef public object _telling
     cdef public object _all  # a React: of all that the zone's fill gives, batch by batch

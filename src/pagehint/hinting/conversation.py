@@ -6,10 +6,8 @@ from pagehint.errors import InputError
 from pagehint.hinting.action import BEGIN, IDLE, React
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.batch import Batch
 else:
-    from pagehint.mm.attached import Attachable
     from pagehint.mm.batch import Batch
 
 __all__ = ["Conversation"]
@@ -29,7 +27,7 @@ class Conversation:
         self.pending = None
         self.stopping = False
         self._reacts = {}
-        self._batch = self._run = self._telling = self._all = self._outcome = self._last_error = None
+        self._batch = self._zone = self._run = self._telling = self._all = self._outcome = self._last_error = None
         self._full = False
         self._failures = 0  # of the device, in a row
         self._runs = self._batches = self._blocks = self._pages = self._errors = 0
@@ -47,8 +45,9 @@ class Conversation:
         try:
             while not self._refilled():
                 react = self._checked(self._run.send(self._outcome))
+                self._zone = react.zone
                 if self._all is None:
-                    react.zone.check_batch(self._batch)
+                    self._zone.check_batch(self._batch)
                     self._telling = react
                 else:
                     self._full = True
@@ -80,8 +79,7 @@ class Conversation:
             return True
         if self._all is not None:
             if self._full and self._outcome is None and not self.stopping:
-                zone: Attachable = self._all.zone
-                self._full = zone.fill(self._batch)
+                self._full = self._zone.fill(self._batch)
                 if self._batch._count:
                     self._telling = self._all
                     return True
@@ -109,8 +107,7 @@ class Conversation:
         pages: cython.Py_ssize_t = batch._pages
         self.now = now
         self._outcome = error
-        zone: Attachable = self._telling.zone
-        zone.drain(batch, error is None)
+        self._zone.drain(batch, error is None)
         self._telling = None
         if error is None:
             self._batches += 1

@@ -19,18 +19,20 @@ if cython.compiled:
         HINTED,
         ISOLATE,
         KIND,
+        LISTS,
         NEVER,
         ORDER,
         PCP,
         UNREACHABLE,
         block_pages,
+        page_of,
         prefetch,
     )
     from cython.cimports.pagehint.mm.ranges import WALKED, Ranges
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import FREE, HINTED, KIND, NEVER, ORDER, PCP, UNREACHABLE, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, PCP, UNREACHABLE, block_pages, page_of
     from pagehint.mm.ranges import WALKED, Ranges
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
@@ -376,8 +378,8 @@ class Attachable(Ranges):
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""
         which: cython.Py_ssize_t = self._list(order, migratetype)
-        i: cython.Py_ssize_t = self._boundary[which]
-        return i + self.start_pfn if i < self._pages else -1
+        e: cython.Py_ssize_t = self._boundary[which]
+        return page_of(e) + self.start_pfn if e >= LISTS else -1
 
     # What can be read
 
@@ -422,8 +424,7 @@ class Attachable(Ranges):
         """The pfns on a free list, head first (int64). O(blocks). A ring that is broken ends where it breaks."""
         ring: cython.Py_ssize_t = self._list(order, migratetype)
         which: cython.int = ring & 31
-        head: cython.Py_ssize_t = self._pages + ring
-        i: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         n: cython.Py_ssize_t = 0
         room: cython.Py_ssize_t = 0
         most: cython.Py_ssize_t = max(self._nr_free[which], 0) + 1
@@ -437,11 +438,11 @@ class Attachable(Ranges):
                 out = memoryview(pfns)
             with self._lock:
                 most = max(self._nr_free[which], 0) + 1
-                i = self._links[2 * head] if most <= room else head
-                while i < self._pages and n < most:
-                    out[n] = i + self.start_pfn
+                e = self._links[2 * ring] if most <= room else ring
+                while 0 <= page_of(e) < self._pages and n < most:
+                    out[n] = page_of(e) + self.start_pfn
                     n += 1
-                    i = self._links[2 * i]
+                    e = self._links[2 * e]
         return pfns[:n]
 
     # What check() can't see from outside, a line for each that is wrong.

@@ -11,7 +11,12 @@ cdef extern from *:
     #endif
     #define pagehint_block_pages(order) (((Py_ssize_t)1) << (order))
     #define pagehint_unreachable (((Py_ssize_t)1) << 60)
+    #define pagehint_mixed(number) ((number) ^ ((((number) >> 9) & 63) << 3))
+    static inline Py_ssize_t pagehint_entry(Py_ssize_t i) { return pagehint_mixed(i + 512); }
+    static inline Py_ssize_t pagehint_page_of(Py_ssize_t entry) { return pagehint_mixed(entry) - 512; }
     """
+    Py_ssize_t entry "pagehint_entry"(Py_ssize_t i) noexcept nogil
+    Py_ssize_t page_of "pagehint_page_of"(Py_ssize_t entry) noexcept nogil
     Py_ssize_t block_pages "pagehint_block_pages"(int order) noexcept nogil
     const Py_ssize_t UNREACHABLE "pagehint_unreachable"
     void prefetch "pagehint_prefetch"(const void *address) noexcept nogil
@@ -32,6 +37,7 @@ cdef enum:
 cdef enum:
     LISTS = 160  # rings: 5 migratetypes, 32 orders each
     NEVER = 255  # no order reaches it
+    ROWS = 512
 
 cdef enum:
     UNMOVABLE = 0
@@ -107,6 +113,8 @@ cdef class Buddy:
     cdef Py_ssize_t _pageblock(self, Py_ssize_t i) noexcept nogil
     @cython.final
     cdef bint _pageblock_is_whole(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _first(self, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _insert(self, Py_ssize_t i, int order, int migratetype, Py_ssize_t after) noexcept nogil
     @cython.final

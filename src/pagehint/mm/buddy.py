@@ -1,8 +1,9 @@
 """The buddy allocator's lists: free areas, merging, splitting, fallback (docs/spec/1, sections 1 to 4 and 6).
 
-Pages are numbered here from the zone's start (the index ``i``). A free list is a ring: ``_links[2 * i]`` is the
-next entry and ``_links[2 * i + 1]`` the one before; the ring's head is an entry of its own, behind those of the
-pages, at ``_pages + (migratetype << 5) + order``. Nothing in this file locks: the zone does.
+Pages are numbered here from the zone's start (the index ``i``). A free list is a ring of entries:
+``_links[2 * e]`` is the one behind entry e and ``_links[2 * e + 1]`` the one before. Page ``i`` has ``entry(i)``; the
+ring's head is the entry of the list's own number, ``(migratetype << 5) + order``. Nothing in this file locks: the zone
+does.
 """
 
 from weakref import WeakSet
@@ -13,13 +14,27 @@ import numpy as np
 from pagehint.errors import InputError
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import AHEAD, UNREACHABLE, block_pages, prefetch
+    from cython.cimports.pagehint.mm.buddy import AHEAD, ROWS, UNREACHABLE, block_pages, entry, page_of, prefetch
     from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 else:
     import time
 
     from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, TYPE_SHIFT, UNREACHABLE, USED, block_pages
+    from pagehint.mm.page import (
+        FREE,
+        HINTED,
+        KIND,
+        LISTS,
+        NEVER,
+        ORDER,
+        ROWS,
+        TYPE_SHIFT,
+        UNREACHABLE,
+        USED,
+        block_pages,
+        entry,
+        page_of,
+    )
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -38,7 +53,7 @@ class Buddy:
         lo = start_pfn & ((1 << max_order) - 1)
         pageblocks = ((lo + pages - 1) >> pageblock_order) - (lo >> pageblock_order) + 1
         state = np.zeros(pages, np.uint16)
-        links = np.zeros((pages + LISTS, 2), np.uint32)
+        links = np.zeros((ROWS + -(-pages // ROWS) * ROWS, 2), np.uint32)
         types = np.full(pageblocks, MOVABLE, np.uint8)
         movable = np.zeros(pageblocks, np.uint32)
         # Nothing fails from here on: a zone that is half made could be called.
@@ -89,7 +104,7 @@ class Buddy:
         for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):
             array.flags.writeable = False
         head: cython.Py_ssize_t
-        for head in range(pages, pages + LISTS):
+        for head in range(LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
         self._min_order = self._notify_order = NEVER
         self._request(False)
@@ -109,6 +124,16 @@ class Buddy:
 
     # The rings
 
+    # The first block of a list, or -1.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _first(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        first: cython.Py_ssize_t = self._links[2 * ((migratetype << 5) + order)]
+        return page_of(first) if first >= LISTS else -1
+
+    # Behind an entry.
     @cython.cfunc
     @cython.inline
     @cython.nogil
@@ -116,11 +141,12 @@ class Buddy:
     def _insert(
         self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, after: cython.Py_ssize_t
     ) -> cython.void:
+        e: cython.Py_ssize_t = entry(i)
         following: cython.Py_ssize_t = self._links[2 * after]
-        self._links[2 * i] = following
-        self._links[2 * i + 1] = after
-        self._links[2 * after] = i
-        self._links[2 * following + 1] = i
+        self._links[2 * e] = following
+        self._links[2 * e + 1] = after
+        self._links[2 * after] = e
+        self._links[2 * following + 1] = e
         self._state[i] = FREE | order | (migratetype << TYPE_SHIFT)
         self._nr_free[order] += 1
 
@@ -129,7 +155,7 @@ class Buddy:
     @cython.nogil
     @cython.exceptval(check=False)
     def _before_tail_position(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
-        behind: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
+        behind: cython.Py_ssize_t = (migratetype << 5) + order
         if self._active and order >= self._min_order:
             behind = self._boundary[(migratetype << 5) + order]
         return self._links[2 * behind + 1]
@@ -142,7 +168,7 @@ class Buddy:
         if tail:
             self._insert(i, order, migratetype, self._before_tail_position(order, migratetype))
         else:
-            self._insert(i, order, migratetype, self._pages + (migratetype << 5) + order)
+            self._insert(i, order, migratetype, (migratetype << 5) + order)
 
     @cython.cfunc
     @cython.inline
@@ -151,13 +177,14 @@ class Buddy:
     def _unlink(self, i: cython.Py_ssize_t) -> cython.void:
         state: cython.int = self._state[i]
         order: cython.int = state & ORDER
-        following: cython.Py_ssize_t = self._links[2 * i]
-        before: cython.Py_ssize_t = self._links[2 * i + 1]
+        e: cython.Py_ssize_t = entry(i)
+        following: cython.Py_ssize_t = self._links[2 * e]
+        before: cython.Py_ssize_t = self._links[2 * e + 1]
         which: cython.int
         if state & HINTED:
             if self._active:
                 which = ((state >> TYPE_SHIFT) << 5) + order
-                if self._boundary[which] == i:
+                if self._boundary[which] == e:
                     self._boundary[which] = following
             self._count_hinted(order, -1)
         self._links[2 * before] = following
@@ -344,7 +371,7 @@ class Buddy:
     ) -> cython.void:
         while found > order:
             found -= 1
-            self._insert(i + (block_pages(found)), found, migratetype, self._pages + (migratetype << 5) + found)
+            self._insert(i + (block_pages(found)), found, migratetype, (migratetype << 5) + found)
             if self._ages:
                 self._freed_at[i + block_pages(found)] = self._freed_at[i]
         self._free_pages -= block_pages(order)
@@ -354,12 +381,11 @@ class Buddy:
     @cython.nogil
     @cython.exceptval(check=False)
     def _rmqueue_smallest(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
-        head: cython.Py_ssize_t = self._pages + (migratetype << 5)
         found: cython.int
         i: cython.Py_ssize_t
         for found in range(order, self.max_order):
-            i = self._links[2 * (head + found)]
-            if i != head + found:
+            i = self._first(found, migratetype)
+            if i >= 0:
                 self._unlink(i)
                 self._split(i, found, order, migratetype)
                 return i
@@ -411,7 +437,7 @@ class Buddy:
                     i = table[slot] - self.start_pfn
                     i = max(i, 0)
                     prefetch(cython.address(self._state[i]))
-                    prefetch(cython.address(self._links[2 * i]))
+                    prefetch(cython.address(self._links[2 * entry(i)]))
             slot = slots[k]
             if slot >= table_size or ops[k] > 1:
                 break

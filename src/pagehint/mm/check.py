@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.attached import Attachable
-from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED
+from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED, entry
 
 __all__ = ["check"]
 
@@ -58,9 +58,9 @@ def _check_lists(zone: Attachable, heads: NDArray[np.intp], kinds: NDArray[np.ui
     for order in range(zone.max_order):
         for migratetype in range(MIGRATE_TYPES):
             where = f"list {order} {migratetype}"
-            head = zone.pages + (migratetype << 5) + order
+            head = (migratetype << 5) + order
             pages = zone.free_list(order, migratetype) - zone.start_pfn
-            ring = np.concatenate(([head], pages, [head]))
+            ring = np.concatenate(([head], entry(pages), [head]))
             if np.any(links[ring[:-1], 0] != ring[1:]) or np.any(links[ring[1:], 1] != ring[:-1]):
                 problems.append(f"{where}: its links are broken")
             expected = FREE | order | migratetype << TYPE_SHIFT

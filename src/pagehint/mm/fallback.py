@@ -31,7 +31,6 @@ else:
 # UNMOVABLE: RECLAIMABLE, MOVABLE; MOVABLE: RECLAIMABLE, UNMOVABLE; RECLAIMABLE: UNMOVABLE, MOVABLE.
 def first_type(buddy, order, migratetype):
     fallback: cython.int
-    head: cython.Py_ssize_t
     step: cython.int
     for step in range(2):
         if migratetype == RECLAIMABLE:
@@ -40,8 +39,7 @@ def first_type(buddy, order, migratetype):
             fallback = UNMOVABLE if migratetype == MOVABLE else MOVABLE
         else:
             fallback = RECLAIMABLE
-        head = buddy._pages + (fallback << 5) + order
-        if buddy._links[2 * head] != head:
+        if buddy._first(order, fallback) >= 0:
             return fallback
     return -1
 
@@ -64,7 +62,7 @@ def largest(buddy, order, migratetype):
         return -1
     if not may_claim(buddy, found, migratetype):
         return smallest(buddy, order, migratetype)
-    return buddy._links[2 * (buddy._pages + (fallback << 5) + found)]
+    return buddy._first(found, fallback)
 
 
 # The first block that fits, from the asked order upwards.
@@ -74,7 +72,7 @@ def smallest(buddy, order, migratetype):
     for found in range(order, buddy.max_order):
         fallback = first_type(buddy, found, migratetype)
         if fallback >= 0:
-            return buddy._links[2 * (buddy._pages + (fallback << 5) + found)]
+            return buddy._first(found, fallback)
     return -1
 
 
@@ -173,7 +171,7 @@ def claim_then_steal(buddy, order, migratetype):
         if fallback >= 0:
             if not may_claim(buddy, found, migratetype):
                 break
-            if claim_whole(buddy, buddy._links[2 * (buddy._pages + (fallback << 5) + found)], migratetype):
+            if claim_whole(buddy, buddy._first(found, fallback), migratetype):
                 return buddy._rmqueue_smallest(order, migratetype)
         found -= 1
     return steal(buddy, order, migratetype)

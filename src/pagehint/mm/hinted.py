@@ -18,13 +18,15 @@ if cython.compiled:
         TYPE_SHIFT,
         Buddy,
         block_pages,
+        entry,
+        page_of,
         prefetch,
     )
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.buddy import Buddy
-    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages
+    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages, entry, page_of
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -80,34 +82,34 @@ class HintedLists(Buddy):
         for which in range(LISTS):
             if self._hinted[which & 31] and not self._counts_exist:  # what was loaded may be hinted anywhere
                 self._hinted_tail(which)
-            self._boundary[which] = self._pages + which
+            self._boundary[which] = which
         self._counts_exist = True
         self._active = True
 
     # The first of the hinted blocks at a list's tail, or its head; those between others are hinted no more.
     def _hinted_tail(self, which):
-        head: cython.Py_ssize_t = self._pages + which
-        i: cython.Py_ssize_t = self._links[2 * head + 1]
+        head: cython.Py_ssize_t = which
+        e: cython.Py_ssize_t = self._links[2 * head + 1]
         first: cython.Py_ssize_t
-        while i != head and self._state[i] & HINTED:
-            i = self._links[2 * i + 1]
-        first = self._links[2 * i]
-        while i != head:
-            if self._state[i] & HINTED:
-                self._state[i] &= 0xFFFF - HINTED
+        while e != head and self._state[page_of(e)] & HINTED:
+            e = self._links[2 * e + 1]
+        first = self._links[2 * e]
+        while e != head:
+            if self._state[page_of(e)] & HINTED:
+                self._state[page_of(e)] &= 0xFFFF - HINTED
                 self._count_hinted(which & 31, -1)
-            i = self._links[2 * i + 1]
+            e = self._links[2 * e + 1]
         return first
 
-    def _take_run(self, i, order, backward, room, batch: Batch):
-        # Takes unhinted blocks off a list, from entry i on in one direction, and returns the entry behind them. The
+    def _take_run(self, e, order, backward, room, batch: Batch):
+        # Takes unhinted blocks off a list, from entry e on in one direction, and returns the entry behind them. The
         # caller closes the gap. What the list gives next is fetched early: lists are often in the order of the pfns.
         pages: cython.Py_ssize_t = block_pages(order)
         begin: cython.Py_ssize_t = batch._count
         count: cython.Py_ssize_t = begin
         end: cython.Py_ssize_t = begin + room
         state: cython.int
-        following: cython.Py_ssize_t
+        i: cython.Py_ssize_t
         guess: cython.Py_ssize_t
         # In registers: what is written to bytes might, for all that a compiler knows, be any field.
         states: cython.p_ushort = self._state
@@ -119,16 +121,17 @@ class HintedLists(Buddy):
         first: cython.Py_ssize_t = self.start_pfn
         lo: cython.Py_ssize_t = self._lo
         merges: cython.bint = order < self._top
-        while count < end and i < in_zone:
+        while count < end and e >= LISTS:
+            i = page_of(e)
             state = states[i]
             if state & HINTED:
                 break
-            following = links[2 * i + backward]
+            e = links[2 * e + backward]
             if cython.compiled:
-                guess = i + AHEAD * (following - i)
+                guess = i + AHEAD * (page_of(e) - i)
                 if 0 <= guess < in_zone:
                     prefetch(cython.address(states[guess]))
-                    prefetch(cython.address(links[2 * guess]))
+                    prefetch(cython.address(links[2 * entry(guess)]))
                     # Its buddy's state decides whether it merges when it is put back.
                     guess = ((guess + lo) ^ pages) - lo
                     if merges and 0 <= guess < in_zone:
@@ -138,37 +141,36 @@ class HintedLists(Buddy):
             orders[count] = order
             types[count] = state >> TYPE_SHIFT
             count += 1
-            i = following
         batch._count = count
         count -= begin
         self._nr_free[order] -= count
         self._free_pages -= count * pages
         self._in_flight_pages += count * pages
         batch._pages += count * pages
-        return i
+        return e
 
     def _pull(self, order, migratetype, batch: Batch):
         # Section 8, but with a whole run at once: those before the boundary, and if what comes then is hinted,
         # those from the head on.
         which: cython.int = (migratetype << 5) + order
-        head: cython.Py_ssize_t = self._pages + which
+        head: cython.Py_ssize_t = which
         boundary: cython.Py_ssize_t = self._boundary[which]
         room: cython.Py_ssize_t = min(batch.capacity - batch._count, (self._free_pages - self._low_watermark) >> order)
-        i: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         most: cython.Py_ssize_t = batch._count + room
         if room <= 0 or self._links[2 * boundary + 1] == head:
             return
-        i = self._take_run(self._links[2 * boundary + 1], order, True, room, batch)
-        self._links[2 * boundary + 1] = i
-        self._links[2 * i] = boundary
+        e = self._take_run(self._links[2 * boundary + 1], order, True, room, batch)
+        self._links[2 * boundary + 1] = e
+        self._links[2 * e] = boundary
         room = most - batch._count
-        if i == head or room == 0:
+        if e == head or room == 0:
             return
-        i = self._take_run(self._links[2 * head], order, False, room, batch)
-        self._links[2 * head] = i
-        self._links[2 * i + 1] = head
+        e = self._take_run(self._links[2 * head], order, False, room, batch)
+        self._links[2 * head] = e
+        self._links[2 * e + 1] = head
         if batch._count < most:
-            self._boundary[which] = i
+            self._boundary[which] = e
 
     def _fill(self, batch: Batch):
         order: cython.int = self._top
@@ -204,6 +206,7 @@ class HintedLists(Buddy):
         pages: cython.Py_ssize_t = block_pages(order)
         begin: cython.Py_ssize_t = k
         i: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         buddy: cython.Py_ssize_t
         states: cython.p_ushort = self._state
         links: cython.p_uint = self._links
@@ -213,10 +216,11 @@ class HintedLists(Buddy):
                 buddy = ((i + self._lo) ^ pages) - self._lo
                 if 0 <= buddy < self._pages and (states[buddy] & (KIND | ORDER)) == (FREE | order):
                     break
-            links[2 * i] = boundary
-            links[2 * boundary + 1] = i
+            e = entry(i)
+            links[2 * e] = boundary
+            links[2 * boundary + 1] = e
             states[i] = FREE | HINTED | order | (migratetype << TYPE_SHIFT)
-            boundary = i
+            boundary = e
             k += 1
         if k > begin:
             links[2 * boundary + 1] = before
@@ -250,7 +254,7 @@ class HintedLists(Buddy):
                 self._state[i] |= HINTED
                 self._count_hinted(order, 1)
                 if self._active:
-                    self._boundary[(migratetype << 5) + order] = i
+                    self._boundary[(migratetype << 5) + order] = entry(i)
             k += 1
         self._in_flight_pages -= batch._pages
         batch._count = batch._pages = 0
@@ -262,14 +266,14 @@ class HintedLists(Buddy):
     # The device failed, and the run ends here. Later ones look from a list's two ends up to the first hinted block, so
     # what was still to be pulled may not stay between hinted blocks: it goes to the list's head.
     def _uncover(self, which):
-        head: cython.Py_ssize_t = self._pages + which
+        head: cython.Py_ssize_t = which
         boundary: cython.Py_ssize_t = self._boundary[which]
         last: cython.Py_ssize_t = self._links[2 * boundary + 1]
         first: cython.Py_ssize_t
         before: cython.Py_ssize_t = last
         if boundary == head:
             return
-        while before != head and not self._state[before] & HINTED:
+        while before != head and not self._state[page_of(before)] & HINTED:
             before = self._links[2 * before + 1]
         if before in (head, last):
             return
@@ -284,15 +288,15 @@ class HintedLists(Buddy):
 
     def _forget(self):
         head: cython.Py_ssize_t
-        i: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         order: cython.int
-        for head in range(self._pages, self._pages + LISTS):
-            i = self._links[2 * head]
-            self._boundary[head - self._pages] = head
-            while i != head:
-                if self._state[i] & HINTED:
-                    self._state[i] &= 0xFFFF - HINTED
-                i = self._links[2 * i]
+        for head in range(LISTS):
+            e = self._links[2 * head]
+            self._boundary[head] = head
+            while e != head:
+                if self._state[page_of(e)] & HINTED:
+                    self._state[page_of(e)] &= 0xFFFF - HINTED
+                e = self._links[2 * e]
         for order in range(32):
             self._hinted[order] = 0
         self._request(self._requested)

@@ -1,4 +1,6 @@
-"""A page's state word (``Zone.page_state``, uint16): order, kind, hinted flag and migratetype.
+"""A page's state word (``Zone.page_state``, uint16), and its entry in ``Zone.page_links``.
+
+The word holds order, kind, hinted flag and migratetype.
 
 Only the first page of a block has one; every other page's word is 0.
 
@@ -15,6 +17,11 @@ bits  name           meaning
 The compiled engine has the same constants in ``buddy.pxd``; a test compares the two.
 """
 
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = [
     "FREE",
     "HELD",
@@ -26,9 +33,12 @@ __all__ = [
     "OFFLINE",
     "ORDER",
     "PCP",
+    "ROWS",
     "TYPE_SHIFT",
     "USED",
     "block_pages",
+    "entry",
+    "page_of",
 ]
 
 ORDER = 0x1F
@@ -48,8 +58,31 @@ NEVER = 255
 """An order that none reaches."""
 UNREACHABLE = 1 << 60
 """A number of blocks that none reaches."""
+ROWS = 512
+"""Entries of ``page_links`` that ``entry`` mixes among themselves; the first so many are the lists' heads."""
+
+_Numbers = TypeVar("_Numbers", int, NDArray[np.intp])
 
 
 def block_pages(order: int) -> int:
     """Pages of a block of ``order``."""
     return 1 << order
+
+
+def entry(page: _Numbers) -> _Numbers:
+    """The entry of a page, by its index in the zone: the row of ``page_links`` with its links, (next, before).
+
+    Links are entries too. A list's head is the entry of its number, ``(migratetype << 5) + order``. Pages have theirs
+    in another order than their own, cache line by cache line within each ``ROWS``: blocks of order 9 would lie 4 KiB of
+    links apart, and all of them share one set of a cache, which holds eight.
+    """
+    return _mixed(page + ROWS)
+
+
+def page_of(entry: _Numbers) -> _Numbers:
+    """The page that an entry is of: ``entry`` the other way round."""
+    return _mixed(entry) - ROWS
+
+
+def _mixed(number: _Numbers) -> _Numbers:
+    return number ^ (((number >> 9) & 63) << 3)

@@ -45,7 +45,9 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _forget_all(self) noexcept nogil
     @cython.final
-    cdef void _bring_before(self, Py_ssize_t entry, Py_ssize_t other) noexcept nogil
+    cdef void _bring_before(self, Py_ssize_t e, Py_ssize_t other) noexcept nogil
+    @cython.final
+    cdef bint _turn_behind(self, Py_ssize_t i) noexcept nogil
     @cython.final
     cdef void _reorder(self, Py_ssize_t i) noexcept nogil
     @cython.final

@@ -21,6 +21,8 @@ if cython.compiled:
         TYPE_SHIFT,
         USED,
         block_pages,
+        entry,
+        page_of,
         prefetch,
     )
     from cython.cimports.pagehint.mm.hinted import HintedLists
@@ -29,7 +31,20 @@ else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.hinted import HintedLists
-    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import (
+        FREE,
+        HINTED,
+        IN_FLIGHT,
+        KIND,
+        LISTS,
+        OFFLINE,
+        ORDER,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+        entry,
+        page_of,
+    )
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
     WALK, WALKED = 1024, -2
@@ -216,7 +231,7 @@ class Ranges(HintedLists):
         head: cython.Py_ssize_t
         order: cython.int
         migratetype: cython.int
-        for head in range(self._pages, self._pages + LISTS):
+        for head in range(LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
         for order in range(self.max_order):
             self._nr_free[order] = 0
@@ -248,8 +263,8 @@ class Ranges(HintedLists):
                     self._add(i, order, migratetype, True)
                     self._state[i] |= HINTED
                     self._count_hinted(order, 1)
-                    if self._boundary[head] == self._pages + head:
-                        self._boundary[head] = i
+                    if self._boundary[head] == head:
+                        self._boundary[head] = entry(i)
                 else:
                     self._insert(i, order, migratetype, self._links[2 * self._boundary[head] + 1])
                 self._count(migratetype, block_pages(order))
@@ -261,7 +276,7 @@ class Ranges(HintedLists):
         i: cython.Py_ssize_t
         for k in range(count):
             i = blocks[k]
-            self._bring_before(i, self._pages + ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER))
+            self._bring_before(entry(i), ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER))
 
     # The zone lost its last page: no hinted counts, no request.
     def _forget_all(self):
@@ -273,30 +288,33 @@ class Ranges(HintedLists):
 
     # Bring an entry of a ring right before another. A block before the head is the list's last; the head before a block
     # makes that the list's first.
-    def _bring_before(self, entry, other):
-        before: cython.Py_ssize_t = self._links[2 * entry + 1]
-        following: cython.Py_ssize_t = self._links[2 * entry]
+    def _bring_before(self, e, other):
+        before: cython.Py_ssize_t = self._links[2 * e + 1]
+        following: cython.Py_ssize_t = self._links[2 * e]
         if following == other:
             return
         self._links[2 * before] = following
         self._links[2 * following + 1] = before
         before = self._links[2 * other + 1]
-        self._links[2 * before] = entry
-        self._links[2 * entry + 1] = before
-        self._links[2 * entry] = other
-        self._links[2 * other + 1] = entry
+        self._links[2 * before] = e
+        self._links[2 * e + 1] = before
+        self._links[2 * e] = other
+        self._links[2 * other + 1] = e
 
-    # Turn a list so that it starts behind block ``i``. Only the hinted blocks at its tail stay so: a run looks from
-    # a list's ends up to the first hinted block, so none may stand between others.
-    def _reorder(self, i):
-        word: cython.int = self._state[i]
-        which: cython.int = ((word >> TYPE_SHIFT) << 5) + (word & ORDER)
-        head: cython.Py_ssize_t = self._pages + which
-        first: cython.Py_ssize_t = self._links[2 * i]
+    # Turn a list so that it starts behind block ``i``; false if it does already.
+    def _turn_behind(self, i):
+        head: cython.Py_ssize_t = ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER)
+        first: cython.Py_ssize_t = self._links[2 * entry(i)]
         if first == head:
-            return
+            return False
         self._bring_before(head, first)
-        if self._counts_exist:
+        return True
+
+    # The same; only the hinted blocks at the list's tail stay so: a run looks from a list's ends up to the first hinted
+    # block, so none may stand between others.
+    def _reorder(self, i):
+        which: cython.int = ((self._state[i] >> TYPE_SHIFT) << 5) + (self._state[i] & ORDER)
+        if self._turn_behind(i) and self._counts_exist:
             self._boundary[which] = self._hinted_tail(which)
 
     # Taking blocks for mainline's reporting (docs/spec/2)
@@ -319,46 +337,47 @@ class Ranges(HintedLists):
     # returns where it stopped, or WALKED at the end.
     def _pull_old(self, order, migratetype, batch: Batch, most, age, from_head, begin):
         which: cython.int = (migratetype << 5) + order
-        head: cython.Py_ssize_t = self._pages + which
         i: cython.Py_ssize_t = begin
-        following: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         now: cython.longlong = self._tick()
         pages: cython.Py_ssize_t = block_pages(order)
         left: cython.int = WALK
-        if begin < 0 or (self._state[i] | HINTED) != (FREE | HINTED | order | (migratetype << TYPE_SHIFT)):
-            # From the beginning, also where the block to go on from left the list meanwhile.
-            if from_head:
-                i = self._links[2 * head]
-            else:
-                i = self._links[2 * (self._boundary[which] if self._active else head) + 1]
-        while i != head and self._free_pages >= self._low_watermark + pages:
+        if begin >= 0 and (self._state[i] | HINTED) == (FREE | HINTED | order | (migratetype << TYPE_SHIFT)):
+            e = entry(i)
+        elif from_head:  # from the beginning, also where the block to go on from left the list meanwhile
+            e = self._links[2 * which]
+        else:
+            e = self._links[2 * (self._boundary[which] if self._active else which) + 1]
+        while e >= LISTS and self._free_pages >= self._low_watermark + pages:
+            i = page_of(e)
             if left == 0 or batch._count >= most:
                 return i
             left -= 1
-            following = self._links[2 * i + (not from_head)]
-            if cython.compiled and following < self._pages:
-                prefetch(cython.address(self._state[following]))
-                prefetch(cython.address(self._links[2 * following]))
+            e = self._links[2 * e + (not from_head)]
+            if cython.compiled and e >= LISTS:
+                prefetch(cython.address(self._state[page_of(e)]))
+                prefetch(cython.address(self._links[2 * e]))
             if self._state[i] & HINTED:
                 if from_head and self._active:
                     break
             elif not age or self._age(i, now) >= age:
                 self._take_off(i, batch)
-            i = following
         return WALKED
 
     def _take_unreported(self, order, migratetype, batch: Batch, budget):
-        head: cython.Py_ssize_t = self._pages + (migratetype << 5) + order
-        i: cython.Py_ssize_t = self._links[2 * head]
+        head: cython.Py_ssize_t = (migratetype << 5) + order
+        e: cython.Py_ssize_t = self._links[2 * head]
+        i: cython.Py_ssize_t
         following: cython.Py_ssize_t
         pageblock: cython.Py_ssize_t
         k: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
-        while i != head:
-            following = self._links[2 * i]
+        while e != head:
+            i = page_of(e)
+            following = self._links[2 * e]
             if not self._state[i] & HINTED:
                 if budget < 0 or batch._count == batch.capacity or self._free_pages <= self._min_watermark + pages:
-                    self._bring_before(head, i)
+                    self._bring_before(head, e)
                     if budget < 0:
                         return 2
                     return batch._count == batch.capacity
@@ -368,5 +387,5 @@ class Ranges(HintedLists):
                         if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
                             self._types[k] = MOVABLE
                 self._take_off(i, batch)
-            i = following
+            e = following
         return 0

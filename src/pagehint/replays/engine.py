@@ -21,8 +21,8 @@ if cython.compiled:
         MOVABLE,
         ORDER,
         RECLAIMABLE,
-        TYPE_SHIFT,
         block_pages,
+        page_of,
     )
     from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
@@ -73,7 +73,7 @@ else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, block_pages, page_of
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
@@ -492,12 +492,13 @@ class Engine(Pages):
 
     # Take the recorded block instead of the first that fits, until enough in a row have been the same.
     def _follow(self, i, order, migratetype):
-        head: cython.Py_ssize_t = self._zone._pages + (migratetype << 5)
+        first: cython.Py_ssize_t
         found: cython.int
         self.followed += 1
         for found in range(order, self._max_order):
-            if self._zone._links[2 * (head + found)] != head + found:
-                if self._zone._links[2 * (head + found)] == i:
+            first = self._zone._first(found, migratetype)
+            if first >= 0:
+                if first == i:
                     self._agreed += 1
                     return False
                 break
@@ -591,16 +592,13 @@ class Engine(Pages):
     def _compact(self, pfn, order, looked, source):
         i: cython.Py_ssize_t = pfn - self._zone.start_pfn
         word: cython.int = self._zone._state[i]
-        head: cython.Py_ssize_t
         if self._compacted == self._row + self._k:
             return self._take(pfn, order, MOVABLE, BY_PLACE)  # once more: it found nothing while blocks were in flight
         self._compacted = self._row + self._k
         if source >= 0:
             self._look_for_source(source)
         if looked and (word & (KIND | ORDER)) == (FREE | order):
-            head = self._zone._pages + ((word >> TYPE_SHIFT) << 5) + order
-            if self._zone._links[2 * i] != head:
-                self._zone._bring_before(head, self._zone._links[2 * i])
+            self._zone._turn_behind(i)
         ended = self._take(pfn, order, MOVABLE, BY_PLACE)
         self._turn()
         return ended
@@ -609,19 +607,20 @@ class Engine(Pages):
     # where it found one in the pageblock, or had enough, then starts behind the last that it looked at.
     def _look_for_source(self, pageblock):
         head: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         i: cython.Py_ssize_t
         looked: cython.int = 0
         order: cython.int = self._zone.pageblock_order - 1
         while order >= LEAST_LOOKED_AT and looked < MOST_LOOKED_AT:
-            head = self._zone._pages + (MOVABLE << 5) + order
-            i = self._zone._links[2 * head]
-            while i != head:
+            head = (MOVABLE << 5) + order
+            e = self._zone._links[2 * head]
+            while e != head:
+                i = page_of(e)
                 if looked == MOST_LOOKED_AT or (i + self._zone.start_pfn) >> self._zone.pageblock_order == pageblock:
-                    if self._zone._links[2 * i] != head:
-                        self._zone._bring_before(head, self._zone._links[2 * i])
+                    self._zone._turn_behind(i)
                     return
                 looked += 1
-                i = self._zone._links[2 * i]
+                e = self._zone._links[2 * e]
             order -= 1
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
@@ -797,21 +796,21 @@ class Engine(Pages):
         told: cython.longlong = 0
         untold: cython.longlong = 0
         which: cython.Py_ssize_t
-        head: cython.Py_ssize_t
+        e: cython.Py_ssize_t
         i: cython.Py_ssize_t
         pages: cython.longlong
         for which in range(LISTS):
             if (which & 31) < least:
                 continue
-            head = zone._pages + which
-            i = zone._links[2 * head]
-            while i != head:
+            e = zone._links[2 * which]
+            while e != which:
+                i = page_of(e)
                 pages = self._resident_in(i + zone.start_pfn, which & 31)
                 if zone._state[i] & HINTED:
                     told += pages
                 else:
                     untold += pages
-                i = zone._links[2 * i]
+                e = zone._links[2 * e]
         return told, untold
 
     # In a recording without zone events, per-CPU lists are the model's own: their pages count as taken for a moment.

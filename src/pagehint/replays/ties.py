@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import Migratetype
+from pagehint.mm.page import page_of
 from pagehint.mm.zone import Zone
 from pagehint.trace.events import Event
 
@@ -156,8 +157,8 @@ class Ties:
 
 # Where the block is that a zone's lists give first, without another type's; -1: nowhere.
 def _first_fit(zone: Zone, order: int, migratetype: int) -> int:
-    for head in range(zone.pages + (migratetype << 5) + order, zone.pages + (migratetype << 5) + zone.max_order):
+    for head in range((migratetype << 5) + order, (migratetype << 5) + zone.max_order):
         first = int(zone.page_links[head, 0])
         if first != head:
-            return first + zone.start_pfn
+            return page_of(first) + zone.start_pfn
     return -1

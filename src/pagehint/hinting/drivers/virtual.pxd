@@ -20,4 +20,4 @@ cdef class VirtualWorker:
     cdef _disarm(self)
     cdef _arm(self, time)
     cdef _act(self)
-    cdef _tell(self, react)
+    cdef _tell(self)

@@ -116,7 +116,7 @@ class VirtualWorker:
         interrupt = None
         clock, following, react_time = self.clock, self._next, self._react_time
         if self._reacting is not None:
-            interrupt = self._tell(self._reacting)
+            interrupt = self._tell()
         while not self._waited_for:
             action = following(clock.now)
             if isinstance(action, React):
@@ -124,7 +124,7 @@ class VirtualWorker:
                     self._arm(clock.now + takes)
                     self._reacting = action
                     break
-                interrupt = self._tell(action) or interrupt
+                interrupt = self._tell() or interrupt
             elif isinstance(action, Begin):
                 if self._on_begin is not None:
                     self._on_begin(clock.now)
@@ -134,12 +134,12 @@ class VirtualWorker:
                 break
         return interrupt
 
-    def _tell(self, react):
+    def _tell(self):
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
         error = None
         try:
-            self._react(react.batch)
+            self._react(self.design._batch)
         except BaseException as raised:
             error = raised
         self._reacted(error, self.clock.now)

@@ -48,10 +48,10 @@ def watermark_ok(zone: Zone, order: int, mark: int) -> bool:
         return False
     if order == 0:
         return True
-    counts, following = zone.nr_free, zone.page_links[zone.pages :, 0]
+    counts, links = zone.nr_free, zone.page_links
     for above in range(order, zone.max_order):
         if counts[above]:
             for migratetype in range(Migratetype.HIGHATOMIC):
-                if following[head := (migratetype << 5) + above] != zone.pages + head:
+                if links[head := (migratetype << 5) + above, 0] != head:
                     return True
     return False
