@@ -90,6 +90,42 @@ def test_the_clock_is_found(alone, tmp_path):
     assert abs(discard["time"] - both.residency["time"][5].as_py()) < 10**9
 
 
+def with_discards(trace, path, times):
+    """A watch of a process that stays as it is, but for what the host gave back by its clock: (time, pfn, pages)."""
+    sample = dict.fromkeys(HOST_SCHEMA.names) | {"cpu_ms": 0, "rss_kib": 1 << 20}
+    rows = [sample | {"time": AHEAD + (trace.meta.first_ns or 0) + k * 50 * 10**6} for k in range(100)]
+    for time, pfn, pages in times:
+        at = AHEAD + round(time * (1 + DRIFT))
+        rows.append(dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "cpu_ms": 0, "discarded_ns": at})
+        rows[-1] |= {"discarded_pfn": pfn, "discarded_pages": pages, "discarded_ret": 0}
+    rows.sort(key=lambda row: row["time"])
+    pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), path)
+    return path
+
+
+def test_the_blocks_that_the_host_gave_back_tell_of_its_clock(tmp_path):
+    """Steps of residency that hardly change are no clock: a watch of a guest that rested was refused."""
+    with copy_bundle(example("pandas"), tmp_path / "guest.pagetrace") as (writer, meta):
+        writer.finish(replace(meta, clock=None))
+    alone = Trace.open(writer.path)
+    reported = example("pandas").reported
+    times = list(zip(*(reported[name].to_pylist() for name in ("time", "pfn", "pages")), strict=True))
+    # What was given back before and after the recording is there too.
+    host = with_discards(alone, tmp_path / "host.parquet", times)
+    told = []
+    both = with_host(alone, host, tmp_path / "both.pagetrace", say=told.append)
+    middle = (alone.meta.first_ns + alone.meta.last_ns) // 2
+    clock = both.meta.clock
+    off = clock.h0_ns + (1 + clock.drift) * (middle - clock.g0_ns) - (AHEAD + middle * (1 + DRIFT))
+    assert abs(off) <= clock.error_ns <= 2 * 10**6
+    assert told[0].endswith("as the blocks that it gave back tell")
+    # Too few, or another guest's.
+    for few in (times[:2], [(time + k * 10**8, pfn, pages) for k, (time, pfn, pages) in enumerate(times)]):
+        host = with_discards(alone, tmp_path / "host.parquet", few)
+        with pytest.raises(InputError, match="don't show this"):
+            with_host(alone, host, tmp_path / "none.pagetrace")
+
+
 def test_samples_of_a_time_long_before_the_recording(alone, tmp_path):
     """As where a recording begins late: the process has grown in great steps, which no event tells of."""
     host = host_file(tmp_path / "host.parquet")

@@ -1,5 +1,7 @@
 """``pagehint mark``: begin a phase in the recording that runs."""
 
+import errno
+
 from pagehint.errors import InputError
 from pagehint.trace.recorder.tracefs import find_tracefs, living_instances
 
@@ -21,5 +23,10 @@ def mark(name: str, /) -> None:
     instances = living_instances(find_tracefs())
     if not instances:
         raise InputError("nothing is recorded here now: start `pagehint record` in another shell first")
-    for instance in instances:
-        (instance / "trace_marker").write_text(f"MARK {name}")
+    try:
+        for instance in instances:
+            (instance / "trace_marker").write_text(f"MARK {name}")
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        raise InputError("the recording is just beginning, or ending: mark it once it shows its seconds") from None

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.replays.host_discards import clock_by_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
 from pagehint.trace.bundle import Trace
@@ -43,11 +44,11 @@ class ClockFit:
     at: int
     drift: float
     error: int
+    method: str = "fitted to the steps of residency"
 
     def clock(self) -> Clock:
         """As a bundle has it."""
-        method = "fitted to the steps of residency"
-        return Clock(self.at, self.at + self.offset, 0.0, self.drift, method=method, error_ns=self.error)
+        return Clock(self.at, self.at + self.offset, 0.0, self.drift, method=self.method, error_ns=self.error)
 
 
 @dataclass(frozen=True)
@@ -169,13 +170,35 @@ def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
 
 
 def fit_clock(trace: Trace, host: str | Path) -> ClockFit:
-    """The host's clock, by where what it saw and what a replay predicts are most alike.
+    """The host's clock, by which blocks the guest told of and the host gave back; else by where what the host saw and
+    what a replay predicts are most alike, which takes a replay.
 
     `host`: the file of ``pagehint watch``. Looked for beside the guest's own wall clock, where it was
-    recorded, else anywhere. Raises InputError where the two show no common steps. Takes a replay.
+    recorded, else anywhere. Raises InputError where the two show no common steps.
     """
     check_trace(trace)
-    predicted, samples = _predicted(trace), _samples(Path(host))
+    return _fit_discards(trace, Path(host)) or _fit_steps(trace, Path(host))
+
+
+def _fit_discards(trace: Trace, host: Path) -> ClockFit | None:
+    around, first, last = _own_offset(trace), trace.meta.first_ns or 0, trace.meta.last_ns or 0
+    whole = clock_by_discards(trace, host, around, _NEAR)
+    if whole is None:
+        return None
+    at, drift = first, 0.0
+    if last - first > _WORTH_DRIFT:
+        middle = (first + last) // 2
+        halves = [clock_by_discards(trace, host, around, _NEAR, part) for part in ((first, middle), (middle, last + 1))]
+        early, late = halves
+        if early is not None and late is not None and early[1] + late[1] < abs(late[0] - early[0]) // 2:
+            slope = 2 * (late[0] - early[0]) / (last - first)
+            if abs(slope) <= _MOST_DRIFT:
+                whole, at, drift = ((early[0] + late[0]) // 2, max(early[1], late[1])), middle, slope
+    return ClockFit(whole[0], at, drift, whole[1] + _MS, "fitted to the blocks that the host gave back")
+
+
+def _fit_steps(trace: Trace, host: Path) -> ClockFit:
+    predicted, samples = _predicted(trace), _samples(host)
     return _fit(predicted, samples, _coarse(predicted, samples, _own_offset(trace)))
 
 
@@ -221,15 +244,17 @@ def with_host(
     if clock_offset is not None:
         clock = Clock(0, clock_offset, 0.0, 0.0, method="given")
         return _write(trace, host, output, clock)
-    fit = fit_clock(trace, host)
-    # What was backed at the start is known now: steps are predicted more exactly.
-    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder:
-        rough = _write(trace, host, Path(folder) / "rough.pagetrace", fit.clock())
-        predicted = _predicted(rough)
-        fit = _fit(predicted, _samples(host), fit.offset)
-        _check(predicted, host, fit)
+    fit, what = _fit_discards(trace, host), "the blocks that it gave back"
+    if fit is None:
+        fit, what = _fit_steps(trace, host), "residency steps"
+        # What was backed at the start is known now: steps are predicted more exactly.
+        with tempfile.TemporaryDirectory(prefix="pagehint-") as folder:
+            rough = _write(trace, host, Path(folder) / "rough.pagetrace", fit.clock())
+            predicted = _predicted(rough)
+            fit = _fit(predicted, _samples(host), fit.offset)
+            _check(predicted, host, fit)
     ahead, error = fit.offset / 1e9, format_time(fit.error)
-    say(f"the host's clock is {ahead:.3f} s ahead of the guest's, give or take {error}, as residency steps tell")
+    say(f"the host's clock is {ahead:.3f} s ahead of the guest's, give or take {error}, as {what} tell")
     return _write(trace, host, output, fit.clock())
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pagehint.cli.mark import mark
 from pagehint.errors import InputError
 from pagehint.replays.playback import Playback
 from pagehint.replays.totals import make_run
@@ -303,6 +304,16 @@ def test_a_reader_that_goes_ends_it(at):
 
     with nothing_left(), pytest.raises(BrokenPipeError):
         record(put, "zone", seconds=600)
+
+
+def test_a_mark_before_the_recording_has_begun_is_refused(monkeypatch):
+    """The kernel says Bad file descriptor: so did we."""
+    with Instance(TRACEFS, "zone", 256) as instance:
+        monkeypatch.setattr("pagehint.cli.mark.living_instances", lambda _: [instance.folder])
+        with pytest.raises(InputError, match="just beginning, or ending"):
+            mark("phase")
+        instance.start()
+        mark("phase")
 
 
 def test_each_event_as_tracefs_itself_prints_it():

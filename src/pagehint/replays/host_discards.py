@@ -1,0 +1,79 @@
+"""The host's clock, by which blocks the guest told its device of, and which the host gave back."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
+from pagehint.trace.recorder.residency import read_host
+
+__all__ = ["clock_by_discards"]
+
+_MOST_PAIRS = 1 << 22
+_LEAST_BLOCKS = 3
+_CLEARLY = 1.5
+_SAME = 10**9
+
+
+def clock_by_discards(
+    trace: Trace, host: Path, around: int | None, near: int, part: tuple[int, int] | None = None
+) -> tuple[int, int] | None:
+    """By how much the host's wall clock is ahead of the recording's, and how far off that may be (ns).
+
+    The host gives a block back between the guest's report and its putback of it: the offset at which that is true of
+    most blocks. None: too few tell, or another offset would do nearly as well. `around`: looked for `near` to it (ns);
+    None: anywhere. `part`: only what was told from the one to the other time (ns). O(pairs of one block). Raises
+    InputError.
+    """
+    table = read_host(host)
+    table = table.filter(table["discarded_ns"].is_valid())
+    if not table.num_rows or not trace.meta.events.get(Event.REPORT.letter):
+        return None
+    times, pfns = (table[name].to_numpy() for name in ("discarded_ns", "discarded_pfn"))
+    rows = _told(trace)
+    told, blocks, back = (rows if part is None else rows[(rows[:, 0] >= part[0]) & (rows[:, 0] < part[1])]).T
+    order = np.argsort(pfns, kind="stable")
+    times, pfns = times[order], pfns[order]
+    first, last = np.searchsorted(pfns, blocks), np.searchsorted(pfns, blocks, side="right")
+    counts = last - first
+    if not 0 < counts.sum() <= _MOST_PAIRS:
+        return None
+    of = np.repeat(np.arange(len(blocks)), counts)
+    discard = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + first[of]
+    least, most = times[discard] - back[of], times[discard] - told[of]
+    if around is not None:
+        inside = np.abs(most - around) <= near
+        least, most = least[inside], most[inside]
+    return _most_at_once(least, most)
+
+
+# Of each block that was told and put back: when its batch was told, its pfn, and when it was put back.
+def _told(trace: Trace) -> NDArray[np.int64]:
+    told: list[NDArray[np.int64]] = [np.zeros((0, 3), np.int64)]
+    last = np.int64(-1)
+    for batch in trace.batches(("time", "event", "pfn")):
+        time, event = batch["time"], batch["event"]
+        reports = np.where(event == Event.REPORT, time, -1)
+        reports[0] = max(reports[0], last)
+        since = np.maximum.accumulate(reports)
+        last = since[-1]
+        rows = np.flatnonzero((event == Event.PUTBACK) & (since >= 0))
+        told.append(np.stack([since[rows], batch["pfn"][rows], time[rows]], axis=1))
+    return np.concatenate(told)
+
+
+# The middle of what most of these spans have in common, and half its length.
+def _most_at_once(least: NDArray[np.int64], most: NDArray[np.int64]) -> tuple[int, int] | None:
+    if len(least) < _LEAST_BLOCKS:
+        return None
+    at = np.concatenate([least, most])
+    ends = np.repeat([1, -1], len(least))
+    order = np.lexsort((-ends, at))
+    at, depth = at[order], np.cumsum(ends[order])
+    best = int(depth.argmax())
+    elsewhere = (at < at[best] - _SAME) | (at > at[best] + _SAME)
+    if depth[best] < _LEAST_BLOCKS or depth[best] < _CLEARLY * depth[elsewhere].max(initial=0):
+        return None
+    return int(at[best] + at[best + 1]) // 2, int(at[best + 1] - at[best]) // 2
