@@ -30,12 +30,14 @@ _DATA = Path(__file__).parents[1] / "real_guest" / "data"
 
 
 class ZoneLevel(Bundle):
-    """No allocations, and only those frees that pass no per-CPU list, as `record --level zone` has them."""
+    """No allocations, and only frees of orders that pass no per-CPU list, as `record --level zone` has them."""
 
     def batches(self, *arguments: Any, **more: Any) -> Iterator[dict[str, NDArray[Any]]]:
         for batch in super().batches(*arguments, **more):
             kinds = batch["event"]
-            out = (kinds == ord("A")) | (np.isin(kinds, [ord("F"), ord("B")]) & (batch["order"] < 4))
+            out = (kinds == ord("A")) | (
+                np.isin(kinds, [ord("F"), ord("B")]) & ((batch["order"] < 4) | (batch["order"] == 9))
+            )
             yield {name: np.ascontiguousarray(column[~out]) for name, column in batch.items()}
 
 

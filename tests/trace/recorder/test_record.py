@@ -216,8 +216,27 @@ def test_without_probes_the_events_of_large_blocks_are_recorded(disarmed):
     with Instance(TRACEFS, "zone", 64) as instance:
         free = instance.folder / "events/kmem/mm_page_free"
         assert (free / "enable").read_text() == "1\n"
-        assert (free / "filter").read_text() == f"order >= {instance.least_order()}\n"
+        assert (free / "filter").read_text() == f"{instance.past_lists('mm_page_free')}\n"
         assert not ZONE_PROBES.keys() & instance.formats.keys()
+
+
+@pytest.mark.parametrize(
+    ("release", "size", "frees"),
+    [
+        ("5.10.0-32-cloud-amd64", "2097152\n", "order >= 1"),
+        ("6.18.0", "2097152\n", "order >= 4 && order != 9"),
+        ("6.18.0", "", "order >= 4"),
+    ],
+)
+def test_which_orders_pass_no_list(monkeypatch, release, size, frees, disarmed):
+    """Huge pages are on lists since 5.14, where the kernel has them: what was freed to one may be used again unseen."""
+    uname = os.uname_result(("Linux", "here", release, "", "x86_64"))
+    with Instance(TRACEFS, "zone", 64) as instance:
+        monkeypatch.setattr(os, "uname", lambda: uname)
+        monkeypatch.setattr(tracefs_module, "_text", lambda path: size)
+        assert instance.past_lists("mm_page_free") == frees
+        assert instance.past_lists("mm_page_alloc") == frees.split(" &&")[0]
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +298,7 @@ def test_allocations_are_recorded_from_the_first_direct_compaction_on(monkeypatc
     monkeypatch.setattr(tracefs_module, "_COMPACTION", "kmem/mm_page_alloc_zone_locked")
     with nothing_left(), Instance(TRACEFS, "zone", 64) as instance:
         event = instance.folder / "events/kmem/mm_page_alloc"
-        assert f"order >= {instance.least_order()}" in (event / "filter").read_text()
+        assert (event / "filter").read_text() == f"{instance.past_lists('mm_page_alloc')}\n"
         # CPUs' lists may hold what little is asked for: more, until a list is refilled.
         for mib in (16, 64, 256, 1024):
             subprocess.run(allocating(mib, 1), check=True)

@@ -65,6 +65,7 @@ _STRAIGHT: tuple[_Probe, ...] = (("straight", "p", "free_one_page", "page=$arg2:
 _STRAIGHT_BEFORE: tuple[_Probe, ...] = (("straight", "p", "__free_pages_ok", "page=$arg1:x64 order=$arg2:u32"),)
 _ARMED = Path("/sys/kernel/debug/kprobes/enabled")
 
+_HUGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 _COMPACTION = "compaction/mm_compaction_try_to_compact_pages"
 
 FILL = 1 / 4
@@ -333,7 +334,7 @@ class Instance:
             if self.level == "zone" and name in ("mm_page_alloc", "mm_page_free"):
                 if self._probe_instead(name):
                     continue
-                (event / "filter").write_text(f"order >= {self.least_order()}")
+                (event / "filter").write_text(self.past_lists(name))
             if self.level == "page" or name != "mm_page_alloc":
                 (event / "enable").write_text("1")
             else:
@@ -341,9 +342,18 @@ class Instance:
         self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
         self._probe()
 
-    def least_order(self) -> int:
-        """The least order whose blocks pass no per-CPU list, up to order 9: 1 before Linux 5.14, then 4."""
-        return 4 if _release() >= (5, 14) else 1
+    def past_lists(self, name: str) -> str:
+        """A filter of an event: the orders that pass no per-CPU list, and for allocations that of a huge page too.
+
+        Since 5.14 orders up to 3 and that of a huge page are on lists. To which of these a free goes is told when it
+        leaves the list; an allocation that compacts memory may have captured its block.
+        """
+        if _release() < (5, 14):
+            return "order >= 1"
+        huge = _text(_HUGE_PAGE).strip()
+        if name == "mm_page_alloc" or not huge.isdecimal():
+            return "order >= 4"
+        return f"order >= 4 && order != {(int(huge) // os.sysconf('SC_PAGE_SIZE')).bit_length() - 1}"
 
     # For an event that is on, the kernel makes a call of each allocation or free of a page, which costs a program that
     # faults pages in 2 to 5 %: where it can, the zone level has probes of functions that few of them reach.
