@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -165,6 +167,20 @@ def test_a_pandas_job_on_6_12_as_measured() -> None:
     assert prediction.residency_error <= 0.0001
     assert prediction.placed_as_recorded is not None
     assert prediction.placed_as_recorded == 1.0
+
+
+def test_what_lies_beyond_the_guests_zones_is_not_measured(tmp_path: Path) -> None:
+    """A guest that `mem=` keeps from 4 MiB of its firmware was predicted 2.5 % too low, and nothing said why."""
+    trace = Trace.open(shutil.copytree(example("pandas").path, tmp_path / "beyond.pagetrace"))
+    name = "ram_resident_kib"
+    samples = pq.read_table(trace.path / "residency.parquet")
+    more = pc.add(samples[name], 4096).cast(samples[name].type)
+    pq.write_table(
+        samples.set_column(samples.schema.get_field_index(name), name, more), trace.path / "residency.parquet"
+    )
+    run = replay(trace, guest_reporting(trace), sample=None)
+    assert run.prediction.residency_error <= 0.0001
+    assert any(line.startswith("4 MiB beyond the guest's zones were resident") for line in run.recording["warnings"])
 
 
 def test_what_compaction_turned_is_followed_in_a_second_figure() -> None:

@@ -4,6 +4,7 @@ from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
+from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.trace.snapshot import Snapshot
@@ -30,6 +31,7 @@ def doubts(playback: Playback) -> list[str]:
         *_late(playback),
         *misses(playback),
         *_host(playback),
+        *_beyond(trace),
         *_host_state(trace),
         *_collapsed(playback),
         *_reserves(playback),
@@ -123,6 +125,15 @@ def _host(playback: Playback) -> list[str]:
         "the recording has no residency: what was backed at the start, and that the host backs the guest by "
         f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})",
         *([] if playback.first.doubt is None else [playback.first.doubt]),
+    ]
+
+
+def _beyond(trace: Trace) -> list[str]:
+    if not (beyond := resident_beyond(trace)):
+        return []
+    return [
+        f"{format_size(beyond)} beyond the guest's zones were resident, which it neither uses nor gives back (mem=, "
+        "or what firmware keeps): they are left out of what was measured"
     ]
 
 

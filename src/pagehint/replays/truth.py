@@ -16,7 +16,7 @@ from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_size
 
-__all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "seen_page_size"]
+__all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "resident_beyond", "seen_page_size"]
 
 _AREA = 512
 _PAGE = 4096
@@ -154,11 +154,30 @@ def _page_size(trace: Trace, backed: NDArray[np.bool_]) -> str:
 
 
 def measured_residency(trace: Trace) -> pa.Table | None:
-    """Resident guest memory as it was measured: time (ns), resident (bytes); None where the recording has none."""
+    """Resident guest memory as it was measured: time (ns), resident (bytes); None where the recording has none.
+
+    Without what lies beyond the guest's zones; see `resident_beyond`.
+    """
     if trace.residency is None:
         return None
     known = trace.residency.filter(pc.is_valid(trace.residency.column("ram_resident_kib")))
     if not known.num_rows:
         return None
     resident = pc.multiply(known.column("ram_resident_kib"), 1024)
+    resident = pc.max_element_wise(pc.subtract(resident, resident_beyond(trace)), 0)
     return pa.table({"time": known.column("time"), "resident": resident})
+
+
+def resident_beyond(trace: Trace) -> int:
+    """Bytes of the guest's RAM beyond its last zone that were resident at the first residency bitmap.
+
+    Firmware wrote them, where `mem=` and the like keep the guest from what lies there: it neither uses nor tells them.
+    """
+    found = once(trace, "first bitmap", lambda: _read_first_bitmap(trace))
+    if found is None or trace.residency is None:
+        return 0
+    row = int(np.searchsorted(trace.residency.column("time").to_numpy(), found[0]))
+    sample = trace.residency.slice(row, 1).to_pylist()
+    if not sample or sample[0]["time"] != found[0] or sample[0]["ram_resident_kib"] is None:
+        return 0
+    return max(int(sample[0]["ram_resident_kib"]) * 1024 - int(np.bitwise_count(found[1]).sum()) * _PAGE, 0)
