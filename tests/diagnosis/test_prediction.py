@@ -91,6 +91,28 @@ def test_without_a_page_map_the_bounds_hold_too(names: tuple[str, ...]) -> None:
             assert bounds.most is None or came <= bounds.most, (after, order)
 
 
+def test_what_lies_in_large_blocks_already_is_not_brought_again() -> None:
+    """Who isn't root was told that compaction might bring all that is free, and a lower order all in such blocks."""
+    folder = DATA / "compile612"
+    found = diagnose([folder / f"{name}.txt" for name in ("buddyinfo", "meminfo", "zoneinfo")])
+    # DMA is under its watermark: what it has comes if it gets over.
+    opened = [zone for zone in found.zones if zone.name != "DMA"]
+    (dma,) = (zone for zone in found.zones if zone.name == "DMA")
+
+    def large(order: int) -> int:
+        return sum(zone.free_from(order) or 0 for zone in opened)
+
+    all_pages = sum((zone.free or 0) + (zone.per_cpu or 0) for zone in found.zones)
+    for order in (9, 10):
+        assert found.would_bring["compact_memory"][order].most == (all_pages - large(order)) << 12
+    advice = {each.what: each.brings for each in found.advice}
+    for order, size in ((5, "128 KiB"), (4, "64 KiB")):
+        brings = advice[f"report blocks from order {order} ({size}) on"]
+        between = large(order) - large(9)
+        assert brings.least == between << 12
+        assert brings.most == (between + (dma.free_from(order) or 0)) << 12
+
+
 def zone(per_cpu: int, room: int, **more: int) -> ZoneState:
     return ZoneState(0, "Normal", per_cpu=per_cpu, lists_room=room, **more)
 

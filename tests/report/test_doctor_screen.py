@@ -34,13 +34,31 @@ def lines(found: Diagnosis, width: int, height: int) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 @pytest.mark.parametrize("height", [24, 25, 30, 40, 50, 60, 90])
-def test_what_to_do_is_on_the_screen_at_any_height(found: Diagnosis, width: int, height: int) -> None:
+def test_what_matters_is_on_the_screen_at_any_height(found: Diagnosis, width: int, height: int) -> None:
     shown = lines(found, width, height)
     assert len(shown) <= height
     text = "".join(line.strip() + " " for line in shown)
-    for each in found.advice:
+    assert "in blocks below the order" in text
+    for each in found.advice[:2]:
         assert each.what in text
         assert each.command in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 10), (60, 12), (80, 12), (30, 6), (200, 5)])
+def test_on_a_screen_of_few_rows_no_advice_lacks_its_command(found: Diagnosis, width: int, height: int) -> None:
+    shown = lines(found, width, height)
+    assert len(shown) <= height
+    text = " ".join(line.strip() for line in shown)
+    assert "MiB are free, but" in text
+    assert ("What to do" in text) == (found.advice[0].command in text)
+
+
+@pytest.mark.parametrize("width", [60, 78, 80, 83, 90, 100, 110])
+def test_the_legends_words_stay_beside_their_signs(found: Diagnosis, width: int) -> None:
+    shown = lines(found, width, 1000)
+    assert sum("·· given back " in line for line in shown) == 1
+    assert sum("▓▓ in use, with free memory between" in line for line in shown) == 1
+    assert all(line.startswith("  ") for line in shown if " of these pages keep" in line)
 
 
 @pytest.mark.parametrize("guest", ["6.12-slab-held-out-too", "6.12-fragmented"])

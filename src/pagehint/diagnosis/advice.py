@@ -1,7 +1,8 @@
 """What to do about free memory that the host still backs, ranked by MiB for cost; and what can't be helped."""
 
-from pagehint.diagnosis.bounds import ZERO, Bounds
+from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.diagnosis.free_memory import closed_by, free_from
 from pagehint.kernel.profiles import release_of
 from pagehint.units import format_size
 
@@ -73,7 +74,7 @@ def _order(found: Diagnosis) -> list[Advice]:
     for order, cost in ((setting.pageblock_order - 1, "low"), (5, "medium"), (4, "medium"), (0, "high")):
         if not 0 <= order < setting.order or order not in brings:
             continue
-        more = _less(brings[order], brings[setting.order])
+        more = _more(found, order)
         most = more.best if more.most is None else more.most
         # A lower order that brings hardly more is no advice.
         if most < _MUCH * told + _WORTH:
@@ -91,11 +92,24 @@ def _order(found: Diagnosis) -> list[Advice]:
     return offers
 
 
-def _less(one: Bounds, other: Bounds) -> Bounds:
+# What reporting from a lower order on brings more: what lies in blocks between, which the order in use never told.
+def _more(found: Diagnosis, order: int) -> Bounds:
+    setting, brings = found.setting, found.would_bring["reporting"]
+    one, other = brings[order], brings[setting.order]
     if one.is_exact and other.is_exact:
-        return Bounds(one.least - other.least, one.least - other.least, one.best - other.best)
-    most = None if one.most is None else max(one.most - other.least, 0)
-    return Bounds(0, most)
+        return exactly(one.least - other.least)
+    more = ZERO
+    for zone in found.zones:
+        larger, all_of = free_from(zone, setting.order, setting), free_from(zone, order, setting)
+        if closed_by(zone, order, setting, zone.free) is not None:
+            continue
+        if zone.low is None or closed_by(zone, setting.order, setting, zone.free) is not None:
+            more += Bounds(0, all_of.most)
+        elif larger.is_exact and all_of.is_exact:
+            more += exactly(all_of.least - larger.least)
+        else:
+            more += Bounds(0, None if all_of.most is None else all_of.most - larger.least)
+    return more if found.zones else Bounds(0, one.most)
 
 
 def _actions(found: Diagnosis) -> list[Advice]:

@@ -13,7 +13,15 @@ from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import explain_failures
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_heads import block_orders, first_pages_only, spread
-from pagehint.diagnosis.free_memory import FreeMemory, Setting, from_counts, from_map, from_total
+from pagehint.diagnosis.free_memory import (
+    FreeMemory,
+    Setting,
+    closed_by,
+    free_from,
+    from_counts,
+    from_map,
+    from_total,
+)
 from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_by_counters, used_by_map
 from pagehint.diagnosis.live import read_machine
 from pagehint.diagnosis.page_map import PageMap, Range
@@ -260,7 +268,7 @@ def _bring_from_counters(
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
         now = found.brings["reporting"][order]
-        beside = None if free is None else max(free - now.least, 0)
+        beside = _not_told_without(zones, order, setting) if zones else free if order else 0
         parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
         loss = 0.0
         if order < setting.pageblock_order:
@@ -270,12 +278,27 @@ def _bring_from_counters(
             if order == 0 and room is not None:
                 loss = min(loss, room)
         down = -loss - min(pageblock * max(len(zones), 1), pageblock if now.most is None else now.most)
-        up = lists if order == 0 else None if beside is None else beside + (lists or 0)
-        whole = None if most is None or beside is None else most + (beside if order else 0)
-        dropped[order] = Bounds(0 if order else least, most if order == 0 else whole)
+        up = None if beside is None or (order == 0 and lists is None) else beside + (lists or 0)
+        whole = None if most is None or beside is None else most + beside
+        dropped[order] = Bounds(0 if order else least, whole)
         compacted[order] = Bounds(down, up)
         both[order] = Bounds(down, dropped[order].most)
     found.brings |= {"drop_caches": dropped, "compact_memory": compacted, "both": both}
+
+
+# Free bytes that reporting at `order` can't take by itself, at the most. Of a zone without a known watermark all of it
+# is: it may be closed, and come to be open; but for order 0, which next to nothing closes.
+def _not_told_without(zones: list[ZoneState], order: int, setting: Setting) -> float | None:
+    left: float = 0
+    for zone in zones:
+        if zone.free is None and order == 0:
+            continue
+        if zone.free is None:
+            return None
+        size = zone.free * setting.page_size
+        is_open = order == 0 if zone.low is None else closed_by(zone, order, setting, zone.free) is None
+        left += max(size - free_from(zone, order, setting).least, 0) if is_open else size
+    return left
 
 
 # Bytes that lie on per-CPU lists and that may come to lie there, at the most; None: not known. Lists never hold more

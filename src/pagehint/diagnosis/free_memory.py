@@ -16,6 +16,7 @@ __all__ = [
     "FreeMemory",
     "Setting",
     "closed_by",
+    "free_from",
     "from_counts",
     "from_map",
     "from_total",
@@ -102,7 +103,7 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
     found = FreeMemory()
     brings: ByOrder = dict.fromkeys(setting.orders, ZERO)
     for zone in zones:
-        large = _free_from(zone, setting.order, setting)
+        large = free_from(zone, setting.order, setting)
         free = None if zone.free is None else zone.free * setting.page_size
         below = UNKNOWN if free is None else Bounds(max(free - (large.most or 0), 0), free - large.least)
         found.add("below_order", exactly(below.least) if below.is_exact else below)
@@ -120,13 +121,14 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
         found.add("per_cpu", UNKNOWN if zone.per_cpu is None else exactly(zone.per_cpu * setting.page_size))
         for order in setting.orders:
             closed = closed_by(zone, order, setting, zone.free)
-            most = _free_from(zone, order, setting).most
+            most = free_from(zone, order, setting).most
             brings[order] = brings[order] + (ZERO if closed else Bounds(0, most))
     found.brings["reporting"] = brings
     return found
 
 
-def _free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
+def free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
+    """Bytes in a zone's free blocks of `order` and more."""
     page = setting.page_size
     limit = None if zone.free is None else zone.free * page
     pages = zone.free_from(order)

@@ -1,6 +1,7 @@
 """One screen of a diagnosis: what is free and resident and why, who holds the rest, what to do."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -33,52 +34,71 @@ _LEAVE_FIRST = {
     "cannot": "what can't be helped",
     "held": "few pages that keep much",
     "used": "who holds the rest",
-    "map": "the map",
     "brings": "what would come back",
-    "causes": "free memory by cause",
+    "map": "the map",
     "notes": "what could not be read",
+    "causes": "free memory by cause",
+    "subject": "the machine",
+    "advice": "what to do",
 }
+_LEAVE_BEFORE_ADVICE = 6
+_SOME_ADVICE = 3
+_MOST_NAMED = 7
 _CAUSE_STYLES = {"given_back": "green", "waiting": "yellow", "never": "red"}
 
 
 def print_doctor(console: Console, found: Diagnosis) -> None:
     """Print a diagnosis."""
-    console.print(Group(*_parts(found, min(console.width, _MOST_WIDTH)).values()))
+    console.print(Group(*_parts(found, min(console.width, _MOST_WIDTH), _Form(len(found.advice))).values()))
 
 
 def live_screen(console: Console, found: Diagnosis) -> Group:
-    """A diagnosis in the terminal's rows: the map shrinks first, then whole parts go; of what to do the last advice."""
+    """A diagnosis in the terminal's rows: the map shrinks first, then whole parts and the last advice go."""
     width = min(console.width, _MOST_WIDTH)
     screen = Group()
-    for map_rows, without, risks, most in _forms(len(found.advice)):
-        parts = _parts(found, width, map_rows, risks, most)
-        gone = [words for name, words in _LEAVE_FIRST.items() if name in without and name in parts]
-        if most < len(found.advice):
-            gone.append(f"{len(found.advice) - most} more to do")
-        shown = [part for name, part in parts.items() if name not in without]
+    for form in _forms(len(found.advice)):
+        parts = _parts(found, width, form)
+        gone = [words for name, words in _LEAVE_FIRST.items() if name in form.without and name in parts]
+        if form.advice < len(found.advice) and "advice" not in form.without:
+            gone.append(f"{len(found.advice) - form.advice} more to do")
+        shown = [part for name, part in parts.items() if name not in form.without]
         if gone:
-            shown.append(Text(f"No rows for: {', '.join(gone)}.", style="dim"))
+            left_out = f"No rows for: {', '.join(gone)}." if len(gone) <= _MOST_NAMED else "Too few rows for the rest."
+            shown.append(Text(left_out, style="dim"))
         screen = Group(*shown)
         if len(console.render_lines(screen)) <= console.height:
             break
     return screen
 
 
-# Rows of the map, the parts that go, whether advice tells its risks, and how much there is: from all to the least.
-def _forms(advice: int) -> Iterator[tuple[int, list[str], bool, int]]:
+class _Form(NamedTuple):
+    advice: int
+    map_rows: int = _MAP_ROWS
+    without: Sequence[str] = ()
+    brief: bool = False
+
+
+# From all to the least: what is read first goes last.
+def _forms(advice: int) -> Iterator[_Form]:
     for rows in range(_MAP_ROWS, 1, -1):
-        yield rows, [], True, advice
+        yield _Form(advice, rows)
     names = list(_LEAVE_FIRST)
-    for number in range(len(names) + 1):
-        yield 1, names[:number], True, advice
-    for most in range(advice, 0, -1):
-        yield 1, names, False, most
+    some = min(advice, _SOME_ADVICE)
+    for brief in (False, True):
+        for number in range(3):
+            yield _Form(advice, 1, names[:number], brief)
+    for most in range(advice, some, -1):
+        yield _Form(most, 1, names[:3], brief=True)
+    for number in range(3, _LEAVE_BEFORE_ADVICE + 1):
+        yield _Form(some, 1, names[:number], brief=True)
+    for most in range(some, 0, -1):
+        yield _Form(most, 1, names[:_LEAVE_BEFORE_ADVICE], brief=True)
+    for number in range(_LEAVE_BEFORE_ADVICE + 1, len(names) + 1):
+        yield _Form(1, 1, names[:number], brief=True)
 
 
-def _parts(
-    found: Diagnosis, width: int, map_rows: int = _MAP_ROWS, risks: bool = True, most_advice: int | None = None
-) -> dict[str, RenderableType]:
-    parts: dict[str, RenderableType] = {"subject": _subject(found)}
+def _parts(found: Diagnosis, width: int, form: _Form) -> dict[str, RenderableType]:
+    parts: dict[str, RenderableType] = {"subject": _subject(found, form.brief)}
     if found.failures:
         parts["failures"] = Group(*_failures(found))
     parts["headline"] = Text(f"{headline(found)}.\n", style="bold")
@@ -87,7 +107,9 @@ def _parts(
         causes.sort(key=lambda row: list(CAUSES).index(row[1]))
         parts["causes"] = titled("Free memory, by what keeps it from the host", _bars(causes, width, "yellow"))
     if found.page_map is not None:
-        parts["map"] = titled("The machine's memory, from its first page to its last", _map(found, width, map_rows))
+        parts["map"] = titled(
+            "The machine's memory, from its first page to its last", _map(found, width, form.map_rows)
+        )
     if found.free is not None:
         parts["brings"] = titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
     if found.used_by:
@@ -95,14 +117,13 @@ def _parts(
         used.sort(key=lambda row: -row[2].best)
         parts["used"] = titled("Who holds the rest", _bars(used, width, "blue"))
     if held := held_lines(found):
-        lines = Text("\n".join(f"  {line}" for line in held))
-        parts["held"] = titled("Few pages that keep much from being given back", lines)
+        parts["held"] = titled("Few pages that keep much from being given back", _indented(held))
     if found.advice:
         parts["advice"] = titled(
-            "What to do, the most for the least cost first", _advice(found.advice[:most_advice], risks)
+            "What to do, the most for the least cost first", _advice(found.advice[: form.advice], not form.brief)
         )
     if found.cannot:
-        parts["cannot"] = titled("What can't be helped", Text("\n".join(f"  {line}" for line in found.cannot)))
+        parts["cannot"] = titled("What can't be helped", _indented(found.cannot))
     if notes := list(_notes(found)):
         parts["notes"] = Group(*notes)
     if found.warnings:
@@ -110,9 +131,9 @@ def _parts(
     return parts
 
 
-def _subject(found: Diagnosis) -> Group:
-    lines = [Text(subject(found), style="bold"), Text(reporting_line(found))]
-    if (pressure := pressure_line(found)) is not None:
+def _subject(found: Diagnosis, brief: bool) -> Group:
+    lines = [Text(subject(found), style="bold"), Text(reporting_line(found, parameters=not brief))]
+    if not brief and (pressure := pressure_line(found)) is not None:
         lines.append(Text(pressure))
     return Group(*lines, Text())
 
@@ -120,9 +141,19 @@ def _subject(found: Diagnosis) -> Group:
 def _failures(found: Diagnosis) -> Iterator[RenderableType]:
     for failure in found.failures[-3:]:
         lines = failure_lines(failure)
-        yield titled(lines[0], Text("\n".join(f"  {line}" for line in lines[1:])))
+        yield titled(lines[0], _indented(lines[1:]))
     if len(found.failures) > 3:
         yield Text(f"{len(found.failures) - 3:,} failures before these are in --json.\n", style="dim")
+
+
+# What doesn't fit a line goes on below its beginning, further in.
+def _indented(lines: Sequence[str]) -> Table:
+    table = Table.grid()
+    table.add_column(width=2)
+    table.add_column(overflow="fold")
+    for line in lines:
+        table.add_row("", Text(line))
+    return table
 
 
 def _notes(found: Diagnosis) -> Iterator[Text]:
@@ -177,17 +208,26 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
             else:
                 line.append("·", "green")
         lines.append(line)
-    legend = Text("  ")
-    for character, style, words in (
+    area = len(found.page_map.holders) * found.setting.page_size / len(shares)
+    return Group(*lines, *_legend(f"{area / (1 << 20):,.1f} MiB each", width))
+
+
+# Words stay beside their sign.
+def _legend(last: str, width: int) -> list[Text]:
+    signs = (
         ("█", "blue", "in use"),
         ("▓", "red", "in use, with free memory between"),
         ("▒", "yellow", "free, resident"),
         ("·", "green", "given back"),
-    ):
-        legend.append(character * 2, style).append(f" {words}   ")
-    area = len(found.page_map.holders) * found.setting.page_size / len(shares)
-    legend.append(f"{area / (1 << 20):,.1f} MiB each", "dim")
-    return Group(*lines, legend)
+    )
+    entries = [Text("  ").append(sign * 2, style).append(f" {words} ") for sign, style, words in signs]
+    lines: list[Text] = []
+    for entry in (*entries, Text(f"  {last}", "dim")):
+        if lines and len(lines[-1]) + len(entry) <= width:
+            lines[-1].append_text(entry)
+        else:
+            lines.append(entry)
+    return lines
 
 
 def _advice(advice: Sequence[Advice], risks: bool) -> Table:

@@ -81,8 +81,8 @@ def subject(found: Diagnosis) -> str:
     return ", ".join(parts)
 
 
-def reporting_line(found: Diagnosis) -> str:
-    """Whether reporting is on, and how."""
+def reporting_line(found: Diagnosis, parameters: bool = True) -> str:
+    """Whether reporting is on, and how; with the driver's other parameters or without."""
     reporting, setting = found.evidence.reporting, found.setting
     order = f"order {setting.order} ({format_size(setting.page_size << setting.order)})"
     if setting.on is None:
@@ -97,7 +97,7 @@ def reporting_line(found: Diagnosis) -> str:
         return f"free page reporting: off; {why}"
     delay = "2 s" if reporting.delay_ms is None else f"{reporting.delay_ms} ms"
     others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != "page_reporting_order"]
-    more = f"; {', '.join(others)}" if others else ""
+    more = f"; {', '.join(others)}" if others and parameters else ""
     return f"free page reporting: on, {order}, delay {delay}{more}"
 
 
