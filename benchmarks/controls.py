@@ -34,8 +34,8 @@ def points(trace: Trace) -> dict[str, int]:
     return found
 
 
-def same_points(trace: Trace, control: Trace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Times (ns) of the one and of the other at which both had come equally far with their work."""
+def same_points(trace: Trace, control: Trace, at: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """When (ns) the one had come as far with its work as the other at these times; which of them both came to."""
     here, there = points(trace), points(control)
     known = [(time, there[text]) for text, time in here.items() if text in there]
     rising = known[:1]
@@ -44,8 +44,8 @@ def same_points(trace: Trace, control: Trace) -> tuple[NDArray[np.float64], NDAr
             rising.append(pair)
     if len(rising) < 2:
         raise SystemExit(f"{trace.path.name} and {control.path.name}: no mark of the one is one of the other")
-    times = np.arange(rising[0][0], rising[-1][0], _STEP, dtype=np.float64)
-    return times, np.interp(times, *np.array(rising, np.float64).T)
+    ours, theirs = np.array(rising, np.float64).T
+    return np.interp(at, theirs, ours), (at >= theirs[0]) & (at < theirs[-1])
 
 
 def settings_of(trace: Trace) -> Design | None:
@@ -62,20 +62,26 @@ def compare(trace: Trace, control: Trace) -> dict[str, Any]:
     measured = measured_residency(control)
     if measured is None:
         raise SystemExit(f"{control.path.name}: its host measured nothing")
-    times, at = same_points(trace, control)
-    predicted = _held(run.timeline, times)
-    seen = _held(measured, at)
+    # At the control's samples: one that is held until the next lags where memory grows, and so must the other.
+    times, both = same_points(trace, control, measured.column("time").to_numpy())
+    seen = measured.column("resident").to_numpy()[both].astype(np.float64)
+    predicted = _held(run.timeline, times[both])
+    spans = np.diff(times[both])
+    if not len(spans):
+        raise SystemExit(f"{control.path.name}: its host measured too seldom")
+    seen, predicted = (values[:-1] * spans for values in (seen, predicted))
+    whole = spans.sum()
     return {
         "recording": trace.path.name.removesuffix(".pagetrace"),
         "control": control.path.name.removesuffix(".pagetrace"),
         "settings": run.settings["design"],
-        "seconds": len(times) * _STEP / 1e9,
-        "predicted": predicted.mean() / _MIB,
-        "measured": seen.mean() / _MIB,
-        "difference": predicted.mean() / seen.mean() - 1,
+        "seconds": whole / 1e9,
+        "predicted": predicted.sum() / whole / _MIB,
+        "measured": seen.sum() / whole / _MIB,
+        "difference": predicted.sum() / seen.sum() - 1,
         "apart": np.abs(predicted - seen).sum() / seen.sum(),
-        "footprint_predicted": predicted.sum() * _STEP / _GIB_MINUTE,
-        "footprint_measured": seen.sum() * _STEP / _GIB_MINUTE,
+        "footprint_predicted": predicted.sum() / _GIB_MINUTE,
+        "footprint_measured": seen.sum() / _GIB_MINUTE,
     }
 
 

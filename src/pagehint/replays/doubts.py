@@ -28,6 +28,7 @@ def doubts(playback: Playback) -> list[str]:
         *_guest(playback),
         *_came_and_went(*playback.snapshots),
         *zone_level(trace),
+        *_no_zone_events(playback),
         *_late(playback),
         *misses(playback),
         *_host(playback),
@@ -98,6 +99,16 @@ def zone_level(trace: Trace) -> list[str]:
         f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
         "use and is left out of the best possible, and what they were refilled with is resident only from their next "
         "refill on (`pagehint record --level page` tells it apart)"
+    ]
+
+
+def _no_zone_events(playback: Playback) -> list[str]:
+    if playback.engine.zone_events:
+        return []
+    return [
+        "no zone events were recorded (kmem:mm_page_alloc_zone_locked, kmem:mm_page_pcpu_drain): when CPUs' lists are "
+        "refilled and drained is the model's own, by which residency was 0.05 to 6.2 % off in 31 recordings, half of "
+        "them 0.6 % or more"
     ]
 
 
