@@ -6,12 +6,14 @@ Each guest is booted twice: once it drops its caches and then compacts, once it 
 is looked at again. drop_caches should come within 10 % or 8 MiB of the prediction, and within the range beside it,
 compaction within its bounds; what doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of
 files (docs/record.md says how to make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what
-each guest said, and `--saved FOLDER` makes the table of that, without a boot.
+each guest said: a folder a boot, with the files of the first look, and after_ACTION.txt, what was free after each.
+`--saved FOLDER` makes the table of that, without a boot: that of docs/doctor.md is of tests/diagnosis/data/actions.
 """
 
 import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import numpy as np
 from pagehint.diagnosis.apply import STEPS
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.free_memory import ACTIONS
 from pagehint.report.doctor_words import range_of
 from pagehint.trace import Trace
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot
@@ -33,6 +36,7 @@ WORK = {
     " while read name kib unit; do [ $name = MemFree: ] && now=$((kib / 4096)); done < /proc/meminfo; done",
 }
 """What a guest does, with `some` MiB: 300 for each GiB that it has; holding them, until what is free stays the same."""
+AFTER, HOST = "after_", "host.txt"
 # What is done in a boot, and from which look to which it tells of an action.
 BOOTS = {
     ("drop_caches", "compact_memory"): {"drop_caches": (1, 2), "both": (1, 3)},
@@ -92,26 +96,31 @@ def cell(found: Diagnosis, action: str, order: int, came: float) -> str:
     return f"{range_of(brings, '')}; {round(came / MIB, 1) + 0.0:,.1f}{mark}"
 
 
-def show(kept: Path) -> None:
-    """Print the row of a folder that was kept."""
-    name, _, action = kept.name.rpartition("-")
-    before = diagnose([path for path in sorted(kept.iterdir()) if path.name not in ("after.txt", "host.txt")])
-    after = diagnose(kept / "after.txt")
-    came = [free_from(after, order) - free_from(before, order) for order in before.setting.orders]
-    cells = " | ".join(cell(before, action, order, each) for order, each in enumerate(came))
-    print(f"| {name} | {action} | {(kept / 'host.txt').read_text().strip()} | {cells} |", flush=True)
+def rows(kept: Path) -> Iterator[str]:
+    """The rows of a boot that was kept."""
+    host = dict(line.rsplit(" ", 1) for line in (kept.parent / HOST).read_text().splitlines())
+    before = diagnose([path for path in sorted(kept.iterdir()) if not path.name.startswith(AFTER)])
+    for action in ACTIONS:
+        path = kept / f"{AFTER}{action}.txt"
+        if not path.exists():
+            continue
+        after = diagnose(path)
+        came = [free_from(after, order) - free_from(before, order) for order in before.setting.orders]
+        cells = " | ".join(cell(before, action, order, each) for order, each in enumerate(came))
+        yield f"| {kept.name} | {action} | {host.get(f'{kept.name} {action}', 'not kept')} | {cells} |"
 
 
-def keep(trace: Trace, name: str, looks: tuple[int, int], folder: Path, temporary: Path) -> Path:
-    """What the guest said at the first look, its free blocks at the other, and what the host counted between them."""
+def keep(trace: Trace, name: str, spans: dict[str, tuple[int, int]], folder: Path, temporary: Path) -> Path:
+    """What the guest said at the first look, its free blocks after each action, and what the host counted meanwhile."""
     kept = folder / name
     kept.mkdir(parents=True)
-    one, other = looks
-    for path in files_of(trace, one, temporary):
+    for path in files_of(trace, 1, temporary):
         shutil.copy(path, kept)
-    shutil.copy(trace.path / f"look{other}" / "buddyinfo.txt", kept / "after.txt")
     host = host_kib(trace)
-    (kept / "host.txt").write_text(f"{(host[one - 1] - host[other - 1]) / 1024:,.1f}\n")
+    with (folder / HOST).open("a") as counts:
+        for action, (one, other) in spans.items():
+            shutil.copy(trace.path / f"look{other}" / "buddyinfo.txt", kept / f"{AFTER}{action}.txt")
+            counts.write(f"{name} {action} {(host[one - 1] - host[other - 1]) / 1024:.1f}\n")
     return kept
 
 
@@ -132,8 +141,8 @@ def main() -> None:
     print("| kernel, guest | action | by the host |" + "".join(f" order {order} |" for order in range(11)))
     print("|---" * 14 + "|")
     if given.saved is not None:
-        for kept in sorted(given.saved.iterdir()):
-            show(kept)
+        for kept in sorted(path for path in given.saved.iterdir() if path.is_dir()):
+            print(*rows(kept), sep="\n", flush=True)
         return
     for kernel in given.kernels:
         settings = GuestSettings(kernel, given.memory, given.cpus, accel=given.accel, hold=1, disk=given.disk)
@@ -143,9 +152,8 @@ def main() -> None:
                     work = WORK[guest].format(some=300 * given.memory // 1024)
                     trace = booted(settings, work, actions, Path(temporary))
                     folder = given.save or Path(temporary) / "kept"
-                    for action, looks in spans.items():
-                        name = f"{trace.meta.kernel}-{guest}-{given.memory}-{action}"
-                        show(keep(trace, name, looks, folder, Path(temporary)))
+                    name = f"{trace.meta.kernel}-{guest}-{given.memory}-{actions[0]}"
+                    print(*rows(keep(trace, name, spans, folder, Path(temporary))), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
