@@ -47,7 +47,7 @@ class Conversation:
                 react = self._checked(self._run.send(self._outcome))
                 self._zone = react.zone
                 if self._all is None:
-                    self._zone.check_batch(self._batch)
+                    self._zone._check_batch(self._batch)
                     self._telling = react
                 else:
                     self._full = True

@@ -14,6 +14,8 @@ cdef class Attachable(Ranges):
     cpdef bint fill(self, Batch batch) except -1
     cpdef drain(self, Batch batch, bint hinted)
     @cython.final
+    cdef int _check_batch(self, Batch batch) except -1
+    @cython.final
     cdef bint _rings(self) noexcept nogil
     @cython.final
     cdef bint _probe(

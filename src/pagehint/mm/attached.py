@@ -186,8 +186,8 @@ class Attachable(Ranges):
             raise InputError(f"{self!r}: begin a cycle before a batch is filled")
         return full
 
-    def check_batch(self, batch: Batch):
-        """Raises InputError if one of a batch's blocks is not in flight in this zone. O(blocks)."""
+    # Raises InputError if one of a batch's blocks is not in flight in this zone.
+    def _check_batch(self, batch: Batch):
         with self._lock:
             wrong = self._not_in_flight(batch)
         if wrong >= 0:

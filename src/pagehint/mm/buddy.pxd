@@ -64,7 +64,6 @@ cdef class Buddy:
     cdef readonly int max_order
     cdef readonly int pageblock_order
     cdef readonly object profile
-    cdef readonly object shuffle_order
     cdef object _pcps  # weak: the PerCpuLists of it
 
     cdef unsigned short *_state

@@ -62,7 +62,6 @@ class Buddy:
         self.max_order = max_order
         self.pageblock_order = pageblock_order
         self.profile = profile
-        self.shuffle_order = shuffle_order
         self._pages = pages
         self._top = max_order - 1
         # Where the first page lies in the pair of largest blocks around it: buddies are pairs by pfn, not by index.

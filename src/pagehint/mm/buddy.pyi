@@ -8,7 +8,6 @@ class Buddy:
     max_order: int
     pageblock_order: int
     profile: KernelProfile
-    shuffle_order: int | None
     nr_alloc: int
     nr_free_ops: int
     nr_other_ops: int

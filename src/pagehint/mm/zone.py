@@ -35,7 +35,7 @@ else:
 
 __all__ = ["Watermarks", "Zone"]
 
-_MOST_PAGES = (1 << 32) - 256
+_MOST_PAGES = (1 << 32) - 512  # the entries of page_links have 32 bits
 _BULK_ARRAYS = (
     ("ops", np.dtype(np.uint8)),
     ("slots", np.dtype(np.uint32)),
