@@ -278,7 +278,8 @@ class PerCpuLists:
             while self._length[which]:
                 self._give_back(which)
 
-    # As Buddy._bulk, through these lists.
+    # As Buddy._bulk, through these lists. A loop of its own, so that the compiler inlines what it calls: one loop for
+    # both takes a third longer through these lists, and up to 5 % without.
     def _bulk(self, begin, end, ops, slots, orders, types, table, table_size):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
