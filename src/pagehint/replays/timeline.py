@@ -28,6 +28,7 @@ _NEVER = 1 << 62
 # The kernel zeroes what it allocates before the event is written: it is resident up to so much sooner.
 _ZEROING = 5 * 10**5
 _AT, _ZEROED, _SOON = range(3)
+_AFTER = 0, _ZEROING, SOON
 _COUNT_STEP = 50 * 10**6
 _MOST_ROWS = 1 << 15
 _MAP_COLUMNS = 120
@@ -72,7 +73,8 @@ class Timeline:
         self._counted = [0.0] * len(reasons)
         self.measured = None if totals_only else measured_residency(trace)
         self._totals_only = totals_only
-        self._truth: list[tuple[int, int, int]] = []
+        self._truth: list[int] = []
+        self._reached = [0] * len(_AFTER)
         self._next_truth = _NEVER
         self.predicted: list[tuple[int, int]] = []
         self._soon: list[int] = []
@@ -108,14 +110,8 @@ class Timeline:
             self._next_row = self._next_map = now
         if self.measured is not None:
             times = self.measured.column("time").to_numpy()
-            times = times[(times >= now) & (times <= self._end)].tolist()
-            moments = [
-                (time + after, index, which)
-                for index, time in enumerate(times)
-                for which, after in ((_AT, 0), (_ZEROED, _ZEROING), (_SOON, SOON))
-            ]
-            self._truth = sorted((each for each in moments if each[0] <= self._end), reverse=True)
-            self._next_truth = self._truth[-1][0] if self._truth else _NEVER
+            self._truth = times[(times >= now) & (times <= self._end)].tolist()
+            self._next_truth = self._due()
 
     @property
     def next_time(self) -> int:
@@ -143,17 +139,22 @@ class Timeline:
 
     # A sample shows what is resident at its time and soon after; what a pass tells meanwhile, it need not.
     def _predict(self, now: int, resident: int) -> None:
-        while self._truth and self._truth[-1][0] <= now:
-            _, index, which = self._truth.pop()
-            if which == _AT:
-                self.predicted.append((now, resident))
-                self._soon.append(resident)
-                self._told = len(self._device.batches)
-            elif which == _ZEROED and len(self._device.batches) == self._told:
-                self.predicted[index] = self.predicted[index][0], resident
-            else:
-                self._soon[index] = resident
-        self._next_truth = self._truth[-1][0] if self._truth else _NEVER
+        for which, after in enumerate(_AFTER):
+            while (index := self._reached[which]) < len(self._truth) and self._truth[index] + after <= now:
+                self._reached[which] += 1
+                if which == _AT:
+                    self.predicted.append((now, resident))
+                    self._soon.append(resident)
+                    self._told = len(self._device.batches)
+                elif which == _ZEROED and len(self._device.batches) == self._told:
+                    self.predicted[index] = self.predicted[index][0], resident
+                elif which == _SOON:
+                    self._soon[index] = resident
+        self._next_truth = self._due()
+
+    def _due(self) -> int:
+        left = zip(self._reached, _AFTER, strict=True)
+        return min((self._truth[at] + after for at, after in left if at < len(self._truth)), default=_NEVER)
 
     def beside_measured(self) -> tuple[NDArray[np.int64], ...]:
         """Of each sample, int64: its time (ns), bytes resident as predicted then, as predicted SOON after, measured."""
