@@ -68,7 +68,9 @@ def _figure(figures: dict[str, dict[str, Any]], name: str, data: list[dict[str, 
 
 
 # Bounds are drawn as a bar to what is sure, and a line to what may be.
-def _bar(names: list[str], sizes: list[Bounds], colour: str, lying: bool, label: str = "") -> dict[str, Any]:
+def _bar(
+    names: list[str], sizes: list[Bounds], colour: str | list[str], lying: bool, label: str = ""
+) -> dict[str, Any]:
     known = [max(size.least, 0.0) if size.value is None else size.value for size in sizes]
     sure = [round(bar / _MIB, 3) for bar in known]
     ends = [size.likely or (size.least, size.most) for size in sizes]
@@ -94,7 +96,8 @@ def _bar(names: list[str], sizes: list[Bounds], colour: str, lying: bool, label:
 
 def _lying(figures: dict[str, dict[str, Any]], name: str, rows: list[tuple[str, Bounds]], colour: str) -> str:
     rows = rows[::-1]
-    data = [_bar([words for words, _ in rows], [size for _, size in rows], colour, lying=True)]
+    colours = [COLOURS["back"] if words == CAUSES["given_back"] else colour for words, _ in rows]
+    data = [_bar([words for words, _ in rows], [size for _, size in rows], colours, lying=True)]
     axes = {"xaxis": {"title": {"text": "MiB"}}, "yaxis": {"automargin": True}}
     chart = _figure(figures, name, data, 70 + 28 * len(rows), **axes)
     return chart + html_table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
