@@ -16,6 +16,7 @@ COMPILED = [
     "host/backing",
     "mm/batch",
     "mm/buddy",
+    "mm/hinting_state",
     "mm/fallback",
     "mm/hinted",
     "mm/ranges",

@@ -10,7 +10,7 @@ import pagehint
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm import page
 
-PXD = (Path(pagehint.__file__).parent / "mm" / "buddy.pxd").read_text()
+PXD = (Path(pagehint.__file__).parent / "mm" / "page.pxd").read_text()
 COMPILED = {name: int(value, 0) for name, value in re.findall(r"^    (\w+) = (\w+)", PXD, re.MULTILINE)}
 
 

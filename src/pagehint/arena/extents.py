@@ -12,7 +12,7 @@ from pagehint.kernel.profiles import LINUX_5_3
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
-    from cython.cimports.pagehint.mm.buddy import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
+    from cython.cimports.pagehint.mm.page import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable

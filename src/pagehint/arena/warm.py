@@ -18,7 +18,7 @@ from pagehint.units import power_of_two, whole_number
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.page import (
         FREE,
         HELD,
         IN_FLIGHT,

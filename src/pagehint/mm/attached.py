@@ -12,7 +12,7 @@ from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.page import (
         AHEAD,
         FREE,
         HIGHATOMIC,

@@ -1,53 +1,5 @@
 cimport cython
-
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define pagehint_prefetch(address) __builtin_prefetch(address)
-    #else
-    #define pagehint_prefetch(address) ((void)(address))
-    #endif
-    #define pagehint_block_pages(order) (((Py_ssize_t)1) << (order))
-    #define pagehint_unreachable (((Py_ssize_t)1) << 60)
-    #define pagehint_mixed(number) ((number) ^ ((((number) >> 9) & 63) << 3))
-    static inline Py_ssize_t pagehint_entry(Py_ssize_t i) { return pagehint_mixed(i + 512); }
-    static inline Py_ssize_t pagehint_page_of(Py_ssize_t entry) { return pagehint_mixed(entry) - 512; }
-    """
-    Py_ssize_t entry "pagehint_entry"(Py_ssize_t i) noexcept nogil
-    Py_ssize_t page_of "pagehint_page_of"(Py_ssize_t entry) noexcept nogil
-    Py_ssize_t block_pages "pagehint_block_pages"(int order) noexcept nogil
-    const Py_ssize_t UNREACHABLE "pagehint_unreachable"
-    void prefetch "pagehint_prefetch"(const void *address) noexcept nogil
-
-# A page's state word, in the order of the bits: order, kind, hinted, migratetype.
-cdef enum:
-    ORDER = 0x1f
-    KIND = 0xe0
-    FREE = 0x20
-    USED = 0x40
-    IN_FLIGHT = 0x60
-    PCP = 0x80
-    OFFLINE = 0xa0
-    HELD = 0xc0
-    HINTED = 0x100
-    TYPE_SHIFT = 9
-
-cdef enum:
-    LISTS = 160  # rings: 5 migratetypes, 32 orders each
-    NEVER = 255  # no order reaches it
-    ROWS = 512
-
-cdef enum:
-    UNMOVABLE = 0
-    MOVABLE = 1
-    RECLAIMABLE = 2
-    HIGHATOMIC = 3
-    ISOLATE = 4
-
-cdef enum:
-    AHEAD = 12  # operations that a bulk call looks ahead, to fetch what they will touch
+from pagehint.mm.hinting_state cimport HintingState
 
 cdef class Buddy
 
@@ -55,7 +7,7 @@ cdef class Buddy
 ctypedef Py_ssize_t (*Fallback)(Buddy buddy, int order, int migratetype) noexcept nogil
 ctypedef bint (*Claim)(Buddy buddy, Py_ssize_t i, int migratetype) noexcept nogil
 
-cdef class Buddy:
+cdef class Buddy(HintingState):
     cdef readonly object page_state
     cdef readonly object page_links
     cdef readonly object pageblock_types
@@ -84,29 +36,14 @@ cdef class Buddy:
     cdef bint _steals  # the last fallback took what was asked, and claimed nothing
 
     cdef Py_ssize_t _nr_free[32]
-    cdef Py_ssize_t _hinted[32]
-    cdef Py_ssize_t _notify_at[32]
-    cdef unsigned int _boundary[LISTS]
     cdef Py_ssize_t _free_pages
     cdef Py_ssize_t _high_watermark
     cdef Py_ssize_t _isolate_list_pages
     cdef Py_ssize_t _nr_isolated
-    cdef bint _active
-    cdef int _min_order
 
     cdef readonly unsigned long long nr_alloc
     cdef readonly unsigned long long nr_free_ops
     cdef readonly unsigned long long nr_other_ops  # isolation, hotplug, drains, reordering
-
-    cdef object _freed_at_array
-    cdef unsigned int *_freed_at  # ms, where ages are kept: of free blocks, and those in flight
-    cdef bint _ages
-    cdef long long _now  # ns, or -1: as the machine's clock says
-
-    cdef int _notify_order
-    cdef Py_ssize_t _high_water_mark
-    cdef bint _requested
-    cdef bint _ring
 
     @cython.final
     cdef Py_ssize_t _pageblock(self, Py_ssize_t i) noexcept nogil
@@ -134,16 +71,6 @@ cdef class Buddy:
     cdef bint _merges(self, Py_ssize_t buddy, int order, int migratetype) noexcept nogil
     @cython.final
     cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
-    @cython.final
-    cdef long long _time(self) noexcept nogil
-    @cython.final
-    cdef unsigned int _tick(self) noexcept nogil
-    @cython.final
-    cdef long long _age(self, Py_ssize_t i, long long now) noexcept nogil
-    @cython.final
-    cdef void _keep_age(self, Py_ssize_t i, Py_ssize_t other) noexcept nogil
-    @cython.final
-    cdef void _request(self, bint wanted) noexcept nogil
     @cython.final
     cdef void _count_hinted(self, int order, Py_ssize_t blocks) noexcept nogil
     @cython.final

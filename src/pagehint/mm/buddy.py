@@ -14,12 +14,29 @@ import numpy as np
 from pagehint.errors import InputError
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import AHEAD, ROWS, UNREACHABLE, block_pages, entry, page_of, prefetch
-    from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+    from cython.cimports.pagehint.mm.hinting_state import HintingState
+    from cython.cimports.pagehint.mm.page import (
+        AHEAD,
+        FREE,
+        HINTED,
+        ISOLATE,
+        KIND,
+        LISTS,
+        MOVABLE,
+        NEVER,
+        ORDER,
+        RECLAIMABLE,
+        ROWS,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+        entry,
+        page_of,
+        prefetch,
+    )
 else:
-    import time
-
     from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.hinting_state import HintingState
     from pagehint.mm.page import (
         FREE,
         HINTED,
@@ -29,7 +46,6 @@ else:
         ORDER,
         ROWS,
         TYPE_SHIFT,
-        UNREACHABLE,
         USED,
         block_pages,
         entry,
@@ -39,17 +55,14 @@ else:
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 
-_MS = cython.declare(cython.longlong, 10**6)  # ns
-_MOST_MS = cython.declare(cython.longlong, 0xFFFFFFFF)
-
-
 @cython.cclass
-class Buddy:
+class Buddy(HintingState):
     """Free areas over arrays: 10 bytes a page, resident only where touched."""
 
     def __init__(self, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed):
         if getattr(self, "page_state", None) is not None:
             raise InputError(f"{type(self).__name__}: is made once")
+        super().__init__()
         lo = start_pfn & ((1 << max_order) - 1)
         pageblocks = ((lo + pages - 1) >> pageblock_order) - (lo >> pageblock_order) + 1
         state = np.zeros(pages, np.uint16)
@@ -72,7 +85,6 @@ class Buddy:
         self._moved_to_tail = profile.moved_to_tail
         self._merge_by_type = profile.merge_by_type
         self._pcps = WeakSet()
-        self._now = -1
         if cython.compiled:
             self._state = cython.cast(
                 cython.pointer(cython.ushort), cython.cast(cython.size_t, self.page_state.ctypes.data)
@@ -92,21 +104,15 @@ class Buddy:
             self._types = memoryview(self.pageblock_types)
             self._movable = memoryview(self.pageblock_movable)
             self._nr_free = [0] * 32
-            self._hinted = [0] * 32
-            self._notify_at = [0] * 32
-            self._boundary = [0] * LISTS
             self._free_pages = self._isolate_list_pages = self._nr_isolated = self._high_watermark = 0
-            self._active = self._requested = self._ring = self._ages = self._steals = False
             self._least_fallback = 0
-            self._freed_at_array = None
-            self._high_water_mark = self.nr_alloc = self.nr_free_ops = self.nr_other_ops = 0
+            self._steals = False
+            self.nr_alloc = self.nr_free_ops = self.nr_other_ops = 0
         for array in (self.page_state, self.page_links, self.pageblock_types, self.pageblock_movable):
             array.flags.writeable = False
         head: cython.Py_ssize_t
         for head in range(LISTS):
             self._links[2 * head] = self._links[2 * head + 1] = head
-        self._min_order = self._notify_order = NEVER
-        self._request(False)
 
     # Pageblocks
 
@@ -291,41 +297,6 @@ class Buddy:
                 self._request(True)
                 self._ring = True
         return order
-
-    def _time(self):
-        if self._now >= 0:
-            return self._now
-        if cython.compiled:
-            spec = cython.declare(timespec)
-            clock_gettime(CLOCK_MONOTONIC, cython.address(spec))
-            return cython.cast(cython.longlong, spec.tv_sec) * 1000000000 + spec.tv_nsec
-        return time.monotonic_ns()
-
-    # The time in ms, modulo 2**32.
-    def _tick(self):
-        return cython.cast(cython.uint, (self._time() // _MS) & _MOST_MS)
-
-    def _age(self, i, now):
-        freed_at: cython.longlong = self._freed_at[i]
-        return (now - freed_at) & _MOST_MS
-
-    # Two blocks merge: both are as old as the younger of them.
-    def _keep_age(self, i, other):
-        now: cython.longlong = self._tick()
-        if self._age(i, now) < self._age(other, now):
-            self._freed_at[other] = self._freed_at[i]
-        else:
-            self._freed_at[i] = self._freed_at[other]
-
-    def _request(self, wanted):
-        # Every free runs the test of section 7, so that is one comparison: with the free blocks at which it notifies.
-        order: cython.int
-        self._requested = wanted
-        for order in range(32):
-            if order < self._notify_order or wanted:
-                self._notify_at[order] = UNREACHABLE
-            else:
-                self._notify_at[order] = self._hinted[order] + self._high_water_mark
 
     @cython.cfunc
     @cython.inline

@@ -2,8 +2,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.profiles import KernelProfile
+from pagehint.mm.hinting_state import HintingState
 
-class Buddy:
+class Buddy(HintingState):
     start_pfn: int
     max_order: int
     pageblock_order: int

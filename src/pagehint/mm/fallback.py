@@ -9,7 +9,7 @@ pageblocks alone may be taken (NOFRAGMENT): `_least_fallback` is their order the
 import cython
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.page import (
         HIGHATOMIC,
         ISOLATE,
         MOVABLE,

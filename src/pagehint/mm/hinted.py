@@ -4,7 +4,8 @@ import cython
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.buddy import Buddy
+    from cython.cimports.pagehint.mm.page import (
         AHEAD,
         FREE,
         HIGHATOMIC,
@@ -16,7 +17,6 @@ if cython.compiled:
         MOVABLE,
         ORDER,
         TYPE_SHIFT,
-        Buddy,
         block_pages,
         entry,
         page_of,

@@ -14,7 +14,7 @@ bits  name           meaning
 9-11  TYPE_SHIFT     FREE: the migratetype of its list; USED: the one it was asked for as
 ===== ============== ==================================================================
 
-The compiled engine has the same constants in ``buddy.pxd``; a test compares the two.
+The compiled engine has the same constants in ``page.pxd``; a test compares the two.
 """
 
 from typing import TypeVar

@@ -10,7 +10,9 @@ import numpy as np
 from pagehint.errors import InputError
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.buddy import Buddy
+    from cython.cimports.pagehint.mm.fallback import alloc_next
+    from cython.cimports.pagehint.mm.page import (
         AHEAD,
         ISOLATE,
         KIND,
@@ -20,11 +22,9 @@ if cython.compiled:
         RECLAIMABLE,
         TYPE_SHIFT,
         USED,
-        Buddy,
         block_pages,
         prefetch,
     )
-    from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.pcp import MOST_FACTOR, PCP_LISTS
 else:
     from pagehint.kernel.migratetype import Migratetype

@@ -1,6 +1,6 @@
 cimport cython
 from pagehint.mm.batch cimport Batch
-from pagehint.mm.buddy cimport LISTS
+from pagehint.mm.page cimport LISTS
 from pagehint.mm.hinted cimport HintedLists
 
 cdef enum:

@@ -7,7 +7,8 @@ import cython
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.hinted import HintedLists
+    from cython.cimports.pagehint.mm.page import (
         FREE,
         HIGHATOMIC,
         HINTED,
@@ -25,7 +26,6 @@ if cython.compiled:
         page_of,
         prefetch,
     )
-    from cython.cimports.pagehint.mm.hinted import HintedLists
     from cython.cimports.pagehint.mm.ranges import WALK, WALKED
 else:
     from pagehint.kernel.migratetype import Migratetype

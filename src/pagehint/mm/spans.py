@@ -10,7 +10,7 @@ from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.page import (
         FREE,
         HINTED,
         ISOLATE,

@@ -13,15 +13,8 @@ from pagehint.mm.check import check
 from pagehint.units import power_of_two, whole_number
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import (
-        ISOLATE,
-        KIND,
-        OFFLINE,
-        ORDER,
-        RECLAIMABLE,
-        USED,
-    )
     from cython.cimports.pagehint.mm.fallback import choose_fallback
+    from cython.cimports.pagehint.mm.page import ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, USED
     from cython.cimports.pagehint.mm.pcp import PerCpuLists
     from cython.cimports.pagehint.mm.spans import Spans
 else:

@@ -13,7 +13,8 @@ from pagehint.replays.ties import Ties
 
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.buddy import (
+    from cython.cimports.pagehint.mm.fallback import alloc_next
+    from cython.cimports.pagehint.mm.page import (
         FREE,
         HINTED,
         KIND,
@@ -24,7 +25,6 @@ if cython.compiled:
         block_pages,
         page_of,
     )
-    from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
     from cython.cimports.pagehint.replays.engine import (

@@ -7,7 +7,7 @@ from pagehint.errors import InputError
 
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.buddy import block_pages
+    from cython.cimports.pagehint.mm.page import block_pages
     from cython.cimports.pagehint.replays.pages import AREA_ORDER, has, popcount
 else:
     from pagehint.host.backing import Backing

@@ -7,7 +7,7 @@ import cython
 import numpy as np
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import MOVABLE, RECLAIMABLE
+    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE
     from cython.cimports.pagehint.replays.refills import PAUSE
 else:
     from pagehint.kernel.migratetype import Migratetype

@@ -11,7 +11,7 @@ from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import MOVABLE, RECLAIMABLE, block_pages
+    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
         BOOT,
