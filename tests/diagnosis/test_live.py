@@ -149,3 +149,21 @@ def test_without_the_page_map_it_says_less() -> None:
     assert found.page_map is None
     assert found.next_file is not None
     assert not found.free_resident["below_order"].least < 0
+
+
+@_as_root
+@pytest.mark.parametrize("name", ["zoneinfo", "meminfo", "buddyinfo", "kpageflags", "vmstat"])
+def test_files_that_a_container_hides_are_said_to_be_that(name: str) -> None:
+    """They read as if there were nothing in them: a map without a page was said to lack zoneinfo."""
+    script = (
+        "from pagehint.diagnosis.examine import doctor; found = doctor()\n"
+        "print(*found.evidence.missing, *found.warnings, sep=chr(10))"
+    )
+    hidden = ["unshare", "-m", "sh", "-c", f'mount --bind /dev/null /proc/{name} && exec "$0" -c "$1"']
+    done = subprocess.run([*hidden, sys.executable, script], capture_output=True, text=True, check=False)
+    if "unshare" in done.stderr or "mount" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"/proc/{name} "))
+    assert line.startswith(f"/proc/{name} is empty (a container may hide it)")
+    assert "all pages are taken as one zone" not in done.stdout

@@ -36,6 +36,7 @@ _SETTINGS = (
     "compaction_proactiveness",
     "defrag_mode",
 )
+_HIDDEN = "is empty (a container may hide it)"
 _WITHOUT = {
     "kpageflags": "what is told already, who holds what, and what actions would bring",
     "pagetypeinfo": "free blocks by type",
@@ -84,14 +85,20 @@ def _read(evidence: Evidence, name: str) -> str | None:
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        _miss(evidence, name, error)
+        _miss(evidence, name, _why(error))
+        return None
+    if not text.strip():
+        _miss(evidence, name, _HIDDEN)
         return None
     evidence.sources.append((path, name))
     return text
 
 
-def _miss(evidence: Evidence, name: str, error: OSError) -> None:
-    why = "needs root" if isinstance(error, PermissionError) else str(error.strerror).lower()
+def _why(error: OSError) -> str:
+    return "needs root" if isinstance(error, PermissionError) else str(error.strerror).lower()
+
+
+def _miss(evidence: Evidence, name: str, why: str) -> None:
     without = f": without it not known: {_WITHOUT[name]}" if name in _WITHOUT else ""
     evidence.missing.append(f"/proc/{name} {why}{without}")
 
@@ -105,7 +112,10 @@ def _read_words(evidence: Evidence, name: str) -> NDArray[np.uint64] | None:
         with open(f"/proc/{name}", "rb", buffering=0) as file, ThreadPoolExecutor(_READERS) as readers:
             filled = sum(readers.map(lambda at: _read_part(file.fileno(), view, at), range(0, len(view), _PART)))
     except OSError as error:
-        _miss(evidence, name, error)
+        _miss(evidence, name, _why(error))
+        return None
+    if not filled:
+        _miss(evidence, name, _HIDDEN if span else "can't be read without /proc/zoneinfo")
         return None
     evidence.sources.append((f"/proc/{name}", name))
     return words[: filled // 8]
