@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
+from pagehint.replays.doubts import zone_level
 from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
@@ -68,6 +69,22 @@ def test_a_sweep_says_so_too(level, tmp_path):
     console = Console(record=True, width=200, file=io.StringIO())
     print_sweep(console, found, {}, [])
     assert ("up to 800 KiB, counts as in use" in console.export_text()) == (level == "zone")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told", "most"),
+    [("6.1.0", None, "800 KiB"), ("6.12.117", None, "1 MiB"), ("6.18.15", 240, "1.875 MiB"), (None, None, "800 KiB")],
+)
+def test_how_much_may_lie_on_lists(kernel, told, most, tmp_path):
+    """Lists that tune themselves hold up to an eighth of a zone, whether or not zoneinfo tells it."""
+    lists = replace(zone(2048), pcp_high=100, pcp_high_max=told, cpus=2)
+    trace = record(
+        tmp_path / "a.pagetrace",
+        [("Z", 600, 0, 0, 1)],
+        [zone(2048)],
+        Meta(recorder="test", source="test", level="zone", kernel=kernel, zones=[lists]),
+    )
+    assert f"up to {most}, counts as in use" in zone_level(trace)[0]
 
 
 def used(path: Path, *rows: Row) -> int:

@@ -1,6 +1,7 @@
 """What a result does not rest on firmly: sentences for the screen, the page and ``--json``."""
 
-from pagehint.kernel.profiles import is_newer, is_version
+from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
+from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
@@ -94,7 +95,11 @@ def zone_level(trace: Trace) -> list[str]:
     """What a recording at zone level can't tell; none of any other."""
     if trace.meta.level != "zone":
         return []
-    most = sum((zone.pcp_high_max or zone.pcp_high or 0) * (zone.cpus or 1) for zone in trace.meta.zones)
+    tunes, most = kernel_profile(trace.meta.kernel).pcp_tunes, 0
+    for zone in trace.meta.zones:
+        cpus, high = zone.cpus or 1, zone.pcp_high or 0
+        # Of lists that tune themselves `pcp_high` is momentary, and not every zoneinfo tells the most.
+        most += cpus * (zone.pcp_high_max or (pcp_high_max(high, zone.managed, cpus) if tunes else high))
     return [
         f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
         "use and is left out of the best possible, and what they were refilled with is resident only from their next "
