@@ -1,5 +1,5 @@
-"""What recording costs: CPU time of a program that only faults memory in, and of a compile, without, at zone level, at
-page level, in turn; and what the recorder itself takes.
+"""What recording costs: CPU time of programs that only fault memory in, private and shared, and of a compile, without,
+at zone level, at page level, in turn; and what the recorder itself takes.
 
     sudo python benchmarks/record.py [ROUNDS]
     python benchmarks/record.py --disk disk.img --kernel linux-image-cloud-amd64 [ROUNDS]
@@ -31,7 +31,7 @@ from pagehint.trace.recorder.guest.image import cpio, find_kernel, system
 FAULTS = """
 import mmap
 for _ in range(%d):
-    memory = mmap.mmap(-1, 256 << 20)
+    memory = mmap.mmap(-1, 256 << 20, flags=mmap.%s | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)
     memory[::4096] = bytes(65536)
     memory.close()
@@ -111,7 +111,8 @@ def measure(rounds: int, times: int) -> None:
         source = folder / "functions.c"
         source.write_text("".join(FUNCTION.format() % (number, number) for number in range(400)))
         programs = {
-            "faults": [sys.executable, "-c", FAULTS % times],
+            "private": [sys.executable, "-c", FAULTS % (times, "MAP_PRIVATE")],
+            "shared": [sys.executable, "-c", FAULTS % (times, "MAP_SHARED")],
             "compile": ["sh", "-c", COMPILE % (times, source)],
         }
         found: dict[tuple[str, str], list[tuple[float, int, float, float]]] = {}

@@ -24,6 +24,7 @@ from pagehint.units import format_size, parse_size, whole_number
 
 __all__ = ["guest"]
 
+_UNEVEN = 0.1
 _LEAST_MIB, _MOST_MIB, _MOST_CPUS, _MOST_ORDER = 128, 1 << 20, 64, 10
 
 
@@ -163,4 +164,11 @@ def _compare(rows: list[tuple[str, GuestSettings]], traces: list[Trace]) -> None
         found = predict_across(traces[0], design, trace)
         sizes = (format_size(round(size)) for size in (found.predicted, found.measured))
         table.add_row(name, *sizes, f"{found.error:.2%}")
+        if found.uneven > _UNEVEN:
+            print(
+                f"pagehint: warning: {name}: this guest's phases took other times than the first's, by "
+                f"{found.uneven:.0%} in all, as on a busy host: what comes after a delay comes at other points of the "
+                "work, and sets the two apart",
+                file=sys.stderr,
+            )
     Console(highlight=False).print(table)

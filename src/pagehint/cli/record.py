@@ -46,8 +46,8 @@ def record(
     for_
         How long, such as 60s.
     level
-        zone: what leaves and comes back to the zones' free lists (about 7 % more CPU time for a program that only
-        faults pages in; less where the kernel has kprobes). page: every allocation and free too (13 to 24 %).
+        zone: what leaves and comes back to the zones' free lists (a compile takes no longer, a program that only faults
+        pages in up to a fifth). page: every allocation and free too (such a program takes up to half as long again).
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """

@@ -17,11 +17,16 @@ __all__ = ["Across", "predict_across"]
 @dataclass(frozen=True)
 class Across:
     """Resident guest memory on average (bytes), predicted from one guest and measured in another; `error`: the integral
-    of their absolute difference over that of the measured."""
+    of their absolute difference over that of the measured.
+
+    `uneven`: by how much the two took different times between their marks, in all, as a share of the first's: what
+    comes after a delay comes at other points of the work then.
+    """
 
     predicted: float
     measured: float
     error: float
+    uneven: float
 
 
 def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
@@ -47,7 +52,9 @@ def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
     if not whole:
         raise InputError(f"{other.path}: no measurements lie within the recording")
     span = float(time[-1] - time[0])
-    return Across(_integral(time, said) / span, whole / span, _integral(time, np.abs(said - seen)) / whole)
+    steps, lasted = (np.diff([time for _, time in each]) for each in (theirs, ours))
+    uneven = float(np.abs(steps - lasted).sum() / lasted.sum())
+    return Across(_integral(time, said) / span, whole / span, _integral(time, np.abs(said - seen)) / whole, uneven)
 
 
 def _marks(trace: Trace) -> list[tuple[str, int]]:

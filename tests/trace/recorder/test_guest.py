@@ -94,6 +94,7 @@ def test_what_if_it_did_not_report_is_what_a_guest_without_it_does(guests):
     assert not off.meta.reporting.on
     assert off.reported is None
     assert predict_across(on, None, off).error <= 0.01
+    assert predict_across(on, None, on).uneven == 0.0
 
 
 @pytest.mark.slow

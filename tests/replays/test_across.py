@@ -1,0 +1,31 @@
+"""What one recording predicts for another guest that did the same work."""
+
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pagehint.replays.across import predict_across
+from pagehint.replays.start import guest_reporting
+from pagehint.trace import Trace
+from pagehint.trace.shipped import example
+
+
+def test_how_unevenly_two_guests_worked(tmp_path):
+    """A mark of the other lies later: one of its phases took so much longer, and the next so much less."""
+    trace = example("phased")
+    shutil.copytree(trace.path, tmp_path / "other.pagetrace")
+    path = tmp_path / "other.pagetrace" / "marks.parquet"
+    marks = pq.read_table(path)
+    times = marks["time"].to_pylist()
+    longest = max(range(1, len(times) - 1), key=lambda k: times[k + 1] - times[k])
+    later = (times[longest + 1] - times[longest]) // 2
+    times[longest] += later
+    pq.write_table(marks.set_column(0, marks.schema.field(0), pa.array(times)), path)
+    alike = predict_across(trace, guest_reporting(trace), trace)
+    assert alike.uneven == 0
+    found = predict_across(trace, guest_reporting(trace), Trace.open(tmp_path / "other.pagetrace"))
+    assert found.uneven == pytest.approx(2 * later / (times[-1] - times[0]))
+    assert found.uneven > 0.01
+    assert found.error > alike.error
