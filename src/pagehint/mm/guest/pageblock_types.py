@@ -41,9 +41,9 @@ def fit_pageblock_types(
     `zone` has the free blocks of the moment at which `flags` (kpageflags of its pages) and `counts` (free blocks of
     each order by type, as pagetypeinfo has them) were read; `at_least`: those (type, order) that may be more. `known`
     (bool a pageblock; default: none): those whose type in the zone is right. The others, where something is free, stay
-    if the sums are near the counts. Else they are guessed from what is in use there, or given to the types whose counts
-    have room for them, and then changed one by one as long as the sums come closer; the guess that comes closest is
-    taken. An order whose blocks changed between the two files counts for less. O(pages).
+    if no types bring the sums much nearer to the counts. Else they are guessed from what is in use there, or given to
+    the types whose counts have room for them, and then changed one by one as long as the sums come closer; the guess
+    that comes closest is taken. An order whose blocks changed between the two files counts for less. O(pages).
     """
     types = zone.pageblock_types.copy()
     if known is None:
@@ -116,7 +116,8 @@ def _fitted(
     def error(left: _Counts) -> float:
         return float((weights * np.abs(left)).sum())
 
-    best, least = types, _CLOSER * error(without(types))
+    best, sure = types, _least_error(left, blocks.sum(axis=0), weights)
+    least = sure + _CLOSER * (error(without(types)) - sure)
     certain = np.argsort(np.abs(shares - 0.5), kind="stable")
     orders = np.arange(blocks.shape[1])
     for begun, turn in (
@@ -131,6 +132,12 @@ def _fitted(
             if error(over) < least:
                 best, least = tried, error(over)
     return best
+
+
+# What no choice of types makes up for: an order's blocks that are counted too many, or changed between the two files.
+def _least_error(left: _Counts, blocks: _Counts, weights: _Floats) -> float:
+    over, room = np.maximum(-left, 0), np.maximum(left, 0).sum(axis=0)
+    return float((weights * over).sum() + (weights.min(axis=0) * np.abs(room - blocks)).sum())
 
 
 def _with_room(blocks: _Counts, shares: _Floats, left: _Counts) -> _Types:
