@@ -18,7 +18,7 @@ from collections import Counter
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from fuzz_inputs import Corpus
+from fuzz_inputs import KINDS, Corpus
 
 _SECONDS = 10
 _BYTES = 1 << 30
@@ -108,6 +108,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     only = [kind for kind in given.kinds.split(",") if kind]
+    if unknown := [kind for kind in only if kind not in KINDS]:
+        parser.error(f"--kinds {unknown[0]}: expected some of {', '.join(KINDS)}")
     kinds, problems = fuzz(given.seed, only, given.first, given.inputs, given.workers)
     for problem in problems:
         print(problem)

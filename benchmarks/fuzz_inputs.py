@@ -342,6 +342,29 @@ def _say(server: socket.socket, answers: bytes) -> None:
             pass
 
 
+KINDS: dict[str, tuple[int, str]] = {
+    "line": (30, "_line"),
+    "proc": (30, "_proc"),
+    "costs": (10, "_costs"),
+    "script": (10, "_script"),
+    "pasted": (20, "_pasted"),
+    "log": (10, "_log"),
+    "stream": (6, "_stream"),
+    "text": (6, "_text"),
+    "snapshot": (3, "_snapshot"),
+    "marks": (3, "_marks"),
+    "residency": (2, "_residency"),
+    "host": (2, "_host"),
+    "qmp": (10, "_qmp"),
+    "fleet": (2, "_fleet"),
+    "run folder": (3, "_run_folder"),
+    "meta.json": (4, "_meta"),
+    "bundle bytes": (4, "_bundle_bytes"),
+    "bundle table": (3, "_bundle_table"),
+}
+"""How often a case of each kind comes, and the method of Corpus that is one."""
+
+
 class Corpus:
     """Whole inputs, in `folder`; each case mutates one of them, uses it, and leaves the folder as it was.
 
@@ -367,27 +390,9 @@ class Corpus:
         self.steps = import_trace(self._make_steps(folder / "steps"), folder / "steps.pagetrace").path
         self.scratch = folder / "scratch"
         self.pieces = _pieces()
-        cases: dict[str, tuple[int, Callable[[random.Random], None]]] = {
-            "line": (30, self._line),
-            "proc": (30, self._proc),
-            "costs": (10, self._costs),
-            "script": (10, self._script),
-            "pasted": (20, self._pasted),
-            "log": (10, self._log),
-            "stream": (6, self._stream),
-            "text": (6, self._text),
-            "snapshot": (3, self._snapshot),
-            "marks": (3, self._marks),
-            "residency": (2, self._residency),
-            "host": (2, self._host),
-            "qmp": (10, self._qmp),
-            "fleet": (2, self._fleet),
-            "run folder": (3, self._run_folder),
-            "meta.json": (4, self._meta),
-            "bundle bytes": (4, self._bundle_bytes),
-            "bundle table": (3, self._bundle_table),
+        self.cases = {
+            kind: (weight, getattr(self, name)) for kind, (weight, name) in KINDS.items() if not only or kind in only
         }
-        self.cases = {kind: cases[kind] for kind in only or cases}
 
     def _make_run(self, run: Path, events: bytes) -> None:
         run.mkdir()
