@@ -133,3 +133,11 @@ def test_what_the_machine_does_not_tell_is_said(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "lacks: /proc/pagetypeinfo, /proc/kpageflags" in done.stderr
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare")
+def test_without_proc(tmp_path):
+    """It was said that a file of the recording was damaged."""
+    script = 'umount -l /proc && exec "$@"'
+    assert "mount -t proc proc /proc" in refused(tmp_path, "unshare", "-m", "sh", "-c", script, "sh")

@@ -82,6 +82,8 @@ def event_names(level: Level) -> list[str]:
 
 def find_tracefs() -> Path:
     """Where tracefs is mounted and may be used. Raises InputError, which says what would help."""
+    if not Path("/proc/self").exists():
+        raise InputError("/proc is not mounted, and the snapshots are made of it: mount -t proc proc /proc")
     refused: OSError | None = None
     for place in map(Path, _PLACES):
         try:
