@@ -43,6 +43,9 @@ class KernelProfile:
     fallback: Fallback
     """How another type's blocks are taken: `moving` them to the asked type's lists; or `taking` what was asked where no
     pageblock can be claimed, so that a fallback's event (X) tells of the removal itself; or the same, in two steps."""
+    taking_moves: bool
+    """Where a block of half a pageblock is taken off to be told, what else is free in its pageblock moves to the
+    MOVABLE lists; else only the pageblock's type changes."""
     pcp: Pcp
     """How a CPU's lists are kept: of order 0 only, drained `in turn` at a fixed length; `one after the other`, more
     each time that frees follow on frees; or `tuned`, whose refills, drains and length follow what the CPU does; or
@@ -69,6 +72,7 @@ LINUX_5_3 = KernelProfile(
     boot_to_tail=False,
     merge_by_type=False,
     fallback="moving",
+    taking_moves=False,
     pcp="in turn",
     most_min_free_kbytes=65536,
 )
@@ -80,6 +84,7 @@ LINUX_5_10 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=False,
     fallback="moving",
+    taking_moves=False,
     pcp="in turn",
     most_min_free_kbytes=262144,
 )
@@ -91,6 +96,7 @@ LINUX_5_15 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=False,
     fallback="moving",
+    taking_moves=False,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
@@ -102,11 +108,12 @@ LINUX_6_1 = KernelProfile(
     boot_to_tail=True,
     merge_by_type=True,
     fallback="moving",
+    taking_moves=False,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
 LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False, pcp="tuned")
-LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking")
+LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True)
 LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
 LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 16), pcp="tuned, seldom")
 

@@ -83,6 +83,7 @@ class Buddy(HintingState):
         self._shuffle_order = NEVER if shuffle_order is None else shuffle_order
         self._coin_state = seed & 0x7FFFFFFF
         self._moved_to_tail = profile.moved_to_tail
+        self._taking_moves = profile.taking_moves
         self._merge_by_type = profile.merge_by_type
         self._pcps = WeakSet()
         if cython.compiled:

@@ -386,6 +386,10 @@ class Ranges(HintedLists):
                     for k in range(pageblock, pageblock + max(pages >> self.pageblock_order, 1)):
                         if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
                             self._types[k] = MOVABLE
-                self._take_off(i, batch)
+                    self._take_off(i, batch)
+                    if self._taking_moves and order < self.pageblock_order and self._types[pageblock] == MOVABLE:
+                        self._move_free_blocks(pageblock, MOVABLE)
+                else:
+                    self._take_off(i, batch)
             e = following
         return 0

@@ -1,12 +1,13 @@
 """docs/spec/2, rule by rule, on small zones whose outcome is worked out by hand."""
 
+import numpy as np
 import pytest
 
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.migratetype import Migratetype
-from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.kernel.profiles import LINUX_6_1, kernel_profile
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
@@ -321,6 +322,24 @@ def test_order_0_reports_single_pages_and_every_page_once():
     told = [block for batch in rig.batches for block in batch]
     assert sorted(told) == sorted((pfn, 0) for pfn in pages[::2])
     rig.sound()
+
+
+@pytest.mark.parametrize(("kernel", "list_"), [("6.1", UNMOVABLE), ("6.12", MOVABLE)])
+def test_what_is_free_beside_half_a_pageblock_that_is_told(kernel: str, list_: int) -> None:
+    """The pageblock is MOVABLE from then on. Since 6.10 what else is free there is so too: a guest of 6.12 that reports
+    all orders was placed as recorded to 8 %."""
+    zone = Zone(1024, profile=kernel_profile(kernel))
+    free = np.zeros(1024, np.bool_)
+    free[4:8] = free[256:512] = True
+    zone.load(free, np.array([UNMOVABLE, MOVABLE], np.uint8))
+    zone.attach(8, 0, "device", lambda: None)
+    batch = Batch(32)
+    zone.take_unreported(8, UNMOVABLE, batch, 1)
+    assert batch.pfns.tolist() == [256]
+    assert zone.pageblock_types[0] == MOVABLE
+    assert [len(zone.free_list(2, kind)) for kind in (UNMOVABLE, MOVABLE)] == [list_ == UNMOVABLE, list_ == MOVABLE]
+    zone.drain(batch, True)
+    check(zone)
 
 
 def test_a_walk_over_reported_blocks_changes_nothing():
