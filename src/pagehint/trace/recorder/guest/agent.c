@@ -167,6 +167,20 @@ static void drain(void) {
     piece_text("round", "%llu", (unsigned long long)begun);
 }
 
+static uint64_t end_of_memory(void) {
+    char line[256];
+    unsigned long long start, spanned = 0, end = 0;
+    FILE *file = fopen("/proc/zoneinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        sscanf(line, " spanned %llu", &spanned);
+        if (sscanf(line, " start_pfn: %llu", &start) == 1 && spanned && start + spanned > end)
+            end = start + spanned;
+    }
+    if (file)
+        fclose(file);
+    return end;
+}
+
 static void snapshot(const char *when, uint64_t pages) {
     static const char *const texts[] = {"zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat"};
     static char flags[1 << 18];
@@ -201,30 +215,16 @@ static sigset_t asking(void) {
     return signals;
 }
 
-static void answer(uint64_t pages) {
+static void answer(void) {
     static int looks;
     static const struct timespec at_once;
     sigset_t signals = asking();
     for (siginfo_t asker; sigtimedwait(&signals, &asker, &at_once) > 0;) {
         char name[32];
         snprintf(name, sizeof name, "look%d", ++looks);
-        snapshot(name, pages);
+        snapshot(name, end_of_memory());
         kill(asker.si_pid, SIGUSR1);
     }
-}
-
-static uint64_t end_of_memory(void) {
-    char line[256];
-    unsigned long long start, spanned = 0, end = 0;
-    FILE *file = fopen("/proc/zoneinfo", "r");
-    while (file && fgets(line, sizeof line, file)) {
-        sscanf(line, " spanned %llu", &spanned);
-        if (sscanf(line, " start_pfn: %llu", &start) == 1 && spanned && start + spanned > end)
-            end = start + spanned;
-    }
-    if (file)
-        fclose(file);
-    return end;
 }
 
 /* A line of /events: the event's folder, and the name it is known by. */
@@ -307,11 +307,11 @@ static void balloon_features(void) {
 }
 
 /* While a child runs, or for a time. */
-static int watch(pid_t child, uint64_t until, uint64_t pages) {
+static int watch(pid_t child, uint64_t until) {
     int status = 0;
     for (;;) {
         drain();
-        answer(pages);
+        answer();
         if (child > 0 && waitpid(child, &status, WNOHANG) == child)
             return status;
         if (child <= 0 && now() >= until)
@@ -380,7 +380,7 @@ static int init(void) {
     piece_system("/proc/version");
     piece_system("/sys/devices/system/cpu/online");
     piece_system("/sys/kernel/mm/transparent_hugepage/enabled");
-    watch(0, now() + hold, pages);
+    watch(0, now() + hold);
     ask_clock();
     pid_t child = fork();
     if (!child) {
@@ -389,11 +389,11 @@ static int init(void) {
         execl("/bin/sh", "sh", "/command", (char *)0);
         _exit(127);
     }
-    int status = watch(child, 0, pages);
+    int status = watch(child, 0);
     mark("MARK idle");
-    watch(0, now() + hold, pages);
+    watch(0, now() + hold);
     ask_clock();
-    snapshot("final", pages);
+    snapshot("final", end_of_memory());
     write_text(INSTANCE "/tracing_on", "0");
     drain();
     drain();
