@@ -1,14 +1,18 @@
 """What all designs share: settings, statistics, start and stop, without a driver."""
 
 import dataclasses
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.action import BEGIN, IDLE, React, Sleep
 from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.registry import DESIGNS
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.zone import Zone
 
@@ -222,3 +226,34 @@ def test_no_zones_at_all(name):
     clock.advance(10**12)
     worker.stop()
     assert not device.batches
+
+
+def test_nothing_is_told_that_was_aborted_meanwhile():
+    zone, clock, told = Zone(pages=1 << 16), VirtualClock(), []
+    design = PageReporting()
+    worker = VirtualWorker(design, [zone], clock, react_time=lambda react: 10**6)
+    worker.start(SimpleNamespace(capacity=32, react=told.append))
+    clock.run_until(2 * 10**9 + 10)
+    assert design.in_flight is not None
+    design.abort()
+    clock.run_until(5 * 10**9)
+    assert not told
+    assert zone.in_flight_pages == 0
+    with pytest.raises(InputError, match="no react runs"):
+        design.reacted(None, 0)
+
+
+def test_work_that_was_stopped_from_within_tells_nothing():
+    class Stopped(Design):
+        def work(self):
+            react = self.tell(self.zones[0])
+            with suppress(ValueError):
+                self.next(self.now)
+            self.stop()
+            yield react
+
+    design = Stopped()
+    design.start([Zone(pages=1 << 12)], SimpleNamespace(capacity=32), 0, print, lambda zone, attempt: -1)
+    design.next(0)
+    with pytest.raises(InputError, match="its work yielded"):
+        design.next(0)

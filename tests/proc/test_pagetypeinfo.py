@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.zoneinfo import ZoneInfo
 
 DATA = Path(__file__).parent / "data"
 USUAL = ("Unmovable", "Movable", "Reclaimable", "HighAtomic")
@@ -91,3 +93,12 @@ def test_pagetypeinfo_that_is_not_whole(text, error):
 def test_buddyinfo_that_is_not_whole(text, error):
     with pytest.raises(InputError, match=f"^buddyinfo: {error}"):
         parse_buddyinfo(text, "buddyinfo")
+
+
+def test_memory_that_is_not_accepted_yet_is_on_no_list():
+    """Since 6.5 a confidential guest counts it as free: its own pagetypeinfo was taken for another machine's."""
+    free = {kind: [0] * 10 + [blocks] for kind, blocks in (("Unmovable", 0), ("Movable", 100), ("Reclaimable", 0))}
+    types = PageTypeInfo(types=tuple(free), free={(0, "Normal"): free})
+    zone = ZoneInfo(node=0, name="Normal", free=(100 << 10) + (1 << 18), stats={"nr_unaccepted": 1 << 18})
+    assert of_another_machine(types, {}, [zone]) is None
+    assert of_another_machine(types, {}, [replace(zone, stats={})]) is not None

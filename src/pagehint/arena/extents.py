@@ -9,6 +9,7 @@ import cython
 import numpy as np
 
 from pagehint.kernel.profiles import LINUX_5_3
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
@@ -29,6 +30,7 @@ class Extents(Attachable):
     """
 
     def __init__(self, pages):
+        pages = whole_number("pages", pages, 1, 1 << 31)
         top: cython.int = max(pages - 1, 1).bit_length()
         super().__init__(True, 0, pages, top + 1, top, LINUX_5_3, None, 0)
         self._mark(0, pages, OFFLINE)

@@ -13,7 +13,7 @@ from pagehint.arena.check import check_extents
 from pagehint.errors import InputError
 from pagehint.mm.batch import misplaced
 from pagehint.mm.check import check
-from pagehint.units import power_of_two, whole_number
+from pagehint.units import power_of_two
 
 if cython.compiled:
     from cython.cimports.pagehint.arena.extents import Extents
@@ -59,7 +59,7 @@ class WarmPages(Extents):
 
     def __init__(self, pages, page_size):
         page_size = power_of_two("page_size", page_size, _SECTION)
-        super().__init__(whole_number("pages", pages, 1, 1 << 31))
+        super().__init__(pages)
         section: cython.Py_ssize_t = _SECTION // page_size
         self.page_size = page_size
         self._section = section

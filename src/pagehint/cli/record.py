@@ -47,7 +47,8 @@ def record(
         How long, such as 60s.
     level
         zone: what leaves and comes back to the zones' free lists (a compile takes no longer, a program that only faults
-        pages in up to a fifth). page: every allocation and free too (such a program takes a third to a half more).
+        pages in up to a fifth more, without kprobes a third). page: every allocation and free too (such a program takes
+        a third to a half more).
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """

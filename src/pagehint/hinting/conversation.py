@@ -69,7 +69,7 @@ class Conversation:
     # The device gives up whatever memory it is told of.
     def _checked(self, action):
         own = isinstance(action, React) and self._reacts.get(action.zone) is action
-        if not own or (self._all is not None and self._all is not action):
+        if self._batch is None or not own or (self._all is not None and self._all is not action):
             raise InputError(f"{self!r}: its work yielded {action!r}: expected self.tell(zone), of one of its zones")
         return action
 
@@ -101,8 +101,8 @@ class Conversation:
     def reacted(self, error, now):
         """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
         batch: Batch = self._batch
-        assert batch is not None
-        assert self._telling is not None
+        if batch is None or self._telling is None:
+            raise InputError(f"{self!r}: no react runs")
         blocks: cython.Py_ssize_t = batch._count
         pages: cython.Py_ssize_t = batch._pages
         self.now = now

@@ -128,7 +128,8 @@ def of_another_machine(
 
     Either of these may be empty. What is free may differ by a third and by 64 MiB, as from moment to moment.
     """
-    free = {(zone.node, zone.name): zone.free for zone in zones if zone.free}
+    # What a confidential guest has not accepted yet is free, and on no list.
+    free = {(zone.node, zone.name): zone.free - zone.stats.get("nr_unaccepted", 0) for zone in zones if zone.free}
     free |= {zone: sum(count << order for order, count in enumerate(counts)) for zone, counts in buddy.items()}
     layouts = {
         (zone.node, zone.name): (zone.present, zone.spanned)

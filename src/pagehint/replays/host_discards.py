@@ -15,6 +15,8 @@ _MOST_PAIRS = 1 << 22
 _LEAST_BLOCKS = 3
 _CLEARLY = 1.5
 _SAME = 10**9
+_MOST_DRIFT = 500e-6
+_LEAST_ALIKE = 0.9
 
 
 def clock_by_discards(
@@ -23,9 +25,9 @@ def clock_by_discards(
     """By how much the host's wall clock is ahead of the recording's, and how far off that may be (ns).
 
     The host gives a block back between the guest's report and its putback of it: the offset at which that is true of
-    most blocks. None: too few tell, or another offset would do nearly as well. `around`: looked for `near` to it (ns);
-    None: anywhere. `part`: only what was told from the one to the other time (ns). O(pairs of one block). Raises
-    InputError.
+    nearly all blocks that were told while the host was watched. None: too few tell, another offset would do nearly as
+    well, or the blocks are another guest's. `around`: looked for `near` to it (ns); None: anywhere. `part`: only what
+    was told from the one to the other time (ns). O(pairs of one block). Raises InputError.
     """
     table = read_host(host)
     table = table.filter(table["discarded_ns"].is_valid())
@@ -45,8 +47,15 @@ def clock_by_discards(
     least, most = times[discard] - back[of], times[discard] - told[of]
     if around is not None:
         inside = np.abs(most - around) <= near
-        least, most = least[inside], most[inside]
-    return _most_at_once(least, most)
+        least, most, of = least[inside], most[inside], of[inside]
+    found = _most_at_once(least, most)
+    if found is None:
+        return None
+    # Guests alike tell of the same blocks in their first passes, and later of others.
+    drifts = int(_MOST_DRIFT * np.ptp(told))
+    alike = np.unique(of[(least <= found[0] + drifts) & (most >= found[0] - drifts)])
+    watched = (told + found[0] >= times.min()) & (back + found[0] <= times.max())
+    return found if len(alike) >= _LEAST_ALIKE * watched.sum() else None
 
 
 # Of each block that was told and put back: when its batch was told, its pfn, and when it was put back.

@@ -76,7 +76,7 @@ class _Passes:
                 f"{apart:,} of the guest's {len(self.recorded):,} passes came {' or '.join(ways)}, as on a busy host: "
                 "here each comes in time"
             )
-        if len(known) and len(known) < len(self.recorded):
+        if len(known) < len(self.recorded):
             first = self.recorded[self.ours < 0][0]
             lines.append(
                 f"{len(self.recorded) - len(known):,} of the guest's {len(self.recorded):,} passes have none here, "

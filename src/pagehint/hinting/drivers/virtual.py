@@ -137,6 +137,8 @@ class VirtualWorker:
     def _tell(self):
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
+        if self.design._telling is None:  # aborted meanwhile
+            return None
         error = None
         try:
             self._react(self.design._batch)
