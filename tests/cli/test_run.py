@@ -457,3 +457,12 @@ def test_interrupted_on_a_terminal(tmp_path: Path) -> None:
     assert b"Traceback" not in seen
     assert list(tmp_path.iterdir()) == []
     os.close(terminal)
+
+
+def test_a_damaged_table_is_no_fault_of_an_option(copy: Path) -> None:
+    """It was told of --khugepaged, which nobody had given."""
+    (copy / "marks.parquet").write_bytes(b"")
+    ended = pagehint("run", copy)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "marks.parquet: damaged" in ended.stderr
+    assert "khugepaged" not in ended.stderr

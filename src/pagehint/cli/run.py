@@ -139,8 +139,9 @@ def run(
     touched = frozenset(touch or ["alloc"])
     with naming("--host-memory"):
         ModelHost(page_size or "THP", charged, host_memory)
+    backed_by = page_size or seen_page_size(opened)
     with naming("--khugepaged"):
-        ModelHost(page_size or seen_page_size(opened), khugepaged=khugepaged)
+        ModelHost(backed_by, khugepaged=khugepaged)
     with naming("--sample"):
         if not parse_time(sample):
             raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")

@@ -79,7 +79,7 @@ def sweep(
     give_back_within
         A budget: 99 % of what comes back is back within this time of its free, such as 2s.
     host_page_size
-        By what the host backs the guests; default: as seen in each recording, else 4KiB.
+        By what the host backs the guests; default: as seen in each recording, else THP.
     khugepaged
         The hosts' khugepaged runs, as with `pagehint run --khugepaged`.
     costs

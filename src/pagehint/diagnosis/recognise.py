@@ -30,7 +30,7 @@ __all__ = ["read_files"]
 
 _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
-_CHUNK = 1 << 20
+_CHUNK, _START = 1 << 20, 1 << 12
 # Text that is packed: each line of it is work.
 _FREE_TEXT = 4 << 20
 _RATIO = 10
@@ -108,9 +108,7 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
         yield _page_map(evidence, data, name), name
         return
     if len(data) > _MOST_TEXT:
-        raise InputError(
-            f"{name}: {len(data) >> 20} MiB of text: expected at most {_MOST_TEXT >> 20}: cut out what matters"
-        )
+        raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
     found = list(_text(evidence, decoded(data), name))
     if not found:
         what = "holds nothing that tells of free memory" if data.strip() else "is empty"
@@ -131,7 +129,9 @@ def _contents(path: Path, name: str) -> bytes | bytearray:
         with _open(path, name) as file:
             data = file.read(8)
             if _is_regular(path):
-                data += file.read()
+                start = data + file.read(_START)
+                file.seek(0)
+                data = file.read() if _is_binary(start) else file.read(_MOST_TEXT + 1)
             else:
                 whole = bytearray(data)
                 while len(whole) < _MOST_MAP and (chunk := file.read(_CHUNK)):
