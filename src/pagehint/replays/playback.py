@@ -118,7 +118,7 @@ class Playback:
         asked, reporting = first_request(self.trace), self.trace.meta.reporting
         if asked is None or reporting is None or not isinstance(self.design, PageReporting):
             return comes
-        return max(asked, 0) if self.design.order >= (reporting.order or 0) else comes
+        return asked if self.design.order >= (reporting.order or 0) else comes
 
     def run(self, tell: Callable[[Self], Result]) -> Result:
         """Replay it all, and return what `tell` makes of it at its end.
