@@ -23,7 +23,6 @@ __all__ = ["print_sweep", "sentences", "sweep_page"]
 
 _IN_PARENTHESES = re.compile(r" \([^)]*\)")
 _GUESTS_OWN = ("order", "delay", CAPACITY)
-_RELEASED = "The best that a released kernel can be set to"
 
 Words = Mapping[str, Setting]
 """The settings of all designs of the sweep, by name."""
@@ -51,10 +50,7 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
     lines = []
     for best in sweep.best:
         if "budget" in best:
-            lines.append(_within(best, words))
-            if best["released"] is not None and not _same(best["released"], best):
-                released = f"{_label(best['released'], words)}; it is {best['released']['footprint']:.3f} GiB·min"
-                lines.append(f"{_RELEASED}: {released}")
+            lines += [_within(best, words), *_released(best, words)]
             continue
         price, cost = best["price"], best["cost"]
         line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
@@ -72,15 +68,16 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
         if best["near"]:
             others = f"{best['near']} other setting{'s' * (best['near'] != 1)}"
             line += f"; {others} within 5 % of it, so that the choice among them is not firm"
-        lines.append(line)
-        if best["released"] is not None and not _same(best["released"], best):
-            cost = _seconds(best["released"]["cost"])
-            lines.append(f"{_RELEASED}: {_label(best['released'], words)}; it costs {cost}")
+        lines += [line, *_released(best, words)]
     return [*lines, *doubts]
 
 
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (one["design"], one["settings"]) == (other["design"], other["settings"])
+def _released(best: Mapping[str, Any], words: Words) -> list[str]:
+    found = best["released"]
+    if found is None or (found["design"], found["settings"]) == (best["design"], best["settings"]):
+        return []
+    figure = f"is {found['footprint']:.3f} GiB·min" if "budget" in best else f"costs {_seconds(found['cost'])}"
+    return [f"The best that a released kernel can be set to: {_label(found, words)}; it {figure}"]
 
 
 def _within(best: Mapping[str, Any], words: Words) -> str:
