@@ -10,7 +10,7 @@ from pagehint.replays.start import recorded_passes
 from pagehint.replays.timeline import SOON
 from pagehint.units import format_time
 
-__all__ = ["has_recorded_settings", "misses"]
+__all__ = ["misses"]
 
 _LATE = 10**8
 _ANOTHER_STEP = 16 * 10**6  # of the timer wheel, which has one each 32 ms
@@ -20,19 +20,13 @@ _LEAST_PART = 1e-5
 _LEAST_PLACED = 0.995
 
 
-def has_recorded_settings(playback: Playback) -> bool:
-    """Whether a replay has the recorded guest's own settings, as far as those are known."""
-    design, reporting = playback.design, playback.trace.meta.reporting
-    if reporting is None or not reporting.on:
-        return reporting is not None and design is None
-    if not isinstance(design, PageReporting) or playback.host.memory is not None:
-        return False
-    return are_recorded(vars_of(reporting), design.order, design.delay, playback.device.capacity)
-
-
 def misses(playback: Playback) -> list[str]:
     """A sentence for each way in which the replay went another way than the recorded guest."""
-    if not has_recorded_settings(playback):
+    reporting, design = playback.trace.meta.reporting, playback.design
+    own = None if reporting is None else vars_of(reporting)
+    settings = {name: getattr(design, name, None) for name in ("order", "delay")}
+    settings |= {"capacity": playback.device.capacity, "host_memory": playback.host.memory}
+    if not are_recorded(own, None if design is None else type(design), settings):
         return []
     passes = _Passes(playback)
     off = [*_elsewhere(playback, passes), *_off(playback, passes)]

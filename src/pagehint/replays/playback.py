@@ -103,8 +103,8 @@ class Playback:
         self.backed = False
         self.best: BestPossible | None = None
         self.passes: list[int] = []
-        self.placed_by: list[tuple[int, int]] = []
         # As each pass begins: blocks placed, and placed as recorded.
+        self.placed_by: list[tuple[int, int]] = []
         self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
         self.timeline = Timeline(
             trace, self.start, self.engine, self.host, design, self.reasons, self.device, step, totals_only

@@ -173,15 +173,15 @@ def vars_of(record: Any) -> dict[str, Any]:
 
 def is_as_recorded(run: Run) -> bool:
     """Whether the run has the recorded guest's own settings, so that what was measured is what it should predict."""
-    reporting, settings = run.truth.get("reporting"), run.settings
+    return are_recorded(run.truth.get("reporting"), run.design, run.settings)
+
+
+def are_recorded(reporting: Mapping[str, Any] | None, design: type[Design] | None, settings: Mapping[str, Any]) -> bool:
+    """Whether a design with these settings is the recorded guest's own ``reporting``, as far as that is known."""
     if reporting is None or not reporting["on"]:
-        return reporting is not None and run.design is None
-    if run.design is None or not issubclass(run.design, PageReporting) or settings["host_memory"] is not None:
+        return reporting is not None and design is None
+    if design is None or not issubclass(design, PageReporting) or settings["host_memory"] is not None:
         return False
-    return are_recorded(reporting, settings["order"], settings["delay"], settings["capacity"])
-
-
-def are_recorded(reporting: Mapping[str, Any], order: int, delay: int, capacity: int) -> bool:
-    """Whether these settings are the recorded guest's own, ``reporting``, as far as those are known."""
-    same = reporting["order"] in (None, order) and reporting["capacity"] in (None, capacity)
-    return same and (reporting["delay_ns"] is None or abs(delay - reporting["delay_ns"]) < _SAME_DELAY)
+    delay = reporting["delay_ns"]
+    same = all(reporting[name] in (None, settings[name]) for name in ("order", "capacity"))
+    return same and (delay is None or abs(settings["delay"] - delay) < _SAME_DELAY)
