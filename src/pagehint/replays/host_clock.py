@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.replays.host_discards import clock_by_discards
+from pagehint.replays.host_discards import clock_by_discards, read_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
 from pagehint.trace.bundle import Trace
@@ -182,13 +182,13 @@ def fit_clock(trace: Trace, host: str | Path) -> ClockFit:
 
 def _fit_discards(trace: Trace, host: Path) -> ClockFit | None:
     around, first, last = _own_offset(trace), trace.meta.first_ns or 0, trace.meta.last_ns or 0
-    whole = clock_by_discards(trace, host, around, _NEAR)
-    if whole is None:
+    discards = read_discards(trace, host)
+    if discards is None or (whole := clock_by_discards(discards, around, _NEAR)) is None:
         return None
     at, drift = first, 0.0
     if last - first > _WORTH_DRIFT:
         middle = (first + last) // 2
-        halves = [clock_by_discards(trace, host, around, _NEAR, part) for part in ((first, middle), (middle, last + 1))]
+        halves = [clock_by_discards(discards, around, _NEAR, part) for part in ((first, middle), (middle, last + 1))]
         early, late = halves
         if early is not None and late is not None and early[1] + late[1] < abs(late[0] - early[0]) // 2:
             slope = 2 * (late[0] - early[0]) / (last - first)

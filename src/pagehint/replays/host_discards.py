@@ -1,5 +1,6 @@
 """The host's clock, by which blocks the guest told its device of, and which the host gave back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.recorder.residency import read_host
 
-__all__ = ["clock_by_discards"]
+__all__ = ["Discards", "clock_by_discards", "read_discards"]
 
 _MOST_PAIRS = 1 << 22
 _LEAST_BLOCKS = 3
@@ -19,25 +20,42 @@ _MOST_DRIFT = 500e-6
 _LEAST_ALIKE = 0.9
 
 
+@dataclass(frozen=True)
+class Discards:
+    """What a guest and its host both tell of the blocks that were given back.
+
+    `told`: int64 (blocks, 3): when a block's batch was told, its pfn, and when it was put back (the guest's ns).
+    `pfns`, in ascending order, and `times` (the host's ns): what the host gave back.
+    """
+
+    told: NDArray[np.int64]
+    pfns: NDArray[np.int64]
+    times: NDArray[np.int64]
+
+
+def read_discards(trace: Trace, host: Path) -> Discards | None:
+    """What a recording and the host's file tell, read whole; None: one tells nothing. Raises InputError."""
+    table = read_host(host)
+    table = table.filter(table["discarded_ns"].is_valid())
+    if not table.num_rows or not trace.meta.events.get(Event.REPORT.letter):
+        return None
+    times, pfns = (table[name].to_numpy() for name in ("discarded_ns", "discarded_pfn"))
+    order = np.argsort(pfns, kind="stable")
+    return Discards(_told(trace), pfns[order], times[order])
+
+
 def clock_by_discards(
-    trace: Trace, host: Path, around: int | None, near: int, part: tuple[int, int] | None = None
+    discards: Discards, around: int | None, near: int, part: tuple[int, int] | None = None
 ) -> tuple[int, int] | None:
     """By how much the host's wall clock is ahead of the recording's, and how far off that may be (ns).
 
     The host gives a block back between the guest's report and its putback of it: the offset at which that is true of
     nearly all blocks that were told while the host was watched. None: too few tell, another offset would do nearly as
     well, or the blocks are another guest's. `around`: looked for `near` to it (ns); None: anywhere. `part`: only what
-    was told from the one to the other time (ns). O(pairs of one block). Raises InputError.
+    was told from the one to the other time (ns). O(pairs of one block).
     """
-    table = read_host(host)
-    table = table.filter(table["discarded_ns"].is_valid())
-    if not table.num_rows or not trace.meta.events.get(Event.REPORT.letter):
-        return None
-    times, pfns = (table[name].to_numpy() for name in ("discarded_ns", "discarded_pfn"))
-    rows = _told(trace)
+    rows, pfns, times = discards.told, discards.pfns, discards.times
     told, blocks, back = (rows if part is None else rows[(rows[:, 0] >= part[0]) & (rows[:, 0] < part[1])]).T
-    order = np.argsort(pfns, kind="stable")
-    times, pfns = times[order], pfns[order]
     first, last = np.searchsorted(pfns, blocks), np.searchsorted(pfns, blocks, side="right")
     counts = last - first
     if not 0 < counts.sum() <= _MOST_PAIRS:
@@ -58,7 +76,6 @@ def clock_by_discards(
     return found if len(alike) >= _LEAST_ALIKE * watched.sum() else None
 
 
-# Of each block that was told and put back: when its batch was told, its pfn, and when it was put back.
 def _told(trace: Trace) -> NDArray[np.int64]:
     told: list[NDArray[np.int64]] = [np.zeros((0, 3), np.int64)]
     last = np.int64(-1)
