@@ -41,6 +41,12 @@ def in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[flo
     )
 
 
+def first_replay() -> float:
+    """Seconds of the first replay of a recording, which looks at all of it before."""
+    trace = example()
+    return seconds(lambda: replay(trace, guest_reporting(trace), sample=None))
+
+
 def repeated(trace: Trace, path: Path, times: int) -> None:
     """The recording's events, so many times over: what is freed at the end of one is allocated again in the next."""
     span = trace.meta.last_ns - trace.meta.first_ns + 1
@@ -74,6 +80,7 @@ def main() -> None:
     def sampled() -> object:
         return replay(trace, guest_reporting(trace), sample="50ms")
 
+    first = statistics.median(first_replay() for _ in range(_RUNS))
     without, with_timeline, ratio = in_turn(bare, sampled)
     run = replay(trace, guest_reporting(trace))
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +89,8 @@ def main() -> None:
         once, eight = (peak_mib(Path(folder) / f"{name}.pagetrace") for name in ("once", "eight"))
     figures = {
         "events": trace.num_events,
-        "million events/s, no timeline": events / without,
+        "million events/s, its first replay": events / first,
+        "million events/s, each further one": events / without,
         "million events/s, timeline each 50 ms": events / with_timeline,
         "timeline each 50 ms / none": ratio,
         "peak MiB, the recording": once,
@@ -94,7 +102,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return
-    targets = (None, ">= 11", ">= 10.5", "<= 1.05", "<= 150", None, "<= 0.005", "as measured", None)
+    targets = (None, None, ">= 11", ">= 10.5", "<= 1.05", "<= 150", None, "<= 0.005", "as measured", None)
     for (what, figure), target in zip(figures.items(), targets, strict=True):
         print(f"{what:42} {figure:12.4g}   {target or ''}")
 

@@ -255,7 +255,7 @@ def test_rows_beyond_4_294_967_295(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
         monkeypatch.setattr(start, "Scan", begins(Scan))
         monkeypatch.setattr(start, "Engine", begins(Engine))
-        runs = [replay(trace) for trace in traces]
+        runs = [replay(Trace.open(trace.path)) for trace in traces]
         return [(run.prediction, run.totals, run.anomalies) for run in runs]
 
     assert late((1 << 32) - 3) == late(1 << 32) == late(0)

@@ -1,19 +1,16 @@
-"""A recording for several replays: its events stay in memory once they were read, where there is room for them, and
-so does what a first look at them found."""
+"""A recording for several replays: its events stay in memory once they were read, where there is room for them."""
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from numpy.typing import NDArray
 
 from pagehint.replays.scan import COLUMNS
 from pagehint.trace.bundle import Trace
 
-__all__ = ["Recording", "once", "recording_of"]
-
-Found = TypeVar("Found")
+__all__ = ["Recording", "recording_of"]
 
 _MOST_EVENTS = 1 << 24
 """Of more, nothing is kept: these take 400 MiB."""
@@ -27,8 +24,6 @@ class Recording(Trace):
         super().__init__(trace.path, trace.meta, trace.url)
         self._lock = threading.Lock()
         self._kept: list[dict[str, NDArray[Any]]] | None = None
-        self._found: dict[Hashable, Any] = {}
-        self._finding = threading.Lock()
 
     def batches(
         self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
@@ -43,14 +38,6 @@ class Recording(Trace):
             kept = self._kept
         yield from kept
 
-    def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
-        """What `find()` finds, which nobody may change: the first to ask for it looks, others wait."""
-        with self._finding:
-            if what not in self._found:
-                self._found[what] = find()
-            found: Found = self._found[what]
-            return found
-
     def forget(self) -> None:
         """Drop all that is kept: what asks for it again reads it again."""
         with self._finding:
@@ -60,11 +47,6 @@ class Recording(Trace):
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return recording_of, (str(self.path.absolute()) if self.url is None else self.url,)
-
-
-def once(trace: Trace, what: Hashable, find: Callable[[], Found]) -> Found:
-    """As ``Recording.once``; of a trace that is none, it is found anew."""
-    return trace.once(what, find) if isinstance(trace, Recording) else find()
 
 
 @lru_cache(maxsize=2)

@@ -18,7 +18,6 @@ from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
-from pagehint.replays.recording import once
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
 from pagehint.trace.bundle import Trace
@@ -163,7 +162,7 @@ class Start:
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
-        """Reads the whole recording once; a ``Recording``, once for all its replays. Raises InputError."""
+        """Reads the whole recording, once for all its replays. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
         reported = None if meta.reporting is None else meta.reporting.order
@@ -204,7 +203,7 @@ class Start:
             scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone", batch)
             return _look(trace, layouts, scan, progress)
 
-        seen = once(trace, profile, look)
+        seen = trace.once(profile, look)
         if progress is not None and not looked:
             progress(trace.num_events)
         found = seen.at_start

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
-from pagehint.replays.recording import once
 from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.start import Start, check_trace, usual_capacity
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
@@ -124,7 +123,7 @@ def guest_host(
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
-    found = once(trace, "first bitmap", lambda: _read_first_bitmap(trace))
+    found = trace.once("first bitmap", lambda: _read_first_bitmap(trace))
     if found is None:
         return None
     backed = np.zeros(pages, np.bool_)
@@ -173,7 +172,7 @@ def resident_beyond(trace: Trace) -> int:
 
     Firmware wrote them, where `mem=` and the like keep the guest from what lies there: it neither uses nor tells them.
     """
-    found = once(trace, "first bitmap", lambda: _read_first_bitmap(trace))
+    found = trace.once("first bitmap", lambda: _read_first_bitmap(trace))
     if found is None or trace.residency is None:
         return 0
     row = int(np.searchsorted(trace.residency.column("time").to_numpy(), found[0]))

@@ -1,11 +1,12 @@
 """Reading a trace bundle: a recording of a guest's page allocator, streamed in bounded memory."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,8 @@ from pagehint.units import format_time
 
 __all__ = ["Trace"]
 
+Found = TypeVar("Found")
+
 _HUGE_PAGE = 512
 
 
@@ -46,6 +49,11 @@ class Trace:
         self.path = path
         self.meta = meta
         self.url = url
+        self._found: dict[Hashable, Any] = {}
+        self._finding = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return Trace.open, (str(self.path.absolute()) if self.url is None else self.url,)
 
     def _repr_html_(self) -> str:
         meta = self.meta
@@ -86,6 +94,17 @@ class Trace:
         if not rows:
             raise InputError(f"{folder}: holds no events")
         return trace
+
+    def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
+        """What `find()` finds in this recording, which nobody may change: the first to ask for it looks, others wait.
+
+        It stays with the recording, so that each further replay is spared the first look.
+        """
+        with self._finding:
+            if what not in self._found:
+                self._found[what] = find()
+            found: Found = self._found[what]
+            return found
 
     @property
     def num_events(self) -> int:

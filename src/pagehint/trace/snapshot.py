@@ -1,6 +1,7 @@
 """A snapshot of a guest's zones: copies of its own /proc files, and its kpageflags."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ _MOST_UNZONED = 1 << 24  # pages of a guest without zoneinfo: 64 GiB
 class Snapshot:
     """A snapshot folder of a bundle.
 
-    `path` is the folder. Any of its files may be missing.
+    `path` is the folder. Any of its files may be missing. Zones are read once: nobody may change what tells of them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +39,19 @@ class Snapshot:
 
     def zones(self) -> list[ZoneLayout]:
         """The populated zones of zoneinfo; empty where the snapshot lacks it."""
+        return self._zones
+
+    @cached_property
+    def _zones(self) -> list[ZoneLayout]:
         text = self.text("zoneinfo")
         return [] if text is None else zone_layouts(text, str(self.path / "zoneinfo.txt"))
 
     def zoneinfo(self) -> list[ZoneInfo]:
         """All that zoneinfo says, per-CPU counts too; empty where the snapshot lacks it."""
+        return self._zoneinfo
+
+    @cached_property
+    def _zoneinfo(self) -> list[ZoneInfo]:
         return parse_zoneinfo(self.text("zoneinfo") or "", str(self.path / "zoneinfo.txt"))
 
     def pagetypeinfo(self) -> PageTypeInfo:
