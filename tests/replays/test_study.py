@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,26 @@ def test_a_recording_is_looked_at_once_for_all_its_replays(phased: ph.Trace) -> 
     assert Start.of(recording, LINUX_6_1).at_start is not first.at_start
     alone = Start.of(phased, LINUX_6_1)
     assert (alone.at_start.states == first.at_start.states).all()
+    assert Start.of(phased, LINUX_6_1).at_start is alone.at_start
+    phased.forget()
+    assert Start.of(phased, LINUX_6_1).at_start is not alone.at_start
+
+
+def test_threads_look_at_a_recording_once(tmp_path: Path) -> None:
+    """Whoever asks while another looks waits for it; who looks may ask for something else."""
+    trace = record(tmp_path / "t", [("Z", 0, 0, 0)], [zone(4096)])
+    looks: list[int] = []
+
+    def look() -> object:
+        looks.append(trace.once("inner", lambda: 1))
+        return object()
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: trace.once("outer", look), range(64)))
+    assert len(set(map(id, found))) == 1
+    assert looks == [1]
+    again = pickle.loads(pickle.dumps(trace))
+    assert (type(again), again.path, again.num_events) == (ph.Trace, trace.path, 1)
 
 
 def test_events_of_a_recording_that_is_done_are_dropped(phased: ph.Trace, tmp_path: Path) -> None:

@@ -39,9 +39,8 @@ class Recording(Trace):
         yield from kept
 
     def forget(self) -> None:
-        """Drop all that is kept: what asks for it again reads it again."""
-        with self._finding:
-            self._found = {}
+        """As ``Trace.forget``, and the events too."""
+        super().forget()
         with self._lock:
             self._kept = None
 

@@ -50,7 +50,7 @@ class Trace:
         self.meta = meta
         self.url = url
         self._found: dict[Hashable, Any] = {}
-        self._finding = threading.Lock()
+        self._finding = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return Trace.open, (str(self.path.absolute()) if self.url is None else self.url,)
@@ -98,13 +98,18 @@ class Trace:
     def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
         """What `find()` finds in this recording, which nobody may change: the first to ask for it looks, others wait.
 
-        It stays with the recording, so that each further replay is spared the first look.
+        It stays with the recording until it is told to `forget`, so that each further replay is spared the first look.
         """
         with self._finding:
             if what not in self._found:
                 self._found[what] = find()
             found: Found = self._found[what]
             return found
+
+    def forget(self) -> None:
+        """Drop what was found of the recording, some 8 bytes a page of the guest: a replay looks again."""
+        with self._finding:
+            self._found = {}
 
     @property
     def num_events(self) -> int:
