@@ -36,6 +36,9 @@ COMPILED = [
     "arena/numpy_handler",
 ]
 
+# Churn takes 5 % less time with these, replays and the arena no less: elsewhere they only take the compiler's.
+LISTS = ["-O3", "-finline-limit=5000"]
+
 # Made by Cython: what its views of arrays need, compiled once and not once a module.
 SHARED = "pagehint._cyutility"
 
@@ -57,13 +60,13 @@ class BuildExt(build_ext):
 setup(
     ext_modules=cythonize(
         # The largest first, as two compilers work on the list: last, one of them waited for it.
-        [Extension(SHARED, [f"src/{SHARED.replace('.', '/')}.c"], extra_compile_args=["-g0"])]
+        [Extension(SHARED, [f"src/{SHARED.replace('.', '/')}.c"], extra_compile_args=["-O1", "-g0"])]
         + [
             Extension(
                 f"pagehint.{name.replace('/', '.')}",
                 [f"src/pagehint/{name}.py"],
                 # Without what debuggers want, which Python's own flags ask for: a quarter of the compiler's time.
-                extra_compile_args=["-O3", "-g0", "-finline-limit=5000"],
+                extra_compile_args=["-g0", *(LISTS if name.startswith("mm/") else ["-O2"])],
                 include_dirs=[numpy.get_include()],
                 define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
             )
