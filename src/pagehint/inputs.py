@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import stat
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from pagehint.errors import InputError
 
-__all__ = ["open_input", "read_input", "reading", "unpacked"]
+__all__ = ["open_input", "read_input", "reading", "standard_input", "unpacked"]
 
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 _MOST_TEXT = 64 << 20
@@ -35,6 +36,13 @@ def open_input(path: str | Path) -> io.BufferedReader:
         what = "a folder: name a file" if kind == stat.S_IFDIR else f"{_KINDS.get(kind, 'no file')}: copy it to a file"
         raise InputError(f"{path}: is {what}")
     return open(descriptor, "rb")
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input. Raises InputError where it is closed."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed: name a file instead, or send something through a pipe")
+    return sys.stdin.buffer
 
 
 def read_input(path: str | Path, most: int = _MOST_TEXT) -> bytes:

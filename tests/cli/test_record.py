@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -27,6 +28,81 @@ def test_a_recording_through_a_pipe(tmp_path):
     trace = Trace.open(tmp_path / "a.pagetrace")
     assert trace.meta.level == "zone"
     assert trace.final_snapshot is not None
+
+
+@pytest.mark.usefixtures("tracefs")
+def test_what_a_command_prints_is_not_in_the_stream(tmp_path):
+    """It was, and what read the stream called it damaged."""
+    recording = run("record", "-o", "-", "--", "echo", "hello")
+    assert recording.returncode == 0, recording.stderr
+    assert b"hello\n" in recording.stderr
+    made = run("import", "-", "-o", tmp_path / "a.pagetrace", input=recording.stdout)
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.mark.usefixtures("tracefs")
+@pytest.mark.parametrize(
+    ("output", "ends", "status", "said"),
+    [("a.pagetrace", "exit 7", 7, "status 7"), ("-", "kill -9 $$", 137, "signal 9")],
+)
+def test_a_command_that_fails_is_recorded_and_its_status_passed_on(tmp_path, output, ends, status, said):
+    done = run("record", "-o", output, "--", "sh", "-c", ends, cwd=tmp_path)
+    assert done.returncode == status
+    assert f"the command ended with {said}" in done.stderr.decode()
+    path = tmp_path / "b.pagetrace"
+    if output == "-":
+        assert run("import", "-", "-o", path, input=done.stdout).returncode == 0
+    assert Trace.open(path if output == "-" else tmp_path / output).final_snapshot is not None
+
+
+STUBBORN = """
+import os, signal
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+print(os.getpid(), flush=True)
+while not ended:
+    signal.pause()
+print("told", flush=True)
+{rest}
+"""
+
+
+@pytest.mark.usefixtures("tracefs")
+@pytest.mark.parametrize(
+    ("rest", "goes_on"), [("print('tidied', flush=True)", False), ("while True: signal.pause()", True)]
+)
+def test_a_command_takes_its_time_to_end(tmp_path, rest, goes_on):
+    """What it does meanwhile is recorded; a second signal doesn't wait for it, and the recording is kept."""
+    command = [sys.executable, "-c", STUBBORN.format(rest=rest)]
+    recorder = subprocess.Popen(
+        [PAGEHINT, "record", "-o", tmp_path / "a.pagetrace", "--", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with recorder:
+        pid = int(recorder.stdout.readline())
+        recorder.send_signal(signal.SIGQUIT)
+        assert recorder.stdout.readline() == "told\n"
+        if goes_on:
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait()
+            os.kill(pid, signal.SIGKILL)
+        out, err = recorder.stdout.read(), recorder.stderr.read()
+    assert recorder.returncode == 0, err
+    assert (f"goes on: process {pid}" in err) == goes_on
+    assert out.startswith("tidied\n") == (not goes_on)
+    assert Trace.open(tmp_path / "a.pagetrace").final_snapshot is not None
+
+
+@pytest.mark.parametrize("command", [["import", "-", "-o", "a.pagetrace"], ["doctor", "-"], ["script", "-"]])
+def test_a_closed_standard_input(tmp_path, command):
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&-', "sh", PAGEHINT, *command], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "standard input is closed" in done.stderr
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.usefixtures("tracefs")

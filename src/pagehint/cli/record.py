@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -36,13 +36,15 @@ def record(
 ) -> None:
     """Record this machine's page allocator, as root: while a command runs, for a time, or until Ctrl-C.
 
+    Exits with the command's status.
+
     Parameters
     ----------
     command
         After `--`: what to run meanwhile, such as `-- make -j4`.
     output
         The bundle to make; default: the machine's name and the time, .pagetrace. `-`: to standard output, for
-        `pagehint import -` elsewhere, so that nothing is written here.
+        `pagehint import -` elsewhere, so that nothing is written here; what the command prints goes to standard error.
     for_
         How long, such as 60s.
     level
@@ -57,16 +59,23 @@ def record(
         raise InputError(f"--for {for_} and a command: choose one of them")
     size = None if buffers is None else _buffer_kib(buffers)
 
-    def go(put: Put, live: Callable[[Progress], str]) -> Recorded:
+    def go(put: Put, live: Callable[[Progress], str], stdout: int | None = None) -> Recorded:
         show = (lambda progress: live_line(f"recording: {live(progress)}")) if sys.stderr.isatty() else None
         try:
-            return run(put, level, seconds, command or None, size, show)
+            return run(put, level, seconds, command or None, size, show, stdout)
         finally:
             if show is not None:
                 live_line("")
 
     if output is not None and str(output) == "-":
-        _stream(sys.stdout.buffer, go)
+        if sys.stdout.isatty():
+            raise InputError("-o - writes binary data: send it through a pipe, to a file or to `pagehint import -`")
+        put = FrameWriter(sys.stdout.buffer)
+        recorded = go(put, lambda progress: _line(progress, None), sys.stderr.fileno())
+        sys.stdout.buffer.flush()
+        print(f"pagehint: {format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s", file=sys.stderr)
+        _warn(recorded)
+        _pass_on(recorded)
         return
     name = os.uname().nodename
     path = output or Path(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.pagetrace")
@@ -77,6 +86,7 @@ def record(
         recorded = go(importer.put, lambda progress: _line(progress, importer))
         writer.finish(importer.finish())
     _summary(Trace.open(path), recorded)
+    _pass_on(recorded)
 
 
 def parse_for(text: str) -> float:
@@ -95,15 +105,6 @@ def _buffer_kib(buffers: str) -> int:
     if size * 1024 * cpus > memory // 2:
         raise InputError(f"--buffers {buffers}: more than half of this machine's {format_size(memory)}")
     return size
-
-
-def _stream(file: BinaryIO, go: Callable[[Put, Callable[[Progress], str]], Recorded]) -> None:
-    if file.isatty():
-        raise InputError("-o - writes binary data: send it through a pipe, to a file or to `pagehint import -`")
-    recorded = go(FrameWriter(file), lambda progress: _line(progress, None))
-    file.flush()
-    print(f"pagehint: {format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s", file=sys.stderr)
-    _warn(recorded)
 
 
 def _line(progress: Progress, importer: RecordingImporter | None) -> str:
@@ -134,6 +135,16 @@ def _warn(recorded: Recorded) -> None:
     if recorded.status:
         how = f"status {recorded.status}" if recorded.status > 0 else f"signal {-recorded.status}"
         print(f"pagehint: warning: the command ended with {how}", file=sys.stderr)
+    if recorded.running:
+        print(
+            f"pagehint: warning: the command was told to end, and goes on: process {recorded.running}", file=sys.stderr
+        )
+
+
+# A shell's way for what a signal ended.
+def _pass_on(recorded: Recorded) -> None:
+    if recorded.status:
+        raise SystemExit(recorded.status if recorded.status > 0 else 128 - recorded.status)
 
 
 def _summary(trace: Trace, recorded: Recorded) -> None:

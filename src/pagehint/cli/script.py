@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO, cast
 from cyclopts import Parameter
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input
+from pagehint.inputs import open_input, standard_input
 from pagehint.replays.script import Script
 
 __all__ = ["script"]
@@ -22,9 +22,7 @@ _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 def _open(file: str) -> BinaryIO:
     if file == "-":
-        if sys.stdin is None:
-            raise InputError("standard input is closed: name an op script")
-        return sys.stdin.buffer
+        return standard_input()
     opened = open_input(file)
     return cast(BinaryIO, gzip.GzipFile(fileobj=opened)) if file.endswith(".gz") else opened
 

@@ -6,7 +6,6 @@ import os
 import re
 import select
 import stat
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines
 from pagehint.errors import InputError, printable
+from pagehint.inputs import standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
@@ -122,7 +122,7 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
 
 def _contents(path: Path, name: str) -> bytes | bytearray:
     if path == _STANDARD_INPUT:
-        data = sys.stdin.buffer.read(_MOST_TEXT + 1)
+        data = standard_input().read(_MOST_TEXT + 1)
     elif path.is_dir():
         raise InputError(f"{name}: is a folder: name the files in it")
     else:

@@ -1,11 +1,11 @@
 """Making a trace bundle of a recording: finds out what it is, and reads it."""
 
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 from pagehint.errors import InputError
+from pagehint.inputs import standard_input
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.frames import MAGIC
 from pagehint.trace.recorder.stream import import_stream
@@ -38,7 +38,7 @@ def import_trace(
             raise InputError(f"{source}: a recording has its own snapshots: leave out {snapshot}")
         with (
             TraceWriter(output) as writer,
-            nullcontext(sys.stdin.buffer) if str(source) == "-" else source.open("rb") as file,
+            nullcontext(standard_input()) if str(source) == "-" else source.open("rb") as file,
         ):
             where = "standard input" if str(source) == "-" else str(source)
             writer.finish(import_stream(file, where, writer))

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -28,6 +28,8 @@ _LEAST_KIB = 64
 _RARELY = 1.0
 _SHORTEST, _LONGEST = 0.005, 0.5
 _LIVE = 1.0
+# So long a command that was told to end may take, in seconds, while it is still recorded.
+_PATIENCE = 5.0
 
 
 @dataclass
@@ -42,11 +44,13 @@ class Progress:
 
 @dataclass
 class Recorded(Progress):
-    """What came of a recording. `status` is the command's; `missing` names what this machine doesn't have or tell."""
+    """What came of a recording. `status` is the command's where it ended by itself, `running` its process where it goes
+    on; `missing` names what this machine doesn't have or tell."""
 
     buffer_kib: int = 0
     cpus: int = 0
     status: int | None = None
+    running: int | None = None
     missing: list[str] = field(default_factory=list)
     stale: int = 0
 
@@ -63,24 +67,25 @@ def record(
     command: Sequence[str] | None = None,
     buffer: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    stdout: int | None = None,
 ) -> Recorded:
     """Record this machine, and put the pieces; until `command` ends, or `seconds` have passed, or one of
-    `ending_signals`.
+    `ending_signals`, which ends the command too.
 
-    `buffer`: KiB of each CPU's ring buffer. `progress` is told once a second. Raises InputError where this machine
-    can't record.
+    `buffer`: KiB of each CPU's ring buffer. `progress` is told once a second. `stdout`: a descriptor for the command's
+    output; default: as ours. Raises InputError where this machine can't record.
     """
     tracefs = find_tracefs()
     stale = remove_stale(tracefs)
     size = buffer or buffer_kib(level, os.cpu_count() or 1, memory_bytes())
-    with _signals() as stopped, Instance(tracefs, level, size) as instance:
+    with _signals(1 if command is None else 2) as stopped, Instance(tracefs, level, size) as instance:
         header = instance.header_page()
         layout = parse_header_page(header)
         recorder = _Recorder(instance, layout, put, stopped, size, progress)
         try:
             recorder.begin(header)
-            status = recorder.wait(seconds, command)
-            return recorder.end(status, stale)
+            status, running = recorder.wait(seconds, None if command is None else _start(command, stdout))
+            return recorder.end(status, running, stale)
         finally:
             recorder.buffers.close()
 
@@ -88,26 +93,33 @@ def record(
 def ending_signals() -> list[signal.Signals]:
     """The signals that end what goes on until it is stopped: a terminal's end too, unless nohup told to ignore it."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
+    return [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, *([signal.SIGHUP] if hangs_up else [])]
 
 
 @contextmanager
-def _signals() -> Iterator[int]:
-    """A descriptor that can be read once one of `ending_signals` came; a second one ends the process as ever."""
+def _signals(number: int) -> Iterator[int]:
+    """A descriptor with a byte for each of `ending_signals` that came; after so many, one ends the process as ever."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.getsignal(number) for number in ending_signals()}
+    before = {each: signal.getsignal(each) for each in ending_signals()}
+    left = number
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def restore() -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    def stop(which: int, frame: FrameType | None) -> None:
+        nonlocal left
         os.write(writer, b"x")
-        signal.signal(number, before[signal.Signals(number)])
+        left -= 1
+        if not left:
+            restore()
 
-    for number in before:
-        signal.signal(number, stop)
+    for each in before:
+        signal.signal(each, stop)
     try:
         yield reader
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        restore()
         os.close(reader)
         os.close(writer)
 
@@ -162,18 +174,16 @@ class _Recorder:
         self._drain()
         self._snapshot("init")
 
-    def wait(self, seconds: float | None, command: Sequence[str] | None) -> int | None:
-        """Read the buffers until it is time; returns the status of the command."""
+    def wait(self, seconds: float | None, process: subprocess.Popen[bytes] | None) -> tuple[int | None, int | None]:
+        """Read the buffers until it is time; returns the status of the command, and its process where it goes on."""
         until = None if seconds is None else time.monotonic() + seconds
-        process = None if command is None else _start(command)
-        ends, ended = {self._stopped}, -1
+        ended, told = -1, False
         poll = select.poll()
         for file in (self._stopped, *self.buffers.files):
             poll.register(file, select.POLLIN)
         try:
             if process is not None:
                 ended = os.pidfd_open(process.pid)
-                ends.add(ended)
                 poll.register(ended, select.POLLIN)
             woken = False
             while True:
@@ -187,18 +197,28 @@ class _Recorder:
                 if until is not None:
                     left = min(left, max(0.0, until - time.monotonic()))
                 ready = {file for file, _ in poll.poll(1000 * left)}
-                if ready & ends or (until is not None and time.monotonic() >= until):
+                if ended in ready or (until is not None and time.monotonic() >= until):
                     break
+                if self._stopped in ready:
+                    os.read(self._stopped, 1)
+                    if process is None or told:
+                        break
+                    # What it does until it ends, such as to free its memory, is part of the recording.
+                    process.terminate()
+                    told, until = True, time.monotonic() + _PATIENCE
                 woken = bool(ready)
         finally:
             if ended >= 0:
                 os.close(ended)
-            if process is not None and process.poll() is None:
+            if process is not None and process.poll() is None and not told:
                 process.terminate()
-                process.wait()
-        return None if process is None else process.returncode
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+        if process is None:
+            return None, None
+        return (None if told else process.returncode), (process.pid if process.returncode is None else None)
 
-    def end(self, status: int | None, stale: int) -> Recorded:
+    def end(self, status: int | None, running: int | None, stale: int) -> Recorded:
         """Take the last snapshot, stop, and read what is left."""
         self._snapshot("final")
         self._instance.stop()
@@ -211,7 +231,13 @@ class _Recorder:
         self._put("end", b"")
         now = self._now()
         return Recorded(
-            **vars(now), buffer_kib=self._size, cpus=len(stats), status=status, missing=self._missing, stale=stale
+            **vars(now),
+            buffer_kib=self._size,
+            cpus=len(stats),
+            status=status,
+            running=running,
+            missing=self._missing,
+            stale=stale,
         )
 
     def _snapshot(self, when: str) -> None:
@@ -248,8 +274,8 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], stdout: int | None) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command)
+        return subprocess.Popen(command, stdout=stdout)
     except OSError as error:
         raise InputError(f"{command[0]}: {error.strerror}: can't be run") from None
