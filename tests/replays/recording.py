@@ -55,15 +55,18 @@ def record(
     final: Mapping[str, str] | None = None,
     begin: int = 0,
     migratetype: int = 1,
+    gfps: Mapping[int, int] | None = None,
 ) -> Trace:
     """A recording of these events, from `begin` (ns) on and `step` ns apart, all of one type; `texts` and `flags`
-    are its snapshot, `final` the texts of that at its end."""
+    are its snapshot, `final` the texts of that at its end. `gfps`: flags of the allocations in some rows."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step
     columns["migratetype"][:] = migratetype
     columns["event"][:] = [ord(row[0]) for row in rows]
     for k, name in enumerate(("pfn", "order", "cpu", "detail")):
         columns[name][:] = [row[k + 1] if len(row) > k + 1 else 0 for row in rows]
+    for row, gfp in (gfps or {}).items():
+        columns["gfp"][row] = gfp
     with TraceWriter(path) as writer:
         writer.add_events(columns)
         for mark in marks:

@@ -383,7 +383,7 @@ def test_a_device_that_comes_after_the_end_is_said(tmp_path: Path) -> None:
         (
             2560,
             0,
-            ["the balloon took 10 MiB meanwhile, and gave back 0 B: what it holds counts as in use and resident"],
+            ["the balloon took 10 MiB meanwhile, of which 0 B are known by the flags of their allocations: the rest"],
         ),
         (0, 1024, ["zone DMA32 of node 0 had 128 MiB at the start and 124 MiB at the end"]),
     ],

@@ -30,6 +30,7 @@ cdef class Backing:
     cdef long long _discard(self, long long pfn, int order) noexcept nogil
 
     cdef long long _collapse(self, long long areas) noexcept nogil
+    cdef void _withdraw(self, long long pfn) noexcept nogil
 
     cdef void _reset(self)
     cdef long long _end(self, long long pfn, int order) noexcept nogil

@@ -271,6 +271,15 @@ class Backing:
             self.empty_discards += 1
         return given
 
+    # A balloon has the page, and the host its memory: not counted as given back. Huge pages of 2MiB stay whole.
+    def _withdraw(self, pfn: cython.longlong) -> cython.void:
+        if self._mode == _2MIB or not 0 <= pfn < self.pages:
+            return
+        if self._drop_pages(pfn, pfn + 1):
+            self._given[pfn >> 6] &= ~_mask(pfn, pfn + 1)
+        if self._state[pfn >> 9] == _HUGE:
+            self._state[pfn >> 9] = _SPLIT
+
     def _collapse(self, areas: cython.longlong) -> cython.longlong:
         area: cython.longlong
         word: cython.longlong

@@ -2,6 +2,7 @@
 
 from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
 from pagehint.mm.pcp import pcp_high_max
+from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
@@ -15,7 +16,7 @@ __all__ = ["doubts", "zone_level"]
 
 _PAGE = 4096
 _MOST_AREAS = 8
-_BALLOON = ("balloon_inflate", "balloon_deflate")
+_LEAST_FOUND = 0.99
 
 
 def doubts(playback: Playback) -> list[str]:
@@ -27,6 +28,7 @@ def doubts(playback: Playback) -> list[str]:
         *playback.start.at_start.doubts,
         *_kernel(playback),
         *_guest(playback),
+        *_balloon(playback),
         *_came_and_went(*playback.snapshots),
         *zone_level(trace),
         *_no_zone_events(playback),
@@ -66,19 +68,21 @@ def _guest(playback: Playback) -> list[str]:
     return lines
 
 
+def _balloon(playback: Playback) -> list[str]:
+    change, found = balloon_change(playback.trace), playback.start.balloon
+    if change is None or found >= _LEAST_FOUND * change[0]:
+        return []
+    return [
+        f"the balloon took {format_size(change[0] * _PAGE)} meanwhile, of which {format_size(found * _PAGE)} are known "
+        "by the flags of their allocations: the rest counts as in use and resident, and is the host's"
+    ]
+
+
 def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
-    """Memory that a balloon, or whoever plugs memory, took and gave meanwhile: no event tells which."""
+    """Memory that was plugged or unplugged meanwhile: no event tells which."""
     if first is None or last is None:
         return []
     lines = []
-    before, after = first.counters(), last.counters()
-    # What one of the two lacks tells of no change.
-    took, gave = (after.get(name, 0) - before.get(name, after.get(name, 0)) for name in _BALLOON)
-    if took > 0 or gave > 0:
-        lines.append(
-            f"the balloon took {format_size(max(took, 0) * _PAGE)} meanwhile, and gave back "
-            f"{format_size(max(gave, 0) * _PAGE)}: what it holds counts as in use and resident, and is the host's"
-        )
     begun, ended = ({(zone.node, zone.name): zone.present for zone in each.zones()} for each in (first, last))
     for node, name in dict.fromkeys((*begun, *ended)) if begun and ended else ():
         had, has = begun.get((node, name), 0), ended.get((node, name), 0)

@@ -32,6 +32,10 @@ cdef enum:
 cdef enum:
     AGREED = 10000
 
+# Most that a balloon tells its device of at once.
+cdef enum:
+    INFLATED_AT_ONCE = 256
+
 # What real recordings do that can't be replayed as it stands.
 cdef enum:
     OUTSIDE = 0
@@ -105,6 +109,8 @@ cdef class Engine(Pages):
     cdef Py_ssize_t _v
     cdef object _isolating_array
     cdef long long *_isolating
+    cdef long long _inflated[INFLATED_AT_ONCE]
+    cdef int _inflated_count
 
     @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
@@ -120,6 +126,8 @@ cdef class Engine(Pages):
     cdef bint _contiguous(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _touch(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _inflate(self, Py_ssize_t pfn, int order, bint told) noexcept nogil
     @cython.final
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
     @cython.final

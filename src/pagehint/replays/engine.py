@@ -42,6 +42,7 @@ if cython.compiled:
         FIRST_FIT,
         FREED_UNALLOCATED,
         IN_PIECES,
+        INFLATED_AT_ONCE,
         LEAST_LOOKED_AT,
         MOST_LOOKED_AT,
         NEXT,
@@ -67,6 +68,7 @@ if cython.compiled:
         REMOVAL,
         SCANNED,
         STARTS_USED,
+        TOLD,
         ZONE_ALLOC,
     )
 else:
@@ -91,6 +93,7 @@ else:
         REMOVAL,
         SCANNED,
         STARTS_USED,
+        TOLD,
         ZONE_ALLOC,
     )
 
@@ -98,6 +101,7 @@ else:
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
+    INFLATED_AT_ONCE = 256
     LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
     NOWHERE = 0xFFFFFFFF
     (
@@ -169,6 +173,7 @@ class Engine(Pages):
         self._started = self._give_up = False
         self._cpu = self._refilling = self._compacted = -1
         self._isolating_array = np.full(CPUS, -1, np.int64)
+        self._inflated_count = 0
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
@@ -191,6 +196,7 @@ class Engine(Pages):
             self._verdict_rows, self._verdicts, self._blocks = map(memoryview, self._verdict_arrays)
             self._anomalies = [0] * ANOMALIES
             self._isolating = memoryview(self._isolating_array)
+            self._inflated = [0] * INFLATED_AT_ONCE
             self._is_pcp = [False] * 32
         self._is_pcp[0] = True
         if zones[0].profile.pcp_above_order_0:
@@ -433,6 +439,22 @@ class Engine(Pages):
                 self._touch_block(self._map[k], 0)
                 self._changed(self._map[k], 1)
                 self._write(self._map[k], 1)
+
+    # A balloon has the block. Its host takes the memory as it is told of several at once.
+    def _inflate(self, pfn, order, told):
+        block: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        if self._inflated_count < INFLATED_AT_ONCE:
+            self._inflated[self._inflated_count] = pfn << 5 | order
+            self._inflated_count += 1
+        if not told:
+            return
+        for block in range(self._inflated_count):
+            pfn = self._inflated[block] >> 5
+            for k in range(pfn, pfn + block_pages(self._inflated[block] & 31)):
+                if self._map[k] != NOWHERE:
+                    self._withdraw_page(self._map[k])
+        self._inflated_count = 0
 
     # A block leaves the zone's lists. Returns STALLED if there is none, but some are in flight.
     def _take(self, pfn, order, migratetype, how):
@@ -726,16 +748,21 @@ class Engine(Pages):
             return AT_END
         if kind == ALLOC:
             if not self.zone_events:
-                if self._take(pfn, order, self._types[k], FIRST_FIT) == STALLED:
-                    return STALLED
-            elif self._map[pfn] != NOWHERE:
-                if self.zone_level:
-                    self._was_used(pfn, order, False)
-                    return AT_END
-            elif self._take(pfn, order, self._types[k], BY_PLACE) == STALLED:
+                ended = self._take(pfn, order, self._types[k], FIRST_FIT)
+            elif self._map[pfn] == NOWHERE:
                 # It never was on a list: compaction captured it as it was freed.
+                ended = self._take(pfn, order, self._types[k], BY_PLACE)
+            elif self.zone_level:
+                self._was_used(pfn, order, False)
+                return AT_END
+            else:
+                ended = AT_END
+            if ended == STALLED:
+                self._v -= verdict != 0
                 return STALLED
             self._allocated(pfn, order)
+            if verdict:
+                self._inflate(pfn, order, verdict == TOLD)
             return AT_END
         if not self.zone_events and self._map[pfn] == NOWHERE:
             self._anomalies[FREED_UNALLOCATED] += 1

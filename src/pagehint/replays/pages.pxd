@@ -49,6 +49,8 @@ cdef class Pages:
     @cython.final
     cdef void _count_used(self, Py_ssize_t area) noexcept nogil
     @cython.final
+    cdef void _withdraw_page(self, Py_ssize_t page) noexcept nogil
+    @cython.final
     cdef void _changed(self, Py_ssize_t pfn, Py_ssize_t pages) noexcept nogil
     @cython.final
     cdef void _recount(self) noexcept nogil

@@ -91,6 +91,11 @@ class Pages:
                 if hand == self.backing._hand:
                     break
 
+    def _withdraw_page(self, page):
+        self.backing._withdraw(page)
+        self._count_used(page >> AREA_ORDER)
+        self._changed(page, 1)
+
     def _count_used(self, area):
         count: cython.int = 0
         k: cython.Py_ssize_t

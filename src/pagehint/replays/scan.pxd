@@ -30,6 +30,8 @@ cdef enum:
     COMPACTED = 3  # a block that compaction looked for and took
     REMOVAL = 4  # a fallback that took its page at once
     SCANNED = 5  # a block that compaction came upon and took
+    INFLATED = 6  # an allocation of the balloon's
+    TOLD = 7  # the last of those that its device is told of at once: the host takes the memory of all
 
 # What a page's last free was, until its next event tells.
 cdef enum:

@@ -20,6 +20,7 @@ if cython.compiled:
         FIRST,
         FIRST_PAGEBLOCK,
         FREED,
+        INFLATED,
         ISOLATED,
         ISOLATING,
         MAX_ORDER,
@@ -34,6 +35,7 @@ if cython.compiled:
         STARTS_USED,
         STRAIGHT,
         SURPLUS,
+        TOLD,
         UNTOLD,
         ZONE_ALLOC,
     )
@@ -57,7 +59,7 @@ else:
             Event.PUTBACK,
         ),
     )
-    STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED = range(1, 6)
+    STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     MAX_ORDER = 10
     UNTOLD = 254
@@ -67,6 +69,7 @@ __all__ = [
     "CPUS",
     "FREED_WHOLE_AT_START",
     "FREE_AT_START",
+    "NO_ROWS",
     "PER_CPU_AT_START",
     "UNSEEN",
     "USED_AT_START",
@@ -75,6 +78,7 @@ __all__ = [
 
 UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, FREED_WHOLE_AT_START = range(5)
 CPUS = 1 << 16
+NO_ROWS = np.zeros(0, np.int64), np.zeros(0, np.int64)
 if not cython.compiled:
     STARTS_FREE, STARTS_USED, STARTS_PER_CPU = FREE_AT_START, USED_AT_START, PER_CPU_AT_START
     STARTS_FREED_WHOLE = FREED_WHOLE_AT_START
@@ -208,12 +212,12 @@ class Scan:
         """The CPUs that have events, ascending."""
         return np.flatnonzero(self._seen_array).tolist()
 
-    def verdicts(self, booting=False):
+    def verdicts(self, booting=False, balloon=NO_ROWS):
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
         that is freed there instead (int64: pfn << 5 | order, or -1).
 
         `booting`: where nothing else tells, first frees are boot's; without zone events, up to the last of a whole
-        pageblock."""
+        pageblock. `balloon`: the rows of the balloon's allocations, and of those the last of each batch."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back. In a recording that
         # begins after boot, such a free lies on a CPU's list, unless it is what was too much of an allocation.
         was = self._last_was_array
@@ -225,8 +229,9 @@ class Scan:
             blocks = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
             pages = self._last_free_array[self._last_free_array > 0] - 1
             boot = np.concatenate([blocks, pages[pages < blocks.max(initial=-1)]])
-        rows = [boot, compacted - 1]
-        what = [np.full(len(boot), BOOT, np.uint8), np.full(len(compacted), COMPACTED, np.uint8)]
+        rows = [boot, compacted - 1, np.setdiff1d(*balloon, assume_unique=True), balloon[1]]
+        kinds = BOOT, COMPACTED, INFLATED, TOLD
+        what = [np.full(len(each), kind, np.uint8) for each, kind in zip(rows, kinds, strict=True)]
         for found, verdicts in self._found:
             rows.append(found)
             what.append(verdicts)

@@ -15,6 +15,7 @@ from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
+from pagehint.replays.balloon import balloon_rows
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
@@ -159,6 +160,8 @@ class Start:
     """Small allocations and frees were not recorded."""
     cpus: int
     """So many have events, or a number below those that have."""
+    balloon: int
+    """Allocations that are the balloon's."""
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -235,6 +238,7 @@ class Start:
             seen.on_lists,
             meta.level == "zone",
             max(seen.cpus, default=0) + 1,
+            seen.balloon,
         )
 
     def boot_ended(self) -> None:
@@ -309,6 +313,7 @@ class _Look:
     in_bulk: NDArray[np.int64]
     evidence: Evidence
     on_lists: OnLists | None
+    balloon: int
 
 
 def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
@@ -321,6 +326,7 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     on_lists = None
     if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
         on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, early, scan)
+    balloon = balloon_rows(trace)
     types = types_at_start(trace, layouts, scan.first_types, found, lower, order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
@@ -332,11 +338,12 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
         types,
         scan.cpus(),
         scan.boot_end(),
-        scan.verdicts(found.booting),
+        scan.verdicts(found.booting, balloon),
         scan.ties(),
         scan.in_bulk(),
         evidence,
         on_lists,
+        len(balloon[0]),
     )
 
 

@@ -125,7 +125,11 @@ class Trace:
         if not self.meta.events.get(Event.REPORT.letter):
             if self.reported is None:
                 return np.zeros(0, np.int64)
-            times: NDArray[np.int64] = self.reported["time"].to_numpy()
+            reporting = self.meta.reporting
+            # What a balloon takes is discarded page by page.
+            least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
+            blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
+            times: NDArray[np.int64] = blocks["time"].to_numpy()
             return times[np.searchsorted(times, self.meta.first_ns or 0) :]
         return np.concatenate(
             [batch["time"][batch["event"] == Event.REPORT] for batch in self.batches(("time", "event"))]
