@@ -14,8 +14,9 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA
-from pagehint.trace.recorder.vmm import Qmp
+from pagehint.trace.recorder.vmm import Qmp, find_ram, ram_of_qmp
 
+MEMORY_OF_A_DEVICE = ("-object", "memory-backend-ram,id=m,size=512M")
 VM = """
 import mmap, sys
 ram = mmap.mmap(-1, 64 << 20)
@@ -137,9 +138,14 @@ def test_a_full_disk(machine, tmp_path, room):
 
 
 @contextlib.contextmanager
-def stopped_qemu(socket, *options):
-    command = ["qemu-system-x86_64", "-nodefaults", "-display", "none", "-machine", "q35,accel=tcg", "-S", *options]
-    with subprocess.Popen([*command, "-qmp", f"unix:{socket.name},server=on,wait=off"], cwd=socket.parent) as qemu:
+def stopped_qemu(socket, *options, name="qemu"):
+    machine = () if "machine" in "".join(options) else ("-machine", "q35")
+    command = [name, "-nodefaults", "-display", "none", *machine, "-accel", "tcg", "-S", *options]
+    with subprocess.Popen(
+        [*command, "-qmp", f"unix:{socket.name},server=on,wait=off"],
+        executable=shutil.which("qemu-system-x86_64"),
+        cwd=socket.parent,
+    ) as qemu:
         try:
             while not socket.exists():
                 assert qemu.poll() is None
@@ -161,6 +167,66 @@ def test_qemu_says_where_its_memory_lies(tmp_path):
     assert f"process {qemu.pid} has a guest's RAM of 2 GiB from guest-physical 0x0, 1 GiB from" in by_socket.stderr
     sizes = [len(rows_of(tmp_path / name)[0]["bits"]) for name in ("a.parquet", "b.parquet")]
     assert sizes == [(5 << 30) // 4096 // 8] * 2
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("qemu", ["-m", "256"]),
+        ("qemu", ["-m", "size=256M,slots=1,maxmem=1G", "-device", "ivshmem-plain,memdev=m", *MEMORY_OF_A_DEVICE]),
+        ("qemu", ["-machine", "microvm", "-m", "3500"]),
+        ("qemu", ["--machine", "q35", "-m", "3.5g"]),
+        ("kvm", ["-machine", "type=pc", "-m", "4096"]),
+        ("qemu", ["-object", "memory-backend-ram,id=r,size=1G,merge=off", "-numa", "node,memdev=r", "-m", "1G"]),
+    ],
+    ids=["compiler's", "a device's", "microvm", "two dashes", "kvm", "a backend"],
+)
+def test_by_process_qemus_ram_is_where_it_says(tmp_path, name, options):
+    """A compiler's memory, or a device's, is larger; elsewhere it lay at other addresses, or in one part."""
+    with stopped_qemu(tmp_path / "qmp", *options, name=name) as qemu:
+        with Qmp(tmp_path / "qmp") as connection:
+            said = ram_of_qmp(connection)
+        assert find_ram(qemu.pid) == said
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")
+def test_qemu_whose_options_place_its_memory(tmp_path):
+    with (
+        stopped_qemu(tmp_path / "qmp", "-M", "max-ram-below-4g=1G", "-m", "2G") as qemu,
+        pytest.raises(InputError, match=r"max-ram-below-4g says where .* name QEMU's --qmp socket instead"),
+    ):
+        find_ram(qemu.pid)
+
+
+GROWING = """
+import mmap, sys
+ram = mmap.mmap(-1, 64 << 20)
+print("ready", flush=True)
+sys.stdin.readline()
+more = mmap.mmap(-1, 256 << 20)
+print("more", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_that_is_plugged_meanwhile(tmp_path):
+    command = [sys.executable, "-m", "pagehint", "watch", "-o", str(tmp_path / "host.parquet")]
+    with subprocess.Popen(
+        [sys.executable, "-c", GROWING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        with subprocess.Popen(
+            [*command, str(process.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as watch:
+            assert "Ctrl-C ends it" in watch.stderr.readline()
+            print(file=process.stdin, flush=True)
+            assert process.stdout.readline() == "more\n"
+            watch.send_signal(signal.SIGINT)
+            _, err = watch.communicate()
+        process.stdin.close()
+    assert watch.returncode in (0, 2)
+    assert watch.returncode == 2 or "as where memory was plugged" in err
 
 
 @pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no QEMU")

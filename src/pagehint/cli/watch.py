@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +51,7 @@ def watch(
     if (pid is None) == (qmp is None):
         raise InputError("name the machine's process, or QEMU's --qmp socket: one of the two")
     seconds = None if for_ is None else parse_for(for_)
-    pid, ram = _machine(pid, qmp)
+    pid, ram = _machine(given := pid, qmp)
     with _stops() as stopped, Output(output) as made:
         print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
         log = find_log(pid)
@@ -64,6 +64,7 @@ def watch(
         if not sampler.samples:
             raise InputError(f"process {pid} ended before it was looked at")
         made.keep()
+    _warn_of_change(given, qmp, ram)
     why = "it ended" if ended else "stopped"
     discards = f", {sampler.discards:,} discards" if sampler.discards else ""
     print(f"{output}: {sampler.samples:,} samples, {sampler.bitmaps:,} of each page{discards}; {why}")
@@ -75,6 +76,17 @@ def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:
         return pid, find_ram(pid)
     with Qmp(qmp) as connection:
         return connection.pid, ram_of_qmp(connection)
+
+
+def _warn_of_change(pid: int | None, qmp: Path | None, ram: list[RamPart]) -> None:
+    with suppress(InputError):  # it has ended
+        _, now = _machine(pid, qmp)
+        if now != ram:
+            print(
+                f"pagehint: warning: it has {_words(now)} now, as where memory was plugged, and what came was "
+                "not watched: watch it again",
+                file=sys.stderr,
+            )
 
 
 @contextmanager

@@ -133,6 +133,75 @@ def test_no_ram():
         find_ram(1 << 30)
 
 
+VMM = """
+import ctypes, mmap, os, sys
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.mprotect.argtypes = libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+def ram(size):
+    at = libc.mmap(None, size + 8192, 0, 0x4000 | mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0) + 4096
+    libc.mprotect(at, size, 3)
+    return at
+def file(size):
+    memory = os.memfd_create("ram")
+    os.ftruncate(memory, size)
+    return libc.mmap(None, size, 3, mmap.MAP_SHARED, memory, 0)
+{layout}
+print(*found, flush=True)
+sys.stdin.read()
+"""
+GIB = 1 << 30
+ABOVE = 1 << 20
+
+
+def ram_of_layout(layout, name="vmm"):
+    """(first pfn, bytes, address) of each part, and the addresses that the process says."""
+    with subprocess.Popen(
+        [name, "-c", VMM.format(layout=layout)],
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said = [int(word) for word in process.stdout.readline().split()]
+        found = [(part.pfn, part.pages << 12, part.address) for part in find_ram(process.pid)]
+        process.stdin.close()
+    return found, said
+
+
+def test_ram_that_advice_splits():
+    """The largest of three pieces was watched; or what a compiler writes its code to, which is larger."""
+    code = "; code = mmap.mmap(-1, 1 << 27, prot=7)"
+    layout = f"found = [ram(96 << 20)]; libc.madvise(found[0] + (32 << 20), 16 << 20, 15){code}"
+    found, (address,) = ram_of_layout(layout)
+    assert found == [(0, 96 << 20, address)]
+
+
+def test_ram_of_a_shared_file_that_advice_splits():
+    found, (address,) = ram_of_layout("found = [file(96 << 20)]; libc.madvise(found[0] + (32 << 20), 16 << 20, 15)")
+    assert found == [(0, 96 << 20, address)]
+
+
+@pytest.mark.parametrize("low", [3 * GIB, 0xD0000000])
+def test_ram_below_and_above_4_gib(low):
+    found, (first, second) = ram_of_layout(f"found = [ram({low}), ram({5 * GIB})]")
+    assert found == [(0, low, first), (ABOVE, 5 * GIB, second)]
+
+
+def test_two_parts_of_ram_of_one_size():
+    """One of them alone was watched."""
+    found, (first, second) = ram_of_layout(f"found = [ram({3 * GIB}), ram({3 * GIB})]")
+    assert found == [(0, 3 * GIB, first), (ABOVE, 3 * GIB, second)]
+
+
+def test_two_parts_of_ram_in_one_mapping():
+    """It was taken for RAM without a hole, and then refused as another guest's."""
+    layout = f"at = ram({5 * GIB}); found = [at + {2 * GIB}, at]"
+    found, (first, second) = ram_of_layout(layout, "cloud-hypervisor")
+    assert found == [(0, 3 * GIB, first), (ABOVE, 2 * GIB, second)]
+
+
 LOGGING = """
 import ctypes, mmap, sys
 ram = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -179,6 +248,39 @@ def test_discards_that_qemu_logs_and_huge_pages(tmp_path):
     thp = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if thp.exists() and "[never]" not in thp.read_text():
         assert looks[0]["huge_kib"] >= 32 << 10
+
+
+HUGE = """
+import mmap, sys
+ram = mmap.mmap(-1, 32 << 20, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x40000)
+ram[:] = bytes(len(ram))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+MORE_HUGE_PAGES = Path("/proc/sys/vm/nr_overcommit_hugepages")
+
+
+@pytest.mark.skipif(not os.access(MORE_HUGE_PAGES, os.W_OK), reason="huge pages are root's to allow")
+def test_ram_of_hugetlb_is_memory_of_its_process(tmp_path):
+    """The kernel counts it apart: the process's memory had no steps that a clock could be fitted to."""
+    before = MORE_HUGE_PAGES.read_text()
+    MORE_HUGE_PAGES.write_text(f"{int(before) + 16}\n")
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", HUGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            if process.stdout.readline() != "ready\n":
+                pytest.skip("no huge pages to be had")
+            with Sampler(process.pid, find_ram(process.pid), tmp_path / "host.parquet") as sampler:
+                while not sampler.bitmaps:
+                    assert not sampler.wait(0.01)
+            process.stdin.close()
+    finally:
+        MORE_HUGE_PAGES.write_text(before)
+    with open_parquet(tmp_path / "host.parquet", HOST_SCHEMA) as file:
+        row = next(row for row in file.read().to_pylist() if row["bits"] is not None)
+    assert row["ram_resident_kib"] == 32 << 10
+    assert row["rss_kib"] > row["ram_resident_kib"]
 
 
 IDLE = "import sys; sys.stdin.read()"

@@ -61,6 +61,7 @@ _DISCARD = re.compile(
     rb"\S+@0x([0-9a-f]{1,16}) \+ 0x([0-9a-f]{1,16}):.*ret: (-?\d{1,9})",
     re.MULTILINE,
 )
+_HUGETLB = re.compile(rb"^HugetlbPages:\s+(\d{1,15}) kB$", re.MULTILINE)
 _MOST_LOG = 1 << 20
 
 
@@ -188,7 +189,7 @@ class Sampler:
         if not int(statm[0]):
             raise ValueError("a zombie")
         stat = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()
-        row["rss_kib"] = int(statm[1]) * _PAGE // 1024
+        row["rss_kib"] = int(statm[1]) * _PAGE // 1024 + self._hugetlb_kib()
         row["cpu_ms"] = (int(stat[11]) + int(stat[12])) * 1000 // os.sysconf("SC_CLK_TCK")
         self.samples += 1
         if bitmap:
@@ -201,6 +202,11 @@ class Sampler:
             row |= _counters()
             self.bitmaps += 1
         return row
+
+    # It is in no count of a process's memory.
+    def _hugetlb_kib(self) -> int:
+        found = _HUGETLB.search(Path(f"/proc/{self._pid}/status").read_bytes())
+        return 0 if found is None else int(found[1])
 
     def _resident(self) -> tuple[NDArray[np.bool_], int]:
         resident = np.zeros(self._pfns, np.bool_)
@@ -302,6 +308,6 @@ def _bitmaps(file: pq.ParquetFile, path: Path, clock: Clock, pages: int) -> Iter
         if 8 * length < pages:
             raise InputError(
                 f"{path}: it watched {format_size(length << 15)}, but the guest's memory reaches to "
-                f"{format_size(pages << 12)}: is it another guest's?"
+                f"{format_size(pages << 12)}: is it another guest's, or was memory plugged meanwhile?"
             )
         yield int(clock.guest_times(batch["time"].to_numpy())[0]), np.frombuffer(bits, np.uint8)

@@ -13,15 +13,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pagehint.errors import InputError
+from pagehint.units import format_size
 
 __all__ = ["Qmp", "RamPart", "find_log", "find_ram", "ram_of_qmp", "socket_address"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Where RAM goes on above 4 GiB: from so many bytes on only so many lie below. By QEMU's machine; others leave 1 GiB.
-_BELOW = {"q35": (0xB0000000, 2 << 30), "pc": (0xE0000000, 3 << 30)}
+_BELOW = {b"q35": (0xB0000000, 2 << 30), b"microvm": ((3 << 30) + 1, 3 << 30)}
+_BELOW_PC = 0xE0000000, 3 << 30
+_LOW = 3 << 30, 0xD0000000
+_ABOVE = 1 << 20
+_QEMU_MEMORY = 128 << 20
+_SIZE = re.compile(rb"(?:size=)?(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)", re.IGNORECASE)
 _LEAST = 32 << 20
 _MOST = 1 << 42
 _TIMEOUT = 20.0
@@ -155,21 +161,12 @@ def ram_of_qmp(qmp: Qmp) -> list[RamPart]:
         {str(each.get("id")) for each in backends if isinstance(each, dict)} if isinstance(backends, list) else set()
     )
     parts = ram_of_tree(qmp.human("info mtree -f"), names, address_of)
-    mapped = _joined(_mappings(qmp.pid))
+    mapped = _spans(_mappings(qmp.pid))
     for part in parts:
-        if not any(begin <= part.address and part.address + (part.pages << 12) <= end for begin, end in mapped):
+        if not any(at <= part.address and part.address + (part.pages << 12) <= at + size for size, at in mapped):
             place = f"from {part.pfn << 12:#x} on at {part.address:#x}"
             raise InputError(f"QEMU has RAM {place}, where its process {qmp.pid} has none: is it another's?")
     return parts
-
-
-# (begin, end): what lies side by side is one, as memory policies and advice split it.
-def _joined(mappings: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    spans: list[tuple[int, int]] = []
-    for begin, size in sorted((begin, size) for size, begin in mappings):
-        first = spans.pop()[0] if spans and spans[-1][1] == begin else begin
-        spans.append((first, begin + size))
-    return spans
 
 
 def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int], int]) -> list[RamPart]:
@@ -198,8 +195,15 @@ def ram_of_tree(tree: str, backends: Collection[str], address_of: Callable[[int]
     return [RamPart(begin >> 12, (end - begin) >> 12, address_of(begin)) for begin, end in spans]
 
 
-def _mappings(pid: int) -> list[tuple[int, int]]:
-    """(bytes, address) of what a process has mapped to write, the largest first; neighbours of one kind are one."""
+class _Mapping(NamedTuple):
+    begin: int
+    end: int
+    kind: tuple[str, ...]
+    offset: int
+
+
+def _mappings(pid: int) -> list[_Mapping]:
+    """What a process has mapped to write and not to execute, by address."""
     try:
         text = Path(f"/proc/{pid}/maps").read_text(errors="replace")
     except FileNotFoundError:
@@ -208,18 +212,46 @@ def _mappings(pid: int) -> list[tuple[int, int]]:
         raise InputError(f"process {pid} may not be looked at: run this as root, or as its owner") from None
     found = []
     for line in text.splitlines():
-        words = line.split(maxsplit=5)
-        begin, end = (int(part, 16) for part in words[0].split("-"))
-        if words[1].startswith("rw") and (len(words) < 6 or not words[5].startswith(("[heap", "[stack"))):
-            found.append((end - begin, begin))
-    return sorted(found, reverse=True)
+        place, rights, offset, *kind = line.split(maxsplit=5)
+        if rights.startswith("rw-") and not kind[-1].startswith(("[heap", "[stack")):
+            begin, end = (int(part, 16) for part in place.split("-"))
+            # Of a file the next bytes go on; of memory without one, any.
+            found.append(_Mapping(begin, end, (rights, *kind), int(offset, 16) if kind[1] != "0" else begin))
+    return found
+
+
+def _spans(mappings: list[_Mapping]) -> list[tuple[int, int]]:
+    """(bytes, address), the largest first: neighbours of one kind are one, as memory policies and advice split it."""
+    spans: list[tuple[int, int]] = []
+    goes_on = None
+    for mapping in mappings:
+        begin, end, kind, offset = mapping
+        if (begin, kind, offset) == goes_on:
+            begin = spans.pop()[1]
+        spans.append((end - begin, begin))
+        goes_on = end, kind, offset + end - mapping.begin
+    return sorted(spans, reverse=True)
+
+
+def _of_size(mappings: list[_Mapping], size: int) -> list[int]:
+    """Where so many bytes are mapped, in one mapping or in several that lie side by side."""
+    found = []
+    for at, first in enumerate(mappings):
+        end = first.begin
+        for mapping in mappings[at:]:
+            if mapping.begin != end or end >= first.begin + size:
+                break
+            end = mapping.end
+        if end == first.begin + size:
+            found.append(first.begin)
+    return found
 
 
 def _command_line(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return []
+        return [b""]
 
 
 def _own_pid(pid: int) -> int:
@@ -245,27 +277,72 @@ def find_log(pid: int) -> Path:
 
 
 def find_ram(pid: int) -> list[RamPart]:
-    """A guest's RAM by the mappings of its VM's process: the largest, or two of which one ends below 4 GiB.
+    """A guest's RAM by the mappings of its VM's process: of QEMU's that of the size of its option -m, of others the
+    largest, or two of which one ends below 4 GiB.
 
-    Raises InputError where there is none, and where QEMU was given several memory backends.
+    Raises InputError where there is none, and where QEMU's options don't tell where it lies.
     """
-    words = _command_line(pid)
-    if words and b"qemu" in words[0] and sum(b"memory-backend-" in word for word in words) > 1:
-        raise InputError(
-            f"process {pid}: its guest's RAM is in several memory backends: name QEMU's --qmp socket instead"
-        )
-    mappings = _mappings(pid)
-    if not mappings or mappings[0][0] < _LEAST:
+    words, mappings = _command_line(pid), _mappings(pid)
+    if _is_qemu(pid, words):
+        return _ram_of_options(pid, words, mappings)
+    spans = _spans(mappings)
+    if not spans or spans[0][0] < _LEAST:
         raise InputError(f"process {pid} has no mapping of {_LEAST >> 20} MiB or more: is it a virtual machine?")
-    size, address = mappings[0]
-    if words and b"qemu" in words[0]:
-        machine = next((after for word, after in pairwise(words) if word in (b"-machine", b"-M")), b"pc")
-        least, below = _BELOW["q35" if b"q35" in machine else "pc"]
-        if size >= least:
-            return [RamPart(0, below >> 12, address), RamPart(1 << 20, (size - below) >> 12, address + below)]
-        return [RamPart(0, size >> 12, address)]
-    # Firecracker and Cloud Hypervisor map each part of its own; the one below 4 GiB is 3 or 3.25 GiB.
-    low = next((each for each in mappings[1:] if each[0] in (3 << 30, 0xD0000000)), None)
-    if low is not None and size not in (3 << 30, 0xD0000000):
-        return [RamPart(0, low[0] >> 12, low[1]), RamPart(1 << 20, size >> 12, address)]
+    # Firecracker and Cloud Hypervisor map each part of its own, the one below 4 GiB first, 3 or 3.25 GiB of it: where
+    # all is free the next one lies before it, and unless something keeps them apart the two are one mapping.
+    size, address = spans[0]
+    low = next((each for each in spans[1:] if each[0] in _LOW), None)
+    if low is not None and size not in _LOW:
+        return _two_parts(low, (size, address))
+    if low is not None and low[0] == size:
+        return _two_parts((size, max(address, low[1])), (size, min(address, low[1])))
+    if size > _LOW[0] and Path(os.fsdecode(words[0])).name.startswith("cloud-hyper"):
+        return _two_parts((_LOW[0], address + size - _LOW[0]), (size - _LOW[0], address))
     return [RamPart(0, size >> 12, address)]
+
+
+def _two_parts(low: tuple[int, int], high: tuple[int, int]) -> list[RamPart]:
+    return [RamPart(0, low[0] >> 12, low[1]), RamPart(_ABOVE, high[0] >> 12, high[1])]
+
+
+# Its name may be another, such as kvm of the distributions that have QEMU so.
+def _is_qemu(pid: int, words: list[bytes]) -> bool:
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        program = ""
+    return b"qemu" in words[0] or Path(program).name.startswith("qemu-")
+
+
+def _ram_of_options(pid: int, words: list[bytes], mappings: list[_Mapping]) -> list[RamPart]:
+    def refused(why: str) -> InputError:
+        return InputError(f"process {pid}: {why}: name QEMU's --qmp socket instead")
+
+    if sum(b"memory-backend-" in word for word in words) > 1:
+        raise refused("its guest's RAM is in several memory backends")
+    machine = b",".join(_options(words, b"machine", b"M"))
+    if b"max-ram-below-4g" in machine:
+        raise refused("its option max-ram-below-4g says where its guest's RAM lies")
+    size = _memory_option(words)
+    found = _of_size(mappings, size)
+    if len(found) != 1:
+        what = "several mappings" if found else "no mapping"
+        raise refused(f"it has {what} of the {format_size(size)} that its option -m says")
+    (address,) = found
+    least, below = next((split for name, split in _BELOW.items() if name in machine), _BELOW_PC)
+    if size < least:
+        return [RamPart(0, size >> 12, address)]
+    return _two_parts((below, address), (size - below, address + below))
+
+
+def _options(words: list[bytes], *names: bytes) -> list[bytes]:
+    """The values of an option, in order."""
+    return [after for word, after in pairwise(words) if word.startswith(b"-") and word.lstrip(b"-") in names]
+
+
+def _memory_option(words: list[bytes]) -> int:
+    size = _QEMU_MEMORY
+    for value in _options(words, b"m"):
+        if (match := _SIZE.match(value)) is not None:
+            size = int(float(match[1]) * 1024 ** (b"KMGT".index(match[2].upper() or b"M") + 1))
+    return size
