@@ -14,7 +14,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA
-from pagehint.trace.recorder.vmm import Qmp, find_ram, ram_of_qmp
+from pagehint.trace.recorder.vmm import Qmp, find_ram, ram_of_qmp, socket_address
 
 MEMORY_OF_A_DEVICE = ("-object", "memory-backend-ram,id=m,size=512M")
 VM = """
@@ -137,17 +137,23 @@ def test_a_full_disk(machine, tmp_path, room):
     assert done.stderr.count("\n") <= 2
 
 
+# It is there before somebody listens.
+def _listens(path):
+    with socket.socket(socket.AF_UNIX) as connection, socket_address(path) as address:
+        return connection.connect_ex(address) == 0
+
+
 @contextlib.contextmanager
-def stopped_qemu(socket, *options, name="qemu"):
+def stopped_qemu(path, *options, name="qemu"):
     machine = () if "machine" in "".join(options) else ("-machine", "q35")
     command = [name, "-nodefaults", "-display", "none", *machine, "-accel", "tcg", "-S", *options]
     with subprocess.Popen(
-        [*command, "-qmp", f"unix:{socket.name},server=on,wait=off"],
+        [*command, "-qmp", f"unix:{path.name},server=on,wait=off"],
         executable=shutil.which("qemu-system-x86_64"),
-        cwd=socket.parent,
+        cwd=path.parent,
     ) as qemu:
         try:
-            while not socket.exists():
+            while not _listens(path):
                 assert qemu.poll() is None
             yield qemu
         finally:
