@@ -136,3 +136,43 @@ main()
     with Output(page) as output:
         output.write(b"after")
     assert os.listdir(tmp_path) == ["page.html"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run"],
+        ["run", "--out", "t.parquet"],
+        ["sweep", str(SHIPPED)],
+        ["fleet", f"{SHIPPED}:3", "--host-memory", "4GiB"],
+    ],
+    ids=["run", "run --out", "sweep", "fleet"],
+)
+def test_a_command_that_is_ended_leaves_nothing(command: list[str], number: signal.Signals, tmp_path: Path) -> None:
+    # It ends itself in its first replay.
+    code = f"""
+import os, sys
+from pagehint.replays.playback import Playback
+run = Playback.run
+def ended(self, tell):
+    os.kill(os.getpid(), {number.value})
+    return run(self, tell)
+Playback.run = ended
+from pagehint.cli.main import main
+sys.argv = ["pagehint", *{command!r}, "--html", "page.html"]
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    if number == signal.SIGINT:
+        assert (ended.returncode, ended.stderr) == (130, "pagehint: interrupted\n")
+    else:
+        assert (ended.returncode, ended.stderr) == (-number, f"pagehint: ended by {number.name}\n")
+    assert ended.stdout == ""
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", [["sweep", str(SHIPPED)], ["fleet", f"{SHIPPED}:3", "--host-memory", "4GiB"]])
+def test_what_is_refused_leaves_no_half_of_a_page(command: list[str], tmp_path: Path) -> None:
+    assert "order" in refused(*command, "--html", tmp_path / "page.html", "--set", "order=77")
+    assert os.listdir(tmp_path) == []

@@ -91,6 +91,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except _Ended as ended:
         # What was begun is taken back; then it ends as whoever asked expects.
         (number,) = ended.args
+        print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

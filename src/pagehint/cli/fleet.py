@@ -16,7 +16,7 @@ from pagehint.fleets.fleet import fleet as fleet_of
 from pagehint.hinting.designs.registry import find_design
 from pagehint.host.costs import Costs
 from pagehint.replays.study import Ground
-from pagehint.report.output import Output
+from pagehint.report.output import output_if
 from pagehint.units import parse_size, parse_time
 
 __all__ = ["fleet"]
@@ -102,30 +102,29 @@ def fleet(
     with naming("--overhead"):
         beside = parse_size(overhead)
     charged = Costs() if costs is None else Costs.read(costs)
-    output = None if html is None else Output(html)
-    with on(scheduler) as executor, replaying() as (report, _):
-        found = fleet_of(
-            listed,
-            memory,
-            names,
-            texts,
-            risks=risk or RISKS,
-            together=together,
-            parked=parked,
-            overhead=beside,
-            seed=seed,
-            measured=measured,
-            options=options,
-            ground=Ground(host_page_size, charged, khugepaged=khugepaged),
-            executor=executor,
-            workers=workers,
-            progress=report,
-        )
-    if output is not None:
-        from pagehint.report.fleet import fleet_page
+    with output_if(html) as page:
+        with on(scheduler) as executor, replaying() as (report, _):
+            found = fleet_of(
+                listed,
+                memory,
+                names,
+                texts,
+                risks=risk or RISKS,
+                together=together,
+                parked=parked,
+                overhead=beside,
+                seed=seed,
+                measured=measured,
+                options=options,
+                ground=Ground(host_page_size, charged, khugepaged=khugepaged),
+                executor=executor,
+                workers=workers,
+                progress=report,
+            )
+        if page is not None:
+            from pagehint.report.fleet import fleet_page
 
-        with output:
-            output.write(fleet_page(found).encode())
+            page.write(fleet_page(found).encode())
     if json_:
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
         return

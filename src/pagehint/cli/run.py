@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,7 +25,7 @@ from pagehint.replays.run import PRICE, Run
 from pagehint.replays.study import Ground, study_plans
 from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
-from pagehint.report.output import Output
+from pagehint.report.output import output_if
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
 from pagehint.trace import Trace
@@ -158,9 +158,7 @@ def run(
         price,
         khugepaged,
     )
-    with ExitStack() as stack:
-        timeline = None if out is None else stack.enter_context(Output(out))
-        page = None if html is None else stack.enter_context(Output(html))
+    with output_if(out) as timeline, output_if(html) as page:
         with _progress(opened, len(plans)) as report:
             done = study_plans([(opened, plans)], ground, keep=True, real=host, progress=report)
         runs, baseline = done.runs, done.baseline_runs[0]

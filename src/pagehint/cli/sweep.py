@@ -19,7 +19,7 @@ from pagehint.replays.run import PRICE
 from pagehint.replays.study import Ground
 from pagehint.replays.sweep import Budget
 from pagehint.replays.sweep import sweep as sweep_of
-from pagehint.report.output import Output
+from pagehint.report.output import output_if
 from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
@@ -105,31 +105,32 @@ def sweep(
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
     charged = Costs() if costs is None else Costs.read(costs)
     ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
-    output = None if html is None else Output(html)
-    with on(scheduler) as executor, replaying() as (report, total):
-        found = sweep_of(
-            opened,
-            names,
-            texts,
-            prices,
-            budget,
-            options=options,
-            ground=ground,
-            out=out,
-            executor=executor,
-            workers=workers,
-            progress=report,
-            total=total,
+    with output_if(html) as page:
+        with on(scheduler) as executor, replaying() as (report, total):
+            found = sweep_of(
+                opened,
+                names,
+                texts,
+                prices,
+                budget,
+                options=options,
+                ground=ground,
+                out=out,
+                executor=executor,
+                workers=workers,
+                progress=report,
+                total=total,
+            )
+        words = {**all_settings(), **{name: setting for kind in kinds for name, setting in kind.settings.items()}}
+        doubts = (
+            []
+            if charged.measured
+            else ["The host's costs are typical ones: `pagehint calibrate` measures this machine's"]
         )
-    words = {**all_settings(), **{name: setting for kind in kinds for name, setting in kind.settings.items()}}
-    doubts = (
-        [] if charged.measured else ["The host's costs are typical ones: `pagehint calibrate` measures this machine's"]
-    )
-    if output is not None:
-        from pagehint.report.sweep import sweep_page
+        if page is not None:
+            from pagehint.report.sweep import sweep_page
 
-        with output:
-            output.write(sweep_page(found, words, doubts).encode())
+            page.write(sweep_page(found, words, doubts).encode())
     if json_:
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
         return

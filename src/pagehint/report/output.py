@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,7 +10,7 @@ from typing import Self
 from pagehint.errors import InputError
 from pagehint.partial import lock, partial_path, remove_leftovers
 
-__all__ = ["Output"]
+__all__ = ["Output", "output_if"]
 
 
 class Output:
@@ -81,3 +82,8 @@ class Output:
 
     def _refused(self, error: OSError) -> InputError:
         return InputError(f"{self.path}: {error.strerror or error}: choose another output")
+
+
+def output_if(path: Path | None) -> AbstractContextManager[Output | None]:
+    """An output where one was asked for; None where `path` is. Raises InputError."""
+    return nullcontext() if path is None else Output(path)
