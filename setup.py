@@ -10,6 +10,8 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 COMPILED = [
     "hinting/conversation",
+    "hinting/clock",
+    "hinting/designs/hinting",
     "hinting/designs/breakeven",
     "hinting/designs/survival",
     "hinting/drivers/virtual",

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Virtual time: a clock that goes on only when it is told to, and runs what is due on its way."""
 
 import heapq

@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Free page hinting with boundaries, as proposed in 2019 (docs/spec/1, sections 6 to 8)."""
 
 from typing import ClassVar
