@@ -8,6 +8,7 @@ import pytest
 
 from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
+from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.engine import COLUMNS
 from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
@@ -121,3 +122,21 @@ def test_as_many_pages_are_backed_in_the_model_as_in_the_recording(tmp_path: Pat
     keys[:] = False
     keys[[3000, 7]] = True
     assert np.flatnonzero(one.engine.model_pages(keys)).tolist() == sorted(pages[[0, 2]].tolist())
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_what_a_batch_of_frees_leaves_out_goes_to_the_zone_in_its_turn(batched: bool, tmp_path: Path) -> None:
+    """Not where its event is, with the batch's first ones: a kernel with PREEMPT_RT had 42 ms between them."""
+    taken = [100, 102, 104, 106]
+    rows: list[Row] = [(letter, pfn, 0, 0) for pfn in taken for letter in "ZA"]
+    rows += [("F", 106, 0, 0), ("B", 106, 0, 0)]
+    rows += [("F", pfn, 0, 0) for pfn in taken[:3]] + [("B", 100, 0, 0)]
+    drained: Row = ("D", 106, 0, 0)
+    # 102 found the list locked. What comes to a list last leaves it first.
+    rows += [drained, ("B", 104, 0, 0)] if batched else [("B", 104, 0, 0), drained]
+    rows += [("Z", pfn, 0, 0) for pfn in ((102, 106) if batched else (106, 102))]
+    flags = np.full(2048, int(KPageFlag.LRU), np.uint64)
+    flags[taken] = int(KPageFlag.BUDDY)
+    trace = record(tmp_path / "t", rows, [zone(2048)], flags=flags)
+    assert replay(trace).prediction.placed_as_recorded == 1.0
+    assert pages_are_somewhere(trace) == {}

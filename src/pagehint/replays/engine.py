@@ -65,7 +65,6 @@ if cython.compiled:
         ISOLATED,
         ISOLATING,
         PCPU_DRAIN,
-        REMOVAL,
         SCANNED,
         STARTS_USED,
         TOLD,
@@ -90,7 +89,6 @@ else:
         ISOLATED,
         ISOLATING,
         PCPU_DRAIN,
-        REMOVAL,
         SCANNED,
         STARTS_USED,
         TOLD,
@@ -724,7 +722,7 @@ class Engine(Pages):
             order = 0
             while block_pages(order) < self._details[k]:
                 order += 1
-        elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN and verdict != REMOVAL:
+        elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN and verdict == 0:
             return AT_END
         if pfn < 0:
             self._anomalies[FAILED_IN_GUEST] += 1
@@ -764,12 +762,13 @@ class Engine(Pages):
             if verdict:
                 self._inflate(pfn, order, verdict == TOLD)
             return AT_END
-        if not self.zone_events and self._map[pfn] == NOWHERE:
-            self._anomalies[FREED_UNALLOCATED] += 1
-            return AT_END
-        if self.zone_level:
-            self._was_used(pfn, order, False)
-        self._freed(pfn, order, verdict == BOOT)
+        if kind == FREED:
+            if not self.zone_events and self._map[pfn] == NOWHERE:
+                self._anomalies[FREED_UNALLOCATED] += 1
+                return AT_END
+            if self.zone_level:
+                self._was_used(pfn, order, False)
+            self._freed(pfn, order, verdict == BOOT)
         if verdict or not self.zone_events or not self._is_pcp[order]:
             self._give(pfn, order, verdict == BOOT)
         return AT_END

@@ -4,6 +4,7 @@ cimport cython
 cdef enum:
     ALLOC = 65
     FREED = 70
+    BATCHED = 66
     ZONE_ALLOC = 90
     PCPU_DRAIN = 68
     EXTFRAG = 88
@@ -21,6 +22,7 @@ cdef enum:
     UNTOLD = 254  # a pageblock's first type: can't be known any more
 
 cdef enum:
+    FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10  # the largest block's: of every kernel so far
 
 # What only a look at the whole recording tells of an event.
@@ -65,6 +67,11 @@ cdef class Scan:
     cdef unsigned char *_seen_cpus
     cdef object _last_was_array
     cdef unsigned char *_last_was
+    cdef object _before_array
+    cdef unsigned int *_before  # of a page freed and not yet put on a list: what its CPU freed before, and 1
+    cdef list _skipped
+    cdef long long *_skipped_out
+    cdef Py_ssize_t _skipped_count
     cdef object _taken_array
     cdef unsigned char *_taken
     cdef Py_ssize_t _load_row
@@ -125,6 +132,8 @@ cdef class Scan:
     cdef void _note_isolation(self, Py_ssize_t k, Py_ssize_t pfn, int pages, int cpu) noexcept nogil
     @cython.final
     cdef void _note_source(self, Py_ssize_t pfn, int cpu) noexcept nogil
+    @cython.final
+    cdef void _note_skipped(self, Py_ssize_t k, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final

@@ -14,10 +14,12 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
+        BATCHED,
         BOOT,
         COMPACTED,
         EXTFRAG,
         FIRST,
+        FIRST_OF_ALL,
         FIRST_PAGEBLOCK,
         FREED,
         INFLATED,
@@ -46,11 +48,12 @@ else:
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
 
-    ALLOC, FREED, ZONE_ALLOC, PCPU_DRAIN, EXTFRAG, ISOLATING, ISOLATED, PUTBACK = map(
+    ALLOC, FREED, BATCHED, ZONE_ALLOC, PCPU_DRAIN, EXTFRAG, ISOLATING, ISOLATED, PUTBACK = map(
         int,
         (
             Event.ALLOC,
             Event.FREE,
+            Event.FREE_BATCHED,
             Event.ZONE_ALLOC,
             Event.PCPU_DRAIN,
             Event.EXTFRAG,
@@ -61,6 +64,7 @@ else:
     )
     STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
+    FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
     UNTOLD = 254
 
@@ -113,6 +117,9 @@ class Scan:
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
+        self._before_array = np.zeros(pages if zone_events else 0, np.uint32)
+        self._skipped = [np.zeros((0, 2), np.int64)]
+        self._skipped_count = 0
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
         self._looks = MOST_LOOKS
         self._isolations = [np.zeros((0, 5), np.int64)]
@@ -157,6 +164,7 @@ class Scan:
             self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
             self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
             self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
+            self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
             self._last_was = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_was_array.ctypes.data))
             self._seen_cpus = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._seen_array.ctypes.data))
         else:
@@ -165,6 +173,7 @@ class Scan:
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
             self._last_was = memoryview(self._last_was_array)
+            self._before = memoryview(self._before_array)
             self._seen_cpus = memoryview(self._seen_array)
             self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
             self._last_kind = memoryview(self._last_kind_array)
@@ -182,10 +191,12 @@ class Scan:
         self._room = count + self._pending
         rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
-        self._n = self._isolation_count = 0
+        skipped = np.empty((np.count_nonzero(events == BATCHED), 2), np.int64)
+        self._n = self._isolation_count = self._skipped_count = 0
         if cython.compiled:
             self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
             self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
+            self._skipped_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, skipped.ctypes.data))
             self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
             _times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
             _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
@@ -199,10 +210,12 @@ class Scan:
         else:
             self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
             self._isolations_out = memoryview(isolations.reshape(-1))
+            self._skipped_out = memoryview(skipped.reshape(-1))
             self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
         if self._n:
             self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
         self._isolations.append(isolations[: self._isolation_count])
+        self._skipped.append(skipped[: self._skipped_count].copy())
         ties, looks = groups_of(times, cpus, self._looks)
         self._ties.append(ties + self._row)
         self._looks -= looks
@@ -245,6 +258,9 @@ class Scan:
         sources = new_sources(isolations)
         blocks = self._boot_order(all_rows[all_verdicts == BOOT], all_rows)
         blocks[np.searchsorted(all_rows, isolations[sources >= 0, 0])] = -2 - sources[sources >= 0]
+        skipped = np.concatenate(self._skipped)
+        skipped = skipped[np.isin(skipped[:, 0], all_rows)]
+        blocks[np.searchsorted(all_rows, skipped[:, 0])] = skipped[:, 1]
         return all_rows, all_verdicts, blocks
 
     # Several CPUs free boot's pageblocks at once, and its clock does not tell in which order. With equal times, the
@@ -364,6 +380,20 @@ class Scan:
             self._isolations_out[5 * k + 4] = pfn >> self._pageblock_order
             k -= 1
 
+    # A CPU frees several pages, and only then puts one after the other on its list. What it left out before this one
+    # went to the zone just now, where it went there at all.
+    def _note_skipped(self, k, pfn):
+        before: cython.Py_ssize_t = self._before[pfn]
+        self._before[pfn] = 0
+        if before == 0 or before == FIRST_OF_ALL:
+            return
+        before -= 1
+        if self._before[before] and self._last_free[before] and self._last_was[before] == ORDINARY:
+            self._skipped_out[2 * self._skipped_count] = self._row + k
+            self._skipped_out[2 * self._skipped_count + 1] = before << 5
+            self._skipped_count += 1
+            self._last_free[before] = self._row + k + 1
+
     # What an exact allocation has too much goes straight back, page by page to its end, and to the lists' tails.
     def _is_surplus(self, cpu, pfn, order, last, last_pfn):
         follows: cython.bint = (last == ALLOC and last_pfn < pfn) or (last == FREED and last_pfn + 1 == pfn)
@@ -463,12 +493,17 @@ class Scan:
                             self._last_was[pfn] = FIRST_PAGEBLOCK
                         elif (order == 0 or not self._is_pcp(order)) and k < self._load_row:
                             self._last_was[pfn] = FIRST
+                    if order == 0:
+                        self._before[pfn] = last_pfn + 1 if last == FREED else FIRST_OF_ALL
                     if self._is_pcp(order):
                         self._last_free[pfn] = self._row + k + 1
                         self._pending += 1
                     elif order >= self._pageblock_order and self._last_was[pfn] != ORDINARY:
                         self._tell(self._row + k, BOOT)
                 self._starts(pfn, end, STARTS_USED if order < self._pageblock_order else STARTS_FREED_WHOLE)
+            elif kind == BATCHED:
+                if order == 0 and self.zone_events:
+                    self._note_skipped(k, pfn)
             elif kind == EXTFRAG:
                 # The stolen block's pageblocks had the type of the list that it was on.
                 self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)
