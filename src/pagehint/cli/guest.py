@@ -1,6 +1,7 @@
 """``pagehint guest``: boot a guest, record it inside, watch it outside."""
 
 import itertools
+import os
 import re
 import shlex
 import sys
@@ -66,7 +67,7 @@ def guest(
         kvm, tcg (slower; works everywhere), or auto: KVM where a guest comes up with it.
     matrix
         Several guests, such as "order=9,4 reporting=on,off": what the first predicts for the others' settings, beside
-        what was measured in them.
+        what was measured in them, and in a second guest of each.
     """
     size = parse_size(memory)
     if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
@@ -96,14 +97,16 @@ def guest(
         folder.mkdir()
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}: choose another output") from None
-    traces = []
+    guests: list[list[Trace]] = []
     try:
         for number, (_, each) in enumerate(rows):
-            traces.append(boot(each, line, folder / f"{number}.pagetrace", _say)[0])
+            # The first predicts itself: another of its kind would be compared with nothing.
+            names = [f"{number}.pagetrace", f"{number}-again.pagetrace"][: 1 + (number > 0)]
+            guests.append([boot(each, line, folder / name, _say)[0] for name in names])
     finally:
-        if not traces:
+        if not os.listdir(folder):
             folder.rmdir()
-    _compare([(name, each) for name, each in rows], traces)
+    _compare(rows, guests)
 
 
 def _say(text: str) -> None:
@@ -155,15 +158,17 @@ def _show(trace: Trace, way: str, status: int) -> None:
     )
 
 
-def _compare(rows: list[tuple[str, GuestSettings]], traces: list[Trace]) -> None:
+def _compare(rows: list[tuple[str, GuestSettings]], guests: list[list[Trace]]) -> None:
+    """A table of each setting's guest, and how far a second one of the same setting is from it, where there is one."""
     table = Table(title="resident on average: predicted from the first, measured in each", box=None)
-    for name in ("reporting", "predicted", "measured", "apart"):
+    for name in ("reporting", "predicted", "measured", "apart", "a second guest"):
         table.add_column(name, justify="left" if name == "reporting" else "right")
-    for (name, settings), trace in zip(rows, traces, strict=True):
+    for (name, settings), (trace, *again) in zip(rows, guests, strict=True):
         design = PageReporting(9 if settings.order is None else settings.order) if settings.reporting else None
-        found = predict_across(traces[0], design, trace)
+        found = predict_across(guests[0][0], design, trace)
         sizes = (format_size(round(size)) for size in (found.predicted, found.measured))
-        table.add_row(name, *sizes, f"{found.error:.2%}")
+        spread = "".join(f"{predict_across(each, design, trace).error:.2%}" for each in again)
+        table.add_row(name, *sizes, f"{found.error:.2%}", spread)
         if found.uneven > _UNEVEN:
             print(
                 f"pagehint: warning: {name}: this guest's phases took other times than the first's, by "
@@ -172,3 +177,7 @@ def _compare(rows: list[tuple[str, GuestSettings]], traces: list[Trace]) -> None
                 file=sys.stderr,
             )
     Console(highlight=False).print(table)
+    print(
+        "a second guest: how far another one, booted with the same settings, is from the measured: as far apart may a "
+        "prediction be that has no error"
+    )

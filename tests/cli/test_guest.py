@@ -1,0 +1,17 @@
+"""``pagehint guest``: what it says of guests that were booted."""
+
+from dataclasses import replace
+
+from pagehint.cli.guest import _compare
+from pagehint.trace.recorder.guest.boot import GuestSettings
+from pagehint.trace.shipped import example
+
+
+def test_a_matrix_says_how_far_a_second_guest_is(capsys):
+    """7.5 % apart was no fault of the prediction: two guests of those settings were farther apart."""
+    on = GuestSettings(reporting=True)
+    trace = example("phased")
+    _compare([("on", on), ("again", on), ("off", replace(on, reporting=False))], [[trace], [trace, trace], [trace]])
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if "MiB" in line}
+    assert rows["on"][-1] == rows["again"][-2] == rows["again"][-1]
+    assert float(rows["on"][-1].rstrip("%")) < 1 < float(rows["off"][-1].rstrip("%"))
