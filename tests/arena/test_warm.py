@@ -316,7 +316,6 @@ def test_pages_are_had_in_no_other_way() -> None:
     """What a zone's own allocation gives, the arena knows nothing of: that it was written to, and is no zeros."""
     others = [
         "alloc",
-        "alloc_exact",
         "alloc_range",
         "bulk",
         "free",

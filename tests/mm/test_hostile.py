@@ -100,7 +100,6 @@ class Hostile:
             *[(zone.free, self.free_block)] * 6,
             (zone.alloc, lambda: (self.order(), self.migratetype(), self.pcp())),
             (zone.bulk, self.bulk),
-            (zone.alloc_exact, lambda: (self.pages(), self.migratetype())),
             (zone.free_exact, lambda: (self.pfn(), self.pages())),
             (zone.alloc_range, lambda: (self.pfn(), self.pages(), self.migratetype())),
             (zone.offline, lambda: (self.pfn(), self.pages())),

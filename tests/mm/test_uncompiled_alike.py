@@ -17,7 +17,8 @@ zone.load(np.arange(3000) // 300 % 2 == 0)
 print(zone.nr_free)
 zone.free_exact(1000, 300)
 for _ in range(2):
-    print(zone.alloc_exact(100), zone.alloc_exact(5, 0))
+    print(pfn := zone.alloc(7), zone.free_exact(pfn + 100, 28))
+    print(pfn := zone.alloc(3, 0), zone.free_exact(pfn + 5, 3))
 zone.offline(2560, 60)
 zone.online(2560, 30)
 

@@ -350,11 +350,6 @@ class Attachable(Ranges):
         return ended
 
     @property
-    def hinting_order(self):
-        """The least order that is hinted, or 255 before a device was first attached."""
-        return self._min_order
-
-    @property
     def active(self):
         """A cycle is processing the zone (ACTIVE)."""
         return self._active

@@ -74,9 +74,7 @@ def _check_lists(zone: Attachable, heads: NDArray[np.intp], kinds: NDArray[np.ui
 
 
 def _check_boundary(zone: Attachable, where: str, order: int, migratetype: int, pages: NDArray[np.int64]) -> list[str]:
-    if not zone.active or order < zone.hinting_order:
-        return []
-    boundary = zone.boundary(order, migratetype)
+    boundary = zone.boundary(order, migratetype) if zone.active else -1
     if boundary < 0:
         return []
     behind = np.flatnonzero(pages == boundary - zone.start_pfn)

@@ -20,12 +20,11 @@ if cython.compiled:
         RECLAIMABLE,
         TYPE_SHIFT,
         USED,
-        block_pages,
     )
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -65,36 +64,8 @@ class Spans(Attachable):
         self._index(index(pfn) + count - 1)
         return begin, begin + count
 
-    def alloc_exact(self, pages, migratetype=1):
-        """The pfn of ``pages`` contiguous pages, or -1: a block whose tail is given back at once (alloc_pages_exact).
-
-        Raises InputError for more pages than the largest block has. O(max_order).
-        """
-        pages = whole_number("pages", pages, 1, 1 << (self.max_order - 1))
-        order: cython.int = (pages - 1).bit_length()
-        kind: cython.int = whole_number("migratetype", migratetype, 0, RECLAIMABLE)
-        pfn = index(self.alloc(order, kind))
-        begin: cython.Py_ssize_t = pfn - self.start_pfn
-        end: cython.Py_ssize_t = begin + block_pages(order)
-        middle: cython.Py_ssize_t = begin + pages
-        ring: cython.bint = False
-        ours: cython.bint
-        if pfn >= 0 and middle < end:
-            with self._lock:
-                ours = self._can_start(begin, order) and self._first_not(begin, end, USED) < 0
-                if ours:
-                    self._clear_used(begin, end)
-                    self._mark(begin, middle, USED | (kind << TYPE_SHIFT))
-                    self._free_pieces(middle, end)
-                    ring = self._rings()
-            if not ours:
-                raise InputError(f"pfn {pfn}, order {order}: freed before its allocation was over")
-        if ring:
-            self._ring_doorbell()
-        return pfn
-
     def free_exact(self, pfn, pages):
-        """Free contiguous pages, however they were allocated. O(pages' blocks).
+        """Free contiguous pages, however they were allocated: also a block's tail, or its head. O(pages' blocks).
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
