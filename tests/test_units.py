@@ -9,7 +9,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_size, parse_time, whole_number
+from pagehint.units import format_count, parse_size, parse_time, percent, whole_number
 
 
 @pytest.mark.parametrize("value", [5, np.uint8(5), np.int64(5)])
@@ -61,3 +61,9 @@ def test_small_numpy_integers_do_not_wrap_around_at_a_zones_end(call):
     zone.free_exact(np.uint8(250), np.uint8(5))
     assert zone.free_pages == 255
     assert check(zone) == []
+
+
+def test_how_many_and_what_share():
+    assert [format_count(number, "pass", "passes") for number in (0, 1, 2000)] == ["0 passes", "1 pass", "2,000 passes"]
+    assert [format_count(number, "CPU") for number in (1, 2)] == ["1 CPU", "2 CPUs"]
+    assert (percent(0.395), percent(0.3949, 1)) == ("40 %", "39.5 %")

@@ -28,8 +28,7 @@ def open_input(path: str | Path) -> io.BufferedReader:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path}: {reason}: it can't be read") from None
+        raise _unreadable(path, error) from None
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
@@ -64,7 +63,13 @@ def reading(path: str | Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: it can't be read") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str | Path, error: OSError | ValueError) -> InputError:
+    reason = error.strerror or error if isinstance(error, OSError) else error
+    hint = " but by its owner, or root" if isinstance(error, PermissionError) else ""
+    return InputError(f"{path}: {reason}: it can't be read{hint}")
 
 
 class _Unpacked(io.RawIOBase):
@@ -91,6 +96,8 @@ def unpacked(file: io.BufferedReader, path: str | Path, bounded: bool = True) ->
 
     Reading raises InputError where it is damaged, and, if `bounded`, where it unpacks to more than a recording would.
     """
-    if not file.peek(2).startswith(b"\x1f\x8b"):
+    with reading(path):
+        packed = file.peek(2).startswith(b"\x1f\x8b")
+    if not packed:
         return file
     return io.BufferedReader(_Unpacked(file, path, bounded), 1 << 18)

@@ -8,11 +8,13 @@ from pagehint.errors import InputError
 
 __all__ = [
     "LONGEST_TIME",
+    "format_count",
     "format_size",
     "format_time",
     "mib",
     "parse_size",
     "parse_time",
+    "percent",
     "power_of_two",
     "whole_number",
 ]
@@ -100,3 +102,13 @@ def mib(size: float) -> str:
     """Bytes as MiB for people: ``"1,256 MiB"``."""
     value = size / (1 << 20)
     return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"
+
+
+def format_count(number: int, one: str, many: str | None = None) -> str:
+    """So many of something: ``"1 pass"``, ``"2,000 passes"``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share for people: ``"39.5 %"``."""
+    return f"{100 * share:.{digits}f} %"

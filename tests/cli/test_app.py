@@ -47,3 +47,19 @@ def test_a_pandas_that_does_not_fit_is_left_to_who_asks_for_it(tmp_path: Path) -
     command += ["--design", f"{tmp_path / 'mine.py'}:Mine"]
     asked = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "numpy.dtype size changed" in asked.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("record --for -1s", "--for: its value is missing: one that begins with a dash is written --for=VALUE."),
+        ("fleet x:3 --host-memory", "--host-memory: its value is missing"),
+        ("run a b c", "b c: nothing more is expected."),
+        ("run --nope", "Unknown option"),
+    ],
+)
+def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pagehint", *command.split()], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert done.stderr.endswith(f" `pagehint {command.split()[0]} --help` tells more.\n")

@@ -466,3 +466,8 @@ def test_a_damaged_table_is_no_fault_of_an_option(copy: Path) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "marks.parquet: damaged" in ended.stderr
     assert "khugepaged" not in ended.stderr
+
+
+def test_a_step_that_is_too_short_is_said() -> None:
+    lines = " ".join(pagehint("run", "--sample", "1ns").stdout.split())
+    assert "Warning: the timeline has a row each 4.194 ms: it has 32,768 rows at the most." in lines

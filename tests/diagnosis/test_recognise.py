@@ -213,3 +213,8 @@ def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, wa
     found = diagnose([tmp_path / "buddyinfo", tmp_path / "meminfo"])
     assert found.evidence.page_size == page_size
     assert any("they are not of one machine" in line for line in found.warnings) == warned
+
+
+def test_a_read_that_fails_names_its_file() -> None:
+    with pytest.raises(InputError, match=r"^/proc/self/mem: Input/output error: it can't be read$"):
+        diagnose([Path("/proc/self/mem")])

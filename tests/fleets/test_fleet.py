@@ -19,6 +19,7 @@ from pagehint.fleets.superpose import Crowd, held
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.truth import measured_residency
+from pagehint.report.fleet import fleet_sentences
 from pagehint.trace.shipped import example
 
 MIB = 1 << 20
@@ -282,3 +283,9 @@ def test_absurd_sizes_are_sums_like_others(tmp_path):
     short = parquet(tmp_path / "b.parquet", [(0, 1 << 30), (10**6, 0)])
     (outcome,) = fleet([(short, 3)], "64GiB").outcomes
     assert (outcome.p_over, outcome.fits[1e-4]) == (0, 64)
+
+
+def test_the_most_guests_of_a_fleet_are_no_result(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [(0, 1 << 20), (S, 1 << 20)])
+    assert "1,000,000 or more as measured" in fleet_sentences(fleet([(path, 3)], "900TiB"))[0]
+    assert "or more" not in fleet_sentences(fleet([(path, 3)], "1GiB"))[0]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.words import anomaly_lines, headline, labels
+from pagehint.report.words import anomaly_lines, design_line, headline, labels
 from pagehint.units import mib
 
 
@@ -74,3 +74,10 @@ def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
 )
 def test_sizes(size: int, text: str) -> None:
     assert mib(size) == text
+
+
+def test_a_setting_of_nothing_is_told(runs: dict[str, Run]) -> None:
+    """An order or a delay of 0 was left out, as what is off is."""
+    assert design_line(with_settings(runs["reporting"], order=0, delay=0)).startswith(
+        "reporting, order 0 (4 KiB), delay 0 ns"
+    )

@@ -71,7 +71,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         finally:
             signal.signal(signal.SIGINT, loading)
     except cyclopts.CycloptsError as error:
-        _refuse(f"{' '.join(str(error).split())} `pagehint --help` tells more.")
+        _refuse(_misused(error))
     except PagehintError as error:
         _refuse(str(error))
     except BrokenPipeError:
@@ -94,6 +94,18 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _misused(error: cyclopts.CycloptsError) -> str:
+    command = " ".join(("pagehint", *(error.command_chain or ())))
+    said = " ".join(str(error).split())
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
+        name = error.argument.name
+        if name.startswith("-"):
+            said = f"{name}: its value is missing: one that begins with a dash is written {name}=VALUE."
+    if isinstance(error, cyclopts.UnusedCliTokensError):
+        said = f"{' '.join(error.unused_tokens or ())}: nothing more is expected."
+    return f"{said} `{command} --help` tells more."
 
 
 def _refuse(text: str) -> NoReturn:

@@ -16,12 +16,11 @@ from rich.table import Table
 
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
-from pagehint.inputs import open_input
 from pagehint.replays.across import predict_across
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot, default_command
-from pagehint.units import format_size, parse_size, whole_number
+from pagehint.units import format_count, format_size, parse_size, percent, whole_number
 
 __all__ = ["guest"]
 
@@ -72,10 +71,8 @@ def guest(
     size = parse_size(memory)
     if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
         raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
-    if disk is not None:
-        if not command:
-            raise InputError(f"--disk {disk}: name the command that runs in it, after --")
-        open_input(disk).close()
+    if disk is not None and not command:
+        raise InputError(f"--disk {disk}: name the command that runs in it, after --")
     settings = GuestSettings(
         kernel=kernel,
         disk=disk,
@@ -153,8 +150,8 @@ def _show(trace: Trace, way: str, status: int) -> None:
         print(f"pagehint: warning: the guest's command ended with status {status}", file=sys.stderr)
     seconds = ((meta.last_ns or 0) - (meta.first_ns or 0)) / 1e9
     print(
-        f"{trace.path}: {trace.num_events:,} events of Linux {meta.kernel} in {seconds:.1f} s, with {way}; "
-        f"{trace.num_residency_bitmaps} looks at its memory"
+        f"{trace.path}: {format_count(trace.num_events, 'event')} of Linux {meta.kernel} in {seconds:.1f} s, "
+        f"with {way}; {trace.num_residency_bitmaps} looks at its memory"
     )
 
 
@@ -167,13 +164,13 @@ def _compare(rows: list[tuple[str, GuestSettings]], guests: list[list[Trace]]) -
         design = PageReporting(9 if settings.order is None else settings.order) if settings.reporting else None
         found = predict_across(guests[0][0], design, trace)
         sizes = (format_size(round(size)) for size in (found.predicted, found.measured))
-        spread = "".join(f"{predict_across(each, design, trace).error:.2%}" for each in again)
-        table.add_row(name, *sizes, f"{found.error:.2%}", spread)
+        spread = "".join(percent(predict_across(each, design, trace).error, 2) for each in again)
+        table.add_row(name, *sizes, percent(found.error, 2), spread)
         if found.uneven > _UNEVEN:
             print(
                 f"pagehint: warning: {name}: this guest's phases took other times than the first's, by "
-                f"{found.uneven:.0%} in all, as on a busy host: what comes after a delay comes at other points of the "
-                "work, and sets the two apart",
+                f"{percent(found.uneven)} in all, as on a busy host: what comes after a delay comes at other points "
+                "of the work, and sets the two apart",
                 file=sys.stderr,
             )
     Console(highlight=False).print(table)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from pagehint.errors import InputError
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
-from pagehint.units import parse_time
+from pagehint.units import format_count, parse_time
 
 __all__ = ["import_"]
 
@@ -62,7 +62,7 @@ def import_(
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)
-    print(f"{output}: {trace.num_events:,} events; `pagehint info {output}` shows them")
+    print(f"{output}: {format_count(trace.num_events, 'event')}; `pagehint info {output}` shows them")
 
 
 def _with_host(source: Path, output: Path, snapshot: Path | None, host: Path, offset: int | None) -> Trace:

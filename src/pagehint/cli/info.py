@@ -13,7 +13,7 @@ from pagehint.errors import printable
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.trace.shipped import example
-from pagehint.units import format_size, format_time
+from pagehint.units import format_count, format_size, format_time
 
 __all__ = ["info"]
 
@@ -99,7 +99,7 @@ def _reporting(data: dict[str, Any]) -> str:
 
 
 def _events(data: dict[str, Any]) -> Table:
-    table = Table(title=f"{data['num_events']:,} events", title_justify="left", box=None, show_header=False)
+    table = Table(title=format_count(data["num_events"], "event"), title_justify="left", box=None, show_header=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for event in Event:

@@ -19,7 +19,7 @@ from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.trace.recorder.tracefs import PROBES
-from pagehint.units import format_size, format_time, parse_size, parse_time
+from pagehint.units import format_count, format_size, format_time, parse_size, parse_time, percent
 
 __all__ = ["live_line", "parse_for", "record"]
 
@@ -114,7 +114,9 @@ def _line(progress: Progress, importer: RecordingImporter | None) -> str:
     else:
         parts.append(f"{importer.num_events / progress.seconds:,.0f} events/s")
         parts.append(f"{importer.lost:,} lost" if importer.lost else "none lost")
-    parts.append(f"itself {progress.cpu_seconds / progress.seconds:.1%} of a CPU, {format_size(progress.memory_bytes)}")
+    parts.append(
+        f"itself {percent(progress.cpu_seconds / progress.seconds, 1)} of a CPU, {format_size(progress.memory_bytes)}"
+    )
     return ", ".join(parts)
 
 
@@ -153,10 +155,10 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
         print(f"pagehint: warning: {line}", file=sys.stderr)
     own = recorded.cpu_seconds / max(recorded.seconds, 1e-9)
-    cpus = f"{meta.cpus} CPU{'s' * (meta.cpus != 1)}"
+    cpus = format_count(meta.cpus, "CPU")
     print(
-        f"{trace.path}: {trace.num_events:,} events in {recorded.seconds:.1f} s, by {cpus}; the recorder took "
-        f"{own:.1%} of a CPU and {format_size(recorded.memory_bytes)}"
+        f"{trace.path}: {format_count(trace.num_events, 'event')} in {recorded.seconds:.1f} s, by {cpus}; the "
+        f"recorder took {percent(own, 1)} of a CPU and {format_size(recorded.memory_bytes)}"
     )
     print("\nWhat this recording can tell:")
     for line in can_tell(trace):

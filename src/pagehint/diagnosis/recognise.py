@@ -20,7 +20,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines
 from pagehint.errors import InputError, printable
-from pagehint.inputs import standard_input
+from pagehint.inputs import reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
@@ -126,7 +126,7 @@ def _contents(path: Path, name: str) -> bytes | bytearray:
     elif path.is_dir():
         raise InputError(f"{name}: is a folder: name the files in it")
     else:
-        with _open(path, name) as file:
+        with reading(name), _open(path, name) as file:
             data = file.read(8)
             if _is_regular(path):
                 start = data + file.read(_START)

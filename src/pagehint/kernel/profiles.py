@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pagehint.errors import InputError
+from pagehint.units import format_count
 
 __all__ = [
     "LINUX_5_3",
@@ -209,7 +210,9 @@ class Evidence:
         if not profile.pcp_above_order_0 and self.drained_order > 0:
             doubts.append(f"blocks of order {self.drained_order} came from CPUs' lists, as from 5.14 on")
         if not profile.pcp_tunes and self.tuned_refills:
-            doubts.append(f"{self.beyond_batch:,} pages came to CPUs' lists beyond a batch, as from 6.7 on")
+            doubts.append(
+                f"{format_count(self.beyond_batch, 'page')} came to CPUs' lists beyond a batch, as from 6.7 on"
+            )
         if not takes and self.tuned_lists:
             doubts.append("its zoneinfo prints high_min, as from 6.13 on")
         return doubts

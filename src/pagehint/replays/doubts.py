@@ -6,11 +6,12 @@ from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
+from pagehint.replays.timeline import MOST_ROWS
 from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
 from pagehint.trace.snapshot import Snapshot
-from pagehint.units import format_size, format_time
+from pagehint.units import format_count, format_size, format_time
 
 __all__ = ["doubts", "zone_level"]
 
@@ -39,7 +40,15 @@ def doubts(playback: Playback) -> list[str]:
         *_host_state(trace),
         *_collapsed(playback),
         *_reserves(playback),
+        *_steps(playback),
     ]
+
+
+def _steps(playback: Playback) -> list[str]:
+    step, asked = playback.timeline.step, playback.timeline.asked
+    if step is None or step == asked:
+        return []
+    return [f"the timeline has a row each {format_time(step)}: it has {MOST_ROWS:,} rows at the most"]
 
 
 def _kernel(playback: Playback) -> list[str]:
@@ -189,8 +198,9 @@ def _reserves(playback: Playback) -> list[str]:
     if not playback.reserves or any(reserve <= zone.present_pages for zone, reserve in playback.reserves.items()):
         return []
     zone, reserve = max(playback.reserves.items(), key=lambda each: each[0].present_pages)
+    blocks = format_count(playback.device.capacity, "block")
     return [
-        f"no zone is large enough for this design with a capacity of {playback.device.capacity} blocks: it gives "
+        f"no zone is large enough for this design and {blocks} a batch: it gives "
         f"nothing back unless {format_size(reserve * zone.page_size)} are free in a zone, and the largest, "
         f"{zone.name}, has {format_size(zone.present_pages * zone.page_size)}: choose a smaller capacity, or a lower "
         "order"

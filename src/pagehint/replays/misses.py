@@ -8,7 +8,7 @@ from pagehint.replays.playback import Playback
 from pagehint.replays.run import are_recorded, vars_of
 from pagehint.replays.start import recorded_passes
 from pagehint.replays.timeline import SOON
-from pagehint.units import format_time
+from pagehint.units import format_time, percent
 
 __all__ = ["misses"]
 
@@ -86,14 +86,14 @@ def _elsewhere(playback: Playback, passes: _Passes) -> list[str]:
         return []
     if playback.placement != "simulated" or engine.placed_as_recorded >= _LEAST_PLACED * engine.placed:
         return []
-    line = f"{engine.placed_as_recorded / engine.placed:.1%} of the blocks are placed as recorded"
+    line = f"{percent(engine.placed_as_recorded / engine.placed, 1)} of the blocks are placed as recorded"
     marks = np.array([*playback.placed_by, (engine.placed, engine.placed_as_recorded)], np.int64).reshape(-1, 2)
     steps = np.diff(marks, axis=0)
     wrong = np.flatnonzero(steps[:, 1] < _LEAST_PLACED * steps[:, 0])
     if len(marks) > 1 and len(wrong) and marks[wrong[0], 1] >= _LEAST_PLACED * marks[wrong[0], 0]:
         time = playback.passes[wrong[0]]
         placed, alike = marks[-1] - marks[wrong[0]]
-        line += f", {alike / placed:.1%} of those after the pass at {time / 1e9:.2f} s"
+        line += f", {percent(alike / placed, 1)} of those after the pass at {time / 1e9:.2f} s"
         late = passes.late_at(time)
         if abs(late) >= _LATER:
             line += f", which came {format_time(abs(late))} {'later' if late > 0 else 'sooner'} in the guest"

@@ -18,10 +18,12 @@ from pagehint.replays.start import Start
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
 
-__all__ = ["SOON", "Timeline"]
+__all__ = ["MOST_ROWS", "SOON", "Timeline"]
 
 SOON = 20 * 10**6
 """A sample of residency is read within this time (ns)."""
+MOST_ROWS = 1 << 15
+"""A timeline has no more."""
 
 _PAGE = 4096
 _NEVER = 1 << 62
@@ -30,7 +32,6 @@ _ZEROING = 5 * 10**5
 _AT, _ZEROED, _SOON = range(3)
 _AFTER = 0, _ZEROING, SOON
 _COUNT_STEP = 50 * 10**6
-_MOST_ROWS = 1 << 15
 _MAP_COLUMNS = 120
 _MAP_ROWS = 256
 
@@ -57,7 +58,7 @@ class Timeline:
     ) -> None:
         self._trace, self._start, self._engine, self._host = trace, start, engine, host
         self._design, self._reasons, self._device = design, reasons, device
-        self.step = step
+        self.asked = self.step = step
         self._fields = (
             *("time", "resident", "used", "free_resident"),
             *reasons,
@@ -206,7 +207,7 @@ class Timeline:
         self._free_time += sum(self._counts) * span
 
     def _add_row(self, row: tuple[int, ...]) -> None:
-        if len(self._rows) == _MOST_ROWS:
+        if len(self._rows) == MOST_ROWS:
             del self._rows[1::2]
             assert self.step is not None
             self.step *= 2

@@ -9,7 +9,7 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.holders import USED_WORDS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
-from pagehint.units import format_size, mib
+from pagehint.units import format_count, format_size, mib
 
 __all__ = [
     "failure_lines",
@@ -153,8 +153,8 @@ def held_lines(found: Diagnosis) -> list[str]:
             continue
         words = HOLDER_WORDS[Holder[each.holder.upper()]]
         many = each.pages > 1
-        blocks = f"{each.blocks:,} pageblocks" if each.blocks > 1 else "1 pageblock"
-        line = f"{each.pages:,} {'pages' if many else 'page'} ({words}) {'keep' if many else 'keeps'} {mib(each.size)}"
+        blocks = format_count(each.blocks, "pageblock")
+        line = f"{format_count(each.pages, 'page')} ({words}) {'keep' if many else 'keeps'} {mib(each.size)}"
         line += (
             f" from the host, free between them in {blocks}" if many else f" from the host, free beside it in {blocks}"
         )

@@ -10,13 +10,14 @@ import plotly.graph_objects as go
 from rich.console import Console
 from rich.text import Text
 
+from pagehint.fleets.fits import MOST_GUESTS
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE, all_settings
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import RUN_COLOURS, chart_layout
 from pagehint.report.page import chart_section, filled_page, html_table
 from pagehint.report.words import about
-from pagehint.units import format_size
+from pagehint.units import format_count, format_size, percent
 
 __all__ = ["fleet_page", "fleet_sentences", "print_fleet"]
 
@@ -39,7 +40,7 @@ def _risk(found: Fleet) -> float:
 def fleet_sentences(found: Fleet) -> list[str]:
     """How many fit, with each design."""
     risk = _risk(found)
-    parts = [f"{outcome.fits[risk]:,} with {_label(outcome)}" for outcome in found.outcomes]
+    parts = [f"{_fits(outcome, risk)} with {_label(outcome)}" for outcome in found.outcomes]
     parts[0] = parts[0].replace("with no hinting", "without hinting").replace("with measured", "as measured")
     lines = [
         f"On {format_size(found.memory)} fit, at a risk of {risk:g} (of the time that more is held than there is): "
@@ -48,6 +49,11 @@ def fleet_sentences(found: Fleet) -> list[str]:
     if all(not outcome.fits[risk] for outcome in found.outcomes):
         lines.append("One guest alone is more than this host has")
     return lines
+
+
+def _fits(outcome: Outcome, risk: float) -> str:
+    guests = outcome.fits[risk]
+    return f"{guests:,}" + " or more" * (guests == MOST_GUESTS)
 
 
 def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
@@ -63,7 +69,7 @@ def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
         rows.append(
             [
                 _label(outcome),
-                *(f"{outcome.fits[risk]:,}" for risk in risks),
+                *(_fits(outcome, risk) for risk in risks),
                 format_size(round(outcome.mean)),
                 format_size(round(outcome.quantile(0.9999))),
                 over,
@@ -90,9 +96,9 @@ def print_fleet(console: Console, found: Fleet) -> None:
 
 
 def _title(found: Fleet) -> str:
-    parts = [f"{found.guests:,} guests on {format_size(found.memory)}"]
-    parts += [f"{found.together:.0%} of them at the same time"] * bool(found.together)
-    parts += [f"{found.parked:.0%} parked"] * bool(found.parked)
+    parts = [f"{format_count(found.guests, 'guest')} on {format_size(found.memory)}"]
+    parts += [f"{percent(found.together)} of them at the same time"] * bool(found.together)
+    parts += [f"{percent(found.parked)} parked"] * bool(found.parked)
     return ", ".join(parts)
 
 

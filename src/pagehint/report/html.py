@@ -24,14 +24,13 @@ from pagehint.report.words import (
     is_fall,
     labels,
     mean_mib,
-    percent,
     placed_line,
     reasons_in,
     saved,
     waited,
     warning_lines,
 )
-from pagehint.units import mib
+from pagehint.units import format_count, mib, percent
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 
@@ -195,7 +194,7 @@ class _Page:
         if len(self.runs) == 1:
             run = self.runs[0]
             totals = run.totals
-            title = f"{totals.batches:,} batches told of {totals.blocks:,} blocks"
+            title = f"{format_count(totals.batches, 'batch', 'batches')} told of {format_count(totals.blocks, 'block')}"
             title += f"; {totals.blocks_again:,} had nothing behind them" if totals.blocks_again else ""
             return self._section(title, note, [self._figure("batches", charts.batches_figure(run)), sizes], two=True)
         back = self._figure("batches", charts.given_back_figure(self.runs, self.names))

@@ -17,7 +17,8 @@ from pagehint.replays.sweep import Sweep
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout
 from pagehint.report.page import chart_section, filled_page, html_table
-from pagehint.report.words import about, percent
+from pagehint.report.words import about
+from pagehint.units import format_count, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]
 
@@ -36,7 +37,7 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
     values = row["settings"]
     parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
     if CAPACITY in values:
-        parts.append(f"{values[CAPACITY]} blocks")
+        parts.append(format_count(values[CAPACITY], "block"))
     return ", ".join([row["design"], *parts])
 
 
@@ -66,7 +67,7 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
             loss = percent(best["regret"][worst], 1)
             line += f"; no recording loses more than {loss} against its own best ({worst})"
         if best["near"]:
-            others = f"{best['near']} other setting{'s' * (best['near'] != 1)}"
+            others = format_count(best["near"], "other setting")
             line += f"; {others} within 5 % of it, so that the choice among them is not firm"
         lines += [line, *_released(best, words)]
     return [*lines, *doubts]
@@ -91,7 +92,7 @@ def _within(best: Mapping[str, Any], words: Words) -> str:
 
 def _budget(limits: Mapping[str, float]) -> str:
     told = {
-        "refaults": lambda limit: f"{limit:,.0f} fault{'s' * (limit != 1)} again",
+        "refaults": lambda limit: f"{format_count(round(limit), 'fault')} again",
         "slowdown": lambda limit: f"{100 * limit:.3g} % of the guest's time",
         "within": lambda limit: f"{about(round(limit))} until 99 % of what comes back is back",
     }
@@ -141,7 +142,7 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
     front = html_table([cell.replace("\n", " ") for cell in head], rows)
     return filled_page(
         f"{', '.join(names)}: {len(sweep.rows)} runs",
-        f"pagehint sweep of {len(names)} recording{'s' * (len(names) != 1)}.",
+        f"pagehint sweep of {format_count(len(names), 'recording')}.",
         lead,
         [f"{line}." for line in (*sweep.warnings, *doubts)],
         others,

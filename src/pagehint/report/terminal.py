@@ -19,13 +19,12 @@ from pagehint.report.words import (
     headline,
     is_fall,
     mean_mib,
-    percent,
     placed_line,
     saved,
     waited,
     warning_lines,
 )
-from pagehint.units import mib
+from pagehint.units import format_count, mib, percent
 
 __all__ = ["print_anomalies", "print_run", "print_warnings", "seconds"]
 
@@ -151,7 +150,7 @@ def _phases(run: Run, width: int) -> RenderableType:
     waits = ""
     if totals.wait_p50 is not None and totals.wait_p99 is not None:
         waits = f"; half within {waited(totals.wait_p50)} of its free, 99 % within {waited(totals.wait_p99)}"
-    title = f"{mib(totals.given_back)} came back, in {totals.runs:,} passes{waits}"
+    title = f"{mib(totals.given_back)} came back, in {format_count(totals.runs, 'pass', 'passes')}{waits}"
     compare = is_as_recorded(run) and any(phase["measured_90"] is not None and is_fall(phase) for phase in found)
     head = ["after", "came\nback", "90 %\nwithin"] + (["\nmeasured", "90 %\nwithin"] if compare else [])
     rows: list[list[str]] = []
@@ -166,7 +165,7 @@ def _phases(run: Run, width: int) -> RenderableType:
         rows.append(row)
     if len(found) > len(most):
         left = len(found) - len(most)
-        rows.append([f"and {left} more phase{'s' * (left != 1)}", *[""] * (len(head) - 1)])
+        rows.append([f"and {format_count(left, 'more phase')}", *[""] * (len(head) - 1)])
     return titled(title, fitting(width, head, rows)) if found else Text(f"{title}\n")
 
 
@@ -196,12 +195,11 @@ def _cost(run: Run) -> RenderableType:
     table = _grid("left", "left")
     table.columns[1].no_wrap = False
     share = totals.refault_time / totals.duration if totals.duration else 0.0
-    faults = f"{totals.refaults:,} faults on memory that had been given back"
+    faults = f"{format_count(totals.refaults, 'fault')} on memory that had been given back"
     table.add_row("  guest", f"{faults}: {about(totals.refault_time)}, {percent(share, 2)} of its time")
     empty = f" ({totals.blocks_again:,} with nothing behind)" if totals.blocks_again else ""
-    table.add_row(
-        "  host", f"{totals.batches:,} batches of {totals.blocks:,} blocks{empty}: {about(totals.device_time)}"
-    )
+    batches = format_count(totals.batches, "batch", "batches")
+    table.add_row("  host", f"{batches} of {format_count(totals.blocks, 'block')}{empty}: {about(totals.device_time)}")
     held = f"{totals.allocations_delayed:,} waited for blocks in flight"
     if totals.allocations_delayed:
         held += f", {about(totals.allocation_delay)} in all"
@@ -213,7 +211,9 @@ def _cost(run: Run) -> RenderableType:
         best = f"; the best possible is {least}, and {listed} with CPUs' lists left alone"
     table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}{best}")
     if run.host.swapped_out:
-        swap = f"{run.host.swapped_out:,} pages out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
+        swap = (
+            f"{format_count(run.host.swapped_out, 'page')} out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
+        )
         table.add_row("  swap", swap)
     return titled("Cost", table)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
-from pagehint.units import format_size, format_time, mib
+from pagehint.units import format_count, format_size, format_time, mib, percent
 
 __all__ = [
     "about",
@@ -19,7 +19,6 @@ __all__ = [
     "is_fall",
     "labels",
     "mean_mib",
-    "percent",
     "placed_line",
     "reasons_in",
     "saved",
@@ -62,11 +61,6 @@ def waited(time: int | None) -> str:
     return f"{time / 1e9:.2f} s" if time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
 
 
-def percent(share: float, digits: int = 0) -> str:
-    """A share for people: ``"39.5 %"``."""
-    return f"{100 * share:.{digits}f} %"
-
-
 def mean_mib(gib_minutes: float, duration: int) -> float:
     """The mean, in MiB, of an integral in GiB * minutes over `duration` ns."""
     return gib_minutes * 1024 * _GIB_MINUTE_NS / duration if duration else 0.0
@@ -76,8 +70,8 @@ def describe_guest(run: Run) -> str:
     """The recorded guest in a line."""
     recording = run.recording
     kernel = f"Linux {recording['kernel']}" if recording["kernel"] else "kernel not recorded"
-    cpus = f"{recording['cpus']} CPU{'s' * (recording['cpus'] != 1)}"
-    events = f"{run.totals.events:,} event{'s' * (run.totals.events != 1)}"
+    cpus = format_count(recording["cpus"], "CPU")
+    events = format_count(run.totals.events, "event")
     return (
         f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {events}"
         f" in {format_time(run.totals.duration)}"
@@ -88,7 +82,7 @@ def design_line(run: Run) -> str:
     """The design and its settings."""
     if run.design is None:
         return "no hinting"
-    names = [name for name in _names(run) if run.settings[name] not in (None, False)]
+    names = [name for name in _names(run) if run.settings[name] is not None and run.settings[name] is not False]
     return ", ".join([run.settings["design"], *(_words(run, name) for name in names)])
 
 
@@ -99,7 +93,7 @@ def ground_line(run: Run) -> str:
     if settings["host_memory"] is not None:
         host += f", {format_size(settings['host_memory'])} of host memory"
     how = "checked against a guest" if settings["kernel_checked"] else "from the rules only"
-    rules = f"kernel {settings['kernel_profile']} ({how})"
+    rules = f"rules of {settings['kernel_profile']} ({how})"
     return f"{host}; placement {settings['placement']}; {rules}; backed at the start: {settings['backed_at_start']}"
 
 
@@ -107,7 +101,7 @@ def _words(run: Run, name: str) -> str:
     value = run.settings[name]
     if run.design is not None and name in run.design.settings:
         return run.design.settings[name].words(value)
-    return f"{value} block{'s' * (value != 1)} a batch"
+    return f"{format_count(value, 'block')} a batch"
 
 
 def _names(run: Run) -> list[str]:
@@ -175,7 +169,7 @@ def headline(run: Run) -> str:
     most = max([phase for phase in found if is_fall(phase)] or found, key=lambda phase: phase["given_back"])
     passes = most["passes"]
     count = _WORDS[passes] if passes < len(_WORDS) else f"{passes:,}"
-    text = f"{most['name']}, {mib(most['given_back'])} come back in {count} pass{'es' * (passes != 1)}"
+    text = f"{most['name']}, {mib(most['given_back'])} come back in {count} {'pass' if passes == 1 else 'passes'}"
     if not is_fall(most):
         return f"During {text}"
     return f"After {text}, 90 % of it within {about(most['given_back_90'])}"

@@ -9,6 +9,7 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost
 from pagehint.trace.tables import HOST_COLUMNS
+from pagehint.units import format_count
 
 __all__ = [
     "EVENT_NAMES",
@@ -131,7 +132,7 @@ def describe_lost(lost: Lost) -> list[str]:
     if lost.overwritten:
         parts.append(f"{lost.overwritten:,} overwritten, or of no known CPU")
     if lost.uncounted:
-        parts.append(f"an unknown number at {lost.uncounted:,} place{'s' * (lost.uncounted != 1)}")
+        parts.append(f"an unknown number at {format_count(lost.uncounted, 'place')}")
     if not parts:
         return []
     total = f"{lost.total:,} " if lost.total else ""

@@ -278,3 +278,12 @@ def test_a_command_runs_in_a_disk_which_stays_as_it_is(tmp_path, guests):
     # Asked for at once: each is answered.
     for name in ("look1", "look2", "look3"):
         assert Snapshot(trace.path / name).zones() == trace.snapshot.zones()
+
+
+@pytest.mark.parametrize(("name", "says"), [("d.img", "neither an ext4 file system"), ("d.qcow2", "no qcow2 image")])
+def test_a_disk_that_is_none_is_refused_before_a_guest_is_booted(tmp_path, name, says):
+    """The guest found no file system, and the bundle held that."""
+    (tmp_path / name).write_bytes(b"text" * 1000)
+    with pytest.raises(InputError, match=says):
+        boot(GuestSettings(KERNEL, disk=tmp_path / name), "true", tmp_path / "g.pagetrace")
+    assert [each.name for each in tmp_path.iterdir()] == [name]

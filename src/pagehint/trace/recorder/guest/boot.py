@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pagehint.errors import InputError
+from pagehint.inputs import open_input, reading
 from pagehint.trace.bundle import Trace
 from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.frames import read_frames
@@ -35,6 +36,7 @@ _TRIES = 3
 _USUAL_DRIFT = 1e-3
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
+_DISK_START, _EXT_MAGIC_AT, _PARTITIONS_MAGIC_AT = 2048, 1080, 510
 _APPEND = "console=ttyS0 panic=-1 loglevel=4 nokaslr no5lvl tsc=reliable clocksource=tsc no_timer_check rdinit=/init"
 
 
@@ -68,6 +70,8 @@ def boot(
 
     Returns it, how the guest was accelerated, and the command's status. `say` is told what happens. Raises InputError.
     """
+    if settings.disk is not None:
+        _check_disk(settings.disk)
     kernel = find_kernel(settings.kernel)
     image = initramfs(
         kernel,
@@ -107,6 +111,19 @@ def _record(booting: "_Guest", output: Path, say: Callable[[str], None]) -> int:
     raise InputError(
         f"the guest's kernel measured its clock wrongly {_TRIES} times: try again when the host is less busy"
     )
+
+
+# The guest would find out after it has booted.
+def _check_disk(disk: Path) -> None:
+    with open_input(disk) as file, reading(disk):
+        start = file.read(_DISK_START)
+    if disk.suffix == ".qcow2":
+        known = start.startswith(b"QFI\xfb")
+    else:
+        known = start[_EXT_MAGIC_AT:][:2] == b"\x53\xef" or start[_PARTITIONS_MAGIC_AT:][:2] == b"\x55\xaa"
+    if not known:
+        kind = "no qcow2 image" if disk.suffix == ".qcow2" else "neither an ext4 file system nor a partition table"
+        raise InputError(f"--disk {disk}: {kind}: expected an image of ext4, such as one that mmdebstrap made")
 
 
 def _drive(disk: Path | None) -> tuple[str, ...]:
