@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.cli.app import app
+from pagehint.hinting.designs.registry import DESIGNS
 
 
 def test_as_a_module() -> None:
@@ -63,3 +64,10 @@ def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.endswith(f" `pagehint {command.split()[0]} --help` tells more.\n")
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "fleet"])
+def test_help_names_each_design(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "pagehint", command, "--help"], capture_output=True, text=True)
+    for name in DESIGNS:
+        assert name in done.stdout, name

@@ -75,8 +75,8 @@ def run(
     example
         Which of those: phased (Linux 6.1 frees in large steps; the default) or pandas (a pandas job on 6.12).
     design
-        Linux' free page reporting (reporting), the 2019 page hinting with boundaries (hinting), nothing given back
-        (none), or one of your own (FILE.py:CLASS).
+        Linux' free page reporting (reporting), the 2019 page hinting with boundaries (hinting), give-back once it pays
+        (breakeven), nothing given back (none), or one of your own (FILE.py:CLASS).
     compare
         Several designs side by side, such as hinting,reporting,none.
     order

@@ -61,7 +61,8 @@ def sweep(
     traces
         The recordings, NAME.pagetrace or a URL of one. Without any: the one that ships with the package.
     design
-        reporting, hinting, or one of your own (FILE.py:CLASS). May be repeated, as may the next four.
+        reporting, hinting, breakeven, or one of your own (FILE.py:CLASS); default: all of them. May be repeated, as may
+        the next four.
     order
         The least order of a block that is told.
     delay

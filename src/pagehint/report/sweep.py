@@ -78,7 +78,8 @@ def _released(best: Mapping[str, Any], words: Words) -> list[str]:
     if found is None or (found["design"], found["settings"]) == (best["design"], best["settings"]):
         return []
     figure = f"is {found['footprint']:.3f} GiB·min" if "budget" in best else f"costs {_seconds(found['cost'])}"
-    return [f"The best that a released kernel can be set to: {_label(found, words)}; it {figure}"]
+    where = "within that" if "budget" in best else f"at {best['price']:g}"
+    return [f"The best that a released kernel can be set to {where}: {_label(found, words)}; it {figure}"]
 
 
 def _within(best: Mapping[str, Any], words: Words) -> str:
