@@ -11,6 +11,7 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 COMPILED = [
     "hinting/conversation",
     "hinting/clock",
+    "hinting/design",
     "hinting/designs/hinting",
     "hinting/designs/breakeven",
     "hinting/designs/survival",

@@ -1,3 +1,4 @@
+cimport cython
 from pagehint.mm.attached cimport Attachable
 from pagehint.mm.batch cimport Batch
 
@@ -22,6 +23,10 @@ cdef class Conversation:
     cdef public long long _pages
     cdef public long long _errors
 
+    @cython.final
+    cdef _ask(self, now)
+    @cython.final
+    cdef _tell(self, error, now)
     cdef _checked(self, action)
     cdef bint _refilled(self) except -1
     cdef _begin_or_rest(self)

@@ -34,6 +34,10 @@ class Conversation:
 
     def next(self, now):
         """What to do now. A React is said again until ``reacted`` ends it."""
+        return self._ask(now)
+
+    # The same, and `_tell` what `reacted` is, called from C code without Python's ways.
+    def _ask(self, now):
         batch: Batch = self._batch
         self.now = now
         if self._telling is not None:
@@ -100,6 +104,9 @@ class Conversation:
 
     def reacted(self, error, now):
         """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""
+        self._tell(error, now)
+
+    def _tell(self, error, now):
         batch: Batch = self._batch
         if batch is None or self._telling is None:
             raise InputError(f"{self!r}: no react runs")

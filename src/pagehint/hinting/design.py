@@ -1,3 +1,4 @@
+# cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """What every hinting design is: an object that says what to do next, and is told what happened (sans-I/O).
 
 A design never sleeps, calls a device or reads a clock. Whoever drives it asks ``next(now)`` and does what it says:

@@ -6,8 +6,6 @@ cdef class VirtualWorker:
     cdef tuple _zones
     cdef object _react_time
     cdef object _on_begin
-    cdef object _next
-    cdef object _reacted
     cdef object _react
     cdef object _timer
     cdef object _reacting

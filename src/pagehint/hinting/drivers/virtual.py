@@ -22,7 +22,6 @@ class VirtualWorker:
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
-        self._next, self._reacted = design.next, design.reacted
         self._react = None
         self._timer = None
         self._reacting = None
@@ -114,11 +113,11 @@ class VirtualWorker:
     # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.
     def _act(self):
         interrupt = None
-        clock, following, react_time = self.clock, self._next, self._react_time
+        clock, react_time = self.clock, self._react_time
         if self._reacting is not None:
             interrupt = self._tell()
         while not self._waited_for:
-            action = following(clock.now)
+            action = self.design._ask(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
@@ -144,5 +143,5 @@ class VirtualWorker:
             self._react(self.design._batch)
         except BaseException as raised:
             error = raised
-        self._reacted(error, self.clock.now)
+        self.design._tell(error, self.clock.now)
         return None if error is None or isinstance(error, Exception) else error
