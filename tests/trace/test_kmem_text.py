@@ -106,6 +106,14 @@ def test_lost(line: str, lost: LostLine) -> None:
             "t-1 [000] .... 1.000000: mm_page_pcpu_drain: page=a pfn=1 order=0 migratetype=-7",
             "migratetype -7 is absurd",
         ),
+        (
+            "t-1 [000] .... 1.000000: mm_page_free: pfn=0x1 (1) order=0x0 (0)",
+            "print it without tracefs' options/fields",
+        ),
+        (
+            "    bash-208     0..... 16420us : mm_page_free: page=a pfn=1 order=0",
+            "without options such as latency-format",
+        ),
         ("t-1 [000] .... 1.000000: mm_page_free: order=0", "expected TASK-PID [CPU] SECONDS: mm_page_free: page=..."),
         ("t-1 [000] .... 81239123: mm_page_free: page=a pfn=1 order=0", "record with the trace clock mono"),
         ("t-1 [8192] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "cpu 8192 is absurd"),

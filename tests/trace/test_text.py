@@ -113,6 +113,16 @@ def test_times_that_go_back_far(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["trace.txt"]
 
 
+def test_times_between_events_are_no_times(tmp_path: Path) -> None:
+    """As perf script --deltatime prints them: they were sorted."""
+    lines = [
+        f"sh 8 [001] {k * 7919 % 1000 / 1e6:.6f}: kmem:mm_page_free: page=0x1 pfn={k:#x} order=0\n" for k in range(999)
+    ]
+    with pytest.raises(InputError, match="are these the times between events"):
+        import_text(tmp_path, "".join(lines))
+    assert import_text(tmp_path, "".join(lines[:9])).num_events == 9
+
+
 def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:
     trace = import_text(tmp_path, TRACE + free(1.1, 5)[:60])
     assert trace.num_events == 3

@@ -145,7 +145,8 @@ class LineParser:
                 return int(text)
             except ValueError:
                 shown = text if len(text) <= 40 else f"{text[:37]}..."
-                raise self._error(number, f"{name}: {key} {shown} is no number") from None
+                why = ": print it without tracefs' options/fields" if text.startswith("0x") else ""
+                raise self._error(number, f"{name}: {key} {shown} is no number{why}") from None
 
         if event is Event.EXTFRAG:
             order = value("alloc_order")
@@ -216,7 +217,11 @@ class LineParser:
         if (match := _CLAIMS_PAGE_EVENT.search(line)) is not None and not line.startswith("#"):
             if _UNTIMED.search(line) is not None:
                 raise self._error(number, "the times are counts, not seconds: record with the trace clock mono")
-            raise self._error(number, f"{match[1]}: expected TASK-PID [CPU] SECONDS: {match[1]}: page=... pfn=... ...")
+            raise self._error(
+                number,
+                f"{match[1]}: expected TASK-PID [CPU] SECONDS: {match[1]}: page=... pfn=... ..., as printed without "
+                "options such as latency-format, trace-cmd report -l, or perf script -F",
+            )
         if _OTHER_LINE.search(line) is not None:
             self.other_events += 1
         return None

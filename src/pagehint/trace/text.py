@@ -26,6 +26,8 @@ _BATCH_ROWS = 1 << 16
 # CPUs' buffers are merged by time, but not perfectly: so many events are held back, to be sorted with the next.
 _HELD_ROWS = 1 << 13
 _HEADER_LINES = 200
+# A share of all events; of times that are differences it is near a half.
+_MOST_BACKWARDS, _FEW = 0.25, 100
 _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
@@ -190,10 +192,11 @@ class _Rows:
         self._writer = writer
         self._rows: list[Row | MarkLine] = []
         self._lines: list[int] = []
-        self._marks = 0
+        self._marks = self._number = 0
 
     def add(self, row: Row | MarkLine, line: int) -> None:
         self._rows.append(row)
+        self._number += 1
         self._lines.append(line)
         self.page_events += isinstance(row, Row)
         if len(self._rows) >= _BATCH_ROWS + _HELD_ROWS:
@@ -202,6 +205,11 @@ class _Rows:
     def finish(self, marks: list[tuple[int, str]]) -> None:
         """Write the rest; `marks` (ns, text) are taken where the recording has none of its own."""
         self._flush(len(self._rows))
+        if self.out_of_order > max(_FEW, _MOST_BACKWARDS * self._number):
+            raise InputError(
+                f"{self.path}: the time runs backwards {self.out_of_order} times in {self._number} events: are these "
+                "the times between events? Print it without perf script --deltatime"
+            )
         for time, text in [] if self._marks else sorted(marks):
             self._mark(time, text)
 
