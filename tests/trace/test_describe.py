@@ -1,7 +1,19 @@
 import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pagehint.trace import Lost, Trace
-from pagehint.trace.describe import describe, describe_anomalies, describe_lost, describe_missing
+from pagehint.trace.describe import (
+    LONGEST_NAME,
+    describe,
+    describe_anomalies,
+    describe_lost,
+    describe_missing,
+    phases,
+)
+from pagehint.trace.tables import MARK_SCHEMA
 
 
 def test_what_a_bundle_holds(trace: Trace) -> None:
@@ -24,6 +36,14 @@ def test_what_a_bundle_holds(trace: Trace) -> None:
         ),
     }
     assert data["phases"] == [{"time": 1215, "name": "phase, one"}]
+
+
+def test_a_phases_name_has_an_end(bundle: Path) -> None:
+    """A tracer's marker takes any text, and a screen and a page printed it all."""
+    marks = pa.table({"time": [1215], "text": ["MARK " + "x" * 100_000]}, schema=MARK_SCHEMA)
+    pq.write_table(marks, bundle / "marks.parquet")
+    (phase,) = phases(Trace.open(bundle))
+    assert phase["name"] == "x" * (LONGEST_NAME - 1) + "\u2026"
 
 
 def test_losses_in_words() -> None:

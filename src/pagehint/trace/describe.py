@@ -13,6 +13,7 @@ from pagehint.units import format_count
 
 __all__ = [
     "EVENT_NAMES",
+    "LONGEST_NAME",
     "describe",
     "describe_anomalies",
     "describe_host_state",
@@ -123,7 +124,16 @@ def phases(trace: Trace) -> list[dict[str, Any]]:
         return []
     marks = [mark for mark in trace.marks.to_pylist() if not mark["text"].startswith("KPF-")]
     named = [mark for mark in marks if mark["text"].startswith("MARK ")]
-    return [{"time": mark["time"], "name": printable(mark["text"].removeprefix("MARK "))} for mark in named or marks]
+    return [{"time": mark["time"], "name": _name(mark["text"].removeprefix("MARK "))} for mark in named or marks]
+
+
+# What another tool wrote may be of any length.
+def _name(text: str) -> str:
+    return printable(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\u2026")
+
+
+LONGEST_NAME = 200
+"""Characters of a phase's name."""
 
 
 def describe_lost(lost: Lost) -> list[str]:
