@@ -12,13 +12,14 @@ from pagehint.trace.bundle import Trace
 
 __all__ = ["Recording", "recording_of"]
 
+_COLUMNS = frozenset(COLUMNS)
 _MOST_EVENTS = 1 << 24
 """Of more, nothing is kept: these take 400 MiB."""
 
 
 class Recording(Trace):
-    """A trace that several replays read, at the same time too. Pickled, it is its path or
-    URL: an open one of a process is used again."""
+    """A trace that several replays read, at the same time too. Pickled, it is its path or URL:
+    an open one of a process is used again."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__(trace.path, trace.meta, trace.url)
@@ -29,14 +30,15 @@ class Recording(Trace):
         self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """As ``Trace.batches``."""
-        if columns is None or tuple(columns) != COLUMNS or self.num_events > _MOST_EVENTS:
+        if columns is None or not _COLUMNS.issuperset(columns) or self.num_events > _MOST_EVENTS:
             yield from super().batches(columns, batch_size)
             return
         with self._lock:
             if self._kept is None:
                 self._kept = list(super().batches(COLUMNS))
             kept = self._kept
-        yield from kept
+        for batch in kept:
+            yield {name: batch[name] for name in columns}
 
     def forget(self) -> None:
         """As ``Trace.forget``, and the events too."""
