@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.proc.kpageflags import KPageFlag
@@ -14,7 +15,7 @@ from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
 from pagehint.replays.scan import Scan
 from pagehint.replays.totals import make_run
-from pagehint.trace import Trace
+from pagehint.trace import Meta, Trace
 
 from .recording import Row, record, zone
 
@@ -140,3 +141,25 @@ def test_what_a_batch_of_frees_leaves_out_goes_to_the_zone_in_its_turn(batched: 
     trace = record(tmp_path / "t", rows, [zone(2048)], flags=flags)
     assert replay(trace).prediction.placed_as_recorded == 1.0
     assert pages_are_somewhere(trace) == {}
+
+
+@pytest.mark.parametrize(("kernel", "kept"), [("6.1", True), ("6.12", False)])
+def test_what_a_cpus_list_got_comes_back_to_the_lists_that_it_came_from(
+    kernel: str, kept: bool, tmp_path: Path
+) -> None:
+    """A guest of 6.1 that reports order 5 was placed as recorded to 53 %: telling of half a pageblock makes it
+    MOVABLE, and what its CPUs' lists had of it was given to MOVABLE's.
+    """
+    rows: list[Row] = [("Z", 0, 1, 0, 1)] + [("M", 0, 0, 0)] * 8 + [("D", 0, 1, 0)]
+    flags = np.full(8192, int(KPageFlag.BUDDY), np.uint64)
+    trace = record(tmp_path / "t", rows, [zone(8192)], flags=flags, migratetype=0, meta=_meta(kernel))
+    one = Playback(trace, PageReporting(5, "2ms"), None, "simulated", None, True, frozenset(), None)
+    one.run(make_run)
+    (here,) = one.start.zones
+    assert here.pageblock_types[0] == 1
+    assert any(len(here.free_list(order, 0)) for order in range(here.max_order)) == kept
+    assert check(here) == []
+
+
+def _meta(kernel: str) -> Meta:
+    return Meta(recorder="test", source="test", kernel=kernel)

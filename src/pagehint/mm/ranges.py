@@ -19,6 +19,7 @@ if cython.compiled:
         MOVABLE,
         OFFLINE,
         ORDER,
+        RECLAIMABLE,
         TYPE_SHIFT,
         USED,
         block_pages,
@@ -190,6 +191,17 @@ class Ranges(HintedLists):
         if not self._join_used(i, order):
             return False
         self._free(i, order, to_tail)
+        return True
+
+    # As `_free_used`, to the lists of this type, but for a pageblock that is isolated.
+    def _free_used_as(self, i, order, migratetype):
+        pageblock: cython.Py_ssize_t = self._pageblock(i)
+        if self._types[pageblock] == ISOLATE or migratetype > RECLAIMABLE:
+            return self._free_used(i, order, False)
+        if not self._join_used(i, order):
+            return False
+        self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
+        self._free_one_page(i, order, migratetype, False)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.

@@ -32,6 +32,9 @@ cdef enum:
 cdef enum:
     AGREED = 10000
 
+cdef enum:
+    NO_TYPE = 255
+
 # Most that a balloon tells its device of at once.
 cdef enum:
     INFLATED_AT_ONCE = 256
@@ -56,6 +59,7 @@ cdef class Engine(Pages):
     cdef readonly bint recorded
     cdef readonly bint follows
     cdef readonly bint zone_events
+    cdef bint _keeps_types
     cdef readonly bint zone_level
     cdef Refills _refills
     cdef readonly object mapped
@@ -141,7 +145,7 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _give_lost(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
-    cdef void _give(self, Py_ssize_t pfn, int order, bint to_tail) noexcept nogil
+    cdef void _give(self, Py_ssize_t pfn, int order, bint to_tail, int migratetype) noexcept nogil
     @cython.final
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final

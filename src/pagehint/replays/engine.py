@@ -46,6 +46,7 @@ if cython.compiled:
         LEAST_LOOKED_AT,
         MOST_LOOKED_AT,
         NEXT,
+        NO_TYPE,
         NOT_PLACED,
         NOWHERE,
         OUTSIDE,
@@ -102,6 +103,7 @@ else:
     INFLATED_AT_ONCE = 256
     LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
     NOWHERE = 0xFFFFFFFF
+    NO_TYPE = 255
     (
         OUTSIDE,
         ALLOCATED_TWICE,
@@ -152,6 +154,8 @@ class Engine(Pages):
         self.recorded = recorded
         self.follows = follows
         self.zone_events = not pcps
+        # What a CPU's list got keeps the type of then; from 6.10 on it has its pageblock's.
+        self._keeps_types = zones[0].profile.fallback == "moving"
         self.zone_level = False
         self._refills = None
         self._pcps = dict(pcps)
@@ -539,14 +543,15 @@ class Engine(Pages):
         self._anomalies[TAKEN_TWICE] += 1
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
-                self._give(k, 0, False)
+                self._give(k, 0, False, NO_TYPE)
 
-    # A block comes back to the zone's lists: whole if the model has it as one block, else page by page.
-    def _give(self, pfn, order, to_tail):
+    # A block comes back to the zone's lists: whole if the model has it as one block, else page by page. To those of
+    # this type, where it is the recorded block; NO_TYPE: its pageblock's.
+    def _give(self, pfn, order, to_tail, migratetype):
         k: cython.Py_ssize_t
         if order > 0 and not self._contiguous(pfn, order):
             for k in range(pfn, pfn + block_pages(order)):
-                self._give(k, 0, to_tail)
+                self._give(k, 0, to_tail, migratetype)
             return
         page: cython.Py_ssize_t = self._map[pfn]
         if page == NOWHERE:
@@ -557,7 +562,11 @@ class Engine(Pages):
             return
         if not to_tail and not self.zone_events and self._zone._join_used(i, order):
             self._pcp._free(i, order)
-        elif not self._zone._free_used(i, order, to_tail):
+        elif not (
+            self._zone._free_used_as(i, order, migratetype)
+            if migratetype != NO_TYPE and page == pfn
+            else self._zone._free_used(i, order, to_tail)
+        ):
             self._anomalies[DRAINED_FREE] += 1
             return
         self._zone.nr_free_ops += 1
@@ -742,7 +751,7 @@ class Engine(Pages):
             if self.zone_level and self._was_used(pfn, order, True):
                 self._freed(pfn, order, True)
             if self.zone_events:
-                self._give(pfn, order, False)
+                self._give(pfn, order, False, self._types[k] if self._keeps_types else NO_TYPE)
             return AT_END
         if kind == ALLOC:
             if not self.zone_events:
@@ -770,7 +779,7 @@ class Engine(Pages):
                 self._was_used(pfn, order, False)
             self._freed(pfn, order, verdict == BOOT)
         if verdict or not self.zone_events or not self._is_pcp[order]:
-            self._give(pfn, order, verdict == BOOT)
+            self._give(pfn, order, verdict == BOOT, NO_TYPE)
         return AT_END
 
     def _run(self, until):
