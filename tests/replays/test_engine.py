@@ -163,3 +163,10 @@ def test_what_a_cpus_list_got_comes_back_to_the_lists_that_it_came_from(
 
 def _meta(kernel: str) -> Meta:
     return Meta(recorder="test", source="test", kernel=kernel)
+
+
+def test_a_batch_of_frees_that_begins_outside_every_zone(tmp_path: Path) -> None:
+    """Memory that is plugged meanwhile: what was freed before a page was looked for 8 GiB behind an array's end."""
+    rows: list[Row] = [("Z", 100, 0, 0), ("A", 100, 0, 0)]
+    rows += [(letter, pfn, 0, 0) for letter in "FB" for pfn in (1 << 31, 100)] + [("D", 100, 0, 0)]
+    assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {"outside every zone": 1}

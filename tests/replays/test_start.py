@@ -437,3 +437,21 @@ def test_a_snapshot_whose_files_do_not_agree_is_said(free: int, said: bool, tmp_
     trace = record(tmp_path / "t", _ROWS, [zone(_PAGES)], texts=texts, flags=flags_of((0, 6144, _BUDDY)))
     warnings = replay(trace).recording["warnings"]
     assert any("kpageflags tell of 24 MiB free and zoneinfo of" in line for line in warnings) == said
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        ("6.1.0-56-rt-amd64", True),
+        ("5.14.0-427.el9.x86_64+rt", True),
+        ("6.8.1-1015-realtime", True),
+        ("5.10.120-rt70", True),
+        ("6.1.0-56-cloud-amd64", False),
+        ("6.6.9-artful", False),
+    ],
+)
+def test_a_kernel_with_preempt_rt_is_said(kernel: str, said: bool, tmp_path: Path) -> None:
+    """Its blocks are placed as recorded to 35 to 69 %."""
+    meta = Meta(recorder="test", source="test", kernel=kernel)
+    warnings = replay(record(tmp_path / "t", _ROWS, [zone(_PAGES)], meta)).recording["warnings"]
+    assert any("PREEMPT_RT" in line for line in warnings) == said

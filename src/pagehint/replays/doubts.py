@@ -1,5 +1,7 @@
 """What a result does not rest on firmly: sentences for the screen, the page and ``--json``."""
 
+import re
+
 from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
@@ -18,6 +20,7 @@ __all__ = ["doubts", "zone_level"]
 _PAGE = 4096
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
+_REALTIME = re.compile(r"[-+.](?:rt\d*|realtime)(?![a-z0-9])")
 
 
 def doubts(playback: Playback) -> list[str]:
@@ -60,6 +63,11 @@ def _kernel(playback: Playback) -> list[str]:
         lines.append(f"the rules of {name} are known from their description only: no guest with them was compared")
     elif is_newer(playback.kernel):
         lines.append(f"the kernel is newer than those that are known: the rules of {name} are followed")
+    if _REALTIME.search(playback.trace.meta.kernel or ""):
+        lines.append(
+            "the kernel has PREEMPT_RT: its tasks wait for locks and are preempted in the midst of a free, so that "
+            "blocks come back to the lists later than their events tell"
+        )
     return lines
 
 

@@ -410,6 +410,7 @@ class Scan:
         kind: cython.int
         last: cython.int
         last_pfn: cython.longlong
+        known: cython.bint
         cpu: cython.int
         order: cython.int
         for k in range(count):
@@ -494,7 +495,8 @@ class Scan:
                         elif (order == 0 or not self._is_pcp(order)) and k < self._load_row:
                             self._last_was[pfn] = FIRST
                     if order == 0:
-                        self._before[pfn] = last_pfn + 1 if last == FREED else FIRST_OF_ALL
+                        known = last == FREED and 0 <= last_pfn < self.pages
+                        self._before[pfn] = last_pfn + 1 if known else FIRST_OF_ALL
                     if self._is_pcp(order):
                         self._last_free[pfn] = self._row + k + 1
                         self._pending += 1
