@@ -5,6 +5,7 @@ import gzip
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pagehint.proc.kpageflags import KPageFlag
 from pagehint.report.doctor import print_doctor
 from pagehint.report.doctor_words import pressure_line
 from tests.diagnosis.conftest import DATA, snapshot_files
+from tests.diagnosis.samples import SAMPLES
 
 PASTED = sorted((Path(__file__).parent / "data" / "pasted").iterdir())
 BUDDYINFO = "Node 0, zone    DMA32    100     50     25     12      6      3      1      1      1      0    200\n"
@@ -218,3 +220,60 @@ def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, wa
 def test_a_read_that_fails_names_its_file() -> None:
     with pytest.raises(InputError, match=r"^/proc/self/mem: Input/output error: it can't be read$"):
         diagnose([Path("/proc/self/mem")])
+
+
+_ROUTINE = "[{:8d}.123456] e1000e 0000:00:19.0 eth0: link is up, full duplex, flow control rx and tx\n"
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_what_a_long_log_says_besides_changes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log of 95 MB took half a minute, line by line: what is far from all that tells of memory is left out."""
+    read: list[int] = []
+    plain = recognise.plain_lines
+
+    def counted(text: str) -> list[str]:
+        read.append(text.count("\n"))
+        return plain(text)
+
+    monkeypatch.setattr(recognise, "plain_lines", counted)
+    routine = "".join(_ROUTINE.format(k) for k in range(15_000))
+    alone, within = tmp_path / "alone", tmp_path / "within"
+    around = routine[-400:]
+    alone.write_text(around + SAMPLES[name] + "\n" + around)
+    within.write_text(routine + SAMPLES[name] + "\n" + routine)
+    found = [diagnose([path]).to_dict() for path in (alone, within)]
+    assert str(found[0]).replace(str(alone), "") == str(found[1]).replace(str(within), "")
+    assert read[1] <= read[0] + 200
+
+
+def test_a_foreign_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    """Some GiB of zeros, or a disk image, were held in memory, twice."""
+    zeros, image = tmp_path / "zeros", tmp_path / "image"
+    zeros.touch()
+    os.truncate(zeros, 8 << 30)
+    image.write_bytes(np.random.default_rng(1).bytes(4096))
+    os.truncate(image, 8 << 30)
+    for path, says in ((zeros, "nothing but zeros"), (image, "no page of a free block")):
+        code = f"""
+import resource, sys
+import pagehint.cli.main, pagehint.cli.doctor
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+sys.argv = ["pagehint", "doctor", {str(path)!r}]
+pagehint.cli.main.main()
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert says in done.stderr
+
+
+def test_rows_that_are_many_times_there_are_said_once(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text(
+        "Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11\n" * 1000 + "Node 0, zone   Normal 1\n" * 9
+    )
+    warnings = diagnose([tmp_path / "b"]).to_dict()["warnings"]
+    assert [("more than once" in line, "cut off" in line) for line in warnings if "Normal" in line] == [
+        (False, True),
+        (True, False),
+    ]

@@ -12,10 +12,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import compress
 from operator import gt, lt
 from typing import TypeGuard
 
-__all__ = ["decoded", "is_wide", "plain_lines"]
+__all__ = ["decoded", "is_wide", "plain_lines", "telling"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
@@ -42,6 +43,14 @@ _PREFIX = re.compile(
     re.ASCII,
 )
 _MOST_PREFIXES = 8
+_LONG = 1 << 20
+_AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
+# In any line that one of the readers looks for.
+_TELLING = (
+    *("ode ", "zone", "Zone", "Mem", "mem", "kB", "free", "Free", "page", "Page", "PAGE", "pg", "nr_", "swap"),
+    *("Swap", "cpu:", "count:", "high", "batch:", "slab", "Slab", "oom", "order", "Linux", "ypervisor", "Virtual"),
+    *("Xen", "avg", "dentry", "workingset", "thp", "compact", "alloc", "numa", "threshold", "pfn", "protection"),
+)
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
@@ -143,6 +152,21 @@ def _wide_as(data: bytes | bytearray) -> str | None:
         ):
             return name
     return None
+
+
+def telling(text: str) -> str:
+    """A text without the lines that are far from any that may tell of memory: most of a long log. O(length)."""
+    if len(text) < _LONG:
+        return text
+    lines = text.split("\n")
+    kept = bytearray(len(lines))
+    for index, line in enumerate(lines):
+        if any(word in line for word in _TELLING):
+            begin = max(index - _AROUND, 0)
+            end = min(index + _AROUND + 1, len(lines))
+            kept[begin:end] = b"\1" * (end - begin)
+    kept[-_AROUND:] = b"\1" * min(_AROUND, len(lines))
+    return "\n".join(compress(lines, kept))
 
 
 def plain_lines(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
-from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines
+from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
 from pagehint.errors import InputError, printable
 from pagehint.inputs import reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
@@ -31,6 +31,7 @@ __all__ = ["read_files"]
 _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
 _CHUNK, _START = 1 << 20, 1 << 12
+_MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
 # Text that is packed: each line of it is work.
 _FREE_TEXT = 4 << 20
 _RATIO = 10
@@ -121,6 +122,7 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _contents(path: Path, name: str) -> bytes | bytearray:
+    data: bytes | bytearray
     if path == _STANDARD_INPUT:
         data = standard_input().read(_MOST_TEXT + 1)
     elif path.is_dir():
@@ -131,7 +133,7 @@ def _contents(path: Path, name: str) -> bytes | bytearray:
             if _is_regular(path):
                 start = data + file.read(_START)
                 file.seek(0)
-                data = file.read() if _is_binary(start) else file.read(_MOST_TEXT + 1)
+                data = _binary(file, name) if _is_binary(start) else file.read(_MOST_TEXT + 1)
             else:
                 whole = bytearray(data)
                 while len(whole) < _MOST_MAP and (chunk := file.read(_CHUNK)):
@@ -144,7 +146,7 @@ def _contents(path: Path, name: str) -> bytes | bytearray:
 
 # Chunk by chunk into one buffer: what a few bytes unpack to is held once. Several members, one after the other, are one
 # file: so a map that is written in pieces is packed.
-def _unpacked(data: bytes, name: str) -> bytearray:
+def _unpacked(data: bytes | bytearray, name: str) -> bytearray:
     stream, whole = gzip.GzipFile(fileobj=io.BytesIO(data)), bytearray()
     most, most_text = _MOST_MAP, min(_MOST_TEXT, _FREE_TEXT + _RATIO * len(data))
     try:
@@ -187,6 +189,27 @@ def _is_binary(data: bytes | bytearray) -> bool:
     return len(others) < len(start) and not is_wide(start) and len(others.translate(None, _PRINTED)) >= len(others) / 8
 
 
+# What is no page map is told by its first pages: a disk image is not read to its end.
+def _binary(file: BinaryIO, name: str) -> bytes | bytearray:
+    data = bytearray()
+    while chunk := file.read(_CHUNK):
+        data += chunk
+        if data[:2] != b"\x1f\x8b":
+            _refuse_foreign(np.frombuffer(chunk[: len(chunk) // 8 * 8], "<u8"), name)
+        if len(data) == _MOST_ZEROS and not data.strip(b"\0"):
+            raise _only_zeros(name)
+    return data
+
+
+def _refuse_foreign(words: NDArray[np.uint64], name: str) -> None:
+    if len(words) and int(words.max()) >> 60:
+        raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
+
+
+def _only_zeros(name: str) -> InputError:
+    return InputError(f"{name}: nothing but zeros: expected /proc/kpageflags or kpagecount, copied whole")
+
+
 def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
     if len(data) % 8:
         raise InputError(
@@ -194,12 +217,13 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
         )
     words: NDArray[np.uint64] = np.frombuffer(data, "<u8")
     if not len(words) or not int(words.max()):
-        raise InputError(f"{name}: nothing but zeros: expected /proc/kpageflags or kpagecount, copied whole")
+        raise _only_zeros(name)
     # A count of mappings is small; among flags, some page is reserved or not there.
     if "kpagecount" in name or ("kpageflags" not in name and int(words.max()) < KPageFlag.NOPAGE):
         evidence.page_counts = words
         return "kpagecount"
-    if int(words.max()) >> 60 or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
+    _refuse_foreign(words, name)
+    if not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
         raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
     evidence.page_flags = words
     return "kpageflags"
@@ -208,7 +232,7 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = plain_lines(text)
+    lines = plain_lines(telling(text))
     parts = _parts(lines)
     if parts["buddyinfo"]:
         buddy = _longest(parts["buddyinfo"], evidence, name)
@@ -303,15 +327,21 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
     if columns[width] == 1 or width < _LEAST_COLUMNS:
         width = max(columns)
     whole: dict[str, str] = {}
+    broken: dict[str, None] = {}
+    again: dict[str, None] = {}
     for row in rows:
         words = row.split()
         key = " ".join(words[:4])
         if len(words) != width:
-            evidence.warnings.append(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}")
+            broken[key] = None
             continue
         if key in whole:
-            evidence.warnings.append(f"{name}: has {printable(key)} more than once: the last one counts")
+            again[key] = None
         whole[key] = row
+    evidence.warnings += [
+        *(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}" for key in broken),
+        *(f"{name}: has {printable(key)} more than once: the last one counts" for key in again),
+    ]
     return parse_buddyinfo("\n".join(whole.values()), name)
 
 
