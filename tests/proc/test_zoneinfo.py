@@ -70,7 +70,17 @@ def test_a_text_that_is_cut_off_says_what_it_has():
         (zone().replace("low      13", "low      " + "9" * 100_000), r"line 5: '9{37}\.\.\.' is no count"),
         (zone().replace("low      13", "low      9223372036854775808"), "line 5: '9223372036854775808' is no count"),
         (zone(boost=12), "boost, min, low and high don't fit"),
-        (zone(spanned=191), "180 pages are managed, 192 present and 191 spanned"),
+        (zone(spanned=191), "192 pages are present, of 191 spanned"),
+        (zone().replace("managed  180", "managed  193"), "193 pages are managed, 192 present and 192 spanned"),
+        (zone(spanned=1 << 52), "spans 4503599627370496 pages: no machine"),
+        (
+            zone() + zone(name="Normal", start=256).replace("free     40", "free     193"),
+            "193 pages are free, of 192 spanned",
+        ),
+        (
+            zone() + "  pagesets\n    cpu: 0\n              count: 100\n    cpu: 1\n              count: 93\n",
+            "193 pages are on CPUs' lists, of 192 spanned",
+        ),
         (zone() + zone(node=1, start=255), "zone DMA32 of node 1 begins at pfn 255, inside zone DMA32 of node 0"),
         (zone() + zone(), "begins at pfn 64, inside"),
     ],

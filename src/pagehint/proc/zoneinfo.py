@@ -90,6 +90,7 @@ _ZONE = re.compile(r"Node (\d{1,9}), zone +([^\s,]{1,40})$", re.ASCII)
 _PROTECTION = re.compile(r"protection: \(([\d, ]*)\)", re.ASCII)
 _PAGES = {name for name, each in ZoneInfo.__annotations__.items() if each == int | None} - {"free"}
 _PER_CPU = PerCpu.__annotations__.keys() - {"cpu"}
+_MOST_PAGES = 1 << 40
 _NEEDED = ("min", "low", "high", "spanned", "present", "managed", "start_pfn")
 
 
@@ -120,7 +121,22 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
             section = "pagesets"
         elif len(words) == 2:
             _keep(zone, section, words[0], words[1], where, count)
+    for zone in zones:
+        _check(zone, where)
     return zones
+
+
+# Of a zone that is cut off, as far as it goes.
+def _check(zone: ZoneInfo, where: str) -> None:
+    if zone.spanned is None:
+        return
+    named = f"{where}: zone {zone.name} of node {zone.node}"
+    if zone.spanned > _MOST_PAGES:
+        raise InputError(f"{named}: spans {zone.spanned} pages: no machine has so much memory")
+    on_lists = sum(each.count or 0 for each in zone.per_cpu)
+    for pages, what in ((zone.present or 0, "present"), (zone.free or 0, "free"), (on_lists, "on CPUs' lists")):
+        if pages > zone.spanned:
+            raise InputError(f"{named}: {pages} pages are {what}, of {zone.spanned} spanned: no kernel says so")
 
 
 def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: int) -> None:
