@@ -111,3 +111,12 @@ def test_a_guess_comes_with_its_range(found: Diagnosis) -> None:
     told = found.to_dict()
     assert told["likely"]["drop_caches"]["9"] == [round(end / (1 << 20), 3) for end in size.likely]
     assert isinstance(told["would_bring"]["drop_caches"]["9"], float)
+
+
+def test_what_is_on_per_cpu_lists_is_told_once(found: Diagnosis) -> None:
+    """It is free, and stood among those that hold what isn't as well."""
+    assert found.used_by["per_cpu"].best > 0
+    text = "\n".join(lines(found, 100, 120))
+    assert text.count("on per-CPU lists  ") == 1
+    assert "free, on per-CPU lists" not in text
+    assert "free, on per-CPU lists" not in doctor_page(found)

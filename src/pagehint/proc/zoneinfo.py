@@ -128,7 +128,7 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
 
 # Of a zone that is cut off, as far as it goes.
 def _check(zone: ZoneInfo, where: str) -> None:
-    if zone.spanned is None:
+    if not zone.spanned:
         return
     named = f"{where}: zone {zone.name} of node {zone.node}"
     if zone.spanned > _MOST_PAGES:

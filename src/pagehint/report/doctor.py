@@ -17,13 +17,13 @@ from pagehint.report.doctor_words import (
     failure_lines,
     headline,
     held_lines,
+    holders,
     map_shares,
     order_columns,
     pressure_line,
     range_of,
     reporting_line,
     subject,
-    used_words,
 )
 
 __all__ = ["applied_lines", "live_screen", "print_doctor"]
@@ -112,9 +112,7 @@ def _parts(found: Diagnosis, width: int, form: _Form) -> dict[str, RenderableTyp
         )
     if found.free is not None:
         parts["brings"] = titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
-    if found.used_by:
-        used = [(used_words(name), name, size) for name, size in found.used_by.items()]
-        used.sort(key=lambda row: -row[2].best)
+    if used := holders(found):
         parts["used"] = titled("Who holds the rest", _bars(used, width, "blue"))
     if held := held_lines(found):
         parts["held"] = titled("Few pages that keep much from being given back", _indented(held))

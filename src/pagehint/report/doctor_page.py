@@ -10,13 +10,13 @@ from pagehint.report.doctor_words import (
     failure_lines,
     headline,
     held_lines,
+    holders,
     map_shares,
     order_columns,
     pressure_line,
     range_of,
     reporting_line,
     subject,
-    used_words,
 )
 from pagehint.report.figures import COLOURS, chart_layout
 from pagehint.report.page import filled_page, html_table
@@ -112,7 +112,7 @@ def _causes(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
 
 
 def _used(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
-    rows = sorted(((used_words(name), size) for name, size in found.used_by.items()), key=lambda row: -row[1].best)
+    rows = [(words, size) for words, _, size in holders(found)]
     return _section("Who holds the rest", _lying(figures, "used", rows, "#33658a")) if rows else ""
 
 

@@ -15,13 +15,13 @@ __all__ = [
     "failure_lines",
     "headline",
     "held_lines",
+    "holders",
     "map_shares",
     "order_columns",
     "pressure_line",
     "range_of",
     "reporting_line",
     "subject",
-    "used_words",
 ]
 
 _MIB = 1 << 20
@@ -168,6 +168,12 @@ def held_lines(found: Diagnosis) -> list[str]:
 def used_words(name: str) -> str:
     """What a key of used_by means."""
     return {**USED_WORDS, "cache_and_slab": "page cache and slab"}.get(name, name)
+
+
+def holders(found: Diagnosis) -> list[tuple[str, str, Bounds]]:
+    """Who holds what is not free: words, key, bytes; the most first. Pages on per-CPU lists are told of as free."""
+    rows = [(used_words(name), name, size) for name, size in found.used_by.items() if name != "per_cpu"]
+    return sorted(rows, key=lambda row: -row[2].best)
 
 
 def order_columns(found: Diagnosis) -> list[int]:
