@@ -118,6 +118,43 @@ def test_zeros_are_no_map(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "start", [b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\0\x3e\0\1\0\0\0" + bytes(range(200)), b""]
+)
+def test_a_foreign_binary_stream_is_read_no_further_than_shows_it(tmp_path: Path, start: bytes) -> None:
+    """Of a pipe, 512 MiB were held, twice."""
+    with (tmp_path / "core").open("wb") as file:
+        file.write(start)
+        file.truncate(2 << 30)
+    with (tmp_path / "core").open("rb") as file:
+        with pytest.raises(InputError, match=r"core: (has no page of a free block|nothing but zeros)"):
+            recognise._whole(file, 0, "core")
+        assert file.tell() <= (1 << 20 if start else 64 << 20)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("count: 1", "count: 999999999999"),
+        ("spanned  4095", f"spanned  {1 << 52}"),
+        ("free     2", "free     -2"),
+        ("start_pfn:           1", f"start_pfn:           {1 << 40}"),
+    ],
+)
+def test_a_zone_that_can_not_be_is_refused(tmp_path: Path, field: str, value: str) -> None:
+    zone = (
+        "Node 0, zone      DMA\n  pages free     2\n        min      1\n        spanned  4095\n        present  3998\n"
+        "        managed  3840\n        protection: (0, 0)\n  pagesets\n    cpu: 0\n              count: 1\n"
+        "              high:  4\n              batch: 1\n  start_pfn:           1\n"
+    )
+    (tmp_path / "zoneinfo").write_text(zone)
+    assert diagnose(tmp_path / "zoneinfo").zones
+    assert field in zone
+    (tmp_path / "zoneinfo").write_text(zone.replace(field, value))
+    with pytest.raises(InputError, match=rf"zoneinfo: line \d+: .*({value.split()[-1]}' is no count|no machine has)"):
+        diagnose(tmp_path / "zoneinfo")
+
+
+@pytest.mark.parametrize(
     ("counts", "why"),
     [
         (f"{10**18}{' 0' * 10}", "10{18} free blocks of order 0: no machine"),

@@ -62,6 +62,12 @@ def test_a_text_that_is_cut_off_says_what_it_has():
         zone_layouts(text[:-60], "zoneinfo")
 
 
+def test_the_largest_machines_pass():
+    pages = 64 << 28  # 64 TiB
+    text = zone(start=1 << 33, spanned=pages).replace("192", str(pages))
+    assert zone_layouts(text, "zoneinfo")[0].end_pfn == (1 << 33) + pages
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -69,10 +75,10 @@ def test_a_text_that_is_cut_off_says_what_it_has():
         (zone().replace("low      13", "low      1x"), "line 5: '1x' is no count"),
         (zone().replace("low      13", "low      " + "9" * 100_000), r"line 5: '9{37}\.\.\.' is no count"),
         (zone().replace("low      13", "low      9223372036854775808"), "line 5: '9223372036854775808' is no count"),
+        (zone(spanned=1 << 52), "line 7: 4503599627370496 pages: no machine has so much memory"),
         (zone(boost=12), "boost, min, low and high don't fit"),
         (zone(spanned=191), "192 pages are present, of 191 spanned"),
         (zone().replace("managed  180", "managed  193"), "193 pages are managed, 192 present and 192 spanned"),
-        (zone(spanned=1 << 52), "spans 4503599627370496 pages: no machine"),
         (
             zone() + zone(name="Normal", start=256).replace("free     40", "free     193"),
             "193 pages are free, of 192 spanned",

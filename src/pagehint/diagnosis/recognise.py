@@ -30,7 +30,10 @@ __all__ = ["read_files"]
 
 _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
-_CHUNK, _START = 1 << 20, 1 << 12
+_MOST_STREAM = 4 << 30  # a page map whose size nobody tells: of 2 TiB
+_MOST_FLAGS = (1 << 48) - 1
+_PACKED = b"\x1f\x8b"
+_CHUNK = 1 << 20
 _MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
 # Text that is packed: each line of it is work.
 _FREE_TEXT = 4 << 20
@@ -49,7 +52,8 @@ _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
 _ZONE_FIELD = re.compile(
-    r"(?:pages free\s+\d+|protection: \(.*|per-node stats|pagesets|cpu: \d+|vm stats threshold: \d+"
+    r"(?:(?:pages free|min|low|high|spanned|present|managed|count:)\s+-?\d+"
+    r"|protection: \(.*|per-node stats|pagesets|cpu: \d+|vm stats threshold: \d+"
     r"|[a-z_]{2,40}:?\s+\d{1,30})",
     re.ASCII,
 )
@@ -121,32 +125,38 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
         yield what, name
 
 
-def _contents(path: Path, name: str) -> bytes | bytearray:
-    data: bytes | bytearray
+def _contents(path: Path, name: str) -> bytearray:
     if path == _STANDARD_INPUT:
-        data = standard_input().read(_MOST_TEXT + 1)
+        data = _whole(standard_input(), 0, name)
     elif path.is_dir():
         raise InputError(f"{name}: is a folder: name the files in it")
     else:
         with reading(name), _open(path, name) as file:
-            data = file.read(8)
-            if _is_regular(path):
-                start = data + file.read(_START)
-                file.seek(0)
-                data = _binary(file, name) if _is_binary(start) else file.read(_MOST_TEXT + 1)
-            else:
-                whole = bytearray(data)
-                while len(whole) < _MOST_MAP and (chunk := file.read(_CHUNK)):
-                    whole += chunk
-                data = bytes(whole)
-    if data[:2] != b"\x1f\x8b":
-        return data
-    return _unpacked(data, name)
+            data = _whole(file, os.fstat(file.fileno()).st_size, name)
+    return _unpacked(data, name) if data[:2] == _PACKED else data
+
+
+# What is no page map is told by its first pages: a disk image is not read to its end, from a pipe neither.
+def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
+    whole = bytearray()
+    most = _MOST_TEXT + 1
+    binary = False
+    while len(whole) < most and (chunk := file.read(min(_CHUNK, most - len(whole)))):
+        if not whole and chunk[:2] == _PACKED:
+            most = max(size, _MOST_MAP)
+        elif not whole and _is_binary(chunk):
+            binary, most = True, max(size, _MOST_STREAM)
+        if binary:
+            _refuse_foreign(np.frombuffer(chunk, "<u8", len(chunk) // 8), name)
+        whole += chunk
+        if binary and len(whole) == _MOST_ZEROS and not whole.strip(b"\0"):
+            raise _only_zeros(name)
+    return whole
 
 
 # Chunk by chunk into one buffer: what a few bytes unpack to is held once. Several members, one after the other, are one
 # file: so a map that is written in pieces is packed.
-def _unpacked(data: bytes | bytearray, name: str) -> bytearray:
+def _unpacked(data: bytearray, name: str) -> bytearray:
     stream, whole = gzip.GzipFile(fileobj=io.BytesIO(data)), bytearray()
     most, most_text = _MOST_MAP, min(_MOST_TEXT, _FREE_TEXT + _RATIO * len(data))
     try:
@@ -178,10 +188,6 @@ def _open(path: Path, name: str) -> BinaryIO:
         raise
 
 
-def _is_regular(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
-
-
 def _is_binary(data: bytes | bytearray) -> bool:
     start = data[:4096]
     others = start.replace(b"\0", b"")
@@ -189,20 +195,8 @@ def _is_binary(data: bytes | bytearray) -> bool:
     return len(others) < len(start) and not is_wide(start) and len(others.translate(None, _PRINTED)) >= len(others) / 8
 
 
-# What is no page map is told by its first pages: a disk image is not read to its end.
-def _binary(file: BinaryIO, name: str) -> bytes | bytearray:
-    data = bytearray()
-    while chunk := file.read(_CHUNK):
-        data += chunk
-        if data[:2] != b"\x1f\x8b":
-            _refuse_foreign(np.frombuffer(chunk[: len(chunk) // 8 * 8], "<u8"), name)
-        if len(data) == _MOST_ZEROS and not data.strip(b"\0"):
-            raise _only_zeros(name)
-    return data
-
-
 def _refuse_foreign(words: NDArray[np.uint64], name: str) -> None:
-    if len(words) and int(words.max()) >> 60:
+    if len(words) and int(words.max()) > _MOST_FLAGS:
         raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
 
 

@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass, field
 
 from pagehint.errors import InputError
-from pagehint.proc.count import parse_count
+from pagehint.proc.count import parse_count, parse_pages
 from pagehint.proc.zoneinfo import ZoneInfo
 
 __all__ = ["PageTypeInfo", "of_another_machine", "parse_buddyinfo", "parse_pagetypeinfo"]
 
 _MOST_ORDER = 20
-_MOST_PAGES = 1 << 44  # 64 PiB of 4 KiB: more than the address space of any processor holds
 _ALIKE, _NOTHING = 1.3, 1 << 14  # what two files count as free, pages
 
 
@@ -86,7 +85,7 @@ def _free(
 def _pageblocks(info: PageTypeInfo, zone: tuple[int, str], words: list[str], where: str, line: int) -> None:
     if len(words) != len(info.types):
         raise _wrapped(where, line, f"{len(words)} counts, where the heading has {len(info.types)} types")
-    counts = [parse_count(word, where, line) for word in words]
+    counts = [parse_pages(word, where, line) for word in words]
     info.pageblocks[zone] = dict(zip(info.types, counts, strict=True))
 
 
@@ -112,13 +111,7 @@ def parse_buddyinfo(text: str, where: str) -> dict[tuple[int, str], list[int]]:
 def _blocks(words: list[str], where: str, line: int) -> list[int]:
     if len(words) > _MOST_ORDER + 1:
         raise InputError(f"{where}: line {line}: {len(words):,} counts: no kernel has blocks of so many orders")
-    counts = [parse_count(word, where, line) for word in words]
-    for order, count in enumerate(counts):
-        if count << order > _MOST_PAGES:
-            raise InputError(
-                f"{where}: line {line}: {count} free blocks of order {order}: no machine has so much memory"
-            )
-    return counts
+    return [parse_pages(word, where, line, order) for order, word in enumerate(words)]
 
 
 def of_another_machine(

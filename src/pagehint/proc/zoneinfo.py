@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pagehint.errors import InputError
-from pagehint.proc.count import parse_count
+from pagehint.proc.count import parse_count, parse_pages
 
 __all__ = ["PerCpu", "ZoneInfo", "ZoneLayout", "check_apart", "parse_zoneinfo", "zone_layouts"]
 
@@ -90,7 +90,6 @@ _ZONE = re.compile(r"Node (\d{1,9}), zone +([^\s,]{1,40})$", re.ASCII)
 _PROTECTION = re.compile(r"protection: \(([\d, ]*)\)", re.ASCII)
 _PAGES = {name for name, each in ZoneInfo.__annotations__.items() if each == int | None} - {"free"}
 _PER_CPU = PerCpu.__annotations__.keys() - {"cpu"}
-_MOST_PAGES = 1 << 40
 _NEEDED = ("min", "low", "high", "spanned", "present", "managed", "start_pfn")
 
 
@@ -115,7 +114,7 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
         elif words == ["per-node", "stats"]:
             section = "node_stats"
         elif words[:2] == ["pages", "free"] and len(words) == 3:
-            zone.free = parse_count(words[2], where, count)
+            zone.free = parse_pages(words[2], where, count)
             section = "pages"
         elif words == ["pagesets"]:
             section = "pagesets"
@@ -131,8 +130,6 @@ def _check(zone: ZoneInfo, where: str) -> None:
     if not zone.spanned:
         return
     named = f"{where}: zone {zone.name} of node {zone.node}"
-    if zone.spanned > _MOST_PAGES:
-        raise InputError(f"{named}: spans {zone.spanned} pages: no machine has so much memory")
     on_lists = sum(each.count or 0 for each in zone.per_cpu)
     for pages, what in ((zone.present or 0, "present"), (zone.free or 0, "free"), (on_lists, "on CPUs' lists")):
         if pages > zone.spanned:
@@ -143,9 +140,9 @@ def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: i
     if section == "pagesets" and key == "cpu":
         zone.per_cpu.append(PerCpu(parse_count(word, where, line)))
     elif section == "pagesets" and key in _PER_CPU and zone.per_cpu:
-        setattr(zone.per_cpu[-1], key, parse_count(word, where, line))
+        setattr(zone.per_cpu[-1], key, parse_pages(word, where, line))
     elif key in _PAGES and section in ("pages", "pagesets"):
-        setattr(zone, key, parse_count(word, where, line))
+        setattr(zone, key, parse_pages(word, where, line))
     elif section == "stats":
         zone.stats[key] = parse_count(word, where, line)
     elif section == "node_stats":
