@@ -80,7 +80,7 @@ def test_a_list_that_ended_is_another_cpus(tmp_path):
 
 def test_blocks_and_what_has_no_list(tmp_path):
     rows: list[Row] = [("A", 9000, 3, 0), ("A", 8192, 4, 0), ("A", 9016, 0, 7)]
-    one = started(recording(tmp_path / "t", rows, [1 << 40]))
+    one = started(recording(tmp_path / "t", rows, [1 << 12]))
     (lists,) = (lists for (_, cpu), lists in one.start.pcps.items() if cpu == 0)
     assert [pages.tolist() for pages in lists.lists() if len(pages)] == [[9016], [9000]]
     assert lists.count == 9
