@@ -1,10 +1,12 @@
 """The page map against the kernel's own counts, in snapshots of four kernels."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from pagehint.diagnosis import page_map
 from pagehint.diagnosis.actions import dropped
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.page_map import Holder, PageMap, Range, whole_blocks
@@ -113,3 +115,18 @@ def test_compaction_may_bring_nothing_and_the_guest_goes_on_taking_pages(guest: 
         assert bounds.least <= 0 <= bounds.most, order
         # Of what was given back, too.
         assert bounds.least < 0, order
+
+
+def test_what_is_held_meanwhile_is_a_part_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the map of 1 TiB, 2 GiB, copies were held several times."""
+    flags = np.frombuffer(gzip.decompress((DATA / "press61" / "kpageflags.u64.gz").read_bytes()), "<u8")
+    zones = [Range(1, 4096), Range(4096, len(flags))]
+    whole = PageMap(flags, zones)
+    monkeypatch.setattr(page_map, "_PIECE", 1 << 14)
+    assert np.array_equal(PageMap(flags, zones).holders, whole.holders)
+    large = np.tile(flags[: 1 << 17], 32)
+    tracemalloc.start()
+    PageMap(large, [Range(1, len(large))])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * large.nbytes

@@ -6,12 +6,13 @@ on 5.10, 6.1, 6.12 and 6.18); its first page has UPTODATE too if the block has b
 
 import enum
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.kpageflags import KPageFlag, page_states
 
 __all__ = ["HOLDER_WORDS", "Holder", "PageMap", "Range", "aligned", "whole_blocks"]
 
@@ -71,6 +72,7 @@ MOVABLE = (
 )
 """What compaction can move, unless somebody has pinned it."""
 
+_PIECE = 1 << 18  # pages: the largest compound ones, of 1 GiB, or of 16 GiB where pages have 64 KiB
 _BUDDY, _UPTODATE = np.uint64(KPageFlag.BUDDY), np.uint64(KPageFlag.UPTODATE)
 
 
@@ -105,7 +107,7 @@ class PageMap:
             inside = flags[zone.begin : zone.end]
             counts = None if mapped is None else mapped[zone.begin : zone.end]
             part = self.holders[zone.begin : zone.end]
-            part[:] = _holders(inside, counts)
+            _fill_holders(part, inside, counts, zone.begin)
             _mark_told(part == Holder.FREE, inside, self.told[zone.begin : zone.end], zone.begin, max_order)
 
     @property
@@ -118,23 +120,34 @@ class PageMap:
         return np.array([np.count_nonzero(self.holders == holder) for holder in Holder], np.int64)
 
 
+# In pieces that no compound page crosses: what is held meanwhile doesn't grow with the machine.
+def _fill_holders(
+    found: NDArray[np.uint8], flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None, begin: int
+) -> None:
+    edges = [0, *range(-begin % _PIECE or _PIECE, len(flags), _PIECE), len(flags)]
+    pieces = [slice(*ends) for ends in pairwise(edges)]
+    says = any(_says_which_are_mapped(flags[piece]) for piece in pieces)
+    for piece in pieces:
+        found[piece] = _holders(flags[piece], None if mapped is None else mapped[piece], says)
+
+
+# Kernels say of each page of a huge one whether it is mapped itself, or of each the same; where none of a huge page's
+# later pages is said to be, nothing is known.
+def _says_which_are_mapped(flags: NDArray[np.uint64]) -> bool:
+    tail = np.uint64(KPageFlag.THP | KPageFlag.COMPOUND_TAIL | KPageFlag.MMAP)
+    return bool(((flags & tail) == tail).any())
+
+
 # Most pages of an idle machine are free, or the kernel's, which have no flag: only the others are looked at closely.
-def _holders(flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None) -> NDArray[np.uint8]:
+def _holders(flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None, says: bool) -> NDArray[np.uint8]:
     found = np.where(flags & _BUDDY, Holder.FREE, Holder.KERNEL).astype(np.uint8)
     others = np.flatnonzero(flags & ~(_BUDDY | _UPTODATE))
     if len(others):
         whole = _with_heads(flags, others)
         counted = None if mapped is None else mapped[others] > 0
-        found[others] = _classes(whole, counted, _mapped_itself(flags[others]) if counted is None else counted)
+        itself: Mask = (flags[others] & np.uint64(KPageFlag.MMAP)) != 0 if says else np.ones(len(others), np.bool_)
+        found[others] = _classes(whole, counted, itself if counted is None else counted)
     return found
-
-
-# Kernels say of each page of a huge one whether it is mapped itself, or of each the same; where none of a huge page's
-# later pages is said to be, nothing is known.
-def _mapped_itself(flags: NDArray[np.uint64]) -> Mask:
-    tail = np.uint64(KPageFlag.THP | KPageFlag.COMPOUND_TAIL | KPageFlag.MMAP)
-    itself: Mask = (flags & np.uint64(KPageFlag.MMAP)) != 0
-    return itself if bool(((flags & tail) == tail).any()) else np.ones(len(flags), np.bool_)
 
 
 # In most kernels a tail has few of its compound page's flags: it is what its head is.
@@ -183,7 +196,7 @@ def _classes(flags: NDArray[np.uint64], mapped: Mask | None, itself: Mask) -> ND
 
 
 def _mark_told(free: Mask, flags: NDArray[np.uint64], told: Mask, begin: int, max_order: int) -> None:
-    heads = np.flatnonzero(free & ((flags & _UPTODATE) != 0))
+    heads = np.flatnonzero(free & page_states(flags).reported)
     if not len(heads):
         return
     pfns = heads + begin
