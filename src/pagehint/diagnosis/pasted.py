@@ -49,7 +49,8 @@ _AROUND = 30  # lines: what mail programs and terminals broke, and what tells wh
 _TELLING = (
     *("ode ", "zone", "Zone", "Mem", "mem", "kB", "free", "Free", "page", "Page", "PAGE", "pg", "nr_", "swap"),
     *("Swap", "cpu:", "count:", "batch:", "slab", "Slab", "oom", "order:", "order=", "Linux", "ypervisor", "Virtual"),
-    *("Xen", "avg", "dentry", "workingset", "thp", "compact", "allocation", "vmalloc", "numa", "threshold", "pfn", "protection"),
+    *("Xen", "avg", "dentry", "workingset", "thp", "compact", "allocation", "vmalloc", "numa"),
+    *("threshold", "pfn", "protection"),
 )
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
