@@ -20,7 +20,7 @@ def test_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     output = tmp_path / "t.pagetrace"
     import_(tmp_path / "trace.txt", output=output)
     said = capsys.readouterr()
-    assert said.out == f"{output}: 1 events; `pagehint info {output}` shows them\n"
+    assert said.out == f"{output}: 1 event; `pagehint info {output}` shows them\n"
     lost, missing, other = said.err.splitlines()
     assert lost.startswith("pagehint: warning: 10 events were lost while recording: 10 on CPU 1.")
     assert missing.startswith("pagehint: warning: no frees were recorded")
