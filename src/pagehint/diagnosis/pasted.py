@@ -48,7 +48,20 @@ _AROUND = 30  # lines: what mail programs and terminals broke, and what tells wh
 # In any line that one of the readers looks for.
 _TELLING = (
     *("ode ", "zone", "Zone", "Mem", "mem", "kB", "free", "Free", "page", "Page", "PAGE", "pg", "nr_", "swap"),
-    *("Swap", "cpu:", "count:", "batch:", "slab", "Slab", "oom", "order:", "order=", "Linux", "ypervisor", "Virtual"),
+    *(
+        "Swap",
+        "cpu:",
+        "count:",
+        "batch:",
+        "slab",
+        "Slab",
+        "oom",
+        "order:",
+        "order=",
+        "Linux",
+        "ypervisor",
+        "Virtualization",
+    ),
     *("Xen", "avg", "dentry", "workingset", "thp", "compact", "allocation", "vmalloc", "numa"),
     *("threshold", "pfn", "protection"),
 )
