@@ -104,8 +104,12 @@ def unsure(trace):
 
 @pytest.mark.parametrize("level", ["zone", "page"])
 def test_a_replay_ends_with_the_free_lists_that_the_machine_has(tmp_path, level):
-    with nothing_left(), empty_cpu_lists():
-        trace, result = recorded(tmp_path / "a.pagetrace", level, command=allocating())
+    # What other processes free meanwhile lies on the CPUs' lists too, and may be all that is allocated.
+    for attempt in range(5):
+        with nothing_left(), empty_cpu_lists():
+            trace, result = recorded(tmp_path / f"{attempt}.pagetrace", level, command=allocating())
+        if trace.meta.events["Z"] > 1000:
+            break
     assert result.status == 0
     assert trace.meta.level == level
     assert not trace.meta.lost
