@@ -55,6 +55,10 @@ def test_a_pandas_that_does_not_fit_is_left_to_who_asks_for_it(tmp_path: Path) -
     [
         ("record --for -1s", "--for: its value is missing: one that begins with a dash is written --for=VALUE."),
         ("fleet x:3 --host-memory", "--host-memory: its value is missing"),
+        ("fleet x:3", "--host-memory: it is needed, and isn't given."),
+        ("import x", "--output: it is needed, and isn't given."),
+        ("import -o x", "SOURCE: it is needed, and isn't given."),
+        ("mark", "NAME: it is needed, and isn't given."),
         ("run a b c", "b c: nothing more is expected."),
         ("run --nope", "Unknown option"),
     ],
@@ -64,6 +68,15 @@ def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.endswith(f" `pagehint {command.split()[0]} --help` tells more.\n")
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "info", "doctor", "script", "mark", "run --html"])
+def test_an_empty_argument_is_no_folder(command: str) -> None:
+    """Of a variable that isn't set: the path of nothing is the folder that the command is called in."""
+    words = [*command.split(), ""]
+    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"pagehint: argument {len(words)} is empty: is it a variable that isn't set?\n"
 
 
 @pytest.mark.parametrize("command", ["run", "sweep", "fleet"])

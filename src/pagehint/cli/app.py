@@ -1,5 +1,6 @@
 """The command line: every command is a file of its own in this folder."""
 
+import itertools
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import cyclopts
 
 from pagehint.cli.no_pandas import NoPandas
-from pagehint.errors import PagehintError, printable
+from pagehint.errors import InputError, PagehintError, printable
 
 __all__ = ["app", "run"]
 
@@ -62,6 +63,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     try:
         for number in ends:
             signal.signal(number, _ended)
+        _refuse_empty(sys.argv[1:])
         command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
         try:
             signal.signal(signal.SIGINT, interrupt)
@@ -96,12 +98,22 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         os.kill(os.getpid(), number)
 
 
+# A path of nothing would be the folder that it is called in.
+def _refuse_empty(arguments: list[str]) -> None:
+    for number, each in enumerate(itertools.takewhile(lambda each: each != "--", arguments), 1):
+        if not each:
+            raise InputError(f"argument {number} is empty: is it a variable that isn't set?")
+
+
 def _misused(error: cyclopts.CycloptsError) -> str:
     command = " ".join(("pagehint", *(error.command_chain or ())))
     said = " ".join(str(error).split())
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
         name = error.argument.name
-        if name.startswith("-"):
+        if error.keyword is None:
+            shown = name.removeprefix("--").upper() if error.argument.field_info.is_positional else name
+            said = f"{shown}: it is needed, and isn't given."
+        elif name.startswith("-"):
             said = f"{name}: its value is missing: one that begins with a dash is written {name}=VALUE."
     if isinstance(error, cyclopts.UnusedCliTokensError):
         said = f"{' '.join(error.unused_tokens or ())}: nothing more is expected."
