@@ -17,7 +17,7 @@ from pagehint.report.output import Output
 from pagehint.trace.recorder.record import ending_signals
 from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.vmm import Qmp, RamPart, find_log, find_ram, ram_of_qmp
-from pagehint.units import format_size
+from pagehint.units import format_count, format_size
 
 __all__ = ["watch"]
 
@@ -66,8 +66,9 @@ def watch(
         made.keep()
     _warn_of_change(given, qmp, ram)
     why = "it ended" if ended else "stopped"
-    discards = f", {sampler.discards:,} discards" if sampler.discards else ""
-    print(f"{output}: {sampler.samples:,} samples, {sampler.bitmaps:,} of each page{discards}; {why}")
+    samples = format_count(sampler.samples, "sample")
+    discards = f", {format_count(sampler.discards, 'discard')}" if sampler.discards else ""
+    print(f"{output}: {samples}, {sampler.bitmaps:,} of each page{discards}; {why}")
 
 
 def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:

@@ -197,8 +197,8 @@ def _collapsed(playback: Playback) -> list[str]:
     if not areas and not playback.trace.num_residency_bitmaps:
         return ["khugepaged runs as Linux sets it up: the recording has no residency map that shows whether it did"]
     return [
-        f"khugepaged runs as Linux sets it up: the recording shows {len(areas):,} areas of 2 MiB that came back with "
-        f"no event of the guest{': ' if areas else ''}{told}{more}"
+        f"khugepaged runs as Linux sets it up: the recording shows {format_count(len(areas), 'area')} of 2 MiB that "
+        f"came back with no event of the guest{': ' if areas else ''}{told}{more}"
     ]
 
 

@@ -25,6 +25,7 @@ from pagehint.report.doctor_words import (
     reporting_line,
     subject,
 )
+from pagehint.units import format_count
 
 __all__ = ["applied_lines", "live_screen", "print_doctor"]
 
@@ -141,7 +142,8 @@ def _failures(found: Diagnosis) -> Iterator[RenderableType]:
         lines = failure_lines(failure)
         yield titled(lines[0], _indented(lines[1:]))
     if len(found.failures) > 3:
-        yield Text(f"{len(found.failures) - 3:,} failures before these are in --json.\n", style="dim")
+        others = format_count(len(found.failures) - 3, "failure")
+        yield Text(f"Before these: {others}, in --json.\n", style="dim")
 
 
 # What doesn't fit a line goes on below its beginning, further in.

@@ -86,7 +86,9 @@ class Sampler:
         try:
             self._pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise InputError(f"process {pid} may not be looked at ({error.strerror}): run this as root") from None
+            raise InputError(
+                f"process {pid} may not be looked at ({error.strerror}): run this as the host's root"
+            ) from None
         self._log = None if log is None else _open_log(log)
         self._line = b""
         meta = {"pid": pid, "ram": [[part.pfn, part.pages, part.address] for part in ram]}

@@ -209,7 +209,7 @@ def _mappings(pid: int) -> list[_Mapping]:
     except FileNotFoundError:
         raise InputError(f"no process {pid}") from None
     except PermissionError:
-        raise InputError(f"process {pid} may not be looked at: run this as root, or as its owner") from None
+        raise InputError(f"process {pid} may not be looked at: run this as its owner, or as the host's root") from None
     found = []
     for line in text.splitlines():
         place, rights, offset, *kind = line.split(maxsplit=5)
