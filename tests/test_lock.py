@@ -66,10 +66,9 @@ def test_threads_that_all_want_a_zone_lose_no_page():
     assert zone.nr_alloc == zone.nr_free_ops == sum(counted)
 
 
-@pytest.mark.skipif(not LIBRARIES, reason="nothing is compiled")
+@pytest.mark.skipif(not LIBRARIES or sys.version_info >= (3, 13), reason="nothing is compiled, or Python's is used")
 def test_every_module_means_the_same_lock():
-    old = sys.version_info < (3, 13)
     theirs = {path.name for path in LIBRARIES if b"PyThread_acquire_lock" in path.read_bytes()}
     ours = {path.name.split(".")[0] for path in LIBRARIES if b"pthread_mutex_trylock" in path.read_bytes()}
-    assert not (old and theirs), "made without lock.h"
-    assert not old or {"zone", "attached", "backing"} <= ours
+    assert not theirs, "made without lock.h"
+    assert {"zone", "attached", "backing"} <= ours

@@ -57,7 +57,7 @@ def test_what_a_balloon_holds_is_the_hosts(flags: int, counted: int | None, tmp_
     assert not any("balloon" in line for line in run.recording["warnings"])
 
 
-@pytest.mark.parametrize("other", [Gfp.ZERO, Gfp.COMP])
+@pytest.mark.parametrize("other", [Gfp.ZERO, Gfp.COMP, Gfp.THISNODE])
 def test_no_other_allocation_is_taken_for_the_balloons(other: Gfp, tmp_path: Path) -> None:
     trace = _inflated(tmp_path / "t", _FLAGS | int(other), None)
     assert [len(rows) for rows in balloon_rows(trace)] == [0, 0]

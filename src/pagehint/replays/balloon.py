@@ -11,7 +11,7 @@ from pagehint.trace.events import Event
 __all__ = ["balloon_change", "balloon_rows"]
 
 _ASKS = int(Gfp.HIGHMEM | Gfp.NOWARN | Gfp.NORETRY | Gfp.NOMEMALLOC)
-_NEVER_ASKS = int(Gfp.COMP | Gfp.ZERO)
+_NEVER_ASKS = int(Gfp.COMP | Gfp.ZERO | Gfp.THISNODE)  # a page that moves to its user's node asks for that one
 _AT_ONCE = 256
 _APART = 10**8  # it takes up to so many at once, and waits for its device
 
@@ -32,8 +32,9 @@ def balloon_change(trace: Trace) -> tuple[int, int] | None:
 def balloon_rows(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows of its allocations, and of those the last of each batch that its device is told of: int64, ascending.
 
-    Nobody else's have their flags: virtio's asks for user memory, movable or not, which need not be zeroed, may fail
-    at once, and says nothing then. None where counters tell that it took nothing. Reads the events once.
+    Nobody else's that are known have their flags: virtio's asks for user memory, movable or not, which need not be
+    zeroed, may fail at once, and says nothing then. None where counters tell that it took nothing. Reads the events
+    once.
     """
     change = balloon_change(trace)
     if change is not None and not change[0]:

@@ -5,7 +5,10 @@ import random
 import pytest
 
 from pagehint.errors import BusyError, InputError
+from pagehint.hinting.clock import VirtualClock
+from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.mm.zone import Zone
 
 from ..rig import BLOCK, MS, TOP, Device, Rig
 
@@ -142,3 +145,24 @@ def run(seed):
 def test_the_same_run_gives_the_same_result():
     assert run(1) == run(1)
     assert run(1)[:2] != run(2)[:2]
+
+
+def test_a_design_that_answers_itself_is_asked():
+    """What overrides ``next`` or ``reacted`` was left out, where a driver asked it without Python's ways."""
+    asked: list[str] = []
+
+    class Mine(PageHinting):
+        def next(self, now):
+            asked.append("next")
+            return super().next(now)
+
+        def reacted(self, error, now):
+            asked.append("reacted")
+            super().reacted(error, now)
+
+    zone, clock = Zone(4 * BLOCK), VirtualClock()
+    worker = VirtualWorker(Mine(), [zone], clock)
+    worker.start(Device(8))
+    clock.run_until(10**9)
+    assert set(asked) == {"next", "reacted"}
+    worker.stop()

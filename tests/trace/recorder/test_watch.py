@@ -12,7 +12,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.trace.recorder.residency import HOST_SCHEMA, Sampler
-from pagehint.trace.recorder.vmm import RamPart, find_log, find_ram, ram_of_qmp, ram_of_tree
+from pagehint.trace.recorder.vmm import RamPart, _memory_option, find_log, find_ram, ram_of_qmp, ram_of_tree
 from pagehint.trace.tables import open_parquet
 
 SMALL = """
@@ -326,3 +326,19 @@ def test_what_is_resident_of_the_largest_mapping(tmp_path):
     assert row["ram_resident_kib"] == 4 * len(pattern) >= 2000
     if first is not None:
         assert pattern.tolist() == list(range(first, first + 1000, 2))
+
+
+@pytest.mark.parametrize(
+    ("said", "size"),
+    [
+        ("512", 512 << 20),
+        ("1.5G", 3 << 29),
+        ("size=1G,slots=2,maxmem=8G", 1 << 30),
+        ("slots=2,maxmem=8G,size=1G", 1 << 30),
+        ("1073741824B", 1 << 30),
+        ("slots=2", 128 << 20),
+        ("0x40000000", None),
+    ],
+)
+def test_how_much_memory_qemu_was_told_of(said, size):
+    assert _memory_option([b"qemu-system-x86_64", b"-m", said.encode()]) == size

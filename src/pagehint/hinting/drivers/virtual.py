@@ -3,6 +3,7 @@
 import cython
 
 from pagehint.hinting.action import Begin, React, Sleep
+from pagehint.hinting.conversation import Conversation
 
 __all__ = ["VirtualWorker"]
 
@@ -22,6 +23,8 @@ class VirtualWorker:
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
+        kind = type(design)
+        self._asks_itself = kind.next is not Conversation.next or kind.reacted is not Conversation.reacted
         self._react = None
         self._timer = None
         self._reacting = None
@@ -117,7 +120,7 @@ class VirtualWorker:
         if self._reacting is not None:
             interrupt = self._tell()
         while not self._waited_for:
-            action = self.design._ask(clock.now)
+            action = self.design.next(clock.now) if self._asks_itself else self.design._ask(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
@@ -143,5 +146,8 @@ class VirtualWorker:
             self._react(self.design._batch)
         except BaseException as raised:
             error = raised
-        self.design._tell(error, self.clock.now)
+        if self._asks_itself:
+            self.design.reacted(error, self.clock.now)
+        else:
+            self.design._tell(error, self.clock.now)
         return None if error is None or isinstance(error, Exception) else error

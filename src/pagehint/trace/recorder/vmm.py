@@ -27,7 +27,7 @@ _BELOW_PC = 0xE0000000, 3 << 30
 _LOW = 3 << 30, 0xD0000000
 _ABOVE = 1 << 20
 _QEMU_MEMORY = 128 << 20
-_SIZE = re.compile(rb"(?:size=)?(\d{1,15}(?:\.\d{1,9})?)([KMGT]?)", re.IGNORECASE)
+_SIZE = re.compile(rb"(\d{1,15}(?:\.\d{1,9})?)([BKMGT]?)", re.IGNORECASE)
 _LEAST = 32 << 20
 _MOST = 1 << 42
 _TIMEOUT = 20.0
@@ -324,6 +324,8 @@ def _ram_of_options(pid: int, words: list[bytes], mappings: list[_Mapping]) -> l
     if b"max-ram-below-4g" in machine:
         raise refused("its option max-ram-below-4g says where its guest's RAM lies")
     size = _memory_option(words)
+    if size is None:
+        raise refused("its option -m can't be read")
     found = _of_size(mappings, size)
     if len(found) != 1:
         what = "several mappings" if found else "no mapping"
@@ -340,9 +342,14 @@ def _options(words: list[bytes], *names: bytes) -> list[bytes]:
     return [after for word, after in pairwise(words) if word.startswith(b"-") and word.lstrip(b"-") in names]
 
 
-def _memory_option(words: list[bytes]) -> int:
+def _memory_option(words: list[bytes]) -> int | None:
     size = _QEMU_MEMORY
     for value in _options(words, b"m"):
-        if (match := _SIZE.match(value)) is not None:
-            size = int(float(match[1]) * 1024 ** (b"KMGT".index(match[2].upper() or b"M") + 1))
+        parts = value.split(b",")
+        named = [part[5:] for part in parts if part.startswith(b"size=")] + [parts[0]] * (b"=" not in parts[0])
+        if not named:
+            continue
+        if (match := _SIZE.fullmatch(named[0])) is None:
+            return None
+        size = int(float(match[1]) * 1024 ** b"BKMGT".index(match[2].upper() or b"M"))
     return size
