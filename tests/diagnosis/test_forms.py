@@ -75,6 +75,8 @@ FORMS: dict[str, Form] = {
     "rsyslog": _log("Nov 28 00:47:11 web-1 kernel: [  532.610402] ", "#012 "),
     "rsyslog, all in one": lambda text: "Nov 28 00:47:11 web-1 kernel: " + text.replace("\n", "#012"),
     "a table": _each('2026-11-28 00:47:11,web-1,"{}"'),
+    "a table with the time last": _each('"Nov 28 00:47:11 web-1 kernel: {}","2026-11-28T00:47:11.000+0000"'),
+    "asciinema": lambda text: "".join(f"{json.dumps([0.01, 'o', line])}\n" for line in text.splitlines()),
     "tabs": _each("2026-11-28 00:47:11\tweb-1\t{}"),
     "level and msg": _each('time="2026-11-28T00:47:11Z" level=warning msg="{}"'),
     "Kubernetes": _each("2026-11-28T00:47:11.123456789Z stdout F [  532.610402] {}"),
@@ -138,6 +140,13 @@ def test_a_log_says_the_same(tmp_path: Path, name: str, form: str) -> None:
     plain.write_text(SAMPLES[name])
     pasted.write_text(FORMS[form](SAMPLES[name]))
     assert _told(pasted) == _told(plain)
+
+
+@pytest.mark.parametrize("form", ["a table with the time last", "asciinema", "journalctl", "Docker"])
+def test_a_lines_last_figure_is_kept(form: str) -> None:
+    assert parse_memory_reports(plain_lines(FORMS[form](SAMPLES["6.12, CMA"]))) == parse_memory_reports(
+        plain_lines(SAMPLES["6.12, CMA"])
+    )
 
 
 def test_utf_16_that_does_not_say_so(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What is wrong, as far as the evidence goes: free memory that the host still backs, who keeps it, what to do."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +28,14 @@ from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.prediction import Slab, predict
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.zones import CAPACITY, ZoneState, zone_states
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.proc.kpageflags import KPageFlag
 
 __all__ = ["diagnose", "doctor", "examine"]
 
 _MOST_ORDER = 20
+_MOST_MEMORY = 1 << 52  # bytes: 2^36 pages of 64 KiB
+_BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
@@ -326,6 +328,26 @@ def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | 
     return None
 
 
+def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
+    total = min(memory.get("total", _MOST_MEMORY), _MOST_MEMORY)
+    if memory.get("total", 0) > _MOST_MEMORY:
+        yield f"no machine has so much memory ({memory['total'] >> 20:,} MiB): what is computed of it means nothing"
+    beyond = [
+        name
+        for name, size in memory.items()
+        if name not in _BESIDE_TOTAL and size > (_MOST_MEMORY if name == "free" else total)
+    ]
+    if beyond:
+        yield f"more is counted than there is memory, as {', '.join(beyond[:4])}: damaged, or not of one machine"
+    for zone in evidence.zones:
+        marks = [mark for mark in (zone.min, zone.low, zone.high) if mark is not None]
+        if marks != sorted(marks) or (zone.spanned and marks and marks[0] > zone.spanned):
+            yield (
+                f"zoneinfo: zone {printable(zone.name)} of node {zone.node} has watermarks that no kernel sets: min, "
+                f"low, high {', '.join(map(str, marks))} of {zone.spanned} pages"
+            )
+
+
 def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     evidence, setting = diagnosis.evidence, diagnosis.setting
     if evidence.reporting.order is not None and evidence.reporting.order > setting.max_order and not evidence.live:
@@ -340,6 +362,8 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     total = memory.get("total")
     if total and diagnosis.free and diagnosis.free > total and not evidence.live:
         diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
+    if not evidence.live:
+        diagnosis.warnings += _impossible(evidence, memory)
     counted = {name: pages * setting.page_size for name, pages in evidence.free_pages().items()}
     if "MemFree" in evidence.meminfo:
         counted["meminfo"] = evidence.meminfo["MemFree"] << 10

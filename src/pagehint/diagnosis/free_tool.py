@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 
 __all__ = ["parse_free"]
 
@@ -9,17 +10,25 @@ _ROW = re.compile(
     r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)", re.ASCII
 )
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
+_THOUSANDS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*", re.ASCII)
+_RULE = re.compile(r"[-|+: ─┼]+")
 _UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
 
 
-def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None] | None:
+def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | None:
     """Bytes of free's line Mem: ``total``, ``free``, ``shmem``, ``cached``, ``available``; None where there is none.
+    Of several the last counts; the third value is whether they differ.
 
     Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
     to 256 GiB. O(length).
     """
-    for above, line in itertools.pairwise(lines):
+    found = list(_rows(lines))
+    return (*found[-1], any(each != found[-1] for each in found)) if found else None
+
+
+def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+    for above, line in itertools.pairwise(line for line in lines if _RULE.fullmatch(line) is None):
         head = above.lower().split()
         row = _ROW.fullmatch(line)
         if row is None or not 3 <= len(head) <= 10 or any(char.isdigit() or char == ":" for char in above):
@@ -37,12 +46,11 @@ def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None] | None:
             for value in values
             if value
         ]
-        return _columns(sizes, head), guessed
-    return None
+        yield _columns(sizes, head), guessed
 
 
 def _number(text: str) -> float:
-    text = text.replace(",", ".")
+    text = re.sub("[.,]", "", text) if _THOUSANDS.fullmatch(text) else text.replace(",", ".")
     try:
         return float(text)
     except ValueError:

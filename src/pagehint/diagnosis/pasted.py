@@ -136,6 +136,8 @@ _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])
 _MOST_TAGS = 100
 _LAST_TAGS = re.compile(r"(?:\s{0,9}</[\w:.-]{1,30}>)+\Z")
 _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
+# Of a table with quotes, the times after the message.
+_CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
@@ -317,6 +319,9 @@ def _plain(line: str) -> str:
         line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
     if line.endswith("}") and (begin := line.find("{")) >= 0:
         line = _or_else(_message(line[begin:]), line)
+    elif line.endswith('"]') and line.startswith("["):
+        line = _or_else(_message(line), line)
+    line = _CELLS_AFTER.sub("", line)
     if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
         line = _or_else(_message(quoted[1]), line) if quoted[1] else quoted[2].replace("''", "'")
     if "&" in line:

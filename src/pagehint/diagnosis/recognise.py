@@ -58,7 +58,13 @@ _ZONE_FIELD = re.compile(
     re.ASCII,
 )
 _MEMINFO = re.compile(
-    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(?::\s+(\d{1,19})(?:\s+kB\b|(?=\s|$))|\s+(\d{1,19}) kB\b)",
+    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(?::\s+(\d{1,19}|\d{1,3}(?:,\d{3}){1,5})(?:\s+kB\b|(?=\s|$))"
+    r"|\s+(\d{1,19}) kB\b)",
+    re.ASCII,
+)
+_BELOW_ZERO = re.compile(
+    r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
+    r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
     re.ASCII,
 )
 _NODE_MEMINFO = re.compile(r"Node \d{1,9} [A-Z]\S{1,60}:\s+\d", re.ASCII)
@@ -240,17 +246,19 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if zones:
             evidence.zones = zones
             yield "zoneinfo"
-    meminfo = _meminfo(lines)
+    meminfo = _meminfo(lines, evidence, name)
     if meminfo:
         evidence.meminfo = meminfo
         yield "meminfo"
-    counters = parse_vmstat("\n".join(" ".join(x.split()) for x in parts["vmstat"]), name)
+    counters = _counters(parts["vmstat"], evidence, name)
     # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
     if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
         yield "vmstat"
     if (columns := parse_free(lines)) is not None:
-        evidence.free_tool, unit = columns
+        evidence.free_tool, unit, others = columns
+        if others:
+            evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
@@ -274,6 +282,12 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             )
         if reports:
             yield "a kernel log"
+    below_zero = [line for line in lines if "-" in line and _is_below_zero(line)]
+    if below_zero:
+        evidence.warnings.append(
+            f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
+            + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
+        )
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
             evidence.kernel = version[1] or version[2]
@@ -340,6 +354,9 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
 
 
 def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
+    again = [row.split() for row in rows if row.startswith("Node")]
+    if len({tuple(row) for row in again}) > len({tuple(row[:6] if "type" in row else row[:4]) for row in again}):
+        evidence.warnings.append(f"{name}: has pagetypeinfo more than once: the last rows count")
     rows = list(_whole_rows(rows, evidence, name))
     types = parse_pagetypeinfo("\n".join(rows), name)
     if not types.free and types.pageblock_order is None and not types.pageblocks:
@@ -391,19 +408,50 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
     return list(by_key.values())
 
 
-def _meminfo(lines: list[str]) -> dict[str, int]:
+def _counters(rows: list[str], evidence: Evidence, name: str) -> dict[str, int]:
+    tables: list[list[str]] = [[]]
+    for row in rows:
+        if row.startswith("nr_free_pages") and any(each.startswith("nr_free_pages") for each in tables[-1]):
+            tables.append([])
+        tables[-1].append(" ".join(row.split()))
+    return _last([parse_vmstat("\n".join(table), name) for table in tables], "vmstat", evidence, name)
+
+
+# Of two machines or moments, none is made: the last alone counts. What a tool gives twice is one.
+def _last(tables: list[dict[str, int]], what: str, evidence: Evidence, name: str) -> dict[str, int]:
+    *others, last = tables
+    for table in reversed(others):
+        if all(table.get(key, value) == value for key, value in last.items()):
+            last = table | last
+        else:
+            evidence.warnings.append(f"{name}: has {what} more than once: the last one counts")
+            break
+    return last
+
+
+def _is_below_zero(line: str) -> bool:
+    match = _BELOW_ZERO.fullmatch(line)
+    return match is not None and (match[1] is None or match[1] in _KNOWN)
+
+
+def _meminfo(lines: list[str], evidence: Evidence, name: str) -> dict[str, int]:
     whole: dict[str, int] = {}
+    tables = [whole]
     by_node: dict[str, int] = {}
     for line in lines:
         of_node = _NODE_MEMINFO.match(line) is not None
         for key, value, in_table in _MEMINFO.findall(line):
             if key not in _KNOWN:
                 continue
-            value = value or in_table
+            value = (value or in_table).replace(",", "")
             if of_node:
                 by_node[key] = by_node.get(key, 0) + int(value)
             else:
+                if key in whole and key in ("MemTotal", "MemFree"):
+                    whole = {}
+                    tables.append(whole)
                 whole[key] = int(value)
+    whole = _last(tables, "meminfo", evidence, name)
     if "FilePages" in by_node:
         by_node.setdefault("Cached", by_node["FilePages"])
         by_node.setdefault("Buffers", 0)

@@ -109,7 +109,7 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
             continue
         zone, words = zones[-1], line.replace(":", " ", 1).split()
         if (match := _PROTECTION.match(line.lstrip())) is not None:
-            zone.protection = [parse_count(word.strip(), where, count) for word in match[1].split(",")]
+            zone.protection = [parse_pages(word.strip(), where, count) for word in match[1].split(",")]
             section = "stats"
         elif words == ["per-node", "stats"]:
             section = "node_stats"
@@ -131,9 +131,15 @@ def _check(zone: ZoneInfo, where: str) -> None:
         return
     named = f"{where}: zone {zone.name} of node {zone.node}"
     on_lists = sum(each.count or 0 for each in zone.per_cpu)
-    for pages, what in ((zone.present or 0, "present"), (zone.free or 0, "free"), (on_lists, "on CPUs' lists")):
+    free = max(zone.free or 0, zone.stats.get("nr_free_pages", 0))
+    for pages, what in ((zone.present or 0, "present"), (free, "free"), (on_lists, "on CPUs' lists")):
         if pages > zone.spanned:
             raise InputError(f"{named}: {pages} pages are {what}, of {zone.spanned} spanned: no kernel says so")
+    if zone.managed is not None and zone.present is not None and zone.managed > zone.present:
+        raise InputError(
+            f"{named}: {zone.managed} pages are managed, {zone.present} present and {zone.spanned} spanned: no kernel "
+            "says so"
+        )
 
 
 def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: int) -> None:
@@ -174,11 +180,6 @@ def _layout(zone: ZoneInfo, where: str) -> ZoneLayout:
         pages[name] -= boost
     if not 0 <= pages["min"] <= pages["low"] <= pages["high"]:
         raise InputError(f"{where}: zone {zone.name} of node {zone.node}: its boost, min, low and high don't fit")
-    if not pages["managed"] <= pages["present"] <= pages["spanned"]:
-        raise InputError(
-            f"{where}: zone {zone.name} of node {zone.node}: {pages['managed']} pages are managed, {pages['present']} "
-            f"present and {pages['spanned']} spanned: no kernel says so"
-        )
     first = zone.per_cpu[0] if zone.per_cpu else PerCpu(0)
     return ZoneLayout(
         node=zone.node,
