@@ -259,7 +259,7 @@ def test_a_read_that_fails_names_its_file() -> None:
         diagnose([Path("/proc/self/mem")])
 
 
-_ROUTINE = "[{:8d}.123456] e1000e 0000:00:19.0 eth0: link is up, full duplex, flow control rx and tx\n"
+_ROUTINE = "[{:8d}.123456] e1000e 0000:00:19.0 eth0: link is up, full duplex, memory page free to swap, rx and tx\n"
 
 
 @pytest.mark.parametrize("name", SAMPLES)
