@@ -125,7 +125,7 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
         (["watch", "1", "--for", "0s"], b"--for 0s: expected 100 ms at the least"),
         (["record", "--for", "1s", "--buffers", "0"], b"for each of the"),
         (["record", "--for", "1s", "--buffers", "1PiB"], b"more than half of this machine's"),
-        (["guest", "--matrix", ""], b"names no settings"),
+        (["guest", "--matrix", " "], b"names no settings"),
         (["mark", "two\nlines"], b"is no name of a phase"),
         (["import", "-", "-o", "x.pagetrace"], b"not a recording of `pagehint record -o -`"),
     ],
