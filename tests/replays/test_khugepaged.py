@@ -45,7 +45,7 @@ def test_what_came_back_without_an_event_is_found(tmp_path: Path) -> None:
     assert collapsed_areas(trace) == [(3 * 10**9, _AREA)]
     host = ModelHost("THP", khugepaged=True)
     warnings = replay(trace, None, host, sample=None).recording["warnings"]
-    assert any("1 areas of 2 MiB that came back with no event of the guest: pfn 512 by 3.00 s" in w for w in warnings)
+    assert any("1 area of 2 MiB that came back with no event of the guest: pfn 512 by 3.00 s" in w for w in warnings)
 
 
 def test_no_recording_that_ships_shows_any() -> None:
