@@ -47,13 +47,13 @@ _LONG = 1 << 20
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
 # In any line that one of the readers looks for.
 _TELLING = (
-    *("ode ", "zone", "Zone", "Mem", "kB", "Free", "Page", "PAGE", "pg", "nr_", "Swap", "cpu:", "count:", "batch:"),
-    *("slab", "Slab", "oom", "order:", "order=", "_order", "Linux", "ypervisor", "Virtualization", "Xen", "avg"),
-    *("dentry", "workingset", "threshold", "pfn", "protection", "vmalloc", "allocstall", "compact_", "thp_", "numa_"),
+    "ode ", "zone", "Zone", "Mem", "kB", "Free", "Page", "PAGE", "pg", "nr_", "Swap", "cpu:", "count:", "batch:",
+    "slab", "Slab", "oom", "order:", "order=", "_order", "Linux", "ypervisor", "Virtualization", "Xen", "avg",
+    "dentry", "workingset", "threshold", "pfn", "protection", "vmalloc", "allocstall", "compact_", "thp_", "numa_",
     # Everyday words of logs, as what the kernel and free print has them.
-    *("free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s"),
-    *("of memory", "memory: ", "swap cache"),
-)
+    "free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s",
+    "of memory", "memory: ", "swap cache",
+)  # fmt: skip
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")

@@ -152,8 +152,8 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
             most = max(size, _MOST_MAP)
         elif not whole and _is_binary(chunk):
             binary, most = True, max(size, _MOST_STREAM)
-        if binary:
-            _refuse_foreign(np.frombuffer(chunk, "<u8", len(chunk) // 8), name)
+        if binary and int(np.frombuffer(chunk, "<u8", len(chunk) // 8).max(initial=0)) > _MOST_FLAGS:
+            raise _foreign(name)
         whole += chunk
         if binary and len(whole) == _MOST_ZEROS and not whole.strip(b"\0"):
             raise _only_zeros(name)
@@ -201,9 +201,8 @@ def _is_binary(data: bytes | bytearray) -> bool:
     return len(others) < len(start) and not is_wide(start) and len(others.translate(None, _PRINTED)) >= len(others) / 8
 
 
-def _refuse_foreign(words: NDArray[np.uint64], name: str) -> None:
-    if len(words) and int(words.max()) > _MOST_FLAGS:
-        raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
+def _foreign(name: str) -> InputError:
+    return InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
 
 
 def _only_zeros(name: str) -> InputError:
@@ -216,15 +215,15 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
             f"{name}: {len(data)} bytes are not whole 8-byte entries: expected /proc/kpageflags, copied whole"
         )
     words: NDArray[np.uint64] = np.frombuffer(data, "<u8")
-    if not len(words) or not int(words.max()):
+    largest = int(words.max(initial=0))
+    if not largest:
         raise _only_zeros(name)
     # A count of mappings is small; among flags, some page is reserved or not there.
-    if "kpagecount" in name or ("kpageflags" not in name and int(words.max()) < KPageFlag.NOPAGE):
+    if "kpagecount" in name or ("kpageflags" not in name and largest < KPageFlag.NOPAGE):
         evidence.page_counts = words
         return "kpagecount"
-    _refuse_foreign(words, name)
-    if not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
-        raise InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
+    if largest > _MOST_FLAGS or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
+        raise _foreign(name)
     evidence.page_flags = words
     return "kpageflags"
 

@@ -47,7 +47,7 @@ class Recording(Trace):
             self._kept = None
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return recording_of, (str(self.path.absolute()) if self.url is None else self.url,)
+        return recording_of, (self._source,)
 
 
 @lru_cache(maxsize=2)

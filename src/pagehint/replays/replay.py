@@ -32,10 +32,10 @@ def replay(
     `placement`: which block an allocation takes: the model's choice, or (valid for the recorded settings only) the
     recorded one. `sample`: the timeline's step; None: no timeline. `backed`: whether free memory is backed at the
     start, where the recording doesn't tell. `touch`: the events that touch their pages: alloc, zone_alloc, free.
-    `progress(events)` is called as events were read (the recording is read twice). `real`: do the same to memory of
-    this machine, and measure (`Run.real`). `kernel`: whose rules to follow, such as "6.8"; None: the recording's own,
-    by its version, else by what it shows. `price`: CPU seconds that a GiB*minute of host memory is worth. Memory is
-    bounded by the guest's size and the settings. Raises InputError.
+    `progress(events)` is called as events were read, twice as many in all as there are. `real`: do the same to memory
+    of this machine, and measure (`Run.real`). `kernel`: whose rules to follow, such as "6.8"; None: the recording's
+    own, by its version, else by what it shows. `price`: CPU seconds that a GiB*minute of host memory is worth. Memory
+    is bounded by the guest's size and the settings. Raises InputError.
     """
     one = Playback(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
     run = one.run(make_run)

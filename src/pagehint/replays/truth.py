@@ -123,13 +123,17 @@ def guest_host(
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:
-    found = trace.once("first bitmap", lambda: _read_first_bitmap(trace))
+    found = _first_bits(trace)
     if found is None:
         return None
     backed = np.zeros(pages, np.bool_)
     known = np.unpackbits(found[1])[:pages]
     backed[: len(known)] = known
     return found[0], backed
+
+
+def _first_bits(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
+    return trace.once("first bitmap", lambda: _read_first_bitmap(trace))
 
 
 def _read_first_bitmap(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
@@ -172,7 +176,7 @@ def resident_beyond(trace: Trace) -> int:
 
     Firmware wrote them, where `mem=` and the like keep the guest from what lies there: it neither uses nor tells them.
     """
-    found = trace.once("first bitmap", lambda: _read_first_bitmap(trace))
+    found = _first_bits(trace)
     if found is None or trace.residency is None:
         return 0
     row = int(np.searchsorted(trace.residency.column("time").to_numpy(), found[0]))

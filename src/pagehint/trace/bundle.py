@@ -53,7 +53,11 @@ class Trace:
         self._finding = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return Trace.open, (str(self.path.absolute()) if self.url is None else self.url,)
+        return Trace.open, (self._source,)
+
+    @property
+    def _source(self) -> str:
+        return str(self.path.absolute()) if self.url is None else self.url
 
     def _repr_html_(self) -> str:
         meta = self.meta

@@ -21,6 +21,9 @@ __all__ = [
     "describe_missing",
 ]
 
+LONGEST_NAME = 200
+"""Characters of a phase's name."""
+
 EVENT_NAMES = {
     Event.ALLOC: "allocations",
     Event.FREE: "frees",
@@ -130,10 +133,6 @@ def phases(trace: Trace) -> list[dict[str, Any]]:
 # What another tool wrote may be of any length.
 def _name(text: str) -> str:
     return printable(text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\u2026")
-
-
-LONGEST_NAME = 200
-"""Characters of a phase's name."""
 
 
 def describe_lost(lost: Lost) -> list[str]:

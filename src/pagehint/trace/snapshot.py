@@ -26,7 +26,7 @@ _MOST_UNZONED = 1 << 24  # pages of a guest without zoneinfo: 64 GiB
 class Snapshot:
     """A snapshot folder of a bundle.
 
-    `path` is the folder. Any of its files may be missing. Zones are read once: nobody may change what tells of them.
+    `path` is the folder. Any of its files may be missing. Zones and counters are read once: nobody may change them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +64,10 @@ class Snapshot:
 
     def counters(self) -> dict[str, int]:
         """What vmstat counts, by name; empty where the snapshot lacks it."""
+        return self._counters
+
+    @cached_property
+    def _counters(self) -> dict[str, int]:
         return parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
 
     def allocated(self) -> int | None:

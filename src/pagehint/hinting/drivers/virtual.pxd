@@ -9,7 +9,7 @@ cdef class VirtualWorker:
     cdef object _react
     cdef object _timer
     cdef object _reacting
-    cdef bint _asks_itself
+    cdef bint _overridden
     cdef bint _stepping
     cdef bint _waited_for
     cdef readonly long long stalls

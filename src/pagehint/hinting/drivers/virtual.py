@@ -23,8 +23,9 @@ class VirtualWorker:
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
+        # A design's own `next` or `reacted` is asked; else what they are in C.
         kind = type(design)
-        self._asks_itself = kind.next is not Conversation.next or kind.reacted is not Conversation.reacted
+        self._overridden = kind.next is not Conversation.next or kind.reacted is not Conversation.reacted
         self._react = None
         self._timer = None
         self._reacting = None
@@ -120,7 +121,7 @@ class VirtualWorker:
         if self._reacting is not None:
             interrupt = self._tell()
         while not self._waited_for:
-            action = self.design.next(clock.now) if self._asks_itself else self.design._ask(clock.now)
+            action = self.design.next(clock.now) if self._overridden else self.design._ask(clock.now)
             if isinstance(action, React):
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
@@ -146,7 +147,7 @@ class VirtualWorker:
             self._react(self.design._batch)
         except BaseException as raised:
             error = raised
-        if self._asks_itself:
+        if self._overridden:
             self.design.reacted(error, self.clock.now)
         else:
             self.design._tell(error, self.clock.now)

@@ -238,10 +238,9 @@ def _of_size(mappings: list[_Mapping], size: int) -> list[int]:
     found = []
     for at, first in enumerate(mappings):
         end = first.begin
-        for mapping in mappings[at:]:
-            if mapping.begin != end or end >= first.begin + size:
-                break
-            end = mapping.end
+        while at < len(mappings) and mappings[at].begin == end < first.begin + size:
+            end = mappings[at].end
+            at += 1
         if end == first.begin + size:
             found.append(first.begin)
     return found
