@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.kernel.profiles import KernelProfile, kernel_profile
-from pagehint.replays import replay as replays
+from pagehint.replays import playback
 from pagehint.replays.observers.best_possible import page_costs
 from pagehint.replays.playback import Playback
 from pagehint.replays.recording import Recording
@@ -140,7 +140,7 @@ def pages_table(traces: Sequence[Trace]) -> None:
     for trace in traces:
         for price in _PRICES:
             runs = [totals(trace, delay, price) for delay in ("10ms", "100ms", "2s")]
-            with patch.object(replays, "page_costs", single_pages):
+            with patch.object(playback, "page_costs", single_pages):
                 known = totals(trace, "100ms", price)
             ratios = [each.cost / (each.best_possible_lists or math.nan) for each in runs]
             ratios.append((known.best_possible_lists or math.nan) / (runs[1].best_possible_lists or math.nan))
