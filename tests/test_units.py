@@ -9,7 +9,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
-from pagehint.units import format_count, parse_size, parse_time, percent, whole_number
+from pagehint.units import format_count, parse_price, parse_size, parse_time, percent, whole_number
 
 
 @pytest.mark.parametrize("value", [5, np.uint8(5), np.int64(5)])
@@ -27,6 +27,24 @@ def test_no_whole_number_in_range(value):
 def test_sizes_and_times():
     assert parse_size("1.5 KiB") == parse_size(1536) == parse_size(np.int32(1536)) == 1536
     assert parse_time("1.5us") == parse_time(1500) == parse_time(np.uint16(1500)) == 1500
+
+
+def test_nothing_needs_no_unit():
+    assert parse_time("0") == parse_time("0.0") == parse_size("0") == 0
+    with pytest.raises(InputError, match="'1' is not a time"):
+        parse_time("1")
+
+
+def test_prices():
+    assert parse_price("1.5") == parse_price(1.5) == parse_price(np.float32(1.5)) == 1.5
+    assert parse_price(0) == 0
+    assert parse_price(10**9) == 1e9
+
+
+@pytest.mark.parametrize("value", [-1, "nan", float("inf"), 1e308, 10**400, "dear", None, True, [15]])
+def test_what_is_no_price(value):
+    with pytest.raises(InputError, match="expected CPU seconds for a GiB"):
+        parse_price(value)
 
 
 @pytest.mark.parametrize("value", [None, 1.5, True, b"4KiB", [], "4 horses", "", -1, np.int8(-1)])

@@ -2,7 +2,7 @@
 
 import re
 from operator import index
-from typing import SupportsIndex, cast
+from typing import SupportsFloat, SupportsIndex, cast
 
 from pagehint.errors import InputError
 
@@ -12,6 +12,7 @@ __all__ = [
     "format_size",
     "format_time",
     "mib",
+    "parse_price",
     "parse_size",
     "parse_time",
     "percent",
@@ -23,6 +24,7 @@ _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 LONGEST_TIME = 10**6 * _TIMES["h"]
 """Nanoseconds: times are added up in 64 bits."""
+_DEAREST = 10**9
 _QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
@@ -48,6 +50,8 @@ def power_of_two(what: str, value: object, most: int) -> int:
 def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     names = {name.lower(): factor for name, factor in units.items()}
+    if match is not None and not match[2] and not match[1].strip("0."):
+        return 0
     if match is None or match[2].lower() not in names:
         known = ", ".join(name for name in units if name)
         shown = repr(f"{text[:40]}..." if isinstance(text, str) and len(text) > 50 else text)
@@ -65,6 +69,19 @@ def _quantity(value: str | SupportsIndex, units: dict[str, int], what: str, exam
     number = index(value)
     if number < 0:
         raise InputError(f"{number} is not a {what}: it is negative")
+    return number
+
+
+def parse_price(price: object) -> float:
+    """CPU seconds that a GiB*minute of the host's memory is worth, as a number or its text. Raises InputError."""
+    try:
+        number = float(cast(SupportsFloat, price))
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if isinstance(price, bool) or not 0 <= number <= _DEAREST:
+        raise InputError(
+            f"a price of {price!s:.40}: expected CPU seconds for a GiB*minute, 0 to {_DEAREST:,}, such as 15"
+        )
     return number
 
 

@@ -1,6 +1,5 @@
 """A recording through a design on a modelled host, in virtual time."""
 
-import math
 from collections.abc import Callable, Set
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
@@ -27,7 +26,7 @@ from pagehint.replays.start import Start, check_trace, first_request
 from pagehint.replays.timeline import Timeline
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_time
+from pagehint.units import parse_price, parse_time
 
 __all__ = ["Placement", "Playback"]
 
@@ -70,11 +69,9 @@ class Playback:
         if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
             raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
         step = None if sample is None else parse_time(sample)
-        if not 0 <= price < math.inf:
-            raise InputError(f"a price of {price}: expected CPU seconds for a GiB*minute, 0 or more, such as 15")
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")
-        self.price = price
+        self.price = parse_price(price)
         self.totals_only = totals_only
         self.trace = trace
         self.design = design

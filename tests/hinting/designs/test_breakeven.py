@@ -158,9 +158,12 @@ def test_waits():
     assert waits[10] == 5 * MS
     assert BreakEven(price=1.5).wait(3) > design.wait(3)
     assert BreakEven(price=1e-300).wait(0) == 60_000 * MS
-    for price in (0, -1, "nan", "inf", "dear", None):
+    for price in (0, -1, "nan", "inf", 1e308, "dear", None):
         with pytest.raises(InputError, match="price"):
             BreakEven(price=price)
+    for budget in (0, -1, "nan", "inf", 1e308, "large"):
+        with pytest.raises(InputError, match="budget"):
+            BreakEven(budget=budget)
 
 
 def test_calls_that_tell_of_few_blocks_make_it_wait_longer():

@@ -2,7 +2,6 @@
 """Give back when it pays: a free block after a time that its size and the price of memory set."""
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, ClassVar
 
 from pagehint.errors import InputError
@@ -11,12 +10,14 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.survival import FIRST_GUESS, Survival
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
+from pagehint.units import parse_price
 
 __all__ = ["BreakEven"]
 
 _USUAL_PRICE = 15.0
 _SHORTEST, _LONGEST = 5 * 10**6, 60 * 10**9
 _NEVER = -(1 << 62)
+_LARGEST_BUDGET = 10**6
 
 # What a host's work costs (ns): a typical x86 server's, whose memory is in transparent huge pages.
 _CALL, _USUAL_BLOCKS = 20_000.0, 32
@@ -26,9 +27,9 @@ _LARGE_ORDER = 9
 
 
 def _price(value: Any) -> float:
-    price = float(value)
-    if not isfinite(price) or price <= 0:
-        raise InputError(f"price {value!s:.40}: expected a number above 0, such as 15")
+    price = parse_price(value)
+    if price == 0:
+        raise InputError("a price of 0: expected one above 0, such as 15")
     return price
 
 
@@ -37,8 +38,10 @@ def _budget(value: Any) -> float | None:
     if value is None or text == "none":
         return None
     share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    if not isfinite(share) or share <= 0:
-        raise InputError(f"budget {value!s:.40}: expected a share above 0, such as 0.2%, or none")
+    if not 0 < share <= _LARGEST_BUDGET:
+        raise InputError(
+            f"budget {value!s:.40}: expected a share above 0, up to {_LARGEST_BUDGET:,}, such as 0.2%, or none"
+        )
     return share
 
 
