@@ -239,4 +239,6 @@ def test_the_output(runs: dict[str, Run], tmp_path: Path) -> None:
 def test_a_run_without_a_timeline_has_no_page(phased: Trace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a page needs a timeline"):
         replay(phased, None, sample=None).to_html(tmp_path / "page.html")
+    with pytest.raises(InputError, match="a page of no run"):
+        write_html([], tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []

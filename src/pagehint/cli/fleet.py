@@ -21,7 +21,7 @@ from pagehint.units import parse_size, parse_time
 
 __all__ = ["fleet"]
 
-_GUESTS = re.compile(r"(.+):(\d{1,9})(?:@([^-@]+)-([^-@]+))?", re.DOTALL)
+_GUESTS = re.compile(r"(.+):(\d{1,40})(?:@([^-@]+)-([^-@]+))?", re.DOTALL)
 
 
 def fleet(

@@ -19,7 +19,7 @@ from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_size, whole_number
+from pagehint.units import format_size, parse_size, whole_number
 
 __all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
 
@@ -29,6 +29,7 @@ _BACK = (0.5, 0.9, 0.99)
 _DAY = 86_400.0
 _SHORT = 600 * 10**9
 _SAMPLE = "50ms"
+_MOST_MEMORY, _MOST_OVERHEAD = 1 << 60, 1 << 50  # bytes
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,12 @@ def fleet(
     InputError. O(log guests) transforms of 65,536 to 4 million bins. Source: docs/fleet.md.
     """
     listed = [each if isinstance(each, Guests) else Guests(*each) for each in guests]
-    memory = parse_size(host_memory) if isinstance(host_memory, str) else host_memory
-    memory = whole_number("a host's memory", memory, 1, 1 << 60)
-    beside = parse_size(overhead) if isinstance(overhead, str) else overhead
-    beside = whole_number("a guest's overhead", beside, 0, 1 << 50)
+    memory = parse_size(host_memory)
+    if not 1 <= memory <= _MOST_MEMORY:
+        raise InputError(f"a host's memory of {format_size(memory)}: expected up to {format_size(_MOST_MEMORY)}, such as 64GiB")
+    beside = parse_size(overhead)
+    if beside > _MOST_OVERHEAD:
+        raise InputError(f"an overhead of {format_size(beside)} a guest: expected up to {format_size(_MOST_OVERHEAD)}")
     _check(listed, risks, together, parked)
     whole_number("the seed", seed, 0, (1 << 64) - 1)
     kinds = _Kinds(listed, measured)

@@ -64,8 +64,8 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
 
     Raises InputError where a run has no timeline.
     """
-    first = runs[0]
     page = _Page(runs, baseline)
+    first = runs[0]
     if len(runs) == 1:
         title = f"{first.recording['name']}: {design_line(first)}"
         lead = _lead(first, baseline)
@@ -116,6 +116,8 @@ def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) ->
 
 class _Page:
     def __init__(self, runs: list[Run], baseline: Run | None) -> None:
+        if not runs:
+            raise InputError("a page of no run: expected one at least")
         if not all(run.timeline.num_rows for run in runs):
             raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
         self.runs = runs

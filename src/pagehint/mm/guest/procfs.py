@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pagehint.errors import InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.zone import Zone
 
@@ -23,8 +24,10 @@ def buddyinfo(zones: Sequence[Zone]) -> str:
 def pagetypeinfo(zones: Sequence[Zone]) -> str:
     """Free blocks by migratetype and order, and pageblocks by migratetype, as /proc/pagetypeinfo shows them.
 
-    O(free blocks + pageblocks).
+    O(free blocks + pageblocks). Raises InputError for no zone at all.
     """
+    if not zones:
+        raise InputError("pagetypeinfo of no zone: expected one at least")
     first = zones[0]
     lines = [
         f"Page block order: {first.pageblock_order}",
