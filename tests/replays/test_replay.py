@@ -368,7 +368,7 @@ def test_a_design_that_runs_elsewhere_goes_on(phased: Trace) -> None:
     design, zone = PageReporting(9, "2s"), Zone(4096)
     worker = VirtualWorker(design, [zone], VirtualClock())
     worker.start(ModelHost())
-    with pytest.raises(BusyError):
+    with pytest.raises(BusyError, match="give each replay a design of its own"):
         replay(phased, design)
     assert design.started
     worker.stop()

@@ -168,7 +168,9 @@ def fleet(
     listed = [each if isinstance(each, Guests) else Guests(*each) for each in guests]
     memory = parse_size(host_memory)
     if not 1 <= memory <= _MOST_MEMORY:
-        raise InputError(f"a host's memory of {format_size(memory)}: expected up to {format_size(_MOST_MEMORY)}, such as 64GiB")
+        raise InputError(
+            f"a host's memory of {format_size(memory)}: expected up to {format_size(_MOST_MEMORY)}, such as 64GiB"
+        )
     beside = parse_size(overhead)
     if beside > _MOST_OVERHEAD:
         raise InputError(f"an overhead of {format_size(beside)} a guest: expected up to {format_size(_MOST_OVERHEAD)}")

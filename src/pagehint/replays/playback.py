@@ -249,9 +249,10 @@ class Playback:
             self._started = not self.worker.design.started
             try:
                 self.worker.start(self.device)
-            except BusyError:
+            except BusyError as error:
                 self._started = False
-                raise
+                name = type(self.worker.design).__name__
+                raise BusyError(f"this {name} is in use elsewhere: give each replay a design of its own") from error
             self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
 
     def _decay(self) -> None:

@@ -20,7 +20,13 @@ def test_what_is_shown_is_read_back():
     for key, free in counts.items():
         assert [sum(column) for column in zip(*read.free[key].values(), strict=True)] == free
     assert sum(read.pageblocks[0, "DMA32"].values()) == 8
-    assert read.pageblocks[1, "Normal"] == {"Unmovable": 0, "Movable": 4, "Reclaimable": 0, "HighAtomic": 0, "Isolate": 0}
+    assert read.pageblocks[1, "Normal"] == {
+        "Unmovable": 0,
+        "Movable": 4,
+        "Reclaimable": 0,
+        "HighAtomic": 0,
+        "Isolate": 0,
+    }
 
 
 def test_no_zone():
