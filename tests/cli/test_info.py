@@ -29,7 +29,7 @@ def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "trace.txt, tracefs trace_pipe",
         "kernel 6.1\\x1b[31m",
         "start not recorded: no snapshot",
-        "time 1 s, from 1.000 s to 2.000 s",
+        "time 1 s, from 1.000 s to 2.000 s by the guest's clock",
         "3 events 1 allocations A",
         "10 events were lost while recording",
         "Measured on the host nothing",

@@ -71,7 +71,8 @@ def _guest(data: dict[str, Any]) -> Table:
     snapshot = data["snapshot"]
     table.add_row("start", "not recorded: no snapshot" if snapshot is None else f"snapshot: {', '.join(snapshot)}")
     span = data["last_ns"] - data["first_ns"]
-    table.add_row("time", f"{format_time(span)}, from {_seconds(data['first_ns'])} to {_seconds(data['last_ns'])}")
+    begins, ends = _seconds(data["first_ns"]), _seconds(data["last_ns"])
+    table.add_row("time", f"{format_time(span)}, from {begins} to {ends} by the guest's clock")
     table.add_row()
     return table
 
