@@ -5,9 +5,12 @@ import glob
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["lock", "partial_path", "remove_leftovers"]
+from pagehint.errors import InputError
+
+__all__ = ["claim", "partial_path", "remove_leftovers"]
 
 
 def partial_path(target: Path) -> Path:
@@ -15,11 +18,39 @@ def partial_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
 
 
-def lock(path: Path) -> int:
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside `target`: it has no lock."""
+    for left in _beside(target):
+        if (descriptor := _lock(left)) >= 0:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def claim(partial: Path, target: Path) -> int:
     """Lock a partial file or folder: a descriptor, to be closed. It ends with the process.
 
-    -1 where another process has it, or the file system knows no locks.
+    -1 where the file system knows no locks. Raises InputError where somebody else is writing `target`.
     """
+    own = _lock(partial)
+    for other in _beside(target):
+        if own < 0 or other == partial:
+            continue
+        if (descriptor := _lock(other)) >= 0:  # killed meanwhile
+            os.close(descriptor)
+        elif os.path.lexists(other):
+            os.close(own)
+            raise InputError(f"{target}: is being written by somebody else: choose another output")
+    return own
+
+
+def _beside(target: Path) -> Iterator[Path]:
+    return target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.partial")
+
+
+def _lock(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -30,14 +61,3 @@ def lock(path: Path) -> int:
         os.close(descriptor)
         return -1
     return descriptor
-
-
-def remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`: it has no lock."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.partial"):
-        if (descriptor := lock(left)) >= 0:
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
-            os.close(descriptor)

@@ -65,6 +65,9 @@ def test_until_it_is_stopped(machine, tmp_path, number):
         assert "Ctrl-C ends it" in watch.stderr.readline()
         while not (partial := next(tmp_path.glob(".*.partial"), None)) or not partial.stat().st_size:
             assert watch.poll() is None
+        second = pagehint("watch", machine.pid, "-o", tmp_path / "host.parquet")
+        assert (second.returncode, second.stdout) == (2, "")
+        assert "is being written by somebody else: choose another output" in second.stderr
         watch.send_signal(number)
         out, err = watch.communicate()
     assert (watch.returncode, err) == (0, "")

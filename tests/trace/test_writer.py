@@ -164,6 +164,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     with TraceWriter(path):
         (kept,) = tmp_path.iterdir()
         assert kept != left
-        with TraceWriter(path):
-            assert kept.exists()
+        with pytest.raises(InputError, match="is being written by somebody else: choose another output"):
+            TraceWriter(path)
+        assert list(tmp_path.iterdir()) == [kept]
     assert list(tmp_path.iterdir()) == []

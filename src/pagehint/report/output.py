@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pagehint.errors import InputError
-from pagehint.partial import lock, partial_path, remove_leftovers
+from pagehint.partial import claim, partial_path, remove_leftovers
 
 __all__ = ["Output", "output_if"]
 
@@ -34,11 +34,14 @@ class Output:
         self._temp = partial_path(self._target)
         try:
             self._temp.open("xb").close()
-            self._lock = lock(self._temp)
+            self._lock = claim(self._temp, self._target)
             if self._target.exists():
                 self._temp.chmod(stat.S_IMODE(self._target.stat().st_mode))
         except OSError as error:
             raise self._refused(error) from None
+        except InputError:
+            self._temp.unlink(missing_ok=True)
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input
-from pagehint.partial import lock, partial_path, remove_leftovers
+from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, places
 from pagehint.trace.events import EVENT_SCHEMA, Event
@@ -64,12 +64,12 @@ class TraceWriter:
         self._zones: list[ZoneLayout] = []
         self._group = [np.empty(_GROUP_ROWS, field.type.to_pandas_dtype()) for field in EVENT_SCHEMA]
         self._filled = 0
+        remove_leftovers(self.path)
         self._temp = partial_path(self.path)
         self._lock = -1
-        remove_leftovers(self.path)
         try:
             self._temp.mkdir()
-            self._lock = lock(self._temp)
+            self._lock = claim(self._temp, self.path)
             self._events = self._parquet(
                 "events",
                 EVENT_SCHEMA,

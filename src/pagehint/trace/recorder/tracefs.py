@@ -36,6 +36,7 @@ Level = Literal["zone", "page"]
 
 _PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _PREFIX = "pagehint-"
+_CAP_SYS_ADMIN = 21
 _UNLOCK = "boot it with lockdown=integrity, or without lockdown"
 _EVENTS = (
     "mm_page_alloc_zone_locked",
@@ -101,7 +102,7 @@ def find_tracefs() -> Path:
 
 def _why_not(refused: OSError | None) -> str:
     if os.geteuid() != 0:
-        return "recording needs root, to read the kernel's trace: run it with sudo"
+        return "the kernel's trace is root's alone: run it with sudo"
     if _is_user_namespace():
         return "root in a user namespace, as in a rootless container, is another user: record as the machine's own root"
     lockdown = Path("/sys/kernel/security/lockdown")
@@ -110,7 +111,8 @@ def _why_not(refused: OSError | None) -> str:
     # Where nobody mounts securityfs, only this tells of the lockdown.
     if any(map(_is_empty, map(Path, _PLACES))):
         return f"tracefs is mounted and empty, as where the kernel's lockdown forbids tracing: {_UNLOCK}"
-    if in_container():
+    mountable = refused is None and _has_tracefs() and _may_mount()
+    if in_container() and not mountable:
         return (
             "this is a container, and its tracefs is not there or read-only: record on the machine itself, or start "
             "the container with --privileged -v /sys/kernel/tracing:/sys/kernel/tracing"
@@ -119,7 +121,7 @@ def _why_not(refused: OSError | None) -> str:
         return f"tracefs is mounted read-only: mount -o remount,rw {refused.filename}"
     if refused is not None:
         return f"tracefs refuses ({refused.strerror}): are rights dropped, or a security module in its way?"
-    if "\ttracefs\n" in _text(Path("/proc/filesystems")):
+    if _has_tracefs():
         return "tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing"
     return "this kernel has no tracefs (CONFIG_FTRACE): record with a kernel that has it, such as a distribution's"
 
@@ -132,6 +134,16 @@ def _is_empty(place: Path) -> bool:
         return False
     kind = rf"^\S+ \S+ {os.major(device)}:{os.minor(device)} .* - tracefs "
     return not names and re.search(kind, _text(Path("/proc/self/mountinfo")), re.MULTILINE) is not None
+
+
+def _has_tracefs() -> bool:
+    return "\ttracefs\n" in _text(Path("/proc/filesystems"))
+
+
+def _may_mount() -> bool:
+    """Whether this process may mount file systems, as root in most containers may not."""
+    match = re.search(r"^CapEff:\s*([0-9a-f]+)$", _text(Path("/proc/self/status")), re.MULTILINE)
+    return match is not None and bool(int(match[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def _is_user_namespace() -> bool:

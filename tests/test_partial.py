@@ -1,0 +1,58 @@
+"""What is being written has one writer, whatever became of those before."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.partial import claim, partial_path, remove_leftovers
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    target = tmp_path / "a[b]*.out"  # no pattern
+    first, second = partial_path(target), partial_path(target)
+    first.mkdir()
+    second.touch()
+    held = claim(first, target)
+    with pytest.raises(InputError, match="is being written by somebody else"):
+        claim(second, target)
+    remove_leftovers(target)
+    assert list(tmp_path.iterdir()) == [first]
+    os.close(held)
+    remove_leftovers(target)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    code = f"""
+import os, signal
+from pathlib import Path
+from pagehint.partial import claim, partial_path
+target = Path({str(target)!r})
+partial = partial_path(target)
+partial.mkdir()
+(partial / "part").touch()
+claim(partial, target)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    own = partial_path(target)
+    own.touch()
+    os.close(claim(own, target))
+    remove_leftovers(target)
+    assert not left.exists()
+
+
+def test_nothing_else_beside_it_is_touched(tmp_path: Path) -> None:
+    names = ["a", ".a.partial", ".a.0123456.partial", ".a.0123456z.partial", ".b.01234567.partial", ".a.01234567"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == sorted(names)
