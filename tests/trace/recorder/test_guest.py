@@ -287,3 +287,11 @@ def test_a_disk_that_is_none_is_refused_before_a_guest_is_booted(tmp_path, name,
     with pytest.raises(InputError, match=says):
         boot(GuestSettings(KERNEL, disk=tmp_path / name), "true", tmp_path / "g.pagetrace")
     assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("place", ["there", "nowhere/guest.pagetrace", "/proc/guest.pagetrace"])
+def test_an_output_that_can_not_be_made_is_refused_before_a_kernel_is_looked_for(tmp_path, place):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputError, match=r"another output|for the output"):
+        boot(GuestSettings(kernel="no-such-package"), "true", tmp_path / place)
+    assert os.listdir(tmp_path) == ["there"]

@@ -72,6 +72,8 @@ def boot(
     """
     if settings.disk is not None:
         _check_disk(settings.disk)
+    with TraceWriter(output):  # that it can be made is seen before a kernel is fetched
+        pass
     kernel = find_kernel(settings.kernel)
     image = initramfs(
         kernel,
