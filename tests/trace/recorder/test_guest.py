@@ -295,3 +295,12 @@ def test_an_output_that_can_not_be_made_is_refused_before_a_kernel_is_looked_for
     with pytest.raises(InputError, match=r"another output|for the output"):
         boot(GuestSettings(kernel="no-such-package"), "true", tmp_path / place)
     assert os.listdir(tmp_path) == ["there"]
+
+
+@pytest.mark.parametrize("place", ["/proc", "/dev/null"])
+def test_a_cache_that_can_not_be_written(tmp_path, monkeypatch, place):
+    environment = {**os.environ, "XDG_CACHE_HOME": place}
+    monkeypatch.setattr(os, "environ", environment)
+    with pytest.raises(InputError, match="set XDG_CACHE_HOME to a folder that can be written"):
+        boot(GuestSettings(kernel="linux-image-cloud-amd64"), "true", tmp_path / "a.pagetrace")
+    assert list(tmp_path.iterdir()) == []

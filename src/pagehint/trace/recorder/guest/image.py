@@ -49,7 +49,15 @@ class Kernel:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pagehint"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "pagehint"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):  # root may write what a file system refuses
+            return folder
+    except OSError as error:
+        raise InputError(
+            f"{folder}: {error.strerror}: kernels are kept there: set XDG_CACHE_HOME to a folder that can be written"
+        ) from None
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> str:
