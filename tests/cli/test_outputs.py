@@ -86,6 +86,15 @@ def test_an_input_without_permission(command: list[str], text: Path) -> None:
     assert str(text) in told
 
 
+@pytest.mark.parametrize("command", [["run"], ["info"], ["sweep"], ["run", "--html"]])
+def test_a_folder_that_may_not_be_entered(command: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir(0)
+    told = refused(*command, *([folder / "page.html"] if "--html" in command else [folder]))
+    assert told.startswith(f"pagehint: {folder}/")
+    assert told.endswith(": Permission denied: it takes its owner, or root\n")
+
+
 @pytest.mark.parametrize("name", ["events.parquet", "snapshot/kpageflags.u64.gz", "residency_bitmaps.parquet"])
 def test_a_file_that_is_cut_off_while_it_is_read(name: str, tmp_path: Path) -> None:
     """An error, and no SIGBUS: nothing that others may shorten is mapped."""

@@ -14,7 +14,10 @@ from pagehint.errors import InputError
 from pagehint.trace.recorder import tracefs
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
-READ_ONLY = 'for each in /sys/kernel/tracing /sys/kernel/debug/tracing; do mount -o bind,ro,remount $each 2>/dev/null; done; exec "$@"'
+READ_ONLY = """for each in /sys/kernel/tracing /sys/kernel/debug/tracing
+do mount -o bind,ro,remount $each 2>/dev/null
+done; exec "$@"
+"""
 _CLONE_NEWUSER = 0x10000000
 HIDDEN = 'for each in /sys/kernel/tracing /sys/kernel/debug; do mount -t tmpfs tmpfs $each 2>/dev/null; done; exec "$@"'
 

@@ -80,7 +80,8 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         _nobody_reads()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else "standard output: " if error.errno == ENOSPC else ""
-        _refuse(f"{where}{error.strerror or error}")
+        hint = ": it takes its owner, or root" if isinstance(error, PermissionError) else ""
+        _refuse(f"{where}{error.strerror or error}{hint}")
     except MemoryError:
         _refuse("there is not enough memory for this: is it a recording of this machine's size?")
     except SystemExit as ended:
