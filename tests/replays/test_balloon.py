@@ -7,7 +7,7 @@ import pytest
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.kernel.gfp import GFP_HIGHUSER, GFP_HIGHUSER_MOVABLE, Gfp
 from pagehint.proc.kpageflags import KPageFlag
-from pagehint.replays.balloon import balloon_rows
+from pagehint.replays.balloon import Inflations
 from pagehint.replays.playback import Playback
 from pagehint.replays.run import Run
 from pagehint.replays.totals import make_run
@@ -57,17 +57,27 @@ def test_what_a_balloon_holds_is_the_hosts(flags: int, counted: int | None, tmp_
     assert not any("balloon" in line for line in run.recording["warnings"])
 
 
+def _rows(trace: Trace, batch_size: int = 1 << 16) -> tuple[list[int], list[int]]:
+    inflations = Inflations(trace)
+    for batch in trace.batches(batch_size=batch_size):
+        inflations.add(batch)
+    rows, last = inflations.rows()
+    return rows.tolist(), last.tolist()
+
+
 @pytest.mark.parametrize("other", [Gfp.ZERO, Gfp.COMP, Gfp.THISNODE])
 def test_no_other_allocation_is_taken_for_the_balloons(other: Gfp, tmp_path: Path) -> None:
     trace = _inflated(tmp_path / "t", _FLAGS | int(other), None)
-    assert [len(rows) for rows in balloon_rows(trace)] == [0, 0]
-    assert [len(rows) for rows in balloon_rows(_inflated(tmp_path / "none", counted=0))] == [0, 0]
+    assert _rows(trace) == ([], [])
+    assert _rows(_inflated(tmp_path / "none", counted=0)) == ([], [])
 
 
 def test_its_device_is_told_of_256_pages_at_a_time(tmp_path: Path) -> None:
-    rows, last = balloon_rows(_inflated(tmp_path / "t"))
-    assert rows.tolist() == list(range(3, 2 * _TAKEN + 3, 2))
-    assert last.tolist() == [rows[255], rows[511], rows[-1]]
+    trace = _inflated(tmp_path / "t")
+    rows, last = _rows(trace)
+    assert rows == list(range(3, 2 * _TAKEN + 3, 2))
+    assert last == [rows[255], rows[511], rows[-1]]
+    assert _rows(trace, batch_size=100) == (rows, last)
 
 
 def test_what_of_a_balloon_is_not_found_is_said(tmp_path: Path) -> None:

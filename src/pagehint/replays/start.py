@@ -15,7 +15,7 @@ from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
-from pagehint.replays.balloon import balloon_rows
+from pagehint.replays.balloon import Inflations
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
@@ -317,7 +317,8 @@ class _Look:
 
 
 def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
-    early = _read(trace, scan, progress)
+    inflations = Inflations(trace)
+    early = _read(trace, scan, inflations, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, early)
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
@@ -326,7 +327,7 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
     on_lists = None
     if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
         on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, early, scan)
-    balloon = balloon_rows(trace)
+    balloon = inflations.rows()
     types = types_at_start(trace, layouts, scan.first_types, found, lower, order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
@@ -348,10 +349,13 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
 
 
 # The pages that events name before the snapshot was read; None where there are none.
-def _read(trace: Trace, scan: Scan, progress: Callable[[int], None] | None) -> NDArray[np.bool_] | None:
+def _read(
+    trace: Trace, scan: Scan, inflations: Inflations, progress: Callable[[int], None] | None
+) -> NDArray[np.bool_] | None:
     early = None
     read = mark_time(trace, SNAPSHOT_BEGUN)
-    for batch in trace.batches(COLUMNS):
+    for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
+        inflations.add(batch)
         before = 0 if read is None else int(np.searchsorted(batch["time"], read))
         if before:
             scan.add({name: column[:before] for name, column in batch.items()})
