@@ -127,6 +127,7 @@ def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
         (ORDERS, "", 64, 5),
         ((*ORDERS, 1, 1), f"MemFree: {4 * FREE} kB\nHugepagesize: 1048576 kB\n", 4, 9),
         ((*ORDERS, 1, 1, 1), "", 16, 11),
+        ((*ORDERS, 1, 1), f"MemFree: {16 * FREE} kB\nDirectMap4k: 30720 kB\nDirectMap2M: 2066432 kB\n", 4, 9),
     ],
     ids=[
         "s390x",
@@ -137,6 +138,7 @@ def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
         "ppc64, no more",
         "x86, huge pages of 1 GiB",
         "arm64, 16 KiB pages",
+        "x86 that counts as free what its zones don't have yet",
     ],
 )
 def test_pages_and_pageblocks_of_other_machines(

@@ -11,8 +11,12 @@ _ROW = re.compile(
 )
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
 _THOUSANDS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*", re.ASCII)
+_ONE_LINE = re.compile(
+    r"SwapUse\s+\d{1,20}\s+CachUse\s+(\d{1,20})\s+MemUse\s+(\d{1,20})\s+MemFree\s+(\d{1,20})", re.ASCII
+)
 _RULE = re.compile(r"[-|+: ─┼]+")
 _UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+_SMALLEST = 16 << 10  # KiB: of a machine
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
 
 
@@ -21,9 +25,9 @@ def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | No
     Of several the last counts; the third value is whether they differ.
 
     Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
-    to 256 GiB. O(length).
+    to 256 GiB, and smaller ones where all figures are whole pages. O(length).
     """
-    found = list(_rows(lines))
+    found = list(_rows(lines)) or list(_on_one_line(lines))
     return (*found[-1], any(each != found[-1] for each in found)) if found else None
 
 
@@ -39,14 +43,22 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
         if any(value is None for value in values):
             continue
         plain = not any(value is not None and value[2] for value in values)
-        first = _number(values[0][1] if values[0] else "")
-        unit, guessed = _guess(first) if plain else (1, None)
+        unit, guessed = _guess([_number(value[1]) for value in values if value]) if plain else (1, None)
         sizes = [
             int(_number(value[1]) * (unit if plain else _UNITS[(value[2] or "B")[0].upper()]))
             for value in values
             if value
         ]
         yield _columns(sizes, head), guessed
+
+
+# With -L: what is in use, and no total.
+def _on_one_line(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+    for line in lines:
+        if (match := _ONE_LINE.fullmatch(line)) is not None:
+            cached, used, free = map(_number, match.groups())
+            unit, guessed = _guess([cached + used + free, cached, used, free])
+            yield {"free": int(free * unit), "cached": int(cached * unit)}, guessed
 
 
 def _number(text: str) -> float:
@@ -57,12 +69,14 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _guess(total: float) -> tuple[int, str | None]:
-    if total < 1024:
-        return 1 << 30, "GiB"
-    if total < 1 << 18:
-        return 1 << 20, "MiB"
-    return (1, "bytes") if total >= 1 << 31 else (1 << 10, None)
+# Free rounds down to what it shows in: among MiB, that all figures are multiples of 4 is one chance in hundreds.
+def _guess(figures: list[float]) -> tuple[int, str | None]:
+    total = figures[0]
+    if total >= 1 << 31 or (total >= _SMALLEST << 10 and all(figure % 4096 == 0 for figure in figures)):
+        return 1, "bytes"
+    if total >= 1 << 18 or (total >= _SMALLEST and all(figure % 4 == 0 for figure in figures)):
+        return 1 << 10, None
+    return (1 << 20, "MiB") if total >= 256 else (1 << 30, "GiB")
 
 
 # total used free shared buff/cache available; wide: buffers and cache apart; old: buffers, cached, and no available.

@@ -75,8 +75,8 @@ _KNOWN = {
     "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
     "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
     "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
-    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap1M", "DirectMap2M", "DirectMap1G",
-    "HighTotal", "HighFree", "LowTotal", "LowFree",
+    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
+    "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
 }  # fmt: skip
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
@@ -480,6 +480,8 @@ def _settle_page_size(evidence: Evidence) -> None:
     near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
     if printed:
         evidence.page_size = printed[-1]
+    elif not {"DirectMap2M", "DirectMap4M"}.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
+        evidence.page_size = 4096  # x86, whatever else its kernel counts as free
     elif near:
         (evidence.page_size,) = near
     elif huge == 1024:  # s390x

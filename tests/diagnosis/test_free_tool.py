@@ -1,0 +1,53 @@
+"""The output of free: units that nobody names, old and new columns, one line."""
+
+import random
+
+import pytest
+
+from pagehint.diagnosis.free_tool import parse_free
+from pagehint.diagnosis.pasted import plain_lines
+
+HEAD = "               total        used        free      shared  buff/cache   available\n"
+BUSYBOX = """             total         used         free       shared      buffers
+Mem:        246796       118160       128636            0         4588
+-/+ buffers:             113572       133224
+Swap:            0            0            0
+"""
+
+
+def parsed(text: str) -> tuple[dict[str, int], str | None, bool]:
+    found = parse_free(plain_lines(text))
+    assert found is not None
+    return found
+
+
+def row(figures: list[int], unit: int) -> str:
+    return HEAD + "Mem: " + " ".join(f"{figure // unit:11}" for figure in figures) + "\n"
+
+
+@pytest.mark.parametrize("size", [64 << 20, 256 << 20, 1 << 30, 2 << 30, 16 << 30, 200 << 30])
+@pytest.mark.parametrize(("unit", "name"), [(1, "bytes"), (1 << 10, None), (1 << 20, "MiB")])
+def test_the_unit_by_the_figures(size: int, unit: int, name: str | None) -> None:
+    """A guest of 256 MiB, in free's own KiB, was taken for a machine of 241 GiB."""
+    if unit == 1 << 20 and size < 1 << 30:
+        pytest.skip("below 256 it is taken for GiB")
+    for seed in range(50):
+        random.seed(seed)
+        pages = [size // 4096 - random.randrange(5000), *(random.randrange(1, size // 8192) for _ in range(5))]
+        found, guessed, others = parsed(row([each * 4096 for each in pages], unit))
+        assert (guessed, others) == (name, False)
+        assert found["free"] == pages[2] * 4096 // unit * unit
+
+
+def test_busybox() -> None:
+    found, guessed, _ = parsed(BUSYBOX)
+    assert guessed is None
+    assert (found["total"], found["free"]) == (246796 << 10, 128636 << 10)
+
+
+def test_on_one_line() -> None:
+    line = "SwapUse           0 CachUse     3114656  MemUse     1025724 MemFree    20651224 \n"
+    assert parsed(line) == ({"free": 20651224 << 10, "cached": 3114656 << 10}, None, False)
+    assert parsed(line + line)[2] is False
+    assert parsed(line + line.replace("20651224", "20651220"))[2] is True
+    assert parse_free(["SwapUse 0 CachUse 1 MemUse 2"]) is None
