@@ -125,7 +125,7 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
         "recording": recording.path.stem,
         "host": host,
         "design": label(plan),
-        "settings": {name: value for name, value in plan.settings.items() if name != "timer_phase"},
+        "settings": {name: value for name, value in plan.settings.items() if not name.startswith("timer_")},
         "price": price,
         "free": totals.footprint - totals.ideal_footprint,
         "time": (totals.refault_time + totals.allocation_delay + totals.device_time) / 1e9,
@@ -137,7 +137,7 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
 
 
 def key(recording: str, plan: Plan, host: str, price: float) -> str:
-    settings = {name: value for name, value in plan.settings.items() if name != "timer_phase"}
+    settings = {name: value for name, value in plan.settings.items() if not name.startswith("timer_")}
     return json.dumps([recording, label(plan), settings, host, price], default=str)
 
 

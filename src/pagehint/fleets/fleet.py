@@ -288,7 +288,7 @@ def _label(plan: Plan) -> str:
 
 
 def _told(plan: Plan) -> Mapping[str, Any]:
-    return {name: value for name, value in plan.settings.items() if name != "timer_phase" and value is not None}
+    return {name: value for name, value in plan.settings.items() if not name.startswith("timer_") and value is not None}
 
 
 def _measured(trace: Trace) -> Steps:

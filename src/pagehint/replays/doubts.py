@@ -2,6 +2,7 @@
 
 import re
 
+from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
@@ -9,6 +10,7 @@ from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
 from pagehint.replays.timeline import MOST_ROWS
+from pagehint.replays.timer import timer_tick
 from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
@@ -78,6 +80,13 @@ def _guest(playback: Playback) -> list[str]:
         lines.append(
             "the guest's own reporting is not known: blocks from order 9 on, 2 s after the first is free, 32 at a "
             "time, are taken for it, as mainline does, unless set otherwise"
+        )
+    tick = timer_tick(playback.trace)
+    if tick.by is None and reporting is not None and reporting.on and isinstance(playback.design, PageReporting):
+        step = timer_step(playback.design.delay, tick.ns)
+        lines.append(
+            "how many ticks a second the guest's kernel has is not known: 250 are taken, so that a pass comes with the "
+            f"next of its timer's steps of {format_time(step)}"
         )
     known = reporting is not None and (reporting.on is False or reporting.device_load_ns is not None)
     if not known and playback.begins == playback.start.load:

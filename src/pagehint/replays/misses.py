@@ -3,17 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.designs.reporting import PageReporting, timer_step
+from pagehint.kernel.ticks import TICK
 from pagehint.replays.playback import Playback
 from pagehint.replays.run import are_recorded, vars_of
-from pagehint.replays.start import recorded_passes
 from pagehint.replays.timeline import SOON
+from pagehint.replays.timer import recorded_passes
 from pagehint.units import format_time, percent
 
 __all__ = ["misses"]
 
 _LATE = 10**8
-_ANOTHER_STEP = 16 * 10**6  # of the timer wheel, which has one each 32 ms
 _LATER = 10**6
 _MOST_OFF, _MOST_OFF_IN_ALL = 1e-4, 1e-3
 _LEAST_PART = 1e-5
@@ -30,7 +30,7 @@ def misses(playback: Playback) -> list[str]:
         return []
     passes = _Passes(playback)
     off = [*_elsewhere(playback, passes), *_off(playback, passes)]
-    return [*passes.sentences(_ANOTHER_STEP if off else _LATE), *off]
+    return [*passes.sentences(passes.another_step if off else _LATE), *off]
 
 
 class _Passes:
@@ -40,8 +40,10 @@ class _Passes:
         design = playback.design
         self.recorded = recorded_passes(playback.trace)
         self.ours = np.full(len(self.recorded), -1, np.int64)
+        self.another_step = _LATE
         ours = np.array(playback.passes, np.int64)
         if len(ours) and isinstance(design, PageReporting):
+            self.another_step = timer_step(design.delay, design.timer_tick or TICK) // 2
             after = np.clip(np.searchsorted(ours, self.recorded), 1, max(len(ours) - 1, 1))
             pair = np.stack([ours[after - 1], ours[np.minimum(after, len(ours) - 1)]])
             nearest = pair[np.argmin(np.abs(pair - self.recorded), axis=0), np.arange(len(self.recorded))]

@@ -18,7 +18,7 @@ from pagehint.replays.real import RealResidency
 
 __all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
 
-_SAME_DELAY = 50 * 10**6
+_SAME_DELAY = 110 * 10**6  # half a step of the slowest timer wheel
 LONGEST_WAIT = 200 * 10**9
 """From free to given back, ns: who waited longer is counted as this."""
 

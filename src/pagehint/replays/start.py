@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import Backing
 from pagehint.kernel.profiles import Evidence, KernelProfile
+from pagehint.kernel.ticks import TICK
 from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
@@ -21,6 +22,7 @@ from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
+from pagehint.replays.timer import recorded_passes, timer_phase, timer_tick
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -33,7 +35,6 @@ __all__ = [
     "device_load",
     "first_request",
     "guest_reporting",
-    "recorded_passes",
     "usual_capacity",
 ]
 
@@ -47,10 +48,6 @@ _PAGE_SIZE = 4096
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
-# 2 s are 500 jiffies of 4 ms, and then the timer wheel's next step of 32 ms: half a step, where nobody knows its phase.
-_STEP = 32 * 10**6
-_TIMER_WHEEL = _STEP // 2
-_LONGEST_PASS = 10**9
 _LEAST_LATE = 10**5  # ns: from the timer to the first batch, where nothing delays a pass
 
 
@@ -66,23 +63,14 @@ def guest_reporting(trace: Trace) -> PageReporting:
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
-    passes = recorded_passes(trace)
+    tick, passes = timer_tick(trace).ns, recorded_passes(trace)
+    step = timer_step(delay, tick)
     if not len(passes):
-        return PageReporting(order, delay + _TIMER_WHEEL)
+        # The delay, and then the wheel's next step: half a step, where nobody knows its phase.
+        return PageReporting(order, delay + step // 2)
     # A timer set just before a step ends with the next: what a pass takes to its first batch decides which step it was.
-    return PageReporting(order, delay, (_timer_phase(passes) - _LEAST_LATE) % _STEP)
-
-
-# A guest's timer wheel steps with its passes, but for what delayed some of them: behind the largest gap.
-def _timer_phase(passes: NDArray[np.int64]) -> int:
-    after = np.sort(passes % _STEP)
-    return int(after[np.argmax(np.diff(after, prepend=after[-1] - _STEP))])
-
-
-def recorded_passes(trace: Trace) -> NDArray[np.int64]:
-    """When the recorded guest's passes told their first batches (ns)."""
-    times = trace.report_times
-    return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
+    phase = (timer_phase(passes, step) - _LEAST_LATE) % step
+    return PageReporting(order, delay, phase, None if tick == TICK else tick)
 
 
 def usual_capacity(trace: Trace) -> int:
@@ -105,7 +93,7 @@ def device_load(trace: Trace) -> int:
         return written
     if passes[0] - written >= 2 * reporting.delay_ns:
         return written
-    return _request_of(passes, reporting.delay_ns)
+    return _request_of(trace, passes, reporting.delay_ns)
 
 
 def first_request(trace: Trace) -> int | None:
@@ -118,11 +106,12 @@ def first_request(trace: Trace) -> int | None:
     if reporting is None or reporting.delay_ns is None or not len(passes):
         return None
     came = reporting.device_load_ns
-    return _request_of(passes, reporting.delay_ns) if came is None or came < (trace.meta.first_ns or 0) else None
+    return _request_of(trace, passes, reporting.delay_ns) if came is None or came < (trace.meta.first_ns or 0) else None
 
 
-def _request_of(passes: NDArray[np.int64], delay: int) -> int:
-    return int(passes[0] - (passes[0] - _timer_phase(passes)) % _STEP) - delay - _TIMER_WHEEL
+def _request_of(trace: Trace, passes: NDArray[np.int64], delay: int) -> int:
+    step = timer_step(delay, timer_tick(trace).ns)
+    return int(passes[0] - (passes[0] - timer_phase(passes, step)) % step) - delay - step // 2
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:

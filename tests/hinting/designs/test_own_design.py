@@ -88,6 +88,7 @@ def test_the_designs_of_the_package() -> None:
         "order",
         "delay",
         "timer_phase",
+        "timer_tick",
         "high_water_mark",
         "once_a_delay",
         "idle",
@@ -136,7 +137,7 @@ def test_designs_that_are_none(
         (["--set", "=3"], "--set =3: expected NAME=VALUE"),
         (
             ["--set", "batch=3"],
-            "--set batch is no setting of reporting: expected some of order, delay, timer_phase, capacity",
+            "--set batch is no setting of reporting: expected some of order, delay, timer_phase, timer_tick, capacity",
         ),
         (["--design", "hinting", "--set", "idle=1us"], "--set idle: the idle time of '1us' is too short"),
         (["--design", "hinting", "--set", "once_a_delay=maybe"], "--set once_a_delay maybe: expected yes or no"),

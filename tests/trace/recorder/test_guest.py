@@ -15,7 +15,8 @@ from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.across import predict_across
 from pagehint.replays.replay import replay
-from pagehint.replays.start import guest_reporting, recorded_passes
+from pagehint.replays.start import guest_reporting
+from pagehint.replays.timer import Tick, recorded_passes, timer_tick
 from pagehint.trace.recorder.frames import FrameWriter
 from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _listening, _record, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
@@ -33,7 +34,7 @@ class AsItCame(PageReporting):
     @classmethod
     def of(cls, trace):
         usual = guest_reporting(trace)
-        made = cls(usual.order, usual.delay, usual.timer_phase)
+        made = cls(usual.order, usual.delay, usual.timer_phase, usual.timer_tick)
         made.passes = recorded_passes(trace)
         return made
 
@@ -76,6 +77,7 @@ def test_a_booted_guest_is_predicted(guests):
         int(batch["detail"][batch["event"] == ord("R")].sum()) for batch in trace.batches(["event", "detail"])
     )
     assert trace.meta.reporting.on
+    assert timer_tick(trace) == Tick(4 * 10**6, "recorder")
     assert trace.meta.clock is not None
     assert abs(trace.meta.clock.drift) < 1e-3
     assert trace.num_residency_bitmaps > 20

@@ -18,6 +18,7 @@ import pytest
 from pagehint.cli.mark import mark
 from pagehint.errors import InputError
 from pagehint.replays.playback import Playback
+from pagehint.replays.timer import timer_tick
 from pagehint.replays.totals import make_run
 from pagehint.trace import Event, Trace, TraceWriter, import_trace
 from pagehint.trace.kmem_text import LineParser, MarkLine, Row
@@ -118,6 +119,7 @@ def test_a_replay_ends_with_the_free_lists_that_the_machine_has(tmp_path, level)
     assert events["Z"] > 1000
     assert (events.get("A", 0) > 2 * 64 * 256) == (level == "page")
     assert "/sys/devices/system/cpu/online" in trace.meta.system
+    assert timer_tick(trace).by == "recorder"
 
     replayed = Playback(trace, None, None, "recorded", None, True, frozenset({"alloc"}), None)
     replayed.run(make_run)

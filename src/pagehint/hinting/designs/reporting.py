@@ -6,29 +6,35 @@ from pagehint.hinting.action import Part, Work
 from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.ticks import TICK
 from pagehint.mm.zone import Zone
 
-__all__ = ["TICK", "PageReporting", "timer_delay"]
-
-TICK = 4 * 10**6
-"""Nanoseconds of a jiffy, of the usual 250 a second."""
+__all__ = ["PageReporting", "timer_delay", "timer_step"]
 
 _BATCHES_A_BUDGET = 16
 _DONE, _FULL, _OVER_BUDGET = range(3)
 
 
-def timer_delay(delay: int, now: int) -> int:
+def timer_step(delay: int, tick: int = TICK) -> int:
+    """By how much (ns) the level of the kernel's timer wheel steps that a timer of this delay (ns) is on.
+
+    Each level has 64 steps of 8 times the length of those of the level below: of ticks of 4 ms, 4 ms up to 252 ms,
+    32 ms up to 2 s, and so on.
+    """
+    step = tick
+    while delay // tick * tick >= 63 * step:
+        step *= 8
+    return step
+
+
+def timer_delay(delay: int, now: int, tick: int = TICK) -> int:
     """What becomes of a delay (ns) in the kernel's timer wheel: it ends with the first step of its level past it.
 
-    ``now`` (ns) counts from a step of the wheel's. Ticks are 4 ms; each level has 64 steps of 8 times the length of
-    those of the level below: 4 ms up to 252 ms, 32 ms up to 2 s, and so on.
+    ``now`` (ns) counts from a step of the wheel's; ``tick``: of the guest's (ns).
     """
-    tick, ticks = now // TICK, delay // TICK
-    step = 1
-    while ticks >= 63 * step:
-        step *= 8
-    due = tick + ticks if step == 1 else ((tick + ticks) // step + 1) * step
-    return max(due * TICK - now, 0)
+    step = timer_step(delay, tick)
+    due = (now // tick + delay // tick) * tick
+    return max((due if step == tick else (due // step + 1) * step) - now, 0)
 
 
 class PageReporting(Design):
@@ -37,6 +43,7 @@ class PageReporting(Design):
     The device's capacity (32 in Linux) sets how many blocks a batch has, how many must stay free in a zone that is
     reported (as many, of ``order``), and that a pass tells about a sixteenth of a list's blocks. ``timer_phase`` (ns):
     when the kernel's timer wheel steps: a pass comes with the first step past the delay; None: at the delay's end.
+    ``timer_tick`` (ns): a tick of the wheel's; None: 4 ms.
     """
 
     label: ClassVar[str] = "reporting"
@@ -46,6 +53,7 @@ class PageReporting(Design):
     order: int = Setting.order()
     delay: int = Setting.time("2s", "From the first request to the work, such as 2s.")
     timer_phase: int | None = Setting.time(None, "When the guest's timer wheel steps; none: the delay ends by itself.")
+    timer_tick: int | None = Setting.time(None, "A tick of the guest's timer, such as 1ms; none: 4 ms.", 10**5)
 
     def forget(self) -> None:
         self._requested = self._active = False
@@ -70,7 +78,9 @@ class PageReporting(Design):
         self._request()
 
     def schedule(self, delay: int) -> None:
-        super().schedule(delay if self.timer_phase is None else timer_delay(delay, self.now - self.timer_phase))
+        if self.timer_phase is not None:
+            delay = timer_delay(delay, self.now - self.timer_phase, self.timer_tick or TICK)
+        super().schedule(delay)
 
     def work(self) -> Work:
         self._active, self._requested = True, False

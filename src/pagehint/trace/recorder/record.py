@@ -30,6 +30,8 @@ _SHORTEST, _LONGEST = 0.005, 0.5
 _LIVE = 1.0
 # So long a command that was told to end may take, in seconds, while it is still recorded.
 _PATIENCE = 5.0
+# Linux': it goes on with each tick.
+_CLOCK_MONOTONIC_COARSE = 6
 
 
 @dataclass
@@ -168,6 +170,7 @@ class _Recorder:
         for path, text in system_files().items():
             self._put(f"file/{path}", text.encode())
         self._put("file/clock_offset_ns", b"%d" % (time.time_ns() - time.monotonic_ns()))
+        self._put("file/clock_tick_ns", b"%d" % round(time.clock_getres(_CLOCK_MONOTONIC_COARSE) * 1e9))
         self._put("header_page", header.encode())
         for name, text in self._instance.formats.items():
             self._put(f"format/{name}", text.encode())

@@ -377,6 +377,9 @@ static int init(void) {
         write_text("/sys/module/page_reporting/parameters/page_reporting_order", order);
     balloon_features();
     piece_systems("/sys/module/page_reporting/parameters");
+    struct timespec tick;
+    if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+        piece_text("file/clock_tick_ns", "%ld", tick.tv_nsec);
     piece_system("/proc/version");
     piece_system("/sys/devices/system/cpu/online");
     piece_system("/sys/kernel/mm/transparent_hugepage/enabled");

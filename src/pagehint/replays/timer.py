@@ -1,0 +1,64 @@
+"""The recorded guest's timer wheel, by which its reporting's passes come: its tick, and when it steps."""
+
+from dataclasses import dataclass
+from math import comb
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagehint.hinting.designs.reporting import timer_step
+from pagehint.kernel.ticks import TICK, TICKS, usual_tick
+from pagehint.trace.bundle import Trace
+
+__all__ = ["Tick", "recorded_passes", "timer_phase", "timer_tick"]
+
+_SAME_TICK = 0.01
+_LONGEST_PASS = 10**9
+_AROUND = 4
+_BY_CHANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A tick of the guest's (ns), and how it is known: recorded, from its passes, its kernel's distribution, or not."""
+
+    ns: int
+    by: Literal["recorder", "passes", "distribution"] | None
+
+
+def timer_tick(trace: Trace) -> Tick:
+    """A tick of the recorded guest's. Reads the events once, where the recorder did not tell."""
+    told = trace.meta.system.get("clock_tick_ns", "")
+    if told.isdecimal() and (near := [tick for tick in TICKS if abs(int(told) - tick) <= _SAME_TICK * tick]):
+        return Tick(near[0], "recorder")
+    reporting = trace.meta.reporting
+    delay = 2 * 10**9 if reporting is None or reporting.delay_ns is None else reporting.delay_ns
+    usual = usual_tick(trace.meta.kernel)
+    passes = recorded_passes(trace)
+    # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.
+    for tick in sorted(TICKS, key=lambda tick: -timer_step(delay, tick)):
+        if _on_steps(passes, timer_step(delay, tick)):
+            return Tick(tick, "passes")
+    return Tick(TICK, None) if usual is None else Tick(usual, "distribution")
+
+
+# Whether far more of the passes come within a quarter of a step than would if only every other step were one.
+def _on_steps(passes: NDArray[np.int64], step: int) -> bool:
+    after = np.sort(passes % step)
+    around = np.concatenate([after, after + step])
+    most = int((np.searchsorted(around, after + step // _AROUND, side="right") - np.arange(len(after))).max(initial=0))
+    ways = sum(comb(len(after), k) for k in range(most, len(after) + 1))
+    return ways / (1 << len(after)) < _BY_CHANCE / 2
+
+
+def timer_phase(passes: NDArray[np.int64], step: int) -> int:
+    """When after a multiple of `step` (ns) the wheel steps, as its passes tell, but for what delayed some of them."""
+    after = np.sort(passes % step)
+    return int(after[np.argmax(np.diff(after, prepend=after[-1] - step))])
+
+
+def recorded_passes(trace: Trace) -> NDArray[np.int64]:
+    """When the recorded guest's passes told their first batches (ns)."""
+    times = trace.report_times
+    return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
