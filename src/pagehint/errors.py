@@ -24,6 +24,10 @@ class BusyError(PagehintError, OSError):
     def __init__(self, text: str) -> None:
         super().__init__(errno.EBUSY, text)
 
+    # Another process makes it of its text too, and not of its errno.
+    def __reduce__(self) -> tuple[type["BusyError"], tuple[str]]:
+        return type(self), (str(self),)
+
     def __str__(self) -> str:
         return str(self.strerror)
 

@@ -70,7 +70,7 @@ class Costs:
         if unknown := [name for name in data if name not in names]:
             raise InputError(f"{path}: {unknown[0]!r} is no cost: expected some of {', '.join(names)}")
         measured = data.pop("measured", [])
-        if not isinstance(measured, list) or not all(name in names for name in measured):
+        if not isinstance(measured, list) or not all(name in names and name != "measured" for name in measured):
             raise InputError(f"{path}: measured: expected a list of names of costs")
         try:
             return cls(**data, measured=frozenset(measured))

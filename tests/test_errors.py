@@ -1,0 +1,57 @@
+"""Errors: one line for people, under names that Python's own handlers catch."""
+
+import errno
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagehint.errors import AllocationError, BusyError, HostError, InputError, PagehintError, printable
+
+
+@given(st.text())
+def test_what_is_printable_is_one_line_that_shows_each_character(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert len(shown.splitlines()) <= 1
+    if text.isprintable():
+        assert shown == text
+    else:
+        assert "\\" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb", "a\\nb"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("tab\t", "tab\\t"),
+        ("\u202egnp", "\\u202egnp"),
+        ("ü'\"", "ü'\""),
+    ],
+)
+def test_a_terminal_is_told_nothing(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize("kind", [InputError, BusyError, HostError, AllocationError])
+def test_its_text_is_what_was_said_and_survives_a_process(kind: type[PagehintError]) -> None:
+    """Studies and sweeps raise in other processes what is then told in this one."""
+    error = kind(errno.ENOMEM, "no memory here") if kind is HostError else kind("no memory here")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(error) == str(again) == "no memory here"
+    assert isinstance(again, PagehintError)
+    if isinstance(error, OSError):
+        assert isinstance(again, OSError)
+        assert again.errno == error.errno == (errno.ENOMEM if kind is HostError else errno.EBUSY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "caught"),
+    [(InputError, ValueError), (BusyError, OSError), (HostError, OSError), (AllocationError, MemoryError)],
+)
+def test_pythons_own_names_catch_them(kind: type[PagehintError], caught: type[Exception]) -> None:
+    with pytest.raises(caught):
+        raise kind("x")
