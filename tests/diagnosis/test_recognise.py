@@ -314,3 +314,18 @@ def test_rows_that_are_many_times_there_are_said_once(tmp_path: Path) -> None:
         (False, True),
         (True, False),
     ]
+
+
+@pytest.mark.parametrize(("second", "order", "warned"), [(9, 9, False), (4, 4, True)])
+def test_a_setting_that_a_file_has_twice_is_told_once(tmp_path: Path, second: int, order: int, warned: bool) -> None:
+    path = tmp_path / "sysctl"
+    path.write_text(
+        "MemTotal: 1000000 kB\nMemFree: 500000 kB\n"
+        + 2 * "fs.dentry-state = 100 50 45 0 0 0\n"
+        + f"page_reporting_order: 9\npage_reporting.page_reporting_order={second}\n"
+    )
+    found = diagnose(path)
+    assert found.evidence.reporting.order == order
+    assert not any("again" in line for line in found.warnings)
+    assert any("the reporting order more than once" in line for line in found.warnings) == warned
+    assert [what for _, what in found.evidence.sources].count("the reporting order") == 1

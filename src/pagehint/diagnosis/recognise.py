@@ -287,16 +287,23 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
             + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
         )
+    orders: list[int] = []
+    unused: float | None = None
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
             evidence.kernel = version[1] or version[2]
         evidence.hypervisor = evidence.hypervisor or hypervisor_of(line)
         if (names := _DENTRY_STATE.search(line)) is not None and (share := parse_unused_names(names[1])) is not None:
-            evidence.unused_names = share
-            yield "fs.dentry-state"
+            evidence.unused_names = unused = share
         if (order := _ORDER.search(line)) is not None:
-            evidence.reporting.order = int(order[1])
-            yield "the reporting order"
+            orders.append(int(order[1]))
+    if unused is not None:
+        yield "fs.dentry-state"
+    if orders:
+        evidence.reporting.order = orders[-1]
+        if len(set(orders)) > 1:
+            evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
+        yield "the reporting order"
 
 
 # One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.

@@ -46,7 +46,8 @@ _KINDS = {
 
 
 def range_of(size: Bounds, unit: str = " MiB") -> str:
-    """A size, or its bounds: ``"312 MiB"``, ``"44 MiB (17 to 73)"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``."""
+    """A size, or its bounds: ``"312 MiB"``, ``"44 MiB (17 to 73)"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``,
+    ``"up to 90 MiB, or 6 MiB less"``."""
     if size.value is not None or size.is_exact:
         ends = [_number(end) for end in size.likely or ()]
         return _number(size.best) + unit + (f" ({' to '.join(ends)})" if len(set(ends)) > 1 else "")
@@ -54,6 +55,8 @@ def range_of(size: Bounds, unit: str = " MiB") -> str:
         return f"at least {_number(size.least)}{unit}" if size.least else "not known"
     if _number(size.least) == _number(size.most):
         return _number(size.most) + unit
+    if unit and size.least < 0 < size.most:
+        return f"up to {_number(size.most)}{unit}, or {_number(-size.least)}{unit} less"
     return f"{_number(size.least)} to {_number(size.most)}{unit}"
 
 
