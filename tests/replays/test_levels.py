@@ -88,9 +88,9 @@ def test_how_much_may_lie_on_lists(kernel, told, most, tmp_path):
 
 
 def used(path: Path, *rows: Row) -> int:
-    """Of the pages that these events of CPU 0 name, 1 us apart, those in use after them; ("P", 0, 0, 1) is CPU 1's."""
+    """Of the pages that these events of CPU 0 name, 100 ns apart, those in use after them; P is of no page."""
     meta = Meta(recorder="test", source="test", level="zone", zones=[zone(2048)])
-    trace = record(path, rows, [zone(2048)], meta, step=1000)
+    trace = record(path, rows, [zone(2048)], meta, step=100)
     one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
     named = {pfn + k for _, pfn, order, *_ in rows if pfn for k in range(1 << order)}
     before = used_pages(one.engine)
@@ -101,13 +101,13 @@ def used(path: Path, *rows: Row) -> int:
 
 def test_what_a_refill_brings_is_in_use_when_the_next_begins(tmp_path):
     refill: list[Row] = [("Z", 600 + k, 0, 0, 1) for k in range(30)]
-    later: list[Row] = [("P", 0, 0, 1)] * 60
-    assert used(tmp_path / "a.t", *refill) == 1
+    later: list[Row] = [("P", 0, 0, 1)] * 600
+    assert used(tmp_path / "a.t", *refill) == 2  # the second at some moment after the first
     assert used(tmp_path / "b.t", *refill, ("D", 629, 0, 0), *later, ("Z", 700, 0, 0, 1)) == 30
     # What came back was lost: it is brought again, to another list.
     assert used(tmp_path / "d.t", *refill, ("Z", 620, 0, 1, 1), ("Z", 629, 0, 1, 1), *later, ("Z", 800, 0, 0, 1)) == 30
     # Another CPU's list, and what no refill brought.
-    assert used(tmp_path / "c.t", *refill, *later, ("Z", 700, 0, 1, 1), ("Z", 800, 0, 0, 0), ("Z", 802, 1, 0, 1)) == 5
+    assert used(tmp_path / "c.t", *refill, *later, ("Z", 700, 0, 1, 1), ("Z", 800, 0, 0, 0), ("Z", 802, 1, 0, 1)) == 6
 
 
 def test_pageblocks_that_a_refill_brings(tmp_path):

@@ -132,8 +132,8 @@ def zone_level(trace: Trace) -> list[str]:
         most += cpus * (zone.pcp_high_max or (pcp_high_max(high, zone.managed, cpus) if tunes else high))
     return [
         f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
-        "use and is left out of the best possible, and what they were refilled with is resident only from their next "
-        "refill on (`pagehint record --level page` tells it apart)"
+        "use and is left out of the best possible, and what they were refilled with counts as used evenly until their "
+        "next refill (`pagehint record --level page` tells it apart)"
     ]
 
 

@@ -35,6 +35,9 @@ cdef enum:
 cdef enum:
     NO_TYPE = 255
 
+cdef enum:
+    AT_ONCE = 1000000  # ns: what is used on all CPUs' lists within so much
+
 # Most that a balloon tells its device of at once.
 cdef enum:
     INFLATED_AT_ONCE = 256
@@ -62,6 +65,7 @@ cdef class Engine(Pages):
     cdef bint _keeps_types
     cdef readonly bint zone_level
     cdef Refills _refills
+    cdef long long _next_use
     cdef readonly object mapped
     cdef readonly long long now
     cdef readonly double resident_time
@@ -158,6 +162,8 @@ cdef class Engine(Pages):
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final
     cdef void _left_at_zone_level(self, Py_ssize_t k, Py_ssize_t pfn, int order, int cpu, bint refill) noexcept nogil
+    @cython.final
+    cdef void _use(self) noexcept nogil
     @cython.final
     cdef bint _was_used(self, Py_ssize_t pfn, int order, bint drained) noexcept nogil
     @cython.final

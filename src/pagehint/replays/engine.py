@@ -33,6 +33,7 @@ if cython.compiled:
         ALLOCATED_TWICE,
         ANOMALIES,
         AT_END,
+        AT_ONCE,
         AT_TIME,
         BEYOND_ORDER,
         BY_PLACE,
@@ -56,7 +57,7 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.pages import Pages, has
-    from cython.cimports.pagehint.replays.refills import Refills
+    from cython.cimports.pagehint.replays.refills import NEVER
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
         BOOT,
@@ -80,7 +81,7 @@ else:
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
     from pagehint.replays.pages import Pages, has
-    from pagehint.replays.refills import Refills
+    from pagehint.replays.refills import NEVER
     from pagehint.replays.scan import (
         ALLOC,
         BOOT,
@@ -100,6 +101,7 @@ else:
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
+    AT_ONCE = 10**6
     INFLATED_AT_ONCE = 256
     LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
     NOWHERE = 0xFFFFFFFF
@@ -158,6 +160,7 @@ class Engine(Pages):
         self._keeps_types = zones[0].profile.fallback == "moving"
         self.zone_level = False
         self._refills = None
+        self._next_use = NEVER
         self._pcps = dict(pcps)
         self.touch_alloc = True
         self.touch_zone_alloc = self.touch_free = False
@@ -248,11 +251,10 @@ class Engine(Pages):
             for k in range(pfn, pfn + block_pages(order)):
                 self._map[k] = NOWHERE
 
-    def at_zone_level(self, cpus):
-        """Allocations and frees of small orders were not recorded; of so many CPUs."""
+    def at_zone_level(self, refills):
+        """Allocations and frees of small orders were not recorded: what `refills` brought is used as they say."""
         self.zone_level = True
-        order = self._zone.pageblock_order
-        self._refills = Refills(self.pages, cpus, order if self._is_pcp[order] else -1)
+        self._refills = refills
 
     def watch(self, best: BestPossible, backed):
         """From now on, with these pages backed (bool, one a page), `best` is told what becomes of each."""
@@ -339,8 +341,8 @@ class Engine(Pages):
 
     @property
     def next_time(self):
-        """The time of the next event of this batch; where there is none, the present time."""
-        return self._times[self._k] if self._k < self._count else self.now
+        """The time of the next change by this batch's events; where there is none, the present time."""
+        return min(self._times[self._k], self._next_use) if self._k < self._count else self.now
 
     @property
     def anomalies(self):
@@ -672,36 +674,48 @@ class Engine(Pages):
                 self._left_at_zone_level(k, pfn, order, cpu, refill)
         return ended
 
-    # At zone level, what leaves the zone is in use at once, but what a refill brings when its list's next one begins.
+    # At zone level, what leaves the zone is in use at once, but what a refill brings one after the other, and all of it
+    # when its list's next one begins.
     def _left_at_zone_level(self, k, pfn, order, cpu, refill):
-        ring: cython.Py_ssize_t = -1
+        which: cython.Py_ssize_t = -1
         waiting: cython.Py_ssize_t = 0
         self._refills._remove(pfn)  # that it came back was lost
         if refill:
-            ring = self._refills._ring(cpu, order, self._types[k])
-        if ring >= 0:
-            if not self._refills._begins(ring, self._times[k]):
-                self._refills._add(ring, pfn)
+            which = self._refills._list(pfn, cpu, order, self._types[k])
+        if which >= 0:
+            if not self._refills._begins(which, self._times[k]):
+                self._refills._add(which, pfn)
                 return
             while waiting >= 0:
-                waiting = self._refills._pop(ring)
+                waiting = self._refills._pop(which)
                 if waiting >= 0:
                     self._allocated(waiting, order)
+            self._next_use = min(self._next_use, self._refills._begin(which, self._times[k]))
         self._allocated(pfn, order)
+
+    # What is on CPUs' lists, and used by now.
+    def _use(self):
+        which: cython.Py_ssize_t
+        pfn: cython.Py_ssize_t
+        now: cython.longlong = self._next_use
+        self._pass_time(now)
+        self._next_use = NEVER
+        for which in range(self._refills._lists):
+            pfn = 0
+            while pfn >= 0:
+                pfn = self._refills._use(which, now)
+                if pfn >= 0:
+                    self._allocated(pfn, self._refills._order(which))
+            self._next_use = min(self._next_use, self._refills._due[which])
+        self._next_use = max(self._next_use, now + AT_ONCE)
 
     # Whether what an event names was in use before: not what a refill brought, and is drained as it came.
     def _was_used(self, pfn, order, drained):
         block: cython.Py_ssize_t = self._refills._block_of(pfn)
-        i: cython.Py_ssize_t
         brought: cython.int
-        if block < 0 or self._map[block] == NOWHERE:
+        if block < 0:
             return True
-        i = self._map[block] - self._zone.start_pfn
-        if not 0 <= i < self._zone._pages:
-            return True  # its pageblock begins in another zone
-        brought = self._zone._state[i] & ORDER
-        if pfn >= block + block_pages(brought):
-            return True
+        brought = self._refills._waits[block] - 1
         self._refills._remove(block)
         if drained and block == pfn and brought == order:
             return False
@@ -784,6 +798,8 @@ class Engine(Pages):
 
     def _run(self, until):
         while self._k < self._count:
+            while self._next_use < self._times[self._k] and self._next_use < until:
+                self._use()
             if self._times[self._k] >= until:
                 return AT_TIME
             if self._k == self._tied:

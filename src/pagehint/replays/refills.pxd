@@ -2,29 +2,73 @@ cimport cython
 
 cdef enum:
     PAUSE = 20000  # ns: a refill's first blocks follow each other sooner
+    A_CPU = 13  # lists of a CPU in a zone: of orders 0 to 3, three types each, and of pageblocks
+    SMALL = 3  # the largest of those orders
 
-cdef class Refills:
-    cdef object _next_array
-    cdef object _before_array
+cdef extern from *:
+    """
+    #define pagehint_never (1LL << 62)
+    """
+    const long long NEVER "pagehint_never"  # a time (ns)
+
+cdef class Lists:
+    cdef Py_ssize_t _cpus
+    cdef Py_ssize_t _zones
+    cdef object _ends_array
+    cdef long long *_ends
+    cdef bint _above_order_0
+    cdef int _pageblock_order
+    cdef readonly Py_ssize_t _lists
     cdef object _first_array
     cdef object _last_array
-    cdef unsigned int *_next
-    cdef unsigned int *_before
     cdef long long *_first
     cdef long long *_last
-    cdef Py_ssize_t _pages
-    cdef Py_ssize_t _rings
-    cdef int _pageblock_order
 
     @cython.final
-    cdef Py_ssize_t _ring(self, int cpu, int order, int migratetype) noexcept nogil
+    cdef Py_ssize_t _list(self, Py_ssize_t pfn, int cpu, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef bint _begins(self, Py_ssize_t ring, long long now) noexcept nogil
+    cdef int _order(self, Py_ssize_t which) noexcept nogil
     @cython.final
-    cdef void _add(self, Py_ssize_t ring, Py_ssize_t pfn) noexcept nogil
+    cdef bint _begins(self, Py_ssize_t which, long long now) noexcept nogil
+
+cdef class RefillScan(Lists):
+    cdef Py_ssize_t _pages
+    cdef Py_ssize_t _count
+    cdef object _of_array
+    cdef object _now_array
+    cdef list _found
+
+cdef class Refills(Lists):
+    cdef Py_ssize_t _pages
+    cdef object _next_array
+    cdef object _before_array
+    cdef object _waits_array
+    cdef object _refill_array
+    cdef tuple _found_arrays
+    cdef object _left_array
+    cdef object _step_array
+    cdef object _due_array
+    cdef unsigned int *_next
+    cdef unsigned int *_before
+    cdef unsigned char *_waits
+    cdef long long *_refill
+    cdef const long long *_found_first
+    cdef const long long *_found_begins
+    cdef const long long *_found_ends
+    cdef const unsigned int *_found_used
+    cdef long long *_left
+    cdef long long *_step
+    cdef long long *_due
+
+    @cython.final
+    cdef long long _begin(self, Py_ssize_t which, long long now) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _use(self, Py_ssize_t which, long long now) noexcept nogil
+    @cython.final
+    cdef void _add(self, Py_ssize_t which, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef bint _remove(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef Py_ssize_t _block_of(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
-    cdef Py_ssize_t _pop(self, Py_ssize_t ring) noexcept nogil
+    cdef Py_ssize_t _pop(self, Py_ssize_t which) noexcept nogil

@@ -1,88 +1,278 @@
 """What refills brought to CPUs' lists, where a recording does not tell when it is allocated.
 
-A list is refilled when it is empty: by then all that the refill before brought was allocated, but what was drained.
+A list is refilled when it is empty: by then all that the refill before brought was allocated, but what was drained. It
+counts as allocated one block after the other, at equal distances from one refill to the next.
 """
+
+from dataclasses import dataclass
 
 import cython
 import numpy as np
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE
-    from cython.cimports.pagehint.replays.refills import PAUSE
+    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
+    from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
+    from cython.cimports.pagehint.replays.scan import PCPU_DRAIN, ZONE_ALLOC
 else:
     from pagehint.kernel.migratetype import Migratetype
+    from pagehint.mm.page import block_pages
+    from pagehint.replays.scan import PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
-    PAUSE = 20000
+    A_CPU, SMALL, PAUSE, NEVER = 13, 3, 20000, 1 << 62
 
-__all__ = ["Refills"]
+__all__ = ["FoundRefills", "RefillScan", "Refills"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRefills:
+    """When each list was refilled, by a look at the whole recording: one list after the other, its refills in order.
+
+    `cpus`: there are lists of so many. `first`: of each list, its first refill here; one more at the end. `begins`,
+    `ends`: from when on blocks were allocated, and when the last was gone (ns). `used`: how many were, and not drained.
+    """
+
+    cpus: int
+    first: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
+    used: np.ndarray
 
 
 @cython.cclass
-class Refills:
-    """Blocks on the lists of `cpus` CPUs of single pages and of pageblocks: a ring each, in the order of their refill.
+class Lists:
+    """The lists of CPUs in each zone (`zone_ends`: pfns, ascending): of single pages, and, where `above_order_0`, of a
+    few more, and of pageblocks; and when each had its latest refill."""
 
-    `pages`: of the guest; 8 bytes each. `pageblock_order`: -1 where CPUs keep no pageblocks.
-    """
-
-    def __init__(self, pages, cpus, pageblock_order):
-        self._pages = pages
-        self._pageblock_order = pageblock_order
-        self._rings = 4 * cpus
-        self._next_array = np.arange(pages + self._rings, dtype=np.uint32)
-        self._before_array = self._next_array.copy()
-        self._first_array, self._last_array = (np.full(self._rings, -2 * PAUSE, np.int64) for _ in range(2))
+    def __init__(self, zone_ends, above_order_0, pageblock_order):
+        self._ends_array = np.append(np.array(zone_ends, np.int64), NEVER)
+        self._zones = len(self._ends_array)
+        self._above_order_0 = above_order_0
+        self._pageblock_order = pageblock_order if above_order_0 else -1
+        self._first_array, self._last_array = (np.zeros(0, np.int64) for _ in range(2))
+        self._cpus = 0
         if cython.compiled:
-            self._next = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._next_array.ctypes.data))
-            self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
+            self._ends = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._ends_array.ctypes.data))
+        else:
+            self._ends = memoryview(self._ends_array)
+
+    # There are so many CPUs: lists keep their numbers.
+    def _grow(self, cpus):
+        self._cpus = cpus
+        self._lists = A_CPU * self._zones * cpus
+        more = np.full(self._lists - len(self._first_array), -2 * PAUSE, np.int64)
+        self._first_array, self._last_array = (np.append(a, more) for a in (self._first_array, self._last_array))
+        if cython.compiled:
             self._first = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._first_array.ctypes.data))
             self._last = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._last_array.ctypes.data))
         else:
-            self._next, self._before = memoryview(self._next_array), memoryview(self._before_array)
             self._first, self._last = memoryview(self._first_array), memoryview(self._last_array)
 
-    # A list's ring, or -1.
-    def _ring(self, cpu, order, migratetype):
-        if cpu >= self._rings >> 2:
+    # The number of a list, or -1.
+    def _list(self, pfn, cpu, order, migratetype):
+        zone: cython.int = 0
+        first: cython.Py_ssize_t
+        if cpu >= self._cpus:
             return -1
-        if order == 0:
-            return 4 * cpu + (migratetype if migratetype <= RECLAIMABLE else MOVABLE)
-        return 4 * cpu + 3 if order == self._pageblock_order else -1
+        while pfn >= self._ends[zone]:
+            zone += 1
+        first = A_CPU * (cpu * self._zones + zone)
+        if order == 0 or (order <= SMALL and self._above_order_0):
+            return first + 3 * order + (migratetype if migratetype <= RECLAIMABLE else MOVABLE)
+        return first + A_CPU - 1 if order == self._pageblock_order else -1
+
+    def _order(self, which):
+        kind: cython.int = which % A_CPU
+        return self._pageblock_order if kind == A_CPU - 1 else kind // 3
 
     # Whether a block that comes now is the first of a refill: to use what one brought takes longer than to bring it.
-    def _begins(self, ring, now):
-        begins: cython.bint = now - self._last[ring] > max(self._last[ring] - self._first[ring], PAUSE)
+    def _begins(self, which, now):
+        begins: cython.bint = now - self._last[which] > max(self._last[which] - self._first[which], PAUSE)
         if begins:
-            self._first[ring] = now
-        self._last[ring] = now
+            self._first[which] = now
+        self._last[which] = now
         return begins
 
-    def _add(self, ring, pfn):
-        head: cython.Py_ssize_t = self._pages + ring
+
+@cython.cclass
+class RefillScan(Lists):
+    """Looks for the refills in batches of events, before a replay. Memory: 4 bytes a page, 24 a refill."""
+
+    def __init__(self, pages, zone_ends, above_order_0, pageblock_order):
+        super().__init__(zone_ends, above_order_0, pageblock_order)
+        self._pages = pages
+        self._count = 0
+        self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
+        self._now_array = np.zeros(0, np.uint32)  # a list's
+        self._found = [np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.int64, np.uint32)]
+
+    def add(self, batch):
+        """Look at a batch of events: a dict of the columns of Scan."""
+        cpus = int(batch["cpu"].max(initial=0)) + 1
+        if cpus > self._cpus:
+            self._grow(cpus)
+            self._now_array = np.append(self._now_array, np.zeros(self._lists - len(self._now_array), np.uint32))
+        room = self._count + int(((batch["event"] == ZONE_ALLOC) & (batch["detail"] > 0)).sum())
+        if room > len(self._found[0]):
+            self._found = [np.append(each, np.zeros(room, each.dtype)) for each in self._found]
+        columns = (batch[name] for name in ("time", "cpu", "event", "pfn", "order", "migratetype", "detail"))
+        self._look(*columns, *self._found, self._of_array, self._now_array)
+
+    def _look(
+        self,
+        times: cython.const[cython.longlong][:],
+        cpus: cython.const[cython.ushort][:],
+        events: cython.const[cython.uchar][:],
+        pfns: cython.const[cython.longlong][:],
+        orders: cython.const[cython.uchar][:],
+        types: cython.const[cython.uchar][:],
+        details: cython.const[cython.int][:],
+        lists: cython.longlong[:],
+        begins: cython.longlong[:],
+        ends: cython.longlong[:],
+        used: cython.uint[:],
+        of: cython.uint[:],
+        now: cython.uint[:],
+    ):
+        k: cython.Py_ssize_t
+        which: cython.Py_ssize_t
+        refill: cython.Py_ssize_t
+        pfn: cython.longlong
+        with cython.nogil:
+            for k in range(len(events)):
+                pfn = pfns[k]
+                if not 0 <= pfn < self._pages:
+                    continue
+                if events[k] == ZONE_ALLOC and details[k] > 0:
+                    which = self._list(pfn, cpus[k], orders[k], types[k])
+                    if which < 0:
+                        continue
+                    if self._begins(which, times[k]):
+                        if now[which]:
+                            ends[now[which] - 1] = times[k]
+                        lists[self._count] = which
+                        begins[self._count] = times[k]
+                        ends[self._count] = NEVER
+                        used[self._count] = 0
+                        self._count += 1
+                        now[which] = self._count
+                    refill = now[which] - 1
+                    used[refill] += 1
+                    of[pfn] = refill + 1
+                elif events[k] == PCPU_DRAIN and of[pfn]:
+                    refill = of[pfn] - 1
+                    of[pfn] = 0
+                    if ends[refill] == NEVER:
+                        used[refill] -= 1
+
+    def found(self, end):
+        """All of them, where the recording ends at `end`: of what was brought last, half counts as used by then."""
+        lists, begins, ends, used = (each[: self._count] for each in self._found)
+        ends = np.where(ends == NEVER, 2 * end - begins, ends)
+        order = np.argsort(lists, kind="stable")
+        first = np.searchsorted(lists[order], np.arange(self._lists + 1))
+        return FoundRefills(self._cpus, first.astype(np.int64), begins[order], ends[order], used[order])
+
+
+@cython.cclass
+class Refills(Lists):
+    """Blocks that wait on the lists while a recording is replayed: a ring each, in the order of their refill.
+
+    `pages`: of the guest; 9 bytes each. `found`: by RefillScan, for the same lists.
+    """
+
+    def __init__(self, pages, zone_ends, above_order_0, pageblock_order, found):
+        super().__init__(zone_ends, above_order_0, pageblock_order)
+        self._grow(found.cpus)
+        self._pages = pages
+        self._next_array, self._before_array = (np.arange(pages + self._lists, dtype=np.uint32) for _ in range(2))
+        self._waits_array = np.zeros(pages, np.uint8)  # a waiting block's order, plus one
+        self._refill_array = found.first[:-1].copy()
+        self._found_arrays = found.first, found.begins, found.ends, found.used
+        self._left_array, self._step_array = (np.zeros(self._lists, np.int64) for _ in range(2))
+        self._due_array = np.full(self._lists, NEVER, np.int64)
+        if cython.compiled:
+            self._next = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._next_array.ctypes.data))
+            self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
+            self._waits = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._waits_array.ctypes.data))
+            self._refill = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._refill_array.ctypes.data))
+            self._found_first, self._found_begins, self._found_ends = (
+                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.first.ctypes.data)),
+                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.begins.ctypes.data)),
+                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.ends.ctypes.data)),
+            )
+            self._found_used = cython.cast(cython.p_uint, cython.cast(cython.size_t, found.used.ctypes.data))
+            self._left = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._left_array.ctypes.data))
+            self._step = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._step_array.ctypes.data))
+            self._due = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._due_array.ctypes.data))
+        else:
+            self._next, self._before = memoryview(self._next_array), memoryview(self._before_array)
+            self._waits = memoryview(self._waits_array)
+            self._refill = memoryview(self._refill_array)
+            self._found_first, self._found_begins, self._found_ends, self._found_used = map(
+                memoryview, self._found_arrays
+            )
+            self._left, self._step = memoryview(self._left_array), memoryview(self._step_array)
+            self._due = memoryview(self._due_array)
+
+    # A refill begins, and its first block is used at once. Returns when its next one is.
+    def _begin(self, which, now):
+        refill: cython.longlong = self._refill[which]
+        end: cython.longlong = self._found_first[which + 1]
+        while refill < end and self._found_begins[refill] < now:
+            refill += 1
+        self._refill[which] = refill
+        self._due[which] = NEVER
+        if refill < end and self._found_begins[refill] == now and self._found_used[refill] > 1:
+            self._left[which] = self._found_used[refill] - 1
+            self._step[which] = max((self._found_ends[refill] - now) // self._found_used[refill], 1)
+            self._due[which] = now + self._step[which]
+        return self._due[which]
+
+    # A block of this list that is used by now, or -1; what has not come yet is used later.
+    def _use(self, which, now):
+        pfn: cython.Py_ssize_t = -1
+        while pfn < 0 and self._due[which] <= now:
+            pfn = self._pop(which)
+            self._left[which] -= 1
+            self._due[which] = self._due[which] + self._step[which] if self._left[which] else NEVER
+        return pfn
+
+    def _add(self, which, pfn):
+        head: cython.Py_ssize_t = self._pages + which
         last: cython.Py_ssize_t = self._before[head]
         self._next[last] = self._before[head] = pfn
         self._next[pfn] = head
         self._before[pfn] = last
+        self._waits[pfn] = self._order(which) + 1
 
     # Whether it was there.
     def _remove(self, pfn):
         following: cython.Py_ssize_t = self._next[pfn]
-        if following == pfn:
+        if not self._waits[pfn]:
             return False
+        self._waits[pfn] = 0
         self._next[self._before[pfn]] = following
         self._before[following] = self._before[pfn]
-        self._next[pfn] = self._before[pfn] = pfn
         return True
 
-    # Whether a page is of one of its blocks: that block's first, or -1.
+    # The waiting block that a page is of: its first page, or -1.
     def _block_of(self, pfn):
-        if self._next[pfn] == pfn and self._pageblock_order > 0:
-            pfn = pfn >> self._pageblock_order << self._pageblock_order
-        return pfn if self._next[pfn] != pfn else -1
+        order: cython.int = 0
+        first: cython.Py_ssize_t
+        while order >= 0:
+            first = pfn >> order << order
+            if self._waits[first] and first + block_pages(self._waits[first] - 1) > pfn:
+                return first
+            if order < SMALL and self._above_order_0:
+                order += 1
+            else:
+                order = self._pageblock_order if order < self._pageblock_order else -1
+        return -1
 
-    # The first of a ring, or -1.
-    def _pop(self, ring):
-        pfn: cython.Py_ssize_t = self._next[self._pages + ring]
+    # The first of a list, or -1.
+    def _pop(self, which):
+        pfn: cython.Py_ssize_t = self._next[self._pages + which]
         if pfn >= self._pages:
             return -1
         self._remove(pfn)

@@ -1,4 +1,34 @@
-__all__ = ["Refills"]
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-class Refills:
-    def __init__(self, pages: int, cpus: int, pageblock_order: int) -> None: ...
+from numpy import int64, uint32
+from numpy.typing import NDArray
+
+__all__ = ["FoundRefills", "RefillScan", "Refills"]
+
+@dataclass(frozen=True, slots=True)
+class FoundRefills:
+    cpus: int
+    first: NDArray[int64]
+    begins: NDArray[int64]
+    ends: NDArray[int64]
+    used: NDArray[uint32]
+
+class Lists:
+    def __init__(self, zone_ends: Sequence[int], above_order_0: bool, pageblock_order: int) -> None: ...
+
+class RefillScan(Lists):
+    def __init__(self, pages: int, zone_ends: Sequence[int], above_order_0: bool, pageblock_order: int) -> None: ...
+    def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
+    def found(self, end: int) -> FoundRefills: ...
+
+class Refills(Lists):
+    def __init__(
+        self,
+        pages: int,
+        zone_ends: Sequence[int],
+        above_order_0: bool,
+        pageblock_order: int,
+        found: FoundRefills,
+    ) -> None: ...

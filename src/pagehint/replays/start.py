@@ -20,6 +20,7 @@ from pagehint.replays.balloon import Inflations
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
+from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
 from pagehint.replays.timer import recorded_passes, timer_phase, timer_tick
@@ -145,10 +146,8 @@ class Start:
     """When the device comes (ns)."""
     on_lists: OnLists | None
     """Without zone events: what lies on CPUs' lists."""
-    zone_level: bool
-    """Small allocations and frees were not recorded."""
-    cpus: int
-    """So many have events, or a number below those that have."""
+    refills: tuple[list[int], bool, int, FoundRefills] | None
+    """Small allocations and frees were not recorded: what refills brought (as Refills takes it)."""
     balloon: int
     """Allocations that are the balloon's."""
 
@@ -187,13 +186,14 @@ class Start:
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         load = device_load(trace)
         looked = False
+        lists = sorted(layout.end_pfn for layout in layouts), profile.pcp_above_order_0, pageblock_order
 
         def look() -> _Look:
             nonlocal looked
             looked = True
             batch = max(layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts)
             scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone", batch)
-            return _look(trace, layouts, scan, progress)
+            return _look(trace, layouts, scan, RefillScan(pages, *lists) if scan.zone_level else None, progress)
 
         seen = trace.once(profile, look)
         if progress is not None and not looked:
@@ -225,8 +225,7 @@ class Start:
             seen.evidence,
             load,
             seen.on_lists,
-            meta.level == "zone",
-            max(seen.cpus, default=0) + 1,
+            None if seen.refills is None else (*lists, seen.refills),
             seen.balloon,
         )
 
@@ -273,8 +272,8 @@ class Start:
         # Without zone events nothing tells which came first; and what stays where it was needs no order.
         ties = self.ties[: 0 if recorded or self.pcps else None]
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
-        if self.zone_level:
-            engine.at_zone_level(self.cpus)
+        if self.refills is not None:
+            engine.at_zone_level(Refills(self.pages, *self.refills))
         engine.start_from(self.at_start.states)
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)
@@ -302,12 +301,19 @@ class _Look:
     in_bulk: NDArray[np.int64]
     evidence: Evidence
     on_lists: OnLists | None
+    refills: FoundRefills | None
     balloon: int
 
 
-def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callable[[int], None] | None) -> _Look:
+def _look(
+    trace: Trace,
+    layouts: list[ZoneLayout],
+    scan: Scan,
+    refills: RefillScan | None,
+    progress: Callable[[int], None] | None,
+) -> _Look:
     inflations = Inflations(trace)
-    early = _read(trace, scan, inflations, progress)
+    early = _read(trace, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, early)
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
@@ -333,18 +339,25 @@ def _look(trace: Trace, layouts: list[ZoneLayout], scan: Scan, progress: Callabl
         scan.in_bulk(),
         evidence,
         on_lists,
+        None if refills is None else refills.found(trace.meta.last_ns or 0),
         len(balloon[0]),
     )
 
 
 # The pages that events name before the snapshot was read; None where there are none.
 def _read(
-    trace: Trace, scan: Scan, inflations: Inflations, progress: Callable[[int], None] | None
+    trace: Trace,
+    scan: Scan,
+    inflations: Inflations,
+    refills: RefillScan | None,
+    progress: Callable[[int], None] | None,
 ) -> NDArray[np.bool_] | None:
     early = None
     read = mark_time(trace, SNAPSHOT_BEGUN)
     for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
         inflations.add(batch)
+        if refills is not None:
+            refills.add(batch)
         before = 0 if read is None else int(np.searchsorted(batch["time"], read))
         if before:
             scan.add({name: column[:before] for name, column in batch.items()})
