@@ -1,9 +1,11 @@
 """The output of free: units that nobody names, old and new columns, one line."""
 
 import random
+from pathlib import Path
 
 import pytest
 
+from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.pasted import plain_lines
 
@@ -37,6 +39,29 @@ def test_the_unit_by_the_figures(size: int, unit: int, name: str | None) -> None
         found, guessed, others = parsed(row([each * 4096 for each in pages], unit))
         assert (guessed, others) == (name, False)
         assert found["free"] == pages[2] * 4096 // unit * unit
+
+
+@pytest.mark.parametrize(
+    ("figures", "unit", "name"),
+    [
+        ([25276063, 4433911, 17416589, 9138, 3769298, 20842151], 1000, "kB"),
+        ([515432, 101203, 300001, 9, 114228, 410001], 1 << 20, "MiB"),
+    ],
+    ids=["--si", "-m, of 503 GiB"],
+)
+def test_what_are_no_whole_pages_is_not_in_kib(figures: list[int], unit: int, name: str) -> None:
+    found, guessed, _ = parsed(row(figures, 1))
+    assert guessed == name
+    assert (found["total"], found["buff_cache"]) == (figures[0] * unit, figures[4] * unit)
+
+
+def test_buffers_and_cache_in_one_bound_what_dropping_brings(tmp_path: Path) -> None:
+    """They were read, and told of nowhere."""
+    path = tmp_path / "free.txt"
+    path.write_text(row([24683656, 4329992, 17008388, 8924, 3680956, 20353664], 1))
+    found = diagnose(path)
+    assert found.used_by["cache_and_slab"].best == (3680956 - 8924) << 10
+    assert found.would_bring["drop_caches"][9].most is not None
 
 
 def test_busybox() -> None:

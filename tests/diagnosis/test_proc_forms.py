@@ -84,12 +84,8 @@ def test_files_of_proc_say_the_same(tmp_path: Path, names: tuple[str, ...], form
 
 NONE = {
     "smem -w": "Area                  Used      Cache   Noncache \nfree memory        2812344    2812344          0 \n",
-    "sar -r": "12:00:01 AM kbmemfree   kbavail kbmemused\n12:10:01 AM    211444   1811444   3600000\n",
-    "vmstat -s": "      4005440 K total memory\n       211444 K free memory\n       123456 pages paged in\n",
     "slabtop": " Active / Total Objects (% used)    : 1234567 / 1300000 (95.0%)\n  OBJS ACTIVE  USE OBJ SIZE  SLABS\n",
-    "top": "MiB Mem :   3911.6 total,    206.5 free,   1800.1 used,   1904.9 buff/cache\n",
     "a process's smaps": "Rss:                 132 kB\nAnonHugePages:         0 kB\nFilePmdMapped:         0 kB\n",
-    "numactl -H": "node 0 size: 1963 MB\nnode 0 free: 211 MB\n",
     "virsh dommemstat": "actual 4194304\nswap_in 0\nswap_out 0\nunused 211444\nrss 4100000\n",
     "a cgroup's memory.stat": "anon 1000000\nkernel_stack 20000\nslab 1200\nworkingset_refault_anon 0\npgfault 1000\n",
 }
@@ -99,7 +95,10 @@ NONE = {
 def test_other_tools_texts_are_none_of_these(tmp_path: Path, tool: str) -> None:
     path = tmp_path / "text.txt"
     path.write_text(NONE[tool])
-    with pytest.raises(InputError, match="holds nothing that tells of free memory: expected buddyinfo") as refused:
+    with pytest.raises(
+        InputError,
+        match=r"holds nothing that tells of free memory: expected buddyinfo|which doesn't tell what is free: exp",
+    ) as refused:
         diagnose(path)
     assert "\n" not in str(refused.value)
 

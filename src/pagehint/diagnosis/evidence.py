@@ -78,8 +78,8 @@ class Evidence:
     """What is known. Empty or None: it is not there. `sources` are (file, what was found in it).
 
     `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `free_tool` are bytes by column
-    of free's line Mem. `pressure` is /proc/pressure/memory in %. `missing` are what could not be
-    read of this machine, and why.
+    of free's line Mem, or of what other tools print. `pressure` is /proc/pressure/memory in %. `missing` are what could
+    not be read of this machine, and why.
     """
 
     page_size: int = 4096
@@ -119,6 +119,8 @@ class Evidence:
                 found[name] = report.pages[_REPORTED[name]] * self.page_size
             elif name in self.free_tool:
                 found[name] = self.free_tool[name]
+        if "cached" not in found and "active_file" not in found and "buff_cache" in self.free_tool:
+            found["buff_cache"] = self.free_tool["buff_cache"]
         if "total" not in found:
             managed = [zone.managed for zone in self.zones if zone.managed is not None]
             if managed:

@@ -17,6 +17,7 @@ _ONE_LINE = re.compile(
 _RULE = re.compile(r"[-|+: ─┼]+")
 _UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SMALLEST = 16 << 10  # KiB: of a machine
+_MOST_MIB = 1 << 21
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
 
 
@@ -25,7 +26,7 @@ def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | No
     Of several the last counts; the third value is whether they differ.
 
     Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
-    to 256 GiB, and smaller ones where all figures are whole pages. O(length).
+    to 2 TiB, and smaller ones where all figures are whole pages. O(length).
     """
     found = list(_rows(lines)) or list(_on_one_line(lines))
     return (*found[-1], any(each != found[-1] for each in found)) if found else None
@@ -69,13 +70,16 @@ def _number(text: str) -> float:
         return 0.0
 
 
-# Free rounds down to what it shows in: among MiB, that all figures are multiples of 4 is one chance in hundreds.
+# Free rounds down to what it shows in: among MiB, or with --si, that all figures are multiples of 4 is one chance in
+# hundreds.
 def _guess(figures: list[float]) -> tuple[int, str | None]:
     total = figures[0]
     if total >= 1 << 31 or (total >= _SMALLEST << 10 and all(figure % 4096 == 0 for figure in figures)):
         return 1, "bytes"
-    if total >= 1 << 18 or (total >= _SMALLEST and all(figure % 4 == 0 for figure in figures)):
+    if total >= _SMALLEST and all(figure % 4 == 0 for figure in figures):
         return 1 << 10, None
+    if total >= _MOST_MIB:
+        return 1000, "kB"
     return (1 << 20, "MiB") if total >= 256 else (1 << 30, "GiB")
 
 

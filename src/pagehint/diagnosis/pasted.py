@@ -52,7 +52,7 @@ _TELLING = (
     "dentry", "workingset", "threshold", "pfn", "protection", "vmalloc", "allocstall", "compact_", "thp_", "numa_",
     # Everyday words of logs, as what the kernel and free print has them.
     "free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s",
-    "of memory", "memory: ", "swap cache",
+    "of memory", "memory: ", "swap cache", "swpd", "kbmem",
 )  # fmt: skip
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
@@ -116,7 +116,7 @@ _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
     r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
-    r"|[A-Z]\w{2,20}(?:\(\w+\))?:\s|[>\d\s]{1,400}\Z)",
+    r"|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
     re.ASCII,
 )
 _COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")

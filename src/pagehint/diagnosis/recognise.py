@@ -19,6 +19,7 @@ from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
+from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
 from pagehint.inputs import reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
@@ -120,9 +121,12 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
         return
     if len(data) > _MOST_TEXT:
         raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
-    found = list(_text(evidence, decoded(data), name))
+    text = decoded(data)
+    found = list(_text(evidence, text, name))
     if not found:
         what = "holds nothing that tells of free memory" if data.strip() else "is empty"
+        if (tool := tells_nothing_free(plain_lines(text[:_CHUNK]))) is not None:
+            what = f"holds the output of {tool}, which doesn't tell what is free"
         raise InputError(
             f"{name}: {what}: expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of "
             "free, or a kernel log with Mem-Info"
@@ -261,6 +265,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
+    yield from _tools(evidence, lines, name)
     if pressure := parse_pressure("\n".join(lines)):
         evidence.pressure = pressure
         yield "memory pressure"
@@ -304,6 +309,23 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if len(set(orders)) > 1:
             evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
         yield "the reporting order"
+
+
+# What /proc's files and free tell is not taken from others: these fill up what is not known.
+def _tools(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
+    if not evidence.buddy and (blocks := parse_crash_blocks(lines)):
+        evidence.buddy = blocks
+        yield "crash's kmem -f"
+    if not evidence.meminfo and "MemFree" in (of_nodes := parse_numastat(lines)):
+        of_nodes.setdefault("Cached", of_nodes.get("FilePages", 0))
+        of_nodes.setdefault("Buffers", 0)
+        evidence.meminfo = of_nodes
+        yield "numastat -m"
+    for what, sizes, unit in parse_totals(lines):
+        evidence.free_tool = sizes | evidence.free_tool
+        if unit is not None:
+            evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, as no pages are so small")
+        yield what
 
 
 # One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.

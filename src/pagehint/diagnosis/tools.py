@@ -1,0 +1,209 @@
+"""Totals of memory as tools print them: top, atop, vmstat, sar, numastat, and crash on a dump."""
+
+import re
+from collections.abc import Iterator
+
+from pagehint.diagnosis.evidence import ZoneKey
+
+__all__ = ["parse_crash_blocks", "parse_numastat", "parse_totals", "tells_nothing_free"]
+
+_UNITS = {"": 1 << 10, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
+_SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
+_MOST_WORDS = 60
+
+# Translated too: of the newer ones the places are known.
+_TOP = re.compile(
+    r"([KMGTPE])iB \S{1,20} ?: *" + ", *".join([r"(\d[\d.,]{0,20})[^\s,\d]?[ +][^\d,]{1,30}"] * 4), re.ASCII
+)
+_OLD_TOP = re.compile(r"Mem ?: *\d[\d.,]{0,20}[kKMGT]? (?:total|used),.{1,200}", re.ASCII)
+_OLD_TOP_PART = re.compile(rf"{_SIZE}\+? ?(total|used|free|shrd|buffers|buff|cached)\b", re.ASCII)
+_AVAILABLE = re.compile(r"([KMGTPE])iB Swap ?:.{1,120}?(\d[\d.,]{0,20}) avail Mem", re.ASCII)
+_OLD_CACHED = re.compile(r"Swap ?: .{1,120}?(\d{1,20})([kKMGT]?) cached", re.ASCII)
+_ATOP = re.compile(r"MEM\s+tot\s.{1,300}", re.ASCII)
+_ATOP_PART = re.compile(rf"\b(tot|free|cache|buff|shmem)\s+{_SIZE}\b", re.ASCII)
+_STATISTIC = re.compile(
+    r"(\d{1,20}) (?:([bBkKmM]) )?(?:bytes )?(total memory|free memory|buffer memory|swap cache)", re.ASCII
+)
+_CRASH_TOTAL = re.compile(
+    r"(TOTAL MEM|FREE|SHARED|BUFFERS|CACHED)\s+(\d{1,15})\s+(\d[\d.]{0,12}) ?(KB|MB|GB|TB)?\s.{0,60}", re.ASCII
+)
+_CRASH_NODE = re.compile(r"(\d{1,4})(?:\s+\d{1,15}\s+[0-9a-f]{8,16}\s.{0,80})?", re.ASCII)
+_CRASH_ZONE = re.compile(
+    r"\d\s+([A-Z]\w{1,15})\s+\d{1,15}\s+\d{1,15}\s+(?:[0-9a-f]{8,16}\s+)?[0-9a-f]{1,16}\s+\d{1,15}", re.ASCII
+)
+_CRASH_AREA = re.compile(r"(\d{1,2})\s+(\d{1,9})k\s+[0-9a-f]{8,16}\s+(\d{1,15})\s+(\d{1,15})", re.ASCII)
+_NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){1,1024}Total", re.ASCII)
+_NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){2,1025})", re.ASCII)
+_NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
+_PAGE_SIZES = (4096, 16384, 65536)
+# Which column of a table is what.
+_TABLES = {
+    "vmstat's lines": ("swpd", {"free": "free", "buff": "buffers", "cache": "cached"}),
+    "sar -r": (
+        "kbmemfree",
+        {"kbmemfree": "free", "kbavail": "available", "kbbuffers": "buffers", "kbcached": "cached"},
+    ),
+}
+_NO_FREE = {
+    "htop": re.compile(r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}", re.ASCII),
+    "slabtop or slabinfo": re.compile(r"Active / Total Objects \(% used\).{1,80}|slabinfo - version: .{1,40}"),
+    "vmstat -m": re.compile(r"Cache\s+Num\s+Total\s+Size\s+Pages"),
+    "docker stats": re.compile(r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}"),
+    "ps": re.compile(r"USER\s+PID\s+%CPU\s+%MEM\s.{1,80}|PID\s.{0,80}\bRSS\b.{0,80}"),
+}
+
+
+def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | None]]:
+    """Of each tool whose output is in the lines: its name, bytes by the names of COUNTERS, and a unit that was guessed.
+
+    Of several outputs of one tool the last counts. O(length).
+    """
+    read = {
+        "top": _top,
+        "atop": _atop,
+        "vmstat -s": _statistics,
+        "numactl -H": _nodes,
+        "crash's kmem -i": _crash_totals,
+    }
+    for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
+        if "free" in sizes:
+            yield what, sizes, None
+    for what, (mark, names) in _TABLES.items():
+        rows = list(_rows(lines, mark, names))
+        if rows:
+            unit, guessed = _table_unit(rows)
+            yield what, {name: value * unit for name, value in rows[-1].items()}, guessed
+
+
+def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
+    """Free blocks of each order by zone, as crash's ``kmem -f`` prints them. O(length)."""
+    found: dict[ZoneKey, list[int]] = {}
+    node, after_node = 0, False
+    key: ZoneKey | None = None
+    for line in lines:
+        if after_node and (match := _CRASH_NODE.fullmatch(line)) is not None:
+            node = int(match[1])
+        after_node = line.startswith("NODE")
+        if (match := _CRASH_ZONE.fullmatch(line)) is not None:
+            key = node, match[1]
+            found[key] = []
+        elif key is not None and (match := _CRASH_AREA.fullmatch(line)) is not None and int(match[1]) <= 20:
+            found[key] += [0] * (int(match[1]) + 1 - len(found[key]))
+            found[key][int(match[1])] = int(match[3])
+    widest = max(map(len, found.values()), default=0)
+    return {key: counts + [0] * (widest - len(counts)) for key, counts in found.items()} if widest else {}
+
+
+def parse_numastat(lines: list[str]) -> dict[str, int]:
+    """KiB of all nodes by meminfo's names, as ``numastat -m`` prints them in MB. O(length)."""
+    found: dict[str, int] = {}
+    columns = 0
+    for line in lines:
+        if _NUMASTAT_HEAD.fullmatch(line):
+            columns = line.count("Node") + 1
+        elif columns and (match := _NUMASTAT.fullmatch(line)) is not None:
+            values = match[2].split()
+            if len(values) == columns:
+                name = "Hugetlb" if match[1] == "HugePages_Total" else match[1]
+                if not name.startswith("HugePages_"):
+                    found[name] = round(float(values[-1]) * 1024)
+    return found
+
+
+def tells_nothing_free(lines: list[str]) -> str | None:
+    """The tool whose output this is, if it is one that doesn't tell how much is free."""
+    return next((tool for tool, words in _NO_FREE.items() if any(map(words.fullmatch, lines))), None)
+
+
+def _size(number: str, unit: str) -> int:
+    return (
+        int(float(number.replace(",", ".")) * _UNITS[unit.upper()]) if number.count(".") + number.count(",") < 2 else 0
+    )
+
+
+def _top(lines: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in lines:
+        if (match := _TOP.match(line)) is not None:
+            total, free, _, cache = (_size(word, match[1]) for word in match.groups()[1:])
+            found = {"total": total, "free": free, "buff_cache": cache}
+        elif _OLD_TOP.fullmatch(line):
+            parts = {name: _size(number, unit) for number, unit, name in _OLD_TOP_PART.findall(line)}
+            if "free" in parts:
+                found = {"total": parts.get("total", parts["free"] + parts.get("used", 0)), "free": parts["free"]}
+                for name, word in (
+                    ("buffers", "buffers"),
+                    ("buffers", "buff"),
+                    ("cached", "cached"),
+                    ("shmem", "shrd"),
+                ):
+                    if word in parts:
+                        found[name] = parts[word]
+        elif found and (match := _AVAILABLE.match(line)) is not None:
+            found["available"] = _size(match[2], match[1])
+        elif "buffers" in found and (match := _OLD_CACHED.match(line)) is not None:
+            found["cached"] = _size(match[1], match[2])
+    return found
+
+
+def _atop(lines: list[str]) -> dict[str, int]:
+    names = {"tot": "total", "free": "free", "cache": "cached", "buff": "buffers", "shmem": "shmem"}
+    found: dict[str, int] = {}
+    for line in lines:
+        if _ATOP.fullmatch(line):
+            found = {names[name]: _size(number, unit) for name, number, unit in _ATOP_PART.findall(line)}
+    return found
+
+
+def _statistics(lines: list[str]) -> dict[str, int]:
+    names = {"total memory": "total", "free memory": "free", "buffer memory": "buffers", "swap cache": "cached"}
+    found: dict[str, int] = {}
+    for line in lines:
+        if (match := _STATISTIC.fullmatch(line)) is not None:
+            found[names[match[3]]] = _size(match[1], match[2] or "")
+    return found
+
+
+def _nodes(lines: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for match in filter(None, map(_NUMACTL.fullmatch, lines)):
+        name = "total" if match[1] == "size" else "free"
+        found[name] = found.get(name, 0) + (int(match[2]) << 20)
+    return found
+
+
+def _crash_totals(lines: list[str]) -> dict[str, int]:
+    names = {"TOTAL MEM": "total", "FREE": "free", "BUFFERS": "buffers", "CACHED": "cached"}
+    pages: dict[str, int] = {}
+    page_size = 4096
+    for line in lines:
+        if (match := _CRASH_TOTAL.fullmatch(line)) is None:
+            continue
+        if match[1] == "TOTAL MEM" and match[4] and int(match[2]):
+            size = _size(match[3], match[4][0]) / int(match[2])
+            page_size = min(_PAGE_SIZES, key=lambda each: abs(each - size))
+        if match[1] in names:
+            pages[names[match[1]]] = int(match[2])
+    return {name: number * page_size for name, number in pages.items()} if "total" in pages else {}
+
+
+# A row may have words behind the last column, as the time is printed.
+def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[str, int]]:
+    columns: dict[str, int] = {}
+    width = 0
+    for line in lines:
+        if mark in line:
+            head = line.split()[:_MOST_WORDS]
+            columns = {names[word]: place for place, word in enumerate(head) if word in names}
+            width = len(head)
+        elif columns and line[:1].isdigit():
+            words = line.split()
+            if len(words) >= width and all(words[place].isdecimal() for place in columns.values()):
+                yield {name: int(words[place][:18]) for name, place in columns.items()}
+
+
+# Whole pages are multiples of 4 KiB; with -S m or M they are not.
+def _table_unit(rows: list[dict[str, int]]) -> tuple[int, str | None]:
+    if all(value % 4 == 0 for row in rows for value in row.values()):
+        return 1 << 10, None
+    return 1 << 20, "MiB"

@@ -1,0 +1,145 @@
+"""What top, vmstat, sar, numastat, crash and others print: totals are read; what doesn't tell what is free is named."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
+
+MIB = 1 << 20
+TOP = """top - 14:23:01 up 12 days,  3:11,  1 user,  load average: 0.10, 0.05, 0.01
+%Cpu(s):  0.3 us,  0.2 sy,  0.0 ni, 99.5 id,  0.0 wa,  0.0 hi,  0.0 si,  0.0 st
+MiB Mem :   7953.6 total,   3012.5 free,   1211.7 used,   3729.4 buff/cache
+MiB Swap:   2048.0 total,   2048.0 free,      0.0 used.   6410.0 avail Mem
+
+    PID USER      PR  NI    VIRT    RES    SHR S  %CPU  %MEM     TIME+ COMMAND
+      1 root      20   0  168020  11520   8320 S   0.0   0.1   0:12.33 systemd
+"""
+VMSTAT = """procs -----------memory---------- ---swap-- -----io---- -system-- ------cpu----- -----timestamp-----
+ r  b   swpd   free   buff  cache   si   so    bi    bo   in   cs us sy id wa st                 UTC
+ 8  0      0 16977352  59544 3620920    0    0   715  1229  440 1113 43  6 50  0  0 2026-11-28 00:00:01
+ 9  0      0 16900000  59544 3620920    0    0     0     0 1120 4899 95  5  0  0  0 2026-11-28 00:00:02
+"""
+# Its lines are of one width, as those that a terminal broke.
+NUMASTAT = """
+Per-node system memory usage (in MBs):
+                          Node 0          Node 1           Total
+                 --------------- --------------- ---------------
+MemTotal                64147.85        64506.37       128654.22
+MemFree                 30441.17        12345.06        42786.23
+MemUsed                 33706.68        52161.31        85867.99
+Active(file)             1000.00         2000.00         3000.00
+Inactive(file)           4000.00         5000.00         9000.00
+FilePages               20000.00        30000.00        50000.00
+Mapped                   1234.00         2234.00         3468.00
+AnonPages               11234.00        18234.00        29468.00
+Shmem                     123.00          234.00          357.00
+SReclaimable             1000.00         2000.00         3000.00
+SUnreclaim                523.00          534.00         1057.00
+HugePages_Total          1024.00            0.00         1024.00
+"""
+CRASH = """crash> kmem -i
+                 PAGES        TOTAL      PERCENTAGE
+    TOTAL MEM   123621       7.5 GB         ----
+         FREE    74011       4.5 GB   59% of TOTAL MEM
+      BUFFERS     1234      77.1 MB    0% of TOTAL MEM
+       CACHED    34567       2.1 GB   17% of TOTAL MEM
+
+   TOTAL SWAP   524287         2 GB         ----
+"""
+CRASH_BLOCKS = """crash> kmem -f
+NODE
+  0
+ZONE  NAME        SIZE    FREE  MEM_MAP       START_PADDR  START_MAPNR
+  0   DMA         4095    3840  ffffea0000000040      1000            1
+AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES
+  0       4k  ffff88013ffd5068       2      2
+ 10    4096k  ffff88013ffd53d8       3   3072
+
+NODE
+  1
+ZONE  NAME        SIZE    FREE  MEM_MAP       START_PADDR  START_MAPNR
+  2   Normal    524288   51200  ffffea0000000040      1000            1
+AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES
+  0       4k  ffff88013ffd5068       0      0
+ 10    4096k  ffff88013ffd53d8      50  51200
+"""
+TOTALS = {
+    "top": (TOP, 3012.5, 7953.6),
+    "top in GiB, French": (
+        "GiB Mem :   15,533 total,    1,250 libr,    4,210 util,   10,073 tamp/cache\n", 1280.0, 15905.792
+    ),
+    "top, old": ("KiB Mem :  8144488 total,  3084800 free,  1240780 used,  3818908 buff/cache\n", 3012.5, 7953.602),
+    "top of RHEL 6": (
+        "Mem:   8144488k total,  5059688k used,  3084800k free,   123456k buffers\n"
+        "Swap:  2097148k total,        0k used,  2097148k free,  2345678k cached\n", 3012.5, 7953.602
+    ),
+    "top of BusyBox": ("Mem: 118160K used, 128636K free, 128K shrd, 4588K buff, 28636K cached\n", 125.621, 241.012),
+    "atop": (
+        "MEM | tot     7.8G | free    3.0G | cache 3.1G  | buff  200.5M | slab  512.0M |\n", 3072.0, 7987.2
+    ),
+    "vmstat -t 1": (VMSTAT, 16503.906, None),
+    "vmstat -a": (VMSTAT.replace("buff  cache", "inact active"), 16503.906, None),
+    "vmstat -S M": (VMSTAT.replace("16977352", "16579").replace("16900000", "16503"), 16503, None),
+    "vmstat -s": (
+        "     24683656 K total memory\n     17009316 K free memory\n      59600 K buffer memory\n", 16610.66, 24105.133
+    ),
+    "sar -r": (
+        "12:00:01 AM kbmemfree   kbavail kbmemused  %memused kbbuffers  kbcached\n"
+        "12:10:01 AM    211444   1811444   3600000     94.45     12000   1500000\n"
+        "Average:       333333   1811444   3600000     94.45     12000   1500000\n", 206.488, None
+    ),
+    "numastat -m": (NUMASTAT, 42786.23, 128654.22),
+    "numactl -H": ("node 0 size: 1963 MB\nnode 0 free: 211 MB\nnode 1 size: 2000 MB\nnode 1 free: 100 MB\n", 311, 3963),
+    "crash, kmem -i, pages of 64 KiB": (CRASH, 4625.688, 7726.312),
+    "crash, kmem -f": (CRASH_BLOCKS, 212.008, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TOTALS)
+def test_totals_of_tools(tmp_path: Path, tool: str) -> None:
+    text, free, total = TOTALS[tool]
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    found = diagnose(path).to_dict()
+    assert (found["free_mib"], found["memory_mib"]) == (pytest.approx(free, abs=0.001), total)
+    assert any("for MiB" in warning for warning in found["warnings"]) == (tool == "vmstat -S M")
+
+
+def test_what_they_tell_besides_free(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(NUMASTAT)
+    used = diagnose(path).used_by
+    assert (used["slab_reclaimable"].best, used["hugetlb"].best) == (3000 * MIB, 1024 * MIB)
+    assert used["cache_clean"].most == 12000 * MIB
+    path.write_text(TOP)
+    found = diagnose(path)
+    assert found.used_by["cache_and_slab"].best == int(3729.4 * MIB)
+    assert found.would_bring["drop_caches"][0].most == pytest.approx(3729.4 * MIB + 7953.6 / 8 * MIB, abs=2)
+    path.write_text(CRASH_BLOCKS)
+    zones = diagnose(path).zones
+    assert [(zone.node, zone.name, (zone.counts or [])[10]) for zone in zones] == [(0, "DMA", 3), (1, "Normal", 50)]
+
+
+def test_proc_counts_before_tools(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(f"{TOP}MemTotal: 4000000 kB\nMemFree: 1024 kB\n")
+    assert diagnose(path).free == MIB
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("htop", "  Mem[|||||||||||||||||||||||             1.21G/7.77G]\n  Swp[                          0K/2.00G]\n"),
+        ("slabtop", " Active / Total Objects (% used)    : 1234567 / 1300000 (95.0%)\n"),
+        ("slabtop or slabinfo", "slabinfo - version: 2.1\nnfs_inode_cache 0 0 1000 4 1 : tunables 0 0 0\n"),
+        ("docker stats", "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O\n"),
+        ("ps", "USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND\n"),
+    ],
+)
+def test_what_tells_nothing_of_free_memory_is_named(tmp_path: Path, tool: str, text: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"holds the output of {tool}.*, which doesn't tell what is free: expected"):
+        diagnose(path)
