@@ -102,3 +102,11 @@ def test_memory_that_is_not_accepted_yet_is_on_no_list():
     zone = ZoneInfo(node=0, name="Normal", free=(100 << 10) + (1 << 18), stats={"nr_unaccepted": 1 << 18})
     assert of_another_machine(types, {}, [zone]) is None
     assert of_another_machine(types, {}, [replace(zone, stats={})]) is not None
+
+
+@pytest.mark.parametrize(("blocks", "other"), [(560, False), (512, False), (1024, False), (400, True), (2000, True)])
+def test_what_a_kernel_has_not_initialised_yet_is_no_pageblock(blocks, other):
+    """A machine whose kernel initialises memory only as it is needed was taken for two."""
+    types = PageTypeInfo(types=USUAL, pageblock_order=9, pageblocks={(0, "Normal"): {"Movable": blocks}})
+    zone = ZoneInfo(node=0, name="Normal", spanned=1 << 19, present=1 << 19, managed=1 << 18)
+    assert (of_another_machine(types, {}, [zone]) is not None) == other

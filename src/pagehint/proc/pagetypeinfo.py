@@ -119,13 +119,14 @@ def of_another_machine(
 ) -> str | None:
     """What in a pagetypeinfo doesn't fit the buddyinfo and zoneinfo of a machine, or None. O(zones).
 
-    Either of these may be empty. What is free may differ by a third and by 64 MiB, as from moment to moment.
+    Either of these may be empty. What is free may differ by a third and by 64 MiB, as from moment to moment. Memory
+    that the kernel has not initialised yet is no pageblock, and is not managed.
     """
     # What a confidential guest has not accepted yet is free, and on no list.
     free = {(zone.node, zone.name): zone.free - zone.stats.get("nr_unaccepted", 0) for zone in zones if zone.free}
     free |= {zone: sum(count << order for order, count in enumerate(counts)) for zone, counts in buddy.items()}
     layouts = {
-        (zone.node, zone.name): (zone.present, zone.spanned)
+        (zone.node, zone.name): (zone.present if zone.managed is None else zone.managed, zone.spanned)
         for zone in zones
         if zone.present is not None and zone.spanned is not None
     }
@@ -134,10 +135,10 @@ def of_another_machine(
     for zone, blocks in types.pageblocks.items():
         if zone not in layouts or types.pageblock_order is None:
             continue
-        present, spanned = (pages >> types.pageblock_order for pages in layouts[zone])
+        least, most = (pages >> types.pageblock_order for pages in layouts[zone])
         count = sum(blocks.values())
-        if not present - 2 <= count <= spanned + 2:
-            return f"zone {zone[1]} has {count:,} pageblocks, zoneinfo's has {present:,} to {spanned + 1:,}"
+        if not least - 2 <= count <= most + 2:
+            return f"zone {zone[1]} has {count:,} pageblocks, zoneinfo's has {least:,} to {most + 1:,}"
     for zone, kinds in types.free.items():
         pages = sum(count << order for counts in kinds.values() for order, count in enumerate(counts))
         # A row of it may be cut off.
