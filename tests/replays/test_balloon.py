@@ -22,11 +22,14 @@ _FLAGS = int(GFP_HIGHUSER_MOVABLE | _QUIET)
 _TAKEN = 700
 
 
-def _inflated(path: Path, flags: int = _FLAGS, counted: int | None = _TAKEN) -> Trace:
-    """The balloon takes some pages, all but the first; gives them back; and they are used again."""
+def _inflated(path: Path, flags: int = _FLAGS, counted: int | None = _TAKEN, beyond: int | None = None) -> Trace:
+    """The balloon takes some pages, all but the first; gives them back; and they are used again. `beyond`: the event
+    of its allocation of that number names another page, which is outside of all zones."""
     pfns = range(8192, 8192 + _TAKEN + 1)
     rows: list[Row] = [(letter, pfn, 0, 0) for pfn in pfns for letter in "ZA"]
     gfps = dict.fromkeys(range(3, len(rows), 2), flags)
+    if beyond is not None:
+        rows[1 + 2 * beyond] = ("A", _PAGES + 1024, 0, 0)
     rows += [(letter, pfn, 0, 0) for pfn in pfns[1:] for letter in "FD"]
     rows += [(letter, pfn, 0, 0) for pfn in reversed(pfns[1:]) for letter in "ZA"]
     texts = {"zoneinfo": zoneinfo([zone(_PAGES)])}
@@ -83,3 +86,11 @@ def test_its_device_is_told_of_256_pages_at_a_time(tmp_path: Path) -> None:
 def test_what_of_a_balloon_is_not_found_is_said(tmp_path: Path) -> None:
     (said,) = [line for line in _played(_inflated(tmp_path / "t", 0)).recording["warnings"] if "balloon" in line]
     assert said.startswith("the balloon took 2.734 MiB meanwhile, of which 0 B are known")
+
+
+def test_the_device_is_told_where_the_last_event_of_a_batch_is_lost(tmp_path: Path) -> None:
+    """The next batch's pages, but for one, were left out in silence, and stayed resident."""
+    step = 2 * (_TAKEN + 1)
+    whole = _played(_inflated(tmp_path / "whole")).timeline.column("resident").to_pylist()
+    lost = _played(_inflated(tmp_path / "lost", beyond=256)).timeline.column("resident").to_pylist()
+    assert lost[step] - whole[step] == 4096

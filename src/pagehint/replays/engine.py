@@ -444,14 +444,14 @@ class Engine(Pages):
                 self._changed(self._map[k], 1)
                 self._write(self._map[k], 1)
 
-    # A balloon has the block. Its host takes the memory as it is told of several at once.
+    # A balloon has the block. Its host takes the memory as it is told of several at once: at the latest of all that a
+    # batch holds, as the event of its last one may be lost.
     def _inflate(self, pfn, order, told):
         block: cython.Py_ssize_t
         k: cython.Py_ssize_t
-        if self._inflated_count < INFLATED_AT_ONCE:
-            self._inflated[self._inflated_count] = pfn << 5 | order
-            self._inflated_count += 1
-        if not told:
+        self._inflated[self._inflated_count] = pfn << 5 | order
+        self._inflated_count += 1
+        if not told and self._inflated_count < INFLATED_AT_ONCE:
             return
         for block in range(self._inflated_count):
             pfn = self._inflated[block] >> 5
