@@ -126,6 +126,7 @@ cdef class Scan:
     cdef void _tell(self, Py_ssize_t row, int verdict) noexcept nogil
     @cython.final
     cdef void _left(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    cdef void _told(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef bint _is_pcp(self, int order) noexcept nogil
     @cython.final

@@ -221,6 +221,13 @@ class Scan:
         self._looks -= looks
         self._row += count
 
+    def told(self, blocks):
+        """Here the guest's device is told of these blocks, which no event says: int64 (blocks, 2), pfn and pages, in
+        the order in which they left their lists."""
+        for pfn, pages in blocks.tolist():
+            if 0 <= pfn < self.pages:
+                self._told(pfn, min(pfn + pages, self.pages))
+
     def cpus(self):
         """The CPUs that have events, ascending."""
         return np.flatnonzero(self._seen_array).tolist()
@@ -354,6 +361,14 @@ class Scan:
         self._starts(pfn, end, STARTS_FREE)
         self._left(pfn, end)
 
+    # Taken off its list, to be told or for compaction.
+    def _told(self, begin, end):
+        self._starts(begin, end, STARTS_FREE)
+        self._left(begin, end)
+        # It makes pageblocks MOVABLE: what they were before, no later event tells.
+        if end - begin >= block_pages(self._pageblock_order - 1):
+            self._typed(begin, end, UNTOLD)
+
     # Pages may have been freed one by one, and come back as a block.
     def _settled(self, begin, end):
         i: cython.Py_ssize_t
@@ -434,11 +449,7 @@ class Scan:
                     self._isolated[pfn] = self._row + k + 1
                     self._pending += 1
                     self._note_isolation(k, pfn, details[k], cpu)
-                    self._starts(pfn, min(pfn + details[k], self.pages), STARTS_FREE)
-                    self._left(pfn, min(pfn + details[k], self.pages))
-                    # It makes pageblocks MOVABLE: what they were before, no later event tells.
-                    if details[k] >= block_pages(self._pageblock_order - 1):
-                        self._typed(pfn, min(pfn + details[k], self.pages), UNTOLD)
+                    self._told(pfn, min(pfn + details[k], self.pages))
                 continue
             if pfn < 0 or orders[k] > MAX_ORDER:
                 continue

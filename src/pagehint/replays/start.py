@@ -24,6 +24,7 @@ from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
 from pagehint.replays.timer import recorded_passes, timer_phase, timer_tick
+from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -313,7 +314,7 @@ def _look(
     progress: Callable[[int], None] | None,
 ) -> _Look:
     inflations = Inflations(trace)
-    early = _read(trace, scan, inflations, refills, progress)
+    early = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, early)
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
@@ -347,6 +348,7 @@ def _look(
 # The pages that events name before the snapshot was read; None where there are none.
 def _read(
     trace: Trace,
+    layouts: list[ZoneLayout],
     scan: Scan,
     inflations: Inflations,
     refills: RefillScan | None,
@@ -354,20 +356,37 @@ def _read(
 ) -> NDArray[np.bool_] | None:
     early = None
     read = mark_time(trace, SNAPSHOT_BEGUN)
+    # Between two events: what was told, and left the lists for that; None: the snapshot is read.
+    between: list[tuple[int, NDArray[np.int64] | None]] = [*departures(trace, layouts)]
+    if read is not None:
+        between.append((read, None))
+    between.sort(key=lambda each: each[0], reverse=True)
+
+    def go_on() -> None:
+        nonlocal early
+        _, left = between.pop()
+        if left is None:
+            early = scan.at_start != UNSEEN
+        else:
+            scan.told(left)
+
     for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
         inflations.add(batch)
         if refills is not None:
             refills.add(batch)
-        before = 0 if read is None else int(np.searchsorted(batch["time"], read))
-        if before:
-            scan.add({name: column[:before] for name, column in batch.items()})
-        if read is not None and before < len(batch["time"]):
-            early, read = scan.at_start != UNSEEN, None
-        if before < len(batch["time"]):
-            scan.add({name: column[before:] for name, column in batch.items()})
+        times, begin = batch["time"], 0
+        while begin < len(times):
+            end = int(np.searchsorted(times, between[-1][0])) if between else len(times)
+            if begin < end:
+                scan.add({name: column[begin:end] for name, column in batch.items()})
+            if end < len(times):
+                go_on()
+            begin = max(begin, end)
         if progress is not None:
             progress(len(batch["event"]))
-    return scan.at_start != UNSEEN if read is not None else early
+    while between:
+        go_on()
+    return early
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).

@@ -127,17 +127,24 @@ class Trace:
         Ascending; empty where neither was recorded. Reads the events once.
         """
         if not self.meta.events.get(Event.REPORT.letter):
-            if self.reported is None:
-                return np.zeros(0, np.int64)
-            reporting = self.meta.reporting
-            # What a balloon takes is discarded page by page.
-            least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
-            blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
-            times: NDArray[np.int64] = blocks["time"].to_numpy()
-            return times[np.searchsorted(times, self.meta.first_ns or 0) :]
+            times: NDArray[np.int64] = self.discarded_blocks["time"].to_numpy()
+            return times
         return np.concatenate(
             [batch["time"][batch["event"] == Event.REPORT] for batch in self.batches(("time", "event"))]
         )
+
+    @cached_property
+    def discarded_blocks(self) -> pa.Table:
+        """What the host gave back from the first event on, but for what a balloon took, page by page: as `reported`.
+
+        Empty where no host told.
+        """
+        if self.reported is None:
+            return pa.table({"time": pa.array([], pa.int64()), "pfn": pa.array([], pa.int64())})
+        reporting = self.meta.reporting
+        least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
+        blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
+        return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.first_ns or 0)))
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
