@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,21 @@ def test_what_comes_back_after_a_storm_is_what_a_guest_gave_back(run):
     assert 0 <= back[0, 0] < run.timeline["time"][-1].as_py()
     assert 0 < back[:, 1].sum() <= given[-1]
     assert len(steps_of_run(replay(example(), None, sample="1s")).back) == 0
+
+
+def test_what_comes_back_after_a_storm_by_hand(run):
+    """From when most is free and resident (at 7 s: 500), until a twentieth of it is used again (at 11 s)."""
+    columns = {
+        "time": [5, 6, 7, 8, 9, 10, 11, 12],
+        "used": [100, 300, 50, 60, 60, 60, 90, 50],
+        "resident": [400, 600, 550, 300, 300, 260, 290, 90],
+        "given_back": [7, 7, 7, 250, 250, 290, 290, 490],
+    }
+    table = pa.table({name: np.array(values) * (S if name == "time" else MIB) for name, values in columns.items()})
+    found = steps_of_run(dataclasses.replace(run, timeline=table))
+    assert found.back.tolist() == [[S, 243 * MIB], [3 * S, 40 * MIB]]
+    assert found.period == 8 * S  # the last sample holds as long as the one before
+    assert found.parked.tolist() == [550 * MIB, 300 * MIB, 290 * MIB]
 
 
 def test_a_run_of_an_instant_is_no_guest(run):

@@ -1,0 +1,144 @@
+"""What to do: what it brings is what was found, ranked by what it brings for its cost."""
+
+import numpy as np
+import pytest
+
+from pagehint.diagnosis.advice import advise, cannot_be_helped
+from pagehint.diagnosis.bounds import Bounds, exactly
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.examine import diagnose, examine
+from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.diagnosis.recognise import read_files
+from pagehint.proc.kpageflags import KPageFlag
+from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+
+MIB = 1 << 20
+
+
+def found(guest: str, **reporting: object) -> Diagnosis:
+    """A guest of which it is known how it reports; if it doesn't, it has told nothing."""
+    return examine(known(guest, **reporting))
+
+
+def known(guest: str, **reporting: object) -> Evidence:
+    evidence = read_files(snapshot_files(guest))
+    if reporting.get("on") is False:
+        assert evidence.page_flags is not None
+        free = (evidence.page_flags & np.uint64(KPageFlag.BUDDY)) != 0
+        evidence.page_flags = np.where(free, np.uint64(KPageFlag.BUDDY), evidence.page_flags)
+    for name, value in reporting.items():
+        setattr(evidence.reporting, name, value)
+    return evidence
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+@pytest.mark.parametrize("on", [True, False, None])
+@pytest.mark.parametrize("order", [None, 0, 5, 10])
+def test_it_is_ranked_and_promises_nothing_that_was_not_found(guest: str, on: bool | None, order: int | None) -> None:
+    diagnosis = found(guest, on=on, order=order)
+    worth = [each.worth for each in diagnosis.advice]
+    assert worth == sorted(worth, reverse=True)
+    for each in diagnosis.advice:
+        assert each.brings.most is None or each.brings.most >= 4 * MIB, each.what
+        if each.apply is not None:
+            assert each.brings == diagnosis.would_bring[each.apply][diagnosis.setting.order]
+    whats = [each.what for each in diagnosis.advice]
+    assert len(set(whats)) == len(whats)
+    assert ("turn free page reporting on" in whats) == (on is False)
+    # Who doesn't report needs no other order first.
+    assert not (on is False and any(what.startswith("report blocks") for what in whats))
+    lower = [int(each.command.split()[1]) for each in diagnosis.advice if each.what.startswith("report blocks")]
+    assert all(each < diagnosis.setting.order for each in lower)
+
+
+def test_turning_it_on_brings_what_waits_for_a_device() -> None:
+    diagnosis = found("press61", on=False, device=True)
+    (advice,) = [each for each in diagnosis.advice if each.what == "turn free page reporting on"]
+    assert advice.brings == diagnosis.free_resident["no_device"]
+    assert (advice.cost, advice.command) == ("low", "modprobe virtio_balloon")
+    # Without a device the host has to give it one first, which costs more.
+    (advice,) = [each for each in found("press61", on=False).advice if each.what == "turn free page reporting on"]
+    assert advice.cost == "medium"
+    assert advice.command.startswith("-device virtio-balloon-pci,free-page-reporting=on")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [
+        ("5.10.0-28-amd64", None),  # it has no such parameter
+        ("5.13.19", None),
+        ("5.14.0", "; this kernel takes it only after the driver is loaded"),
+        ("6.1.0-28-amd64", "; this kernel takes it only after the driver is loaded"),
+        ("6.2.0", ""),
+        ("6.12.9", ""),
+        (None, "; kernels before 5.14 have no such parameter, and those up to 6.1 take it after the driver is loaded"),
+    ],
+)
+def test_a_lower_order_where_the_kernel_takes_one(kernel: str | None, told: str | None) -> None:
+    evidence = read_files(snapshot_files("press61"))
+    evidence.kernel, evidence.reporting.on, evidence.reporting.order = kernel, True, 9
+    offers = [each for each in examine(evidence).advice if each.what.startswith("report blocks")]
+    assert bool(offers) == (told is not None)
+    for each in offers:
+        assert each.risk == f"more and smaller reports, which break up the host's huge pages{told}"
+        order = int(each.command.split()[1])
+        size = 4 << order
+        assert f"from order {order} ({size} KiB)" in each.what or f"({size >> 10} MiB)" in each.what
+
+
+@pytest.mark.parametrize(("whose", "command"), [("Xen", "xl mem-set"), ("Apple", "targetVirtualMachineMemorySize")])
+def test_where_the_host_has_no_reporting_nobody_is_told_to_turn_it_on(whose: str, command: str) -> None:
+    evidence = known("press61", on=False)
+    evidence.hypervisor, evidence.reporting.on = whose, None
+    (first, *_) = [each for each in examine(evidence).advice if "has no free page reporting" in each.what]
+    assert first.command.startswith(command)
+    assert not [each for each in examine(evidence).advice if each.what == "turn free page reporting on"]
+
+
+def test_of_nothing_known_there_is_no_advice() -> None:
+    evidence = read_files([DATA / "press61" / "vmstat.txt"])
+    evidence.vmstat = {}
+    diagnosis = examine(evidence)
+    assert diagnosis.free is None
+    assert diagnosis.advice == advise(diagnosis) == []
+
+
+def test_worth_is_what_it_brings_for_its_cost() -> None:
+    """docs/doctor.md: none 1, low 2, medium 4, high 8; of what lies between bounds a quarter counts."""
+
+    def worth(brings: Bounds, cost: str) -> float:
+        return Advice("", brings, cost, "", "").worth
+
+    assert [worth(exactly(80), cost) for cost in ("none", "low", "medium", "high")] == [80, 40, 20, 10]
+    assert worth(Bounds(10, 50), "none") == 20
+    assert worth(Bounds(10, 50, 40), "none") == 40  # guessed
+    assert worth(Bounds(10, None), "none") == 10
+
+
+def test_what_cannot_be_helped_is_said_with_its_size() -> None:
+    diagnosis = found("compile612")
+    lines = cannot_be_helped(diagnosis)
+    assert diagnosis.cannot == lines
+    for line in lines:
+        assert int(line.split(" MiB")[0].replace(",", "")) >= 16 or "too small for reporting" in line
+    kernel = diagnosis.used_by["kernel"].least
+    assert (kernel >= 16 * MIB) == any("the kernel's own" in line for line in lines)
+    diagnosis.used_by["hugetlb"] = exactly(1 << 30)
+    assert "1,024 MiB are reserved for hugetlb: lower vm.nr_hugepages" in cannot_be_helped(diagnosis)
+    diagnosis.used_by["hugetlb"] = exactly(15 * MIB)
+    assert not any("hugetlb" in line for line in cannot_be_helped(diagnosis))
+
+
+def test_a_boost_is_waited_for_and_a_watermark_lowered() -> None:
+    files = [DATA / "compile612" / f"{name}.txt" for name in ("buddyinfo", "meminfo")]
+    evidence = read_files([*files, DATA / "compile612" / "zoneinfo.txt"])
+    for zone in evidence.zones:
+        zone.low, zone.boost, zone.high = zone.free, 0, zone.free
+    (lowered,) = [each for each in examine(evidence).advice if each.what == "lower the watermarks"]
+    assert lowered.cost == "high"
+    assert lowered.brings.least == 0
+    for zone in evidence.zones:
+        zone.boost = zone.free
+    (boosted,) = [each for each in examine(evidence).advice if "boost no more" in each.what]
+    assert boosted.brings == examine(evidence).free_resident["boost"]
+    assert diagnose(files).free_resident.get("boost") is None

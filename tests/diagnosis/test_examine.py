@@ -1,0 +1,125 @@
+"""The whole of it: from less evidence it says less, and nothing that more of it contradicts."""
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.examine import diagnose, examine
+from pagehint.diagnosis.recognise import read_files
+from pagehint.errors import InputError
+from pagehint.proc.kpageflags import KPageFlag
+from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+
+MIB = 1 << 20
+TEXTS = ("buddyinfo", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
+
+
+def _texts(guest: str, names: tuple[str, ...]) -> list[Path]:
+    return [DATA / guest / f"{name}.txt" for name in names]
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_what_few_files_bound_all_of_them_agree_with(guest: str) -> None:
+    whole = diagnose(snapshot_files(guest))
+    assert whole.page_map is not None
+    for names in itertools.chain.from_iterable(itertools.combinations(TEXTS, count) for count in (1, 2, 5)):
+        less = diagnose(_texts(guest, names))
+        assert less.free == pytest.approx(whole.free, abs=4 * MIB), names
+        assert less.total is None or less.total == whole.total
+        assert less.setting.order == whole.setting.order == 9
+        sizes = [less.free_resident.get(name, Bounds(0, 0)) for name in whole.free_resident]
+        for size, (name, exact) in zip(sizes, whole.free_resident.items(), strict=True):
+            if "zoneinfo" not in names and name in ("waiting", "watermark", "never", "boost"):
+                continue  # without watermarks, what is under one may be taken to wait
+            assert size.least - 4 * MIB <= exact.least, (names, name)
+            assert size.most is None or exact.least <= size.most + 4 * MIB, (names, name)
+
+
+def test_the_next_file_is_one_that_is_not_there_and_tells_more() -> None:
+    asked = []
+    names: tuple[str, ...] = ("vmstat",)
+    while (next_file := diagnose(_texts("press61", names)).next_file) is not None:
+        name = next_file[0].split()[0].removeprefix("/proc/")
+        asked.append(name)
+        if name == "kpageflags":
+            break
+        assert name not in names
+        names = (*names, name)
+    assert asked == ["buddyinfo", "zoneinfo", "kpageflags"]
+    assert diagnose(snapshot_files("press61")).next_file is None
+
+
+@pytest.mark.parametrize(("parameter", "order"), [(None, 9), (0, 0), (10, 10), (11, 9), (2**31, 9)])
+def test_an_order_beyond_the_largest_stands_for_the_default(parameter: int | None, order: int) -> None:
+    """The parameter's own default, MAX_ORDER or -1 as unsigned, is beyond the largest order."""
+    evidence = read_files(snapshot_files("press61"))
+    evidence.reporting.order = parameter
+    found = examine(evidence)
+    assert found.setting.order == order
+    assert any("beyond the largest order" in line for line in found.warnings) == (
+        parameter is not None and parameter > 10
+    )
+
+
+def test_zones_that_overlap_are_no_machines() -> None:
+    evidence = read_files(snapshot_files("press61"))
+    first, second = [zone for zone in evidence.zones if zone.spanned][:2]
+    second.start_pfn = first.start_pfn
+    with pytest.raises(InputError, match=r"zoneinfo: zones DMA and DMA32 overlap: expected a copy of /proc/zoneinfo"):
+        examine(evidence)
+
+
+def test_a_map_without_zones_is_one_zone_and_it_is_said() -> None:
+    (path,) = (path for path in snapshot_files("press61") if "kpageflags" in path.name)
+    found = diagnose(path)
+    assert found.page_map is not None
+    assert len(found.page_map.zones) == 1
+    assert any(line.startswith("kpageflags without zoneinfo") for line in found.warnings)
+    whole = diagnose(snapshot_files("press61"))
+    assert whole.page_map is not None
+    assert int(found.page_map.free.sum()) == int(whole.page_map.free.sum())
+
+
+def test_a_map_that_ends_early_is_said_and_used() -> None:
+    evidence = read_files(snapshot_files("press61"))
+    assert evidence.page_flags is not None
+    end = len(evidence.page_flags)
+    evidence.page_flags = evidence.page_flags[: end - 5000]
+    found = examine(evidence)
+    assert any(re.match(r"kpageflags ends at page [\d,]+, before the last zone does", line) for line in found.warnings)
+    assert found.page_map is not None
+    evidence.page_flags = np.zeros(0, np.uint64)
+    assert examine(evidence).page_map is None
+
+
+def test_a_map_of_another_moment_is_said() -> None:
+    evidence = read_files(snapshot_files("press61"))
+    assert evidence.page_flags is not None
+    assert not any("were they read at one time" in line for line in examine(evidence).warnings)
+    flags = evidence.page_flags.copy()
+    flags[10_000:60_000] = int(KPageFlag.BUDDY)
+    evidence.page_flags = flags
+    assert any("were they read at one time, on one machine?" in line for line in examine(evidence).warnings)
+
+
+def test_nothing_at_all_is_an_answer_too() -> None:
+    found = examine(Evidence())
+    assert (found.total, found.free, found.zones, found.advice, found.page_map) == (None, None, [], [], None)
+    assert found.next_file is not None
+    assert found.next_file[0] == "/proc/buddyinfo"
+
+
+def test_pinned_and_unaccepted_memory_is_said() -> None:
+    evidence = read_files(_texts("press61", ("meminfo", "vmstat")))
+    evidence.vmstat |= {"nr_foll_pin_acquired": 300, "nr_foll_pin_released": 44}
+    evidence.meminfo["Unaccepted"] = 512 << 10
+    lines = "\n".join(examine(evidence).warnings)
+    assert "drivers hold up to 1.0 MiB of processes' memory pinned" in lines
+    assert "512 MiB are not accepted yet" in lines
+    evidence.vmstat["nr_foll_pin_released"] = 300
+    assert "pinned" not in "\n".join(examine(evidence).warnings)

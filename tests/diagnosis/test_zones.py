@@ -1,0 +1,100 @@
+"""The zones of a machine, by whatever told of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagehint.diagnosis.recognise import read_files
+from pagehint.diagnosis.zones import ZoneState, zone_states
+from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+from tests.diagnosis.samples import SAMPLES
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=14), st.integers(0, 14))
+def test_what_is_free_from_an_order_on_is_what_its_blocks_and_larger_ones_have(counts: list[int], order: int) -> None:
+    zone = ZoneState(0, "Normal", counts=counts)
+    assert (zone.free_from(order) or 0) + sum(count * 2**small for small, count in enumerate(counts[:order])) == (
+        zone.free_from(0)
+    )
+    assert ZoneState(0, "Normal").free_from(order) is None
+
+
+def test_the_gate_is_a_batch_of_blocks_above_low() -> None:
+    """docs/doctor.md: low + (32 << order) pages."""
+    assert ZoneState(0, "Normal", low=1000).gate(9) == 1000 + 32 * 512
+    assert ZoneState(0, "Normal", low=1000).gate(0, capacity=64) == 1064
+    assert ZoneState(0, "Normal").gate(9) is None
+
+
+def test_a_node_is_named_where_there_are_several() -> None:
+    assert (ZoneState(0, "DMA32").label, ZoneState(1, "DMA32").label) == ("DMA32", "DMA32, node 1")
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+def test_zoneinfo_buddyinfo_and_pagetypeinfo_tell_of_the_same_zones(guest: str) -> None:
+    folder = DATA / guest
+    by_buddy = zone_states(read_files([folder / "buddyinfo.txt"]))
+    by_types = zone_states(read_files([folder / "pagetypeinfo.txt"]))
+    whole = zone_states(read_files(snapshot_files(guest)))
+    assert [zone.name for zone in by_buddy] == [zone.name for zone in by_types] == [zone.name for zone in whole]
+    for one, other, all_of in zip(by_buddy, by_types, whole, strict=True):
+        assert one.counts == all_of.counts
+        assert one.free == one.free_from(0)
+        assert other.counts is not None
+        assert abs((other.free or 0) - (one.free or 0)) < 2048  # read a moment apart
+        assert all_of.min is not None
+        assert all_of.min <= (all_of.low or 0) <= (all_of.high or 0) <= (all_of.managed or 0) <= (all_of.present or 0)
+        assert (all_of.end or 0) - (all_of.begin or 0) >= (all_of.present or 0)
+
+
+_ROW = "Node    0, zone   Normal, type {:>12} {}\n"
+
+
+def _types(tmp_path, rows):
+    path = tmp_path / "pagetypeinfo"
+    head = "Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order       0      1\n"
+    path.write_text(head + "".join(_ROW.format(kind, counts) for kind, counts in rows))
+    return zone_states(read_files([path]))
+
+
+def test_types_add_up_and_tell_the_atomic_reserve(tmp_path) -> None:
+    rows = [("Unmovable", "1 2"), ("Movable", "10 20"), ("Reclaimable", "100 200"), ("HighAtomic", "3 4")]
+    (zone,) = _types(tmp_path, rows)
+    assert zone.counts is not None
+    assert zone.counts[:2] == [114, 226]
+    assert zone.free == 114 + 2 * 226
+    assert zone.reserve == 3 + 2 * 4
+    assert not zone.is_lower_bound
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("Unmovable", "1 2"), ("Movable", "10 20"), ("HighAtomic", "3 4")],  # a row is missing
+        [("Unmovable", "1 2"), ("Movable", ">100000 20"), ("Reclaimable", "0 0"), ("HighAtomic", "3 4")],
+    ],
+)
+def test_types_that_are_cut_tell_the_least(tmp_path, rows) -> None:
+    (zone,) = _types(tmp_path, rows)
+    assert zone.is_lower_bound
+    assert (zone.free or 0) >= 11 + 2 * 22
+
+
+def test_a_zone_without_pages_is_none() -> None:
+    names = {zone.name for zone in zone_states(read_files([DATA / "compile612" / "zoneinfo.txt"]))}
+    assert "Movable" in (DATA / "compile612" / "zoneinfo.txt").read_text()
+    assert names == {"DMA", "DMA32"}
+
+
+def test_without_files_of_proc_the_logs_last_report_tells(tmp_path) -> None:
+    (tmp_path / "log").write_text("".join(SAMPLES.values()) if isinstance(SAMPLES, dict) else "".join(SAMPLES))
+    evidence = read_files([tmp_path / "log"])
+    reports = [report for report in evidence.reports if report.zones]
+    found = {zone.name: zone for zone in zone_states(evidence)}
+    assert len(reports) > 3
+    size = reports[-1].page_size or evidence.page_size
+    last = {zone.name: zone for zone in reports[-1].zones.values()}
+    assert found.keys() <= last.keys()
+    for name, zone in found.items():
+        assert zone.free == last[name].values["free"] // size
+        assert zone.min == last[name].values["min"] // size
