@@ -74,8 +74,8 @@ def test_what_looks_like_the_kernels_and_is_not_is_moved_and_none_is_lost(flags,
 
 
 def test_at_the_best_lists_keep_pages_that_spoil_whole_pageblocks() -> None:
-    # 3 pages spoil one block, 5 another; a third has slab in it, which no list keeps.
-    pages = map_of((509, F), (3, K), (507, F), (5, K), (511, F), (1, S), (512, K))
+    # 3 pages spoil one block, 5 another; a third has slab in it, which no list keeps; one is whole already.
+    pages = map_of((512, F), (509, F), (3, K), (507, F), (5, K), (511, F), (1, S), (512, K))
     for per_cpu, blocks in ((0, 0), (2, 0), (3, 1), (7, 1), (8, 2), (10_000, 2)):
         assert drained_most(pages, 9, per_cpu, PAGE) == blocks * 512 * PAGE
 

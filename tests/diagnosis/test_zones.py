@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.memory_report import MemoryReport, OrderCount, ReportedZone
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.zones import ZoneState, zone_states
 from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
-from tests.diagnosis.samples import SAMPLES
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=14), st.integers(0, 14))
@@ -86,15 +87,17 @@ def test_a_zone_without_pages_is_none() -> None:
     assert names == {"DMA", "DMA32"}
 
 
-def test_without_files_of_proc_the_logs_last_report_tells(tmp_path) -> None:
-    (tmp_path / "log").write_text("".join(SAMPLES.values()) if isinstance(SAMPLES, dict) else "".join(SAMPLES))
-    evidence = read_files([tmp_path / "log"])
-    reports = [report for report in evidence.reports if report.zones]
-    found = {zone.name: zone for zone in zone_states(evidence)}
-    assert len(reports) > 3
-    size = reports[-1].page_size or evidence.page_size
-    last = {zone.name: zone for zone in reports[-1].zones.values()}
-    assert found.keys() <= last.keys()
-    for name, zone in found.items():
-        assert zone.free == last[name].values["free"] // size
-        assert zone.min == last[name].values["min"] // size
+def test_without_files_of_proc_the_logs_last_report_of_zones_tells() -> None:
+    def report(free: int, size: int | None = None) -> MemoryReport:
+        values = {"free": free * 4096, "min": 8192, "managed": 1 << 20, "reserved_highatomic": 4096}
+        zone = ReportedZone(0, "Normal", values, orders=[OrderCount(5, "U"), OrderCount(7, "M")])
+        return MemoryReport("oom", zones={(0, "Normal"): zone}, page_size=size)
+
+    cut = MemoryReport("oom")
+    (zone,) = zone_states(Evidence(reports=[report(1), report(2), cut]))
+    assert (zone.free, zone.min, zone.managed, zone.reserve, zone.counts) == (2, 2, 256, 1, [5, 7])
+    (zone,) = zone_states(Evidence(reports=[report(32, 65536)]))
+    assert zone.free == 2
+    # /proc's files are of the whole machine, and of now.
+    (zone,) = zone_states(Evidence(reports=[report(1)], buddy={(0, "DMA32"): [1, 2]}))
+    assert (zone.name, zone.free) == ("DMA32", 5)

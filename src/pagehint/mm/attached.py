@@ -268,15 +268,19 @@ class Attachable(Ranges):
     def now(self, now):
         self._now = whole_number("now", now, 0, (1 << 63) - 1)
 
+    def _indices(self, pfns):
+        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
+        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
+            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        return pages
+
     def ages(self, pfns):
         """How long each of these free blocks (pfns, an integer array) has been free: ns, to the millisecond.
 
         Of a block that merged, its youngest part; of one that was split, the whole's. Being told to a device doesn't
         change it. Raises InputError where no ages are kept (see ``attach``), and for pfns outside of the zone.
         """
-        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
-        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
-            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        pages = self._indices(pfns)
         with self._lock:
             kept: cython.bint = self._ages
             freed_at = self._freed_at_array
@@ -291,9 +295,7 @@ class Attachable(Ranges):
 
         Raises InputError where no ages are kept (see ``attach``), and for pfns outside of the zone.
         """
-        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
-        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
-            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        pages = self._indices(pfns)
         orders = np.empty(len(pages), np.int8)
         freed = np.empty(len(pages), np.uint32)
         self._probe(memoryview(pages), len(pages), memoryview(orders), memoryview(freed))
@@ -410,9 +412,7 @@ class Attachable(Ranges):
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""
-        pages = pfns - self.start_pfn
-        if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
-            raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+        pages = self._indices(pfns)
         return (self.page_state[pages] & (KIND | HINTED)) == (FREE | HINTED)
 
     def free_list(self, order, migratetype):
