@@ -36,7 +36,7 @@ cdef enum:
     NO_TYPE = 255
 
 cdef enum:
-    AT_ONCE = 1000000  # ns: what is used on all CPUs' lists within so much
+    AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much
 
 # Most that a balloon tells its device of at once.
 cdef enum:
