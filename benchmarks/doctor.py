@@ -36,6 +36,8 @@ WORK = {
     " while read name kib unit; do [ $name = MemFree: ] && now=$((kib / 4096)); done < /proc/meminfo; done",
 }
 """What a guest does, with `some` MiB: 300 for each GiB that it has; holding them, until what is free stays the same."""
+CACHES = "^(dentry|buffer_head|radix_tree|kmalloc-rcl)|inode|extent_status|journal_head"
+"""The rows of slabinfo that matter: each is a mark."""
 AFTER, HOST = "after_", "host.txt"
 # What is done in a boot, and from which look to which it tells of an action.
 BOOTS = {
@@ -51,7 +53,8 @@ def booted(settings: GuestSettings, work: str, actions: tuple[str, ...], folder:
         writes = "; ".join(f"echo {value} > {path}" for path, value in STEPS[action])
         steps.append(f"sync; {writes}; sleep {SETTLE}; mark looking; look")
     names = 'mark "dentry-state $(cat /proc/sys/fs/dentry-state)"'
-    command = f"{work}; sleep {SETTLE}; {names}; mark looking; look; {'; '.join(steps)}"
+    caches = f"grep -E '{CACHES}' /proc/slabinfo | while read -r row; do mark \"slabinfo $row\"; done"
+    command = f"{work}; sleep {SETTLE}; {names}; {caches}; mark looking; look; {'; '.join(steps)}"
     trace, _, status = boot(settings, command, folder / f"{'-'.join(actions)}.pagetrace")
     if status:
         raise SystemExit(f"{settings.kernel}: the guest's command failed: {status}")
@@ -59,13 +62,19 @@ def booted(settings: GuestSettings, work: str, actions: tuple[str, ...], folder:
 
 
 def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
-    """The files of the look, with the names that nobody used then, or when they were asked for last."""
+    """The files of the look, with the names that nobody used then, or when asked last, and the caches at first."""
     assert trace.marks is not None
-    states = [mark["text"].split("dentry-state ")[1] for mark in trace.marks.to_pylist() if "dentry" in mark["text"]]
+    marks = trace.marks.to_pylist()
+    states = [mark["text"].split("dentry-state ")[1] for mark in marks if "dentry-state" in mark["text"]]
     state = states[min(look, len(states)) - 1]
     names = folder / "dentry-state.txt"
     names.write_text(f"fs.dentry-state = {' '.join(state.split())}\n")
-    return [*sorted((trace.path / f"look{look}").iterdir()), names]
+    files = [*sorted((trace.path / f"look{look}").iterdir()), names]
+    rows = [mark["text"].split("slabinfo ")[1] for mark in marks if "slabinfo " in mark["text"]]
+    if rows:
+        files.append(folder / "slabinfo.txt")
+        files[-1].write_text("\n".join([*rows, ""]))
+    return files
 
 
 def free_from(found: Diagnosis, order: int) -> int:

@@ -108,6 +108,14 @@ def test_free_and_used_add_up_to_what_the_kernel_says() -> None:
     assert found.to_dict()["would_bring"]["reporting"]["0"] >= found.to_dict()["would_bring"]["reporting"]["9"]
 
 
+@_as_root
+def test_the_caches_of_slab_are_those_that_meminfo_counts() -> None:
+    evidence = read_machine()
+    assert "dentry" in evidence.slab_caches
+    slab = evidence.meminfo["Slab"] << 10
+    assert 0.5 * slab < sum(cache.pages for cache in evidence.slab_caches.values()) * evidence.page_size <= 1.1 * slab
+
+
 # In a process of its own, whose memory goes with it.
 _HUGE = """
 import ctypes, mmap, sys

@@ -130,3 +130,13 @@ def test_what_is_held_meanwhile_is_a_part_of_the_map(monkeypatch: pytest.MonkeyP
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1.25 * large.nbytes
+
+
+def test_slabs_have_their_orders_and_cache_its_buffers() -> None:
+    head, tail = (int(KPageFlag.SLAB | each) for each in (KPageFlag.COMPOUND_HEAD, KPageFlag.COMPOUND_TAIL))
+    cache = int(KPageFlag.LRU)
+    # The first slab begins before the zone.
+    words = [tail, head, tail, tail, tail, int(KPageFlag.SLAB), head, tail, cache, cache | int(KPageFlag.PRIVATE)]
+    pages = PageMap(np.array([head, *words], np.uint64), [Range(1, 11)])
+    assert pages.slab_orders.tolist() == [0, 0, 2, 2, 2, 2, 0, 1, 1, 0, 0]
+    assert pages.buffers.tolist() == 10 * [False] + [True]

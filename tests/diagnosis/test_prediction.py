@@ -9,10 +9,12 @@ from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.free_memory import Setting
 from pagehint.diagnosis.page_map import PageMap, Range
-from pagehint.diagnosis.prediction import Slab, predict
+from pagehint.diagnosis.prediction import predict
+from pagehint.diagnosis.slab import Slab, by_order
 from pagehint.diagnosis.zones import ZoneState
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo
+from pagehint.proc.slabinfo import SlabCache
 from tests.diagnosis.conftest import DATA
 
 MIB = 1 << 20
@@ -39,12 +41,82 @@ def test_in_real_guests_at_every_order(after: Path) -> None:
         if action == "drop_caches":
             # What stays of slab, and on lists, differs from boot to boot: the range tells how far.
             more = 1.25 if "slab" in after.parent.name else 1
-            if "held-out" not in after.parent.name:
+            if "held-out" not in after.parent.name and not (after.parent / "slabinfo.txt").exists():
                 assert abs(bounds.best - came) <= more * max(8 * MIB, 0.1 * abs(came)), order
             assert bounds.likely is not None
             low, high = bounds.likely
             assert bounds.least <= low <= came <= high <= bounds.most, order
             assert low <= bounds.best <= high
+
+
+def within(folder: Path, names: list[str]) -> int:
+    """How many orders' guesses of drop_caches are within 10 % or 8 MiB."""
+    found = diagnose([folder / name for name in names])
+    now, then = free_by_order(folder / "buddyinfo.txt"), free_by_order(folder / "after_drop_caches.txt")
+    came = [after - before for before, after in zip(now, then, strict=True)]
+    guesses = [found.would_bring["drop_caches"][order].best for order in range(11)]
+    return sum(abs(guess - size) <= max(8 * MIB, 0.1 * abs(size)) for guess, size in zip(guesses, came, strict=True))
+
+
+def test_slabinfo_tells_more() -> None:
+    """Of the same boots, those that the guesses with slabinfo were fitted to."""
+    names = ["buddyinfo.txt", "dentry-state.txt", "kpageflags.u64.gz", "meminfo.txt", "vmstat.txt", "zoneinfo.txt"]
+    folders = [path.parent for path in AFTER if (path.parent / "slabinfo.txt").exists()]
+    folders = [folder for folder in folders if "held-out" not in folder.name]
+    assert len(folders) == 10
+    assert sum(within(folder, names) for folder in folders) <= 80
+    assert sum(within(folder, [*names, "slabinfo.txt"]) for folder in folders) >= 104
+
+
+def test_names_in_use_keep_the_inodes_of_file_systems_in_memory() -> None:
+    caches = {
+        "dentry": SlabCache(2100, 2100, 21, 1, 100),
+        "ext4_inode_cache": SlabCache(1300, 1300, 13, 4, 100),
+        "inode_cache": SlabCache(480, 480, 12, 2, 40),
+        "lsm_inode_cache": SlabCache(1780, 1780, 89, 1, 20),
+        "shmem_inode_cache": SlabCache(0, 0, 20, 8, 10),
+        "task_struct": SlabCache(60, 60, 3, 8, 20),
+    }
+    found = by_order(caches, 0.8, 0.5)
+    assert found is not None
+    # 420 names are in use: of 480 inodes of several file systems 60 go.
+    assert found.going[2] == 400
+    assert found.going[1] == pytest.approx(10)
+    assert found.going[3] == 0
+    assert found.going[0] == pytest.approx(100 * 0.8 + 20 * (1300 + 60) / 1780)
+    assert by_order({"task_struct": caches["task_struct"]}, 0.8, 0.5) is None
+
+
+def test_a_journal_holds_page_cache_and_the_slabs_of_its_buffers() -> None:
+    buffers = {"dentry": SlabCache(0, 0, 21, 1, 0), "buffer_head": SlabCache(3900, 3900, 39, 1, 100)}
+    found = by_order(buffers | {"jbd2_journal_head": SlabCache(780, 780, 34, 1, 23)}, 1.0, 0.0)
+    assert found is not None
+    assert (found.going[0], found.journal, found.scattered) == (80, 780, 20)
+    words = np.full(512 * 64, int(KPageFlag.LRU), np.uint64)
+    words[: 512 * 32] |= np.uint64(KPageFlag.PRIVATE)
+    pages = PageMap(words, [Range(0, len(words))])
+    brings = predict(pages, [ZoneState(0, "Normal")], SETTING, Slab(by_order=found))["drop_caches"]
+    assert brings[0].best == (len(words) - 780) << 12
+    # They lie together.
+    assert brings[9].best == pytest.approx((len(words) - 780) << 12, abs=MIB)
+    assert brings[0].most == len(words) << 12
+
+
+def test_single_pages_of_slab_stay_on_lists_that_are_seldom_drained() -> None:
+    """Each pageblock's last eight pages are slabs of one page, the others of four."""
+    words = np.full((64, 512), int(KPageFlag.SLAB), np.uint64)
+    words[:, :504:4] |= np.uint64(KPageFlag.COMPOUND_HEAD)
+    for tail in (1, 2, 3):
+        words[:, tail:504:4] |= np.uint64(KPageFlag.COMPOUND_TAIL)
+    pages = PageMap(words.reshape(-1), [Range(0, words.size)])
+    caches = {"dentry": SlabCache(512, 512, 1, 1, 512), "ext4_inode_cache": SlabCache(8064, 8064, 1, 4, 8064)}
+    slab = Slab(words.size, 0, 1.0, by_order=by_order(caches, 1.0, 0.0))
+    often, seldom = (
+        predict(pages, [ZoneState(0, "Normal", per_cpu=0, lists_room=1000, lists=lists)], SETTING, slab)["drop_caches"]
+        for lists in ("tuned", "tuned, seldom")
+    )
+    assert seldom[9].best < 0.3 * often[9].best
+    assert seldom[2].best > 0.9 * often[2].best
 
 
 def slab_of_pageblocks(number: int) -> dict[int, Bounds]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.memory_report import MemoryReport
 from pagehint.proc.pagetypeinfo import PageTypeInfo
+from pagehint.proc.slabinfo import SlabCache
 from pagehint.proc.zoneinfo import ZoneInfo
 
 __all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "hypervisor_of"]
@@ -95,6 +96,7 @@ class Evidence:
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)
     unused_names: float | None = None
     """The share of the cached names of files (dentries) that nobody uses."""
+    slab_caches: dict[str, SlabCache] = field(default_factory=dict)
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
     kernel: str | None = None

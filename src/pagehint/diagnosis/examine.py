@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,9 @@ from pagehint.diagnosis.free_memory import (
 from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_by_counters, used_by_map
 from pagehint.diagnosis.live import read_machine
 from pagehint.diagnosis.page_map import PageMap, Range
-from pagehint.diagnosis.prediction import Slab, predict
+from pagehint.diagnosis.prediction import predict
 from pagehint.diagnosis.recognise import read_files
+from pagehint.diagnosis.slab import JOURNAL, Slab, by_order
 from pagehint.diagnosis.zones import CAPACITY, ZoneState, zone_states
 from pagehint.errors import InputError, printable
 from pagehint.proc.kpageflags import KPageFlag
@@ -72,7 +74,7 @@ def examine(evidence: Evidence) -> Diagnosis:
     drained = None
     if page_map is not None:
         found = from_map(page_map, mapped_zones, setting)
-        found.brings = predict(page_map, mapped_zones, setting, _slab(evidence, memory))
+        found.brings = predict(page_map, mapped_zones, setting, _slab(evidence, memory, mapped_zones))
         lists = [zone.per_cpu for zone in mapped_zones]
         unmanaged = sum(max((zone.present or 0) - (zone.managed or zone.present or 0), 0) for zone in mapped_zones)
         per_cpu = sum(each for each in lists if each is not None)
@@ -142,14 +144,23 @@ def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
 
 # What stays of the reclaimable slab was seen to be some 2 MiB, and before 6.6 the files of tracefs too, 16 MiB, where
 # that is mounted: without a word of it, in the middle. The kernels that print promo are later than that.
-def _slab(evidence: Evidence, memory: dict[str, int]) -> Slab:
+def _slab(evidence: Evidence, memory: dict[str, int], zones: list[ZoneState]) -> Slab:
     late = any(zone.promo is not None for zone in evidence.zones)
-    return Slab(
+    slab = Slab(
         memory.get("slab_reclaimable", 0) // evidence.page_size,
         memory.get("slab_unreclaimable", 0) // evidence.page_size,
         evidence.unused_names,
         (_STAYS_LATE if late else _STAYS) // evidence.page_size,
     )
+    if evidence.unused_names is None:
+        return slab
+    caches = evidence.slab_caches
+    # Until 5.13, whose lists are drained in turn, dropping a page that is written takes it from its journal.
+    if any(zone.lists == "in turn" for zone in zones):
+        caches = {name: cache for name, cache in caches.items() if name != JOURNAL}
+    cached = memory.get("cached", 0) + memory.get("buffers", 0)
+    kept = min((memory.get("mapped", 0) + memory.get("shmem", 0)) / max(cached, 1), 1.0)
+    return replace(slab, by_order=by_order(caches, evidence.unused_names, kept))
 
 
 def _page_map(

@@ -14,6 +14,7 @@ from pagehint.errors import InputError, printable
 from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import parse_zoneinfo
 
 __all__ = ["read_machine"]
@@ -40,6 +41,7 @@ _HIDDEN = "is empty (a container may hide it)"
 _WITHOUT = {
     "kpageflags": "what is told already, who holds what, and what actions would bring",
     "pagetypeinfo": "free blocks by type",
+    "slabinfo": "which slab drop_caches frees",
     "pressure/memory": "whether anybody waits for memory",
 }
 
@@ -70,6 +72,8 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.pressure = parse_pressure(text)
     if (text := _read(evidence, "sys/fs/dentry-state")) is not None:
         evidence.unused_names = parse_unused_names(text)
+    if (text := _read(evidence, "slabinfo")) is not None:
+        evidence.slab_caches = parse_slabinfo(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
     with suppress(OSError):

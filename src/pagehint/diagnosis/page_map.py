@@ -73,7 +73,8 @@ MOVABLE = (
 """What compaction can move, unless somebody has pinned it."""
 
 _PIECE = 1 << 18  # pages: the largest compound ones, of 1 GiB, or of 16 GiB where pages have 64 KiB
-_BUDDY, _UPTODATE = np.uint64(KPageFlag.BUDDY), np.uint64(KPageFlag.UPTODATE)
+_BUDDY, _UPTODATE, _PRIVATE = map(np.uint64, (KPageFlag.BUDDY, KPageFlag.UPTODATE, KPageFlag.PRIVATE))
+_IS_CACHE = np.isin(np.arange(len(Holder)), (Holder.CACHE_CLEAN, Holder.CACHE_DIRTY))
 
 
 class Range(NamedTuple):
@@ -87,8 +88,9 @@ class PageMap:
     """What each page is: `holders` a Holder a pfn, `told` the pages of free blocks that the host has been told of.
 
     `flags` are /proc/kpageflags from pfn 0, `zones` the pfns of the zones, `max_order` the largest order of a block.
-    Pages outside every zone are ABSENT. `mapped` may be /proc/kpagecount: how often each page is mapped; those of huge
-    pages suffice, the others may be 0. O(pages).
+    Pages outside every zone are ABSENT. `slab_orders` has the order of each page's slab, `buffers` marks page cache
+    with a file system's buffers. `mapped` may be /proc/kpagecount: how often each page is mapped; those of huge pages
+    suffice, the others may be 0. O(pages).
     """
 
     def __init__(
@@ -109,6 +111,14 @@ class PageMap:
             part = self.holders[zone.begin : zone.end]
             _fill_holders(part, inside, counts, zone.begin)
             _mark_told(part == Holder.FREE, inside, self.told[zone.begin : zone.end], zone.begin, max_order)
+        self.slab_orders = np.zeros(span, np.uint8)
+        self.buffers = np.zeros(span, np.bool_)
+        for zone in self.zones:
+            for piece in _pieces(zone.end - zone.begin, zone.begin):
+                pfns = slice(zone.begin + piece.start, zone.begin + piece.stop)
+                part = self.holders[pfns]
+                _fill_slab_orders(self.slab_orders[pfns], part, flags[pfns])
+                self.buffers[pfns] = ((flags[pfns] & _PRIVATE) != 0) & _IS_CACHE[part]
 
     @property
     def free(self) -> Mask:
@@ -120,12 +130,16 @@ class PageMap:
         return np.array([np.count_nonzero(self.holders == holder) for holder in Holder], np.int64)
 
 
-# In pieces that no compound page crosses: what is held meanwhile doesn't grow with the machine.
+# No compound page crosses them: what is held meanwhile doesn't grow with the machine.
+def _pieces(pages: int, begin: int) -> list[slice]:
+    edges = [0, *range(-begin % _PIECE or _PIECE, pages, _PIECE), pages]
+    return [slice(*ends) for ends in pairwise(edges)]
+
+
 def _fill_holders(
     found: NDArray[np.uint8], flags: NDArray[np.uint64], mapped: NDArray[np.uint64] | None, begin: int
 ) -> None:
-    edges = [0, *range(-begin % _PIECE or _PIECE, len(flags), _PIECE), len(flags)]
-    pieces = [slice(*ends) for ends in pairwise(edges)]
+    pieces = _pieces(len(flags), begin)
     says = any(_says_which_are_mapped(flags[piece]) for piece in pieces)
     for piece in pieces:
         found[piece] = _holders(flags[piece], None if mapped is None else mapped[piece], says)
@@ -193,6 +207,15 @@ def _classes(flags: NDArray[np.uint64], mapped: Mask | None, itself: Mask) -> ND
     ):
         found[mask] = holder
     return found
+
+
+# A slab's pages are a compound one's, or one page.
+def _fill_slab_orders(found: NDArray[np.uint8], holders: NDArray[np.uint8], flags: NDArray[np.uint64]) -> None:
+    slab = np.flatnonzero(holders == Holder.SLAB)
+    heads = np.flatnonzero((flags[slab] & np.uint64(KPageFlag.COMPOUND_TAIL)) == 0)
+    sizes = np.diff(heads, append=len(slab))
+    # The first slab may begin before the zone does.
+    found[slab[heads[0] if len(heads) else len(slab) :]] = np.repeat(np.log2(sizes).astype(np.uint8), sizes)
 
 
 def _mark_told(free: Mask, flags: NDArray[np.uint64], told: Mask, begin: int, max_order: int) -> None:

@@ -10,6 +10,9 @@ What the map doesn't tell is bounded: which slab can be freed (counted, not mark
   can hold is left on them, which differs by kernel. What is left was freed last, and lies close together: it spoils
   few blocks.
 
+With slabinfo, which pages of slab and cache go is known (slab.py), and the guess is made anew (_ZoneByCaches): it then
+rests on which lists are drained for larger blocks, and on how many slabs stay scattered.
+
 How many slabs stay follows from the kernel's rules, but where they lie is chance. So the guess has a range too: each of
 these apart from what was seen mostly, and chance. docs/doctor.md says how it did on guests that it wasn't fitted to.
 """
@@ -25,18 +28,17 @@ from pagehint.diagnosis.actions import After, Compaction, dropped, now, pagebloc
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.free_memory import ACTIONS, ByOrder, Setting, closed_by
 from pagehint.diagnosis.page_map import Holder, PageMap, Range
+from pagehint.diagnosis.slab import HANGS_ON, HANGS_ON_MOST, Slab, SlabByOrder
 from pagehint.diagnosis.zones import ZoneState
+from pagehint.kernel.profiles import Pcp
 
-__all__ = ["Slab", "predict"]
+__all__ = ["predict"]
 
 _SPOILED = 2.5
-_HANGS_ON = 0.1
-_HANGS_ON_MOST = 0.25
 _SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 3
 _EARLY_SPOILERS = 22
 _FURTHER = 1.3
 _LISTS_GROW = 0.5
-_STAYS = 0.02
 _HELD = 2
 Orders = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -51,7 +53,7 @@ class _Left:
     mostly, `lists` the share that overflown lists keep of what they can hold; None: as was seen mostly.
     """
 
-    hangs_on: float = _HANGS_ON
+    hangs_on: float = HANGS_ON
     spoilers: float = 1.0
     lists: float | None = None
 
@@ -60,7 +62,7 @@ _SEEN = _Left()
 # Each apart from what was seen mostly, as far as it may be.
 _APART = (
     _Left(hangs_on=0.0),
-    _Left(hangs_on=_HANGS_ON_MOST),
+    _Left(hangs_on=HANGS_ON_MOST),
     _Left(spoilers=2.0),
     _Left(spoilers=0.5),
     _Left(lists=1.0),
@@ -69,48 +71,20 @@ _APART = (
 _DEVIATIONS = 2
 
 
-@dataclass(frozen=True)
-class Slab:
-    """Pages of slab as the kernel counts them, and the share of its names that nobody uses, where it is known.
-
-    `stays`: pages of the reclaimable that the kernel itself holds, where the share is not known.
-    """
-
-    reclaimable: int = 0
-    unreclaimable: int = 0
-    unused: float | None = None
-    stays: int = 0
-
-    @property
-    def likely(self) -> float:
-        """Pages of the reclaimable that drop_caches frees."""
-        if self.unused is not None:
-            return self.reclaimable * self.unused
-        return max(self.reclaimable * (1 - _STAYS) - self.stays, 0)
-
-    def with_what_hangs_on(self, share: float) -> int:
-        """Pages that go, likely, where `share` of them in addition hangs on them."""
-        return min(int(self.likely * (1 + share)), self.most)
-
-    @property
-    def most(self) -> int:
-        """Pages that go at the most, with what hangs on them."""
-        return self.reclaimable + min(self.unreclaimable, int(self.reclaimable * _HANGS_ON_MOST))
-
-
 def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab) -> dict[str, ByOrder]:
     """Bytes by the keys of ACTIONS and by order; `zones` are those of the map, in its order. O(pages)."""
     sums = {name: [np.zeros(setting.max_order + 1, np.int64) for _ in range(2)] for name in ACTIONS}
     guess, guesses = np.zeros(setting.max_order + 1), np.zeros((len(_APART), setting.max_order + 1))
     variance, moves, held = np.zeros((3, setting.max_order + 1))
-    goes = _slab_that_goes(pages, setting.pageblock_order, slab.with_what_hangs_on(_SEEN.hangs_on))
+    goes = _slab_that_goes(pages, setting.pageblock_order, slab)
     marked, in_map = max(int(np.count_nonzero(goes)), 1), int(np.count_nonzero(pages.holders == Holder.SLAB))
 
     def share(left: _Left) -> float:
         return min(slab.with_what_hangs_on(left.hangs_on), in_map) / marked
 
     for zone, place in zip(zones, pages.zones, strict=True):
-        each = _Zone(pages, zone, place, setting, goes[place.begin : place.end], slab.most)
+        known = (pages, zone, place, setting, goes[place.begin : place.end], slab.most)
+        each = _Zone(*known) if slab.by_order is None else _ZoneByCaches(*known, slab.by_order)
         guess += each.likely(share(_SEEN), _SEEN)
         for other, left in zip(guesses, _APART, strict=True):
             other += each.likely(share(left), left)
@@ -184,7 +158,7 @@ class _Zone:
         more = self._of_lists
         # Which pages they are is a guess: where they would complete larger blocks, they rather don't; but they may.
         more = np.maximum(more, more[0]) if left.lists == 0 else np.minimum.accumulate(more)
-        likely: Pages = self._cache + slab + more * self._share_of_lists(freed, drained, left)
+        likely: Pages = self._cache + slab + more * self._share_of_lists(drained) * self._unspoiled(freed, left)
         return likely
 
     def variance(self, share: float) -> Pages:
@@ -194,7 +168,7 @@ class _Zone:
         whole = self._unspoiled(self._slab_pages, _SEEN)
         variance: Pages = np.maximum(self._of_slab * share, 0) * size * whole * (1 - whole)
         if (drained := self._drained(freed, _SEEN)) > 0:
-            whole = self._share_of_lists(freed, drained, _SEEN)
+            whole = self._share_of_lists(drained) * self._unspoiled(freed, _SEEN)
             variance += np.maximum(self._of_lists, 0) * size * whole * (1 - whole)
         return variance
 
@@ -206,8 +180,8 @@ class _Zone:
     def _of_lists(self) -> Orders:
         return self._at(self._with(self._goes, self._lists)) - self._with_slab
 
-    def _share_of_lists(self, freed: int, drained: float, left: _Left) -> Pages:
-        return min(drained / max(int(np.count_nonzero(self._lists)), 1), 1.0) * self._unspoiled(freed, left)
+    def _share_of_lists(self, drained: float) -> float:
+        return min(drained / max(int(np.count_nonzero(self._lists)), 1), 1.0)
 
     @property
     def held(self) -> Orders:
@@ -258,7 +232,11 @@ class _Zone:
         full = self._per_cpu + self._zone.lists_room
         if left.lists is not None:
             return left.lists * full
-        return min(self._zone.lists_keep * full, self._per_cpu + _LISTS_GROW * full)
+        return min(self._keeps * full, self._per_cpu + _LISTS_GROW * full)
+
+    @property
+    def _keeps(self) -> float:
+        return self._zone.lists_keep
 
     # As many of the pages without a holder as lie on the lists: those in pageblocks with fewest pages that stay.
     @cached_property
@@ -322,6 +300,70 @@ class _Zone:
         return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64) - held, 0), gains)
 
 
+# Fitted to guests whose slabinfo is known. Lists are drained for slabs of several pages, of which many are freed; from
+# 6.16 on hardly ever: single pages of slab are freed last, and most of them stay there.
+_KEEP: dict[Pcp, float] = {"in turn": 0.22, "one after the other": 0.05, "tuned": 0.05, "tuned, seldom": 0.85}
+_OF_SINGLE = 0.75
+# Pages that stay scattered, for each CPU and one more; and of slabs that a journal holds, which lie side by side.
+_SCATTERED: dict[Pcp, int] = {"in turn": 30, "one after the other": 14, "tuned": 6, "tuned, seldom": 6}
+_OF_JOURNAL = 0.4
+
+
+class _ZoneByCaches(_Zone):
+    """With what slabinfo tells of the slab."""
+
+    def __init__(
+        self,
+        pages: PageMap,
+        zone: ZoneState,
+        place: Range,
+        setting: Setting,
+        goes: Mask,
+        slab_most: int,
+        slab: SlabByOrder,
+    ) -> None:
+        super().__init__(pages, zone, place, setting, goes, slab_most)
+        self._scattered = slab.scattered
+        above_0 = goes & (pages.slab_orders[place.begin : place.end] > 0)
+        self._of_slab_above_0: Orders = self._at(self._with(above_0)) - self._start - self._cache
+        buffers = pages.buffers[place.begin : place.end]
+        without = self._at(After(self._cached.free & ~buffers, self._cached.told)) - self._start
+        held = min(slab.journal / max(int(np.count_nonzero(pages.buffers)), 1), 1.0)
+        self._cache_gone: Pages = self._cache - held * (self._cache - without)
+
+    def likely(self, share: float, left: _Left) -> Pages:
+        freed = self._freed(share)
+        drained = self._drained(freed, left)
+        slab = self._of_slab.astype(np.float64)
+        single = (self._of_slab[0] - self._of_slab_above_0[0]) * share
+        if self._zone.lists == "tuned, seldom" and drained < self._per_cpu and single > 0:
+            stays = _OF_SINGLE * min((self._per_cpu - drained) / single, 1.0)
+            slab -= stays * (slab - self._of_slab_above_0)
+            drained += stays * single
+        whole = self._unspoiled(self._slab_pages, left)
+        if drained > 0:
+            # Beside cache they complete blocks, beside slab if that leaves nothing there.
+            more = self._beside_cache + (self._of_lists - self._beside_cache) * whole
+            likely: Pages = self._cache_gone + slab * share * whole + more * self._share_of_lists(drained)
+            return likely
+        # What stays on the lists beyond that is of the cache, and scattered.
+        spoiled = np.where(np.arange(len(whole)) < self._setting.pageblock_order - 1, 1.0, _SPOILED)
+        least: Pages = np.maximum(self._cache_gone + drained * spoiled, 0) + slab * share * whole
+        return least
+
+    @cached_property
+    def _beside_cache(self) -> Orders:
+        return self._at(self._with(self._lists)) - self._start - self._cache
+
+    def _spoilers(self, left: _Left) -> float:
+        each = _SCATTERED[self._zone.lists] * (1 + self._zone.cpus)
+        return (each + _OF_JOURNAL * self._scattered) * left.spoilers
+
+    @property
+    def _keeps(self) -> float:
+        return _KEEP[self._zone.lists]
+
+
 # From `known` towards `all_free` by `pages` that go more, each of which completes one block at the best.
 def _beyond(known: Orders, all_free: Orders, pages: int) -> Orders:
     more: Orders = known + np.minimum(np.maximum(all_free - known, 0), pages << np.arange(len(known)))
@@ -341,14 +383,25 @@ def _reader(zone: ZoneState, place: Range, setting: Setting) -> Callable[[After]
     return read
 
 
-# Slab that can be freed lies in pageblocks of its own: those with fewest of the kernel's other pages, then those
-# fullest of slab.
-def _slab_that_goes(pages: PageMap, pageblock_order: int, number: int) -> Mask:
+# Slab that can be freed lies in pageblocks of its own: those with fewest of the kernel's other pages, and of slab that
+# stays, then those fullest of slab.
+def _slab_that_goes(pages: PageMap, pageblock_order: int, slab: Slab) -> Mask:
     mask: Mask = pages.holders == Holder.SLAB
-    slab = pageblocks(mask, 0, pageblock_order).sum(axis=1)
     others = (pages.holders == Holder.KERNEL) | (pages.holders == Holder.PAGE_TABLES)
-    ranked = np.lexsort((-slab, pageblocks(others, 0, pageblock_order).sum(axis=1)))
-    return _chosen(mask, ranked[slab[ranked] > 0], slab, number, 0, pageblock_order)
+    kinds = [(mask, float(slab.with_what_hangs_on(HANGS_ON)))]
+    staying = pageblocks(others, 0, pageblock_order).sum(axis=1).astype(np.float64)
+    if slab.by_order is not None:
+        orders = np.unique(pages.slab_orders[mask]).tolist()
+        kinds = [(mask & (pages.slab_orders == order), slab.by_order.going.get(order, 0.0)) for order in orders]
+        for kind, number in kinds:
+            share = min(number / max(int(np.count_nonzero(kind)), 1), 1.0)
+            staying += (1 - share) * pageblocks(kind, 0, pageblock_order).sum(axis=1)
+    ranked = np.lexsort((-pageblocks(mask, 0, pageblock_order).sum(axis=1), staying))
+    goes: Mask = np.zeros(len(mask), np.bool_)
+    for kind, number in kinds:
+        counts = pageblocks(kind, 0, pageblock_order).sum(axis=1)
+        goes |= _chosen(kind, ranked[counts[ranked] > 0], counts, int(number), 0, pageblock_order)
+    return goes
 
 
 # The mask in so many of the ranked pageblocks that it holds `number` pages there, or just over.

@@ -25,6 +25,7 @@ from pagehint.inputs import reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
 
 __all__ = ["read_files"]
@@ -266,6 +267,9 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
     yield from _tools(evidence, lines, name)
+    if caches := parse_slabinfo(text):
+        evidence.slab_caches = caches
+        yield "slabinfo"
     if pressure := parse_pressure("\n".join(lines)):
         evidence.pressure = pressure
         yield "memory pressure"

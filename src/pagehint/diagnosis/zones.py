@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
 from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
+from pagehint.kernel.profiles import Pcp, kernel_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
 __all__ = ["CAPACITY", "ZoneState", "reported_zone", "zone_states"]
@@ -20,8 +21,8 @@ class ZoneState:
 
     `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
     free that is kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
-    `lists_keep` the share of all that they can hold that is left when they overflow; `is_early` that it is of a
-    kernel before 6.12; `whole` what lies in free blocks of pageblock order and more.
+    `lists_keep` the share of all that they can hold that is left when they overflow, `lists` how they are drained;
+    `is_early` that it is of a kernel before 6.12; `whole` what lies in free blocks of pageblock order and more.
     """
 
     node: int
@@ -41,6 +42,7 @@ class ZoneState:
     lists_room: int = 0
     cpus: int = 1
     lists_keep: float = 0.22
+    lists: Pcp = "one after the other"
     is_early: bool = False
     whole: int | None = None
     begin: int | None = None
@@ -66,7 +68,7 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
     """The zones that have pages: of /proc where it told of them, else of the log's last report."""
     states: dict[ZoneKey, ZoneState] = {}
     for zone in evidence.zones:
-        states[zone.node, zone.name] = _of_zoneinfo(zone)
+        states[zone.node, zone.name] = _of_zoneinfo(zone, evidence.kernel)
     for key, counts in evidence.buddy.items():
         states.setdefault(key, ZoneState(*key)).counts = counts
     types = _EVERY_TYPE.union(*evidence.types.free.values())
@@ -88,7 +90,8 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
     return [state for state in states.values() if state.free or state.managed or state.present]
 
 
-def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
+def _of_zoneinfo(zone: ZoneInfo, kernel: str | None) -> ZoneState:
+    drained = _drained(zone) if kernel is None else kernel_profile(kernel).pcp
     lists = [cpu.count for cpu in zone.per_cpu if cpu.count is not None]
     return ZoneState(
         zone.node,
@@ -106,6 +109,7 @@ def _of_zoneinfo(zone: ZoneInfo) -> ZoneState:
         lists_room=sum(max((cpu.high or cpu.high_min or 0) - (cpu.count or 0), 0) for cpu in zone.per_cpu),
         cpus=max(len(zone.per_cpu), 1),
         lists_keep=_lists_keep(zone),
+        lists=drained,
         is_early=zone.promo is None,
         whole=zone.stats.get("nr_free_pages_blocks"),
         begin=zone.start_pfn,
@@ -119,6 +123,16 @@ def _lists_keep(zone: ZoneInfo) -> float:
     if any(cpu.high_min is not None for cpu in zone.per_cpu):
         return 0.9
     return 0.22 if zone.promo is None else 0.16
+
+
+# Where no version is known: promo is printed since 6.12, high_min since 6.13, and before 5.14 lists are six batches.
+def _drained(zone: ZoneInfo) -> Pcp:
+    if any(cpu.high_min is not None for cpu in zone.per_cpu):
+        return "tuned, seldom"
+    if zone.promo is not None:
+        return "tuned"
+    in_turn = all(cpu.high == 6 * (cpu.batch or 0) for cpu in zone.per_cpu)
+    return "in turn" if in_turn else "one after the other"
 
 
 def _of_reports(reports: list[MemoryReport], page_size: int) -> Iterator[tuple[ZoneKey, ZoneState]]:

@@ -14,6 +14,7 @@ __all__ = [
     "PROFILES",
     "Evidence",
     "KernelProfile",
+    "Pcp",
     "check_kernel",
     "check_profile",
     "is_version",
