@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pagehint as ph
@@ -9,7 +10,7 @@ from pagehint.hinting.designs.reporting import timer_delay, timer_step
 from pagehint.kernel.ticks import TICKS, usual_tick
 from pagehint.replays.run import is_as_recorded
 from pagehint.replays.start import device_load
-from pagehint.replays.timer import Tick, timer_tick
+from pagehint.replays.timer import Tick, timer_phase, timer_tick
 from pagehint.trace import Meta, Trace
 from pagehint.trace.meta import GuestReporting
 from tests.replays.recording import record, zone
@@ -71,6 +72,15 @@ def test_how_the_tick_is_known(
     assert len(said) == (known.by is None)
     if said:
         assert said[0].endswith("a pass comes with the next of its timer's steps of 32 ms")
+
+
+def test_most_passes_tell_when_the_wheel_steps() -> None:
+    """A guest of 1000 ticks a second on a busy host: most came right behind a step, others up to half a step later."""
+    late = [336, 327, 324, 349, 364, 325, 324, 541, 367, 328, 208, 125, 526, 323, 365, 325]  # of 0.1 ms
+    passes = np.array([64 * 33 * k * MS + each * MS // 10 for k, each in enumerate(late)], np.int64)
+    assert timer_phase(passes, 64 * MS) == 323 * MS // 10
+    assert timer_phase(passes[:1], 64 * MS) == 336 * MS // 10
+    assert timer_phase(passes[[10, 11]], 64 * MS) == 125 * MS // 10  # of two alike, behind the larger gap
 
 
 def test_half_a_step_where_no_pass_was_recorded(tmp_path: Path) -> None:

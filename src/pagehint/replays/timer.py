@@ -15,7 +15,6 @@ __all__ = ["Tick", "recorded_passes", "timer_phase", "timer_tick"]
 
 _SAME_TICK = 0.01
 _LONGEST_PASS = 10**9
-_AROUND = 4
 _BY_CHANCE = 1e-3
 
 
@@ -45,17 +44,24 @@ def timer_tick(trace: Trace) -> Tick:
 
 # Whether far more of the passes come within a quarter of a step than would if only every other step were one.
 def _on_steps(passes: NDArray[np.int64], step: int) -> bool:
-    after = np.sort(passes % step)
-    around = np.concatenate([after, after + step])
-    most = int((np.searchsorted(around, after + step // _AROUND, side="right") - np.arange(len(after))).max(initial=0))
-    ways = sum(comb(len(after), k) for k in range(most, len(after) + 1))
-    return ways / (1 << len(after)) < _BY_CHANCE / 2
+    most = int(_together(np.sort(passes % step), step, step // 4).max(initial=0))
+    ways = sum(comb(len(passes), k) for k in range(most, len(passes) + 1))
+    return ways / (1 << len(passes)) < _BY_CHANCE / 2
+
+
+# How many of these times after a step (ascending) come within so long behind each.
+def _together(after: NDArray[np.int64], step: int, time: int) -> NDArray[np.int64]:
+    return np.searchsorted(np.concatenate([after, after + step]), after + time, side="right") - np.arange(len(after))
 
 
 def timer_phase(passes: NDArray[np.int64], step: int) -> int:
-    """When after a multiple of `step` (ns) the wheel steps, as its passes tell, but for what delayed some of them."""
+    """When after a multiple of `step` (ns) the wheel steps, as most of its passes tell: others were delayed.
+
+    Of equals, behind the largest gap.
+    """
     after = np.sort(passes % step)
-    return int(after[np.argmax(np.diff(after, prepend=after[-1] - step))])
+    gaps = np.diff(after, prepend=after[-1] - step)
+    return int(after[np.lexsort((gaps, _together(after, step, step // 8)))[-1]])
 
 
 def recorded_passes(trace: Trace) -> NDArray[np.int64]:
