@@ -9,7 +9,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
-from pagehint.units import format_count, parse_price, parse_size, parse_time, percent, whole_number
+from pagehint.units import format_count, parse_price, parse_size, parse_time, percent, shown, whole_number
 
 
 @pytest.mark.parametrize("value", [5, np.uint8(5), np.int64(5)])
@@ -85,3 +85,17 @@ def test_how_many_and_what_share():
     assert [format_count(number, "pass", "passes") for number in (0, 1, 2000)] == ["0 passes", "1 pass", "2,000 passes"]
     assert [format_count(number, "CPU") for number in (1, 2)] == ["1 CPU", "2 CPUs"]
     assert (percent(0.395), percent(0.3949, 1)) == ("40 %", "39.5 %")
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, -(10**5000), [10**5000], "x" * 9999, list(range(9999)), 10**4000], ids=range(6)
+)
+def test_a_wrong_value_is_shown_in_short(value):
+    """Python itself prints no int of more than 4,300 digits: such a one was a ValueError of another text."""
+    assert 0 < len(shown(value)) <= 60
+    for parse in (parse_size, parse_time, parse_price, lambda value: whole_number("pages", value, 0, 9), PageHinting):
+        if parse is parse_size and isinstance(value, int) and value > 0:
+            continue
+        with pytest.raises(InputError) as raised:
+            parse(value)
+        assert len(str(raised.value)) < 170

@@ -17,6 +17,7 @@ __all__ = [
     "parse_time",
     "percent",
     "power_of_two",
+    "shown",
     "whole_number",
 ]
 
@@ -28,6 +29,15 @@ _DEAREST = 10**9
 _QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
+def shown(value: object) -> str:
+    """A wrong value for people: not long, and an int of more digits than Python prints is no error of its own."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = f"of type {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:50]}..."
+
+
 def whole_number(what: str, value: object, least: int, most: int) -> int:
     """``value`` as an int (NumPy's integers are fine, bools are not). Raises InputError, which names ``what``."""
     try:
@@ -35,7 +45,7 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
     except TypeError:
         number = least - 1
     if isinstance(value, bool) or not least <= number <= most:
-        raise InputError(f"{what} {value!r}: expected {least} to {most}")
+        raise InputError(f"{what} {shown(value)}: expected {least} to {most}")
     return number
 
 
@@ -54,8 +64,7 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
         return 0
     if match is None or match[2].lower() not in names:
         known = ", ".join(name for name in units if name)
-        shown = repr(f"{text[:40]}..." if isinstance(text, str) and len(text) > 50 else text)
-        raise InputError(f"{shown} is not a {what}: expected a number and one of {known}, such as {example}")
+        raise InputError(f"{shown(text)} is not a {what}: expected a number and one of {known}, such as {example}")
     factor = names[match[2].lower()]
     whole, _, fraction = match[1].partition(".")
     return int(whole) * factor + (int(fraction) * factor // 10 ** len(fraction) if fraction else 0)
@@ -65,10 +74,10 @@ def _quantity(value: str | SupportsIndex, units: dict[str, int], what: str, exam
     if isinstance(value, str):
         return _parse(value, units, what, example)
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise InputError(f"{value!r} is not a {what}: expected a whole number, or text such as {example}")
+        raise InputError(f"{shown(value)} is not a {what}: expected a whole number, or text such as {example}")
     number = index(value)
     if number < 0:
-        raise InputError(f"{number} is not a {what}: it is negative")
+        raise InputError(f"{shown(number)} is not a {what}: it is negative")
     return number
 
 
@@ -79,9 +88,8 @@ def parse_price(price: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(price, bool) or not 0 <= number <= _DEAREST:
-        raise InputError(
-            f"a price of {price!s:.40}: expected CPU seconds for a GiB*minute, 0 to {_DEAREST:,}, such as 15"
-        )
+        told = price[:40] if isinstance(price, str) else shown(price)
+        raise InputError(f"a price of {told}: expected CPU seconds for a GiB*minute, 0 to {_DEAREST:,}, such as 15")
     return number
 
 
@@ -94,7 +102,7 @@ def parse_time(time: str | SupportsIndex) -> int:
     """Nanoseconds of a time such as ``"100ms"``; a whole number is nanoseconds already. Raises InputError."""
     number = _quantity(time, _TIMES, "time", "100ms")
     if number > LONGEST_TIME:
-        raise InputError(f"{time!r} is too long a time: expected up to {LONGEST_TIME // _TIMES['h']} h")
+        raise InputError(f"{shown(time)} is too long a time: expected up to {LONGEST_TIME // _TIMES['h']} h")
     return number
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pagehint.errors import InputError
-from pagehint.units import format_size, format_time, parse_time, whole_number
+from pagehint.units import format_size, format_time, parse_time, shown, whole_number
 
 __all__ = ["Setting"]
 
@@ -50,7 +50,7 @@ class Setting:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"{self.name} {value!r:.60}: {type(error).__name__}: {error}") from None
+            raise InputError(f"{self.name} {shown(value)}: {type(error).__name__}: {str(error)[:100]}") from None
 
     def read(self, option: str, text: str) -> Any:
         """The value of a command line's text. Raises InputError, which names ``option``."""
@@ -94,7 +94,9 @@ class Setting:
                 return None
             time = parse_time(value)
             if time < least:
-                raise InputError(f"the {what} time of {value!r} is too short: expected at least {format_time(least)}")
+                raise InputError(
+                    f"the {what} time of {shown(value)} is too short: expected at least {format_time(least)}"
+                )
             return time
 
         setting = cls(default, help, parse)
@@ -114,14 +116,22 @@ class Setting:
 
     @classmethod
     def switch(cls, default: bool, help: str) -> Any:
-        """Yes or no."""
+        """Yes or no: True or False, or a text that says so."""
+
+        def parse(value: Any) -> bool:
+            if isinstance(value, str):
+                return read(setting.name, value)
+            if value not in (True, False):
+                raise InputError(f"{setting.name} {shown(value)}: expected True or False")
+            return bool(value)
 
         def read(option: str, text: str) -> bool:
             if text.lower() not in _SWITCH:
                 raise InputError(f"{option} {text[:40]}: expected yes or no")
             return _SWITCH[text.lower()]
 
-        return cls(default, help, bool, read)
+        setting = cls(default, help, parse, read)
+        return setting
 
 
 def _read_count(option: str, text: str, least: int, most: int) -> int:

@@ -21,13 +21,12 @@ def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]
     with TraceWriter(output) as writer:
         for mark in [] if trace.marks is None else trace.marks.to_pylist():
             writer.add_mark(mark["time"], mark["text"])
-        for name in ("snapshot", "final"):
-            folder = trace.path / name
+        for folder in (trace.path / "snapshot", trace.path / "final", *sorted(trace.path.glob("look[1-9]*"))):
             files = {each: path for each in TEXTS if (path := folder / f"{each}.txt").exists()}
             if (path := folder / "kpageflags.u64.gz").exists():
                 files["kpageflags"] = path
             if files:
-                writer.add_snapshot(files, name)
+                writer.add_snapshot(files, folder.name)
         for batch in trace.batches():
             writer.add_events(batch)
         yield writer, trace.meta

@@ -117,7 +117,7 @@ def _number(text: str) -> int | None:
     """The value of a C expression of integers, casts, ``| & << + - ~``; None where it's another one."""
     text = re.sub(r"\(\s*(?:unsigned |signed )?(?:long|int|char|gfp_t|__force gfp_t|u64|u32)\s*\)", "", text)
     text = re.sub(r"\b(0x[0-9a-fA-F]+|\d+)[uUlL]+\b", r"\1", text)
-    text = re.sub(r"\b0+(?=\d)", "", text)
+    text = re.sub(r"\b0+(?=\d)", "0o", text)
     try:
         return _value(ast.parse(text.strip(), mode="eval").body) & 0xFFFFFFFF if len(text) < 4096 else None
     except (ValueError, SyntaxError, RecursionError, MemoryError):

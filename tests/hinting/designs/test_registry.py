@@ -1,4 +1,5 @@
-"""A design outside the package, as docs/designs.md shows one: its settings, label and reasons work everywhere."""
+"""Which designs there are: the package's, and one outside of it as docs/designs.md shows, whose settings, label and
+reasons work everywhere."""
 
 import json
 import re
