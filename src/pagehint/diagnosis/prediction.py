@@ -292,12 +292,15 @@ class _Zone:
         return np.minimum(*ends), np.maximum(*ends), loss
 
     # Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being
-    # whole. A few pages of cache stay too, each of them in a block, where somebody holds them at that moment.
+    # whole, those too that take the place of what was there. A few pages of cache stay too, each of them in a block,
+    # where somebody holds them at that moment.
     def _less_lists(self, gains: Orders) -> Orders:
         room = min(self._zone.lists_room, int(gains[0]))
-        kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, _SPOILED * room)
+        full = min(self._per_cpu + self._zone.lists_room, int(gains[0]))
+        high = max(int(_SPOILED * room), full)
+        kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, high)
         held = _HELD << np.arange(len(gains))
-        return np.where(gains > 0, np.maximum(gains - kept.astype(np.int64) - held, 0), gains)
+        return np.where(gains > 0, np.maximum(gains - kept - held, 0), gains)
 
 
 # Fitted to guests whose slabinfo is known. Lists are drained for slabs of several pages, of which many are freed; from
@@ -346,8 +349,11 @@ class _ZoneByCaches(_Zone):
             more = self._beside_cache + (self._of_lists - self._beside_cache) * whole
             likely: Pages = self._cache_gone + slab * share * whole + more * self._share_of_lists(drained)
             return likely
-        # What stays on the lists beyond that is of the cache, and scattered.
+        # What stays on the lists beyond that is of the cache, and scattered: where they are full, slab's may be too.
         spoiled = np.where(np.arange(len(whole)) < self._setting.pageblock_order - 1, 1.0, _SPOILED)
+        if left.lists == 1:
+            worst: Pages = np.maximum(self._cache_gone + slab * share * whole + drained * spoiled, 0)
+            return worst
         least: Pages = np.maximum(self._cache_gone + drained * spoiled, 0) + slab * share * whole
         return least
 
