@@ -34,13 +34,12 @@ def pages_are_somewhere(trace: Trace, placement: str = "simulated") -> dict[str,
     return run.anomalies
 
 
-@pytest.mark.parametrize("counted", [0, 1, 4])
-def test_cpus_that_the_bundle_does_not_count(counted: int, tmp_path: Path) -> None:
+def test_cpus_that_the_bundle_does_not_count(tmp_path: Path) -> None:
     """They were a null pointer from their second event on; without any count nothing was placed."""
     cpus = [1, 1, 0, 5, 8191, 8191, 1023, 2047]
     rows: list[Row] = [row for k, cpu in enumerate(cpus) for row in (("A", 600 + k, 0, cpu), ("F", 600 + k, 0, cpu))]
     trace = record(tmp_path / "t", rows, [zone(2048)])
-    trace = Trace(trace.path, replace(trace.meta, cpus=counted))
+    trace = Trace(trace.path, replace(trace.meta, cpus=0))
     assert pages_are_somewhere(trace) == {}
     assert replay(trace).prediction.placed_as_recorded is not None
 

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_delay
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
@@ -419,16 +418,14 @@ def test_a_zone_that_is_gone_at_the_end_is_said(tmp_path: Path) -> None:
     assert [line[: len(said)] for line in warnings if "at the end" in line] == [said]
 
 
-def test_a_final_snapshot_that_cannot_be_read_is_said_before_the_replay(tmp_path: Path) -> None:
-    """It was at the end of all of it, which may be minutes later."""
+def test_a_final_snapshot_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    """The whole run was refused, for what only serves to compare with."""
     whole = zone(_PAGES)
     texts = {"zoneinfo": zoneinfo([whole])}
     trace = record(tmp_path / "t", _ROWS, [whole], texts=texts, final=texts)
     (trace.path / "final" / "zoneinfo.txt").write_text("")
-    seen: list[int] = []
-    with pytest.raises(InputError, match=r"final.zoneinfo.* names no zone"):
-        replay(Trace.open(trace.path), progress=seen.append)
-    assert seen == []
+    warnings = replay(Trace.open(trace.path)).recording["warnings"]
+    assert [line for line in warnings if line.endswith("/proc/zoneinfo: the snapshot of the end is left out")]
 
 
 @pytest.mark.parametrize(("free", "said"), [(6144, False), (7000, False), (24000, True), (100, True)])

@@ -69,6 +69,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"page_size": 1 << 70}, "page_size: Expected `int` <= 1073741824"),
         ({"pageblock_order": 99}, "pageblock_order: Expected `int` <= 20"),
         ({"cpus": -1}, "cpus: Expected `int` >= 0"),
+        ({"cpus": 0}, "cpus is 0, expected 1 or more"),
         ({"cpus": 10**12}, "cpus: Expected `int` <= 8192"),
         ({"reporting": {"on": True, "order": 99}}, "reporting.order: Expected `int` <= 20"),
         ({"reporting": {"on": True, "delay_ns": -1}}, "reporting.delay_ns: Expected `int` >= 0"),

@@ -40,7 +40,7 @@ def info(
     console.print()
     console.print(_guest(data))
     console.print(_events(data))
-    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta.events):
+    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta.events) + data["warnings"]:
         console.print(f"[bold red]{escape(line)}.[/]\n")
     if data["anomalies"]:
         console.print("Odd in the recording: " + escape("; ".join(describe_anomalies(data["anomalies"]))) + "\n")
@@ -63,7 +63,7 @@ def _guest(data: dict[str, Any]) -> Table:
     managed = data["managed_bytes"]
     memory = f"up to pfn {data['span_bytes'] // page} ({format_size(data['span_bytes'])})"
     table.add_row("memory", memory if managed is None else f"{format_size(managed)} managed, {memory}")
-    table.add_row("CPUs", str(data["cpus"]))
+    table.add_row("CPUs", str(data["cpus"] or "not recorded"))
     for zone in data["zones"]:
         pages = f"pfn {zone['start_pfn']} to {zone['end_pfn'] - 1}, {format_size(zone['managed'] * page)} managed"
         table.add_row(f"zone {escape(zone['name'])}, node {zone['node']}", pages)

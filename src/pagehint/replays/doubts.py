@@ -31,6 +31,7 @@ def doubts(playback: Playback) -> list[str]:
     return [
         *describe_lost(trace.meta.lost),
         *describe_missing(trace.meta.events),
+        *trace.warnings,
         *playback.start.at_start.doubts,
         *_kernel(playback),
         *_guest(playback),

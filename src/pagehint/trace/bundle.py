@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.trace.check import check_batch, places
+from pagehint.trace.check import (
+    MetaCheck,
+    check_batch,
+    check_bitmap,
+    check_snapshot,
+    check_times,
+    odd_checksums,
+    odd_final,
+    places,
+)
 from pagehint.trace.events import EVENT_SCHEMA, MAX_PFN, Event
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.remote import is_url, local_copy
@@ -51,6 +60,7 @@ class Trace:
         self.url = url
         self._found: dict[Hashable, Any] = {}
         self._finding = threading.RLock()
+        self._events_checked = False
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return Trace.open, (self._source,)
@@ -148,20 +158,44 @@ class Trace:
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
-        """The zones at the start of the recording. Raises InputError where its files don't fit together."""
-        return self._snapshot("snapshot")
+        """The zones at the start of the recording. Raises InputError where its files don't fit each other, or meta."""
+        if not (self.path / "snapshot").is_dir():
+            return None
+        snapshot = Snapshot(self.path / "snapshot")
+        check_snapshot(snapshot, self.meta)
+        return snapshot
 
     @cached_property
     def final_snapshot(self) -> Snapshot | None:
-        """The zones at the end of the recording, to compare with."""
-        return self._snapshot("final")
+        """The zones at the end of the recording, to compare with; None too where `warnings` says why."""
+        return None if self._odd_final is not None else self._final
 
-    def _snapshot(self, name: str) -> Snapshot | None:
-        if not (self.path / name).is_dir():
-            return None
-        snapshot = Snapshot(self.path / name)
-        snapshot.check()
-        return snapshot
+    @cached_property
+    def _final(self) -> Snapshot | None:
+        return Snapshot(self.path / "final") if (self.path / "final").is_dir() else None
+
+    @cached_property
+    def _odd_final(self) -> str | None:
+        return None if self._final is None else odd_final(self._final, self.snapshot)
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What of the bundle is left out, and which of its files are not those that were written: sentences.
+
+        Reads all of them but the events. Raises InputError.
+        """
+        lines = []
+        if self._odd_final is not None:
+            lines.append(f"{self._odd_final}: the snapshot of the end is left out")
+        changed, gone = odd_checksums(self.path, self.meta.crc32)
+        if changed:
+            lines.append(
+                f"{', '.join(changed)}: not as written with this recording (meta.json has other checksums): of another "
+                "one, or changed since, and what rests on it is as wrong"
+            )
+        if gone:
+            lines.append(f"{', '.join(gone)}: written with this recording, and gone since: it is done without")
+        return lines
 
     def batches(
         self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
@@ -169,7 +203,7 @@ class Trace:
         """The events in order: for up to `batch_size` of them at a time, an array a column (all, or those named).
 
         The arrays are read-only views. Raises InputError at a row that can't be (times backwards, an absurd order
-        or pfn, an unknown kind), and where the file is damaged.
+        or pfn, an unknown kind), where the file is damaged, and, when all were read, where other files say otherwise.
         """
         names = EVENT_SCHEMA.names if columns is None else list(columns)
         for name in names:
@@ -177,6 +211,7 @@ class Trace:
                 raise InputError(f"events have no column {name!r}: expected some of {', '.join(EVENT_SCHEMA.names)}")
         path = self.path / "events.parquet"
         row, last_time = 0, None
+        sums = MetaCheck() if not self._events_checked and MetaCheck.COLUMNS.issubset(names) else None
         wanted = pa.schema([EVENT_SCHEMA.field(name) for name in names])
         with self._open("events", EVENT_SCHEMA) as events:
             for batch in read_batches(events, path, wanted, batch_size):
@@ -186,12 +221,17 @@ class Trace:
                     if not row:
                         self._check_time("first_ns", self.meta.first_ns, int(arrays["time"][0]))
                     last_time = int(arrays["time"][-1])
+                if sums is not None:
+                    sums.add(arrays)
                 row += batch.num_rows
                 yield arrays
         if row != self.num_events:
             raise InputError(f"{path}: damaged ({row} of {self.num_events} rows): make it again")
         if last_time is not None:
             self._check_time("last_ns", self.meta.last_ns, last_time)
+        if sums is not None:
+            sums.finish(self.meta, self.marks, self.reported, self.path)
+            self._events_checked = True
 
     def _check_time(self, key: str, said: int | None, time: int) -> None:
         if said != time:
@@ -208,7 +248,7 @@ class Trace:
     @cached_property
     def residency(self) -> pa.Table | None:
         """The host's samples: columns time (ns of the guest's clock), ram_resident_kib, rss_kib, memfd_kib."""
-        return self._table("residency", RESIDENCY_SCHEMA, "ram_resident_kib", "rss_kib", "memfd_kib")
+        return self._table("residency", RESIDENCY_SCHEMA, "ram_resident_kib", "rss_kib", "memfd_kib", sampled=True)
 
     @cached_property
     def reported(self) -> pa.Table | None:
@@ -219,7 +259,7 @@ class Trace:
     def host_state(self) -> pa.Table | None:
         """How the host held the guest's memory: columns time (ns of the guest's clock); huge_kib, of the VM's process;
         swapped_kib, of the guest's RAM; and the whole host's thp_fault_alloc, thp_collapse_alloc, pswpin, pswpout."""
-        return self._table("host_state", HOST_STATE_SCHEMA, "huge_kib", "swapped_kib")
+        return self._table("host_state", HOST_STATE_SCHEMA, "huge_kib", "swapped_kib", sampled=True)
 
     @cached_property
     def num_residency_bitmaps(self) -> int:
@@ -245,7 +285,9 @@ class Trace:
                 if last is not None and time < last:
                     raise InputError(f"{path}: the time goes backwards, from {last} to {time} ns: make it again")
                 last = time
-                yield time, np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)[:most]
+                bits = np.frombuffer(batch.column("bits")[0].as_buffer(), np.uint8)[:most]
+                check_bitmap(path, bits, self.meta)
+                yield time, bits
 
     def check(self) -> None:
         """Raise InputError unless all but the events, which are checked as they are read, can be read."""
@@ -263,8 +305,8 @@ class Trace:
             raise InputError(f"{self.path}: not a whole trace bundle: it has no {path.name}; import it again")
         return open_parquet(path, schema)
 
-    # `counted`: columns of pages or KiB.
-    def _table(self, name: str, schema: pa.Schema, *counted: str) -> pa.Table | None:
+    # `counted`: columns of pages or KiB. `sampled`: the host looked while it was recorded.
+    def _table(self, name: str, schema: pa.Schema, *counted: str, sampled: bool = False) -> pa.Table | None:
         path = self.path / f"{name}.parquet"
         if not path.exists():
             return None
@@ -273,4 +315,6 @@ class Trace:
             numbers = table[column].drop_null()
             if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= 4 * (MAX_PFN + 1):
                 raise InputError(f"{path}: column {column!r} has a number that no machine has: make it again")
+        if sampled:
+            check_times(path, table["time"].to_numpy(), self.meta)
         return table

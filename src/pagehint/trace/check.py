@@ -1,19 +1,41 @@
-"""What every batch of events must satisfy, written or read."""
+"""What a bundle must satisfy: each batch of its events, written or read, and its files beside each other."""
 
-from collections.abc import Callable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
+from pagehint.inputs import open_input, reading
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
-from pagehint.trace.meta import MAX_CPUS, ZoneLayout
+from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout
+from pagehint.trace.snapshot import Snapshot
 
-__all__ = ["EventCheck", "check_batch", "places"]
+__all__ = [
+    "EventCheck",
+    "MetaCheck",
+    "check_batch",
+    "check_bitmap",
+    "check_snapshot",
+    "check_times",
+    "checksums",
+    "odd_checksums",
+    "odd_final",
+    "places",
+]
 
 _KNOWN = np.zeros(256, bool)
 _KNOWN[[int(event) for event in Event]] = True
+_PAGES = np.array([1 << order if order <= MAX_ORDER else 0 for order in range(256)], np.int64)
+_SECOND = 10**9
+_LEAST_TOLD = 3
+_CHUNK = 1 << 20
+_ONLY_GROW = frozenset(("pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgfree", "pgfault"))
 _LETTERS = " ".join(event.letter for event in Event)
 
 
@@ -63,16 +85,39 @@ def _backwards(place: str, time: int, before: int) -> InputError:
     return InputError(f"{place}: the time goes backwards, from {before} to {time} ns")
 
 
-class EventCheck:
+class _Sums:
+    """What events add up to, batch after batch."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(256, np.int64)
+        self.pfn_end = 0
+        self.cpus = 0
+
+    def _add(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        if not len(columns["event"]):
+            return
+        self.counts += np.bincount(columns["event"], minlength=256)
+        self.cpus = max(self.cpus, int(columns["cpu"].max()) + 1)
+        pfn, order = columns["pfn"], columns["order"]
+        single = order == 0  # most are
+        large = np.flatnonzero(~single & (pfn != NO_PFN) & (order != NONE))
+        last_single = int(pfn.max(where=single, initial=NO_PFN))
+        self.pfn_end = max(self.pfn_end, last_single + 1, int((pfn[large] + _PAGES[order[large]]).max(initial=0)))
+
+    @property
+    def by_letter(self) -> dict[str, int]:
+        """Events by letter, of those kinds that there are."""
+        return {event.letter: int(self.counts[event]) for event in Event if self.counts[event]}
+
+
+class EventCheck(_Sums):
     """Checks batch after batch of events while they are written, and sums up what they hold."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.rows = 0
-        self.counts = np.zeros(256, np.int64)
         self.first_time: int | None = None
         self.last_time: int | None = None
-        self.pfn_end = 0
-        self.cpus = 0
         self.anomalies: dict[str, int] = {}
 
     def __call__(
@@ -83,15 +128,12 @@ class EventCheck:
         if not rows:
             return
         check_batch(columns, place, self.last_time)
-        self.counts += np.bincount(columns["event"], minlength=256)
+        self._add(columns)
         self.first_time = int(columns["time"][0]) if self.first_time is None else self.first_time
         self.last_time = int(columns["time"][-1])
-        self.cpus = max(self.cpus, int(columns["cpu"].max()) + 1)
         pfn, order = columns["pfn"], columns["order"]
         blocks = (pfn != NO_PFN) & (order != NONE)
         pfn, sizes = pfn[blocks], np.int64(1) << order[blocks].astype(np.int64)
-        if len(pfn):
-            self.pfn_end = max(self.pfn_end, int((pfn + sizes).max()))
         if zones:
             outside = np.ones(len(pfn), bool)
             for zone in zones:
@@ -103,3 +145,163 @@ class EventCheck:
     def _count(self, kind: str, number: int) -> None:
         if number:
             self.anomalies[kind] = self.anomalies.get(kind, 0) + number
+
+
+class MetaCheck(_Sums):
+    """Checks what a bundle's other files say of its events, while these are read for the first time."""
+
+    COLUMNS = frozenset(("time", "cpu", "event", "pfn", "order", "detail"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks: list[NDArray[np.int64]] = []
+        self._told: list[NDArray[np.int64]] = []
+
+    def add(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Take the next batch: COLUMNS, and maybe others."""
+        self._add(columns)
+        for event, column, found in ((Event.MARK, "detail", self._marks), (Event.PUTBACK, "pfn", self._told)):
+            rows = np.flatnonzero(columns["event"] == event)
+            if len(rows):
+                found.append(np.stack([columns["time"][rows], columns[column][rows]]))
+
+    def finish(self, meta: Meta, marks: pa.Table | None, reported: pa.Table | None, folder: Path) -> None:
+        """All events were taken: raise InputError where a file of the bundle `folder` says otherwise."""
+        for key, said, found in (
+            ("events", {letter: count for letter, count in meta.events.items() if count}, self.by_letter),
+            ("cpus", meta.cpus or self.cpus, self.cpus),
+            ("pfn_end", meta.pfn_end or self.pfn_end, self.pfn_end),
+        ):
+            if said != found:
+                raise InputError(
+                    f"{folder / 'meta.json'}: {key} is {said}, but the events tell {found}: the bundle is damaged, "
+                    "import it again"
+                )
+        if marks is not None and len(marks) and self._marks:
+            self._check_marks(marks.column("time").to_numpy(), folder)
+        if reported is not None and self._told:
+            self._check_told(meta, reported, folder)
+
+    def _check_marks(self, times: NDArray[np.int64], folder: Path) -> None:
+        at, rows = np.concatenate(self._marks, axis=1)
+        known = np.append(times, -1)[np.where((rows >= 0) & (rows < len(times)), rows, -1)]
+        if not np.array_equal(known, at):
+            what = f"its {len(times):,} marks are not those of the {len(at):,} events"
+            raise _of_another(folder / "marks.parquet", what, meta=True)
+
+    # A balloon's are given back page by page.
+    def _check_told(self, meta: Meta, reported: pa.Table, folder: Path) -> None:
+        if meta.reporting is None or meta.reporting.order is None or meta.first_ns is None or meta.last_ns is None:
+            return
+        times, pfns, pages, ret = (reported.column(name).to_numpy() for name in ("time", "pfn", "pages", "ret"))
+        here = (times >= meta.first_ns) & (times <= meta.last_ns) & (pages >= 1 << meta.reporting.order) & (ret == 0)
+        seconds = (times[here] - meta.first_ns) // _SECOND
+        told_at, told = np.concatenate(self._told, axis=1)
+        blocks = _keys(told, (told_at - meta.first_ns) // _SECOND)
+        alike = np.zeros(len(seconds), bool)
+        for apart in (-1, 0, 1):
+            alike |= np.isin(_keys(pfns[here], seconds + apart), blocks)
+        if len(alike) >= _LEAST_TOLD and 2 * alike.sum() < len(alike):
+            what = f"only {alike.sum():,} of its {len(alike):,} ranges are blocks that the guest told of then"
+            raise _of_another(folder / "reported.parquet", what)
+
+
+def _keys(pfns: NDArray[np.int64], seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (pfns << 24) + seconds
+
+
+# `meta`: what it is beside is the bundle's heart.
+def _of_another(path: Path, what: str, meta: bool = False) -> InputError:
+    do = "import it again" if meta else "import it again, or remove the file to do without"
+    return InputError(f"{path}: {what}: it is another recording's, or damaged: {do}")
+
+
+def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
+    """Raise InputError where none of the times at which a host looked lies in the recording's time."""
+    first, last = meta.first_ns or 0, meta.last_ns or 0
+    if len(times) and not ((times >= first) & (times <= last)).any():
+        span = f"none of its {len(times):,} times lies in the recording's, {first / 1e9:.3f} to {last / 1e9:.3f} s"
+        raise _of_another(path, span)
+
+
+def check_bitmap(path: Path, bits: NDArray[np.uint8], meta: Meta) -> None:
+    """Raise InputError where a residency bitmap doesn't reach to the guest's last page."""
+    end = max((zone.end_pfn for zone in meta.zones), default=0)
+    if 8 * len(bits) < end:
+        raise _of_another(path, f"has bits for {8 * len(bits):,} pages, of a guest whose memory ends at pfn {end:,}")
+
+
+def check_snapshot(snapshot: Snapshot, meta: Meta) -> None:
+    """Raise InputError unless the files of the snapshot at the start can be read, and are of this recording's guest."""
+    snapshot.check()
+    zones = {(zone.node, zone.name): asdict(zone) for zone in snapshot.zones()}
+    said = {(zone.node, zone.name): asdict(zone) for zone in meta.zones}
+    path = snapshot.path / "zoneinfo.txt"
+    if zones and said and zones.keys() != said.keys():
+        raise _of_another(path, f"it has zones {_names(zones)}, but meta.json {_names(said)}", meta=True)
+    for key, zone in zones.items():
+        for name, value in said.get(key, {}).items():
+            # What an older pagehint did not write down is not known.
+            if value is not None and name != "boost" and value != zone[name]:
+                what = f"{name} of zone {key[1]} of node {key[0]} is {zone[name]}, but meta.json says {value}"
+                raise _of_another(path, what, meta=True)
+    order = snapshot.pagetypeinfo().pageblock_order
+    if order is not None and meta.pageblock_order is not None and order != meta.pageblock_order:
+        what = f"pageblocks are of order {order}, but meta.json says {meta.pageblock_order}"
+        raise _of_another(snapshot.path / "pagetypeinfo.txt", what, meta=True)
+
+
+def odd_final(final: Snapshot, start: Snapshot | None) -> str | None:
+    """Why a snapshot of the end, which only serves to compare with, is to be left out; None: it is as it should be."""
+    try:
+        final.check()
+        final.zoneinfo()
+    except InputError as error:
+        return str(error).partition(": make it")[0]
+    if start is None:
+        return None
+    zones, ended = ({(zone.node, zone.name): zone.start_pfn for zone in each.zones()} for each in (start, final))
+    if zones and ended and zones.items().isdisjoint(ended.items()):
+        return f"{final.path / 'zoneinfo.txt'}: has none of the zones of the start: it is another guest's"
+    before, after = start.counters(), final.counters()
+    for name in _ONLY_GROW & before.keys() & after.keys():
+        if after[name] < before[name]:
+            path = final.path / "vmstat.txt"
+            return f"{path}: {name} is {after[name]}, and was {before[name]} at the start: it is another guest's"
+    return None
+
+
+def _names(zones: Mapping[tuple[int, str], object]) -> str:
+    return ", ".join(f"{name} of node {node}" for node, name in zones)
+
+
+def checksums(folder: Path) -> dict[str, int]:
+    """The CRC-32 of each file of a bundle but meta.json and the events (whose pages have their own), by its path there.
+
+    O(bytes). Raises InputError.
+    """
+    return {name: _crc32(folder / name) for name in _files(folder)}
+
+
+def odd_checksums(folder: Path, said: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The files of a bundle that were changed or added since `said`, which is of `checksums`, and those that are gone.
+
+    None where `said` is empty: an older pagehint, or another writer, tells no checksums. O(bytes). Raises InputError.
+    """
+    found = checksums(folder) if said else {}
+    changed = [printable(name) for name, crc in found.items() if said.get(name) != crc]
+    return changed, [printable(name) for name in said if name not in found]
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for path in sorted((*folder.glob("*.parquet"), *folder.glob("*/*"))):
+        if path.is_file() and path.name != "events.parquet" and not path.name.startswith("."):
+            yield path.relative_to(folder).as_posix()
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with open_input(path) as file, reading(path):
+        while chunk := file.read(_CHUNK):
+            crc = zlib.crc32(chunk, crc)
+    return crc

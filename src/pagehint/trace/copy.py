@@ -21,7 +21,9 @@ def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]
     with TraceWriter(output) as writer:
         for mark in [] if trace.marks is None else trace.marks.to_pylist():
             writer.add_mark(mark["time"], mark["text"])
-        for folder in (trace.path / "snapshot", trace.path / "final", *sorted(trace.path.glob("look[1-9]*"))):
+        folders = [trace.path / "snapshot", *sorted(trace.path.glob("look[1-9]*"))]
+        folders += [trace.path / "final"] if trace.final_snapshot is not None else []
+        for folder in folders:
             files = {each: path for each in TEXTS if (path := folder / f"{each}.txt").exists()}
             if (path := folder / "kpageflags.u64.gz").exists():
                 files["kpageflags"] = path

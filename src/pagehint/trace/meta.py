@@ -122,9 +122,9 @@ class Meta:
     """What meta.json says. Times are ns of the guest's clock.
 
     The writer fills in `events` (counts by letter), `first_ns`, `last_ns`, `pfn_end` (one past the last page that an
-    event names), `cpus` and its part of `anomalies` (counts of odd things, by kind). `level` is "page", or
-    "zone" where of allocations and frees only those of large blocks were recorded; `system` holds short files of the
-    guest's /proc and /sys, by path.
+    event names), `cpus` (0: not known), `crc32` (of the other files, by path in the bundle) and its part of
+    `anomalies` (counts of odd things, by kind). `level` is "page", or "zone" where of allocations and frees only those
+    of large blocks were recorded; `system` holds short files of the guest's /proc and /sys, by path.
     """
 
     recorder: str
@@ -144,6 +144,7 @@ class Meta:
     anomalies: dict[str, _Count] = field(default_factory=dict)
     level: str | None = None
     system: dict[str, str] = field(default_factory=dict)
+    crc32: dict[str, Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]] = field(default_factory=dict)
 
     @property
     def num_events(self) -> int:
@@ -184,6 +185,8 @@ def read_meta(path: Path) -> Meta:
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
         raise InputError(f"{path}: {place.replace('`$.', '').replace('`$', '').strip('`')}: {what}") from None
+    if data.get("cpus") == 0 and meta.num_events:
+        raise InputError(f"{path}: cpus is 0, expected 1 or more")
     _check(meta, str(path))
     return dataclasses.replace(
         meta,

@@ -19,8 +19,8 @@ from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input
 from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
-from pagehint.trace.check import EventCheck, places
-from pagehint.trace.events import EVENT_SCHEMA, Event
+from pagehint.trace.check import EventCheck, checksums, places
+from pagehint.trace.events import EVENT_SCHEMA
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
 from pagehint.trace.snapshot import TEXTS, Snapshot
 from pagehint.trace.tables import BITMAP_SCHEMA, HOST_STATE_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
@@ -221,11 +221,12 @@ class TraceWriter:
         whole = dataclasses.replace(
             meta,
             cpus=self._check.cpus,
-            events={event.letter: int(self._check.counts[event]) for event in Event if self._check.counts[event]},
+            events=self._check.by_letter,
             first_ns=self._check.first_time,
             last_ns=self._check.last_time,
             pfn_end=self._check.pfn_end,
             anomalies={**meta.anomalies, **self._check.anomalies},
+            crc32=checksums(self._temp),
         )
         write_meta(whole, self._temp / "meta.json")
         try:
