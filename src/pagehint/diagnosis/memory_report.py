@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
+__all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ _NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100}
 _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
-_MOST_REPORTS, _MOST_NAME = 1000, 80
+_MOST_NAME = 80
+MOST_REPORTS = 1000
+"""Reports that are read of a text: its first."""
 
 
 def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
@@ -116,10 +118,10 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
             continue
         taken = bool(event["info"])
         events.append(event)
-        if len(events) > _MOST_REPORTS:
+        if len(events) > MOST_REPORTS:
             break
-    cut = len(events) > _MOST_REPORTS
-    starts = [event.start() for event in events[:_MOST_REPORTS]]
+    cut = len(events) > MOST_REPORTS
+    starts = [event.start() for event in events[:MOST_REPORTS]]
     if not starts:
         report = _report(None, text)
         return ([report] if report.zones else []), False
@@ -127,7 +129,7 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     head = _report(None, text[: starts[0]])
     if head.zones:
         reports.append(head)
-    ends = [*starts[1:], events[_MOST_REPORTS].start() if cut else len(text)]
+    ends = [*starts[1:], events[MOST_REPORTS].start() if cut else len(text)]
     for event, end in zip(events, ends, strict=False):
         reports.append(_report(event, text[event.start() : end]))
     return [report for report in reports if report.zones or report.kind != "report"], cut

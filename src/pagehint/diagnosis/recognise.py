@@ -19,6 +19,7 @@ from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
+from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
 from pagehint.inputs import reading, standard_input
@@ -106,6 +107,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
             evidence.sources.append((name, what))
     if not evidence.sources:
         raise InputError("no files: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    evidence.warnings = list(dict.fromkeys(evidence.warnings))
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
@@ -236,7 +238,7 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = plain_lines(telling(text))
+    lines = plain_lines(telling(without_repeats(text)))
     parts = _parts(lines)
     if parts["buddyinfo"]:
         buddy = _longest(parts["buddyinfo"], evidence, name)
@@ -377,6 +379,7 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
             continue
         if key in whole:
             again[key] = None
+            del whole[key]
         whole[key] = row
     evidence.warnings += [
         *(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}" for key in broken),
@@ -434,7 +437,7 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
         key = zone.node, zone.name
         if key in by_key:
             evidence.warnings.append(
-                f"{name}: has zone {printable(zone.name)} of node {zone.node} twice: the last counts"
+                f"{name}: has zone {printable(zone.name)} of node {zone.node} more than once: the last counts"
             )
         by_key[key] = zone
     return list(by_key.values())
