@@ -133,7 +133,6 @@ def test_proc_counts_before_tools(tmp_path: Path) -> None:
     [
         ("htop", "  Mem[|||||||||||||||||||||||             1.21G/7.77G]\n  Swp[                          0K/2.00G]\n"),
         ("slabtop", " Active / Total Objects (% used)    : 1234567 / 1300000 (95.0%)\n"),
-        ("slabtop or slabinfo", "slabinfo - version: 2.1\nnfs_inode_cache 0 0 1000 4 1 : tunables 0 0 0\n"),
         ("docker stats", "CONTAINER ID   NAME      CPU %     MEM USAGE / LIMIT   MEM %     NET I/O\n"),
         ("ps", "USER         PID %CPU %MEM    VSZ   RSS TTY      STAT START   TIME COMMAND\n"),
     ],

@@ -46,7 +46,7 @@ _TABLES = {
 }
 _NO_FREE = {
     "htop": re.compile(r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}", re.ASCII),
-    "slabtop or slabinfo": re.compile(r"Active / Total Objects \(% used\).{1,80}|slabinfo - version: .{1,40}"),
+    "slabtop": re.compile(r"Active / Total Objects \(% used\).{1,80}"),
     "vmstat -m": re.compile(r"Cache\s+Num\s+Total\s+Size\s+Pages"),
     "docker stats": re.compile(r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}"),
     "ps": re.compile(r"USER\s+PID\s+%CPU\s+%MEM\s.{1,80}|PID\s.{0,80}\bRSS\b.{0,80}"),
