@@ -1,11 +1,13 @@
-"""What top, vmstat, sar, numastat, crash and others print: totals are read; what doesn't tell what is free is named."""
+"""What top, vmstat, crash, node_exporter and others print: totals are read; what tells nothing of free is named."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
+from tests.diagnosis.conftest import DATA
 
 MIB = 1 << 20
 TOP = """top - 14:23:01 up 12 days,  3:11,  1 user,  load average: 0.10, 0.05, 0.01
@@ -142,3 +144,34 @@ def test_what_tells_nothing_of_free_memory_is_named(tmp_path: Path, tool: str, t
     path.write_text(text)
     with pytest.raises(InputError, match=f"holds the output of {tool}.*, which doesn't tell what is free: expected"):
         diagnose(path)
+
+
+def exported(name: str) -> str:
+    """What node_exporter makes of a guest's file."""
+    lines = [line.split() for line in (DATA / "compile612" / f"{name}.txt").read_text().splitlines()]
+    if name == "buddyinfo":
+        return "".join(
+            f'node_buddyinfo_blocks{{node="0",size="{order}",zone="{line[3]}"}} {count}\n'
+            for line in lines
+            for order, count in enumerate(line[4:])
+        )
+    return "".join(
+        f"node_memory_{line[0].replace('(', '_').replace(')', '')[:-1]}_bytes {int(line[1]) * 1024:.15e}\n"
+        for line in lines
+        if line[-1] == "kB"
+    )
+
+
+@pytest.mark.parametrize("name", ["meminfo", "buddyinfo"])
+def test_node_exporter_tells_what_the_files_do(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "metrics.txt"
+    path.write_text(f"# HELP node_memory_MemFree_bytes Memory information field.\n{exported(name)}")
+    told, expected = (diagnose(each).to_dict() for each in (path, DATA / "compile612" / f"{name}.txt"))
+    for key in ("free_mib", "memory_mib", "zones", "used_by", "free_resident"):
+        assert told[key] == expected[key]
+
+
+def test_meminfo_taken_apart_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    path.write_text(json.dumps({"host": "web", "memory": {"MemTotal": "4000000 kB", "MemFree": "1024 kB"}}))
+    assert (diagnose(path).free, diagnose(path).total) == (MIB, 4000000 << 10)

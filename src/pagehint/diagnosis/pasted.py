@@ -83,6 +83,7 @@ _TAG = re.compile(
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
+_KIB = re.compile(r"\d{1,19} kB", re.ASCII)
 _PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
 # Each count bounded: what is no prefix is tried at each of its first characters.
 _TASK = re.compile(
@@ -289,9 +290,16 @@ def _all_strings(whole: object) -> str:
         # A text's lines, beside the text.
         elif isinstance(entry, list) and texts and _is_lines(entry) and "\n".join(entry).strip() in texts:
             continue
-        elif isinstance(entry, list | dict):
-            entries.extend(reversed(entry.values() if isinstance(entry, dict) else entry))
+        elif isinstance(entry, list):
+            entries.extend(reversed(entry))
+        elif isinstance(entry, dict):
+            entries.extend(reversed([_named(name, value) for name, value in entry.items()]))
     return "\n".join(found)
+
+
+# A line of meminfo that somebody took apart.
+def _named(name: str, value: object) -> object:
+    return f"{name}: {value}" if isinstance(value, str) and _KIB.fullmatch(value) else value
 
 
 def _is_lines(entry: list[object]) -> TypeGuard[list[str]]:

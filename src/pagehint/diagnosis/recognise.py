@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
@@ -81,6 +82,7 @@ _KNOWN = {
     "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
     "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
 }  # fmt: skip
+_MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
     r"|htlb|cma|direct|pageoutrun|cow|kstack)\w*\s+\d{1,20}",
@@ -238,7 +240,7 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = plain_lines(telling(without_repeats(text)))
+    lines = as_proc_lines(plain_lines(telling(without_repeats(text))))
     parts = _parts(lines)
     if parts["buddyinfo"]:
         buddy = _longest(parts["buddyinfo"], evidence, name)
@@ -319,9 +321,10 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
 
 # What /proc's files and free tell is not taken from others: these fill up what is not known.
 def _tools(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
-    if not evidence.buddy and (blocks := parse_crash_blocks(lines)):
-        evidence.buddy = blocks
-        yield "crash's kmem -f"
+    for what, parse in (("crash's kmem -f", parse_crash_blocks), ("node_exporter's buddyinfo", parse_exported_blocks)):
+        if not evidence.buddy and (blocks := parse(lines)):
+            evidence.buddy = blocks
+            yield what
     if not evidence.meminfo and "MemFree" in (of_nodes := parse_numastat(lines)):
         of_nodes.setdefault("Cached", of_nodes.get("FilePages", 0))
         of_nodes.setdefault("Buffers", 0)
@@ -516,8 +519,8 @@ def _settle_page_size(evidence: Evidence) -> None:
     near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
     if printed:
         evidence.page_size = printed[-1]
-    elif not {"DirectMap2M", "DirectMap4M"}.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
-        evidence.page_size = 4096  # x86, whatever else its kernel counts as free
+    elif not _MAPPED_BY_4K.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
+        evidence.page_size = 4096  # x86 and s390x, whatever else its kernel counts as free
     elif near:
         (evidence.page_size,) = near
     elif huge == 1024:  # s390x

@@ -1,0 +1,38 @@
+"""What Prometheus' node_exporter tells of memory, in its own text format: meminfo and buddyinfo."""
+
+import re
+
+from pagehint.diagnosis.evidence import ZoneKey
+
+__all__ = ["as_proc_lines", "parse_exported_blocks"]
+
+_VALUE = r" (\d{1,20}(?:\.\d{1,20})?(?:e[+]\d\d)?)(?: \d{1,15})?"
+_MEMINFO = re.compile(r"node_memory_(\w{2,40})_bytes(?:\{[^{}]{0,200}\})?" + _VALUE, re.ASCII)
+_BLOCKS = re.compile(r"node_buddyinfo_blocks\{([^{}]{1,400})\}" + _VALUE, re.ASCII)
+_LABEL = re.compile(r'(node|size|zone)="(\w{1,20})"', re.ASCII)
+_IN_BRACKETS = re.compile(r"_(anon|file)\Z")
+
+
+def as_proc_lines(lines: list[str]) -> list[str]:
+    """The lines as /proc/meminfo has them; others as they are. O(length)."""
+    return [_as_proc(line) if line.startswith("node_") else line for line in lines]
+
+
+def _as_proc(line: str) -> str:
+    if (match := _MEMINFO.fullmatch(line)) is not None:
+        name = _IN_BRACKETS.sub(r"(\1)", match[1])
+        return f"{name}: {round(float(match[2])) >> 10} kB"
+    return line
+
+
+def parse_exported_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
+    """Free blocks of each order by zone, of its collector of buddyinfo. O(length)."""
+    found: dict[ZoneKey, dict[int, int]] = {}
+    for match in filter(None, map(_BLOCKS.fullmatch, lines)):
+        labels = dict(_LABEL.findall(match[1]))
+        if labels.keys() == {"node", "size", "zone"} and labels["node"].isdecimal() and labels["size"].isdecimal():
+            order = int(labels["size"])
+            if order <= 20:
+                found.setdefault((int(labels["node"]), labels["zone"]), {})[order] = round(float(match[2]))
+    width = max((max(orders) + 1 for orders in found.values()), default=0)
+    return {zone: [orders.get(order, 0) for order in range(width)] for zone, orders in found.items()}
