@@ -54,12 +54,13 @@ def record(
     marks: Sequence[tuple[int, str]] = (),
     final: Mapping[str, str] | None = None,
     begin: int = 0,
-    migratetype: int = 1,
+    migratetype: int | Sequence[int] = 1,
     gfps: Mapping[int, int] | None = None,
     times: Sequence[int] | None = None,
 ) -> Trace:
-    """A recording of these events, from `begin` (ns) on and `step` ns apart, or at `times`, all of one type; `texts`
-    and `flags` are its snapshot, `final` the texts of that at its end. `gfps`: flags of allocations, by their rows."""
+    """A recording of these events, from `begin` (ns) on and `step` ns apart, or at `times`, all of one type or each of
+    its own; `texts` and `flags` are its snapshot, `final` the texts of that at its end. `gfps`: flags of allocations,
+    by their rows."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step if times is None else np.array(times)
     columns["migratetype"][:] = migratetype

@@ -137,6 +137,7 @@ cdef class Engine(Pages):
     @cython.final
     cdef void _inflate(self, Py_ssize_t pfn, int order, bint told) noexcept nogil
     @cython.final
+    cdef bint _has_cma(self, int order) noexcept nogil
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
     @cython.final
     cdef int _untie(self) except -1 nogil

@@ -16,6 +16,7 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.page import (
         FREE,
+        HIGHATOMIC,
         HINTED,
         KIND,
         LISTS,
@@ -61,6 +62,7 @@ if cython.compiled:
     from cython.cimports.pagehint.replays.scan import (
         ALLOC,
         BOOT,
+        CMA,
         COMPACTED,
         EXTFRAG,
         FREED,
@@ -85,6 +87,7 @@ else:
     from pagehint.replays.scan import (
         ALLOC,
         BOOT,
+        CMA,
         COMPACTED,
         EXTFRAG,
         FREED,
@@ -97,7 +100,7 @@ else:
         ZONE_ALLOC,
     )
 
-    MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
+    MOVABLE, RECLAIMABLE, HIGHATOMIC = map(int, (Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC))
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
@@ -474,7 +477,9 @@ class Engine(Pages):
                 lost = True
         if lost:
             self._give_lost(pfn, order)
-        if migratetype > RECLAIMABLE:
+        if migratetype == CMA and self._has_cma(order):
+            migratetype = HIGHATOMIC
+        elif migratetype > RECLAIMABLE:
             migratetype = MOVABLE
         if self.recorded:
             if self._zone._take_block(zone_pfn, order, migratetype):
@@ -509,6 +514,13 @@ class Engine(Pages):
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
+
+    # What is free in contiguous areas, which movable pages are lent, stands on the atomic reserve's lists.
+    def _has_cma(self, order):
+        found: cython.int = order
+        while found < self._max_order and self._zone._first(found, HIGHATOMIC) < 0:
+            found += 1
+        return found < self._max_order
 
     # Compaction may have turned the lists, which no event tells.
     def _turn(self):
@@ -729,6 +741,7 @@ class Engine(Pages):
         cpu: cython.int = self._cpus[k]
         verdict: cython.int = 0
         ended: cython.int
+        keeps: cython.bint
         if self._verdict_rows[self._v] == self._row + k:
             verdict = self._verdicts[self._v]
             if self._blocks[self._v] >= 0:
@@ -765,7 +778,8 @@ class Engine(Pages):
             if self.zone_level and self._was_used(pfn, order, True):
                 self._freed(pfn, order, True)
             if self.zone_events:
-                self._give(pfn, order, False, self._types[k] if self._keeps_types else NO_TYPE)
+                keeps = self._keeps_types and self._types[k] != CMA
+                self._give(pfn, order, False, self._types[k] if keeps else NO_TYPE)
             return AT_END
         if kind == ALLOC:
             if not self.zone_events:

@@ -1,5 +1,7 @@
 """What type each pageblock of a recorded guest has before the first event."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,10 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 
-__all__ = ["types_at_start"]
+__all__ = ["CMA", "types_at_start"]
+
+CMA = 4
+"""The type of a kernel's that has it, in its events."""
 
 
 def types_at_start(
@@ -32,6 +37,8 @@ def types_at_start(
     if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
         _forget_taken_over(seen, free, pageblock_order)
+    elif trace.snapshot is not None and trace.snapshot.pagetypeinfo().types[CMA : CMA + 1] == ("CMA",):
+        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo().pageblocks, pageblock_order)
     known = seen <= Migratetype.HIGHATOMIC
     types = _by_buddies(seen)
     if flags is None or found.booting or trace.snapshot is None or trace.snapshot.odd_types() is not None:
@@ -46,6 +53,13 @@ def types_at_start(
         here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
         zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
         bounds = info.bounds(layout.node, layout.name)
+        if trace.meta.events.get(Event.ZONE_ALLOC.letter) and "CMA" in counts and "HighAtomic" in counts:
+            counts = {
+                **counts,
+                "HighAtomic": [sum(each) for each in zip(counts["CMA"], counts["HighAtomic"], strict=True)],
+            }
+            del counts["CMA"]
+            bounds = {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds)
     return types
 
@@ -65,3 +79,20 @@ def _by_buddies(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
     known = seen <= Migratetype.HIGHATOMIC
     types = np.where(known, seen, seen[other])
     return np.where(types > Migratetype.HIGHATOMIC, np.uint8(Migratetype.MOVABLE), types)
+
+
+# CMA's pageblocks (contiguous areas for devices, lent to movable pages) become the atomic reserve's, which nobody falls
+# back to either: events tell what leaves them. An area reaches from the first that events name to the last, where no
+# more of a zone are CMA's.
+def _fill_cma(
+    seen: NDArray[np.uint8],
+    layouts: list[ZoneLayout],
+    counts: Mapping[tuple[int, str], Mapping[str, int]],
+    pageblock_order: int,
+) -> None:
+    for layout in layouts:
+        first = layout.start_pfn >> pageblock_order
+        named = first + np.flatnonzero(seen[first : (layout.end_pfn - 1 >> pageblock_order) + 1] == CMA)
+        seen[named] = Migratetype.HIGHATOMIC
+        if len(named) and np.ptp(named) < counts.get((layout.node, layout.name), {}).get("CMA", 0):
+            seen[named[0] : named[-1] + 1] = Migratetype.HIGHATOMIC

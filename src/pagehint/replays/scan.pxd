@@ -22,6 +22,9 @@ cdef enum:
     UNTOLD = 254  # a pageblock's first type: can't be known any more
 
 cdef enum:
+    CMA = 4  # an event's type, of a kernel that has it: contiguous areas, which movable pages are lent
+
+cdef enum:
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10  # the largest block's: of every kernel so far
 

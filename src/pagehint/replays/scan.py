@@ -16,6 +16,7 @@ if cython.compiled:
         ALLOC,
         BATCHED,
         BOOT,
+        CMA,
         COMPACTED,
         EXTFRAG,
         FIRST,
@@ -67,6 +68,7 @@ else:
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
     UNTOLD = 254
+    CMA = 4
 
 __all__ = [
     "COLUMNS",
@@ -347,7 +349,8 @@ class Scan:
     def _typed(self, begin, end, migratetype):
         k: cython.Py_ssize_t
         for k in range(begin >> self._pageblock_order, (end - 1 >> self._pageblock_order) + 1):
-            if self._first_types[k] == 255:
+            # CMA's stay so, whatever is taken off them to be told.
+            if self._first_types[k] == 255 or (migratetype == CMA and self._first_types[k] == UNTOLD):
                 self._first_types[k] = migratetype
 
     def _taken_off(self, pfn, end, before_load):

@@ -233,7 +233,8 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             f"the snapshot's pagetypeinfo is of another guest, or of another moment ({odd}): it is left out, and "
             "pageblocks that no event tells of count as movable"
         )
-    if (cma := sum(blocks.get("CMA", 0) for blocks in types.pageblocks.values())) and types.pageblock_order is not None:
+    cma = sum(blocks.get("CMA", 0) for blocks in types.pageblocks.values())
+    if cma and types.pageblock_order is not None and not trace.meta.events.get("Z"):
         doubts.append(
             f"{_size(cma << types.pageblock_order)} are CMA's (contiguous areas for devices, lent to movable pages): "
             "they count as movable, so that programs may get them sooner here than in the guest"
