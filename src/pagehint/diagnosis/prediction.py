@@ -327,21 +327,22 @@ class _ZoneByCaches(_Zone):
     ) -> None:
         super().__init__(pages, zone, place, setting, goes, slab_most)
         self._scattered = slab.scattered
-        above_0 = goes & (pages.slab_orders[place.begin : place.end] > 0)
-        self._of_slab_above_0: Orders = self._at(self._with(above_0)) - self._start - self._cache
-        buffers = pages.buffers[place.begin : place.end]
-        without = self._at(After(self._cached.free & ~buffers, self._cached.told)) - self._start
-        held = min(slab.journal / max(int(np.count_nonzero(pages.buffers)), 1), 1.0)
-        self._cache_gone: Pages = self._cache - held * (self._cache - without)
+        self._cache_gone: Pages = self._cache.astype(np.float64)
+        if slab.journal:
+            buffers = pages.buffers[place.begin : place.end]
+            without = self._at(After(self._cached.free & ~buffers, self._cached.told)) - self._start
+            held = min(slab.journal / max(int(np.count_nonzero(pages.buffers)), 1), 1.0)
+            self._cache_gone -= held * (self._cache - without)
 
     def likely(self, share: float, left: _Left) -> Pages:
         freed = self._freed(share)
         drained = self._drained(freed, left)
         slab = self._of_slab.astype(np.float64)
-        single = (self._of_slab[0] - self._of_slab_above_0[0]) * share
-        if self._zone.lists == "tuned, seldom" and drained < self._per_cpu and single > 0:
-            stays = _OF_SINGLE * min((self._per_cpu - drained) / single, 1.0)
-            slab -= stays * (slab - self._of_slab_above_0)
+        if self._zone.lists == "tuned, seldom" and drained < self._per_cpu:
+            above_0 = self._of_slab_above_0
+            single = (slab[0] - above_0[0]) * share
+            stays = _OF_SINGLE * min((self._per_cpu - drained) / single, 1.0) if single > 0 else 0.0
+            slab -= stays * (slab - above_0)
             drained += stays * single
         whole = self._unspoiled(self._slab_pages, left)
         if drained > 0:
@@ -356,6 +357,11 @@ class _ZoneByCaches(_Zone):
             return worst
         least: Pages = np.maximum(self._cache_gone + drained * spoiled, 0) + slab * share * whole
         return least
+
+    @cached_property
+    def _of_slab_above_0(self) -> Orders:
+        above_0 = self._pages.slab_orders[self._place.begin : self._place.end] > 0
+        return self._at(self._with(self._goes & above_0)) - self._start - self._cache
 
     @cached_property
     def _beside_cache(self) -> Orders:
@@ -394,18 +400,21 @@ def _reader(zone: ZoneState, place: Range, setting: Setting) -> Callable[[After]
 def _slab_that_goes(pages: PageMap, pageblock_order: int, slab: Slab) -> Mask:
     mask: Mask = pages.holders == Holder.SLAB
     others = (pages.holders == Holder.KERNEL) | (pages.holders == Holder.PAGE_TABLES)
-    kinds = [(mask, float(slab.with_what_hangs_on(HANGS_ON)))]
     staying = pageblocks(others, 0, pageblock_order).sum(axis=1).astype(np.float64)
+    of_slab = pageblocks(mask, 0, pageblock_order).sum(axis=1)
+    kinds = [(mask, float(slab.with_what_hangs_on(HANGS_ON)), of_slab)]
     if slab.by_order is not None:
-        orders = np.unique(pages.slab_orders[mask]).tolist()
-        kinds = [(mask & (pages.slab_orders == order), slab.by_order.going.get(order, 0.0)) for order in orders]
-        for kind, number in kinds:
-            share = min(number / max(int(np.count_nonzero(kind)), 1), 1.0)
-            staying += (1 - share) * pageblocks(kind, 0, pageblock_order).sum(axis=1)
-    ranked = np.lexsort((-pageblocks(mask, 0, pageblock_order).sum(axis=1), staying))
+        kinds = []
+        places = np.flatnonzero(mask)
+        orders = pages.slab_orders[places]
+        for order in np.flatnonzero(np.bincount(orders)).tolist():
+            counts = np.bincount(places[orders == order] >> pageblock_order, minlength=len(of_slab))
+            number = slab.by_order.going.get(order, 0.0)
+            kinds.append((mask & (pages.slab_orders == order), number, counts))
+            staying += (1 - min(number / int(counts.sum()), 1.0)) * counts
+    ranked = np.lexsort((-of_slab, staying))
     goes: Mask = np.zeros(len(mask), np.bool_)
-    for kind, number in kinds:
-        counts = pageblocks(kind, 0, pageblock_order).sum(axis=1)
+    for kind, number, counts in kinds:
         goes |= _chosen(kind, ranked[counts[ranked] > 0], counts, int(number), 0, pageblock_order)
     return goes
 
