@@ -13,7 +13,17 @@ from typing import BinaryIO
 
 from pagehint.errors import InputError
 
-__all__ = ["open_input", "read_input", "reading", "standard_input", "unpacked"]
+__all__ = ["ARCHIVES", "open_input", "read_input", "reading", "standard_input", "unpacked"]
+
+ARCHIVES = {
+    b"\xfd7zXZ\0": "an xz archive: unpack it with `xz -d {0}`",
+    b"BZh": "a bzip2 archive: unpack it with `bunzip2 {0}`",
+    b"(\xb5/\xfd": "a zstd archive: unpack it with `zstd -d {0}`",
+    b"PK\x03\x04": "a zip archive: unpack it with `unzip {0}`",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it with `7z x {0}`",
+    b"\x04\x22\x4d\x18": "an lz4 archive: unpack it with `lz4 -d {0}`",
+}
+"""By the first bytes of files that are not unpacked here: what they are, and what unpacks them (``{0}``: the file)."""
 
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 _MOST_TEXT = 64 << 20

@@ -1,11 +1,14 @@
 """What is given to the doctor is found by what is in it, whole or cut off, in files and pipes."""
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -329,3 +332,33 @@ def test_a_setting_that_a_file_has_twice_is_told_once(tmp_path: Path, second: in
     assert not any("again" in line for line in found.warnings)
     assert any("the reporting order more than once" in line for line in found.warnings) == warned
     assert [what for _, what in found.evidence.sources].count("the reporting order") == 1
+
+
+def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
+    report = tmp_path / "sosreport"
+    for name in ("buddyinfo", "zoneinfo", "meminfo"):
+        (report / "proc").mkdir(parents=True, exist_ok=True)
+        (report / "proc" / name).write_text((DATA / "compile612" / f"{name}.txt").read_text())
+    (report / "proc/pagetypeinfo").write_text("")
+    (report / "sos_commands/kernel").mkdir(parents=True)
+    (report / "sos_commands/kernel/dmesg").write_text("[    0.000000] Linux version 6.12.9 (gcc)\n")
+    found = diagnose(report)
+    assert [what for _, what in found.evidence.sources] == ["buddyinfo", "zoneinfo", "meminfo"]
+    assert found.evidence.kernel == "6.12.9"
+    assert found.zones == diagnose([report / "proc/buddyinfo", report / "proc/zoneinfo"]).zones
+    with pytest.raises(InputError, match=r"sos_commands: a folder in which there is no proc/buddyinfo, .*"):
+        diagnose(report / "sos_commands")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/meminfo").write_text("")
+    with pytest.raises(InputError, match="no files that tell of memory"):
+        diagnose(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("pack", "said"), [(lzma.compress, "an xz archive: unpack it with `xz -d"), (bz2.compress, "a bzip2 archive")]
+)
+def test_what_is_packed_otherwise_is_said(tmp_path: Path, pack: Callable[[bytes], bytes], said: str) -> None:
+    """It was said to be no page map."""
+    (tmp_path / "sos").write_bytes(pack(BUDDYINFO.encode() * 9))
+    with pytest.raises(InputError, match=f"sos: is {said}.*, and name what was in it$"):
+        diagnose(tmp_path / "sos")

@@ -23,7 +23,7 @@ from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
-from pagehint.inputs import reading, standard_input
+from pagehint.inputs import ARCHIVES, reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
@@ -46,6 +46,15 @@ _PATIENCE = 5000  # ms
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _PRINTED = bytes([9, 10, 13, 27, *range(32, 127)])
 _STANDARD_INPUT = Path("-")
+_OF_FOLDERS = [
+    *(
+        f"{folder}{name}"
+        for folder in ("proc/", "")
+        for name in ("buddyinfo", "zoneinfo", "meminfo", "pagetypeinfo", "vmstat", "slabinfo", "pressure/memory")
+    ),
+    *("kpageflags", "kpagecount", "kpageflags.gz", "kpagecount.gz"),
+    *("sos_commands/kernel/dmesg", "var/log/dmesg", "dmesg", "dmesg.txt"),
+]
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
 
@@ -102,13 +111,13 @@ _LOG = re.compile(
 def read_files(paths: Iterable[str | Path]) -> Evidence:
     """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
     evidence = Evidence()
-    for path in map(Path, paths):
-        for what, name in _read(evidence, path):
+    for path, may_be_silent in _files(map(Path, paths)):
+        for what, name in _read(evidence, path, may_be_silent):
             if any(what == earlier for _, earlier in evidence.sources):
                 evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
             evidence.sources.append((name, what))
     if not evidence.sources:
-        raise InputError("no files: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+        raise InputError("no files that tell of memory: name some, such as a copy of /proc/buddyinfo, or a kernel log")
     evidence.warnings = list(dict.fromkeys(evidence.warnings))
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
@@ -118,7 +127,21 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     return evidence
 
 
-def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
+# Of a folder, such as a sos report's, those files that tell of memory, where they do.
+def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
+    for path in paths:
+        if path == _STANDARD_INPUT or not path.is_dir():
+            yield path, False
+            continue
+        inside = [path / name for name in _OF_FOLDERS if (path / name).is_file()]
+        if not inside:
+            raise InputError(
+                f"{printable(str(path))}: a folder in which there is no {', '.join(_OF_FOLDERS[:3])}...: name the files"
+            )
+        yield from ((each, True) for each in inside)
+
+
+def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple[str, str]]:
     name = "standard input" if path == _STANDARD_INPUT else printable(str(path))
     data = _contents(path, name)
     if _is_binary(data):
@@ -128,7 +151,7 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
     text = decoded(data)
     found = list(_text(evidence, text, name))
-    if not found:
+    if not found and not may_be_silent:
         what = "holds nothing that tells of free memory" if data.strip() else "is empty"
         if (tool := tells_nothing_free(plain_lines(text[:_CHUNK]))) is not None:
             what = f"holds the output of {tool}, which doesn't tell what is free"
@@ -143,8 +166,6 @@ def _read(evidence: Evidence, path: Path) -> Iterator[tuple[str, str]]:
 def _contents(path: Path, name: str) -> bytearray:
     if path == _STANDARD_INPUT:
         data = _whole(standard_input(), 0, name)
-    elif path.is_dir():
-        raise InputError(f"{name}: is a folder: name the files in it")
     else:
         with reading(name), _open(path, name) as file:
             data = _whole(file, os.fstat(file.fileno()).st_size, name)
@@ -159,6 +180,8 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
     while len(whole) < most and (chunk := file.read(min(_CHUNK, most - len(whole)))):
         if not whole and chunk[:2] == _PACKED:
             most = max(size, _MOST_MAP)
+        elif not whole and (kind := next(filter(chunk.startswith, ARCHIVES), None)) is not None:
+            raise InputError(f"{name}: is {ARCHIVES[kind].format(name)}, and name what was in it")
         elif not whole and _is_binary(chunk):
             binary, most = True, max(size, _MOST_STREAM)
         if binary and int(np.frombuffer(chunk, "<u8", len(chunk) // 8).max(initial=0)) > _MOST_FLAGS:

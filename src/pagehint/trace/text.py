@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
-from pagehint.inputs import open_input, reading, unpacked
+from pagehint.inputs import ARCHIVES, open_input, reading, unpacked
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
@@ -32,14 +32,8 @@ _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
-_BINARY = {
+_BINARY = ARCHIVES | {
     b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > trace.txt`",
-    b"\xfd7zXZ\0": "an xz archive: unpack it with `xz -d {0}`",
-    b"BZh": "a bzip2 archive: unpack it with `bunzip2 {0}`",
-    b"(\xb5/\xfd": "a zstd archive: unpack it with `zstd -d {0}`",
-    b"PK\x03\x04": "a zip archive: unpack it with `unzip {0}`",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it with `7z x {0}`",
-    b"\x04\x22\x4d\x18": "an lz4 archive: unpack it with `lz4 -d {0}`",
     b"\x1f\x8b": "packed twice: unpack it with `gunzip {0}`",
     b"\xff\xfe": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
     b"\xfe\xff": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
