@@ -1,0 +1,89 @@
+"""The types of pageblocks before the first event: those that events tell, and what is made of the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pagehint.kernel.migratetype import Migratetype
+from pagehint.proc.kpageflags import KPageFlag
+from pagehint.replays.first_types import types_at_start
+from pagehint.replays.scan import FREE_AT_START, USED_AT_START
+from pagehint.replays.states import PageStates
+from pagehint.trace import Trace
+
+from .recording import record, zone
+
+UNMOVABLE, MOVABLE, RECLAIMABLE, UNSEEN = 0, 1, 2, 255
+BLOCKS = 8
+PAGES = BLOCKS * 512
+
+
+def types(
+    trace: Trace, seen: list[int], free: list[int] | None = None, flags: np.ndarray | None = None, booting: bool = False
+) -> list[int]:
+    """Of these pageblocks, of which those of the numbers `free` are wholly free, all others in use."""
+    states = np.full(PAGES, USED_AT_START, np.uint8)
+    for block in free or []:
+        states[block * 512 : block * 512 + 512] = FREE_AT_START
+    none = np.zeros(PAGES, np.bool_)
+    found = PageStates(states, none, none.copy(), none.copy(), booting)
+    # And one behind the last.
+    at = np.array([*seen, UNSEEN], np.uint8)
+    return types_at_start(trace, [zone(PAGES)], at, found, flags, 9).tolist()[:BLOCKS]
+
+
+@pytest.fixture(scope="module", params=["A", "Z"])
+def trace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    """A recording without and with zone events."""
+    return record(tmp_path_factory.mktemp("types") / "a", [(request.param, 0, 0, 0)], [zone(PAGES)])
+
+
+def test_what_events_tell_stays_and_an_unknown_one_is_as_its_buddy(trace: Trace) -> None:
+    seen = [UNMOVABLE, UNSEEN, UNSEEN, RECLAIMABLE, UNSEEN, UNSEEN, MOVABLE, UNMOVABLE]
+    assert types(trace, seen) == [UNMOVABLE, UNMOVABLE, RECLAIMABLE, RECLAIMABLE, MOVABLE, MOVABLE, MOVABLE, UNMOVABLE]
+
+
+def test_of_nothing_known_all_are_movable(trace: Trace) -> None:
+    assert types(trace, [UNSEEN] * BLOCKS) == [MOVABLE] * BLOCKS
+    assert int(Migratetype.MOVABLE) == MOVABLE
+
+
+def test_what_was_wholly_free_was_taken_over_where_no_zone_event_says_otherwise(trace: Trace) -> None:
+    """Without zone events a pageblock's first type may be what it became: it was MOVABLE while it was wholly free."""
+    zone_events = "Z" in trace.meta.events
+    found = types(trace, [UNMOVABLE] * BLOCKS, free=[2, 5])
+    assert found == [UNMOVABLE if zone_events or block not in (2, 5) else MOVABLE for block in range(BLOCKS)]
+
+
+_HEAD = "Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order {}\n"
+_NAMES = ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "Isolate")
+
+
+def _pagetypeinfo(free: dict[str, list[int]], pageblocks: list[int]) -> str:
+    rows = "".join(
+        f"Node    0, zone    DMA32, type {name:>12} {' '.join(map(str, free.get(name, [0] * 11)))}\n" for name in _NAMES
+    )
+    orders = " ".join(f"{order:>6}" for order in range(11))
+    return (
+        f"{_HEAD.format(orders)}{rows}\nNumber of blocks type     {'    '.join(_NAMES)}\n"
+        f"Node 0, zone    DMA32 {' '.join(map(str, pageblocks))}\n"
+    )
+
+
+def test_a_snapshots_counts_tell_of_pageblocks_that_no_event_names(tmp_path: Path) -> None:
+    """Two halves of pageblocks are free: by the counts one is UNMOVABLE's, of order 8, the other MOVABLE's, of 7."""
+    flags = np.full(PAGES, int(KPageFlag.LRU), np.uint64)
+    flags[256:512] = int(KPageFlag.BUDDY)
+    flags[3 * 512 : 3 * 512 + 128] = int(KPageFlag.BUDDY)
+    text = _pagetypeinfo(
+        {"Unmovable": [0] * 8 + [1, 0, 0], "Movable": [0] * 7 + [1, 0, 0, 0]}, [1, BLOCKS - 1, 0, 0, 0]
+    )
+    trace = record(tmp_path / "a", [("Z", 0, 0, 0)], [zone(PAGES)], texts={"pagetypeinfo": text}, flags=flags)
+    found = types(trace, [UNSEEN] * BLOCKS, flags=flags.astype(np.uint32))
+    assert found[0] == UNMOVABLE
+    assert found[3] == MOVABLE
+    # Where boot is recorded, its events tell: counts are of another moment.
+    assert types(trace, [UNSEEN] * BLOCKS, flags=flags.astype(np.uint32), booting=True)[0] == MOVABLE
+    # What an event told stays, whatever the counts say.
+    assert types(trace, [RECLAIMABLE] + [UNSEEN] * 7, flags=flags.astype(np.uint32))[0] == RECLAIMABLE
