@@ -1,6 +1,6 @@
 """The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle.
 
-What is imported for types only, or when it is asked for, is an arrow too.
+What is imported for types only, or when it is asked for, is an arrow too. Each file is tested where its name says.
 """
 
 import ast
@@ -84,3 +84,50 @@ def test_there_is_no_circle() -> None:
 # A package's front door names what is in it.
 def _package(room: str, other: str) -> bool:
     return room.startswith(f"{other}.")
+
+
+# Files that only declare.
+_DECLARED = [
+    "__main__",
+    "arena/state",
+    "hinting/action",
+    "hinting/device",
+    "host/blocks",
+    "kernel/migratetype",
+    "trace/events",
+]
+# Files that are a part of something, and what tests them: that, as a whole.
+_WITH = {
+    "arena/extents": "arena/test_arena",
+    "arena/giver": "arena/test_warm",
+    "cli/main": "cli/test_app",
+    "cli/mark": "cli/test_record",
+    "cli/no_pandas": "cli/test_run",
+    "diagnosis/actions": "diagnosis/test_page_map",
+    "diagnosis/apply": "cli/test_doctor_live",
+    "diagnosis/slab": "diagnosis/test_prediction",
+    "kernel/ticks": "replays/test_timer",
+    "mm/guest/show": "mm/guest/test_memory",
+    "mm/hinting_state": "mm/test_ages",
+    "replays/device": "replays/test_replay",
+    "replays/drawing": "report/test_notebook",
+    "replays/playback": "replays/test_replay",
+    "replays/recording": "replays/test_study",
+    "replays/rows": "replays/test_scheduler",
+    "trace/recorder/guest/boot": "trace/recorder/test_guest",
+    "trace/recorder/guest/image": "trace/recorder/test_guest",
+    "trace/recorder/residency": "trace/recorder/test_vmm",
+    "trace/recorder/stream": "trace/recorder/test_record",
+    "trace/recorder/summary": "cli/test_record",
+    "trace/recorder/tracefs": "trace/recorder/test_record",
+    "trace/remote": "replays/test_scheduler",
+}
+
+
+def test_each_file_is_tested_where_its_name_says() -> None:
+    tests = Path(__file__).parent
+    names = {path.stem.removeprefix("test_") for path in tests.rglob("test_*.py")}
+    files = {path.relative_to(_ROOT).with_suffix("").as_posix() for path in _ROOT.rglob("*.py")}
+    without = {file for file in files if file.rpartition("/")[2] not in {*names, "__init__"}}
+    assert without == {*_DECLARED, *_WITH}
+    assert [test for test in _WITH.values() if not (tests / f"{test}.py").exists()] == []
