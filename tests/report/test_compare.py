@@ -29,6 +29,8 @@ def test_designs_side_by_side_fit_a_terminal(runs: dict[str, Run]) -> None:
     assert max(map(len, lines)) <= 80
     first = lines.index("What came back, and what it cost")
     costs = lines[first : lines.index("", first)]
+    said = "At best: no design costs less where pages lie as in this run, and each design has them elsewhere."
+    assert said in " ".join(" ".join(lines).split())
     for name in runs:
         assert sum(line.startswith(f"{name} ") for line in costs) == 1  # all of its figures in one line
 

@@ -6,7 +6,7 @@ from rich.markup import escape
 from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report.charts import fitting, titled
 from pagehint.report.terminal import print_anomalies, print_warnings
-from pagehint.report.words import describe_guest, ground_line, labels, mean_mib, reasons_in, saved
+from pagehint.report.words import BEST_POSSIBLE, describe_guest, ground_line, labels, mean_mib, reasons_in, saved
 
 __all__ = ["print_runs"]
 
@@ -28,6 +28,8 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
         console.print()
         names = [str(number + 1) for number in range(len(names))]
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline, width)))
+    if any(run.totals.best_possible is not None for run in runs):
+        console.print(f"[dim]At best: {BEST_POSSIBLE}, and each design has them elsewhere.[/]\n")
     if reasons_in(runs):
         console.print(
             titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs, width))

@@ -8,6 +8,7 @@ from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.units import format_count, format_size, format_time, mib, percent
 
 __all__ = [
+    "BEST_POSSIBLE",
     "about",
     "anomaly_lines",
     "describe_guest",
@@ -25,6 +26,9 @@ __all__ = [
     "waited",
     "warning_lines",
 ]
+
+BEST_POSSIBLE = "no design costs less where pages lie as in this run"
+"""What `best_possible` is, which differs from run to run."""
 
 _GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
