@@ -15,7 +15,7 @@ from pagehint.fleets.superpose import Crowd, held
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.truth import measured_residency
-from pagehint.report.fleet import fleet_sentences
+from pagehint.report.fleet import fleet_page, fleet_sentences
 from pagehint.trace.shipped import example
 from tests.fleets.guests import MIB, ONE, S, parquet
 
@@ -126,3 +126,11 @@ def test_the_most_guests_of_a_fleet_are_no_result(tmp_path):
     path = parquet(tmp_path / "a.parquet", [(0, 1 << 20), (S, 1 << 20)])
     assert "1,000,000 or more as measured" in fleet_sentences(fleet([(path, 3)], "900TiB"))[0]
     assert "or more" not in fleet_sentences(fleet([(path, 3)], "1GiB"))[0]
+
+
+def test_risks_are_written_as_people_read_them(tmp_path):
+    """One of 1e-05 was broken behind its e, in a table's head."""
+    path = parquet(tmp_path / "a.parquet", [(0, 1 << 20), (S, 1 << 20)])
+    found = fleet([(path, 3)], "1GiB", risks=(1e-3, 1e-5))
+    assert "1e-05" not in fleet_page(found)
+    assert "fit at 0.00001" in " ".join(fleet_page(found).replace("<br>", " ").split())

@@ -72,6 +72,29 @@ def test_one_run(show: Show, one: Path) -> None:
     assert overlapping == 0
 
 
+_LINES = """
+return [document.querySelectorAll('#residency .shapelayer path').length,
+        document.querySelectorAll('#residency .annotation text').length]
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_phase_has_a_line_and_a_name_or_neither(width: int, show: Show, one: Path) -> None:
+    """Lines that no name told anything of; and on a telephone, names on top of each other."""
+    page = show(one)
+    try:
+        page.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        page.driver.refresh()
+        lines, names = page.run(_LINES)
+        assert lines == names >= 8
+        assert page.run(_OVERLAPS) == [names, 0]
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_several_runs(show: Show, three: Path) -> None:
     page = show(three)
     several = [f"attribution-{k}" for k in range(3)], [f"map-{k}" for k in range(3)]

@@ -85,7 +85,7 @@ def chart_layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, An
         "font": {"family": _FONT, "size": 13, "color": _INK},
         "paper_bgcolor": _PAPER,
         "plot_bgcolor": _PAPER,
-        "xaxis": {**axis, "title": {"text": x, "standoff": 8}},
+        "xaxis": {**axis, "title": {"text": x, "standoff": 8}, "automargin": True},
         "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero"},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
         "hoverlabel": {"font": {"family": _FONT, "color": _INK}, "bgcolor": _PAPER},
@@ -138,6 +138,9 @@ def _phases(run: Run) -> dict[str, Any]:
     for index, (time, phase) in enumerate(zip(times, run.phases, strict=True)):
         if not 0 <= time <= last or (crowded and phase["given_back_90"] is None):
             continue
+        # No room for its name: a line alone says nothing.
+        if index + 1 < len(times) and times[index + 1] - time < _MOST_LABELS * last and times[index + 1] <= last:
+            continue
         shapes.append(
             {
                 "type": "line",
@@ -149,8 +152,6 @@ def _phases(run: Run) -> dict[str, Any]:
                 "line": {"color": _FAINT, "width": 1, "dash": "dot"},
             }
         )
-        if index + 1 < len(times) and times[index + 1] - time < _MOST_LABELS * last and times[index + 1] <= last:
-            continue
         annotations.append(
             {
                 "x": time,

@@ -43,12 +43,17 @@ def fleet_sentences(found: Fleet) -> list[str]:
     parts = [f"{_fits(outcome, risk)} with {_label(outcome)}" for outcome in found.outcomes]
     parts[0] = parts[0].replace("with no hinting", "without hinting").replace("with measured", "as measured")
     lines = [
-        f"On {format_size(found.memory)} fit, at a risk of {risk:g} (of the time that more is held than there is): "
-        + "; ".join(parts)
+        f"On {format_size(found.memory)} fit, at a risk of {_plain(risk)} "
+        "(of the time that more is held than there is): " + "; ".join(parts)
     ]
     if all(not outcome.fits[risk] for outcome in found.outcomes):
         lines.append("One guest alone is more than this host has")
     return lines
+
+
+# 1e-05 is nothing that people read.
+def _plain(risk: float) -> str:
+    return f"{risk:.12f}".rstrip("0")
 
 
 def _fits(outcome: Outcome, risk: float) -> str:
@@ -58,7 +63,13 @@ def _fits(outcome: Outcome, risk: float) -> str:
 
 def _table(found: Fleet) -> tuple[list[str], list[list[str]]]:
     risks = list(found.outcomes[0].fits)
-    head = ["", *(f"fit at\n{risk:g}" for risk in risks), "held on\naverage", "99.99 %\nof the time", "above host"]
+    head = [
+        "",
+        *(f"fit at\n{_plain(risk)}" for risk in risks),
+        "held on\naverage",
+        "99.99 %\nof the time",
+        "above host",
+    ]
     head += ["so long\nat a time", "back after a storm\n50 / 90 / 99 %", "stalled\nan hour"]
     rows = []
     for outcome in found.outcomes:
@@ -154,7 +165,7 @@ def _fit(found: Fleet) -> go.Figure:
             "type": "scatter",
             "mode": "lines+markers",
             "name": escape(_label(outcome), quote=False),
-            "x": [f"{risk:g}" for risk in outcome.fits],
+            "x": [_plain(risk) for risk in outcome.fits],
             "y": list(outcome.fits.values()),
             "line": {"color": colour},
         }
