@@ -118,7 +118,6 @@ _WITH = {
     "trace/recorder/guest/boot": "trace/recorder/test_guest",
     "trace/recorder/guest/image": "trace/recorder/test_guest",
     "trace/recorder/residency": "trace/recorder/test_vmm",
-    "trace/recorder/stream": "trace/recorder/test_record",
     "trace/recorder/summary": "cli/test_record",
     "trace/recorder/tracefs": "trace/recorder/test_record",
     "trace/remote": "replays/test_scheduler",

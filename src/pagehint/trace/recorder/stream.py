@@ -32,6 +32,7 @@ from pagehint.trace.recorder.merge import Columns, Merge
 from pagehint.trace.recorder.pages import PageDecoder
 from pagehint.trace.snapshot import TEXTS, Snapshot
 from pagehint.trace.writer import TraceWriter
+from pagehint.units import whole_number
 
 __all__ = ["PARAMETERS", "RecordingImporter", "import_stream"]
 
@@ -41,6 +42,7 @@ _FEATURE_REPORTING = 5
 _SNAPSHOTS = {"init": "snapshot", "final": "final"}
 _LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
+_PAGE_SIZES = 512, 1 << 30
 
 
 class RecordingImporter:
@@ -237,7 +239,9 @@ class RecordingImporter:
             recorder=recorder,
             source=self._source,
             kernel=kernel if isinstance(kernel, str) else None,
-            page_size=self._machine.get("page_size", 4096),
+            page_size=whole_number(
+                f"{self._source}: machine: page_size", self._machine.get("page_size", 4096), *_PAGE_SIZES
+            ),
             pageblock_order=pageblock_order,
             zones=[] if snapshot is None else snapshot.zones(),
             clock=clock,

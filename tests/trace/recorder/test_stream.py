@@ -1,0 +1,175 @@
+"""A bundle of a recording's pieces, as they come: of real ring buffer pages, whole, in pieces, and wrong."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pagehint.errors import InputError
+from pagehint.trace import Trace, TraceWriter
+from pagehint.trace.recorder.stream import PARAMETERS, RecordingImporter
+
+from .conftest import HEADER_PAGE
+
+Piece = tuple[str, bytes]
+BUDDY = b"Node 0, zone    DMA32      1      0      1      0      0      0      0      0      0      0      4\n"
+
+
+def pieces(machine: object = None) -> Iterator[Piece]:
+    """What a recorder of two CPUs of Linux 6.1 sends."""
+    folder = Path(__file__).parent / "pages" / "6.1"
+    yield "machine", json.dumps({"kernel": "6.1.0", "page_size": 4096} if machine is None else machine).encode()
+    yield "header_page", HEADER_PAGE.encode()
+    for text in (folder / "formats").read_text().split("name: ")[1:]:
+        yield f"format/{text.split()[0]}", f"name: {text}".encode()
+    for cpu in range(2):
+        yield f"pages/{cpu}", gzip.decompress((folder / f"cpu{cpu}.raw.gz").read_bytes())
+
+
+def bundle(path: Path, sent: Iterator[Piece]) -> Trace:
+    with TraceWriter(path) as writer, RecordingImporter(writer, "a stream") as importer:
+        for name, data in sent:
+            importer.put(name, data)
+        writer.finish(importer.finish())
+    return Trace.open(path)
+
+
+def rows(trace: Trace) -> list[tuple[int, ...]]:
+    return [
+        row for batch in trace.batches() for row in zip(*(column.tolist() for column in batch.values()), strict=True)
+    ]
+
+
+def test_the_events_of_both_cpus_are_one_order_of_time(tmp_path: Path) -> None:
+    trace = bundle(tmp_path / "a", pieces())
+    found = rows(trace)
+    times = [row[0] for row in found]
+    assert times == sorted(times)
+    assert len(found) == trace.num_events > 5000
+    assert (trace.meta.kernel, trace.meta.page_size, trace.meta.source) == ("6.1.0", 4096, "a stream")
+    assert trace.meta.lost.overwritten == 0
+    assert trace.meta.reporting is None
+
+
+def test_in_smaller_pieces_it_is_the_same_recording(tmp_path: Path) -> None:
+    def split() -> Iterator[Piece]:
+        for name, data in pieces():
+            step = 4096 if name.startswith("pages/") else len(data)
+            yield from ((name, data[at : at + step]) for at in range(0, len(data), step))
+
+    assert rows(bundle(tmp_path / "a", split())) == rows(bundle(tmp_path / "b", pieces()))
+
+
+def test_snapshots_of_the_start_the_middle_and_the_end(tmp_path: Path) -> None:
+    def with_snapshots() -> Iterator[Piece]:
+        flags = bytes(range(256)) * 8
+        yield "init/buddyinfo", BUDDY
+        yield "init/kpageflags.gz", gzip.compress(flags[:1000])
+        yield "init/kpageflags.gz", gzip.compress(flags[1000:])
+        yield "init/end", b""
+        yield from pieces()
+        yield "look1/buddyinfo", BUDDY
+        yield "look1/end", b""
+        yield "final/buddyinfo", BUDDY
+        yield "final/of_another_time", b"left out"
+
+    trace = bundle(tmp_path / "a", with_snapshots())
+    assert gzip.decompress((trace.path / "snapshot" / "kpageflags.u64.gz").read_bytes()) == bytes(range(256)) * 8
+    for folder in ("snapshot", "look1", "final"):
+        assert (trace.path / folder / "buddyinfo.txt").read_bytes() == BUDDY
+    assert sorted(path.name for path in (trace.path / "final").iterdir()) == ["buddyinfo.txt"]
+
+
+@pytest.mark.parametrize(
+    ("files", "on", "order", "delay"),
+    [
+        ({"/sys/x/features": "00000100"}, True, None, 2 * 10**9),
+        ({"/sys/x/features": "00000000", "/sys/y/features": "000001"}, True, None, 2 * 10**9),
+        ({"/sys/x/features": "11111011"}, False, None, None),
+        ({f"{PARAMETERS}page_reporting_order": "5"}, False, None, None),
+        (
+            {
+                "/sys/x/features": "000001",
+                f"{PARAMETERS}page_reporting_order": "5",
+                f"{PARAMETERS}page_reporting_delay_ms": "100",
+            },
+            True,
+            5,
+            10**8,
+        ),
+        ({"/sys/x/features": "000001", f"{PARAMETERS}page_reporting_order": "4294967295"}, True, None, 2 * 10**9),
+    ],
+)
+def test_whether_the_machine_reports(
+    tmp_path: Path, files: dict[str, str], on: bool, order: int | None, delay: int | None
+) -> None:
+    def with_files() -> Iterator[Piece]:
+        yield from pieces()
+        yield from ((f"file/{path}", f"{text}\n".encode()) for path, text in files.items())
+        yield "balloon", b"12345"
+
+    found = bundle(tmp_path / "a", with_files()).meta.reporting
+    assert found is not None
+    assert (found.on, found.order, found.delay_ns, found.device_load_ns) == (on, order, delay, 12345)
+
+
+def test_what_the_rings_lost_is_counted(tmp_path: Path) -> None:
+    def with_stats() -> Iterator[Piece]:
+        yield from pieces()
+        yield "stats/0", b"entries: 5\noverrun: 7\ncommit overrun: 1\ndropped events: 2\n"
+        yield "stats/1", b"entries: 5\noverrun: 0\ncommit overrun: 0\ndropped events: 0\n"
+        yield "missed", b"3"
+
+    meta = bundle(tmp_path / "a", with_stats()).meta
+    assert meta.lost.by_cpu == {"0": 10}
+    assert meta.anomalies["times that a probe of the recorder missed"] == 3
+
+
+def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:
+    def sent() -> Iterator[Piece]:
+        yield name, data
+        yield from pieces()
+
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        (lambda: iter(()), "holds no events: nothing was recorded"),
+        (_before("pages/0", bytes(4096)), "pages come before header_page"),
+        (_before("machine", b"{"), "machine: not JSON"),
+        (_before("machine", b"[]"), "machine: expected an object"),
+        (_before("round", b"soon"), "round: b'soon' is no time in ns"),
+        (_before("format/x", b"x"), "format/x: no name and ID"),
+        (_before("header_page", b"x"), "header_page: no field timestamp"),
+        (
+            lambda: (("pages/-1" if name == "pages/1" else name, data) for name, data in pieces()),
+            "pages/-1: no number of a CPU",
+        ),
+        (lambda: (each for each in pieces() if not each[0].startswith("format/")), "no format of a page event"),
+        (
+            lambda: iter([("init/end", b""), ("init/buddyinfo", BUDDY), ("init/end", b""), ("init/vmstat", b"x")]),
+            "whole already",
+        ),
+        *[
+            (lambda size=size: pieces({"page_size": size}), "machine: page_size .*: expected 512 to 1073741824")
+            for size in ("x", None, 0, -4096, 4096.5, 10**30, True)
+        ],
+    ],
+)
+def test_a_piece_that_can_not_be_is_named_and_leaves_no_bundle(
+    tmp_path: Path, sent: Callable[[], Iterator[Piece]], error: str
+) -> None:
+    """A page's size that can't be made a bundle that could not be opened."""
+    with pytest.raises(InputError, match=f"^a stream: .*{error}"):
+        bundle(tmp_path / "a", sent())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pieces_of_names_that_nobody_knows_are_left_out(tmp_path: Path) -> None:
+    assert rows(bundle(tmp_path / "a", _before("of/a/later/recorder", b"\0")())) == rows(
+        bundle(tmp_path / "b", pieces())
+    )
