@@ -22,12 +22,14 @@ _NO_REPORTING = {
 
 
 def advise(found: Diagnosis) -> list[Advice]:
-    """What to do, the most MiB for least cost first; nothing where no file tells of the machine's free memory."""
+    """What to do, the most MiB for least cost first, and last what may bring or take anything; nothing where no file
+    tells of the machine's free memory.
+    """
     if found.free is None:
         return []
     offers = [*_device(found), *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
     worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
-    return sorted(worth, key=lambda each: each.worth, reverse=True)
+    return sorted(worth, key=lambda each: (not found.tells_nothing(each.apply, each.brings), each.worth), reverse=True)
 
 
 def _device(found: Diagnosis) -> list[Advice]:

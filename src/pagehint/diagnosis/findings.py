@@ -69,6 +69,13 @@ class Diagnosis:
     cannot: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def tells_nothing(self, action: str | None, size: Bounds) -> bool:
+        """Whether bounds of what an action brings, a key of ACTIONS, are as far apart as all that it could move."""
+        if self.free is None or size.value is not None or size.most is None or size.least >= 0:
+            return False
+        cache = self.would_bring["drop_caches"][0].most or 0 if action == "both" else 0
+        return size.most - size.least > self.free + cache
+
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has: sizes in MiB, a number where they are known, else [least, most]; null: no bound."""
         reporting = self.evidence.reporting

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from pagehint.diagnosis.apply import Applied
 from pagehint.diagnosis.bounds import Bounds, exactly
-from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
+    brings_of,
     failure_lines,
     headline,
     held_lines,
@@ -119,7 +120,7 @@ def _parts(found: Diagnosis, width: int, form: _Form) -> dict[str, RenderableTyp
         parts["held"] = titled("Few pages that keep much from being given back", _indented(held))
     if found.advice:
         parts["advice"] = titled(
-            "What to do, the most for the least cost first", _advice(found.advice[: form.advice], not form.brief)
+            "What to do, the most for the least cost first", _advice(found, form.advice, not form.brief)
         )
     if found.cannot:
         parts["cannot"] = titled("What can't be helped", _indented(found.cannot))
@@ -180,7 +181,7 @@ def _brings(found: Diagnosis, width: int) -> RenderableType:
     orders = order_columns(found)
     head = ["", *(f"order {order}" for order in orders)]
     rows = [
-        [f"  {words}", *(range_of(found.would_bring[name][order], unit="") for order in orders)]
+        [f"  {words}", *(brings_of(found, name, found.would_bring[name][order], unit="") for order in orders)]
         for name, words in ACTIONS.items()
         if name in found.would_bring
     ]
@@ -230,12 +231,12 @@ def _legend(last: str, width: int) -> list[Text]:
     return lines
 
 
-def _advice(advice: Sequence[Advice], risks: bool) -> Table:
+def _advice(found: Diagnosis, most: int, risks: bool) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for number, each in enumerate(advice, 1):
-        text = Text(f"{each.what}: {range_of(each.brings)}, cost {each.cost}\n", style="bold")
+    for number, each in enumerate(found.advice[:most], 1):
+        text = Text(f"{each.what}: {brings_of(found, each.apply, each.brings)}, cost {each.cost}\n", style="bold")
         text.append(each.command, "cyan")
         if risks:
             text.append(f"\n{each.risk}.", "dim")

@@ -7,6 +7,7 @@ from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.doctor_words import (
+    brings_of,
     failure_lines,
     headline,
     held_lines,
@@ -165,7 +166,7 @@ def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     axes = {"yaxis": {"title": {"text": "MiB"}}, "barmode": "group"}
     chart = _figure(figures, "brings", data, 340, **axes)
     rows = [
-        [words, *(range_of(found.would_bring[action][order], unit="") for order in orders)]
+        [words, *(brings_of(found, action, found.would_bring[action][order], unit="") for order in orders)]
         for action, words in ACTIONS.items()
         if action in found.would_bring
     ]
@@ -189,7 +190,10 @@ def _held(found: Diagnosis) -> str:
 
 
 def _advice(found: Diagnosis) -> str:
-    rows = [[each.what, range_of(each.brings), each.cost, each.command, each.risk] for each in found.advice]
+    rows = [
+        [each.what, brings_of(found, each.apply, each.brings), each.cost, each.command, each.risk]
+        for each in found.advice
+    ]
     if not rows:
         return ""
     return _section(

@@ -12,6 +12,7 @@ from pagehint.errors import printable
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
+    "brings_of",
     "failure_lines",
     "headline",
     "held_lines",
@@ -58,6 +59,11 @@ def range_of(size: Bounds, unit: str = " MiB") -> str:
     if unit and size.least < 0 < size.most:
         return f"up to {_number(size.most)}{unit}, or {_number(-size.least)}{unit} less"
     return f"{_number(size.least)} to {_number(size.most)}{unit}"
+
+
+def brings_of(found: Diagnosis, action: str | None, size: Bounds, unit: str = " MiB") -> str:
+    """What an action brings, as range_of has it; ``"not known"`` where its bounds tell nothing."""
+    return "not known" if found.tells_nothing(action, size) else range_of(size, unit)
 
 
 def _number(size: float) -> str:
