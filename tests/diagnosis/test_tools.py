@@ -8,6 +8,7 @@ import pytest
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
 from tests.diagnosis.conftest import DATA
+from tests.diagnosis.samples import SAMPLES
 
 MIB = 1 << 20
 TOP = """top - 14:23:01 up 12 days,  3:11,  1 user,  load average: 0.10, 0.05, 0.01
@@ -175,3 +176,20 @@ def test_meminfo_taken_apart_as_json(tmp_path: Path) -> None:
     path = tmp_path / "facts.json"
     path.write_text(json.dumps({"host": "web", "memory": {"MemTotal": "4000000 kB", "MemFree": "1024 kB"}}))
     assert (diagnose(path).free, diagnose(path).total) == (MIB, 4000000 << 10)
+
+
+def test_of_several_files_the_last_counts_as_is_said(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(TOP)
+    (tmp_path / "two").write_text(TOP.replace("3012.5 free", "4096.0 free"))
+    found = diagnose([tmp_path / "one", tmp_path / "two"])
+    assert found.free == 4096 * MIB
+    assert any("holds top again: what was read last counts" in warning for warning in found.warnings)
+
+
+def test_of_several_logs_every_report_counts(tmp_path: Path) -> None:
+    """It was said that the last log counts."""
+    for name in ("6.1, two nodes", "6.18"):
+        (tmp_path / name).write_text(SAMPLES[name])
+    found = diagnose([tmp_path / "6.1, two nodes", tmp_path / "6.18"])
+    assert len(found.failures) == 2
+    assert not any("again" in warning for warning in found.warnings)

@@ -46,6 +46,7 @@ _PATIENCE = 5000  # ms
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _PRINTED = bytes([9, 10, 13, 27, *range(32, 127)])
 _STANDARD_INPUT = Path("-")
+_KERNEL_LOG = "a kernel log"  # of several, all reports count
 _OF_FOLDERS = [
     *(
         f"{folder}{name}"
@@ -113,7 +114,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     evidence = Evidence()
     for path, may_be_silent in _files(map(Path, paths)):
         for what, name in _read(evidence, path, may_be_silent):
-            if any(what == earlier for _, earlier in evidence.sources):
+            if what != _KERNEL_LOG and any(what == earlier for _, earlier in evidence.sources):
                 evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
             evidence.sources.append((name, what))
     if not evidence.sources:
@@ -293,7 +294,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
-    yield from _tools(evidence, lines, name)
+    yield from _tools(evidence, lines, name, columns is not None)
     if caches := parse_slabinfo(text):
         evidence.slab_caches = caches
         yield "slabinfo"
@@ -316,7 +317,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
                 "`dmesg` and `journalctl -k --no-pager` print them whole"
             )
         if reports:
-            yield "a kernel log"
+            yield _KERNEL_LOG
     below_zero = [line for line in lines if "-" in line and _is_below_zero(line)]
     if below_zero:
         evidence.warnings.append(
@@ -343,7 +344,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
 
 
 # What /proc's files and free tell is not taken from others: these fill up what is not known.
-def _tools(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
+def _tools(evidence: Evidence, lines: list[str], name: str, beside_free: bool) -> Iterator[str]:
     for what, parse in (("crash's kmem -f", parse_crash_blocks), ("node_exporter's buddyinfo", parse_exported_blocks)):
         if not evidence.buddy and (blocks := parse(lines)):
             evidence.buddy = blocks
@@ -354,7 +355,7 @@ def _tools(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
         evidence.meminfo = of_nodes
         yield "numastat -m"
     for what, sizes, unit in parse_totals(lines):
-        evidence.free_tool = sizes | evidence.free_tool
+        evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if unit is not None:
             evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, as no pages are so small")
         yield what
