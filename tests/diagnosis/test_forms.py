@@ -77,6 +77,16 @@ FORMS: dict[str, Form] = {
     "a table": _each('2026-11-28 00:47:11,web-1,"{}"'),
     "a table with the time last": _each('"Nov 28 00:47:11 web-1 kernel: {}","2026-11-28T00:47:11.000+0000"'),
     "asciinema": lambda text: "".join(f"{json.dumps([0.01, 'o', line])}\n" for line in text.splitlines()),
+    "wall": _each("Message from syslogd@web-1 at Nov 28 00:47:11 ...\n kernel:{}\n"),
+    "fluentd": lambda text: "".join(
+        f"2026-11-28 00:47:11.0 +0000 kmsg.x: {json.dumps({'priority': 4, 'sec': 12, 'msg': line})}\n"
+        for line in text.splitlines()
+    ),
+    "MediaTek's console": _each("<4>[  532.610402]  (0)[123:foo]{}"),
+    "Qualcomm's console": _each("[  532.610402] [T601234] foo: {}"),
+    "logcat, brief": _each("W/kernel  (    0): {}"),
+    "a console's carriage returns": lambda text: text.replace("\n", "\r\r\n"),
+    "a patch": _each("+[  532.610402] {}"),
     "tabs": _each("2026-11-28 00:47:11\tweb-1\t{}"),
     "level and msg": _each('time="2026-11-28T00:47:11Z" level=warning msg="{}"'),
     "Kubernetes": _each("2026-11-28T00:47:11.123456789Z stdout F [  532.610402] {}"),

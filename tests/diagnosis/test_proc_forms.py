@@ -107,6 +107,15 @@ ORDERS = (500, 400, 300, 200, 100, 50, 20, 10, 300)
 FREE = sum(count << order for order, count in enumerate(ORDERS))
 
 
+@pytest.mark.parametrize("mark", [",", ";", ", "])
+def test_buddyinfo_of_a_spreadsheet(tmp_path: Path, mark: str) -> None:
+    text = (FOLDER / "buddyinfo.txt").read_text()
+    rows = [line.split() for line in text.splitlines()]
+    (tmp_path / "plain.txt").write_text(text)
+    (tmp_path / "table.csv").write_text("".join(f"{mark.join([' '.join(row[:4]), *row[4:]])}\n" for row in rows))
+    assert told(tmp_path / "table.csv") == told(tmp_path / "plain.txt")
+
+
 def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
     text = (FOLDER / "meminfo.txt").read_text()
     plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"

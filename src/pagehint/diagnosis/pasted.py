@@ -81,6 +81,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
+_OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?\d{1,30}){5,21})", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _KIB = re.compile(r"\d{1,19} kB", re.ASCII)
@@ -334,6 +335,8 @@ def _plain(line: str) -> str:
         line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
+    if (row := _OF_SPREADSHEET.fullmatch(line)) is not None:
+        return f"{row[1]} {' '.join(re.findall('[0-9]+', row[2]))}"
     return line.replace(" | ", " ") if " | " in line else line
 
 
