@@ -406,11 +406,11 @@ class Corpus:
             (run / f"{when}.zoneinfo.txt").write_text(_ZONEINFO)
             (run / f"{when}.pagetypeinfo.txt").write_text(_PAGETYPEINFO)
             (run / f"{when}.kpageflags.u64.gz").write_bytes(_bits(_PAGES))
-        rss = f"host_ns,rss_kib,ram_resident_kib,memfd_kib\n{_HOST + 1000},50,,\n{_HOST + 2000},60,40,30\n"
+        rss = f"host_ns,rss_kib,ram_resident_kib,memfd_kib\n{_HOST + 5_000_000},50,,\n{_HOST + 10_000_000},60,40,30\n"
         (run / "rss.csv.gz").write_bytes(gzip.compress(rss.encode(), 1))
-        reported = f"t_host_ns,gpa,len,ret\n{_HOST + 1900},4194304,2097152,0\n"
+        reported = f"t_host_ns,gpa,len,ret\n{_HOST + 9_000_000},4194304,2097152,0\n"
         (run / "reported.csv.gz").write_bytes(gzip.compress(reported.encode(), 1))
-        times = np.array([_HOST + 1000, _HOST + 2000], np.int64)
+        times = np.array([_HOST + 5_000_000, _HOST + 10_000_000], np.int64)
         np.savez(run / "resident.npz", t_ns=times, bits=np.full((2, _PAGES // 8), 0xF0, np.uint8))
 
     # Huge pages that come and go, each half a second: what a host sees of it tells its clock.
