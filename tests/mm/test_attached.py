@@ -57,6 +57,23 @@ def test_nobody_is_rung_twice_for_one_request_nor_once_it_is_gone():
     assert bell.rung == 3
 
 
+@pytest.mark.parametrize("hinted", [True, False])
+def test_what_is_put_back_rings_for_nobody(hinted):
+    """docs/spec/1, section 2: not even where it merges."""
+    zone, bell = Zone(2048), Bell()
+    used = zone.alloc(9, 1)
+    zone.attach(9, 1, object(), bell)
+    zone.begin()
+    batch = Batch(4)
+    zone.fill(batch)
+    zone.free(used, 9)  # its buddy is in flight
+    bell.rung = 0
+    zone.request(False)
+    zone.drain(batch, hinted)
+    assert zone.nr_free[9:] == [0, 2]
+    assert (bell.rung, zone.requested) == (0, False)
+
+
 def test_the_doorbell_runs_outside_the_lock():
     zone = Zone(4096)
     blocks = [zone.alloc(10, 1) for _ in range(4)]

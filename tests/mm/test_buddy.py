@@ -55,12 +55,12 @@ def test_the_two_largest_orders_always_go_to_the_head():
     """The rule asks for an order below MAX_ORDER-2: the pair must have a larger one to merge into."""
     zone = Zone(4096)
     assert [zone.alloc(9, 1) for _ in range(8)] == [3072, 3584, 2048, 2560, 1024, 1536, 0, 512]
-    for pfn in (3072, 0, 512, 2048):
+    for pfn in (0, 3072, 3584, 2048):
         zone.free(pfn, 9)
-    # 2048's pair is 2048 and 2560; the next, of order 10 at 3072, is not whole, and 0 is: it doesn't matter.
-    assert (lists(zone)[9], lists(zone)[10]) == ([2048, 3072], [0])
-    zone.free(3584, 9)
-    assert lists(zone)[10] == [3072, 0]
+    # 2048's pair would next merge with the block of order 10 at 3072, which is free: at order 9 it doesn't matter.
+    assert (lists(zone)[9], lists(zone)[10]) == ([2048, 0], [3072])
+    zone.free(512, 9)
+    assert (lists(zone)[9], lists(zone)[10]) == ([2048], [0, 3072])
 
 
 @pytest.mark.parametrize("pages", [1, 511, 512, 1023, 1025, 3333])

@@ -111,6 +111,20 @@ def test_what_is_freed_in_an_isolated_pageblock_stays_isolated():
     assert pfn in free_pfns(zone, [4])
 
 
+def test_a_block_over_an_isolated_pageblock_that_is_split_and_merged_counts_once():
+    """docs/spec/1, section 9, row 14: isolating the second half of a block moves nothing."""
+    zone = Zone(1024)
+    zone.isolate(512)
+    assert (zone.free_list(10, 1).tolist(), zone.free_pages) == ([0], 1024)
+    assert (zone.alloc(9, 1), zone.alloc(0, 1)) == (0, 512)
+    assert zone.free_pages == 511
+    zone.free(512, 0)
+    assert (zone.free_list(9, 4).tolist(), zone.free_pages) == ([512], 0)
+    zone.free(0, 9)
+    assert zone.free_pages == 512
+    assert check(zone) == []
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
