@@ -41,6 +41,8 @@ def test_its_text_is_what_was_said_and_survives_a_process(kind: type[PagehintErr
     error = kind(errno.ENOMEM, "no memory here") if kind is HostError else kind("no memory here")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
+    # As tblib makes it again, which Dask's workers use.
+    assert type(kind.__new__(kind, *error.args)) is kind
     assert str(error) == str(again) == "no memory here"
     assert isinstance(again, PagehintError)
     if isinstance(error, OSError):

@@ -1,9 +1,11 @@
 """What is being written has one writer, whatever became of those before."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,21 @@ def test_nothing_else_beside_it_is_touched(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_leftovers(tmp_path / "a")
     assert sorted(os.listdir(tmp_path)) == sorted(names)
+
+
+def test_who_looks_whether_it_is_locked_is_waited_for(tmp_path: Path) -> None:
+    """A probe was taken for a file system without locks: two then wrote one output."""
+    target = tmp_path / "a"
+    first, second = partial_path(target), partial_path(target)
+    first.touch()
+    probe = os.open(first, os.O_RDONLY)
+    fcntl.flock(probe, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as pool:
+        claimed = pool.submit(claim, first, target)
+        os.close(probe)
+        held = claimed.result()
+    assert held >= 0
+    second.touch()
+    with pytest.raises(InputError, match="is being written by somebody else"):
+        claim(second, target)
+    os.close(held)

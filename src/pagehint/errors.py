@@ -39,5 +39,6 @@ class HostError(PagehintError, OSError):
         return str(self.strerror)
 
 
-class AllocationError(PagehintError, MemoryError):
+# In this order: libraries that make errors again in another process ask Python's own class to.
+class AllocationError(MemoryError, PagehintError):
     """A guest has no such pages; its text tells the state of each zone, as the kernel's report does."""

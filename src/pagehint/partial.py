@@ -34,7 +34,10 @@ def claim(partial: Path, target: Path) -> int:
 
     -1 where the file system knows no locks. Raises InputError where somebody else is writing `target`.
     """
-    own = _lock(partial)
+    own = _lock(partial, 0)  # others look whether it is locked, and let go of it at once
+    if own >= 0 and not os.path.lexists(partial):
+        os.close(own)
+        raise InputError(f"{target}: somebody else begins to write it: choose another output, or try again")
     for other in _beside(target):
         if own < 0 or other == partial:
             continue
@@ -50,13 +53,13 @@ def _beside(target: Path) -> Iterator[Path]:
     return target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.partial")
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, wait: int = fcntl.LOCK_NB) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return -1
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | wait)
     except OSError:
         os.close(descriptor)
         return -1

@@ -88,8 +88,9 @@ def parse_price(price: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(price, bool) or not 0 <= number <= _DEAREST:
-        told = price[:40] if isinstance(price, str) else shown(price)
-        raise InputError(f"a price of {told}: expected CPU seconds for a GiB*minute, 0 to {_DEAREST:,}, such as 15")
+        raise InputError(
+            f"a price of {shown(price)}: expected CPU seconds for a GiB*minute, 0 to {_DEAREST:,}, such as 15"
+        )
     return number
 
 

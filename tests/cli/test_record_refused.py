@@ -15,7 +15,7 @@ from pagehint.trace.recorder import tracefs
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can stop being root, and mount")
 READ_ONLY = """for each in /sys/kernel/tracing /sys/kernel/debug/tracing
-do mount -o bind,ro,remount $each 2>/dev/null
+do ls $each >/dev/null 2>&1; mount -o bind,ro,remount $each 2>/dev/null
 done; exec "$@"
 """
 _CLONE_NEWUSER = 0x10000000

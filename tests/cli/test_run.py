@@ -249,7 +249,7 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["--price", "-1"], "a price of -1.0: expected"),
         (["--price", "nan"], "a price of nan: expected"),
         (["--price", "1e308"], "a price of 1e+308: expected CPU seconds for a GiB*minute, 0 to 1,000,000,000"),
-        (["--design", "breakeven", "--set", "price=1e308"], "--set price: a price of 1e308: expected"),
+        (["--design", "breakeven", "--set", "price=1e308"], "--set price: a price of '1e308': expected"),
         (["--design", "breakeven", "--set", "budget=1e308"], "--set budget: budget 1e308: expected"),
         (["--price", "dear"], "dear"),
         (["--touch", "read"], "zone_alloc"),

@@ -163,6 +163,14 @@ def exported(name: str) -> str:
     )
 
 
+def test_node_exporter_of_no_machine(tmp_path: Path) -> None:
+    path = tmp_path / "metrics"
+    for node, count in (("0", "9e+99"), ("9" * 20, "5")):
+        path.write_text(f'node_buddyinfo_blocks{{node="{node}",size="0",zone="Normal"}} {count}\n')
+        with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+            diagnose(path)
+
+
 @pytest.mark.parametrize("name", ["meminfo", "buddyinfo"])
 def test_node_exporter_tells_what_the_files_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / "metrics.txt"

@@ -80,9 +80,9 @@ def test_pages_of_no_list() -> None:
     assert _rows(_found([no_refill, nowhere, failed, (4, "D", 8192, 0, 0, 1, 0)])) == []
 
 
-def _used(path: Path, rows: list[Row], times: list[int]) -> list[int]:
+def _used(path: Path, rows: list[Row], times: list[int], kernel: str | None = None) -> list[int]:
     """Pages in use beyond those at the start, each 100 ms."""
-    meta = Meta(recorder="test", source="test", level="zone", zones=[zone(2048)])
+    meta = Meta(recorder="test", source="test", level="zone", kernel=kernel, zones=[zone(2048)])
     trace = record(path, rows, [zone(2048)], meta, times=times)
     one = Playback(trace, None, None, "simulated", "100ms", False, frozenset({"alloc"}), None)
     run = one.run(make_run)
@@ -99,6 +99,14 @@ def test_they_are_used_evenly_where_nothing_else_happens(tmp_path: Path) -> None
     assert used[1:11] == pytest.approx(range(2, 12), abs=1)
     assert used[-1] == 11
     assert sorted(used) == used
+
+
+def test_a_refill_that_begins_with_a_fallback_is_used_evenly_too(tmp_path: Path) -> None:
+    """Since 6.10 a fallback takes its page: the look ahead counts what follows it, a moment later."""
+    rows: list[Row] = [("X", 600, 0, 0, 1), *(("Z", 601 + k, 0, 0, 1) for k in range(11)), ("Z", 700, 0, 0, 1)]
+    rows += [("M", -1, 255)]
+    used = _used(tmp_path / "a.t", rows, [*range(0, 12 * _US, _US), _S, 2 * _S], "6.12.0")
+    assert used[1:11] == pytest.approx(range(1, 11), abs=2)
 
 
 def test_what_comes_back_before_is_not_used(tmp_path: Path) -> None:

@@ -84,6 +84,12 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         _refuse(f"{where}{error.strerror or error}{hint}")
     except MemoryError:
         _refuse("there is not enough memory for this: is it a recording of this machine's size?")
+    except Exception as error:
+        from pagehint.hinting.designs.registry import place_in_own_design
+
+        if (place := place_in_own_design(error)) is None:
+            raise
+        _refuse(f"{place}: {type(error).__name__}: {str(error)[:200]}")
     except SystemExit as ended:
         # Rich's own answer to it.
         if isinstance(ended.__context__, BrokenPipeError):

@@ -115,7 +115,7 @@ def _events(data: dict[str, Any]) -> Table:
 
 def _truth(data: dict[str, Any]) -> Table:
     truth = data["truth"]
-    table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False)
+    table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False, min_width=20)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     discarded = f"ranges discarded, {format_size(truth['reported_bytes'])}"

@@ -5,6 +5,7 @@ import errno
 from pagehint.errors import InputError
 from pagehint.trace.describe import LONGEST_NAME
 from pagehint.trace.recorder.tracefs import find_tracefs, living_instances
+from pagehint.units import shown
 
 __all__ = ["mark"]
 
@@ -18,7 +19,7 @@ def mark(name: str, /) -> None:
         The phase, such as "compile".
     """
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise InputError(f"{name[:40]!r} is no name of a phase: expected a line of 1 to {LONGEST_NAME} characters")
+        raise InputError(f"{shown(name)} is no name of a phase: expected a line of 1 to {LONGEST_NAME} characters")
     instances = living_instances(find_tracefs())
     if not instances:
         raise InputError("nothing is recorded here now: start `pagehint record` in another shell first")

@@ -74,7 +74,9 @@ class Conversation:
     def _checked(self, action):
         own = isinstance(action, React) and self._reacts.get(action.zone) is action
         if self._batch is None or not own or (self._all is not None and self._all is not action):
-            raise InputError(f"{self!r}: its work yielded {action!r}: expected self.tell(zone), of one of its zones")
+            raise InputError(
+                f"{type(self).__name__}: its work yielded {action!r}: expected self.tell(zone), of one of its zones"
+            )
         return action
 
     # There is a batch to tell of: the run's own, or one more of all those that it asked to tell of.
@@ -109,7 +111,7 @@ class Conversation:
     def _tell(self, error, now):
         batch: Batch = self._batch
         if batch is None or self._telling is None:
-            raise InputError(f"{self!r}: no react runs")
+            raise InputError(f"{type(self).__name__}: no react runs")
         blocks: cython.Py_ssize_t = batch._count
         pages: cython.Py_ssize_t = batch._pages
         self.now = now

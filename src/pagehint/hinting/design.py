@@ -278,7 +278,7 @@ class Design(Conversation, ABC):
         InputError for what is none of ``zones``.
         """
         if zone not in self._reacts:
-            raise InputError(f"{self!r}: {zone!r} is none of its zones")
+            raise InputError(f"{type(self).__name__}: {zone!r} is none of its zones")
         return self._reacts[zone]
 
     def tell_all(self, zone: Zone) -> React:

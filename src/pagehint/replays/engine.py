@@ -707,12 +707,14 @@ class Engine(Pages):
 
     # What is on CPUs' lists, and used by now.
     def _use(self):
+        k: cython.Py_ssize_t
         which: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
         now: cython.longlong = self._next_use
         self._pass_time(now)
         self._next_use = NEVER
-        for which in range(self._refills._lists):
+        for k in range(self._refills._refilled_count):
+            which = self._refills._refilled[k]
             pfn = 0
             while pfn >= 0:
                 pfn = self._refills._use(which, now)

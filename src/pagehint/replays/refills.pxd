@@ -44,6 +44,9 @@ cdef class Refills(Lists):
     cdef object _before_array
     cdef object _waits_array
     cdef object _refill_array
+    cdef object _refilled_array
+    cdef Py_ssize_t _refilled_count
+    cdef const long long *_refilled
     cdef tuple _found_arrays
     cdef object _left_array
     cdef object _step_array

@@ -50,7 +50,7 @@ class Lists:
         self._above_order_0 = above_order_0
         self._pageblock_order = pageblock_order if above_order_0 else -1
         self._first_array, self._last_array = (np.zeros(0, np.int64) for _ in range(2))
-        self._cpus = 0
+        self._cpus = self._lists = 0
         if cython.compiled:
             self._ends = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._ends_array.ctypes.data))
         else:
@@ -71,12 +71,12 @@ class Lists:
     # The number of a list, or -1.
     def _list(self, pfn, cpu, order, migratetype):
         zone: cython.int = 0
-        first: cython.Py_ssize_t
+        first: cython.Py_ssize_t = cpu
         if cpu >= self._cpus:
             return -1
         while pfn >= self._ends[zone]:
             zone += 1
-        first = A_CPU * (cpu * self._zones + zone)
+        first = A_CPU * (first * self._zones + zone)
         if order == 0 or (order <= SMALL and self._above_order_0):
             return first + 3 * order + (migratetype if migratetype <= RECLAIMABLE else MOVABLE)
         return first + A_CPU - 1 if order == self._pageblock_order else -1
@@ -188,6 +188,8 @@ class Refills(Lists):
         self._next_array, self._before_array = (np.arange(pages + self._lists, dtype=np.uint32) for _ in range(2))
         self._waits_array = np.zeros(pages, np.uint8)  # a waiting block's order, plus one
         self._refill_array = found.first[:-1].copy()
+        self._refilled_array = np.flatnonzero(np.diff(found.first))  # the lists that ever are
+        self._refilled_count = len(self._refilled_array)
         self._found_arrays = found.first, found.begins, found.ends, found.used
         self._left_array, self._step_array = (np.zeros(self._lists, np.int64) for _ in range(2))
         self._due_array = np.full(self._lists, NEVER, np.int64)
@@ -195,6 +197,9 @@ class Refills(Lists):
             self._next = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._next_array.ctypes.data))
             self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
             self._waits = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._waits_array.ctypes.data))
+            self._refilled = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._refilled_array.ctypes.data)
+            )
             self._refill = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._refill_array.ctypes.data))
             self._found_first, self._found_begins, self._found_ends = (
                 cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.first.ctypes.data)),
@@ -208,6 +213,7 @@ class Refills(Lists):
         else:
             self._next, self._before = memoryview(self._next_array), memoryview(self._before_array)
             self._waits = memoryview(self._waits_array)
+            self._refilled = memoryview(self._refilled_array)
             self._refill = memoryview(self._refill_array)
             self._found_first, self._found_begins, self._found_ends, self._found_used = map(
                 memoryview, self._found_arrays
@@ -219,11 +225,12 @@ class Refills(Lists):
     def _begin(self, which, now):
         refill: cython.longlong = self._refill[which]
         end: cython.longlong = self._found_first[which + 1]
-        while refill < end and self._found_begins[refill] < now:
+        # What begins with a fallback that takes its page has its next block a moment later.
+        while refill < end and self._found_begins[refill] < now - PAUSE:
             refill += 1
         self._refill[which] = refill
         self._due[which] = NEVER
-        if refill < end and self._found_begins[refill] == now and self._found_used[refill] > 1:
+        if refill < end and self._found_begins[refill] <= now + PAUSE and self._found_used[refill] > 1:
             self._left[which] = self._found_used[refill] - 1
             self._step[which] = max((self._found_ends[refill] - now) // self._found_used[refill], 1)
             self._due[which] = now + self._step[which]

@@ -360,7 +360,8 @@ def _read(
     between: list[tuple[int, NDArray[np.int64] | None]] = [*departures(trace, layouts)]
     if read is not None:
         between.append((read, None))
-    between.sort(key=lambda each: each[0], reverse=True)
+    between.sort(key=lambda each: each[0])
+    between.reverse()  # of one time the first comes first
 
     def go_on() -> None:
         nonlocal early

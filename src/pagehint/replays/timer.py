@@ -16,6 +16,7 @@ __all__ = ["Tick", "recorded_passes", "timer_phase", "timer_tick"]
 _SAME_TICK = 0.01
 _LONGEST_PASS = 10**9
 _BY_CHANCE = 1e-3
+_ENOUGH = 500  # passes: more tell no more
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def timer_tick(trace: Trace) -> Tick:
     reporting = trace.meta.reporting
     delay = 2 * 10**9 if reporting is None or reporting.delay_ns is None else reporting.delay_ns
     usual = usual_tick(trace.meta.kernel)
-    passes = recorded_passes(trace)
+    passes = recorded_passes(trace)[:_ENOUGH]
     # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.
     for tick in sorted(TICKS, key=lambda tick: -timer_step(delay, tick)):
         if _on_steps(passes, timer_step(delay, tick)):

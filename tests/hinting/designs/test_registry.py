@@ -3,6 +3,8 @@ reasons work everywhere."""
 
 import json
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -228,3 +230,15 @@ def test_a_device_is_told_of_blocks_of_its_zones_alone(design: type[Careless], s
         rig.tick()
     assert not device.batches
     rig.assert_sound()
+
+
+@pytest.mark.parametrize("body", ["1 / 0", "raise OSError('lost')", "yield self.tell(1, 2, 3, 4)"])
+def test_what_a_design_of_ones_own_raises_is_one_line(tmp_path: Path, body: str) -> None:
+    """A traceback, and the exit status of a failed check."""
+    path = tmp_path / "own.py"
+    path.write_text(f"import pagehint\n\n\nclass Mine(pagehint.Design):\n    def work(self):\n        {body}\n")
+    command = [sys.executable, "-m", "pagehint", "run", "--design", f"{path}:Mine"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
+    if "OSError" not in body:
+        assert ended.stderr.startswith(f"pagehint: {path}, line 6: ")

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,10 +17,12 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 
-__all__ = ["DESIGNS", "NONE", "all_settings", "find_design", "label_of", "reasons_of"]
+__all__ = ["DESIGNS", "NONE", "all_settings", "find_design", "label_of", "place_in_own_design", "reasons_of"]
 
 DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
+
+_OWN = "pagehint_design_"
 
 NONE = "none"
 """The label of no design: nothing is given back."""
@@ -103,7 +106,7 @@ def _is_design(value: object) -> TypeGuard[type[Design]]:
 
 def _load_file(path: Path) -> ModuleType:
     # Known by its whole path: a file is loaded once, and its classes can be found again.
-    name = f"pagehint_design_{path.resolve()}"
+    name = f"{_OWN}{path.resolve()}"
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():
@@ -136,3 +139,16 @@ def _load_module(name: str) -> ModuleType:
 def _not_loaded(place: str, error: BaseException) -> InputError:
     line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
     return InputError(f"{place}{line}: can't be loaded: {type(error).__name__}: {printable(str(error))[:200]}")
+
+
+def place_in_own_design(error: BaseException) -> str | None:
+    """Where in the file of a design from outside the package an exception was raised: file and line; else None."""
+    frames = reversed([*traceback.walk_tb(error.__traceback__)])
+    return next(
+        (
+            f"{f.f_code.co_filename}, line {line}"
+            for f, line in frames
+            if f.f_globals.get("__name__", "").startswith(_OWN)
+        ),
+        None,
+    )
