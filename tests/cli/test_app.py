@@ -1,6 +1,7 @@
 """What the command line says of itself."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,43 @@ def test_a_pandas_that_does_not_fit_is_left_to_who_asks_for_it(tmp_path: Path) -
     command += ["--design", f"{tmp_path / 'mine.py'}:Mine"]
     asked = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert "numpy.dtype size changed" in asked.stderr
+
+
+ENDS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
+
+def signalled_when_done(number: signal.Signals, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # At Python's own end: while it still handles signals, and after it has let go of them.
+    code = f"""
+import atexit, os, sys
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid()):
+        kill(pid, {number.value})
+last = Last()
+atexit.register(os.kill, os.getpid(), {number.value})
+from pagehint.cli.main import main
+sys.argv = ["pagehint", *{command!r}]
+main()
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+
+
+@ENDS
+def test_a_signal_when_all_is_done_changes_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    """What calibrate had measured and written ended by SIGINT, without a word; or was called interrupted."""
+    done = signalled_when_done(number, tmp_path, "calibrate", "-o", "costs.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "costs.json: written" in done.stdout
+
+
+@ENDS
+@pytest.mark.usefixtures("tracefs")
+def test_a_signal_when_all_is_done_leaves_the_status_of_a_recorded_command(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    done = signalled_when_done(number, tmp_path, "record", "-o", "a.pagetrace", "--", "sh", "-c", "exit 7")
+    assert done.returncode == 7
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
             sys.stdout.flush()
         finally:
             signal.signal(signal.SIGINT, loading)
+        _done(ends)
     except cyclopts.CycloptsError as error:
         _refuse(_misused(error))
     except PagehintError as error:
@@ -94,6 +95,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         # Rich's own answer to it.
         if isinstance(ended.__context__, BrokenPipeError):
             _nobody_reads()
+        _done(ends)
         raise
     except KeyboardInterrupt:
         _end("interrupted", 130)
@@ -103,6 +105,12 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+# Nothing is left to be ended but Python, whose end takes some 10 ms: the status is that of what was done.
+def _done(ends: list[signal.Signals]) -> None:
+    for number in (signal.SIGINT, *ends):
+        signal.signal(number, signal.SIG_IGN)
 
 
 # A path of nothing would be the folder that it is called in.
