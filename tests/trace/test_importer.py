@@ -21,6 +21,20 @@ def test_sources_that_are_none(tmp_path: Path, bundle: Path, run: Path) -> None:
     assert not (tmp_path / "t.pagetrace").exists()
 
 
+@pytest.mark.parametrize("name", ["trace.txt.gz", "trace.txt", "trace.dat", "perf.data"])
+def test_a_folder_with_a_recording_in_it(name: str, tmp_path: Path, run: Path) -> None:
+    """With the host's samples beside it, it was called a control run."""
+    folder = tmp_path / "mine"
+    (folder / "start").mkdir(parents=True)
+    (folder / name).touch()
+    (folder / "rss.csv.gz").touch()
+    for snapshot in (None, folder / "start"):
+        with pytest.raises(InputError, match=f"mine: is a folder: import the recording in it, {folder / name}$"):
+            import_trace(folder, tmp_path / "t.pagetrace", snapshot=snapshot)
+    (run / name).touch()
+    assert import_trace(run, tmp_path / "t.pagetrace").num_events
+
+
 def test_progress_goes_up_to_the_end(run: Path, tmp_path: Path) -> None:
     done: list[float] = []
     import_trace(run, tmp_path / "t.pagetrace", progress=done.append)

@@ -9,11 +9,14 @@ from pagehint.inputs import standard_input
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.frames import MAGIC
 from pagehint.trace.recorder.stream import import_stream
-from pagehint.trace.run_folder import import_run_folder, is_run_folder
+from pagehint.trace.run_folder import has_events, import_run_folder, is_run_folder
 from pagehint.trace.text import import_text
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["import_trace"]
+
+# As docs/trace-format.md has tracers write them.
+_RECORDINGS = ("trace.txt.gz", "trace.txt", "trace.dat", "perf.data")
 
 
 def import_trace(
@@ -48,8 +51,12 @@ def import_trace(
     if source.is_dir():
         if (source / "meta.json").exists():
             raise InputError(f"{source}: is a trace bundle already")
+        if (recording := _recording_in(source)) is not None:
+            raise InputError(f"{source}: is a folder: import the recording in it, {recording}")
         if not is_run_folder(source):
-            raise InputError(f"{source}: not the folder of a run: expected events.csv.gz in it")
+            raise InputError(
+                f"{source}: not the folder of a run: expected events.csv.gz in it; a tracer's text is named itself"
+            )
         for given in (snapshot, residency, clock_offset):
             if given is not None:
                 raise InputError(f"{source}: the folder of a run has its own snapshots and samples: leave out {given}")
@@ -63,6 +70,12 @@ def import_trace(
             meta = import_text(source, writer, report, folder, samples, clock_offset)
         writer.finish(meta)
     return Trace.open(output)
+
+
+def _recording_in(folder: Path) -> Path | None:
+    if has_events(folder):
+        return None
+    return next((folder / name for name in _RECORDINGS if (folder / name).is_file()), None)
 
 
 def _is_stream(source: Path) -> bool:

@@ -27,7 +27,7 @@ from pagehint.trace.snapshot_folder import kernel_of
 from pagehint.trace.tables import first_line
 from pagehint.trace.writer import TraceWriter
 
-__all__ = ["import_run_folder", "is_run_folder"]
+__all__ = ["has_events", "import_run_folder", "is_run_folder"]
 
 _EVENT_TYPES = {
     "dt_ns": pa.int64(),
@@ -51,6 +51,11 @@ def is_run_folder(path: Path) -> bool:
     return any((path / name).exists() for name in (*_EVENT_FILES, *_RUN_FILES))
 
 
+def has_events(path: Path) -> bool:
+    """Whether a folder holds a run's events."""
+    return _find(path, *_EVENT_FILES) is not None
+
+
 def import_run_folder(source: Path, writer: TraceWriter, progress: Callable[[float], None]) -> Meta:
     """Write what a run folder holds; returns what to finish the bundle with. Raises InputError."""
     events = _find(source, *_EVENT_FILES)
@@ -58,7 +63,7 @@ def import_run_folder(source: Path, writer: TraceWriter, progress: Callable[[flo
         have = ", ".join(sorted(path.name for path in source.iterdir())[:6])
         raise InputError(
             f"{source}: has no {_EVENT_FILES[0]}, so there are no events to import (it has {have}): "
-            "a control run holds the host's measurements only"
+            "is it a control run, with the host's measurements only?"
         )
     decode = _json(source / "decode.json")
     clock = _clock(decode, source / "decode.json")
