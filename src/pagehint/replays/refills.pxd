@@ -32,6 +32,7 @@ cdef class Lists:
     cdef bint _begins(self, Py_ssize_t which, long long now) noexcept nogil
 
 cdef class RefillScan(Lists):
+    cdef tuple _of_lists
     cdef Py_ssize_t _pages
     cdef Py_ssize_t _count
     cdef object _of_array

@@ -28,10 +28,14 @@ __all__ = ["FoundRefills", "RefillScan", "Refills"]
 class FoundRefills:
     """When each list was refilled, by a look at the whole recording: one list after the other, its refills in order.
 
-    `cpus`: there are lists of so many. `first`: of each list, its first refill here; one more at the end. `begins`,
-    `ends`: from when on blocks were allocated, and when the last was gone (ns). `used`: how many were, and not drained.
+    `zone_ends`, `above_order_0`, `pageblock_order`: as RefillScan had them. `cpus`: there are lists of so many.
+    `first`: of each list, its first refill here; one more at the end. `begins`, `ends`: from when on blocks were
+    allocated, and when the last was gone (ns). `used`: how many were, and not drained.
     """
 
+    zone_ends: list
+    above_order_0: bool
+    pageblock_order: int
     cpus: int
     first: np.ndarray
     begins: np.ndarray
@@ -100,6 +104,7 @@ class RefillScan(Lists):
 
     def __init__(self, pages, zone_ends, above_order_0, pageblock_order):
         super().__init__(zone_ends, above_order_0, pageblock_order)
+        self._of_lists = zone_ends, above_order_0, pageblock_order
         self._pages = pages
         self._count = 0
         self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
@@ -171,18 +176,20 @@ class RefillScan(Lists):
         ends = np.where(ends == NEVER, 2 * end - begins, ends)
         order = np.argsort(lists, kind="stable")
         first = np.searchsorted(lists[order], np.arange(self._lists + 1))
-        return FoundRefills(self._cpus, first.astype(np.int64), begins[order], ends[order], used[order])
+        return FoundRefills(
+            *self._of_lists, self._cpus, first.astype(np.int64), begins[order], ends[order], used[order]
+        )
 
 
 @cython.cclass
 class Refills(Lists):
     """Blocks that wait on the lists while a recording is replayed: a ring each, in the order of their refill.
 
-    `pages`: of the guest; 9 bytes each. `found`: by RefillScan, for the same lists.
+    `pages`: of the guest; 9 bytes each. `found`: by RefillScan.
     """
 
-    def __init__(self, pages, zone_ends, above_order_0, pageblock_order, found):
-        super().__init__(zone_ends, above_order_0, pageblock_order)
+    def __init__(self, pages, found):
+        super().__init__(found.zone_ends, found.above_order_0, found.pageblock_order)
         self._grow(found.cpus)
         self._pages = pages
         self._next_array, self._before_array = (np.arange(pages + self._lists, dtype=np.uint32) for _ in range(2))

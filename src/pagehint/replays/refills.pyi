@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,9 @@ __all__ = ["FoundRefills", "RefillScan", "Refills"]
 
 @dataclass(frozen=True, slots=True)
 class FoundRefills:
+    zone_ends: list[int]
+    above_order_0: bool
+    pageblock_order: int
     cpus: int
     first: NDArray[int64]
     begins: NDArray[int64]
@@ -16,19 +19,12 @@ class FoundRefills:
     used: NDArray[uint32]
 
 class Lists:
-    def __init__(self, zone_ends: Sequence[int], above_order_0: bool, pageblock_order: int) -> None: ...
+    def __init__(self, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
 
 class RefillScan(Lists):
-    def __init__(self, pages: int, zone_ends: Sequence[int], above_order_0: bool, pageblock_order: int) -> None: ...
+    def __init__(self, pages: int, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
     def found(self, end: int) -> FoundRefills: ...
 
 class Refills(Lists):
-    def __init__(
-        self,
-        pages: int,
-        zone_ends: Sequence[int],
-        above_order_0: bool,
-        pageblock_order: int,
-        found: FoundRefills,
-    ) -> None: ...
+    def __init__(self, pages: int, found: FoundRefills) -> None: ...

@@ -147,8 +147,8 @@ class Start:
     """When the device comes (ns)."""
     on_lists: OnLists | None
     """Without zone events: what lies on CPUs' lists."""
-    refills: tuple[list[int], bool, int, FoundRefills] | None
-    """Small allocations and frees were not recorded: what refills brought (as Refills takes it)."""
+    refills: FoundRefills | None
+    """Small allocations and frees were not recorded: what refills brought to CPUs' lists."""
     balloon: int
     """Allocations that are the balloon's."""
 
@@ -187,14 +187,17 @@ class Start:
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         load = device_load(trace)
         looked = False
-        lists = sorted(layout.end_pfn for layout in layouts), profile.pcp_above_order_0, pageblock_order
 
         def look() -> _Look:
             nonlocal looked
             looked = True
             batch = max(layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts)
             scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone", batch)
-            return _look(trace, layouts, scan, RefillScan(pages, *lists) if scan.zone_level else None, progress)
+            refills = None
+            if scan.zone_level:
+                ends = sorted(layout.end_pfn for layout in layouts)
+                refills = RefillScan(pages, ends, profile.pcp_above_order_0, pageblock_order)
+            return _look(trace, layouts, scan, refills, progress)
 
         seen = trace.once(profile, look)
         if progress is not None and not looked:
@@ -226,7 +229,7 @@ class Start:
             seen.evidence,
             load,
             seen.on_lists,
-            None if seen.refills is None else (*lists, seen.refills),
+            seen.refills,
             seen.balloon,
         )
 
@@ -274,7 +277,7 @@ class Start:
         ties = self.ties[: 0 if recorded or self.pcps else None]
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
         if self.refills is not None:
-            engine.at_zone_level(Refills(self.pages, *self.refills))
+            engine.at_zone_level(Refills(self.pages, self.refills))
         engine.start_from(self.at_start.states)
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)

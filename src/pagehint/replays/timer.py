@@ -11,10 +11,12 @@ from pagehint.hinting.designs.reporting import timer_step
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
-__all__ = ["Tick", "recorded_passes", "timer_phase", "timer_tick"]
+__all__ = ["LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick"]
+
+LONGEST_PASS = 10**9
+"""Nanoseconds: no pass takes so long, and what comes later is the next one's."""
 
 _SAME_TICK = 0.01
-_LONGEST_PASS = 10**9
 _BY_CHANCE = 1e-3
 _ENOUGH = 500  # passes: more tell no more
 
@@ -68,4 +70,4 @@ def timer_phase(passes: NDArray[np.int64], step: int) -> int:
 def recorded_passes(trace: Trace) -> NDArray[np.int64]:
     """When the recorded guest's passes told their first batches (ns)."""
     times = trace.report_times
-    return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > _LONGEST_PASS]
+    return times[np.diff(times, prepend=-LONGEST_PASS - 1) > LONGEST_PASS]

@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.replays.timer import LONGEST_PASS
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import MAINLINE_CAPACITY, ZoneLayout
 
 __all__ = ["departures"]
-
-_APART = 10**9  # no pass takes so long
 
 
 def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArray[np.int64]]]:
@@ -25,7 +24,7 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
     reporting = trace.meta.reporting
     capacity = (None if reporting is None else reporting.capacity) or MAINLINE_CAPACITY
     zones = np.searchsorted([layout.start_pfn for layout in layouts], pfns, side="right")
-    begins = np.flatnonzero((np.diff(times, prepend=times[0]) > _APART) | (np.diff(zones, prepend=zones[0]) != 0))
+    begins = np.flatnonzero((np.diff(times, prepend=times[0]) > LONGEST_PASS) | (np.diff(zones, prepend=zones[0]) != 0))
     found = []
     for part in np.split(np.arange(len(times)), begins):
         for first in range(0, len(part), capacity):

@@ -150,7 +150,7 @@ class Trace:
         Empty where no host told.
         """
         if self.reported is None:
-            return pa.table({"time": pa.array([], pa.int64()), "pfn": pa.array([], pa.int64())})
+            return REPORTED_SCHEMA.empty_table()
         reporting = self.meta.reporting
         least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
         blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))

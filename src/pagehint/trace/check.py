@@ -286,7 +286,7 @@ def checksums(folder: Path) -> dict[str, int]:
 def odd_checksums(folder: Path, said: Mapping[str, int]) -> tuple[list[str], list[str]]:
     """The files of a bundle that were changed or added since `said`, which is of `checksums`, and those that are gone.
 
-    None where `said` is empty: an older pagehint, or another writer, tells no checksums. O(bytes). Raises InputError.
+    Both empty where `said` is: an older pagehint, or another writer, tells no checksums. O(bytes). Raises InputError.
     """
     found = checksums(folder) if said else {}
     changed = [printable(name) for name, crc in found.items() if said.get(name) != crc]
