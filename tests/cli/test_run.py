@@ -462,6 +462,32 @@ def test_interrupted_on_a_terminal(tmp_path: Path) -> None:
     os.close(terminal)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_design_that_never_returns_can_be_ended(number: signal.Signals, tmp_path: Path) -> None:
+    """Its thread was waited for: only SIGKILL ended it."""
+    (tmp_path / "mine.py").write_text(
+        "import sys, time\n"
+        "from pagehint import PageReporting\n\n"
+        "class Mine(PageReporting):\n"
+        "    label = 'mine'\n"
+        "    def work(self):\n"
+        "        print('here', file=sys.stderr, flush=True)\n"
+        "        end = time.monotonic() + 60\n"
+        "        while time.monotonic() < end:\n"
+        "            pass\n"
+        "        yield\n"
+    )
+    command = [*_MAIN, "run", "--design", f"{tmp_path / 'mine.py'}:Mine"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        assert started.stderr.readline() == "here\n"
+        started.send_signal(number)
+        said, told = started.communicate()
+    assert started.returncode == (130 if number == signal.SIGINT else -number)
+    assert said == ""
+    assert told == ("pagehint: interrupted\n" if number == signal.SIGINT else "pagehint: ended by SIGTERM\n")
+
+
 def test_a_damaged_table_is_no_fault_of_an_option(copy: Path) -> None:
     """It was told of --khugepaged, which nobody had given."""
     (copy / "marks.parquet").write_bytes(b"")

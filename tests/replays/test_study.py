@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import pickle
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,37 @@ class Failing(ph.PageReporting):
 def test_what_fails_ends_them_all(phased: ph.Trace) -> None:
     with pytest.raises(RuntimeError, match="of a design's own"):
         ph.study(phased, [Failing], {"order": list(range(9))}, baseline=False)
+
+
+class Endless(ph.PageReporting):
+    label = "endless"
+    reached = threading.Event()
+    ended: BaseException | None = None
+
+    def work(self) -> Any:
+        self.reached.set()
+        deadline = time.monotonic() + 60
+        try:
+            while time.monotonic() < deadline:
+                pass
+        except BaseException as error:
+            Endless.ended = error
+            raise
+        yield
+
+
+class FailingBeside(ph.PageReporting):
+    label = "failing beside"
+
+    def work(self) -> Any:
+        Endless.reached.wait()
+        raise RuntimeError("of a design's own")
+
+
+def test_what_fails_ends_a_design_that_never_returns(phased: ph.Trace) -> None:
+    with pytest.raises(RuntimeError, match="of a design's own"):
+        ph.study(phased, [Endless, FailingBeside], baseline=False, workers=2)
+    assert type(Endless.ended).__name__ == "_StoppedError"
 
 
 @pytest.mark.parametrize(

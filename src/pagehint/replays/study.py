@@ -1,10 +1,11 @@
 """Several runs: recordings, designs and settings, all of them beside each other, on any executor."""
 
+import ctypes
 import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ __all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_pla
 
 _MEMORY = 2 << 30  # of all replays at once, where nobody says how many
 _BYTES_A_PAGE = 40
+_PATIENCE = 1  # s for runs that aren't waited for any more to notice
 
 Result = TypeVar("Result")
 
@@ -236,8 +238,42 @@ def row_of(run: Run) -> dict[str, Any]:
     }
 
 
-class _StoppedError(Exception):
+class _StoppedError(BaseException):
     """Nobody waits for the run any more."""
+
+
+class _Running:
+    """The threads that are in a run: one whose design never returns can be ended by an exception only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: set[int] = set()
+
+    def wrap(self, work: Callable[..., Result]) -> Callable[..., Result]:
+        """The same work, of a thread that is known meanwhile."""
+
+        def known(*arguments: Any) -> Result:
+            with self._lock:
+                self._threads.add(threading.get_ident())
+            try:
+                return work(*arguments)
+            finally:
+                with self._lock:
+                    self._threads.discard(threading.get_ident())
+                _arrive()
+
+        return known
+
+    def end(self) -> None:
+        """Raise an exception in each of them, where it next runs Python code."""
+        with self._lock:
+            for thread in self._threads:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_StoppedError))
+
+
+# What was raised in this thread comes here at the latest, as a call looks for it.
+def _arrive() -> None:
+    pass
 
 
 def run_tasks(
@@ -259,8 +295,9 @@ def run_tasks(
     if not tasks:
         return []
     threads = min(_usual_workers(tasks) if workers is None else workers, len(tasks))
+    running = _Running()
     with ThreadPoolExecutor(threads, "pagehint study") as pool:
-        return _run_on(pool, tasks, work, progress, done)
+        return _run_on(pool, tasks, running.wrap(work), progress, done, running)
 
 
 # A thread a processor, but for guests so large that as many replays at once would take gigabytes.
@@ -275,6 +312,7 @@ def _run_on(
     work: Callable[..., Result],
     progress: Callable[[int], None] | None,
     done: Callable[[int, Result], None] | None,
+    running: _Running | None = None,
 ) -> list[Result]:
     stopped = threading.Event()
 
@@ -293,8 +331,9 @@ def _run_on(
         return _collect(futures, tasks, None if here else progress, done)
     finally:
         stopped.set()
-        for future in futures:
-            future.cancel()
+        begun = [future for future in futures if not future.cancel()]
+        if running is not None and wait(begun, _PATIENCE).not_done:
+            running.end()
 
 
 # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.

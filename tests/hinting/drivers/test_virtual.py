@@ -7,6 +7,7 @@ import pytest
 from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.hinting import PageHinting
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.zone import Zone
 
@@ -165,4 +166,21 @@ def test_a_design_that_answers_itself_is_asked():
     worker.start(Device(8))
     clock.run_until(10**9)
     assert set(asked) == {"next", "reacted"}
+    worker.stop()
+
+
+class AtOnce(PageReporting):
+    def work(self):
+        self.schedule(0)
+        return
+        yield
+
+
+def test_a_design_that_is_due_for_ever_at_one_time():
+    """The clock never went on, and nothing ended it."""
+    clock = VirtualClock()
+    worker = VirtualWorker(AtOnce(), [Zone(1024)], clock)
+    worker.start(Device(1))
+    with pytest.raises(InputError, match=r"AtOnce: its work began 100,000 times at 2.000 s while no time passed"):
+        clock.run_until(10**10)
     worker.stop()

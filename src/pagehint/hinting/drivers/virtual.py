@@ -2,10 +2,13 @@
 
 import cython
 
+from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, React, Sleep
 from pagehint.hinting.conversation import Conversation
 
 __all__ = ["VirtualWorker"]
+
+_MOST_AT_ONCE = 100_000  # runs of the work that tell of nothing while no time passes: it would go on so for ever
 
 
 @cython.cclass
@@ -15,6 +18,8 @@ class VirtualWorker:
     ``react_time(react)`` says how long a react takes (ns): its blocks are in flight until then, and the device is
     told at its end. None: no time. ``on_begin(now)`` is called as each run of the work begins. ``stalls`` counts the
     allocations that waited for blocks in flight, ``stalled`` the time that they took (ns).
+
+    Whoever moves the clock gets InputError from a design whose work is due again and again while no time passes.
     """
 
     def __init__(self, design, zones, clock, react_time=None, on_begin=None):
@@ -31,6 +36,8 @@ class VirtualWorker:
         self._reacting = None
         self._stepping = self._waited_for = False
         self.stalls = self.stalled = 0
+        self._begun_at = -1
+        self._begun = 0  # runs at this time since a batch was told
 
     def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
@@ -129,6 +136,7 @@ class VirtualWorker:
                     break
                 interrupt = self._tell() or interrupt
             elif isinstance(action, Begin):
+                self._count_run(clock.now)
                 if self._on_begin is not None:
                     self._on_begin(clock.now)
             else:
@@ -137,9 +145,20 @@ class VirtualWorker:
                 break
         return interrupt
 
+    def _count_run(self, now):
+        if now != self._begun_at:
+            self._begun_at, self._begun = now, 0
+        self._begun += 1
+        if self._begun > _MOST_AT_ONCE:
+            raise InputError(
+                f"{type(self.design).__name__}: its work began {_MOST_AT_ONCE:,} times at {now / 1e9:.3f} s while no "
+                "time passed: schedule() it for later than now"
+            )
+
     def _tell(self):
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
+        self._begun = 0
         if self.design._telling is None:  # aborted meanwhile
             return None
         error = None
