@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import pagehint as ph
+from pagehint.errors import InputError
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.replays.replay import replay
 from pagehint.replays.sweep import Budget, sweep
@@ -181,6 +182,22 @@ def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
     whole = sweep([ph.example()], ["reporting"], settings, out=tmp_path)
     assert rows.read_bytes().splitlines()[: len(kept)] == kept
     assert whole == sweep([ph.example()], ["reporting"], settings)
+
+
+def test_one_sweep_a_folder_at_a_time(tmp_path: Path) -> None:
+    """Both ran, and the rows were there twice."""
+    settings = {"order": [9], "delay": ["1s"], "capacity": [32]}
+    refused: list[str] = []
+
+    def another(_: int) -> None:
+        if not refused:
+            with pytest.raises(InputError) as raised:
+                sweep([ph.example()], ["reporting"], settings, out=tmp_path)
+            refused.append(str(raised.value))
+
+    first = sweep([ph.example()], ["reporting"], settings, out=tmp_path, progress=another)
+    assert refused == [f"{tmp_path / 'rows.jsonl'}: another sweep writes it: wait for it, or choose another folder"]
+    assert sweep([ph.example()], ["reporting"], settings, out=tmp_path) == first
 
 
 def test_a_budget_that_none_keeps_to_tells_what_there_is() -> None:

@@ -1,10 +1,13 @@
 """Settings against recordings: the front of memory and time, the best setting at a price or within a budget."""
 
+import fcntl
 import hashlib
+import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,9 +122,9 @@ def sweep(
 
     ``settings``: values by name; without ``order``, ``delay`` and ``capacity``, ORDERS, DELAYS and CAPACITIES.
     ``prices``: CPU seconds for a GiB*minute; without any, the ground's. A design that has a price of its own is tried
-    at each of them. ``out``: a folder where each row is kept as it comes; what is there already is not run again.
-    ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``; ``total(events)`` is
-    called once, with how many ``progress`` will be told of. Raises InputError.
+    at each of them. ``out``: a folder where each row is kept as it comes, of one sweep at a time; what is there already
+    is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``;
+    ``total(events)`` is called once, with how many ``progress`` will be told of. Raises InputError.
     """
     shared = Ground() if ground is None else ground
     opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
@@ -144,34 +147,36 @@ def sweep(
         plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
         plans += [Plan(NONE, {}, usual_capacity(each))]
         tasks += [Task(each, plan, shared) for plan in plans]
-    kept = _Kept(out)
-    marks = {each: _mark(each) for each in opened} if out is not None else {}
-    keys = [_key(task, marks.get(task.recording)) for task in tasks]
-    # A guest's own settings may be among the others.
-    missing = {key: task for key, task in zip(keys, tasks, strict=True) if key not in kept.rows}
-    if total is not None:
-        total(sum(task.events for task in missing.values()))
-    _run_missing(kept, missing, executor, workers, progress)
-    found = [kept.rows[key] for key in keys]
-    task_of = {id(row): task for row, task in zip(found, tasks, strict=True)}
+    with closing(_Kept(out)) as kept:
+        marks = {each: _mark(each) for each in opened} if out is not None else {}
+        keys = [_key(task, marks.get(task.recording)) for task in tasks]
+        # A guest's own settings may be among the others.
+        missing = {key: task for key, task in zip(keys, tasks, strict=True) if key not in kept.rows}
+        if total is not None:
+            total(sum(task.events for task in missing.values()))
+        _run_missing(kept, missing, executor, workers, progress)
+        found = [kept.rows[key] for key in keys]
+        task_of = {id(row): task for row, task in zip(found, tasks, strict=True)}
 
-    # Rows have the bound of the ground's price.
-    def possible(rows: Sequence[dict[str, Any]], price: float) -> float | None:
-        wanted = [replace(task_of[id(row)], ground=replace(shared, price=price)) for row in rows]
-        priced = {_key(task, marks.get(task.recording)): task for task in wanted}
-        _run_missing(kept, {key: task for key, task in priced.items() if key not in kept.rows}, executor, workers, None)
-        bounds = [kept.rows[key]["best_possible"] for key in priced]
-        return None if None in bounds else sum(bounds)
+        # Rows have the bound of the ground's price.
+        def possible(rows: Sequence[dict[str, Any]], price: float) -> float | None:
+            wanted = [replace(task_of[id(row)], ground=replace(shared, price=price)) for row in rows]
+            priced = {_key(task, marks.get(task.recording)): task for task in wanted}
+            _run_missing(
+                kept, {key: task for key, task in priced.items() if key not in kept.rows}, executor, workers, None
+            )
+            bounds = [kept.rows[key]["best_possible"] for key in priced]
+            return None if None in bounds else sum(bounds)
 
-    own = len(tasks) // len(opened)
-    present = [found[k * own + own - 2] for k in range(len(opened))]
-    in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
-    groups = _by_setting(in_grid, grid)
-    fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
-    released = [group for group in groups if _is_released(group, fixed)]
-    best = _best(groups, released, asked, budget or Budget(), possible)
-    warnings = [f"{each.path.name}: {line}" for each in opened for line in zone_level(each)]
-    return Sweep([row for row, _ in in_grid], _front(groups), best, present, warnings)
+        own = len(tasks) // len(opened)
+        present = [found[k * own + own - 2] for k in range(len(opened))]
+        in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
+        groups = _by_setting(in_grid, grid)
+        fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
+        released = [group for group in groups if _is_released(group, fixed)]
+        best = _best(groups, released, asked, budget or Budget(), possible)
+        warnings = [f"{each.path.name}: {line}" for each in opened for line in zone_level(each)]
+        return Sweep([row for row, _ in in_grid], _front(groups), best, present, warnings)
 
 
 def _run_missing(
@@ -246,34 +251,53 @@ class _Kept:
 
     def __init__(self, folder: str | Path | None) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
-        self._path = None if folder is None else Path(folder) / _ROWS
-        if self._path is None:
+        self._file: io.FileIO | None = None
+        if folder is None:
             return
+        path = self._path = Path(folder) / _ROWS
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lines = read_input(self._path).split(b"\n") if self._path.exists() else [b""]
-            whole = [line for line in lines[:-1] if line]
-            for line in whole:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+            self._lock()
+            *whole, cut = read_input(path).split(b"\n")
+            for line in filter(None, whole):
                 kept = json.loads(line)
                 self.rows[kept["key"]] = kept["row"]
-            if lines[-1]:
-                self._path.write_bytes(b"".join(line + b"\n" for line in whole))
-            with self._path.open("ab"):
-                pass
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self._path}: not a sweep's: choose another folder") from None
+            if cut:
+                self._file.truncate(path.stat().st_size - len(cut))
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise InputError(f"{path}: {error.strerror or error}: choose another folder") from None
+            if isinstance(error, ValueError | KeyError | TypeError) and not isinstance(error, InputError):
+                raise InputError(f"{path}: not a sweep's: choose another folder") from None
+            raise
+
+    # It ends with the process; a file system that knows no locks has none.
+    def _lock(self) -> None:
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(f"{self._path}: {error.strerror or error}: choose another folder") from None
+            if isinstance(error, BlockingIOError):
+                raise InputError(
+                    f"{self._path}: another sweep writes it: wait for it, or choose another folder"
+                ) from None
 
     def add(self, key: str, row: dict[str, Any]) -> None:
         self.rows[key] = row
-        if self._path is None:
+        if self._file is None:
             return
         try:
-            with self._path.open("ab") as file:
-                file.write(json.dumps({"key": key, "row": row}).encode() + b"\n")
+            line = json.dumps({"key": key, "row": row}).encode() + b"\n"
+            while line:
+                line = line[self._file.write(line) :]
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror or error}: what is there is kept") from None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 _Possible = Callable[[Sequence[dict[str, Any]], float], float | None]
