@@ -107,10 +107,6 @@ class Cell:
     waits: int
 
 
-def label(plan: Plan) -> str:
-    return plan.design if isinstance(plan.design, str) else plan.design.label
-
-
 def plans(trace: Trace) -> list[Plan]:
     found = plans_of(trace, [NONE], {})
     for design, settings in OTHERS.items():
@@ -124,8 +120,8 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
     return {
         "recording": recording.path.stem,
         "host": host,
-        "design": label(plan),
-        "settings": {name: value for name, value in plan.settings.items() if not name.startswith("timer_")},
+        "design": plan.label,
+        "settings": plan.chosen,
         "price": price,
         "free": totals.footprint - totals.ideal_footprint,
         "time": (totals.refault_time + totals.allocation_delay + totals.device_time) / 1e9,
@@ -137,8 +133,7 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
 
 
 def key(recording: str, plan: Plan, host: str, price: float) -> str:
-    settings = {name: value for name, value in plan.settings.items() if not name.startswith("timer_")}
-    return json.dumps([recording, label(plan), settings, host, price], default=str)
+    return json.dumps([recording, plan.label, plan.chosen, host, price], default=str)
 
 
 def read_rows(path: Path) -> dict[str, dict[str, Any]]:

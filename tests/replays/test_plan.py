@@ -85,6 +85,13 @@ def test_what_is_not_given_is_as_the_guest_had_it() -> None:
     assert {**plan.settings, "order": guest.order} == guest.values()
 
 
+def test_plans_are_told_apart_by_what_was_chosen() -> None:
+    (named, reporting) = plans_of(TRACE, [Own, "reporting"], {"batches": [3]})
+    assert (named.label, named.chosen) == ("Own", {"batches": 3})
+    assert reporting.label == "reporting"
+    assert reporting.settings.keys() - reporting.chosen.keys() == {"timer_phase", "timer_tick"}
+
+
 @pytest.mark.parametrize(
     ("designs", "settings", "error"),
     [

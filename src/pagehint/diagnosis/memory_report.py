@@ -59,8 +59,6 @@ class MemoryReport:
     """Counters in pages by the kernel's names (``active_anon``), and ``RAM``, ``reserved``, ``cma reserved``..."""
     page_size: int | None = None
     zones: dict[tuple[int, str], ReportedZone] = field(default_factory=dict)
-    swap_total: int | None = None
-    swap_free: int | None = None
     hugetlb: int | None = None
     """Bytes in hugetlb pools."""
     huge_sizes: frozenset[int] = frozenset()
@@ -90,7 +88,6 @@ _PAGES = re.compile(r"\b([a-z_]{2,30}):(\d{1,19})(?=[^\w*.])(?!\s?[kK]B)", re.AS
 _TAIL = re.compile(
     r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
 )
-_SWAP = re.compile(r"\b(Free|Total)\s+swap\s*=\s*(\d{1,19})kB")
 _HUGE = re.compile(
     r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
 )
@@ -174,8 +171,6 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.pages.setdefault(name, int(value))
     for value, name in _TAIL.findall(text):
         report.pages.setdefault(" ".join(name.split()), int(value))
-    swap = {name: int(value) << 10 for name, value in _SWAP.findall(text)}
-    report.swap_free, report.swap_total = swap.get("Free"), swap.get("Total")
     pools = [(int(total) + int(surplus), int(size) << 10) for total, surplus, size in _HUGE.findall(text)]
     report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
     report.huge_sizes = frozenset(size for _, size in pools)

@@ -14,7 +14,7 @@ from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.plan import plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
@@ -265,7 +265,8 @@ class _Kinds:
             self.warnings += dict.fromkeys(line for told in each.values() for line in told[0][1])
             for number, plan in enumerate(planned[0][1]):
                 kinds = [self._fixed.get(index) or each[self._traces[index]][number][0] for index in range(self._count)]
-                rows.append((_label(plan), _told(plan), kinds))
+                told = {name: value for name, value in plan.chosen.items() if value is not None}
+                rows.append((plan.label, told, kinds))
         self._say_short(rows[0][2])
         return rows
 
@@ -281,14 +282,6 @@ def _replayed(task: Task, progress: Callable[[int], None] | None = None) -> tupl
     """What a guest holds, and what that doesn't rest on firmly."""
     run = task.run_once(progress)
     return steps_of_run(run), run.recording["warnings"]
-
-
-def _label(plan: Plan) -> str:
-    return plan.design if isinstance(plan.design, str) else plan.design.label
-
-
-def _told(plan: Plan) -> Mapping[str, Any]:
-    return {name: value for name, value in plan.settings.items() if not name.startswith("timer_") and value is not None}
 
 
 def _measured(trace: Trace) -> Steps:

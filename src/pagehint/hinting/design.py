@@ -310,6 +310,6 @@ class Design(Conversation, ABC):
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
 
     def count_error(self, error: BaseException) -> None:
-        """Count a failure that is not the device's own."""
+        """Count a failure, of the device or another."""
         self._errors += 1
         self._last_error = error

@@ -19,7 +19,7 @@ from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.residency import add_host, read_host
 from pagehint.units import format_time
 
-__all__ = ["ClockFit", "fit_clock", "with_host"]
+__all__ = ["with_host"]
 
 _MS = 10**6
 _BIN = 100 * _MS
@@ -37,7 +37,7 @@ _LONGEST = 24 * 3600 * 10**9
 
 
 @dataclass(frozen=True)
-class ClockFit:
+class _ClockFit:
     """By how much the host's wall clock was ahead at the guest's time `at`, and how far off that may be (ns); drift."""
 
     offset: int
@@ -169,18 +169,7 @@ def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
     return _fine(predicted, samples, offset, 60 * _MS, _MS // 2)
 
 
-def fit_clock(trace: Trace, host: str | Path) -> ClockFit:
-    """The host's clock, by which blocks the guest told of and the host gave back; else by where what the host saw and
-    what a replay predicts are most alike, which takes a replay.
-
-    `host`: the file of ``pagehint watch``. Looked for beside the guest's own wall clock, where it was
-    recorded, else anywhere. Raises InputError where the two show no common steps.
-    """
-    check_trace(trace)
-    return _fit_discards(trace, Path(host)) or _fit_steps(trace, Path(host))
-
-
-def _fit_discards(trace: Trace, host: Path) -> ClockFit | None:
+def _fit_discards(trace: Trace, host: Path) -> _ClockFit | None:
     around, first, last = _own_offset(trace), trace.meta.first_ns or 0, trace.meta.last_ns or 0
     discards = read_discards(trace, host)
     if discards is None or (whole := clock_by_discards(discards, around, _NEAR)) is None:
@@ -194,15 +183,15 @@ def _fit_discards(trace: Trace, host: Path) -> ClockFit | None:
             slope = 2 * (late[0] - early[0]) / (last - first)
             if abs(slope) <= _MOST_DRIFT:
                 whole, at, drift = ((early[0] + late[0]) // 2, max(early[1], late[1])), middle, slope
-    return ClockFit(whole[0], at, drift, whole[1] + _MS, "fitted to the blocks that the host gave back")
+    return _ClockFit(whole[0], at, drift, whole[1] + _MS, "fitted to the blocks that the host gave back")
 
 
-def _fit_steps(trace: Trace, host: Path) -> ClockFit:
+def _fit_steps(trace: Trace, host: Path) -> _ClockFit:
     predicted, samples = _predicted(trace), _samples(host)
     return _fit(predicted, samples, _coarse(predicted, samples, _own_offset(trace)))
 
 
-def _fit(predicted: _Steps, samples: _Steps, near: int) -> ClockFit:
+def _fit(predicted: _Steps, samples: _Steps, near: int) -> _ClockFit:
     offset, error = _fitted(predicted, samples, near)
     at, drift = int(predicted.times[0]), 0.0
     middle = (int(predicted.times[0]) + int(predicted.times[-1])) // 2
@@ -219,7 +208,7 @@ def _fit(predicted: _Steps, samples: _Steps, near: int) -> ClockFit:
             sure = max(early[1], _USUAL_ERROR) + max(late[1], _USUAL_ERROR)
             if abs(slope) <= _MOST_DRIFT and sure < abs(late[0] - early[0]) // 2:
                 drift, at = slope, middle
-    return ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
+    return _ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
 
 
 def _own_offset(trace: Trace) -> int | None:
@@ -236,8 +225,10 @@ def with_host(
 ) -> Trace:
     """Make the bundle `output` of a recording and what ``pagehint watch`` saw of its guest meanwhile.
 
-    `clock_offset`: by how much the host's wall clock is ahead of the recording's (ns); None: it is fitted, and `say` is
-    told. Raises InputError.
+    `host`: the file that it wrote. `clock_offset`: by how much the host's wall clock is ahead of the recording's (ns);
+    None: it is fitted, and `say` is told: by which blocks the guest told of and the host gave back, else by where what
+    the host saw and what a replay predicts are most alike. Looked for beside the guest's own wall clock, where it was
+    recorded, else anywhere. Raises InputError, also where the two show no common steps.
     """
     check_trace(trace)
     host, output = Path(host), Path(output)
@@ -258,7 +249,7 @@ def with_host(
     return _write(trace, host, output, fit.clock())
 
 
-def _check(predicted: _Steps, host: Path, fit: ClockFit) -> None:
+def _check(predicted: _Steps, host: Path, fit: _ClockFit) -> None:
     seen = _levels(host).within(int(predicted.times[0]) + fit.offset, int(predicted.times[-1]) + fit.offset)
     off = seen.values - predicted.at(seen.times - fit.offset)
     apart, varies = (float(np.abs(values - np.median(values)).mean()) for values in (off, seen.values))

@@ -30,6 +30,16 @@ class Plan:
     settings: Mapping[str, Any]
     capacity: int
 
+    @property
+    def label(self) -> str:
+        """The design's name as it was given, or its class's label."""
+        return self.design if isinstance(self.design, str) else self.design.label
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The settings by which plans are told apart: without the guest's timer, which is as it was recorded."""
+        return {name: value for name, value in self.settings.items() if not name.startswith("timer_")}
+
     def make(self, price: float | None = None) -> Design | None:
         """The design, as it is at its start; where it has a price of memory that nobody set, with this one."""
         kind = kind_of(self.design)

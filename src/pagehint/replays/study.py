@@ -215,8 +215,6 @@ def _values(value: Any) -> list[Any]:
 def _plans(
     trace: Trace, designs: Sequence[str | type[Design] | Design | None], grid: dict[str, list[Any]]
 ) -> list[Plan]:
-    if not isinstance(designs, Sequence) or isinstance(designs, str):
-        designs = [designs]
     plans: list[Plan] = []
     named: list[str | type[Design]] = []
     for design in designs or [next(iter(DESIGNS))]:

@@ -121,11 +121,9 @@ class PageDecoder:
         texts = []
         for row in np.flatnonzero(columns["event"] == MARK):
             start = int(columns["detail"][row])
-            end = start
+            end = start + int(columns["gfp"][row])
             columns["detail"][row] = len(texts)
-            length = int(columns["gfp"][row])
             columns["gfp"][row] = 0
-            end = start + length
             text = bytes(data[start:end])
             texts.append(text.split(b"\0", 1)[0].decode("utf-8", "replace").rstrip("\n"))
         return columns, texts

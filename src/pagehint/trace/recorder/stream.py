@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -300,16 +299,9 @@ def _parameter(parameters: dict[str, str], name: str, most: int) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,10}", text, re.ASCII) and int(text) <= most else None
 
 
-def import_stream(
-    file: BinaryIO, where: str, writer: TraceWriter, progress: Callable[[float], None] | None = None
-) -> Meta:
+def import_stream(file: BinaryIO, where: str, writer: TraceWriter) -> Meta:
     """Write a bundle of what `pagehint record -o -` wrote; returns what to finish it with. Raises InputError."""
     with RecordingImporter(writer, where) as importer:
-        feed(importer, read_frames(file, where))
+        for name, data in read_frames(file, where):
+            importer.put(name, data)
         return importer.finish()
-
-
-def feed(importer: RecordingImporter, frames: Iterable[tuple[str, bytes]]) -> None:
-    """Give an importer all pieces."""
-    for name, data in frames:
-        importer.put(name, data)
