@@ -1,18 +1,25 @@
 """What to do: what it brings is what was found, ranked by what it brings for its cost."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pagehint.diagnosis.advice import advise, cannot_be_helped
-from pagehint.diagnosis.bounds import Bounds, exactly
+from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.examine import diagnose, examine
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.recognise import read_files
 from pagehint.proc.kpageflags import KPageFlag
 from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+from tests.diagnosis.samples import SAMPLES
 
 MIB = 1 << 20
+FREE = (
+    "               total        used        free      shared  buff/cache   available\n"
+    "Mem:        24683656     4329992    17008388        8924     3680956    20353664\n"
+)
 
 
 def found(guest: str, **reporting: object) -> Diagnosis:
@@ -142,3 +149,48 @@ def test_a_boost_is_waited_for_and_a_watermark_lowered() -> None:
     (boosted,) = [each for each in examine(evidence).advice if "boost no more" in each.what]
     assert boosted.brings == examine(evidence).free_resident["boost"]
     assert diagnose(files).free_resident.get("boost") is None
+
+
+@pytest.mark.parametrize("name", ["free", "meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo", "a log"])
+def test_where_nothing_is_sure_to_look_at_what_decides_comes_first(tmp_path: Path, name: str) -> None:
+    """Of free alone it said first to report from order 8 on, which was to bring 0 to all that is free."""
+    path = DATA / "compile612" / f"{name}.txt"
+    if name in ("free", "a log"):
+        path = tmp_path / "text.txt"
+        path.write_text(FREE if name == "free" else SAMPLES["6.18"])
+    diagnosis = diagnose(path)
+    first, *others = diagnosis.advice
+    assert diagnosis.next_file is not None
+    assert first.what == f"first find out {diagnosis.next_file[1]}"
+    assert first.command == f"pagehint doctor with a copy of {diagnosis.next_file[0]} too"
+    assert (first.brings, first.cost) == (ZERO, "none")
+    assert others
+    assert all(each.brings.least <= 0 for each in others)
+    # What nothing bounds is last.
+    is_open = [each.brings.most is None or diagnosis.tells_nothing(each.apply, each.brings) for each in others]
+    assert is_open == sorted(is_open)
+    diagnosis.evidence.live = True
+    assert advise(diagnosis)[0].command == "sudo pagehint doctor"
+    # A lower order is no advice where nothing tells of blocks.
+    lower = [each for each in others if each.what.startswith("report blocks")]
+    assert bool(lower) == (name in ("buddyinfo", "pagetypeinfo", "a log"))
+
+
+def test_a_zone_whose_watermark_is_not_known_is_guessed_to_be_open() -> None:
+    """Of buddyinfo alone a lower order was to bring up to all free memory, though next to all of it lies above."""
+    diagnosis = diagnose(DATA / "compile612" / "buddyinfo.txt")
+    blocks = {order: diagnosis.would_bring["reporting"][order].most or 0 for order in (5, 9)}
+    (five,) = [each for each in diagnosis.advice if each.command.startswith("echo 5 ")]
+    assert five.brings.value == blocks[5] - blocks[9]
+    assert five.brings.likely == (five.brings.least, five.brings.most) == (0, blocks[5])
+
+
+def test_what_is_sure_leads_and_nobody_is_told_to_look_first() -> None:
+    files = [DATA / "compile612" / f"{name}.txt" for name in ("buddyinfo", "zoneinfo", "meminfo")]
+    diagnosis = diagnose(files)
+    assert diagnosis.advice[0].brings.least > 0
+    assert not any(each.what.startswith("first find out") for each in diagnosis.advice)
+    # Without a device nothing else helps, however little is known of how much waits.
+    evidence = read_files([DATA / "compile612" / "meminfo.txt"])
+    evidence.reporting.on = False
+    assert examine(evidence).advice[0].what == "turn free page reporting on"

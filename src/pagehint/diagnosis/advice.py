@@ -1,5 +1,7 @@
 """What to do about free memory that the host still backs, ranked by MiB for cost; and what can't be helped."""
 
+from dataclasses import replace
+
 from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import closed_by, free_from
@@ -22,14 +24,38 @@ _NO_REPORTING = {
 
 
 def advise(found: Diagnosis) -> list[Advice]:
-    """What to do, the most MiB for least cost first, and last what may bring or take anything; nothing where no file
+    """What to do, the most MiB for least cost first: what brings something for sure before what may bring nothing, and
+    last what may bring or take anything. Where nothing is sure, first to find out what decides; nothing where no file
     tells of the machine's free memory.
     """
     if found.free is None:
         return []
-    offers = [*_device(found), *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
+    device = _device(found)
+    offers = [*device, *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
     worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
-    return sorted(worth, key=lambda each: (not found.tells_nothing(each.apply, each.brings), each.worth), reverse=True)
+    sure = [each for each in worth if each in device or found.page_map is not None or each.brings.least > 0]
+
+    def rank(each: Advice) -> tuple[bool, bool, float]:
+        is_open = each.brings.most is None or found.tells_nothing(each.apply, each.brings)
+        return not is_open, each in sure, 0 if is_open else each.worth
+
+    look = _look(found) if worth and not sure else []
+    return [*look, *sorted(worth, key=rank, reverse=True)]
+
+
+def _look(found: Diagnosis) -> list[Advice]:
+    if found.next_file is None:
+        return []
+    file, tells = found.next_file
+    return [
+        Advice(
+            f"first find out {tells}",
+            ZERO,
+            "none",
+            "sudo pagehint doctor" if found.evidence.live else f"pagehint doctor with a copy of {file} too",
+            "nothing of what follows is sure to bring anything",
+        )
+    ]
 
 
 def _device(found: Diagnosis) -> list[Advice]:
@@ -63,6 +89,8 @@ def _device(found: Diagnosis) -> list[Advice]:
 
 def _order(found: Diagnosis) -> list[Advice]:
     setting, brings = found.setting, found.would_bring.get("reporting", {})
+    if found.page_map is None and not any(zone.counts or zone.whole for zone in found.zones):
+        return []
     release = release_of(found.evidence.kernel)
     if setting.on is False or setting.order not in brings or (release is not None and release < _WITH_PARAMETER):
         return []
@@ -77,7 +105,7 @@ def _order(found: Diagnosis) -> list[Advice]:
         if not 0 <= order < setting.order or order not in brings:
             continue
         more = _more(found, order)
-        most = more.best if more.most is None else more.most
+        most = more.best if more.value is not None or more.most is None else more.most
         # A lower order that brings hardly more is no advice.
         if most < _MUCH * told + _WORTH:
             continue
@@ -94,7 +122,8 @@ def _order(found: Diagnosis) -> list[Advice]:
     return offers
 
 
-# What reporting from a lower order on brings more: what lies in blocks between, which the order in use never told.
+# What reporting from a lower order on brings more: what lies in blocks between, which the order in use never told, and
+# larger ones of a zone that is closed to that. A zone whose watermark is not known may be, but hardly is.
 def _more(found: Diagnosis, order: int) -> Bounds:
     setting, brings = found.setting, found.would_bring["reporting"]
     one, other = brings[order], brings[setting.order]
@@ -105,13 +134,17 @@ def _more(found: Diagnosis, order: int) -> Bounds:
         larger, all_of = free_from(zone, setting.order, setting), free_from(zone, order, setting)
         if closed_by(zone, order, setting, zone.free) is not None:
             continue
-        if zone.low is None or closed_by(zone, setting.order, setting, zone.free) is not None:
+        if zone.low is None and larger.is_exact and all_of.is_exact:
+            more += Bounds(0, all_of.most, all_of.least - larger.least)
+        elif zone.low is None or closed_by(zone, setting.order, setting, zone.free) is not None:
             more += Bounds(0, all_of.most)
         elif larger.is_exact and all_of.is_exact:
             more += exactly(all_of.least - larger.least)
         else:
             more += Bounds(0, None if all_of.most is None else all_of.most - larger.least)
-    return more if found.zones else Bounds(0, one.most)
+    if not found.zones or more.most is None or more.value is None or more.is_exact:
+        return more if found.zones else Bounds(0, one.most)
+    return replace(more, likely=(more.least, more.most))
 
 
 def _actions(found: Diagnosis) -> list[Advice]:

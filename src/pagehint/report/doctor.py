@@ -14,12 +14,14 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
+    advice_brings,
     brings_of,
     failure_lines,
     headline,
     held_lines,
     holders,
     map_shares,
+    next_file_line,
     order_columns,
     pressure_line,
     range_of,
@@ -158,8 +160,8 @@ def _indented(lines: Sequence[str]) -> Table:
 
 
 def _notes(found: Diagnosis) -> Iterator[Text]:
-    if found.next_file is not None:
-        yield Text(f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}.", style="dim")
+    if (more := next_file_line(found)) is not None:
+        yield Text(f"{more}.", style="dim")
     for line in found.evidence.missing:
         yield Text(f"{line}.", style="yellow")
 
@@ -236,7 +238,7 @@ def _advice(found: Diagnosis, most: int, risks: bool) -> Table:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for number, each in enumerate(found.advice[:most], 1):
-        text = Text(f"{each.what}: {brings_of(found, each.apply, each.brings)}, cost {each.cost}\n", style="bold")
+        text = Text(f"{each.what}: {advice_brings(found, each)}, cost {each.cost}\n", style="bold")
         text.append(each.command, "cyan")
         if risks:
             text.append(f"\n{each.risk}.", "dim")

@@ -7,12 +7,14 @@ from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.doctor_words import (
+    advice_brings,
     brings_of,
     failure_lines,
     headline,
     held_lines,
     holders,
     map_shares,
+    next_file_line,
     order_columns,
     pressure_line,
     range_of,
@@ -44,8 +46,8 @@ def doctor_page(found: Diagnosis) -> str:
     sections = [_failures(found), _causes(found, figures), _map(found, figures), _brings(found, figures)]
     sections += [_used(found, figures), _held(found), _advice(found), _cannot(found)]
     notes = [f"{line[0].upper()}{line[1:]}" for line in (pressure_line(found),) if line] + found.evidence.missing
-    if found.next_file is not None:
-        notes.append(f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}")
+    if (more := next_file_line(found)) is not None:
+        notes.append(more)
     return filled_page(
         f"pagehint doctor: {subject(found)}",
         f"{reporting_line(found)}.",
@@ -190,10 +192,7 @@ def _held(found: Diagnosis) -> str:
 
 
 def _advice(found: Diagnosis) -> str:
-    rows = [
-        [each.what, brings_of(found, each.apply, each.brings), each.cost, each.command, each.risk]
-        for each in found.advice
-    ]
+    rows = [[each.what, advice_brings(found, each), each.cost, each.command, each.risk] for each in found.advice]
     if not rows:
         return ""
     return _section(

@@ -5,19 +5,21 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.bounds import ZERO, Bounds
 from pagehint.diagnosis.failure import Failure, ZoneVerdict
-from pagehint.diagnosis.findings import Diagnosis
+from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.holders import USED_WORDS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
+    "advice_brings",
     "brings_of",
     "failure_lines",
     "headline",
     "held_lines",
     "holders",
     "map_shares",
+    "next_file_line",
     "order_columns",
     "pressure_line",
     "range_of",
@@ -66,6 +68,18 @@ def brings_of(found: Diagnosis, action: str | None, size: Bounds, unit: str = " 
     return "not known" if found.tells_nothing(action, size) else range_of(size, unit)
 
 
+def advice_brings(found: Diagnosis, advice: Advice) -> str:
+    """What an advice brings: of one to look at more, nothing."""
+    return "nothing by itself" if advice.brings == ZERO else brings_of(found, advice.apply, advice.brings)
+
+
+def next_file_line(found: Diagnosis) -> str | None:
+    """The one file more that would tell most, unless the first advice is to give it."""
+    if found.next_file is None or (found.advice and found.advice[0].brings == ZERO):
+        return None
+    return f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}"
+
+
 def _number(size: float) -> str:
     text = mib(abs(size)).removesuffix(" MiB")
     return f"-{text}" if size < 0 and text != "0" else text
@@ -96,7 +110,7 @@ def reporting_line(found: Diagnosis, parameters: bool = True) -> str:
     order = f"order {setting.order} ({format_size(setting.page_size << setting.order)})"
     if setting.on is None:
         assumed = "" if reporting.order is not None else " (assumed: the pageblock order)"
-        return f"free page reporting: not known whether it is on; {order}{assumed}"
+        return f"free page reporting: not known whether it is on (the guest's boot log tells); {order}{assumed}"
     if not setting.on:
         why = (
             "a balloon device offers it, but no driver serves it"
