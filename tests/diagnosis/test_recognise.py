@@ -20,7 +20,7 @@ from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.report.doctor import print_doctor
-from pagehint.report.doctor_words import pressure_line
+from pagehint.report.doctor_words import pressure_line, reporting_line
 from tests.diagnosis.conftest import DATA, snapshot_files
 from tests.diagnosis.samples import SAMPLES
 
@@ -362,3 +362,16 @@ def test_what_is_packed_otherwise_is_said(tmp_path: Path, pack: Callable[[bytes]
     (tmp_path / "sos").write_bytes(pack(BUDDYINFO.encode() * 9))
     with pytest.raises(InputError, match=f"sos: is {said}.*, and name what was in it$"):
         diagnose(tmp_path / "sos")
+
+
+def test_a_boot_log_tells_that_reporting_is_on(tmp_path: Path) -> None:
+    """The kernel says so when a device registers; it was not looked for."""
+    meminfo, log = tmp_path / "meminfo", tmp_path / "dmesg.txt"
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    log.write_text("[    0.523104] page_reporting: Free page reporting enabled\n")
+    assert "not known whether it is on (the guest's boot log tells)" in reporting_line(diagnose(meminfo))
+    for files in ([meminfo, log], [log, meminfo]):
+        found = diagnose(files)
+        assert found.setting.on is True
+        assert found.free == 500000 << 10
+        assert reporting_line(found).startswith("free page reporting: on, order 9")

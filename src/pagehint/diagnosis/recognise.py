@@ -103,6 +103,7 @@ _VERSION = re.compile(
 )
 _ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order\s*[:=]?\s*(\d{1,3})(?!\d)", re.ASCII)
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
+_REPORTING_ON = "Free page reporting enabled"
 _LOG = re.compile(
     r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|vmalloc error:|invoked oom-killer|\bfree:\d{1,19}\s?kB"
     r"|\*\d{1,9}kB"
@@ -326,16 +327,21 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         )
     orders: list[int] = []
     unused: float | None = None
+    is_on = False
     for line in lines:
         if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
             evidence.kernel = version[1] or version[2]
         evidence.hypervisor = evidence.hypervisor or hypervisor_of(line)
+        is_on = is_on or _REPORTING_ON in line
         if (names := _DENTRY_STATE.search(line)) is not None and (share := parse_unused_names(names[1])) is not None:
             evidence.unused_names = unused = share
         if (order := _ORDER.search(line)) is not None:
             orders.append(int(order[1]))
     if unused is not None:
         yield "fs.dentry-state"
+    if is_on:
+        evidence.reporting.on = evidence.reporting.device = True
+        yield "whether reporting is on"
     if orders:
         evidence.reporting.order = orders[-1]
         if len(set(orders)) > 1:
