@@ -22,9 +22,9 @@ def test_what_is_free_from_an_order_on_is_what_its_blocks_and_larger_ones_have(c
 
 def test_the_gate_is_a_batch_of_blocks_above_low() -> None:
     """docs/doctor.md: low + (32 << order) pages."""
-    assert ZoneState(0, "Normal", low=1000).gate(9) == 1000 + 32 * 512
+    assert ZoneState(0, "Normal", low=1000).gate(9, capacity=32) == 1000 + 32 * 512
     assert ZoneState(0, "Normal", low=1000).gate(0, capacity=64) == 1064
-    assert ZoneState(0, "Normal").gate(9) is None
+    assert ZoneState(0, "Normal").gate(9, capacity=32) is None
 
 
 def test_a_node_is_named_where_there_are_several() -> None:

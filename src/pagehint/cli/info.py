@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pagehint.errors import printable
+from pagehint.kernel.reporting import DELAY_PARAMETER, ORDER_PARAMETER
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.trace.shipped import example
@@ -92,9 +93,10 @@ def _reporting(data: dict[str, Any]) -> str:
         parts.append(f"{reporting['capacity']} blocks a batch")
     if reporting["device_load_ns"] is not None:
         parts.append(f"device loaded at {_seconds(reporting['device_load_ns'])}")
-    known = {"page_reporting_order", "page_reporting_delay_ms"}
     parts += [
-        f"{escape(printable(name))} {value}" for name, value in reporting["parameters"].items() if name not in known
+        f"{escape(printable(name))} {value}"
+        for name, value in reporting["parameters"].items()
+        if name not in (ORDER_PARAMETER, DELAY_PARAMETER)
     ]
     return ", ".join(parts)
 

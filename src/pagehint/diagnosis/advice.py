@@ -6,6 +6,7 @@ from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import closed_by, free_from
 from pagehint.kernel.profiles import release_of
+from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
 from pagehint.units import format_size
 
 __all__ = ["advise", "cannot_be_helped"]
@@ -115,7 +116,7 @@ def _order(found: Diagnosis) -> list[Advice]:
                 f"report blocks from order {order} ({format_size(setting.page_size << order)}) on",
                 more,
                 cost,
-                f"echo {order} > /sys/module/page_reporting/parameters/page_reporting_order",
+                f"echo {order} > {PARAMETERS}{ORDER_PARAMETER}",
                 f"more and smaller reports, which break up the host's huge pages{since}",
             )
         )

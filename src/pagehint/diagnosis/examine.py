@@ -29,8 +29,9 @@ from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.prediction import predict
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.slab import JOURNAL, Slab, by_order
-from pagehint.diagnosis.zones import CAPACITY, ZoneState, zone_states
+from pagehint.diagnosis.zones import ZoneState, zone_states
 from pagehint.errors import InputError, printable
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, ORDER_PARAMETER
 from pagehint.proc.kpageflags import KPageFlag
 
 __all__ = ["diagnose", "doctor", "examine"]
@@ -126,7 +127,7 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
         min(order, _MOST_ORDER),
         pageblock_order,
         max(max_order, pageblock_order),
-        reporting.capacity or CAPACITY,
+        reporting.capacity or MAINLINE_CAPACITY,
         evidence.page_size,
         False if reporting.on is None and evidence.hypervisor is not None else reporting.on,
     )
@@ -363,7 +364,7 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     evidence, setting = diagnosis.evidence, diagnosis.setting
     if evidence.reporting.order is not None and evidence.reporting.order > setting.max_order and not evidence.live:
         diagnosis.warnings.append(
-            f"page_reporting_order {evidence.reporting.order} is beyond the largest order, {setting.max_order}: the "
+            f"{ORDER_PARAMETER} {evidence.reporting.order} is beyond the largest order, {setting.max_order}: the "
             f"kernel then takes the pageblock order, {setting.pageblock_order}"
         )
     if any(zone.is_lower_bound for zone in diagnosis.zones):

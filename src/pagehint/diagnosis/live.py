@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pagehint.diagnosis.evidence import Evidence, Reporting, hypervisor_of
 from pagehint.errors import InputError, printable
+from pagehint.kernel.reporting import BALLOON, DELAY_PARAMETER, ORDER_PARAMETER, PARAMETERS, offers_reporting
 from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
@@ -19,13 +20,10 @@ from pagehint.proc.zoneinfo import parse_zoneinfo
 
 __all__ = ["read_machine"]
 
-_PARAMETERS = Path("/sys/module/page_reporting/parameters")
 _XEN = Path("/sys/hypervisor/type")
 _XENS_HOST = Path("/proc/xen/capabilities")
 _PRODUCT = Path("/sys/class/dmi/id/product_name")
 _HUGE = np.uint64(KPageFlag.THP | KPageFlag.ANON)
-_BALLOON = "0x0005"
-_REPORTING_BIT = 5
 _CHUNK = 1 << 20
 _PART = 1 << 23
 _READERS = min(os.cpu_count() or 1, 4)
@@ -154,13 +152,13 @@ def _read_counts(flags: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
 
 def _reporting() -> Reporting:
     reporting = Reporting()
-    for path in sorted(_PARAMETERS.iterdir()) if _PARAMETERS.is_dir() else ():
+    for path in sorted(Path(PARAMETERS).glob("*")):
         with suppress(OSError):
             value = path.read_bytes()[:200].rstrip(b"\0\n").decode(errors="replace")
             if value.isprintable():
                 reporting.parameters[printable(path.name)] = value
-    reporting.order = _number(reporting.parameters.get("page_reporting_order"))
-    reporting.delay_ms = _number(reporting.parameters.get("page_reporting_delay_ms"))
+    reporting.order = _number(reporting.parameters.get(ORDER_PARAMETER))
+    reporting.delay_ms = _number(reporting.parameters.get(DELAY_PARAMETER))
     reporting.device, reporting.on = _balloon()
     return reporting
 
@@ -174,11 +172,9 @@ def _balloon() -> tuple[bool, bool]:
     device = on = False
     for path in Path("/sys/bus/virtio/devices").glob("*"):
         with suppress(OSError):
-            if (path / "device").read_text().strip() == _BALLOON:
-                features = (path / "features").read_text()
-                if features[_REPORTING_BIT : _REPORTING_BIT + 1] == "1":
-                    device = True
-                    on = on or (path / "driver").exists()
+            if (path / "device").read_text().strip() == BALLOON and offers_reporting((path / "features").read_text()):
+                device = True
+                on = on or (path / "driver").exists()
     # Hyper-V's balloon reports where the host can take it; the driver tells only in the kernel's log.
     hyper_v = Path("/sys/bus/vmbus/drivers/hv_balloon")
     if (

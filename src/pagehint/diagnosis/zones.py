@@ -8,10 +8,8 @@ from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
 from pagehint.kernel.profiles import Pcp, kernel_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["CAPACITY", "ZoneState", "reported_zone", "zone_states"]
+__all__ = ["ZoneState", "reported_zone", "zone_states"]
 
-CAPACITY = 32
-"""Blocks a batch of reporting, unless it is known; the watermark gate has it too."""
 _EVERY_TYPE = frozenset(("Unmovable", "Movable", "Reclaimable", "HighAtomic"))
 
 
@@ -59,8 +57,8 @@ class ZoneState:
             return None
         return sum(count << above for above, count in enumerate(self.counts) if above >= order)
 
-    def gate(self, order: int, capacity: int = CAPACITY) -> int | None:
-        """Free pages that reporting at `order` needs the zone to have more of."""
+    def gate(self, order: int, capacity: int) -> int | None:
+        """Free pages that reporting at `order` needs the zone to have more of; `capacity`: blocks a batch."""
         return None if self.low is None else self.low + (capacity << order)
 
 

@@ -9,7 +9,8 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import NONE, all_settings, find_design, label_of
 from pagehint.hinting.setting import Setting
-from pagehint.replays.start import USUAL_CAPACITY, guest_reporting, usual_capacity
+from pagehint.kernel.reporting import MAINLINE_CAPACITY
+from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
 
 __all__ = ["CAPACITY", "OWN_PRICE", "Plan", "kind_of", "plans_of"]
@@ -18,7 +19,7 @@ CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
 OWN_PRICE = "price"
 """A design's setting of this name is the run's price of memory, unless it is given."""
-_DEVICE_CAPACITY: Setting = Setting.count(USUAL_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
+_DEVICE_CAPACITY: Setting = Setting.count(MAINLINE_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
 _DEVICE_CAPACITY.name = CAPACITY
 
 

@@ -11,6 +11,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import Backing
 from pagehint.kernel.profiles import Evidence, KernelProfile
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK
 from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
@@ -31,7 +32,6 @@ from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time
 
 __all__ = [
-    "USUAL_CAPACITY",
     "Start",
     "check_trace",
     "device_load",
@@ -39,9 +39,6 @@ __all__ = [
     "guest_reporting",
     "usual_capacity",
 ]
-
-USUAL_CAPACITY = 32
-"""Blocks that Linux' reporting tells of at a time."""
 
 _MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
@@ -64,7 +61,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
     check_trace(trace)
     reporting = trace.meta.reporting
     order = reporting.order if reporting is not None and reporting.order is not None else 9
-    delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else 2 * 10**9
+    delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else MAINLINE_DELAY
     tick, passes = timer_tick(trace).ns, recorded_passes(trace)
     step = timer_step(delay, tick)
     if not len(passes):
@@ -78,7 +75,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
 def usual_capacity(trace: Trace) -> int:
     """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
     recorded = trace.meta.reporting
-    return USUAL_CAPACITY if recorded is None or recorded.capacity is None else recorded.capacity
+    return MAINLINE_CAPACITY if recorded is None or recorded.capacity is None else recorded.capacity
 
 
 def device_load(trace: Trace) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import timer_step
+from pagehint.kernel.reporting import MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
@@ -35,7 +36,7 @@ def timer_tick(trace: Trace) -> Tick:
     if told.isdecimal() and (near := [tick for tick in TICKS if abs(int(told) - tick) <= _SAME_TICK * tick]):
         return Tick(near[0], "recorder")
     reporting = trace.meta.reporting
-    delay = 2 * 10**9 if reporting is None or reporting.delay_ns is None else reporting.delay_ns
+    delay = MAINLINE_DELAY if reporting is None or reporting.delay_ns is None else reporting.delay_ns
     usual = usual_tick(trace.meta.kernel)
     passes = recorded_passes(trace)[:_ENOUGH]
     # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.

@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.timer import LONGEST_PASS
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
-from pagehint.trace.meta import MAINLINE_CAPACITY, ZoneLayout
+from pagehint.trace.meta import ZoneLayout
 
 __all__ = ["departures"]
 

@@ -9,6 +9,7 @@ from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.holders import USED_WORDS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
+from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
@@ -119,7 +120,7 @@ def reporting_line(found: Diagnosis, parameters: bool = True) -> str:
         )
         return f"free page reporting: off; {why}"
     delay = "2 s" if reporting.delay_ms is None else f"{reporting.delay_ms} ms"
-    others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != "page_reporting_order"]
+    others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != ORDER_PARAMETER]
     more = f"; {', '.join(others)}" if others and parameters else ""
     return f"free page reporting: on, {order}, delay {delay}{more}"
 

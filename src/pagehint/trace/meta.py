@@ -19,8 +19,6 @@ from pagehint.units import LONGEST_TIME
 
 __all__ = [
     "FORMAT",
-    "MAINLINE_CAPACITY",
-    "MAINLINE_DELAY",
     "MAX_CPUS",
     "VERSION",
     "Clock",
@@ -34,10 +32,6 @@ __all__ = [
 
 FORMAT = "pagetrace"
 VERSION = 1
-MAINLINE_CAPACITY = 32
-"""Blocks that Linux tells a device of at a time, since 5.7."""
-MAINLINE_DELAY = 2_000_000_000
-"""How long Linux's free page reporting waits (ns), since 5.7."""
 MAX_CPUS = 1 << 13
 """No kernel is built for more CPUs."""
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY, offers_reporting
 from pagehint.trace.check import places
 from pagehint.trace.csv_tables import add_residency, csv_batches, csv_table, guest_times
 from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
-from pagehint.trace.meta import MAINLINE_CAPACITY, MAINLINE_DELAY, Clock, GuestReporting, Lost, Meta
+from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot import TEXTS
 from pagehint.trace.snapshot_folder import kernel_of
 from pagehint.trace.tables import first_line
@@ -41,9 +42,6 @@ _EVENT_TYPES = {
 }
 _EVENT_FILES = ("events.csv.gz", "events.csv")
 _RUN_FILES = ("decode.json", "ctl.txt", "rss.csv.gz", "timeline.txt")
-
-# VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
-_FEATURE_REPORTING = 5
 
 
 def is_run_folder(path: Path) -> bool:
@@ -127,8 +125,8 @@ def _lost(decode: dict[str, Any], path: Path) -> Lost:
         raise InputError(f"{path}: the counts of lost events are not numbers") from None
 
 
-def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[Any], int | None]:
-    zones: list[Any] = []
+def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[ZoneLayout], int | None]:
+    zones: list[ZoneLayout] = []
     pageblock_order = None
     for when, name in (("init", "snapshot"), ("final", "final")):
         files = {each: source / f"{when}.{each}.txt" for each in TEXTS}
@@ -163,7 +161,7 @@ def _reporting(source: Path, letters: set[str], pageblock_order: int | None) -> 
     features = _FEATURES.search(text)
     if load is None and features is None and "R" not in letters:
         return None
-    on = "R" in letters if features is None else features[1][_FEATURE_REPORTING] == "1"
+    on = "R" in letters if features is None else offers_reporting(features[1])
     # The driver registers while its module loads: after the line before, and before the one that tells of it.
     before = [] if load is None else _GUEST_TIME.findall(text[: load.start()])
     loaded = None if load is None else int(before[-1] if before else load[1])

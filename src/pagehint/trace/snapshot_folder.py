@@ -6,16 +6,20 @@ from pathlib import Path
 
 from pagehint.errors import InputError
 from pagehint.inputs import read_input
+from pagehint.kernel.reporting import (
+    DELAY_PARAMETER,
+    MAINLINE_CAPACITY,
+    MAINLINE_DELAY,
+    ORDER_PARAMETER,
+    offers_reporting,
+)
 from pagehint.trace.events import MAX_ORDER
-from pagehint.trace.meta import MAINLINE_CAPACITY, MAINLINE_DELAY, GuestReporting
+from pagehint.trace.meta import GuestReporting
 from pagehint.trace.snapshot import TEXTS
 
 __all__ = ["SnapshotFolder", "kernel_of"]
 
 _SMALL = 1 << 20
-_ORDER, _DELAY = "page_reporting_order", "page_reporting_delay_ms"
-# VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
-_FEATURE_REPORTING = 5
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ def _reporting(folder: Path) -> GuestReporting | None:
                 parameters[path.name[:80]] = int(text)
     if features is None and not parameters:
         return None
-    on = None if features is None else features[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1"
-    order, delay = parameters.get(_ORDER, -1), parameters.get(_DELAY, -1)
+    on = None if features is None else offers_reporting(features)
+    order, delay = parameters.get(ORDER_PARAMETER, -1), parameters.get(DELAY_PARAMETER, -1)
     return GuestReporting(
         on=on,
         order=order if 0 <= order <= MAX_ORDER else None,

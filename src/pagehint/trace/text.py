@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import ARCHIVES, open_input, reading, unpacked
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
-from pagehint.trace.meta import MAINLINE_CAPACITY, MAINLINE_DELAY, Clock, GuestReporting, Lost, Meta
+from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
 from pagehint.trace.snapshot_folder import SnapshotFolder
 from pagehint.trace.writer import TraceWriter
 

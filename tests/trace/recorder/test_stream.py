@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.kernel.reporting import PARAMETERS
 from pagehint.trace import Trace, TraceWriter
-from pagehint.trace.recorder.stream import PARAMETERS, RecordingImporter
+from pagehint.trace.recorder.stream import RecordingImporter
 
 from .conftest import HEADER_PAGE
 

@@ -6,6 +6,7 @@ from pagehint.hinting.action import Part, Work
 from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.migratetype import Migratetype
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK
 from pagehint.mm.zone import Zone
 
@@ -48,7 +49,7 @@ class PageReporting(Design):
 
     label: ClassVar[str] = "reporting"
     reasons: ClassVar[dict[str, str]] = {"high_water_mark": "under the high water mark or budget"}
-    released: ClassVar[dict[str, int]] = {"delay": 2 * 10**9, "capacity": 32}
+    released: ClassVar[dict[str, int]] = {"delay": MAINLINE_DELAY, "capacity": MAINLINE_CAPACITY}
 
     order: int = Setting.order()
     delay: int = Setting.time("2s", "From the first request to the work, such as 2s.")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pagehint.kernel.reporting import BALLOON, PARAMETERS
 from pagehint.trace.recorder.frames import Put
-from pagehint.trace.recorder.stream import PARAMETERS
 from pagehint.trace.snapshot import TEXTS
 
 __all__ = ["is_on_hyperv", "memory_bytes", "pfn_end", "put_snapshot", "system_files"]
@@ -29,7 +29,6 @@ _FILES = (
     "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag",
 )
 _CPU_FILES = ("topology/package_cpus_list", "topology/core_cpus_list")
-_VIRTIO_BALLOON = "0x0005"
 _MOST_TEXT = 1 << 16
 _PIECE = 1 << 20
 
@@ -51,7 +50,7 @@ def _paths() -> Iterator[str | Path]:
     yield from _FILES
     yield from sorted(Path(PARAMETERS).glob("*"))
     for device in sorted(Path("/sys/bus/virtio/devices").glob("*")):
-        if _read(device / "device") == _VIRTIO_BALLOON:
+        if _read(device / "device") == BALLOON:
             yield device / "features"
     cpus = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*"))
     for cpu in cpus[:64]:

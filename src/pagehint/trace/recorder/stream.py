@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.kernel.gfp import gfp_migratetype
-from pagehint.trace.events import NO_PFN, NONE, Event
+from pagehint.kernel.reporting import (
+    DELAY_PARAMETER,
+    MAINLINE_CAPACITY,
+    MAINLINE_DELAY,
+    ORDER_PARAMETER,
+    PARAMETERS,
+    offers_reporting,
+)
+from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
 from pagehint.trace.recorder.formats import (
     EVENTS,
@@ -33,11 +41,8 @@ from pagehint.trace.snapshot import TEXTS, Snapshot
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import whole_number
 
-__all__ = ["PARAMETERS", "RecordingImporter", "import_stream"]
+__all__ = ["RecordingImporter", "import_stream"]
 
-PARAMETERS = "/sys/module/page_reporting/parameters/"
-# VIRTIO_BALLOON_F_REPORTING, an index into the feature bits as sysfs prints them.
-_FEATURE_REPORTING = 5
 _SNAPSHOTS = {"init": "snapshot", "final": "final"}
 _LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
@@ -280,16 +285,16 @@ def _reporting(system: dict[str, str], pageblock_order: int | None, load: int | 
     parameters = {path.removeprefix(PARAMETERS): text for path, text in system.items() if path.startswith(PARAMETERS)}
     if not features and not parameters:
         return None
-    on = any(text[_FEATURE_REPORTING : _FEATURE_REPORTING + 1] == "1" for text in features)
+    on = any(map(offers_reporting, features))
     if not on:
         return GuestReporting(on=False, device_load_ns=load)
-    order = _parameter(parameters, "page_reporting_order", 20)
-    delay = _parameter(parameters, "page_reporting_delay_ms", 10**9)
+    order = _parameter(parameters, ORDER_PARAMETER, MAX_ORDER)
+    delay = _parameter(parameters, DELAY_PARAMETER, 10**9)
     return GuestReporting(
         on=True,
         order=pageblock_order if order is None else order,
-        delay_ns=2 * 10**9 if delay is None else delay * 10**6,
-        capacity=32,
+        delay_ns=MAINLINE_DELAY if delay is None else delay * 10**6,
+        capacity=MAINLINE_CAPACITY,
         device_load_ns=load,
     )
 
