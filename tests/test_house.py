@@ -100,9 +100,12 @@ _DECLARED = [
 _WITH = {
     "arena/extents": "arena/test_arena",
     "arena/giver": "arena/test_warm",
+    "cli/bar": "cli/test_run",
     "cli/main": "cli/test_app",
     "cli/mark": "cli/test_record",
     "cli/no_pandas": "cli/test_run",
+    "cli/options": "cli/test_sweep",
+    "cli/said": "cli/test_record",
     "diagnosis/actions": "diagnosis/test_page_map",
     "diagnosis/apply": "cli/test_doctor_live",
     "diagnosis/node_exporter": "diagnosis/test_tools",

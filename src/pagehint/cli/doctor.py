@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
+from pagehint.cli.options import Json
 from pagehint.diagnosis.apply import STEPS, apply_action, check_action
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.examine import doctor as examine_machine
@@ -27,7 +28,7 @@ def doctor(
     html: Path | None = None,
     watch: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     apply: Literal["drop_caches", "compact_memory", "both"] | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Tell what of this machine's free memory the host still backs, why, and what to do; or of what somebody pasted.
 

@@ -3,13 +3,23 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from pagehint.cli.run import naming, setting_texts
-from pagehint.cli.sweep import Hyphened, Texts, on, replaying
+from pagehint.cli.bar import bar
+from pagehint.cli.options import (
+    Hyphened,
+    Json,
+    PageSize,
+    Sets,
+    Texts,
+    executor_at,
+    naming,
+    setting_texts,
+    split_names,
+)
 from pagehint.errors import InputError
 from pagehint.fleets.fleet import RISKS, Guests
 from pagehint.fleets.fleet import fleet as fleet_of
@@ -30,20 +40,20 @@ def fleet(
     design: Texts = None,
     order: Texts = None,
     delay: Hyphened = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    set_: Sets = None,
     risk: Annotated[list[float] | None, Parameter(negative=())] = None,
     together: float = 0.0,
     parked: float = 0.0,
     overhead: str = "0MiB",
     measured: Annotated[bool, Parameter(negative=())] = False,
-    host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    host_page_size: PageSize | None = None,
     khugepaged: bool = False,
     costs: Path | None = None,
     seed: int = 1,
     html: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Tell how many guests fit on a host, without hinting and with each design, and what they hold together.
 
@@ -91,10 +101,9 @@ def fleet(
         Print it as JSON: bytes, seconds, shares of time.
     """
     listed = [_guests(text) for text in guests]
-    given = {"order": order, "delay": delay}
-    texts, options = setting_texts(given, set_)
+    texts, options = setting_texts({"order": order, "delay": delay}, set_)
     with naming("--design"):
-        names = [name.strip() for text in design or [] for name in text.split(",")]
+        names = split_names(design or [])
         for name in names:
             find_design(name)
     with naming("--host-memory"):
@@ -103,7 +112,7 @@ def fleet(
         beside = parse_size(overhead)
     charged = Costs() if costs is None else Costs.read(costs)
     with output_if(html) as page:
-        with on(scheduler) as executor, replaying() as (report, _):
+        with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:
             found = fleet_of(
                 listed,
                 memory,
@@ -119,7 +128,7 @@ def fleet(
                 ground=Ground(host_page_size, charged, khugepaged=khugepaged),
                 executor=executor,
                 workers=workers,
-                progress=report,
+                progress=shown.advance,
             )
         if page is not None:
             from pagehint.report.fleet import fleet_page

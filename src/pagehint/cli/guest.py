@@ -4,7 +4,6 @@ import itertools
 import os
 import re
 import shlex
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.across import predict_across
@@ -73,19 +73,21 @@ def guest(
         raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
     if disk is not None and not command:
         raise InputError(f"--disk {disk}: name the command that runs in it, after --")
+    on, order = _reporting(reporting)
     settings = GuestSettings(
         kernel=kernel,
         disk=disk,
         memory=size >> 20,
         cpus=whole_number("--cpus", cpus, 1, _MOST_CPUS),
+        reporting=on,
+        order=order,
         accel=accel,
-        **_reporting(reporting),  # type: ignore[arg-type]
     )
     line = shlex.join(command) if len(command) > 1 else command[0] if command else default_command(settings.memory)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     if matrix is None:
         path = output or Path(f"guest-{stamp}.pagetrace")
-        _show(*boot(settings, line, path, _say))
+        _show(*boot(settings, line, path, say))
         print(f"\n`pagehint run {path}` replays it: predicted beside measured")
         return
     rows = _matrix(settings, matrix)
@@ -99,18 +101,14 @@ def guest(
         for number, (_, each) in enumerate(rows):
             # The first predicts itself: another of its kind would be compared with nothing.
             names = [f"{number}.pagetrace", f"{number}-again.pagetrace"][: 1 + (number > 0)]
-            guests.append([boot(each, line, folder / name, _say)[0] for name in names])
+            guests.append([boot(each, line, folder / name, say)[0] for name in names])
     finally:
         if not os.listdir(folder):
             folder.rmdir()
     _compare(rows, guests)
 
 
-def _say(text: str) -> None:
-    print(f"pagehint: {text}", file=sys.stderr)
-
-
-def _reporting(text: str) -> dict[str, bool | int | None]:
+def _reporting(text: str) -> tuple[bool, int | None]:
     words = text.split(",")
     orders = [word.removeprefix("order=") for word in words[1:]]
     if (
@@ -120,7 +118,7 @@ def _reporting(text: str) -> dict[str, bool | int | None]:
     ):
         raise InputError(f"--reporting {text}: expected on, off, or on,order=4")
     order = None if not orders else whole_number("--reporting: order", int(orders[0]), 0, _MOST_ORDER)
-    return {"reporting": words[0] == "on", "order": order}
+    return words[0] == "on", order
 
 
 def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings]]:
@@ -136,7 +134,8 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
         chosen = dict(zip(axes, row, strict=True))
         on = chosen.get("reporting", "on" if settings.reporting else "off")
         order = f",order={chosen['order']}" if "order" in chosen and on == "on" else ""
-        found.setdefault(f"{on}{order}", replace(settings, **_reporting(f"{on}{order}")))  # type: ignore[arg-type]
+        reports, least = _reporting(f"{on}{order}")
+        found.setdefault(f"{on}{order}", replace(settings, reporting=reports, order=least))
     if not axes:
         raise InputError('--matrix: names no settings: expected some such as "order=9,4 reporting=on,off"')
     return list(found.items())
@@ -145,9 +144,9 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
 def _show(trace: Trace, way: str, status: int) -> None:
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
-        print(f"pagehint: warning: {line}", file=sys.stderr)
+        warn(line)
     if status:
-        print(f"pagehint: warning: the guest's command ended with status {status}", file=sys.stderr)
+        warn(f"the guest's command ended with status {status}")
     seconds = ((meta.last_ns or 0) - (meta.first_ns or 0)) / 1e9
     print(
         f"{trace.path}: {format_count(trace.num_events, 'event')} of Linux {meta.kernel} in {seconds:.1f} s, "
@@ -167,11 +166,9 @@ def _compare(rows: list[tuple[str, GuestSettings]], guests: list[list[Trace]]) -
         spread = "".join(percent(predict_across(each, design, trace).error, 2) for each in again)
         table.add_row(name, *sizes, percent(found.error, 2), spread)
         if found.uneven > _UNEVEN:
-            print(
-                f"pagehint: warning: {name}: this guest's phases took other times than the first's, by "
-                f"{percent(found.uneven)} in all, as on a busy host: what comes after a delay comes at other points "
-                "of the work, and sets the two apart",
-                file=sys.stderr,
+            warn(
+                f"{name}: this guest's phases took other times than the first's, by {percent(found.uneven)} in all, as "
+                "on a busy host: what comes after a delay comes at other points of the work, and sets the two apart"
             )
     Console(highlight=False).print(table)
     print(

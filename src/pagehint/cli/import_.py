@@ -1,16 +1,13 @@
 """``pagehint import``: make a trace bundle of a recording."""
 
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pagehint.cli.bar import bar
+from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
@@ -57,36 +54,21 @@ def import_(
             raise InputError("--residency and --host: choose one of them")
         trace = _with_host(source, output, snapshot, host, offset)
     else:
-        with _progress(source.name) as report:
-            trace = import_trace(source, output, snapshot, report, residency=residency, clock_offset=offset)
+        with bar("importing", source.name, 1.0) as shown:
+            trace = import_trace(source, output, snapshot, shown.reach, residency=residency, clock_offset=offset)
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
-        print(f"pagehint: warning: {line}", file=sys.stderr)
+        warn(line)
     print(f"{output}: {format_count(trace.num_events, 'event')}; `pagehint info {output}` shows them")
 
 
 def _with_host(source: Path, output: Path, snapshot: Path | None, host: Path, offset: int | None) -> Trace:
     from pagehint.replays.host_clock import with_host
 
-    def say(text: str) -> None:
-        print(f"pagehint: {text}", file=sys.stderr)
-
     if (source / "meta.json").exists():
         if snapshot is not None:
             raise InputError(f"{source}: a bundle has its own snapshots: leave out {snapshot}")
         return with_host(Trace.open(source), host, output, offset, say)
-    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder, _progress(source.name) as report:
-        trace = import_trace(source, Path(folder) / "guest.pagetrace", snapshot, report)
+    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder, bar("importing", source.name, 1.0) as shown:
+        trace = import_trace(source, Path(folder) / "guest.pagetrace", snapshot, shown.reach)
         return with_host(trace, host, output, offset, say)
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[float], None] | None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("importing {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(name, total=1.0)
-        yield lambda done: bar.update(task, completed=done)

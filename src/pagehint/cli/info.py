@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pagehint.cli.options import Json
 from pagehint.errors import printable
 from pagehint.kernel.reporting import DELAY_PARAMETER, ORDER_PARAMETER
 from pagehint.trace import Event, Trace
@@ -19,9 +19,7 @@ from pagehint.units import format_count, format_size, format_time
 __all__ = ["info"]
 
 
-def info(
-    trace: Path | None = None, /, *, json_: Annotated[bool, Parameter(name="--json", negative=())] = False
-) -> None:
+def info(trace: Path | None = None, /, *, json_: Json = False) -> None:
     """Show what a trace bundle holds.
 
     Parameters

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from pagehint.cli.options import For, parse_for
+from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.trace import Trace, TraceWriter
 from pagehint.trace.describe import describe_anomalies, describe_lost
@@ -19,18 +21,17 @@ from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.trace.recorder.tracefs import PROBES
-from pagehint.units import format_count, format_size, format_time, parse_size, parse_time, percent
+from pagehint.units import format_count, format_size, parse_size, percent
 
-__all__ = ["live_line", "parse_for", "record"]
+__all__ = ["record"]
 
 _LEAST_KIB = 8
-_LEAST_TIME = 10**8
 
 
 def record(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
-    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    for_: For = None,
     level: Literal["zone", "page"] = "zone",
     buffers: str | None = None,
 ) -> None:
@@ -73,7 +74,7 @@ def record(
         put = FrameWriter(sys.stdout.buffer)
         recorded = go(put, lambda progress: _line(progress, None), sys.stderr.fileno())
         sys.stdout.buffer.flush()
-        print(f"pagehint: {format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s", file=sys.stderr)
+        say(f"{format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s")
         _warn(recorded)
         _pass_on(recorded)
         return
@@ -87,14 +88,6 @@ def record(
         writer.finish(importer.finish())
     _summary(Trace.open(path), recorded)
     _pass_on(recorded)
-
-
-def parse_for(text: str) -> float:
-    """The seconds of --for. Raises InputError."""
-    time = parse_time(text)
-    if time < _LEAST_TIME:
-        raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
-    return time / 1e9
 
 
 def _buffer_kib(buffers: str) -> int:
@@ -120,27 +113,17 @@ def _line(progress: Progress, importer: RecordingImporter | None) -> str:
     return ", ".join(parts)
 
 
-def live_line(text: str) -> None:
-    """Show it in place of the line before, on a terminal; an empty text leaves nothing."""
-    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def _warn(recorded: Recorded) -> None:
     if recorded.stale:
-        print(f"pagehint: {recorded.stale} instance(s) that killed recorders left were removed", file=sys.stderr)
+        say(f"{recorded.stale} instance(s) that killed recorders left were removed")
     # Of the probes the summary tells.
     if missing := [name for name in recorded.missing if name not in {probe for probe, *_ in PROBES}]:
-        print(
-            f"pagehint: warning: this machine doesn't tell, and the recording lacks: {', '.join(missing)}",
-            file=sys.stderr,
-        )
+        warn(f"this machine doesn't tell, and the recording lacks: {', '.join(missing)}")
     if recorded.status:
         how = f"status {recorded.status}" if recorded.status > 0 else f"signal {-recorded.status}"
-        print(f"pagehint: warning: the command ended with {how}", file=sys.stderr)
+        warn(f"the command ended with {how}")
     if recorded.running:
-        print(
-            f"pagehint: warning: the command was told to end, and goes on: process {recorded.running}", file=sys.stderr
-        )
+        warn(f"the command was told to end, and goes on: process {recorded.running}")
 
 
 # A shell's way for what a signal ended.
@@ -153,7 +136,7 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     _warn(recorded)
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
-        print(f"pagehint: warning: {line}", file=sys.stderr)
+        warn(line)
     own = recorded.cpu_seconds / max(recorded.seconds, 1e-9)
     cpus = format_count(meta.cpus, "CPU")
     print(

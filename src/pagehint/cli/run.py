@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from pagehint.cli.bar import bar
+from pagehint.cli.options import Hyphened, Json, PageSize, Sets, Texts, naming, setting_texts, split_names
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
 from pagehint.host.costs import Costs
@@ -33,7 +32,7 @@ from pagehint.trace.shipped import EXAMPLES
 from pagehint.trace.shipped import example as shipped
 from pagehint.units import parse_time
 
-__all__ = ["naming", "run", "setting_texts"]
+__all__ = ["run"]
 
 
 def run(
@@ -41,16 +40,16 @@ def run(
     /,
     *,
     example: str | None = None,
-    design: Annotated[list[str] | None, Parameter(negative=())] = None,
+    design: Texts = None,
     compare: str | None = None,
-    order: Annotated[list[str] | None, Parameter(negative=())] = None,
-    delay: Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)] = None,
-    high_water_mark: Annotated[list[str] | None, Parameter(negative=())] = None,
-    capacity: Annotated[list[str] | None, Parameter(negative=())] = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    order: Texts = None,
+    delay: Hyphened = None,
+    high_water_mark: Texts = None,
+    capacity: Texts = None,
+    set_: Sets = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
-    host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    host_page_size: PageSize | None = None,
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     khugepaged: bool = False,
     costs: Path | None = None,
@@ -61,7 +60,7 @@ def run(
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
     out: Path | None = None,
     html: Path | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Replay a recorded guest, and tell what came back, what it cost, and what stayed behind.
 
@@ -159,8 +158,9 @@ def run(
         khugepaged,
     )
     with output_if(out) as timeline, output_if(html) as page:
-        with _progress(opened, len(plans)) as report:
-            done = study_plans([(opened, plans)], ground, keep=True, real=host, progress=report)
+        # The recording is read twice a run, and once more without hinting.
+        with bar("replaying", opened.path.name, 2 * opened.num_events * (len(plans) + 1)) as shown:
+            done = study_plans([(opened, plans)], ground, keep=True, real=host, progress=shown.advance)
         runs, baseline = done.runs, done.baseline_runs[0]
         if timeline is not None:
             data = BytesIO()
@@ -180,35 +180,6 @@ def run(
         print_runs(console, runs, baseline)
 
 
-def setting_texts(
-    given: Mapping[str, Sequence[str] | None], set_: Sequence[str] | None
-) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """The texts of each setting, of options of their own and of --set, and the option that each came by."""
-    texts = {name: list(values) for name, values in given.items() if values}
-    options = {name: f"--{name.replace('_', '-')}" for name in texts}
-    for name, value in map(_assignment, set_ or []):
-        texts.setdefault(name, []).append(value)
-        options.setdefault(name, f"--set {name}")
-    return texts, options
-
-
-def _assignment(text: str) -> tuple[str, str]:
-    """Name and value of a text of --set. Raises InputError."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InputError(f"--set {text[:40]}: expected NAME=VALUE, such as idle=10s")
-    return name.strip().replace("-", "_"), value.strip()
-
-
-@contextmanager
-def naming(option: str) -> Iterator[None]:
-    """What is wrong in here is the option's."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{option}: {error}") from None
-
-
 # A recording is never written over, nor one output over the other.
 def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
     targets = [Path(os.path.realpath(output)) for output in outputs if output is not None]
@@ -224,7 +195,7 @@ def _names(design: list[str] | None, compare: str | None) -> list[str]:
         raise InputError("--design and --compare: use one of them")
     option = "--design" if compare is None else "--compare"
     given = [compare] if compare is not None else design or [next(iter(DESIGNS))]
-    names = [name.strip() for text in given for name in text.split(",")]
+    names = split_names(given)
     with naming(option):
         kinds = [find_design(name) for name in names]
     if len(set(map(label_of, kinds))) < len(kinds):
@@ -251,16 +222,3 @@ def _timelines(runs: list[Run]) -> pa.Table:
         names = pa.array([label] * one.timeline.num_rows).dictionary_encode()
         tables.append(one.timeline.add_column(0, "run", names))
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries()
-
-
-@contextmanager
-def _progress(trace: Trace, runs: int) -> Iterator[Callable[[int], None] | None]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("replaying {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        # The recording is read twice a run, and once more without hinting.
-        task = bar.add_task(trace.path.name, total=2 * trace.num_events * (runs + 1))
-        yield lambda done: bar.advance(task, done)

@@ -1,17 +1,24 @@
 """``pagehint sweep``: many settings on recordings, and the best of them at a price or within a budget."""
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from pagehint.cli.run import naming, setting_texts
+from pagehint.cli.bar import bar
+from pagehint.cli.options import (
+    Hyphened,
+    Json,
+    PageSize,
+    Sets,
+    Texts,
+    executor_at,
+    naming,
+    setting_texts,
+    split_names,
+)
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design
 from pagehint.host.costs import Costs
@@ -24,10 +31,7 @@ from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
 
-__all__ = ["Hyphened", "Texts", "on", "replaying", "sweep"]
-
-Texts = Annotated[list[str] | None, Parameter(negative=())]
-Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
+__all__ = ["sweep"]
 
 
 def sweep(
@@ -36,24 +40,23 @@ def sweep(
     order: Texts = None,
     delay: Hyphened = None,
     capacity: Texts = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
+    set_: Sets = None,
     price: Annotated[list[float] | None, Parameter(negative=())] = None,
     at_most_refaults: int | None = None,
     at_most_slowdown: str | None = None,
     give_back_within: str | None = None,
-    host_page_size: Literal["4KiB", "2MiB", "THP"] | None = None,
+    host_page_size: PageSize | None = None,
     khugepaged: bool = False,
     costs: Path | None = None,
     out: Path | None = None,
     html: Path | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_: Json = False,
 ) -> None:
     """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
 
     Without --order, --delay, --capacity and --design: all designs, orders 0 to 10, delays of 5 ms to 30 s, devices of
-
     32 and 256 blocks.
 
     Parameters
@@ -100,14 +103,14 @@ def sweep(
     given = {"order": order, "delay": delay, "capacity": capacity}
     texts, options = setting_texts(given, set_)
     with naming("--design"):
-        names = [name.strip() for text in design or DESIGNS for name in text.split(",")]
+        names = split_names(design or [*DESIGNS])
         kinds = [kind for kind in map(find_design, names) if kind is not None]
     prices = price or [PRICE]
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
     charged = Costs() if costs is None else Costs.read(costs)
     ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
     with output_if(html) as page:
-        with on(scheduler) as executor, replaying() as (report, total):
+        with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:
             found = sweep_of(
                 opened,
                 names,
@@ -119,8 +122,8 @@ def sweep(
                 out=out,
                 executor=executor,
                 workers=workers,
-                progress=report,
-                total=total,
+                progress=shown.advance,
+                total=shown.expect,
             )
         words = {**all_settings(), **{name: setting for kind in kinds for name, setting in kind.settings.items()}}
         doubts = (
@@ -156,26 +159,3 @@ def _share(text: str | None) -> float | None:
 def _time(text: str | None) -> int | None:
     with naming("--give-back-within"):
         return None if text is None else parse_time(text)
-
-
-def on(address: str | None) -> AbstractContextManager[Executor | None]:
-    """An executor on the workers of the scheduler at an address; None, which is this machine's threads, without one."""
-    if address is None:
-        return nullcontext()
-    from pagehint.replays.scheduler import scheduler
-
-    with naming("--scheduler"):
-        return scheduler(address)
-
-
-@contextmanager
-def replaying() -> Iterator[tuple[Callable[[int], None] | None, Callable[[int], None] | None]]:
-    """A bar of many replays, on a terminal: what is told of events that were read, and of how many there will be."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None, None
-        return
-    columns = (TextColumn("replaying {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("all settings", total=None)
-        yield (lambda events: bar.advance(task, events)), (lambda events: bar.update(task, total=events))

@@ -11,7 +11,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pagehint.cli.record import live_line, parse_for
+from pagehint.cli.options import For, parse_for
+from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.report.output import Output
 from pagehint.trace.recorder.record import ending_signals
@@ -29,7 +30,7 @@ def watch(
     *,
     qmp: Path | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("host.parquet"),
-    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    for_: For = None,
 ) -> None:
     """Watch a virtual machine from its host, as root, while its guest is recorded.
 
@@ -53,7 +54,7 @@ def watch(
     seconds = None if for_ is None else parse_for(for_)
     pid, ram = _machine(given := pid, qmp)
     with _stops() as stopped, Output(output) as made:
-        print(f"pagehint: process {pid} has {_words(ram)}; Ctrl-C ends it", file=sys.stderr)
+        say(f"process {pid} has {_words(ram)}; Ctrl-C ends it")
         log = find_log(pid)
         try:
             with Sampler(pid, ram, made.partial, log) as sampler:
@@ -83,10 +84,8 @@ def _warn_of_change(pid: int | None, qmp: Path | None, ram: list[RamPart]) -> No
     with suppress(InputError):  # it has ended
         _, now = _machine(pid, qmp)
         if now != ram:
-            print(
-                f"pagehint: warning: it has {_words(now)} now, as where memory was plugged, and what came was "
-                "not watched: watch it again",
-                file=sys.stderr,
+            warn(
+                f"it has {_words(now)} now, as where memory was plugged, and what came was not watched: watch it again"
             )
 
 

@@ -1,0 +1,85 @@
+"""What the options of several commands have in common: their types, and what their texts mean."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from pagehint.errors import InputError
+from pagehint.units import format_time, parse_time
+
+__all__ = [
+    "For",
+    "Hyphened",
+    "Json",
+    "PageSize",
+    "Sets",
+    "Texts",
+    "executor_at",
+    "naming",
+    "parse_for",
+    "setting_texts",
+    "split_names",
+]
+
+Texts = Annotated[list[str] | None, Parameter(negative=())]
+Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
+Sets = Annotated[list[str] | None, Parameter(name="--set", negative=())]
+Json = Annotated[bool, Parameter(name="--json", negative=())]
+For = Annotated[str | None, Parameter(name="--for")]
+PageSize = Literal["4KiB", "2MiB", "THP"]
+
+_LEAST_TIME = 10**8
+
+
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """What is wrong in here is the option's."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def split_names(texts: Sequence[str]) -> list[str]:
+    """The names in texts such as ``"reporting,none"``."""
+    return [name.strip() for text in texts for name in text.split(",")]
+
+
+def setting_texts(
+    given: Mapping[str, Sequence[str] | None], set_: Sequence[str] | None
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The texts of each setting, of options of their own and of --set, and the option that each came by."""
+    texts = {name: list(values) for name, values in given.items() if values}
+    options = {name: f"--{name.replace('_', '-')}" for name in texts}
+    for name, value in map(_assignment, set_ or []):
+        texts.setdefault(name, []).append(value)
+        options.setdefault(name, f"--set {name}")
+    return texts, options
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    """Name and value of a text of --set. Raises InputError."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InputError(f"--set {text[:40]}: expected NAME=VALUE, such as idle=10s")
+    return name.strip().replace("-", "_"), value.strip()
+
+
+def parse_for(text: str) -> float:
+    """The seconds of --for. Raises InputError."""
+    time = parse_time(text)
+    if time < _LEAST_TIME:
+        raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
+    return time / 1e9
+
+
+def executor_at(address: str | None) -> AbstractContextManager[Executor | None]:
+    """An executor on the workers of the scheduler at an address; None, which is this machine's threads, without one."""
+    if address is None:
+        return nullcontext()
+    from pagehint.replays.scheduler import scheduler
+
+    return scheduler(address)
