@@ -123,3 +123,12 @@ def test_pinned_and_unaccepted_memory_is_said() -> None:
     assert "512 MiB are not accepted yet" in lines
     evidence.vmstat["nr_foll_pin_released"] = 300
     assert "pinned" not in "\n".join(examine(evidence).warnings)
+
+
+def test_page_cache_of_which_the_dirty_part_is_not_known_is_dropped_once() -> None:
+    """It counted as clean, and as dirty too."""
+    evidence = Evidence(meminfo={"MemTotal": 8 << 20, "MemFree": 1 << 20, "Cached": 1 << 20, "Buffers": 0})
+    most = examine(evidence).would_bring["drop_caches"][0].most
+    assert most == (1 << 30) + (1 << 30)  # the cache, and an eighth of the memory: what lists may hold
+    evidence.meminfo |= {"Dirty": 1000, "Writeback": 0}
+    assert examine(evidence).would_bring["drop_caches"][0].most == most

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["UNKNOWN", "ZERO", "Bounds", "exactly"]
+__all__ = ["MOST_MEMORY", "UNKNOWN", "ZERO", "Bounds", "exactly"]
+
+
+MOST_MEMORY = 1 << 52
+"""Bytes that no machine has more of: 2^36 pages of 64 KiB."""
 
 
 @dataclass(frozen=True, slots=True)

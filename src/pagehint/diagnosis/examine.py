@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.diagnosis.advice import advise, cannot_be_helped
-from pagehint.diagnosis.bounds import UNKNOWN, ZERO, Bounds
+from pagehint.diagnosis.bounds import MOST_MEMORY, UNKNOWN, ZERO, Bounds
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import explain_failures
 from pagehint.diagnosis.findings import Diagnosis
@@ -37,7 +37,6 @@ from pagehint.proc.kpageflags import KPageFlag
 __all__ = ["diagnose", "doctor", "examine"]
 
 _MOST_ORDER = 20
-_MOST_MEMORY = 1 << 52  # bytes: 2^36 pages of 64 KiB
 _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _LISTS_SHARE = 8
@@ -277,7 +276,9 @@ def _bring_from_counters(
     most = None
     if cache is not None and cache.most is not None and dirty.most is not None:
         hangs_on = min(used.get("slab_unreclaimable", ZERO).best, slab.best / 4)
-        most = cache.most + dirty.most + slab.best + hangs_on + (lists or 0)
+        # How much of the cache is dirty may not be known: it is some of it.
+        cached = cache.most + dirty.most if dirty.is_exact else max(cache.most, dirty.most)
+        most = cached + slab.best + hangs_on + (lists or 0)
     pageblock = setting.page_size << setting.pageblock_order
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
@@ -341,13 +342,13 @@ def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | 
 
 
 def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
-    total = min(memory.get("total", _MOST_MEMORY), _MOST_MEMORY)
-    if memory.get("total", 0) > _MOST_MEMORY:
+    total = min(memory.get("total", MOST_MEMORY), MOST_MEMORY)
+    if memory.get("total", 0) > MOST_MEMORY:
         yield f"no machine has so much memory ({memory['total'] >> 20:,} MiB): what is computed of it means nothing"
     beyond = [
         name
         for name, size in memory.items()
-        if name not in _BESIDE_TOTAL and size > (_MOST_MEMORY if name == "free" else total)
+        if name not in _BESIDE_TOTAL and size > (MOST_MEMORY if name == "free" else total)
     ]
     if beyond:
         yield f"more is counted than there is memory, as {', '.join(beyond[:4])}: damaged, or not of one machine"
