@@ -53,6 +53,8 @@ _TELLING = (
     # Everyday words of logs, as what the kernel and free print has them.
     "free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s",
     "of memory", "memory: ", "swap cache", "swpd", "kbmem",
+    # Those of named_figures.
+    "MEM,", "mem,", "mem_", "mem.", "memory/", "memory.", "svmem",
 )  # fmt: skip
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
@@ -197,7 +199,8 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 # What a terminal broke, at one width, in the middle of words: more lines end there than just before. Lines that begin
-# alike are lines of their own, and rows of counts break between words.
+# alike are lines of their own, and rows of counts break between words. The rest of a broken line is shorter: of tables
+# all lines may be of one width.
 def _whole(lines: list[str]) -> list[str]:
     lines = [line.rstrip() for line in lines]
     lengths = Counter(map(len, lines))
@@ -213,7 +216,8 @@ def _whole(lines: list[str]) -> list[str]:
                 whole[-1].append(line)
                 continue
         whole.append([line])
-    if width < _LEAST_WIDTH or broken <= max(near, 1, full - broken):
+    ends = [len(parts[-1]) < width for parts in whole if len(parts) > 1]
+    if width < _LEAST_WIDTH or broken <= max(near, 1, full - broken) or 2 * sum(ends) < len(ends):
         return lines
     return ["".join(parts) for parts in whole]
 
@@ -293,6 +297,8 @@ def _all_strings(whole: object) -> str:
             continue
         elif isinstance(entry, list):
             entries.extend(reversed(entry))
+        elif isinstance(entry, dict) and (metric := _metric(entry)) is not None:
+            found.append(metric)
         elif isinstance(entry, dict):
             entries.extend(reversed([_named(name, value) for name, value in entry.items()]))
     return "\n".join(found)
@@ -301,6 +307,16 @@ def _all_strings(whole: object) -> str:
 # A line of meminfo that somebody took apart.
 def _named(name: str, value: object) -> object:
     return f"{name}: {value}" if isinstance(value, str) and _KIB.fullmatch(value) else value
+
+
+# One of Prometheus' answers to a query, as its exporters write it.
+def _metric(entry: dict[str, object]) -> str | None:
+    labels, values = entry.get("metric"), entry.get("value") or entry.get("values")
+    if not isinstance(labels, dict) or not isinstance(values, list) or not values:
+        return None
+    last = values[-1][-1] if isinstance(values[-1], list) and values[-1] else values[-1]
+    named = ",".join(f'{name}="{value}"' for name, value in labels.items() if name != "__name__")
+    return f"{labels.get('__name__')}{{{named}}} {last}"
 
 
 def _is_lines(entry: list[object]) -> TypeGuard[list[str]]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
+from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
 from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
 from pagehint.diagnosis.repeats import without_repeats
@@ -155,7 +156,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
     found = list(_text(evidence, text, name))
     if not found and not may_be_silent:
         what = "holds nothing that tells of free memory" if data.strip() else "is empty"
-        if (tool := tells_nothing_free(plain_lines(text[:_CHUNK]))) is not None:
+        start = text[:_CHUNK]
+        if (tool := tells_nothing_free([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
             what = f"holds the output of {tool}, which doesn't tell what is free"
         raise InputError(
             f"{name}: {what}: expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of "
@@ -267,6 +269,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
     lines = as_proc_lines(plain_lines(telling(without_repeats(text))))
     parts = _parts(lines)
+    whole = text if text.lstrip()[:1] in ("{", "[") else ""
     if parts["buddyinfo"]:
         buddy = _longest(parts["buddyinfo"], evidence, name)
         if buddy:
@@ -295,7 +298,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
-    yield from _tools(evidence, lines, name, columns is not None)
+    yield from _tools(evidence, lines, whole, name, columns is not None)
     if caches := parse_slabinfo(text):
         evidence.slab_caches = caches
         yield "slabinfo"
@@ -349,8 +352,9 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         yield "the reporting order"
 
 
-# What /proc's files and free tell is not taken from others: these fill up what is not known.
-def _tools(evidence: Evidence, lines: list[str], name: str, beside_free: bool) -> Iterator[str]:
+# What /proc's files and free tell is not taken from others: these fill up what is not known. `whole` is a text that is
+# JSON, of which the lines hold no numbers.
+def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_free: bool) -> Iterator[str]:
     for what, parse in (("crash's kmem -f", parse_crash_blocks), ("node_exporter's buddyinfo", parse_exported_blocks)):
         if not evidence.buddy and (blocks := parse(lines)):
             evidence.buddy = blocks
@@ -360,10 +364,17 @@ def _tools(evidence: Evidence, lines: list[str], name: str, beside_free: bool) -
         of_nodes.setdefault("Buffers", 0)
         evidence.meminfo = of_nodes
         yield "numastat -m"
+    for what, sizes, machines in parse_named_figures(["\n".join(lines), whole]):
+        evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
+        if machines:
+            evidence.warnings.append(
+                f"{name}: the figures of {what} are of several machines: those of {printable(machines[-1])} are read"
+            )
+        yield what
     for what, sizes, unit in parse_totals(lines):
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if unit is not None:
-            evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, as no pages are so small")
+            evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, by their size")
         yield what
 
 

@@ -36,20 +36,52 @@ _NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){1,1024}Total", re.ASCII)
 _NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){2,1025})", re.ASCII)
 _NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
 _PAGE_SIZES = (4096, 16384, 65536)
-# Which column of a table is what.
-_TABLES = {
-    "vmstat's lines": ("swpd", {"free": "free", "buff": "buffers", "cache": "cached"}),
+# Which column of a table is what, and in which unit; None: whole pages in KiB, or MiB.
+_TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
+    "vmstat's lines": ("swpd", {"free": "free", "buff": "buffers", "cache": "cached"}, None),
     "sar -r": (
         "kbmemfree",
         {"kbmemfree": "free", "kbavail": "available", "kbbuffers": "buffers", "kbcached": "cached"},
+        1 << 10,
     ),
+    "nmon": (
+        "memtotal,",
+        {"memtotal": "total", "memfree": "free", "cached": "cached", "buffers": "buffers"},
+        1 << 20,
+    ),
+    "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
+_CELLS = re.compile(r"[\s|]+")
+_SEPARATORS = re.compile("[,;]")
+_CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
+_SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _NO_FREE = {
-    "htop": re.compile(r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}", re.ASCII),
-    "slabtop": re.compile(r"Active / Total Objects \(% used\).{1,80}"),
-    "vmstat -m": re.compile(r"Cache\s+Num\s+Total\s+Size\s+Pages"),
-    "docker stats": re.compile(r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}"),
-    "ps": re.compile(r"USER\s+PID\s+%CPU\s+%MEM\s.{1,80}|PID\s.{0,80}\bRSS\b.{0,80}"),
+    "htop": r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}",
+    "slabtop": r"Active / Total Objects \(% used\).{1,80}",
+    "vmstat -m": r"Cache\s+Num\s+Total\s+Size\s+Pages",
+    "docker stats": r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}",
+    "podman stats": r"ID\s+NAME\s+CPU %\s.{1,160}",
+    "crictl stats": r"CONTAINER\s+NAME\s+CPU %\s+MEM\s.{1,80}",
+    "kubectl top": r"(?:NAMESPACE\s+)?(?:POD\s+)?NAME\s+CPU\(cores\).{1,80}MEMORY\(bytes\).{0,40}",
+    "kubectl describe node": r"ephemeral-storage: .{1,40}",
+    "the kubelet's summary": r'.{0,200}"workingSetBytes":.{1,400}',
+    "systemd-cgtop": r"(?:Control Group|CGroup)\s+(?:Tasks|Proc\S*)\s+%CPU\s+Memory.{0,60}",
+    "a cgroup's memory.stat": r"(?:(?:in)?active_)?(?:anon|file) \d{1,20}",
+    "smem": r"PID\s+User\s+Command\s+Swap\s+USS\s+PSS\s+RSS",
+    "ps_mem": r"Private\s+\+\s+Shared\s+=\s+RAM used.{0,40}",
+    "ps": r"USER\s+PID\s+%CPU\s+%MEM\s.{1,80}|PID\s.{0,80}\bRSS\b.{0,80}",
+    "hostnamectl": r"(?:Static hostname|Machine ID): .{1,120}",
+    "inxi": r"System RAM: total: .{1,120}|.{0,120}\bMemory: [\d./ ]{1,30}[KMG]iB.{0,20}used: .{1,80}",
+    "neofetch": r"Memory: [\d.]{1,12} ?[MG]iB / [\d.]{1,12} ?[MG]iB.{0,40}",
+    "facter": r"memory => \{",
+    "lsmem": r"RANGE\s+SIZE\s+STATE\s.{1,40}|Total online memory: .{1,40}",
+    "lshw": r"\*-memory.{0,20}",
+    "dmidecode": r"Handle 0x[0-9A-F]{4}, DMI type .{1,40}",
+    "docker info": r"Total Memory: [\d.]{1,12} ?[MG]iB",
+    "QEMU's info balloon": r"balloon: actual=\d{1,20}.{0,200}|.{0,80}\"return\": ?\{\"actual\": ?\d{1,20}\}.{0,80}",
+    "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
+    "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
+    "xl info": r"xen_version\s+: .{1,40}",
 }
 
 
@@ -68,11 +100,11 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
     for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
         if "free" in sizes:
             yield what, sizes, None
-    for what, (mark, names) in _TABLES.items():
+    for what, (mark, names, known) in _TABLES.items():
         rows = list(_rows(lines, mark, names))
         if rows:
-            unit, guessed = _table_unit(rows)
-            yield what, {name: value * unit for name, value in rows[-1].items()}, guessed
+            unit, guessed = (known, None) if known is not None else _table_unit(rows)
+            yield what, {name: int(value * unit) for name, value in rows[-1].items()}, guessed
 
 
 def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
@@ -112,7 +144,9 @@ def parse_numastat(lines: list[str]) -> dict[str, int]:
 
 def tells_nothing_free(lines: list[str]) -> str | None:
     """The tool whose output this is, if it is one that doesn't tell how much is free."""
-    return next((tool for tool, words in _NO_FREE.items() if any(map(words.fullmatch, lines))), None)
+    return next(
+        (tool for tool, words in _NO_FREE.items() if any(map(re.compile(words, re.ASCII).fullmatch, lines))), None
+    )
 
 
 def _size(number: str, unit: str) -> int:
@@ -188,22 +222,26 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
 
 
 # A row may have words behind the last column, as the time is printed.
-def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[str, int]]:
+def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[str, float]]:
     columns: dict[str, int] = {}
     width = 0
+    separator = _CELLS
     for line in lines:
         if mark in line:
-            head = line.split()[:_MOST_WORDS]
+            separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
+            head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
             width = len(head)
-        elif columns and line[:1].isdigit():
-            words = line.split()
-            if len(words) >= width and all(words[place].isdecimal() for place in columns.values()):
-                yield {name: int(words[place][:18]) for name, place in columns.items()}
+        elif columns and (line[:1].isdigit() or separator is _SEPARATORS):
+            words = separator.split(line)
+            cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= width else [None]
+            if None not in cells:
+                sizes = (float(cell[1]) * (_UNITS[cell[2].upper()] if cell[2] else 1) for cell in cells if cell)
+                yield dict(zip(columns, sizes, strict=True))
 
 
 # Whole pages are multiples of 4 KiB; with -S m or M they are not.
-def _table_unit(rows: list[dict[str, int]]) -> tuple[int, str | None]:
-    if all(value % 4 == 0 for row in rows for value in row.values()):
+def _table_unit(rows: list[dict[str, float]]) -> tuple[int, str | None]:
+    if all(value % 4 == 0 for row in rows for value in row.values()) and sum(rows[-1].values()) >= _SMALL:
         return 1 << 10, None
     return 1 << 20, "MiB"

@@ -1,0 +1,216 @@
+"""Totals of memory as monitoring, inventories and hypervisors give them: each figure beside its name."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pagehint.diagnosis.bounds import MOST_MEMORY
+
+__all__ = ["parse_named_figures"]
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]\d)?)"
+_KIB, _MIB = 1 << 10, 1 << 20
+
+
+class _Source(NamedTuple):
+    """A tool: `figure` finds one, with the groups name and figure, and unit and machine where it has them; `within`
+    finds what holds all figures of one moment, where the names say too little alone. `needs` are counters that must be
+    there beside what is free. A text without the `mark` is none of the tool's.
+    """
+
+    mark: str
+    figure: str
+    names: dict[str, str]
+    unit: int = 1
+    within: str | None = None
+    needs: frozenset[str] = frozenset()
+
+
+_OF_PSUTIL = {name: name for name in ("total", "free", "available", "buffers", "cached", "shmem", "slab")} | {
+    "buffered": "buffers",
+    "shared": "shmem",
+}
+_PSUTIL_NAMES = "|".join(_OF_PSUTIL)
+_TOOLS = {
+    "glances, psutil or telegraf": _Source(
+        "percent",
+        rf"\b(?P<name>{_PSUTIL_NAMES})['\"]?(?:=|: ?){_FIGURE}(?=\s{{0,40}}[,)}}])",
+        _OF_PSUTIL,
+        within=r"[({][^(){}]{0,4000}+[)}]",
+        needs=frozenset({"total", "available", "buffers"}),
+    ),
+    "glances": _Source(
+        "mem.free",
+        rf"^mem\.(?P<name>{_PSUTIL_NAMES}): {_FIGURE}$",
+        _OF_PSUTIL,
+    ),
+    "glances' screen": _Source(
+        "MEM",
+        rf"\b(?P<name>total|free) +{_FIGURE}(?P<unit>[KMGT])\b.*",
+        {"total": "total", "free": "free"},
+        within=r"\bMEM\b.{1,60}\bSWAP\b.{0,60}\n(?:.{1,200}\n){2}.{1,200}",
+        needs=frozenset({"total"}),
+    ),
+    "nmon's screen": _Source(
+        "RAM-Memory",
+        rf"\b(?P<name>Total|Free|Cached|Buffers)(?: {{1,3}}\(MB\)|\s{{0,3}}=)\s{{1,20}}{_FIGURE}",
+        {"Total": "total", "Free": "free", "Cached": "cached", "Buffers": "buffers"},
+        _MIB,
+    ),
+    "Ansible's facts": _Source(
+        "ansible_mem",
+        rf"\bansible_mem(?P<name>total|free)_mb\b['\"]?: {_FIGURE}",
+        {"total": "total", "free": "free"},
+        _MIB,
+    ),
+    "Ansible's ansible_memory_mb": _Source(
+        "ansible_memory_mb",
+        rf"\b(?P<name>total|free)\b['\"]?: {_FIGURE}",
+        {"total": "total", "free": "free"},
+        _MIB,
+        within=r"\breal['\"]?:\s{0,40}\{?(?:\s{0,40}['\"]?(?:free|total|used)['\"]?: \d{1,12},?){2,3}",
+    ),
+    "Ohai": _Source(
+        '"total":',
+        rf'"(?P<name>total|free|buffers|cached|available)": ?"{_FIGURE}kB"',
+        {name: name for name in ("total", "free", "buffers", "cached", "available")},
+        _KIB,
+        within=r'"total": ?"\d{1,12}kB",\s{0,40}"free": ?"\d{1,12}kB",[^{}]{0,200}"buffers"[^{}]{0,400}',
+    ),
+    "collectd": _Source(
+        "/memory/memory-",
+        rf'(?P<machine>[^"/\s]{{1,80}})/memory/memory-(?P<name>free|cached|buffered|slab_recl|slab_unrecl)"? .{{0,60}}?'
+        rf"\d:{_FIGURE}$",
+        {
+            "free": "free",
+            "cached": "cached",
+            "buffered": "buffers",
+            "slab_recl": "slab_reclaimable",
+            "slab_unrecl": "slab_unreclaimable",
+        },
+    ),
+    "telegraf": _Source(
+        "mem,",
+        rf"[ ,](?P<name>{_PSUTIL_NAMES})={_FIGURE}i?(?=[, ]|$)",
+        _OF_PSUTIL,
+        within=r"^mem,(?:\S{0,400}?\bhost=(?P<machine>[^,\s]{1,80}))?\S{0,400} \S{1,4000}",
+        needs=frozenset({"total", "available"}),
+    ),
+    "telegraf, as Prometheus has it": _Source(
+        "mem_free",
+        rf'^mem_(?P<name>{_PSUTIL_NAMES})(?:\{{(?:[^{{}}\n]{{0,200}}?\bhost="(?P<machine>[^"]{{1,80}}))?[^{{}}\n]{{0,200}}\}})?'
+        rf" {_FIGURE}",
+        _OF_PSUTIL,
+        needs=frozenset({"total"}),
+    ),
+    "Zabbix": _Source(
+        "vm.memory.size[",
+        rf"vm\.memory\.size\[(?P<name>total|free|available|buffers|cached|slab|shared)\]['\"]?\s?[:=,]?\s{{0,60}}"
+        rf"(?:\[[us]\|)?['\"]?{_FIGURE}",
+        {name: name for name in ("total", "free", "available", "buffers", "cached")},
+    ),
+    "sadf -p": _Source(
+        "kbmemfree",
+        rf"\bkb(?P<name>memfree|avail|buffers|cached)\s{_FIGURE}$",
+        {"memfree": "free", "avail": "available", "buffers": "buffers", "cached": "cached"},
+        _KIB,
+    ),
+    "sadf -j": _Source(
+        '"memfree"',
+        rf'"(?P<name>memfree|avail|buffers|cached)": {_FIGURE}',
+        {"memfree": "free", "avail": "available", "buffers": "buffers", "cached": "cached"},
+        _KIB,
+    ),
+    "SNMP": _Source(
+        "memAvailReal",
+        rf"\bmem(?P<name>TotalReal|AvailReal|Buffer|Cached)\.0\s{{0,4}}[=:]\s{{0,4}}(?:INTEGER: )?{_FIGURE}",
+        {"TotalReal": "total", "AvailReal": "free", "Buffer": "buffers", "Cached": "cached"},
+        _KIB,
+    ),
+    "smem -w": _Source(
+        "userspace memory",
+        rf"^(?P<name>free memory)\s+{_FIGURE}(?P<unit>[KMGT]?)\b",
+        {"free memory": "free"},
+        _KIB,
+    ),
+    "virsh dommemstat": _Source(
+        "unused",
+        rf"^(?:balloon\.)?(?P<name>actual|current|unused|available|usable|disk_caches)[ =]{_FIGURE}$",
+        {"unused": "free", "available": "total", "usable": "available", "disk_caches": "buff_cache"},
+        _KIB,
+        within=r"^(?:balloon\.)?(?:actual|current)[ =]\d{1,20}$(?:\n[\w. =-]{1,80}){1,20}",
+    ),
+    "QEMU's guest-stats": _Source(
+        "stat-free-memory",
+        rf"\bstat-(?P<name>free-memory|total-memory|available-memory|disk-caches)['\"]?\s?[:=]\s?{_FIGURE}",
+        {
+            "free-memory": "free",
+            "total-memory": "total",
+            "available-memory": "available",
+            "disk-caches": "buff_cache",
+        },
+    ),
+    "Proxmox' ballooninfo": _Source(
+        "total_mem",
+        rf"\b(?P<name>free_mem|total_mem)['\"]?: ?{_FIGURE}",
+        {"free_mem": "free", "total_mem": "total"},
+        needs=frozenset({"total"}),
+    ),
+    "podman info": _Source(
+        "memFree",
+        rf"\bmem(?P<name>Free|Total)['\"]?: {_FIGURE}",
+        {"Free": "free", "Total": "total"},
+        needs=frozenset({"total"}),
+    ),
+    "virsh nodememstats": _Source(
+        "KiB",
+        rf"^(?P<name>total|free|buffers|cached)\s{{0,10}}: {{1,20}}{_FIGURE} KiB$",
+        {name: name for name in ("total", "free", "buffers", "cached")},
+        _KIB,
+        needs=frozenset({"total", "buffers", "cached"}),
+    ),
+}  # fmt: skip
+_FIGURES = {tool: re.compile(source.figure, re.ASCII | re.MULTILINE) for tool, source in _TOOLS.items()}
+_WITHIN = {
+    tool: re.compile(source.within, re.ASCII | re.MULTILINE)
+    for tool, source in _TOOLS.items()
+    if source.within is not None
+}
+
+
+def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int], list[str]]]:
+    """Of each tool whose figures are in the first of the texts that has some: its name, bytes by the names of COUNTERS,
+    and the names of the machines, where they are several: the figures are of the last. Of several moments the last
+    counts. O(length).
+    """
+    for tool, source in _TOOLS.items():
+        for text in texts:
+            if source.mark not in text:
+                continue
+            by_machine = _figures(tool, source, text)
+            if by_machine:
+                machines = list(by_machine)
+                yield tool, by_machine[machines[-1]], machines if machines[1:] else []
+                break
+
+
+def _figures(tool: str, source: _Source, text: str) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    parts = [(text, "")]
+    if tool in _WITHIN:
+        parts = [(match[0], match.groupdict().get("machine") or "") for match in _WITHIN[tool].finditer(text)]
+    for part, whose in parts:
+        sizes: dict[str, dict[str, int]] = {}
+        for match in _FIGURES[tool].finditer(part):
+            groups = match.groupdict()
+            machine = groups.get("machine") or whose
+            unit = _UNITS[groups["unit"]] if groups.get("unit") else source.unit
+            size = float(match["figure"]) * unit
+            if match["name"] in source.names and size <= MOST_MEMORY:
+                sizes.setdefault(machine, {})[source.names[match["name"]]] = int(size)
+        for machine, each in sizes.items():
+            if "free" in each and source.needs <= each.keys():
+                found.pop(machine, None)
+                found[machine] = each
+    return found

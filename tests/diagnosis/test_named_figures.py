@@ -1,0 +1,106 @@
+"""Figures that monitoring, inventories and hypervisors give by name: those of a machine are read, others refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
+from tests.diagnosis.conftest import DATA
+
+MIB = 1 << 20
+FOLDER = DATA / "tools"
+READ = sorted(path.stem for path in (FOLDER / "read").iterdir())
+REFUSED = {
+    "crictl": "crictl stats",
+    "dmidecode": "dmidecode",
+    "docker_info": "docker info",
+    "dominfo": "virsh dominfo",
+    "facter": "facter",
+    "hmp_balloon": "QEMU's info balloon",
+    "qmp_balloon": "QEMU's info balloon",
+    "hostnamectl": "hostnamectl",
+    "inxi_m": "inxi",
+    "inxi_old": "inxi",
+    "kubectl_describe_node": "kubectl describe node",
+    "kubectl_top_node": "kubectl top",
+    "kubectl_top_pod": "kubectl top",
+    "kubelet_stats": "the kubelet's summary",
+    "lshw": "lshw",
+    "lsmem": "lsmem",
+    "memory_stat": "a cgroup's memory.stat",
+    "neofetch": "neofetch",
+    "podman_stats": "podman stats",
+    "ps_mem": "ps_mem",
+    "smem": "smem",
+    "systemd_cgtop": "systemd-cgtop",
+    "xl_info": "xl info",
+    "xl_list": "xl list",
+}
+
+
+@pytest.mark.parametrize("form", READ)
+def test_totals_are_read(form: str) -> None:
+    found = diagnose(FOLDER / "read" / f"{form}.txt")
+    assert found.free == pytest.approx(3072 * MIB, abs=2 * MIB)
+    # What doesn't tell how much there is has no total.
+    assert found.total is None or found.total == pytest.approx(15821 * MIB, abs=60 * MIB)
+    silent = {"collectds_putval", "smem_-w", "smem_-w_-k", "dstat", "sadf_-d", "sadf_-p", "sadf_-j", "sar_-r"}
+    assert (found.total is None) == (form in silent | {"vmstat_-w_-s_m"})
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_what_is_no_machines_free_memory_is_named(form: str) -> None:
+    with pytest.raises(InputError) as refused:
+        diagnose(FOLDER / "refused" / f"{form}.txt")
+    assert f"holds the output of {REFUSED[form]}, which doesn't tell what is free: expected buddyinfo" in str(
+        refused.value
+    )
+
+
+EXPORTED = """\
+node_memory_MemFree_bytes{instance="web01:9100"} 3221225472
+node_memory_MemFree_bytes{instance="web02:9100"} 1073741824
+node_memory_MemTotal_bytes{instance="web01:9100"} 16590675968
+node_memory_MemTotal_bytes{instance="web02:9100"} 8589934592
+node_buddyinfo_blocks{instance="web01:9100",node="0",size="0",zone="DMA"} 1
+node_buddyinfo_blocks{instance="web01:9100",node="0",size="10",zone="Normal"} 768
+node_buddyinfo_blocks{instance="web02:9100",node="0",size="10",zone="Normal"} 256
+"""
+
+
+def test_of_several_machines_one_is_read_as_is_said(tmp_path: Path) -> None:
+    """Of one was what is free, of the other how much there is."""
+    path = tmp_path / "text.txt"
+    path.write_text(EXPORTED)
+    found = diagnose(path)
+    assert (found.total, found.free) == (8 << 30, 1 << 30)
+    assert [(zone.name, zone.free) for zone in found.zones] == [("Normal", 256 << 10)]
+    assert any("has meminfo more than once: the last one counts" in line for line in found.warnings)
+    for form in ("collectds_putval", "telegrafs_line_protocol", "telegraf_for_prometheus"):
+        text = (FOLDER / "read" / f"{form}.txt").read_text()
+        path.write_text(text + text.replace("web01", "web02").replace("3221225472", "2147483648"))
+        path.write_text(path.read_text().replace("3.221225472e+09", "3e+09"))
+        found = diagnose(path)
+        assert any("are of several machines: those of web02 are read" in line for line in found.warnings), form
+        assert found.free != 3 << 30 or form == "telegraf_for_prometheus"
+
+
+def test_a_swaps_a_disks_and_a_hosts_figures_are_not_taken_for_a_machines(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    for text in (
+        "sdiskusage(total=105089261568, used=20000000000, free=80000000000, percent=20.0)",
+        '{"memswap": {"total": 2147479552, "used": 0, "free": 2147479552, "percent": 0.0}}',
+        "ansible_swapfree_mb: 2047",
+        'PUTVAL "web01/swap/swap-free" interval=10.000 1760000000.123:2147479552',
+        '{"stats": {"stat-free-memory": 18446744073709551615, "stat-total-memory": 18446744073709551615}}',
+    ):
+        path.write_text(f"{text}\n")
+        with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+            diagnose(path)
+
+
+def test_a_table_whose_lines_are_of_one_width_is_not_joined() -> None:
+    """It was taken for what a terminal had broken."""
+    path = FOLDER / "read" / "smem_-w.txt"
+    assert diagnose(path).evidence.sources == [(str(path), "smem -w")]
