@@ -6,7 +6,7 @@ import pytest
 
 from pagehint.diagnosis.bounds import UNKNOWN, ZERO, Bounds, exactly
 from pagehint.diagnosis.examine import diagnose
-from pagehint.report.doctor_words import brings_of, range_of
+from pagehint.report.doctor_words import advice_brings, range_of
 from tests.diagnosis.conftest import DATA
 
 MIB = 1 << 20
@@ -43,7 +43,7 @@ def test_bounds_that_tell_nothing_are_no_figures(tmp_path: Path) -> None:
         "Mem:        24683656     4329992    17008388        8924     3680956    20353664\n"
     )
     found = diagnose(path)
-    words = {each.apply: brings_of(found, each.apply, each.brings) for each in found.advice}
+    words = {each.apply: advice_brings(found, each) for each in found.advice}
     assert (words["compact_memory"], words["both"]) == ("not known", "not known")
     assert words["drop_caches"] == "0 to 23,209 MiB"
     assert [each.apply for each in found.advice[-2:]] == ["compact_memory", "both"]

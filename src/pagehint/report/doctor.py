@@ -11,11 +11,12 @@ from rich.text import Text
 from pagehint.diagnosis.apply import Applied
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.findings import Diagnosis
-from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
+    TITLES,
     advice_brings,
-    brings_of,
+    brings_rows,
+    cause_rows,
     failure_lines,
     headline,
     held_lines,
@@ -107,25 +108,19 @@ def _parts(found: Diagnosis, width: int, form: _Form) -> dict[str, RenderableTyp
         parts["failures"] = Group(*_failures(found))
     parts["headline"] = Text(f"{headline(found)}.\n", style="bold")
     if found.free is not None:
-        causes = [(CAUSES[name], name, size) for name, size in found.free_resident.items() if size.most != 0]
-        causes.sort(key=lambda row: list(CAUSES).index(row[1]))
-        parts["causes"] = titled("Free memory, by what keeps it from the host", _bars(causes, width, "yellow"))
+        parts["causes"] = titled(TITLES["causes"], _bars(cause_rows(found), width, "yellow"))
     if found.page_map is not None:
-        parts["map"] = titled(
-            "The machine's memory, from its first page to its last", _map(found, width, form.map_rows)
-        )
+        parts["map"] = titled(TITLES["map"], _map(found, width, form.map_rows))
     if found.free is not None:
-        parts["brings"] = titled("What would come back, by the order of reporting (MiB)", _brings(found, width))
+        parts["brings"] = titled(TITLES["brings"], _brings(found, width))
     if used := holders(found):
-        parts["used"] = titled("Who holds the rest", _bars(used, width, "blue"))
+        parts["used"] = titled(TITLES["used"], _bars(used, width, "blue"))
     if held := held_lines(found):
-        parts["held"] = titled("Few pages that keep much from being given back", _indented(held))
+        parts["held"] = titled(TITLES["held"], _indented(held))
     if found.advice:
-        parts["advice"] = titled(
-            "What to do, the most for the least cost first", _advice(found, form.advice, not form.brief)
-        )
+        parts["advice"] = titled(TITLES["advice"], _advice(found, form.advice, not form.brief))
     if found.cannot:
-        parts["cannot"] = titled("What can't be helped", _indented(found.cannot))
+        parts["cannot"] = titled(TITLES["cannot"], _indented(found.cannot))
     if notes := list(_notes(found)):
         parts["notes"] = Group(*notes)
     if found.warnings:
@@ -180,14 +175,8 @@ def _bars(rows: list[tuple[str, str, Bounds]], width: int, style: str) -> Table:
 
 
 def _brings(found: Diagnosis, width: int) -> RenderableType:
-    orders = order_columns(found)
-    head = ["", *(f"order {order}" for order in orders)]
-    rows = [
-        [f"  {words}", *(brings_of(found, name, found.would_bring[name][order], unit="") for order in orders)]
-        for name, words in ACTIONS.items()
-        if name in found.would_bring
-    ]
-    return fitting(width, head, rows)
+    head = ["", *(f"order {order}" for order in order_columns(found))]
+    return fitting(width, head, [[f"  {words}", *cells] for words, *cells in brings_rows(found)])
 
 
 def _map(found: Diagnosis, width: int, rows: int) -> Group:

@@ -7,8 +7,10 @@ from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.doctor_words import (
+    TITLES,
     advice_brings,
-    brings_of,
+    brings_rows,
+    cause_rows,
     failure_lines,
     headline,
     held_lines,
@@ -21,8 +23,8 @@ from pagehint.report.doctor_words import (
     reporting_line,
     subject,
 )
-from pagehint.report.figures import COLOURS, chart_layout
-from pagehint.report.page import filled_page, html_table
+from pagehint.report.figures import COLOURS, chart_layout, colour_steps
+from pagehint.report.page import chart, charts, filled_page, html_table, section
 
 __all__ = ["doctor_page"]
 
@@ -54,20 +56,15 @@ def doctor_page(found: Diagnosis) -> str:
         f"{headline(found)}.",
         [f"{line}." for line in found.warnings],
         [f"{line}." for line in notes],
-        [section for section in sections if section],
+        [part for part in sections if part],
         figures,
     )
-
-
-def _section(title: str, body: str, note: str = "") -> str:
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
 
 
 def _figure(figures: dict[str, dict[str, Any]], name: str, data: list[dict[str, Any]], height: int, **more: Any) -> str:
     layout = chart_layout("", "", height, **more)
     figures[name] = {"data": data, "layout": layout}
-    return f'<div class="figures"><div class="figure"><div id="{name}" style="height:{height}px"></div></div></div>'
+    return charts([chart(name, height, TITLES[name])])
 
 
 # Bounds are drawn as a bar to what is sure, and a line to what may be.
@@ -102,21 +99,20 @@ def _lying(figures: dict[str, dict[str, Any]], name: str, rows: list[tuple[str, 
     colours = [COLOURS["back"] if words == CAUSES["given_back"] else colour for words, _ in rows]
     data = [_bar([words for words, _ in rows], [size for _, size in rows], colours, lying=True)]
     axes = {"xaxis": {"title": {"text": "MiB"}}, "yaxis": {"automargin": True}}
-    chart = _figure(figures, name, data, 70 + 28 * len(rows), **axes)
-    return chart + html_table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
+    drawn = _figure(figures, name, data, 70 + 28 * len(rows), **axes)
+    return drawn + html_table(["", "MiB"], [[words, range_of(size, unit="")] for words, size in rows[::-1]])
 
 
 def _causes(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
-    rows = [(words, found.free_resident[name]) for name, words in CAUSES.items() if name in found.free_resident]
-    rows = [row for row in rows if row[1].most != 0]
+    rows = [(words, size) for words, _, size in cause_rows(found)]
     if not rows or found.free is None:
         return ""
-    return _section("Free memory, by what keeps it from the host", _lying(figures, "causes", rows, "#f2a541"))
+    return section(TITLES["causes"], _lying(figures, "causes", rows, COLOURS["free"]))
 
 
 def _used(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     rows = [(words, size) for words, _, size in holders(found)]
-    return _section("Who holds the rest", _lying(figures, "used", rows, "#33658a")) if rows else ""
+    return section(TITLES["used"], _lying(figures, "used", rows, COLOURS["used"])) if rows else ""
 
 
 def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
@@ -132,7 +128,6 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         f"in use {100 * used:.0f} %, free and resident {100 * resident:.0f} %, given back {100 * told:.0f} %"
         for used, resident, told, _ in shares
     ]
-    steps = [(k + side) / len(_STATES) for k in range(len(_STATES)) for side in (0, 1)]
     heat = {
         "type": "heatmap",
         "z": rows,
@@ -143,16 +138,14 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
-        "colorscale": [[step, COLOURS[_STATES[k // 2][0]]] for k, step in enumerate(steps)],
+        "colorscale": colour_steps([name for name, _ in _STATES]),
     }
     plain = {"visible": False}
-    chart = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
+    drawn = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
     keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in _STATES)
     area = len(found.page_map.holders) * found.setting.page_size / len(shares) / _MIB
     note = f"Left to right, then down; each cell is {area:,.1f} MiB."
-    return _section(
-        "The machine's memory, from its first page to its last", f'{chart}<div class="key">{keys}</div>', note
-    )
+    return section(TITLES["map"], f'{drawn}<div class="key">{keys}</div>', note)
 
 
 def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
@@ -166,16 +159,9 @@ def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         if action in found.would_bring
     ]
     axes = {"yaxis": {"title": {"text": "MiB"}}, "barmode": "group"}
-    chart = _figure(figures, "brings", data, 340, **axes)
-    rows = [
-        [words, *(brings_of(found, action, found.would_bring[action][order], unit="") for order in orders)]
-        for action, words in ACTIONS.items()
-        if action in found.would_bring
-    ]
+    drawn = _figure(figures, "brings", data, 340, **axes)
     note = "The bars are what is sure, or the best guess; the lines, and the figures in brackets, what it may be."
-    return _section(
-        "What would come back, by the order of reporting (MiB)", chart + html_table(["", *names], rows), note
-    )
+    return section(TITLES["brings"], drawn + html_table(["", *names], brings_rows(found)), note)
 
 
 def _failures(found: Diagnosis) -> str:
@@ -183,26 +169,23 @@ def _failures(found: Diagnosis) -> str:
     for failure in found.failures:
         title, *lines = failure_lines(failure)
         parts.append(f"<h3>{escape(title)}</h3>{_list(lines)}")
-    return _section("Failed allocations", "".join(parts)) if parts else ""
+    return section("Failed allocations", "".join(parts)) if parts else ""
 
 
 def _held(found: Diagnosis) -> str:
     lines = held_lines(found)
-    return _section("Few pages that keep much from being given back", _list(lines)) if lines else ""
+    return section(TITLES["held"], _list(lines)) if lines else ""
 
 
 def _advice(found: Diagnosis) -> str:
     rows = [[each.what, advice_brings(found, each), each.cost, each.command, each.risk] for each in found.advice]
     if not rows:
         return ""
-    return _section(
-        "What to do, the most for the least cost first",
-        html_table(["", "brings", "cost", "command", "risk"], rows, "words"),
-    )
+    return section(TITLES["advice"], html_table(["", "brings", "cost", "command", "risk"], rows, "words"))
 
 
 def _cannot(found: Diagnosis) -> str:
-    return _section("What can't be helped", _list(found.cannot)) if found.cannot else ""
+    return section(TITLES["cannot"], _list(found.cannot)) if found.cannot else ""
 
 
 def _list(lines: list[str]) -> str:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.bounds import ZERO, Bounds
 from pagehint.diagnosis.failure import Failure, ZoneVerdict
 from pagehint.diagnosis.findings import Advice, Diagnosis
+from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.diagnosis.holders import USED_WORDS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
@@ -13,8 +14,10 @@ from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
+    "TITLES",
     "advice_brings",
-    "brings_of",
+    "brings_rows",
+    "cause_rows",
     "failure_lines",
     "headline",
     "held_lines",
@@ -27,6 +30,17 @@ __all__ = [
     "reporting_line",
     "subject",
 ]
+
+TITLES = {
+    "causes": "Free memory, by what keeps it from the host",
+    "map": "The machine's memory, from its first page to its last",
+    "brings": "What would come back, by the order of reporting (MiB)",
+    "used": "Who holds the rest",
+    "held": "Few pages that keep much from being given back",
+    "advice": "What to do, the most for the least cost first",
+    "cannot": "What can't be helped",
+}
+"""The parts of a report, and what stands over them."""
 
 _MIB = 1 << 20
 _SHOWN_ORDERS = (0, 4, 5, 8)
@@ -64,14 +78,28 @@ def range_of(size: Bounds, unit: str = " MiB") -> str:
     return f"{_number(size.least)} to {_number(size.most)}{unit}"
 
 
-def brings_of(found: Diagnosis, action: str | None, size: Bounds, unit: str = " MiB") -> str:
-    """What an action brings, as range_of has it; ``"not known"`` where its bounds tell nothing."""
-    return "not known" if found.tells_nothing(action, size) else range_of(size, unit)
+def cause_rows(found: Diagnosis) -> list[tuple[str, str, Bounds]]:
+    """What keeps free memory from the host, in the order of CAUSES: words, key, bytes."""
+    rows = [(words, name, found.free_resident[name]) for name, words in CAUSES.items() if name in found.free_resident]
+    return [row for row in rows if row[2].most != 0]
+
+
+def brings_rows(found: Diagnosis) -> list[list[str]]:
+    """What each action brings: its words, and what comes back at each order of `order_columns`."""
+    return [
+        [words, *(_brings(found, name, found.would_bring[name][order], unit="") for order in order_columns(found))]
+        for name, words in ACTIONS.items()
+        if name in found.would_bring
+    ]
 
 
 def advice_brings(found: Diagnosis, advice: Advice) -> str:
     """What an advice brings: of one to look at more, nothing."""
-    return "nothing by itself" if advice.brings == ZERO else brings_of(found, advice.apply, advice.brings)
+    return "nothing by itself" if advice.brings == ZERO else _brings(found, advice.apply, advice.brings)
+
+
+def _brings(found: Diagnosis, action: str | None, size: Bounds, unit: str = " MiB") -> str:
+    return "not known" if found.tells_nothing(action, size) else range_of(size, unit)
 
 
 def next_file_line(found: Diagnosis) -> str | None:
@@ -189,14 +217,10 @@ def held_lines(found: Diagnosis) -> list[str]:
     return lines
 
 
-def used_words(name: str) -> str:
-    """What a key of used_by means."""
-    return {**USED_WORDS, "cache_and_slab": "page cache and slab"}.get(name, name)
-
-
 def holders(found: Diagnosis) -> list[tuple[str, str, Bounds]]:
     """Who holds what is not free: words, key, bytes; the most first. Pages on per-CPU lists are told of as free."""
-    rows = [(used_words(name), name, size) for name, size in found.used_by.items() if name != "per_cpu"]
+    words = {**USED_WORDS, "cache_and_slab": "page cache and slab"}
+    rows = [(words.get(name, name), name, size) for name, size in found.used_by.items() if name != "per_cpu"]
     return sorted(rows, key=lambda row: -row[2].best)
 
 

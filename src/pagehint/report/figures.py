@@ -1,5 +1,7 @@
 """The charts of the page, as plotly figures."""
 
+import json
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle
 from typing import Any
@@ -20,7 +22,9 @@ __all__ = [
     "batch_sizes_figure",
     "batches_figure",
     "chart_layout",
+    "colour_steps",
     "compared_figure",
+    "figures_data",
     "given_back_figure",
     "map_figure",
     "residency_figure",
@@ -68,6 +72,16 @@ DARK = {
     "#44337a": "#b3a2e0",
 }
 """The colours of a dark page, for those of a light one that differ there."""
+
+
+def colour_steps(names: Sequence[str]) -> list[tuple[float, str]]:
+    """A colour scale of so many steps, for values 0, 1, ...: each in the colour of COLOURS that it names."""
+    return [((k + side) / len(names), COLOURS[name]) for k, name in enumerate(names) for side in (0, 1)]
+
+
+def figures_data(figures: Mapping[str, go.Figure]) -> dict[str, Any]:
+    """Figures as a page takes them: in types that JSON has, by name."""
+    return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 
 
 # plotly takes some HTML in its texts: what comes from a recording or an option is none.
@@ -247,8 +261,8 @@ def _line(index: int, is_baseline: bool) -> dict[str, Any]:
 def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
     """Free and resident memory over time, by why it stayed behind; `most`: the top of the axis in MiB."""
     shown = [name for name in run.reasons if run.attribution[name] > 0]
-    x, *values = _rows(run, "time", *sorted(shown, key=lambda name: -run.attribution[name]))
     names = sorted(shown, key=lambda name: -run.attribution[name])
+    x, *values = _rows(run, "time", *names)
     colours = dict(zip(run.reasons, cycle(_REASONS), strict=False))
     traces = [_area(x, y, run.reasons[name], colours[name]) for name, y in zip(names, values, strict=True)]
     layout = _over_time(run, "free, but resident, MiB", 360)
@@ -297,7 +311,7 @@ def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "x": sizes,
                     "y": counts,
                     "name": _text(name),
-                    "marker": {"color": "#33658a" if len(runs) == 1 else RUN_COLOURS[index % len(RUN_COLOURS)]},
+                    "marker": {"color": COLOURS["used"] if len(runs) == 1 else RUN_COLOURS[index % len(RUN_COLOURS)]},
                     "hovertemplate": "%{y:,} batches of %{x} blocks",
                 }
             )
@@ -405,9 +419,6 @@ def map_figure(run: Run) -> go.Figure:
     ).astype(np.uint8)
     parts = [np.round(np.minimum(100 * part / sizes, 100)).astype(np.uint8) for part in (used, free, back)]
     shares = np.stack(parts, axis=-1)
-    colours = [COLOURS[name] for name, _ in STATES]
-    steps = [(k + side) / len(colours) for k in range(len(colours)) for side in (0, 1)]
-    scale = [[step, colours[k // 2]] for k, step in enumerate(steps)]
     heat = {
         "type": "heatmap",
         "x": _seconds(run, times),
@@ -415,8 +426,8 @@ def map_figure(run: Run) -> go.Figure:
         "z": state.T,
         "customdata": shares.transpose(1, 0, 2),
         "zmin": -0.5,
-        "zmax": len(colours) - 0.5,
-        "colorscale": scale,
+        "zmax": len(STATES) - 0.5,
+        "colorscale": colour_steps([name for name, _ in STATES]),
         "showscale": False,
         "hovertemplate": (
             "%{x:.1f} s, from page frame %{y:,}<br>in use %{customdata[0]} %<br>free, but resident %{customdata[1]} %"

@@ -1,6 +1,5 @@
 """What a fleet holds and how many guests fit, in words, tables and pictures."""
 
-import json
 from collections.abc import Mapping
 from html import escape
 from itertools import cycle
@@ -14,8 +13,8 @@ from pagehint.fleets.fits import MOST_GUESTS
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE, all_settings
 from pagehint.report.charts import fitting, titled
-from pagehint.report.figures import RUN_COLOURS, chart_layout
-from pagehint.report.page import chart_section, filled_page, html_table
+from pagehint.report.figures import RUN_COLOURS, chart_layout, figures_data
+from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
 from pagehint.units import format_count, format_size, percent
 
@@ -122,9 +121,10 @@ def fleet_page(found: Fleet) -> str:
         "fit": "The risk is the share of time in which more is held than the host has.",
     }
     sections = [
-        chart_section(name, titles[name], notes[name], figure.layout.height) for name, figure in figures.items()
+        section(titles[name], charts([chart(name, figure.layout.height, titles[name])]), notes[name])
+        for name, figure in figures.items()
     ]
-    sections.append(f"<section><h2>Figures</h2>{html_table(*_table(found))}</section>")
+    sections.append(section("Figures", html_table(*_table(found))))
     lead, *others = [f"{line}." for line in fleet_sentences(found)]
     return filled_page(
         _title(found),
@@ -133,7 +133,7 @@ def fleet_page(found: Fleet) -> str:
         [f"{line}." for line in found.warnings],
         others,
         sections,
-        {name: json.loads(figure.to_json()) for name, figure in figures.items()},
+        figures_data(figures),
     )
 
 

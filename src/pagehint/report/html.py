@@ -1,6 +1,5 @@
 """One self-contained page of one run or several: charts and figures, without anything to load."""
 
-import json
 from collections.abc import Sequence
 from html import escape, unescape
 from pathlib import Path
@@ -10,9 +9,9 @@ import plotly.graph_objects as go
 
 from pagehint.errors import InputError
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
-from pagehint.report import figures as charts
+from pagehint.report import figures as drawn
 from pagehint.report.output import Output
-from pagehint.report.page import filled_page, html_table, warning_box
+from pagehint.report.page import chart, charts, filled_page, html_table, section, warning_box
 from pagehint.report.words import (
     BEST_POSSIBLE,
     about,
@@ -81,7 +80,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         [f"{line}." for line in warning_lines(*runs)],
         [f"{line}." for line in anomaly_lines(first)],
         page.sections(),
-        page.figures_data(),
+        drawn.figures_data(page.figures),
     )
 
 
@@ -138,22 +137,10 @@ class _Page:
             self._totals(),
         ]
 
-    def figures_data(self) -> dict[str, Any]:
-        return {name: json.loads(figure.to_json()) for name, figure in self.figures.items()}
-
     def _figure(self, name: str, figure: go.Figure, title: str = "") -> str:
         self.figures[name] = figure
-        heading = f"<h3>{escape(title)}</h3>" if title else ""
-        label = escape(f"{title}: {_described(figure)}" if title else _described(figure))
-        attributes = f'id="{name}" role="img" aria-label="{label}" style="height:{figure.layout.height}px"'
-        return f'<div class="figure">{heading}<div {attributes}></div></div>'
-
-    def _section(self, title: str, note: str, figures: list[str], two: bool = False) -> str:
-        inside = "".join(figures)
-        return (
-            f'<section><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
-            f'<div class="figures{" two" if two else ""}">{inside}</div></section>'
-        )
+        label = f"{title}: {_described(figure)}" if title else _described(figure)
+        return chart(name, figure.layout.height, label, title)
 
     # A chart for each run that has anything to show, two beside each other.
     def _each(self, name: str, make: Any, shown: list[bool]) -> list[str]:
@@ -168,40 +155,41 @@ class _Page:
         run = self.runs[0]
         note = _measured_note(self.runs)
         if len(self.runs) == 1:
-            figure = charts.residency_figure(run, self.baseline or run)
-            return self._section(headline(run), note, [self._figure("residency", figure)])
-        figure = charts.compared_figure(self.runs, self.names, self.baseline)
+            figure = drawn.residency_figure(run, self.baseline or run)
+            return section(headline(run), charts([self._figure("residency", figure)]), note)
+        figure = drawn.compared_figure(self.runs, self.names, self.baseline)
         means = (
             f"{name} {mib(mean_mib(one.totals.footprint, one.totals.duration) * _MIB)}"
             for name, one in zip(self.names, self.runs, strict=True)
         )
         title = f"Resident on average: {', '.join(means)}" if self.short else "Resident memory over time"
-        return self._section(title, note, [self._figure("residency", figure)])
+        return section(title, charts([self._figure("residency", figure)]), note)
 
     def _attribution(self) -> str:
         shown = [any(value > 0 for value in run.attribution.values()) for run in self.runs]
         note = "Every free byte that the host still backs, by what keeps it; the reasons add up to all of it."
         if len(self.runs) == 1:
             title = _left_behind(self.runs[0])
-            return self._section(title, note, self._each("attribution", charts.attribution_figure, shown))
+            return section(title, charts(self._each("attribution", drawn.attribution_figure, shown)), note)
         most = 1.05 * max(run.timeline.column("free_resident").to_numpy().max() / _MIB for run in self.runs)
-        figures = self._each("attribution", lambda run: charts.attribution_figure(run, most), shown)
-        return self._section("What stayed behind, and why", note, figures, two=True)
+        figures = self._each("attribution", lambda run: drawn.attribution_figure(run, most), shown)
+        return section("What stayed behind, and why", charts(figures, two=True), note)
 
     def _told(self) -> str:
         shown = [run.batches.num_rows > 0 for run in self.runs]
         if not any(shown):
             return ""
         note = "What the host was told of over time, and how many blocks a batch had."
-        sizes = self._figure("sizes", charts.batch_sizes_figure(self.runs, self.names))
+        sizes = self._figure("sizes", drawn.batch_sizes_figure(self.runs, self.names))
         if len(self.runs) == 1:
             run = self.runs[0]
             totals = run.totals
             title = f"{format_count(totals.batches, 'batch', 'batches')} told of {format_count(totals.blocks, 'block')}"
             title += f"; {totals.blocks_again:,} had nothing behind them" if totals.blocks_again else ""
-            return self._section(title, note, [self._figure("batches", charts.batches_figure(run)), sizes], two=True)
-        back = self._figure("batches", charts.given_back_figure(self.runs, self.names))
-        return self._section("Batches", note, [back, sizes], two=True)
+            batches = self._figure("batches", drawn.batches_figure(run))
+            return section(title, charts([batches, sizes], two=True), note)
+        back = self._figure("batches", drawn.given_back_figure(self.runs, self.names))
+        return section("Batches", charts([back, sizes], two=True), note)
 
     def _waits(self) -> str:
         if not any(run.waits[:-1].any() for run in self.runs):
@@ -219,7 +207,7 @@ class _Page:
                 whose = f" ({name})" if len(self.runs) > 1 else ""
                 share = percent(one.waits[-1] / one.waits.sum(), 1)
                 note += f" {share} of it{whose} waited {about(LONGEST_WAIT)} or longer: how much longer isn't known."
-        return self._section(title, note, [self._figure("waits", charts.waits_figure(self.runs, self.names))])
+        return section(title, charts([self._figure("waits", drawn.waits_figure(self.runs, self.names))]), note)
 
     def _maps(self) -> str:
         shown = [len(run.memory_map["time"]) > 0 for run in self.runs]
@@ -227,10 +215,10 @@ class _Page:
             return ""
         area = self.runs[0].memory_map["pages"] * 4096 // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
-        figures = self._each("map", charts.map_figure, shown)
-        keys = (f'<span><i data-colour="{charts.COLOURS[name]}"></i>{words}</span>' for name, words in charts.STATES)
-        section = self._section("Where in the guest's memory", note, figures, two=len(self.runs) > 1)
-        return section.replace("</section>", f'<div class="key">{"".join(keys)}</div></section>')
+        figures = self._each("map", drawn.map_figure, shown)
+        keys = (f'<span><i data-colour="{drawn.COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
+        body = charts(figures, two=len(self.runs) > 1) + f'<div class="key">{"".join(keys)}</div>'
+        return section("Where in the guest's memory", body, note)
 
     def _phases(self) -> str:
         shown = [run for run in self.runs if run.totals.given_back]
@@ -251,14 +239,14 @@ class _Page:
         head = ["after", *(names if len(self.runs) > 1 else ["came back, 90 % within"])]
         head += ["measured"] if compare else []
         title = "What came back in each phase, and how long 90 % of it took"
-        return f"<section><h2>{title}</h2>{html_table(head, rows)}</section>"
+        return section(title, html_table(head, rows))
 
     def _totals(self) -> str:
         runs, names = list(self.runs), list(self.names)
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        return f"<section><h2>Totals</h2>{html_table(*totals_table(runs, names))}</section>"
+        return section("Totals", html_table(*totals_table(runs, names)))
 
 
 def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:

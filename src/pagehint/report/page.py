@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from pagehint.report.figures import DARK
 
-__all__ = ["chart_section", "filled_page", "html_table", "warning_box"]
+__all__ = ["chart", "charts", "filled_page", "html_table", "section", "warning_box"]
 
 
 def filled_page(
@@ -46,13 +46,22 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "
     return f"<table{of}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def chart_section(name: str, title: str, note: str, height: int) -> str:
-    """A section for one chart: that of `figures` by this name, so many pixels high."""
-    title = escape(title)
-    return (
-        f'<section><h2>{title}</h2><p class="note">{escape(note)}</p><div class="figures"><div class="figure">'
-        f'<div id="{name}" role="img" aria-label="{title}" style="height:{height}px"></div></div></div></section>'
-    )
+def section(title: str, body: str, note: str = "") -> str:
+    """A part of the page: `body` is HTML."""
+    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
+
+
+def chart(name: str, height: int, label: str, title: str = "") -> str:
+    """The place of one of the page's `figures`, so many pixels high. `label`: what it is, in words."""
+    heading = f"<h3>{escape(title)}</h3>" if title else ""
+    attributes = f'id="{name}" role="img" aria-label="{escape(label)}" style="height:{height}px"'
+    return f'<div class="figure">{heading}<div {attributes}></div></div>'
+
+
+def charts(places: Sequence[str], two: bool = False) -> str:
+    """Places of charts, one below the other, or two beside each other."""
+    return f'<div class="figures{" two" if two else ""}">{"".join(places)}</div>'
 
 
 def warning_box(lines: Iterable[str]) -> str:

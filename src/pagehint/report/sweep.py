@@ -1,6 +1,5 @@
 """What a sweep found, in words, a table and a picture."""
 
-import json
 import re
 from collections.abc import Mapping
 from html import escape
@@ -15,8 +14,8 @@ from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import CAPACITY
 from pagehint.replays.sweep import Sweep
 from pagehint.report.charts import fitting, titled
-from pagehint.report.figures import chart_layout
-from pagehint.report.page import chart_section, filled_page, html_table
+from pagehint.report.figures import chart_layout, figures_data
+from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
 from pagehint.units import format_count, percent
 
@@ -139,6 +138,7 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
     lead, *others = [f"{line}." for line in sentences(sweep, words, [])]
     names = list(dict.fromkeys(row["recording"] for row in sweep.rows))
     head, rows = _table(sweep, words)
+    title = "Memory against time"
     note = "Each point is a setting on a recording; down and to the left is better."
     front = html_table([cell.replace("\n", " ") for cell in head], rows)
     return filled_page(
@@ -148,10 +148,10 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
         [f"{line}." for line in (*sweep.warnings, *doubts)],
         others,
         [
-            chart_section("front", "Memory against time", note, figure.layout.height),
-            f"<section><h2>The front</h2>{front}</section>",
+            section(title, charts([chart("front", figure.layout.height, title)]), note),
+            section("The front", front),
         ],
-        {"front": json.loads(figure.to_json())},
+        figures_data({"front": figure}),
     )
 
 
