@@ -10,6 +10,7 @@ __all__ = ["without_repeats"]
 _LONG = 4 << 20
 _LAST = 1 << 20
 _REPORT = 1 << 16
+_MOST_OF_ZONE = 4 << 20  # of 30,000 CPUs
 # Of reports in a log, each counts, as far as they are read.
 _OF_REPORTS = ("Mem-", "oom-killer", "page alloc", "vmalloc", " free:")
 _INFO = re.compile("Mem-[Ii]nfo")
@@ -22,8 +23,8 @@ _BARE = str.maketrans("", "", "0123456789 \t\r.,>|")
 def without_repeats(text: str) -> str:
     """The text without lines that stand in its last part too, with other figures: most of tables that are often there.
 
-    What follows a zone that isn't in that part stays too. Texts of less than 4 MiB, kernel's reports and JSON stay as
-    they are. O(length).
+    What follows a zone that isn't in that part stays too, as far as one's own lines may go. Texts of less than 4 MiB,
+    kernel's reports and JSON stay as they are. O(length).
     """
     if len(text) < _LONG or text.lstrip()[:1] in ("{", "[", '"'):
         return text
@@ -38,13 +39,15 @@ def without_repeats(text: str) -> str:
     seen = set(map(_kind, text[end:].split("\n")))
     zones = set(_ZONE.findall(text, end))
     kept = [text[:begin]]
-    of_other = keeps = False
+    keeps = False
+    of_other = 0
     for line in text[begin:end].splitlines(keepends=True):
+        of_other -= len(line)
         if "Node" in line and (zone := _ZONE.search(line)) is not None:
-            of_other = zone[0] not in zones
+            of_other = 0 if zone[0] in zones else _MOST_OF_ZONE
         kind = _kind(line.removesuffix("\n"))
         # A row's counts that a mail program broke go with their row.
-        keeps = of_other or (kind not in seen if kind[0] else keeps)
+        keeps = of_other > 0 or (kind not in seen if kind[0] else keeps)
         if keeps:
             kept.append(line)
     return "".join([*kept, text[end:]])

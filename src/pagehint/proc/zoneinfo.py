@@ -96,7 +96,8 @@ _NEEDED = ("min", "low", "high", "spanned", "present", "managed", "start_pfn")
 def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
     """The zones that a text of /proc/zoneinfo names, whole or cut off. O(length). Raises InputError.
 
-    Keys that no kernel known here prints are left out. `where` names the file.
+    Of a zone's lines that are there again, without its name, the last count. Keys that no kernel known here prints are
+    left out. `where` names the file.
     """
     zones: list[ZoneInfo] = []
     section = ""
@@ -144,7 +145,11 @@ def _check(zone: ZoneInfo, where: str) -> None:
 
 def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: int) -> None:
     if section == "pagesets" and key == "cpu":
-        zone.per_cpu.append(PerCpu(parse_count(word, where, line)))
+        number = parse_count(word, where, line)
+        # The zone's lines are there again: the last count.
+        if zone.per_cpu and number == zone.per_cpu[0].cpu:
+            zone.per_cpu.clear()
+        zone.per_cpu.append(PerCpu(number))
     elif section == "pagesets" and key in _PER_CPU and zone.per_cpu:
         setattr(zone.per_cpu[-1], key, parse_pages(word, where, line))
     elif key in _PAGES and section in ("pages", "pagesets"):
