@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
@@ -24,6 +25,17 @@ USED_WORDS = {
 """The keys of used_by."""
 
 _HALF = 0.5
+_COUNTERS = {
+    "anon": "anon",
+    "shmem": "shmem",
+    "slab_reclaimable": "slab_reclaimable",
+    "slab_unreclaimable": "slab_unreclaimable",
+    "page_tables": "page_tables",
+    "kernel_stack": "kernel_stack",
+    "percpu_data": "percpu",
+    "hugetlb": "hugetlb",
+}
+"""Keys of used_by, and the machine's counters of them."""
 
 
 @dataclass(frozen=True)
@@ -89,37 +101,15 @@ def used_by_counters(memory: dict[str, int]) -> dict[str, Bounds]:
         found["cache_clean"] = Bounds(cache - dirty - mapped, cache - dirty)
         found["cache_mapped"] = Bounds(0, mapped)
         found["cache_dirty"] = exactly(dirty) if "dirty" in memory else Bounds(0, cache)
-    for name, counter in (
-        ("anon", "anon"),
-        ("shmem", "shmem"),
-        ("slab_reclaimable", "slab_reclaimable"),
-        ("slab_unreclaimable", "slab_unreclaimable"),
-        ("page_tables", "page_tables"),
-        ("kernel_stack", "kernel_stack"),
-        ("percpu_data", "percpu"),
-        ("hugetlb", "hugetlb"),
-        ("offline", "balloon"),
-    ):
+    for name, counter in (*_COUNTERS.items(), ("offline", "balloon")):
         if memory.get(counter):
             found[name] = exactly(memory[counter])
     if cache is not None and "total" in memory and "free" in memory and "anon" in memory:
-        known = sum(memory.get(name, 0) for name in _COUNTED) + cache
+        known = sum(memory.get(counter, 0) for counter in _COUNTERS.values()) + cache
         rest = memory["total"] - memory["free"] - known
         if rest > 0:
             found["other"] = exactly(rest)
     return found
-
-
-_COUNTED = (
-    "anon",
-    "shmem",
-    "slab_reclaimable",
-    "slab_unreclaimable",
-    "page_tables",
-    "kernel_stack",
-    "percpu",
-    "hugetlb",
-)
 
 
 def drained_most(pages: PageMap, pageblock_order: int, per_cpu: int, page_size: int) -> int:
@@ -128,20 +118,23 @@ def drained_most(pages: PageMap, pageblock_order: int, per_cpu: int, page_size: 
     Which they are the map doesn't tell: at the best, those that keep most.
     """
     size = 1 << pageblock_order
-    holders = np.concatenate([pages.holders, np.full(-len(pages.holders) % size, Holder.ABSENT, np.uint8)])
-    blocks = holders.reshape(-1, size)
-    free = np.count_nonzero(blocks == Holder.FREE, axis=1)
+    blocks, free = _pageblocks(pages, size)
     kernel = np.count_nonzero(blocks == Holder.KERNEL, axis=1)
     only = np.sort(kernel[(free + kernel == size) & (free > 0) & (kernel > 0)])
     return int(np.searchsorted(np.cumsum(only), per_cpu, side="right")) * size * page_size
 
 
+# Their pages' holders, and how many are free.
+def _pageblocks(pages: PageMap, size: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    holders = np.concatenate([pages.holders, np.full(-len(pages.holders) % size, Holder.ABSENT, np.uint8)])
+    blocks = holders.reshape(-1, size)
+    return blocks, np.count_nonzero(blocks == Holder.FREE, axis=1)
+
+
 def held_back(pages: PageMap, pageblock_order: int, page_size: int) -> list[HeldBack]:
     """For each holder the partly free pageblocks that it keeps, most for fewest pages first. O(pages)."""
     size = 1 << pageblock_order
-    holders = np.concatenate([pages.holders, np.full(-len(pages.holders) % size, Holder.ABSENT, np.uint8)])
-    blocks = holders.reshape(-1, size)
-    free = np.count_nonzero(blocks == Holder.FREE, axis=1)
+    blocks, free = _pageblocks(pages, size)
     partly = np.flatnonzero((free > 0) & (free < size))
     blocks, free = blocks[partly], free[partly]
     hardest = np.where(blocks == Holder.ABSENT, Holder.FREE, blocks).max(axis=1, initial=0)

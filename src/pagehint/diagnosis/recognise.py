@@ -270,20 +270,15 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     lines = as_proc_lines(plain_lines(telling(without_repeats(text))))
     parts = _parts(lines)
     whole = text if text.lstrip()[:1] in ("{", "[") else ""
-    if parts["buddyinfo"]:
-        buddy = _longest(parts["buddyinfo"], evidence, name)
-        if buddy:
-            evidence.buddy = buddy
-            yield "buddyinfo"
+    if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
+        evidence.buddy = buddy
+        yield "buddyinfo"
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
-    if parts["zoneinfo"]:
-        zones = _zones(parts["zoneinfo"], evidence, name)
-        if zones:
-            evidence.zones = zones
-            yield "zoneinfo"
-    meminfo = _meminfo(lines, evidence, name)
-    if meminfo:
+    if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
+        evidence.zones = zones
+        yield "zoneinfo"
+    if meminfo := _meminfo(lines, evidence, name):
         evidence.meminfo = meminfo
         yield "meminfo"
     counters = _counters(parts["vmstat"], evidence, name)
@@ -305,29 +300,36 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if pressure := parse_pressure("\n".join(lines)):
         evidence.pressure = pressure
         yield "memory pressure"
-    if any(_LOG.search(line) for line in lines):
-        reports, cut = parse_memory_reports(lines)
-        if cut:
-            evidence.warnings.append(
-                f"{name}: has more reports of memory than the first {len(reports):,}, which are read"
-            )
-        # What was pasted twice, as tools that give a text and its lines do.
-        for report in reports:
-            if not report.zones or report not in evidence.reports:
-                evidence.reports.append(report)
-        if any(zone.is_cut for report in reports for zone in report.zones.values()):
-            evidence.warnings.append(
-                f"{name}: lines of zones are cut off at their right: what stands there, as CMA's share, is not known; "
-                "`dmesg` and `journalctl -k --no-pager` print them whole"
-            )
-        if reports:
-            yield _KERNEL_LOG
+    if any(_LOG.search(line) for line in lines) and _read_log(evidence, lines, name):
+        yield _KERNEL_LOG
     below_zero = [line for line in lines if "-" in line and _is_below_zero(line)]
     if below_zero:
         evidence.warnings.append(
             f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
             + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
         )
+    yield from _single_lines(evidence, lines, name)
+
+
+# Whether it has reports.
+def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
+    reports, cut = parse_memory_reports(lines)
+    if cut:
+        evidence.warnings.append(f"{name}: has more reports of memory than the first {len(reports):,}, which are read")
+    # What was pasted twice, as tools that give a text and its lines do.
+    for report in reports:
+        if not report.zones or report not in evidence.reports:
+            evidence.reports.append(report)
+    if any(zone.is_cut for report in reports for zone in report.zones.values()):
+        evidence.warnings.append(
+            f"{name}: lines of zones are cut off at their right: what stands there, as CMA's share, is not known; "
+            "`dmesg` and `journalctl -k --no-pager` print them whole"
+        )
+    return bool(reports)
+
+
+# What one line tells alone, wherever it stands.
+def _single_lines(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
     orders: list[int] = []
     unused: float | None = None
     is_on = False
