@@ -35,10 +35,11 @@ from pagehint.report.doctor_page import doctor_page
 from pagehint.report.fleet import fleet_page, print_fleet
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe
+from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.kmem_text import LineParser
 from pagehint.trace.recorder.frames import FrameWriter
-from pagehint.trace.recorder.residency import HOST_SCHEMA
-from pagehint.trace.recorder.vmm import Qmp, ram_of_qmp
+from pagehint.trace.recorder.qmp import Qmp
+from pagehint.trace.recorder.vmm import ram_of_qmp
 
 __all__ = ["Corpus"]
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.trace.recorder.residency import HOST_SCHEMA
-from pagehint.trace.recorder.vmm import Qmp, find_ram, ram_of_qmp, socket_address
+from pagehint.trace.host_file import HOST_SCHEMA
+from pagehint.trace.recorder.qmp import Qmp, socket_address
+from pagehint.trace.recorder.vmm import find_ram, ram_of_qmp
 
 MEMORY_OF_A_DEVICE = ("-object", "memory-backend-ram,id=m,size=512M")
 VM = """
@@ -294,7 +295,7 @@ def test_a_socket_that_is_not_qemus(tmp_path, says):
 
 def test_a_socket_that_never_answers(tmp_path, monkeypatch):
     """Events without end, each of them in time: the wait for an answer has an end of its own."""
-    monkeypatch.setattr("pagehint.trace.recorder.vmm._TIMEOUT", 0.2)
+    monkeypatch.setattr("pagehint.trace.recorder.qmp._TIMEOUT", 0.2)
     path = tmp_path / "qmp"
 
     def answer(server):

@@ -17,7 +17,7 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 from pagehint.trace.copy import copy_bundle
-from pagehint.trace.recorder.residency import HOST_SCHEMA
+from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.shipped import example
 
 AHEAD = 1_795_000_000_123_456_789

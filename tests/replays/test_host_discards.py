@@ -79,7 +79,7 @@ def test_a_recording_or_a_host_that_tells_nothing(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pagehint.trace.recorder.residency import HOST_SCHEMA
+    from pagehint.trace.host_file import HOST_SCHEMA
 
     sample = dict.fromkeys(HOST_SCHEMA.names) | {"time": 1, "rss_kib": 5, "cpu_ms": 0}
     path = tmp_path / "host.parquet"

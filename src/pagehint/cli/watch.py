@@ -15,9 +15,10 @@ from pagehint.cli.options import For, parse_for
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.report.output import Output
+from pagehint.trace.recorder.qmp import Qmp
 from pagehint.trace.recorder.record import ending_signals
 from pagehint.trace.recorder.residency import Sampler
-from pagehint.trace.recorder.vmm import Qmp, RamPart, find_log, find_ram, ram_of_qmp
+from pagehint.trace.recorder.vmm import RamPart, find_log, find_ram, ram_of_qmp
 from pagehint.units import format_count, format_size
 
 __all__ = ["watch"]

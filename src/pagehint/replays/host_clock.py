@@ -15,8 +15,8 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
 from pagehint.trace.bundle import Trace
 from pagehint.trace.copy import copy_bundle
+from pagehint.trace.host_file import add_host, read_host
 from pagehint.trace.meta import Clock
-from pagehint.trace.recorder.residency import add_host, read_host
 from pagehint.units import format_time
 
 __all__ = ["with_host"]

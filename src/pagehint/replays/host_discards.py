@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
-from pagehint.trace.recorder.residency import read_host
+from pagehint.trace.host_file import read_host
 
 __all__ = ["Discards", "clock_by_discards", "read_discards"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import open_input, reading
-from pagehint.trace.events import MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
+from pagehint.trace.events import LETTERS, MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
 from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout
 from pagehint.trace.snapshot import Snapshot
 
@@ -36,7 +36,6 @@ _SECOND = 10**9
 _LEAST_TOLD = 3
 _CHUNK = 1 << 20
 _ONLY_GROW = frozenset(("pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgfree", "pgfault"))
-_LETTERS = " ".join(event.letter for event in Event)
 
 
 def _first(bad: NDArray[np.bool_]) -> int:
@@ -65,7 +64,7 @@ def check_batch(columns: Mapping[str, NDArray[Any]], place: Callable[[int], str]
     if event is not None and not (known := _KNOWN.take(event)).all():
         index = _first(~known)
         raise InputError(
-            f"{place(index)}: event {event[index]} is unknown: expected the ASCII code of one of {_LETTERS}"
+            f"{place(index)}: event {event[index]} is unknown: expected the ASCII code of one of {LETTERS}"
         )
     cpu = columns.get("cpu")
     if cpu is not None and len(cpu) and cpu.max() >= MAX_CPUS:

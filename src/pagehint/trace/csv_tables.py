@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, unpacked
-from pagehint.trace.events import MAX_PFN
+from pagehint.trace.events import MAX_KIB
 from pagehint.trace.meta import Clock
-from pagehint.trace.tables import first_line
+from pagehint.trace.tables import RESIDENCY_SCHEMA, first_line
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
 
-_RESIDENCY = ("ram_resident_kib", "rss_kib", "memfd_kib")
-_MOST_KIB = 4 * (MAX_PFN + 1)
+_RESIDENCY = RESIDENCY_SCHEMA.names[1:]
 _BLOCK = 4 << 20
 _ROW = re.compile(r"Row #(\d{1,9})", re.ASCII)
 _LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
@@ -109,7 +108,7 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.i
     times = guest_times(clock, table["host_ns"], path)
     for name in names:
         numbers = table[name].fill_null(0).to_numpy()
-        bad = (numbers < 0) | (numbers > _MOST_KIB)
+        bad = (numbers < 0) | (numbers > MAX_KIB)
         if bad.any():
             row = int(bad.argmax())
             raise InputError(

@@ -7,6 +7,8 @@ import pyarrow as pa
 __all__ = [
     "EVENT_SCHEMA",
     "KMEM_EVENTS",
+    "LETTERS",
+    "MAX_KIB",
     "MAX_ORDER",
     "MAX_PFN",
     "NONE",
@@ -28,6 +30,9 @@ MAX_ORDER = 20
 
 MAX_PFN = (1 << 40) - 1
 """The last page of a 52-bit physical address space of 4 KiB pages: an event above it is refused."""
+
+MAX_KIB = 4 * (MAX_PFN + 1)
+"""What these pages hold: a count of pages or KiB above it is refused."""
 
 
 class Event(IntEnum):
@@ -51,6 +56,9 @@ class Event(IntEnum):
         """The letter that stands for the event: ``"A"`` for ALLOC."""
         return chr(self.value)
 
+
+LETTERS = " ".join(event.letter for event in Event)
+"""Of all kinds, for messages."""
 
 KMEM_EVENTS = {
     "mm_page_alloc": Event.ALLOC,

@@ -21,7 +21,7 @@ from pagehint.inputs import open_input, read_input
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY, offers_reporting
 from pagehint.trace.check import places
 from pagehint.trace.csv_tables import add_residency, csv_batches, csv_table, guest_times
-from pagehint.trace.events import NO_PFN, NONE, Event, pack_fallback
+from pagehint.trace.events import LETTERS, NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot import TEXTS
 from pagehint.trace.snapshot_folder import kernel_of
@@ -213,8 +213,7 @@ def _columns(batch: pa.RecordBatch, time: NDArray[np.int64], path: Path, line: i
     for letter in kinds.dictionary.to_pylist():
         if len(letter) != 1 or ord(letter) not in list(Event):
             row = pc.index(batch["ev"], letter).as_py()
-            letters = " ".join(event.letter for event in Event)
-            raise InputError(f"{path}: line {line + row}: ev is {letter!r:.40}, expected one of {letters}")
+            raise InputError(f"{path}: line {line + row}: ev is {letter!r:.40}, expected one of {LETTERS}")
         codes.append(ord(letter))
     event = np.array(codes, np.uint8)[kinds.indices.to_numpy()]
     gfp = np.zeros(len(event), np.uint32)

@@ -1,15 +1,17 @@
 """The Parquet files of a bundle beside the events: the marks, and what the host measured."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import open_input
+from pagehint.trace.events import MAX_KIB
 
 __all__ = [
     "BITMAP_SCHEMA",
@@ -119,8 +121,8 @@ def read_batches(file: pq.ParquetFile, path: Path, schema: pa.Schema, rows: int)
         yield pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """A small table, whole; its times don't go backwards. Raises InputError."""
+def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa.Table:
+    """A small table, whole; its times don't go backwards. `counted`: columns of pages or KiB. Raises InputError."""
     batches: list[pa.RecordBatch] = []
     size = 0
     with open_parquet(path, schema) as file:
@@ -138,6 +140,10 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
         raise InputError(f"{path}: has a time that no clock tells: make it again")
     if (backwards := times[1:] < times[:-1]).any():
         raise InputError(f"{path}: row {int(backwards.argmax()) + 1}: the time goes backwards: make it again")
+    for column in counted:
+        numbers = table[column].drop_null()
+        if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= MAX_KIB:
+            raise InputError(f"{path}: column {column!r} has a number that no machine has: make it again")
     return table
 
 

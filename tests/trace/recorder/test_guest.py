@@ -20,7 +20,7 @@ from pagehint.replays.timer import Tick, recorded_passes, timer_tick
 from pagehint.trace.recorder.frames import FrameWriter
 from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _listening, _record, boot, fit_clock
 from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
-from pagehint.trace.recorder.vmm import socket_address
+from pagehint.trace.recorder.qmp import socket_address
 from pagehint.trace.snapshot import Snapshot
 
 KERNEL = "linux-image-cloud-amd64"

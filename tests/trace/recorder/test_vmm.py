@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.trace.recorder.residency import HOST_SCHEMA, Sampler
+from pagehint.trace.host_file import HOST_SCHEMA
+from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.vmm import RamPart, _memory_option, find_log, find_ram, ram_of_qmp, ram_of_tree
 from pagehint.trace.tables import open_parquet
 

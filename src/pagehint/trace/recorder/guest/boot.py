@@ -18,13 +18,15 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, reading
 from pagehint.trace.bundle import Trace
+from pagehint.trace.host_file import add_host
 from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.guest.image import find_kernel, initramfs
+from pagehint.trace.recorder.qmp import Qmp, socket_address
 from pagehint.trace.recorder.record import buffer_kib
-from pagehint.trace.recorder.residency import Sampler, add_host
+from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.stream import RecordingImporter
-from pagehint.trace.recorder.vmm import Qmp, RamPart, ram_of_qmp, socket_address
+from pagehint.trace.recorder.vmm import RamPart, ram_of_qmp
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["GuestSettings", "boot", "default_command"]
