@@ -3,6 +3,7 @@
 import re
 
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
@@ -19,7 +20,6 @@ from pagehint.units import format_count, format_size, format_time
 
 __all__ = ["doubts", "zone_level"]
 
-_PAGE = 4096
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
 _REALTIME = re.compile(r"[-+.](?:rt\d*|realtime)(?![a-z0-9])")
@@ -100,8 +100,9 @@ def _balloon(playback: Playback) -> list[str]:
     if change is None or found >= _LEAST_FOUND * change[0]:
         return []
     return [
-        f"the balloon took {format_size(change[0] * _PAGE)} meanwhile, of which {format_size(found * _PAGE)} are known "
-        "by the flags of their allocations: the rest counts as in use and resident, and is the host's"
+        f"the balloon took {format_size(change[0] * PAGE_BYTES)} meanwhile, of which "
+        f"{format_size(found * PAGE_BYTES)} are known by the flags of their allocations: the rest "
+        "counts as in use and resident, and is the host's"
     ]
 
 
@@ -115,9 +116,9 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
         had, has = begun.get((node, name), 0), ended.get((node, name), 0)
         if had != has:
             lines.append(
-                f"zone {name} of node {node} had {format_size(had * _PAGE)} at the start and "
-                f"{format_size(has * _PAGE)} at the end: what was plugged or unplugged meanwhile stays as it was at "
-                "the start"
+                f"zone {name} of node {node} had {format_size(had * PAGE_BYTES)} at the start and "
+                f"{format_size(has * PAGE_BYTES)} at the end: what was plugged or unplugged meanwhile stays as it was "
+                "at the start"
             )
     return lines
 
@@ -132,9 +133,9 @@ def zone_level(trace: Trace) -> list[str]:
         # Of lists that tune themselves `pcp_high` is momentary, and not every zoneinfo tells the most.
         most += cpus * (zone.pcp_high_max or (pcp_high_max(high, zone.managed, cpus) if tunes else high))
     return [
-        f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * _PAGE)}, counts as in "
-        "use and is left out of the best possible, and what they were refilled with counts as used evenly until their "
-        "next refill (`pagehint record --level page` tells it apart)"
+        f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * PAGE_BYTES)}, counts as "
+        "in use and is left out of the best possible, and what they were refilled with counts as used evenly until "
+        "their next refill (`pagehint record --level page` tells it apart)"
     ]
 
 
@@ -164,8 +165,8 @@ def _host(playback: Playback) -> list[str]:
     lines = []
     if unmanaged := sum(zone.present - zone.managed for zone in playback.trace.meta.zones):
         lines.append(
-            f"{format_size(unmanaged * _PAGE)} are not managed by the guest's page allocator (the kernel itself, and "
-            "what was reserved at boot): they count as in use and resident"
+            f"{format_size(unmanaged * PAGE_BYTES)} are not managed by the guest's page allocator (the kernel itself, "
+            "and what was reserved at boot): they count as in use and resident"
         )
     return [
         *lines,

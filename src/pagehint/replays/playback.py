@@ -14,6 +14,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
 from pagehint.mm.zone import Zone
@@ -33,7 +34,6 @@ __all__ = ["Placement", "Playback"]
 _AT_END, _AT_TIME, _RANG = range(3)
 _NEVER = 1 << 62
 _DECAY = 10**9
-_PAGE = 4096
 Placement = Literal["simulated", "recorded"]
 Result = TypeVar("Result")
 
@@ -221,7 +221,7 @@ class Playback:
 
     def _watch_best(self) -> None:
         begin, end = self.clock.now, self.trace.meta.last_ns or 0
-        rate = self.price * _PAGE / (1 << 30) / 60
+        rate = self.price * PAGE_BYTES / (1 << 30) / 60
         costs = page_costs(self.host.page_size, self.host.costs, self.device.capacity)
         self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
         backed = np.unpackbits(self.host.backing.snapshot(), bitorder="little")[: self.start.pages].view(np.bool_)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import Backing
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK
@@ -43,7 +44,6 @@ __all__ = [
 _MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
 _MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any size
-_PAGE_SIZE = 4096
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
@@ -60,7 +60,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay, and its timer's phase), or mainline's defaults."""
     check_trace(trace)
     reporting = trace.meta.reporting
-    order = reporting.order if reporting is not None and reporting.order is not None else 9
+    order = reporting.order if reporting is not None and reporting.order is not None else _PAGEBLOCK_ORDER
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else MAINLINE_DELAY
     tick, passes = timer_tick(trace).ns, recorded_passes(trace)
     step = timer_step(delay, tick)
@@ -126,6 +126,36 @@ def _layouts(trace: Trace) -> list[ZoneLayout]:
     return layouts
 
 
+def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
+    """How many pages a replay is of. Raises InputError where the recording can't be replayed."""
+    meta = trace.meta
+    reported = None if meta.reporting is None else meta.reporting.order
+    for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
+        if order is not None and order > _MAX_ORDER:
+            raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
+    if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
+        raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
+    if not layouts:
+        raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
+    # Whole huge pages: the host's last one may reach beyond the last zone.
+    pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
+    if meta.page_size != PAGE_BYTES:
+        raise InputError(f"{trace.path}: its pages have {meta.page_size} bytes: replays are of {PAGE_BYTES} only")
+    if not meta.zones and pages > _MOST_UNZONED:
+        raise InputError(
+            f"{trace.path}: an event names pfn {meta.pfn_end - 1}, and no snapshot tells where the guest's memory "
+            "lies: import it with --snapshot"
+        )
+    if pages > _MOST_PAGES:
+        raise InputError(f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)")
+    if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - _HUGE_PAGE):
+        raise InputError(
+            f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more "
+            "than 64GiB need them: import it with --snapshot"
+        )
+    return pages
+
+
 @dataclass
 class Start:
     """The zones, and what a first look at the whole recording found."""
@@ -154,32 +184,7 @@ class Start:
         """Reads the whole recording, once for all its replays. Raises InputError."""
         meta = trace.meta
         layouts = _layouts(trace)
-        reported = None if meta.reporting is None else meta.reporting.order
-        for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
-            if order is not None and order > _MAX_ORDER:
-                raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
-        if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
-            raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
-        if not layouts:
-            raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
-        # Whole huge pages: the host's last one may reach beyond the last zone.
-        pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
-        if meta.page_size != _PAGE_SIZE:
-            raise InputError(f"{trace.path}: its pages have {meta.page_size} bytes: replays are of {_PAGE_SIZE} only")
-        if not meta.zones and pages > _MOST_UNZONED:
-            raise InputError(
-                f"{trace.path}: an event names pfn {meta.pfn_end - 1}, and no snapshot tells where the guest's memory "
-                "lies: import it with --snapshot"
-            )
-        if pages > _MOST_PAGES:
-            raise InputError(
-                f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)"
-            )
-        if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - _HUGE_PAGE):
-            raise InputError(
-                f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more "
-                "than 64GiB need them: import it with --snapshot"
-            )
+        pages = _pages(trace, layouts)
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
         pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
         load = device_load(trace)
@@ -214,20 +219,20 @@ class Start:
                         pcps[index, cpu].limit(min(pcp_batch(layout.managed - coming), limits[0]), *limits[1:])
                         grows.append((pcps[index, cpu], limits))
         return cls(
-            zones,
-            pages,
-            found,
-            pcps,
-            grows,
-            seen.boot_end,
-            seen.verdicts,
-            seen.ties,
-            seen.in_bulk,
-            seen.evidence,
-            load,
-            seen.on_lists,
-            seen.refills,
-            seen.balloon,
+            zones=zones,
+            pages=pages,
+            at_start=found,
+            pcps=pcps,
+            grows=grows,
+            boot_end=seen.boot_end,
+            verdicts=seen.verdicts,
+            ties=seen.ties,
+            in_bulk=seen.in_bulk,
+            evidence=seen.evidence,
+            load=load,
+            on_lists=seen.on_lists,
+            refills=seen.refills,
+            balloon=seen.balloon,
         )
 
     def boot_ended(self) -> None:
@@ -330,18 +335,18 @@ def _look(
         scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch
     )
     return _Look(
-        found,
-        scan.first_left,
-        types,
-        scan.cpus(),
-        scan.boot_end(),
-        scan.verdicts(found.booting, balloon),
-        scan.ties(),
-        scan.in_bulk(),
-        evidence,
-        on_lists,
-        None if refills is None else refills.found(trace.meta.last_ns or 0),
-        len(balloon[0]),
+        at_start=found,
+        first_left=scan.first_left,
+        types=types,
+        cpus=scan.cpus(),
+        boot_end=scan.boot_end(),
+        verdicts=scan.verdicts(found.booting, balloon),
+        ties=scan.ties(),
+        in_bulk=scan.in_bulk(),
+        evidence=evidence,
+        on_lists=on_lists,
+        refills=None if refills is None else refills.found(trace.meta.last_ns or 0),
+        balloon=len(balloon[0]),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.proc.kpageflags import KPageFlag, page_states
 from pagehint.proc.kpageflags import PageStates as FlaggedStates
 from pagehint.replays.scan import (
@@ -29,7 +30,6 @@ SNAPSHOT_BEGUN, SNAPSHOT_READ = "KPF-BEGIN init", "KPF-END init"
 NO_MEMORY = UNSEEN
 """The state of a page that is no memory, once all that are memory have one."""
 _SECTION = 1 << 15  # memory comes in sections of 128 MiB
-_PAGE = 4096
 _LATE = 10**9
 _LEAST_OF_BOOT = 1 / 4
 _LEAST_ON_LISTS = 1e-4  # of memory: what is in use is wrong by no more
@@ -248,4 +248,4 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
 
 
 def _size(pages: int) -> str:
-    return format_size(pages * _PAGE)
+    return format_size(pages * PAGE_BYTES)

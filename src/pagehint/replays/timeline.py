@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import ModelHost
 from pagehint.mm.zone import Zone
 from pagehint.replays.device import ReplayDevice
@@ -25,7 +26,6 @@ SOON = 20 * 10**6
 MOST_ROWS = 1 << 15
 """A timeline has no more."""
 
-_PAGE = 4096
 _NEVER = 1 << 62
 # The kernel zeroes what it allocates before the event is written: it is resident up to so much sooner.
 _ZEROING = 5 * 10**5
@@ -121,7 +121,7 @@ class Timeline:
 
     def sample(self, now: int) -> None:
         """Take what is due."""
-        resident = self._host.backing.resident * _PAGE
+        resident = self._host.backing.resident * PAGE_BYTES
         self.peak_resident = max(self.peak_resident, resident)
         if now >= self._next_truth:
             self._predict(now, resident)
@@ -265,7 +265,7 @@ class Timeline:
         if not self._totals_only:
             self._count(now, self._counts)
         rows = np.array(self._rows, np.int64).reshape(-1, len(self._fields))
-        rows[:, 1:-1] *= _PAGE
+        rows[:, 1:-1] *= PAGE_BYTES
         self.rows = rows
 
     def table(self) -> pa.Table:

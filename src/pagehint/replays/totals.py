@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import printable
 from pagehint.hinting.designs.registry import all_settings, label_of
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
 from pagehint.replays.playback import Playback
@@ -18,7 +19,6 @@ from pagehint.replays.run import Prediction, Run, Totals, is_as_recorded, vars_o
 
 __all__ = ["make_run"]
 
-_PAGE = 4096
 _MIB = 1 << 20
 _GIB_MINUTE = (1 << 30) * 60e9
 _UNKNOWN = pa.table({})
@@ -68,7 +68,7 @@ def _batches(playback: Playback) -> pa.Table:
     return pa.table(
         {
             name: pa.array(
-                [batch[k] * (_PAGE if name == "given_back" else 1) for batch in playback.device.batches], type_
+                [batch[k] * (PAGE_BYTES if name == "given_back" else 1) for batch in playback.device.batches], type_
             )
             for k, (name, type_) in enumerate(
                 [
@@ -128,8 +128,8 @@ def _totals(playback: Playback, end: int) -> Totals:
     engine, timeline, host = playback.engine, playback.timeline, playback.host.statistics()
     statistics = None if playback.design is None else playback.design.statistics
     worker = playback.worker
-    footprint = (engine.resident_time - timeline.resident_time_before) * _PAGE / _GIB_MINUTE
-    ideal = (engine.used_time - timeline.used_time_before) * _PAGE / _GIB_MINUTE
+    footprint = (engine.resident_time - timeline.resident_time_before) * PAGE_BYTES / _GIB_MINUTE
+    ideal = (engine.used_time - timeline.used_time_before) * PAGE_BYTES / _GIB_MINUTE
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
@@ -137,7 +137,7 @@ def _totals(playback: Playback, end: int) -> Totals:
         events=playback.trace.num_events,
         footprint=footprint,
         ideal_footprint=ideal,
-        given_back=host.given_back * _PAGE,
+        given_back=host.given_back * PAGE_BYTES,
         wait_p50=wait_p50,
         wait_p99=wait_p99,
         refaults=host.refaults_4kib + host.refaults_2mib,
@@ -152,11 +152,11 @@ def _totals(playback: Playback, end: int) -> Totals:
         allocation_delay=delayed,
         allocations_failed=engine.anomalies.get("allocation failed here", 0),
         peak_resident=timeline.peak_resident,
-        end_resident=host.resident * _PAGE,
-        swapped_out=host.swapped_out * _PAGE,
-        swapped_in=host.swapped_in * _PAGE,
+        end_resident=host.resident * PAGE_BYTES,
+        swapped_out=host.swapped_out * PAGE_BYTES,
+        swapped_in=host.swapped_in * PAGE_BYTES,
         swap_time=host.swap_time,
-        collapsed=host.collapsed * _PAGE,
+        collapsed=host.collapsed * PAGE_BYTES,
         errors=0 if statistics is None else statistics.errors - playback.errors_before,
         cost=playback.price * (footprint - ideal) + (host.refault_time + delayed + host.device_time) / 1e9,
         best_possible=None if playback.best is None else playback.best.free / 1e9,
@@ -178,7 +178,7 @@ def _prediction(playback: Playback) -> Prediction:
         residency_error=error,
         measured_mean=measured_mean,
         predicted_mean=predicted_mean,
-        reported_mib=sum(pages for _, _, _, pages, _ in playback.device.batches) * _PAGE / _MIB,
+        reported_mib=sum(pages for _, _, _, pages, _ in playback.device.batches) * PAGE_BYTES / _MIB,
         placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
     )
 
@@ -189,7 +189,7 @@ def _truth(playback: Playback) -> dict[str, Any]:
     if reported is not None:
         # What was told before the recording began is not in it.
         reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.first_ns or 0))
-        truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * _PAGE / _MIB
+        truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * PAGE_BYTES / _MIB
         truth["reported_blocks"] = reported.num_rows
     reporting = playback.trace.meta.reporting
     if reporting is not None:

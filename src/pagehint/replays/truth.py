@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.scan import FREE_AT_START
@@ -18,7 +19,6 @@ from pagehint.units import format_size
 __all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "resident_beyond", "seen_page_size"]
 
 _AREA = 512
-_PAGE = 4096
 _USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
 _MOST_PAGES = 1 << 28  # a replay refuses more
 # x86's boot loaders put the packed kernel at 1 MiB, and it unpacks itself to 16 MiB: what lies below was touched.
@@ -87,14 +87,14 @@ def _hardly_used(trace: Trace, start: Start) -> bool:
 def _doubt(trace: Trace, start: Start, backed: NDArray[np.bool_], hardly_used: bool) -> str:
     free = start.at_start.states == FREE_AT_START
     kept, out = int((free & backed).sum()), int((free & ~backed).sum())
-    text = f"of free memory {format_size(kept * _PAGE)} count as resident at the start"
+    text = f"of free memory {format_size(kept * PAGE_BYTES)} count as resident at the start"
     if not hardly_used:
         return (
             f"{text}: what of them the guest has never used is so much too many until it is used or given back "
             "(--no-free-backed: none of it)"
         )
     allocated = 0 if trace.snapshot is None else trace.snapshot.allocated() or 0
-    more = format_size(min(out, allocated) * _PAGE)
+    more = format_size(min(out, allocated) * PAGE_BYTES)
     return f"{text}: if the guest has used more of it before, up to {more} more may be (--free-backed: all of it)"
 
 
@@ -183,4 +183,4 @@ def resident_beyond(trace: Trace) -> int:
     sample = trace.residency.slice(row, 1).to_pylist()
     if not sample or sample[0]["time"] != found[0] or sample[0]["ram_resident_kib"] is None:
         return 0
-    return max(int(sample[0]["ram_resident_kib"]) * 1024 - int(np.bitwise_count(found[1]).sum()) * _PAGE, 0)
+    return max(int(sample[0]["ram_resident_kib"]) * 1024 - int(np.bitwise_count(found[1]).sum()) * PAGE_BYTES, 0)

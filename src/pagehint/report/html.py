@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pagehint.errors import InputError
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as drawn
 from pagehint.report.output import Output
@@ -213,7 +214,7 @@ class _Page:
         shown = [len(run.memory_map["time"]) > 0 for run in self.runs]
         if not any(shown):
             return ""
-        area = self.runs[0].memory_map["pages"] * 4096 // self.runs[0].memory_map["counts"].shape[1]
+        area = self.runs[0].memory_map["pages"] * PAGE_BYTES // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
         figures = self._each("map", drawn.map_figure, shown)
         keys = (f'<span><i data-colour="{drawn.COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
