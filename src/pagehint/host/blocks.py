@@ -6,7 +6,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PAGE_BYTES", "Blocks", "OtherBlocks"]
+from pagehint.errors import InputError
+
+__all__ = ["PAGE_BYTES", "Blocks", "OtherBlocks", "check_capacity"]
 
 PAGE_BYTES = 4096
 
@@ -27,3 +29,9 @@ class OtherBlocks:
 
     pfns: NDArray[np.int64]
     orders: NDArray[np.uint8]
+
+
+def check_capacity(capacity: int) -> None:
+    """Raise InputError unless a device can take a block."""
+    if capacity < 1:
+        raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")

@@ -8,10 +8,10 @@ from pathlib import Path
 from pagehint.errors import InputError
 from pagehint.inputs import read_input
 
+__all__ = ["Costs"]
+
 _MOST_BYTES = 1 << 20
 _MOST_NS = 10**15
-
-__all__ = ["Costs"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import HostError, InputError, PagehintError
 from pagehint.host import libc
-from pagehint.host.blocks import Blocks
+from pagehint.host.blocks import Blocks, check_capacity
 from pagehint.units import format_size, parse_size
 
 __all__ = ["HUGE_PAGE", "MappedHost"]
@@ -45,8 +45,7 @@ class MappedHost(ABC):
             raise InputError(
                 f"{size!r} is not a size for this memory: expected a multiple of {format_size(self._granule)}"
             )
-        if capacity < 1:
-            raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
+        check_capacity(capacity)
         try:
             self._map: mmap.mmap | None = self._reserve()
         except OSError as error:

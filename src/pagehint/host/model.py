@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.host.backing import Backing
-from pagehint.host.blocks import PAGE_BYTES, Blocks
+from pagehint.host.blocks import PAGE_BYTES, Blocks, check_capacity
 from pagehint.host.costs import Costs
 from pagehint.units import parse_size
 
-_MOST_MEMORY = 1 << 60
-_SCANNED_AREAS = 8
+__all__ = ["KHUGEPAGED_PERIOD", "HostStatistics", "ModelHost"]
 
 KHUGEPAGED_PERIOD = 10 * 10**9
 """From one look of khugepaged to its next (ns)."""
 
-__all__ = ["KHUGEPAGED_PERIOD", "HostStatistics", "ModelHost"]
+_MOST_MEMORY = 1 << 60
+_SCANNED_AREAS = 8
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class ModelHost:
         capacity: int = 32,
         khugepaged: bool = False,
     ) -> None:
-        if capacity < 1:
-            raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
+        check_capacity(capacity)
         if khugepaged and page_size != "THP":
             raise InputError(f"khugepaged makes huge pages of a THP host's small ones: this one backs by {page_size}")
         self.khugepaged = khugepaged
