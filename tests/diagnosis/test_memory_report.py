@@ -114,6 +114,13 @@ def test_lines_that_a_pager_cut_tell_less_and_it_is_said(tmp_path: Path) -> None
     assert not any("cut off at" in warning for warning in explained(tmp_path / "log.txt", text)[0].warnings)
 
 
+@pytest.mark.parametrize("end", ['"}]', "'", '","web-1"', "</td>", "]"])
+def test_what_a_zone_keeps_is_read_where_more_stands_after_it(end: str) -> None:
+    text = "".join(f"{line}{end}\n" for line in (HEAD + block()).splitlines())
+    (report,) = parse_memory_reports(text.splitlines())[0]
+    assert report.zones[0, "DMA"].reserve == [0, 3899, 3899, 3899, 3899]
+
+
 def test_s390x_is_told_by_its_huge_pages(tmp_path: Path) -> None:
     text = (HEAD + block()).replace("hugepages_size=2048kB", "hugepages_size=1024kB")
     assert explained(tmp_path / "log.txt", text)[0].setting.pageblock_order == 8

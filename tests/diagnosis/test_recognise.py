@@ -375,3 +375,30 @@ def test_a_boot_log_tells_that_reporting_is_on(tmp_path: Path) -> None:
         assert found.setting.on is True
         assert found.free == 500000 << 10
         assert reporting_line(found).startswith("free page reporting: on, order 9")
+
+
+@pytest.mark.parametrize(
+    ("total", "free"),
+    [
+        ("16201728 kB", "3145728 kB"),
+        ("16201728 KiB", "3145728 KiB"),
+        ("16,201,728 kB", "3,145,728 kB"),
+        ("16.201.728 kB", "3.145.728 kB"),
+        ("16 201 728 kB", "3 145 728 kB"),
+        ("16'201'728 kB", "3'145'728 kB"),
+        ("15822 MB", "3072 MB"),
+        ("15,822 MB", "3,072 MB"),
+        ("15822.0 MiB", "3072.0 MiB"),
+        ("15.45 GB", "3.0 GB"),
+        ("16590569472 B", "3221225472 bytes"),
+    ],
+)
+def test_meminfo_in_units_that_somebody_made_handy(tmp_path: Path, total: str, free: str) -> None:
+    """Of MB it was said that they are KiB, and of figures with spaces the first three digits were read."""
+    path = tmp_path / "meminfo.txt"
+    path.write_text(f"MemTotal: {total}\nMemFree: {free}\nDirty: 8 kB\n")
+    found = diagnose(path)
+    assert found.total == pytest.approx(15822 << 20, rel=0.001)
+    assert found.free == 3 << 30
+    path.write_text(f"MemTotal={total}\nMemFree={free}\n")
+    assert diagnose(path).free == 3 << 30

@@ -78,7 +78,7 @@ _EVENT = re.compile(
 _KERNEL = re.compile(r"Comm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
-_RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*\n)", re.ASCII)
+_RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*[\n\"'<}\]])", re.ASCII)
 _ORDERS = re.compile(
     r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15}):\s*((?:\d{1,12}\*\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?)+)(=\s*\d{1,19}kB)?",
     re.ASCII,
@@ -99,6 +99,7 @@ _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
 _MOST_NAME = 80
+_QUOTE = re.compile("[\"']")
 MOST_REPORTS = 1000
 """Reports that are read of a text: its first."""
 
@@ -134,7 +135,7 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
 
 def _before(event: re.Match[str]) -> str:
     before = event.string[max(event.start() - _MOST_NAME, 0) : event.start()]
-    return before.rpartition("\n")[2].strip()
+    return _QUOTE.split(before.rpartition("\n")[2])[-1].strip()
 
 
 # Hexadecimal where it says so; a zero before a decimal number means nothing.

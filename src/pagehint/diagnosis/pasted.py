@@ -19,7 +19,7 @@ from typing import TypeGuard
 __all__ = ["decoded", "is_wide", "plain_lines", "telling"]
 
 _ESCAPES = re.compile(
-    r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+    r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
     # Whose first byte was lost.
     r"|\[\d{1,3}(?:;\d{1,3}){0,5}m"
 )

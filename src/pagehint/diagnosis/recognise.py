@@ -72,11 +72,15 @@ _ZONE_FIELD = re.compile(
     r"|[a-z_]{2,40}:?\s+\d{1,30})",
     re.ASCII,
 )
+# As the kernel prints it, without a colon, or with figures and units that somebody made handy.
 _MEMINFO = re.compile(
-    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(?::\s+(\d{1,19}|\d{1,3}(?:,\d{3}){1,5})(?:\s+kB\b|(?=\s|$))"
-    r"|\s+(\d{1,19}) kB\b)",
+    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s+)"
+    r"(\d{1,3}(?:([ ,.'])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
+    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
     re.ASCII,
 )
+_THOUSANDS = re.compile(r"\d{1,3}(?:[ ,.']\d{3})+", re.ASCII)
+_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _BELOW_ZERO = re.compile(
     r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
     r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
@@ -521,23 +525,34 @@ def _meminfo(lines: list[str], evidence: Evidence, name: str) -> dict[str, int]:
     by_node: dict[str, int] = {}
     for line in lines:
         of_node = _NODE_MEMINFO.match(line) is not None
-        for key, value, in_table in _MEMINFO.findall(line):
-            if key not in _KNOWN:
+        for key, between, figure, _, unit in _MEMINFO.findall(line):
+            if key not in _KNOWN or (value := _kib(between, figure, unit)) is None:
                 continue
-            value = (value or in_table).replace(",", "")
             if of_node:
-                by_node[key] = by_node.get(key, 0) + int(value)
+                by_node[key] = by_node.get(key, 0) + value
             else:
                 if key in whole and key in ("MemTotal", "MemFree"):
                     whole = {}
                     tables.append(whole)
-                whole[key] = int(value)
+                whole[key] = value
     whole = _last(tables, "meminfo", evidence, name)
     if "FilePages" in by_node:
         by_node.setdefault("Cached", by_node["FilePages"])
         by_node.setdefault("Buffers", 0)
     found = whole if len(whole) > 1 or "MemTotal" in whole or "MemFree" in whole else by_node
     return found if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
+
+
+# Without a unit only where it stands as the kernel prints it; "1.234" and "1,234" are thousands, but of large units.
+def _kib(between: str, figure: str, unit: str) -> int | None:
+    as_printed = between[0] == ":" and len(between) > 1
+    if (not unit and not as_printed) or (between.isspace() and unit != "kB"):
+        return None
+    if unit[:1] not in ("G", "T") and _THOUSANDS.fullmatch(figure):
+        figure = re.sub(r"\D", "", figure)
+    if not unit:
+        return int(figure) if figure.isdecimal() else None
+    return int(float(figure.replace(",", ".")) * _UNITS[unit[0].upper()]) >> 10
 
 
 def _leave_out_types_of_others(evidence: Evidence) -> None:
