@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import lzma
 import os
 import random
 import socket
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, read_input, unpacked
+from pagehint.inputs import open_input, packed_elsewise, read_input, unpacked
 
 
 def _read(path: Path, bounded: bool = True) -> bytes:
@@ -30,7 +31,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
         (tmp_path / "dangling").symlink_to(tmp_path / "gone")
         (tmp_path / "loop").symlink_to(tmp_path / "loop")
         for name, told in [
-            ("pipe", "is a pipe: copy it to a file"),
+            ("pipe", "is a pipe: save what it sends in a file, and name that"),
             ("folder", "is a folder: name a file"),
             ("gone", "No such file or directory: it can't be read"),
             ("dangling", "No such file or directory: it can't be read"),
@@ -42,7 +43,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
             with pytest.raises(InputError) as raised:
                 open_input(tmp_path / name)
             assert str(raised.value) == f"{tmp_path / name}: {told}"
-    with pytest.raises(InputError, match=r"^/dev/zero: is a device: copy it to a file$"):
+    with pytest.raises(InputError, match=r"^/dev/zero: is a device: name a file$"):
         open_input("/dev/zero")
     with pytest.raises(InputError, match=r"it can't be read$"):
         open_input("a\0b")
@@ -130,3 +131,24 @@ def test_what_is_peeked_at_is_not_lost(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert _read(path) == data
     assert isinstance(open_input(path), io.BufferedReader)
+
+
+@pytest.mark.parametrize("name", ["my file", "-d", "it's"])
+def test_what_is_said_to_unpack_an_archive_does(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names were not quoted, and xz wanted one that ends in .xz."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(lzma.compress(b"text"))
+    said = packed_elsewise(Path(name).read_bytes(), name)
+    assert said is not None
+    subprocess.run(said.split("`")[1], shell=True, check=True)
+    assert Path(f"{name}.unpacked").read_bytes() == b"text"
+
+
+def test_an_archive_from_a_pipe_is_sent_through_what_unpacks_it() -> None:
+    """A file of the name "standard input" was to be unpacked."""
+    packed = lzma.compress(b"MemTotal: 1 kB\n")
+    said = subprocess.run([sys.executable, "-m", "pagehint", "doctor", "-"], input=packed, capture_output=True)
+    told = b"pagehint: standard input: is an xz archive: send it through `xz -dc`\n"
+    assert (said.returncode, said.stderr) == (2, told)
+    assert packed_elsewise(b"PK\3\4", None) == "a zip archive: save it in a file, unpack that with `unzip`"
+    assert packed_elsewise(packed[1:], None) is None

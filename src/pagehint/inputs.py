@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import shlex
 import stat
 import sys
 import zlib
@@ -13,19 +14,32 @@ from typing import BinaryIO
 
 from pagehint.errors import InputError
 
-__all__ = ["ARCHIVES", "open_input", "read_input", "reading", "standard_input", "unpacked"]
+__all__ = [
+    "as_argument",
+    "open_input",
+    "packed_elsewise",
+    "read_input",
+    "reading",
+    "standard_input",
+    "unpacked",
+]
 
-ARCHIVES = {
-    b"\xfd7zXZ\0": "an xz archive: unpack it with `xz -d {0}`",
-    b"BZh": "a bzip2 archive: unpack it with `bunzip2 {0}`",
-    b"(\xb5/\xfd": "a zstd archive: unpack it with `zstd -d {0}`",
-    b"PK\x03\x04": "a zip archive: unpack it with `unzip {0}`",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive: unpack it with `7z x {0}`",
-    b"\x04\x22\x4d\x18": "an lz4 archive: unpack it with `lz4 -d {0}`",
+# By their first bytes: what they are, and what unpacks them; and whether that is a filter, of any file's name.
+_ARCHIVES = {
+    b"\xfd7zXZ\0": ("an xz archive", "xz -dc", True),
+    b"BZh": ("a bzip2 archive", "bzip2 -dc", True),
+    b"(\xb5/\xfd": ("a zstd archive", "zstd -dc", True),
+    b"PK\x03\x04": ("a zip archive", "unzip", False),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x", False),
+    b"\x04\x22\x4d\x18": ("an lz4 archive", "lz4 -dc", True),
 }
-"""By the first bytes of files that are not unpacked here: what they are, and what unpacks them (``{0}``: the file)."""
-
-_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 _MOST_TEXT = 64 << 20
 _CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
@@ -42,9 +56,33 @@ def open_input(path: str | Path) -> io.BufferedReader:
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         os.close(descriptor)
-        what = "a folder: name a file" if kind == stat.S_IFDIR else f"{_KINDS.get(kind, 'no file')}: copy it to a file"
-        raise InputError(f"{path}: is {what}")
+        do = "save what it sends in a file, and name that" if kind == stat.S_IFIFO else "name a file"
+        raise InputError(f"{path}: is {_KINDS.get(kind, 'no file')}: {do}")
     return open(descriptor, "rb")
+
+
+def as_argument(path: str | Path) -> str:
+    """A path as it is written in a shell's command."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def packed_elsewise(start: bytes, path: str | Path | None) -> str | None:
+    """Of an archive that isn't unpacked here, by its first bytes: what it is, and what unpacks it; else None.
+
+    `path` is None where it comes through a pipe.
+    """
+    found = next((each for magic, each in _ARCHIVES.items() if start.startswith(magic)), None)
+    if found is None:
+        return None
+    what, tool, is_filter = found
+    if path is None:
+        do = f"send it through `{tool}`" if is_filter else f"save it in a file, unpack that with `{tool}`"
+    elif is_filter:
+        do = f"unpack it with `{tool} < {as_argument(path)} > {as_argument(f'{path}.unpacked')}`"
+    else:
+        do = f"unpack it with `{tool} {as_argument(path)}`"
+    return f"{what}: {do}"
 
 
 def standard_input() -> BinaryIO:

@@ -355,7 +355,7 @@ def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pack", "said"), [(lzma.compress, "an xz archive: unpack it with `xz -d"), (bz2.compress, "a bzip2 archive")]
+    ("pack", "said"), [(lzma.compress, "an xz archive: unpack it with `xz -dc < "), (bz2.compress, "a bzip2 archive")]
 )
 def test_what_is_packed_otherwise_is_said(tmp_path: Path, pack: Callable[[bytes], bytes], said: str) -> None:
     """It was said to be no page map."""

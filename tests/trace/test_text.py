@@ -135,7 +135,7 @@ def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:
         (b"", "no page events in 0 lines"),
         (b"hello\nworld\n", "no page events in 2 lines (0 other events): expected what trace-cmd report"),
         (b"t-1 [000] .... 1.000000: sched_switch: a=1\n", "no page events in 1 lines (1 other events)"),
-        (b"\x17\x08Dtracing6\0\0\0", "print it with `trace-cmd report -i trace.txt > trace.txt`"),
+        (b"\x17\x08Dtracing6\0\0\0", "trace-cmd's own recording: print it with `trace-cmd report -i /"),
         (b"PERFILE2\x00\x00", "print it with `perf script"),
         (b"\x7fELF\0\0\0", "not text"),
         (gzip.compress(TRACE.encode())[:80], "the gzip data are damaged or cut off"),
@@ -254,19 +254,21 @@ def test_settings_without_a_device(tmp_path: Path, zoneinfo: str) -> None:
         (b"\n" * 100_002, "line 100001: 100000 lines without an event"),
         (gzip.compress(b"\n" * (1 << 26)), "lines without an event"),
         (gzip.compress((marked(60_000 * "x") * 600).encode()), "unpacks to more than 50 times its size"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it with `7z x trace.txt`"),
-        (b"\x04\x22\x4d\x18", "an lz4 archive: unpack it with `lz4 -d trace.txt`"),
-        (gzip.compress(gzip.compress(b"x")), "packed twice: unpack it with `gunzip trace.txt`"),
-        ("a line".encode("utf-16"), "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 trace.txt"),
-        (gzip.compress(b"\0" * 257 + b"ustar"), "a tar archive: unpack it with `tar xf trace.txt`"),
-        (b"\xfd7zXZ\0\0", "an xz archive: unpack it with `xz -d trace.txt`"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it with `7z x {0}` and import what was in it"),
+        (b"\x04\x22\x4d\x18", "an lz4 archive: unpack it with `lz4 -dc < {0} > {1}.unpacked'`"),
+        (gzip.compress(gzip.compress(b"x")), "packed twice: unpack it with `gzip -dc < {0} > {1}.txt'`"),
+        ("a line".encode("utf-16"), "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}.txt'`"),
+        (gzip.compress(b"\0" * 257 + b"ustar"), "a tar archive: unpack it with `tar xf {0}`"),
+        (b"\xfd7zXZ\0\0", "an xz archive: unpack it with `xz -dc < {0} > {1}.unpacked'`"),
         (b"PK\x03\x04", "a zip archive"),
     ],
 )
 def test_archives_and_bombs(tmp_path: Path, content: bytes, error: str) -> None:
-    with pytest.raises(InputError, match=error):
-        import_text(tmp_path, content)
-    assert [path.name for path in tmp_path.iterdir()] == ["trace.txt"]
+    source = tmp_path / "my trace.txt"
+    source.write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(error.format(f"'{source}'", f"'{source}"))):
+        import_trace(source, tmp_path / "t.pagetrace")
+    assert [path.name for path in tmp_path.iterdir()] == ["my trace.txt"]
 
 
 @pytest.mark.parametrize(
@@ -283,5 +285,5 @@ def test_long_lines_take_no_long_time(kind: str) -> None:
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(InputError, match="fifo: is a pipe: copy it to a file"):
+    with pytest.raises(InputError, match="fifo: is a pipe: save what it sends in a file, and name that"):
         import_trace(tmp_path / "fifo", tmp_path / "t.pagetrace")

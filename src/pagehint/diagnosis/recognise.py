@@ -24,7 +24,7 @@ from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
-from pagehint.inputs import ARCHIVES, reading, standard_input
+from pagehint.inputs import packed_elsewise, reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
@@ -188,8 +188,8 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
     while len(whole) < most and (chunk := file.read(min(_CHUNK, most - len(whole)))):
         if not whole and chunk[:2] == _PACKED:
             most = max(size, _MOST_MAP)
-        elif not whole and (kind := next(filter(chunk.startswith, ARCHIVES), None)) is not None:
-            raise InputError(f"{name}: is {ARCHIVES[kind].format(name)}, and name what was in it")
+        elif not whole and (packed := packed_elsewise(chunk, name if size else None)) is not None:
+            raise InputError(f"{name}: is {packed}{', and name what was in it' if size else ''}")
         elif not whole and _is_binary(chunk):
             binary, most = True, max(size, _MOST_STREAM)
         if binary and int(np.frombuffer(chunk, "<u8", len(chunk) // 8).max(initial=0)) > _MOST_FLAGS:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
-from pagehint.inputs import ARCHIVES, open_input, reading, unpacked
+from pagehint.inputs import as_argument, open_input, packed_elsewise, reading, unpacked
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
@@ -33,12 +33,13 @@ _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
-_BINARY = ARCHIVES | {
-    b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > trace.txt`",
-    b"\x1f\x8b": "packed twice: unpack it with `gunzip {0}`",
-    b"\xff\xfe": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
-    b"\xfe\xff": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > trace.txt`",
-    b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > trace.txt`",
+# `{0}` is the file, `{1}` a new one.
+_BINARY = {
+    b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > {1}`",
+    b"\x1f\x8b": "packed twice: unpack it with `gzip -dc < {0} > {1}`",
+    b"\xff\xfe": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}`",
+    b"\xfe\xff": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}`",
+    b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > {1}`",
 }
 
 
@@ -151,9 +152,13 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
         start = stream.peek(4096)[:4096]
         for magic, hint in _BINARY.items():
             if start.startswith(magic):
-                raise InputError(f"{path}: {hint.format(path.name)} and import that")
+                made = as_argument(f"{path}.txt")
+                raise InputError(f"{path}: {hint.format(as_argument(path), made)} and import that")
+        if (packed := packed_elsewise(start, path)) is not None:
+            raise InputError(f"{path}: {packed} and import what was in it")
         if start[257:262] == b"ustar":
-            raise InputError(f"{path}: a tar archive: unpack it with `tar xf {path.name}` and import what was in it")
+            packed = f"a tar archive: unpack it with `tar xf {as_argument(path)}`"
+            raise InputError(f"{path}: {packed} and import what was in it")
         if b"\0" in start:
             raise InputError(f"{path}: not text: {_EXPECTED}")
         number = 0
