@@ -16,6 +16,7 @@ from pagehint.errors import InputError
 
 __all__ = [
     "as_argument",
+    "kind_of_file",
     "open_input",
     "packed_elsewise",
     "read_input",
@@ -59,6 +60,14 @@ def open_input(path: str | Path) -> io.BufferedReader:
         do = "save what it sends in a file, and name that" if kind == stat.S_IFIFO else "name a file"
         raise InputError(f"{path}: is {_KINDS.get(kind, 'no file')}: {do}")
     return open(descriptor, "rb")
+
+
+def kind_of_file(path: Path) -> str:
+    """What there is at a path: ``"a file"``, ``"an empty file"``, ``"a pipe"``. Raises OSError where nothing is."""
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode):
+        return "a file" if status.st_size else "an empty file"
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
 
 
 def as_argument(path: str | Path) -> str:

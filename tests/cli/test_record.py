@@ -127,7 +127,7 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
         (["record", "--for", "1s", "--buffers", "1PiB"], b"more than half of this machine's"),
         (["guest", "--matrix", " "], b"names no settings"),
         (["mark", "two\nlines"], b"is no name of a phase"),
-        (["import", "-", "-o", "x.pagetrace"], b"not a recording of `pagehint record -o -`"),
+        (["import", "-", "-o", "x.pagetrace"], b"-`: save a tracer's text in a file, and import that"),
     ],
 )
 def test_refusals(tmp_path, arguments, message):
@@ -136,6 +136,13 @@ def test_refusals(tmp_path, arguments, message):
     assert message in refused.stderr
     assert refused.stderr.count(b"\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recorder_that_sent_nothing_is_asked_after(tmp_path):
+    """It was said that this is no recording."""
+    refused = run("import", "-", "-o", "x.pagetrace", cwd=tmp_path, input=b"")
+    assert (refused.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert refused.stderr.startswith(b"pagehint: standard input: is empty: expected a recording of `pagehint record -o")
 
 
 @pytest.mark.usefixtures("tracefs")

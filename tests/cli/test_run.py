@@ -222,7 +222,8 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
     [
         (["nothing.pagetrace"], "no such trace bundle"),
         (["two\nlines"], "two\\nlines: no such trace bundle"),
-        (["/dev/null"], "not a trace bundle"),
+        (["/dev/null"], "/dev/null: is a device, not a trace bundle: name a bundle's folder"),
+        (["-"], "-: standard input is not read here"),
         (["."], "no meta.json"),
         (["--design", "magic"], "--design: 'magic' is no design"),
         (["--compare", "hinting,magic"], "'magic' is no design"),

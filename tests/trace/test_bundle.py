@@ -68,8 +68,20 @@ def test_not_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a whole trace bundle"):
         Trace.open(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="a file, not a trace bundle"):
+    made = f"`pagehint import {tmp_path / 'file'} -o {tmp_path / 'file'}.pagetrace` makes one of it$"
+    with pytest.raises(InputError, match=f"is a file, not a trace bundle: if it is a recording, {made}"):
         Trace.open(tmp_path / "file")
+
+
+def test_what_holds_no_recording_is_not_said_to_be_imported(tmp_path: Path) -> None:
+    """Of a device, a pipe and an empty file too, `pagehint import` was to make a bundle."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    do = "not a trace bundle: name a bundle's folder, NAME.pagetrace"
+    for path, kind in (("/dev/null", "a device"), (tmp_path / "pipe", "a pipe"), (tmp_path / "empty", "an empty file")):
+        with pytest.raises(InputError) as raised:
+            Trace.open(path)
+        assert str(raised.value) == f"{path}: is {kind}, {do}"
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"hello world, this is no Parquet file"])

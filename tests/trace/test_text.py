@@ -132,7 +132,7 @@ def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", "no page events in 0 lines"),
+        (b"", "trace.txt: is empty: expected what trace-cmd report, perf script"),
         (b"hello\nworld\n", "no page events in 2 lines (0 other events): expected what trace-cmd report"),
         (b"t-1 [000] .... 1.000000: sched_switch: a=1\n", "no page events in 1 lines (1 other events)"),
         (b"\x17\x08Dtracing6\0\0\0", "trace-cmd's own recording: print it with `trace-cmd report -i /"),

@@ -130,6 +130,8 @@ def _misused(error: cyclopts.CycloptsError) -> str:
             said = f"{shown}: it is needed, and isn't given."
         elif name.startswith("-"):
             said = f"{name}: its value is missing: one that begins with a dash is written {name}=VALUE."
+    if isinstance(error, cyclopts.UnknownOptionError) and "-" in (error.token.keyword, error.token.value):
+        said = "-: standard input is not read here: name a file or a bundle."
     if isinstance(error, cyclopts.UnusedCliTokensError):
         said = f"{' '.join(error.unused_tokens or ())}: nothing more is expected."
     return f"{said} `{command} --help` tells more."

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.inputs import as_argument, kind_of_file
 from pagehint.trace.check import (
     MetaCheck,
     check_batch,
@@ -90,9 +91,14 @@ class Trace:
         url = path if is_url(path) else None
         folder = Path(path) if url is None else local_copy(url)
         if not folder.is_dir():
-            what = "a file, not a trace bundle" if folder.exists() else "no such trace bundle"
-            hint = "`pagehint import` makes one of it" if folder.exists() else "`pagehint import` makes bundles"
-            raise InputError(f"{folder}: {what}: {hint}")
+            if not folder.exists():
+                raise InputError(f"{folder}: no such trace bundle: `pagehint import` makes bundles")
+            kind = kind_of_file(folder)
+            do = "name a bundle's folder, NAME.pagetrace"
+            if kind == "a file":
+                command = f"pagehint import {as_argument(folder)} -o {as_argument(f'{folder}.pagetrace')}"
+                do = f"if it is a recording, `{command}` makes one of it"
+            raise InputError(f"{folder}: is {kind}, not a trace bundle: {do}")
         if not (folder / "meta.json").exists():
             raise InputError(
                 f"{folder}: not a whole trace bundle: it has no meta.json; `pagehint import` makes bundles"

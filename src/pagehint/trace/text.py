@@ -90,6 +90,8 @@ def import_text(
                 raise InputError(f"{source}: line {number}: {_MOST_SILENT} lines without an event: {_EXPECTED}")
             continue
         said_at = number
+    if not number:
+        raise InputError(f"{source}: is empty: {_EXPECTED}: did what wrote it end with an error?")
     if not rows.page_events:
         raise InputError(
             f"{source}: no page events in {number} lines ({parser.other_events} other events): {_EXPECTED}, with the "

@@ -44,7 +44,10 @@ def read_frames(file: BinaryIO, where: str) -> Iterator[tuple[str, bytes]]:
     """The pieces of a stream, up to and without ``end``. Raises InputError where it isn't one, or was cut off."""
     start = file.read(len(MAGIC))
     if start != MAGIC:
-        raise InputError(f"{where}: not a recording of `pagehint record -o -`")
+        what = "not a recording of `pagehint record -o -`: save a tracer's text in a file, and import that"
+        if not start:
+            what = "is empty: expected a recording of `pagehint record -o -`: did that end with an error?"
+        raise InputError(f"{where}: {what}")
     number = 0
     while True:
         number += 1
