@@ -254,3 +254,51 @@ def test_what_a_lower_zone_keeps_is_not_taken_for_nothing(tmp_path: Path) -> Non
         [("Normal", "fragmentation"), ("DMA", "none")],
         [("Normal", "fragmentation"), ("DMA", "unknown")],
     ]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["Nov 28 00:47:11 {} kernel: ", "2026-11-28T00:47:11.123456+01:00 {} kernel: [  532.610402] "]
+)
+def test_a_log_of_several_machines_is_taken_apart(tmp_path: Path, prefix: str) -> None:
+    """Their lines were taken for one report, of neither."""
+    texts = [SAMPLES["6.18"].splitlines(), SAMPLES["6.12, CMA"].splitlines()]
+    one, both = tmp_path / "one.txt", tmp_path / "both.txt"
+    one.write_text("".join("\n".join(lines) + "\n" for lines in texts))
+    both.write_text(
+        "".join(
+            f"{prefix.format(name)}{lines[at]}\n"
+            for at in range(max(map(len, texts)))
+            for name, lines in zip(("web-1", "db-2"), texts, strict=True)
+            if at < len(lines)
+        )
+    )
+    assert _told(both) == _told(one)
+    assert any("a log of several machines (web-1, db-2)" in line for line in diagnose(both).warnings)
+    # A machine gets its name while it boots.
+    named = _each(prefix.format("web-1") + "{}")(SAMPLES["6.18"])
+    one.write_text(f"{prefix.format('localhost')}Linux version 6.18.0 (gcc) #1\n{named}")
+    assert not any("several machines" in line for line in diagnose(one).warnings)
+
+
+def test_a_report_that_lacks_a_zone_is_said_to(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    text = SAMPLES["6.1, two nodes"].replace("free:16040", "free:32080")
+    path.write_text(text)
+    assert not any("are missing" in line for line in diagnose(path).warnings)
+    path.write_text("".join(f"{line}\n" for line in text.splitlines() if not line.startswith("Node 1 Normal")))
+    assert "the log's last report counts 125 MiB free, its zones have 62: lines of several" in "".join(
+        diagnose(path).warnings
+    )
+
+
+def test_a_zone_of_which_only_the_blocks_are_not_known_came_closest(tmp_path: Path) -> None:
+    """Its line was cut off, and one that was short was said to be the reason."""
+    low = SAMPLES["6.18"].partition("Node 0 Normal free")[2].partition("Node 0 hugepages")[0]
+    low = f"Node 0 DMA32 free{low}".replace("Node 0 Normal:", "Node 0 DMA32:").replace("64160kB", "20000kB")
+    text = SAMPLES["6.18"].replace("Node 0 Normal free", f"{low}Node 0 Normal free")
+    path = tmp_path / "log.txt"
+    found = []
+    for width in (4000, 110):
+        path.write_text("".join(f"{line[:width]}\n" for line in text.splitlines()))
+        found.append(diagnose(path).failures[0].reason)
+    assert found == ["fragmentation", "unknown"]

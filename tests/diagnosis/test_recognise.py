@@ -402,3 +402,25 @@ def test_meminfo_in_units_that_somebody_made_handy(tmp_path: Path, total: str, f
     assert found.free == 3 << 30
     path.write_text(f"MemTotal={total}\nMemFree={free}\n")
     assert diagnose(path).free == 3 << 30
+
+
+def test_rows_of_buddyinfo_with_thousands_or_as_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "buddyinfo.txt"
+    counts = [1500, 400, 100, 7, 0, 0, 0, 0, 0, 0, 12]
+    for row in (
+        "Node 0, zone   Normal  1,500    400    100      7      0      0      0      0      0      0     12",
+        "|Node 0, zone|Normal|1500|400|100|7|0|0|0|0|0|0|12|",
+    ):
+        path.write_text(f"{row}\n")
+        (zone,) = diagnose(path).zones
+        assert zone.counts == counts
+
+
+def test_a_zones_row_that_is_not_understood_is_named(tmp_path: Path) -> None:
+    """It was left out without a word."""
+    path = tmp_path / "buddyinfo.txt"
+    row = f"Node 0, zone   Normal{'  100' * 11}\n"
+    path.write_text(row + row.replace("Normal", "DMA32").replace("100", "1x0", 1))
+    found = diagnose(path)
+    assert [zone.name for zone in found.zones] == ["Normal"]
+    assert any("a zone's row is not understood, and left out: Node 0, zone   DMA32" in line for line in found.warnings)

@@ -39,6 +39,7 @@ __all__ = ["diagnose", "doctor", "examine"]
 _MOST_ORDER = 20
 _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
+_APART, _APART_LEAST = 0.1, 16 << 20
 _LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
@@ -361,6 +362,20 @@ def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
             )
 
 
+# The kernel prints both at one moment.
+def _mixed(evidence: Evidence) -> Iterator[str]:
+    report = next((each for each in reversed(evidence.reports) if each.zones), None)
+    if report is None or "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
+        return
+    counted = report.pages["free"] * (report.page_size or evidence.page_size)
+    in_zones = sum(zone.values["free"] for zone in report.zones.values())
+    if abs(counted - in_zones) > _APART * counted + _APART_LEAST:
+        yield (
+            f"the log's last report counts {counted >> 20:,} MiB free, its zones have {in_zones >> 20:,}: lines of "
+            "several reports are mixed, or some are missing"
+        )
+
+
 def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     evidence, setting = diagnosis.evidence, diagnosis.setting
     if evidence.reporting.order is not None and evidence.reporting.order > setting.max_order and not evidence.live:
@@ -386,6 +401,7 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
             f"{most} tells of {counted[most] >> 20:,} MiB free, {least} of {counted[least] >> 20:,}: they are not of "
             "one machine, not of one moment, or not whole"
         )
+    diagnosis.warnings += _mixed(evidence)
     pins = evidence.vmstat.get("nr_foll_pin_acquired", 0) - evidence.vmstat.get("nr_foll_pin_released", 0)
     if pins > 0:
         diagnosis.warnings.append(

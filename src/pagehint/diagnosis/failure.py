@@ -10,6 +10,7 @@ __all__ = ["Failure", "ZoneVerdict", "explain_failures"]
 
 _PLACES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")
 _RANKS = ("none", "fragmentation", "boost", "reserve", "watermark", "lowmem", "unknown")
+_OF_BLOCKS = _RANKS.index("fragmentation") + 0.5
 _WEIGHTY = 1 / 8
 _RESERVES = {"__GFP_HIGH", "GFP_ATOMIC", "__GFP_ATOMIC", "__GFP_MEMALLOC"}
 _NO_WAIT = {"GFP_ATOMIC", "GFP_NOWAIT", "__GFP_ATOMIC"}
@@ -89,9 +90,12 @@ class Failure:
         weighty = [verdict for verdict in self.verdicts if (verdict.managed or 0) >= _WEIGHTY * largest]
         return min(served or weighty, key=self._distance, default=None)
 
-    def _distance(self, verdict: ZoneVerdict) -> tuple[int, int]:
+    def _distance(self, verdict: ZoneVerdict) -> tuple[float, int]:
         short = verdict.reason in ("watermark", "lowmem")
-        return _RANKS.index(verdict.reason), self.verdicts.index(verdict) if short else -(verdict.free or 0)
+        place = self.verdicts.index(verdict) if short else -(verdict.free or 0)
+        above = verdict.usable is not None and verdict.mark is not None and verdict.usable > verdict.mark
+        # Of a zone with enough above its mark only the blocks are not known.
+        return (_OF_BLOCKS if verdict.reason == "unknown" and above else _RANKS.index(verdict.reason)), place
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has."""

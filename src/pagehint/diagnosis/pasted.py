@@ -16,7 +16,7 @@ from itertools import compress
 from operator import gt, lt
 from typing import TypeGuard
 
-__all__ = ["decoded", "is_wide", "plain_lines", "telling"]
+__all__ = ["decoded", "is_wide", "machines_of", "plain_lines", "telling"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
@@ -84,6 +84,8 @@ _TAG = re.compile(
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
 _OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?\d{1,30}){5,21})", re.ASCII)
+_BETWEEN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
+_WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}(?:,\d{3}){0,5})+", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _KIB = re.compile(r"\d{1,19} kB", re.ASCII)
@@ -92,6 +94,12 @@ _PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
 _TASK = re.compile(
     r"[^\n]{0,80}?(?:\[ {0,12}(?P<s>\d{1,12}\.\d{1,9})\] ?\[ {0,12}"
     r"|\d{1,5},\d{1,20},(?P<us>\d{1,20}),[^;]{0,40}?caller=)(?P<task>[TC]\d{1,10})[\];,]",
+    re.ASCII,
+)
+_MACHINE = re.compile(
+    r"(?:<\d{1,3}>(?:1 )?)?(?:(?:\d{4} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,9})?"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
+    r" (?P<machine>[\w.:-]{1,80}) kernel\b",
     re.ASCII,
 )
 # Where a report begins: at its head, or at its block where it has no head.
@@ -189,7 +197,7 @@ def plain_lines(text: str) -> list[str]:
         text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
-    lines = [part for line in _by_task(_whole(_BREAK.split(text))) for part in _apart(line)]
+    lines = [part for line in _by_task(_by_machine(_whole(_BREAK.split(text)))) for part in _apart(line)]
     lines = [part for line in lines for part in _plain(line).split("\n")]
     return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
 
@@ -241,6 +249,25 @@ def _apart(line: str) -> list[str]:
     if len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
         return parts
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
+
+
+def machines_of(text: str) -> list[str]:
+    """The names of the machines whose kernels' reports of memory a log gathers, as syslog and journalctl write them.
+    O(length).
+    """
+    found = filter(None, (_MACHINE.match(line) for line in text.split("\n") if _REPORT.search(line)))
+    return list(dict.fromkeys(match["machine"] for match in found))
+
+
+# What several machines wrote at one time, to one log: each one's lines together.
+def _by_machine(lines: list[str]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    machine = ""
+    for line in lines:
+        match = _MACHINE.match(line)
+        machine = machine if match is None else match["machine"]
+        found.setdefault(machine, []).append(line)
+    return [line for each in found.values() for line in each]
 
 
 # Two tasks that print at one time take turns: where each line names its task, each report's lines together, and the
@@ -349,6 +376,10 @@ def _plain(line: str) -> str:
     # An empty line's number and bar are a prefix.
     if _NUMBERED.fullmatch(line) is None:
         line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
+    if line.startswith("Node "):
+        line = line.replace("|", " ").rstrip()
+        if _WITH_THOUSANDS.fullmatch(line) is not None:
+            line = _BETWEEN_THOUSANDS.sub("", line)
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
     if (row := _OF_SPREADSHEET.fullmatch(line)) is not None:

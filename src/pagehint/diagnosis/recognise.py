@@ -20,7 +20,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import decoded, is_wide, plain_lines, telling
+from pagehint.diagnosis.pasted import decoded, is_wide, machines_of, plain_lines, telling
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
@@ -63,6 +63,7 @@ _LEAST_COLUMNS = 4 + 11
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
 _TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
 _COUNT_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}(?:,?\s+>?\d{1,30})+", re.ASCII)
+_ODD_ROW = re.compile(r"Node\s+\d{1,9},\s+zone\s+[^\s,]{1,40}(?:,\s+type\s+\S{1,40})?\W{1,9}\d", re.ASCII)
 _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
@@ -277,6 +278,8 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
         evidence.buddy = buddy
         yield "buddyinfo"
+    for line in parts["odd"][:3]:
+        evidence.warnings.append(f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}")
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
     if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
@@ -305,6 +308,11 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         evidence.pressure = pressure
         yield "memory pressure"
     if any(_LOG.search(line) for line in lines) and _read_log(evidence, lines, name):
+        if (machines := machines_of(text))[1:]:
+            evidence.warnings.append(
+                f"{name}: a log of several machines ({printable(', '.join(machines[:4]))}): what is free is the last "
+                "report's"
+            )
         yield _KERNEL_LOG
     below_zero = [line for line in lines if "-" in line and _is_below_zero(line)]
     if below_zero:
@@ -386,7 +394,7 @@ def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_f
 
 # One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.
 def _parts(lines: list[str]) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {name: [] for name in ("buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat")}
+    parts: dict[str, list[str]] = {name: [] for name in ("buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat", "odd")}
     state = ""
     for line in lines:
         if _TYPE_HEAD.fullmatch(line):
@@ -397,6 +405,8 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
             parts["pagetypeinfo"].append(line)
         elif _COUNT_ROW.fullmatch(line):
             parts["pagetypeinfo" if state == "pageblocks" else "buddyinfo"].append(line)
+        elif _ODD_ROW.match(line) and not _is_below_zero(line):
+            parts["odd"].append(line)
         elif _ZONE_HEAD.fullmatch(line):
             state = "zoneinfo"
             parts["zoneinfo"].append(line)
