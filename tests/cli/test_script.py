@@ -56,8 +56,27 @@ def test_a_zone_too_large():
 
 def test_an_empty_file(tmp_path):
     (tmp_path / "empty").write_text("")
-    done = script(tmp_path / "empty")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    (tmp_path / "remarks").write_text("# nothing yet\n\n")
+    for name in ("empty", "remarks"):
+        done = script(tmp_path / name)
+        said = f"{tmp_path / name}: has no op, so that nothing was done: expected init NR_PAGES, and more"
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", f"pagehint: warning: {said}\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("ops", "said"),
+    [
+        ("a 1 0 0\nf 1\nf 1\n", "line 4: 1 slot was freed with nothing in, as if freed twice"),
+        ("f 7\na 1 0 0\nf 1\nf 1", "line 2: 2 slots were freed with nothing in, as if freed twice, from here on"),
+        ("a 1 10 0\na 2 0 0\nf 2\nf 1\n", None),
+        ("a 1 0 0\nf 1\na 1 0 0\nf 1\n", None),
+    ],
+)
+def test_a_slot_that_is_freed_twice_is_said(ops, said):
+    """It did nothing, without a word; that of an allocation that failed still does."""
+    done = script("-", stdin=f"init 1024\n{ops}".encode())
+    expected = "" if said is None else f"pagehint: warning: standard input, {said}\n"
+    assert (done.returncode, done.stderr.decode()) == (0, expected)
 
 
 def test_no_such_file(tmp_path):

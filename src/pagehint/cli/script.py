@@ -8,9 +8,11 @@ from typing import Annotated, BinaryIO, cast
 
 from cyclopts import Parameter
 
-from pagehint.errors import InputError
+from pagehint.cli.said import warn
+from pagehint.errors import InputError, printable
 from pagehint.inputs import open_input, standard_input
 from pagehint.replays.script import Script
+from pagehint.units import format_count
 
 __all__ = ["script"]
 
@@ -47,7 +49,8 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
             print(text if text.startswith("#") else f"> {text}")
             run.line(text)
         return
-    number = 0
+    name = "standard input" if file == "-" else file
+    number = first_empty = 0
     with _open(file) as source:
         try:
             for line in iter(lambda: _line_of(source), b""):
@@ -55,8 +58,16 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
                 if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
                     raise InputError(f"a line of more than {_LONGEST_LINE} bytes: this is no op script")
                 run.line(line.decode("utf-8", "replace"))
+                if run.empty_frees and not first_empty:
+                    first_empty = number
         except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
             sys.stdout.flush()
-            name = "standard input" if file == "-" else file
             what = str(error) or "there is not enough memory for a zone of this size"
             raise InputError(f"{name}, line {max(number, 1)}: {what}") from None
+    sys.stdout.flush()
+    if not run.begun:
+        warn(f"{printable(name)}: has no op, so that nothing was done: expected init NR_PAGES, and more")
+    if first_empty:
+        slots = format_count(run.empty_frees, "slot was", "slots were")
+        where = f"{printable(name)}, line {first_empty}"
+        warn(f"{where}: {slots} freed with nothing in, as if freed twice{', from here on' * (run.empty_frees > 1)}")

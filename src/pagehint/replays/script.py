@@ -60,12 +60,18 @@ class _ScriptDevice:
 
 
 class Script:
-    """Runs ops line by line; ``write(text)`` gets what they print. Raises InputError for a malformed line."""
+    """Runs ops line by line; ``write(text)`` gets what they print. Raises InputError for a malformed line.
+
+    `empty_frees`: how many freed a slot that nothing was allocated into, or that was
+    freed already; they do nothing.
+    """
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
         self._zone: Zone | None = None
         self._slots: dict[int, tuple[int, int]] = {}
+        self._failed: set[int] = set()
+        self.empty_frees = 0
         self._queue: deque[list[str]] = deque()
         self._clock = VirtualClock()
         self._design = PageHinting()
@@ -86,6 +92,11 @@ class Script:
                 self._run(words)
             except _MalformedError as malformed:
                 raise malformed.error from None
+
+    @property
+    def begun(self) -> bool:
+        """Whether there was an op: the first makes the zone."""
+        return self._zone is not None
 
     def reacts(self, blocks: Batch) -> None:
         """The device is told: print it, and run what is queued up to the next mark."""
@@ -179,12 +190,18 @@ class Script:
         pfn = zone.alloc(order, migratetype)
         if pfn >= 0:
             self._slots[slot] = pfn, order
+        else:
+            self._failed.add(slot)
         self._print(f"a {slot} {pfn}")
 
     def _op_f(self, slot: int) -> None:
         zone, _ = self._made
         if slot in self._slots:
             zone.free(*self._slots.pop(slot))
+        elif slot in self._failed:
+            self._failed.remove(slot)
+        else:
+            self.empty_frees += 1
 
     def _op_i(self, pfn: int) -> None:
         zone, _ = self._made
