@@ -28,6 +28,17 @@ def test_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert Trace.open(output).num_events == 1
 
 
+def test_a_page_far_away_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only a replay said that the recording is of no use without a snapshot."""
+    (tmp_path / "trace.txt").write_text(TEXT + TEXT.splitlines()[1].replace("pfn=64", "pfn=268435456") + "\n")
+    import_(tmp_path / "trace.txt", output=tmp_path / "t.pagetrace")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("pagehint: warning: it is kept, and can't be replayed: ")
+    assert last.endswith(
+        "an event names pfn 268435456, and no snapshot tells where the guest's memory lies: import it with --snapshot"
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "trace.txt").write_text(TEXT * 3000)

@@ -5,6 +5,7 @@ import pytest
 
 from pagehint.cli.info import info
 from pagehint.cli.run import run
+from pagehint.errors import InputError
 from pagehint.trace import Trace, import_trace
 
 TEXT = """CPU:1 [LOST 10 EVENTS]
@@ -67,3 +68,42 @@ def test_nothing_of_a_recording_commands_the_terminal(bundle: Path, capsys: pyte
         said = capsys.readouterr()
         assert "6.1" in said.out
         assert not {"\x1b", "\x07"} & set(said.out + said.err)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("cpus", 5),
+        ("pfn_end", 12),
+        ("events", {"A": 1, "M": 2}),
+        ("first_ns", 5),
+        ("last_ns", 10**15),
+        ("lost", {"by_cpu": {"65535": 3}}),
+        ("cpus", -3),
+        ("cpus", 65535),
+    ],
+)
+def test_what_a_replay_refuses_to_read_is_not_shown(bundle: Path, field: str, value: object) -> None:
+    """It was shown: whether it is what the events tell was only looked at when they were replayed."""
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, field: value}))
+    said = []
+    for command in (info, run):
+        with pytest.raises(InputError, match=f"^{bundle}/meta.json: {field}") as raised:
+            command(bundle)
+        said.append(str(raised.value))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("field", "value"), [("page_size", 65536), ("pageblock_order", 13)])
+def test_a_recording_that_no_replay_takes_says_so(
+    bundle: Path, field: str, value: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta = json.loads((bundle / "meta.json").read_text())
+    (bundle / "meta.json").write_text(json.dumps({**meta, field: value}))
+    with pytest.raises(InputError, match=str(value)) as refused:
+        run(bundle)
+    info(bundle, json_=True)
+    assert json.loads(capsys.readouterr().out)["warnings"] == [f"it can't be replayed: {refused.value}"]
+    info(bundle)
+    assert "it can't be replayed: " in capsys.readouterr().out

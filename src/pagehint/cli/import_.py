@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pagehint.cli.bar import bar
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
+from pagehint.replays.start import check_replayable
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
 from pagehint.units import format_count, parse_time
@@ -59,6 +60,10 @@ def import_(
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         warn(line)
+    try:
+        check_replayable(trace)
+    except InputError as error:
+        warn(f"it is kept, and can't be replayed: {error}")
     print(f"{output}: {format_count(trace.num_events, 'event')}; `pagehint info {output}` shows them")
 
 

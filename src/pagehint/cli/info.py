@@ -8,9 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pagehint.cli.bar import bar
 from pagehint.cli.options import Json
-from pagehint.errors import printable
+from pagehint.errors import InputError, printable
 from pagehint.kernel.reporting import DELAY_PARAMETER, ORDER_PARAMETER
+from pagehint.replays.start import check_replayable
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
 from pagehint.trace.shipped import example
@@ -30,7 +32,13 @@ def info(trace: Path | None = None, /, *, json_: Json = False) -> None:
         Print it as JSON, times in ns of the guest's clock.
     """
     opened = example() if trace is None else Trace.open(trace)
+    with bar("reading", opened.path.name, opened.num_events) as shown:
+        opened.check_events(shown.advance)
     data = describe(opened)
+    try:
+        check_replayable(opened)
+    except InputError as error:
+        data["warnings"].append(f"it can't be replayed: {printable(str(error))}")
     if json_:
         print(json.dumps(data, indent=1))
         return

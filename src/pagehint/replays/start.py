@@ -34,6 +34,7 @@ from pagehint.units import LONGEST_TIME, format_time
 
 __all__ = [
     "Start",
+    "check_replayable",
     "check_trace",
     "device_load",
     "first_request",
@@ -154,6 +155,11 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
             "than 64GiB need them: import it with --snapshot"
         )
     return pages
+
+
+def check_replayable(trace: Trace) -> None:
+    """Raise InputError where a whole recording is of a guest that can't be replayed: too large, or of other pages."""
+    _pages(trace, _layouts(trace))
 
 
 @dataclass

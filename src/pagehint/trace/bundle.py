@@ -239,6 +239,13 @@ class Trace:
             sums.finish(self.meta, self.marks, self.reported, self.path)
             self._events_checked = True
 
+    def check_events(self, progress: Callable[[int], None] | None = None) -> None:
+        """Raise InputError unless all events can be read, and are those that the other files tell of; as any first
+        reading of all does. `progress` is told how many more were read. O(events)."""
+        for batch in self.batches(tuple(MetaCheck.COLUMNS)):
+            if progress is not None:
+                progress(len(batch["time"]))
+
     def _check_time(self, key: str, said: int | None, time: int) -> None:
         if said != time:
             raise InputError(

@@ -197,6 +197,9 @@ def _check(meta: Meta, where: str) -> None:
     for index, zone in enumerate(meta.zones):
         _check_zone(zone, f"{where}: zones[{index}]")
     check_apart(meta.zones, where)
+    for cpu in meta.lost.by_cpu:
+        if int(cpu) >= MAX_CPUS:
+            raise InputError(f"{where}: lost.by_cpu has a CPU {cpu}, expected 0 to {MAX_CPUS - 1}")
     if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
         raise InputError(f"{where}: first_ns or last_ns is missing")
     if meta.first_ns is not None and meta.last_ns is not None and meta.last_ns < meta.first_ns:
