@@ -16,6 +16,7 @@ from pagehint.errors import InputError
 from pagehint.replays.replay import replay
 from pagehint.trace import Trace
 from pagehint.trace.copy import copy_bundle
+from pagehint.trace.tables import HOST_STATE_SCHEMA
 
 EXAMPLES = Path(__file__).parents[2] / "src" / "pagehint" / "examples"
 OURS, ANOTHER = EXAMPLES / "pandas.pagetrace", EXAMPLES / "phased.pagetrace"
@@ -82,9 +83,34 @@ def test_a_file_that_is_gone(bundle: Path, name: str) -> None:
     assert said_of(bundle) == f"{name}: written with this recording, and gone since: it is done without"
 
 
-def test_a_file_that_was_not_there(bundle: Path) -> None:
-    pq.write_table(pa.table({"x": [1]}), bundle / "new.parquet")
-    assert said_of(bundle).startswith("new.parquet: not as written with this recording")
+@pytest.mark.parametrize("name", ["host_state.parquet", "snapshot/vmstat.txt"])
+def test_a_file_that_was_added(bundle: Path, name: str) -> None:
+    """It was said to have another checksum, or to be changed."""
+    if (bundle / name).exists():
+        crc32 = json.loads((bundle / "meta.json").read_text())["crc32"]
+        change_meta(bundle, crc32={each: crc for each, crc in crc32.items() if each != name})
+    elif name.endswith(".txt"):
+        (bundle / name).write_text("pgalloc_dma 1\n")
+    else:
+        pq.write_table(HOST_STATE_SCHEMA.empty_table(), bundle / name)
+    assert said_of(bundle).startswith(f"{name}: added since this recording was written: nothing tells")
+
+
+@pytest.mark.parametrize("name", ["new.parquet", "snapshot/notes.md", "final/zoneinfo.txt.orig", "mine/notes.txt"])
+def test_a_file_that_nobody_reads(bundle: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What rests on it was said to be wrong, and info counted it among the snapshot's."""
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_text("x")
+    assert said_of(bundle) == ""
+    info(bundle, json_=True)
+    assert "notes" not in json.loads(capsys.readouterr().out)["snapshot"]
+
+
+@pytest.mark.parametrize("name", ["events.parquet", "meta.json", "/etc/passwd", "../x/y", "snapshot/..", "a/b/c", ""])
+def test_a_checksum_of_what_is_no_file_of_a_bundle(bundle: Path, name: str) -> None:
+    """Of the events, which are read, it was said that they are gone."""
+    change_meta(bundle, crc32={name: 1})
+    assert said_of(bundle).endswith(f"meta.json: crc32 names {name!r}, which is no file of a bundle: import it again")
 
 
 def test_a_writer_tells_the_checksum_of_each_file(tmp_path: Path) -> None:

@@ -193,11 +193,16 @@ class Trace:
         lines = []
         if self._odd_final is not None:
             lines.append(f"{self._odd_final}: the snapshot of the end is left out")
-        changed, gone = odd_checksums(self.path, self.meta.crc32)
+        changed, added, gone = odd_checksums(self.path, self.meta.crc32)
         if changed:
             lines.append(
                 f"{', '.join(changed)}: not as written with this recording (meta.json has other checksums): of another "
                 "one, or changed since, and what rests on it is as wrong"
+            )
+        if added:
+            lines.append(
+                f"{', '.join(added)}: added since this recording was written: nothing tells that it is of this guest, "
+                "and what rests on it is as uncertain"
             )
         if gone:
             lines.append(f"{', '.join(gone)}: written with this recording, and gone since: it is done without")

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError, printable
 from pagehint.inputs import open_input, reading
 from pagehint.trace.events import LETTERS, MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
-from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout
-from pagehint.trace.snapshot import Snapshot
+from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout, has_checksum
+from pagehint.trace.snapshot import SNAPSHOT_FILES, Snapshot
 
 __all__ = [
     "EventCheck",
@@ -35,6 +35,10 @@ _PAGES = np.array([1 << order if order <= MAX_ORDER else 0 for order in range(25
 _SECOND = 10**9
 _LEAST_TOLD = 3
 _CHUNK = 1 << 20
+_READ = frozenset(
+    [f"{table}.parquet" for table in ("marks", "residency", "reported", "host_state", "residency_bitmaps")]
+    + [f"{folder}/{name}" for folder in ("snapshot", "final") for name in SNAPSHOT_FILES]
+)
 _ONLY_GROW = frozenset(("pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgfree", "pgfault"))
 
 
@@ -282,20 +286,23 @@ def checksums(folder: Path) -> dict[str, int]:
     return {name: _crc32(folder / name) for name in _files(folder)}
 
 
-def odd_checksums(folder: Path, said: Mapping[str, int]) -> tuple[list[str], list[str]]:
-    """The files of a bundle that were changed or added since `said`, which is of `checksums`, and those that are gone.
+def odd_checksums(folder: Path, said: Mapping[str, int]) -> tuple[list[str], list[str], list[str]]:
+    """The files of a bundle that were changed since `said`, which is of `checksums`; of those that are read, the ones
+    that were added since; and those that are gone.
 
-    Both empty where `said` is: an older pagehint, or another writer, tells no checksums. O(bytes). Raises InputError.
+    All empty where `said` is: an older pagehint, or another writer, tells no checksums. O(bytes). Raises InputError.
     """
     found = checksums(folder) if said else {}
-    changed = [printable(name) for name, crc in found.items() if said.get(name) != crc]
-    return changed, [printable(name) for name in said if name not in found]
+    changed = [printable(name) for name, crc in found.items() if said.get(name, crc) != crc]
+    added = [name for name in found if name not in said and name in _READ]
+    return changed, added, [printable(name) for name in said if name not in found]
 
 
 def _files(folder: Path) -> Iterator[str]:
     for path in sorted((*folder.glob("*.parquet"), *folder.glob("*/*"))):
-        if path.is_file() and path.name != "events.parquet" and not path.name.startswith("."):
-            yield path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
+        if has_checksum(name) and path.is_file():
+            yield name
 
 
 def _crc32(path: Path) -> int:

@@ -8,6 +8,7 @@ from pagehint.errors import printable
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost
+from pagehint.trace.snapshot import SNAPSHOT_FILES
 from pagehint.trace.tables import HOST_COLUMNS
 from pagehint.units import format_count
 
@@ -86,7 +87,7 @@ def describe(trace: Trace) -> dict[str, Any]:
         },
         "snapshot": None
         if snapshot is None
-        else sorted(path.name.split(".")[0] for path in snapshot.path.iterdir() if path.is_file()),
+        else sorted(name.split(".")[0] for name in SNAPSHOT_FILES if (snapshot.path / name).is_file()),
         "truth": {
             "residency_samples": 0 if residency is None else residency.num_rows,
             "ram_resident_samples": 0

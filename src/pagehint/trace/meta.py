@@ -26,6 +26,7 @@ __all__ = [
     "Lost",
     "Meta",
     "ZoneLayout",
+    "has_checksum",
     "read_meta",
     "write_meta",
 ]
@@ -151,6 +152,14 @@ class Meta:
         return max([self.pfn_end, *(zone.end_pfn for zone in self.zones)])
 
 
+def has_checksum(name: str) -> bool:
+    """Whether a path in a bundle may be one of `Meta.crc32`: a table but the events, or a file of a folder in it."""
+    folder, slash, file = name.rpartition("/")
+    if any(not part or part.startswith(".") for part in ([folder, file] if slash else [file])) or "/" in folder:
+        return False
+    return bool(slash) or (name.endswith(".parquet") and name != "events.parquet")
+
+
 def write_meta(meta: Meta, path: Path) -> None:
     """Write meta.json."""
     text = json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(meta)}, indent=1)
@@ -200,6 +209,9 @@ def _check(meta: Meta, where: str) -> None:
     for cpu in meta.lost.by_cpu:
         if int(cpu) >= MAX_CPUS:
             raise InputError(f"{where}: lost.by_cpu has a CPU {cpu}, expected 0 to {MAX_CPUS - 1}")
+    for name in meta.crc32:
+        if not has_checksum(name):
+            raise InputError(f"{where}: crc32 names {name[:80]!r}, which is no file of a bundle: import it again")
     if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
         raise InputError(f"{where}: first_ns or last_ns is missing")
     if meta.first_ns is not None and meta.last_ns is not None and meta.last_ns < meta.first_ns:

@@ -13,12 +13,16 @@ from pagehint.proc.counters import parse_vmstat
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, parse_zoneinfo, zone_layouts
 
-__all__ = ["TEXTS", "Snapshot"]
+__all__ = ["SNAPSHOT_FILES", "TEXTS", "Snapshot"]
 
 TEXTS = ("zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat")
 """The /proc files that a snapshot may hold, as NAME.txt."""
 
 _KPAGEFLAGS = "kpageflags.u64.gz"
+
+SNAPSHOT_FILES = (*(f"{name}.txt" for name in TEXTS), _KPAGEFLAGS)
+"""The names of a snapshot's files."""
+
 _CHUNK = 1 << 22
 _MOST_UNZONED = 1 << 24  # pages of a guest without zoneinfo: 64 GiB
 
