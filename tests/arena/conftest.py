@@ -10,6 +10,7 @@ import pytest
 
 from pagehint.arena import Arena
 from pagehint.mm.check import check
+from tests.host.conftest import Kernel
 
 # Processes that are spawned import what they run by its name.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -62,17 +63,4 @@ def kernel_faults() -> Callable[[], int]:
 @pytest.fixture
 def huge_bytes() -> Callable[[int], int]:
     """Bytes of transparent huge pages in the mapping at an address."""
-
-    def count(address: int) -> int:
-        inside = False
-        with open("/proc/self/smaps") as file:
-            for line in file:
-                name, *rest = line.split()
-                if not name.endswith(":"):
-                    start, end = (int(word, 16) for word in name.split("-"))
-                    inside = start <= address < end
-                elif inside and name == "AnonHugePages:":
-                    return int(rest[0]) * 1024
-        return 0
-
-    return count
+    return lambda address: Kernel.smaps(address, "AnonHugePages")

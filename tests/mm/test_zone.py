@@ -20,15 +20,6 @@ HUGE = 10**30
 BAD_INTEGERS = [-1, HUGE, -HUGE, 1 << 31, 1 << 32, 1 << 63, 1 << 64, -(1 << 63)]
 
 
-@pytest.fixture
-def zone():
-    """A zone in use; whatever a test does to it, it is sound in the end."""
-    zone = Zone(5000, start_pfn=1234)
-    zone.alloc(3, 0)
-    yield zone
-    assert check(zone) == []
-
-
 # Making one
 
 

@@ -48,6 +48,7 @@ class Guest(RuleBasedStateMachine):
         design = PageHinting(order, high_water_mark=1, delay=5) if hinting else PageReporting(order, delay=5)
         self.stepper = Stepper(design, self.memory.zones)
         self.device = _Device(capacity)
+        self.stepper.start(self.device)
         self.blocks, self.ranges, self.offline, self.isolated = [], [], [], set()
 
     # The guest
@@ -136,20 +137,20 @@ class Guest(RuleBasedStateMachine):
 
     # The design
 
+    @precondition(lambda self: not self.stepper.design.started)
     @rule()
     def start(self):
-        if not self.stepper.design.started:
-            self.stepper.start(self.device)
+        self.stepper.start(self.device)
 
-    @rule(steps=st.integers(1, 12), fails=st.booleans())
-    def work(self, steps, fails):
+    @rule(steps=st.integers(1, 12), fails=st.booleans(), to_react=st.booleans())
+    def work(self, steps, fails, to_react):
         for _ in range(steps):
             if self.stepper.reacting is not None:
                 self.stepper.reacted(OSError("no") if fails else None)
             action = self.stepper.step()
             if isinstance(action, Sleep):
                 self.stepper.now = action.until
-            elif isinstance(action, Idle):
+            elif isinstance(action, Idle) or (to_react and isinstance(action, React)):
                 break
 
     @rule()
