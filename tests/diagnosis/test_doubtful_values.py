@@ -6,6 +6,7 @@ import pytest
 
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
+from tests.diagnosis.samples import SAMPLES
 
 MEMINFO = "MemTotal:  8000000 kB\nMemFree:  400000 kB\nCached:  1800000 kB\nAnonPages:  900000 kB\n"
 VMSTAT = "nr_free_pages 100000\nnr_inactive_file 250000\npgfault 17\n"
@@ -115,3 +116,37 @@ def test_meminfo_with_thousands_apart(tmp_path: Path) -> None:
     (tmp_path / "x").write_text(MEMINFO.replace("8000000", "8,000,000").replace("400000", "400,000"))
     found = diagnose(tmp_path / "x").evidence.meminfo
     assert (found["MemTotal"], found["MemFree"]) == (8000000, 400000)
+
+
+def test_a_log_whose_figures_were_damaged_tells_no_more_than_the_machine_has(tmp_path: Path) -> None:
+    """Blocks and lists of a petabyte were told without a word, and -184 MiB of memory."""
+    path = tmp_path / "log.txt"
+    for whole, damaged, said in (
+        ("12000*4kB", "99999999999*4kB", "the log's blocks of zone Normal of node 0 are"),
+        ("free_pcp:28kB", "free_pcp:9223372036854775807kB", "zone Normal of node 0 has less than is on CPUs' lists"),
+        ("12500 pages reserved", "99999999999 pages reserved", ""),
+    ):
+        path.write_text(SAMPLES["6.18"].replace(whole, damaged))
+        found = diagnose(path)
+        assert any(said in line for line in found.warnings) or not said
+        assert found.total is None or 0 < found.total < 2 << 30
+        per_cpu = found.free_resident["per_cpu"].most
+        assert per_cpu is None or per_cpu < 1 << 30
+
+
+def test_no_action_brings_more_than_the_machine_has_and_no_cause_less_than_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "files.txt"
+    path.write_text(
+        "MemTotal: 1000000 kB\nMemFree: 600000 kB\nCached: 500000 kB\nBuffers: 0 kB\nActive(file): 100000 kB\n"
+        f"Inactive(file): 400000 kB\nNode 0, zone   Normal{'  100' * 11}\n"
+    )
+    found = diagnose(path)
+    assert found.total is not None
+    for by_order in found.would_bring.values():
+        assert all(size.most is None or size.most <= found.total for size in by_order.values())
+    # As of buddyinfo that was read a moment after zoneinfo.
+    path.write_text(
+        "Node 0, zone   Normal\n  pages free 1000\n  min 10\n  low 20\n  high 30\n  spanned 90000\n  present 90000\n"
+        f"  managed 90000\nNode 0, zone   Normal{'  0' * 9} 3 0\n"
+    )
+    assert diagnose(path).free_resident["below_order"].least == 0

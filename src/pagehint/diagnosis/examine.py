@@ -39,7 +39,7 @@ __all__ = ["diagnose", "doctor", "examine"]
 _MOST_ORDER = 20
 _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
-_APART, _APART_LEAST = 0.1, 16 << 20
+_APART, _APART_LEAST, _TWICE = 0.1, 16 << 20, 2
 _LISTS_SHARE = 8
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
@@ -296,6 +296,8 @@ def _bring_from_counters(
         down = -loss - min(pageblock * max(len(zones), 1), pageblock if now.most is None else now.most)
         up = None if beside is None or (order == 0 and lists is None) else beside + (lists or 0)
         whole = None if most is None or beside is None else most + beside
+        if total is not None:
+            up, whole = (None if each is None else min(each, max(total, least)) for each in (up, whole))
         dropped[order] = Bounds(0 if order else least, whole)
         compacted[order] = Bounds(down, up)
         both[order] = Bounds(down, dropped[order].most)
@@ -362,12 +364,24 @@ def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
             )
 
 
-# The kernel prints both at one moment.
+# The kernel prints all of it at one moment.
 def _mixed(evidence: Evidence) -> Iterator[str]:
     report = next((each for each in reversed(evidence.reports) if each.zones), None)
-    if report is None or "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
+    if report is None:
         return
-    counted = report.pages["free"] * (report.page_size or evidence.page_size)
+    page_size = report.page_size or evidence.page_size
+    for zone in report.zones.values():
+        if zone.has_odd_lists:
+            yield f"the log's zone {printable(zone.name)} of node {zone.node} has less than is on CPUs' lists: damaged"
+        in_blocks = sum(count.blocks << order for order, count in enumerate(zone.orders)) * page_size
+        if in_blocks > _TWICE * zone.values.get("free", in_blocks) + _APART_LEAST:
+            yield (
+                f"the log's blocks of zone {printable(zone.name)} of node {zone.node} are {in_blocks >> 20:,} MiB, of "
+                f"{zone.values['free'] >> 20:,} that are free: damaged, or of several reports"
+            )
+    if "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
+        return
+    counted = report.pages["free"] * page_size
     in_zones = sum(zone.values["free"] for zone in report.zones.values())
     if abs(counted - in_zones) > _APART * counted + _APART_LEAST:
         yield (

@@ -105,7 +105,7 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
     for zone in zones:
         large = free_from(zone, setting.order, setting)
         free = None if zone.free is None else zone.free * setting.page_size
-        below = UNKNOWN if free is None else Bounds(max(free - (large.most or 0), 0), free - large.least)
+        below = UNKNOWN if free is None else Bounds(max(free - (large.most or 0), 0), max(free - large.least, 0))
         found.add("below_order", exactly(below.least) if below.is_exact else below)
         closed = closed_by(zone, setting.order, setting, zone.free)
         if closed is not None:

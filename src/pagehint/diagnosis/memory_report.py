@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from pagehint.diagnosis.bounds import MOST_MEMORY
+
 __all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
 
 
@@ -38,6 +40,11 @@ class ReportedZone:
     def is_cut(self) -> bool:
         """Whether the line of values is cut off: what stands at its end, as free_cma, is not known."""
         return "free" in self.values and self.values.keys().isdisjoint(_LAST)
+
+    @property
+    def has_odd_lists(self) -> bool:
+        """Whether more is said to be on CPUs' lists than the zone has."""
+        return self.values.get("free_pcp", 0) > self.values.get("managed", MOST_MEMORY)
 
 
 @dataclass

@@ -162,5 +162,5 @@ def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
         is_lower_bound=not zone.is_whole,
         reserve=reserve if reserve is not None else pages("reserved_highatomic") or 0,
         free_cma=pages("free_cma") or 0,
-        per_cpu=pages("free_pcp"),
+        per_cpu=None if zone.has_odd_lists else pages("free_pcp"),
     )
