@@ -260,6 +260,8 @@ def test_recorded_placement_is_held_against_a_guest_without_hinting() -> None:
         (["--out", "/nowhere/t.parquet"], "/nowhere/t.parquet: No such file or directory"),
         (["--html", "/dev/full"], "No space left on device"),
         (["--out", "/dev/full"], "No space left on device"),
+        (["--out", "t.csv"], "--out t.csv: the timeline is written as Parquet: name it t.parquet"),
+        (["--html", "t.parquet"], "--html t.parquet: a page is HTML: name it t.html"),
         (["--nonsense"], "--nonsense"),
     ],
 )

@@ -157,6 +157,8 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
         (["--at-most-refaults", "-1"], "the most faults again -1: expected 0 to"),
         (["--price", "-3"], "a price of -3.0: expected"),
         (["--out", "/dev/null"], "choose another folder"),
+        (["--out", "s.parquet"], "s.parquet: ends like a file: rows are kept in a folder, name one, such as s"),
+        (["--out", "s.CSV"], "s.CSV: ends like a file"),
     ],
 )
 def test_what_is_no_sweep(arguments: list[Any], says: str) -> None:

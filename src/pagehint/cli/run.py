@@ -119,7 +119,7 @@ def run(
         When the guest touches memory, so that the host has to back it: as it is allocated (alloc), as it leaves the
         zone's free lists (zone_alloc), as it is freed (free). May be repeated; default: alloc.
     out
-        Write the timeline as Parquet, a row a sample (several runs: all, with a column run).
+        Write the timeline as Parquet, NAME.parquet, a row a sample (several runs: all, with a column run).
     html
         Write one page with the charts, which needs nothing else.
     json_
@@ -180,12 +180,19 @@ def run(
         print_runs(console, runs, baseline)
 
 
+_NOT_PARQUET = frozenset((".csv", ".tsv", ".json", ".html", ".txt", ".xlsx"))
+
+
 # A recording is never written over, nor one output over the other.
-def _check_outputs(trace: Trace, *outputs: Path | None) -> None:
-    targets = [Path(os.path.realpath(output)) for output in outputs if output is not None]
+def _check_outputs(trace: Trace, out: Path | None, html: Path | None) -> None:
+    targets = [Path(os.path.realpath(output)) for output in (out, html) if output is not None]
     for target in targets:
         if target.is_relative_to(trace.path.resolve()):
             raise InputError(f"{target}: lies in the recording {trace.path}: choose another output")
+    if out is not None and out.suffix.lower() in _NOT_PARQUET:
+        raise InputError(f"--out {out}: the timeline is written as Parquet: name it {out.with_suffix('.parquet').name}")
+    if html is not None and html.suffix.lower() == ".parquet":
+        raise InputError(f"--html {html}: a page is HTML: name it {html.with_suffix('.html').name}")
     if len(set(targets)) < len(targets):
         raise InputError(f"{targets[0]}: --out and --html name the same file: choose another for one of them")
 

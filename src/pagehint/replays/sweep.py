@@ -31,6 +31,7 @@ ORDERS = (0, 2, 4, 6, 8, 9, 10)
 DELAYS = ("5ms", "20ms", "100ms", "500ms", "2s", "10s", "30s")
 CAPACITIES = (32, 256)
 _ROWS = "rows.jsonl"
+_OF_FILES = frozenset((".parquet", ".csv", ".tsv", ".json", ".jsonl", ".html", ".txt", ".gz", ".xlsx", ".png", ".svg"))
 _NEAR = 0.05
 
 
@@ -255,6 +256,10 @@ class _Kept:
         if folder is None:
             return
         path = self._path = Path(folder) / _ROWS
+        if path.parent.suffix.lower() in _OF_FILES and not path.parent.exists():
+            raise InputError(
+                f"{folder}: ends like a file: rows are kept in a folder, name one, such as {path.parent.stem}"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
