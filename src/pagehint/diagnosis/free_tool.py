@@ -4,18 +4,18 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+
 __all__ = ["parse_free"]
 
 _ROW = re.compile(
     r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)", re.ASCII
 )
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
-_THOUSANDS = re.compile(r"\d{1,3}(?:([.,])\d{3})(?:\1\d{3})*", re.ASCII)
 _ONE_LINE = re.compile(
     r"SwapUse\s+\d{1,20}\s+CachUse\s+(\d{1,20})\s+MemUse\s+(\d{1,20})\s+MemFree\s+(\d{1,20})", re.ASCII
 )
 _RULE = re.compile(r"[-|+: ─┼]+")
-_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
@@ -40,15 +40,15 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
             continue
         if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
             continue
-        values = [_VALUE.fullmatch(word) for word in row[2].split()]
-        if any(value is None for value in values):
+        words = [value.groups(default="") for value in map(_VALUE.fullmatch, row[2].split()) if value is not None]
+        figures = [figure for text, unit in words if (figure := parse_figure(text, unit)) is not None]
+        if len(figures) < len(row[2].split()):
             continue
-        plain = not any(value is not None and value[2] for value in values)
-        unit, guessed = _guess([_number(value[1]) for value in values if value]) if plain else (1, None)
+        units = [unit for _, unit in words]
+        size, guessed = (1, None) if any(units) else _guess(figures)
         sizes = [
-            int(_number(value[1]) * (unit if plain else _UNITS[(value[2] or "B")[0].upper()]))
-            for value in values
-            if value
+            int(figure * size * FIGURE_UNITS[(unit or "B")[0].upper()])
+            for figure, unit in zip(figures, units, strict=True)
         ]
         yield _columns(sizes, head), guessed
 
@@ -57,17 +57,9 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
 def _on_one_line(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
     for line in lines:
         if (match := _ONE_LINE.fullmatch(line)) is not None:
-            cached, used, free = map(_number, match.groups())
+            cached, used, free = map(float, match.groups())
             unit, guessed = _guess([cached + used + free, cached, used, free])
             yield {"free": int(free * unit), "cached": int(cached * unit)}, guessed
-
-
-def _number(text: str) -> float:
-    text = re.sub("[.,]", "", text) if _THOUSANDS.fullmatch(text) else text.replace(",", ".")
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 # Free rounds down to what it shows in: among MiB, or with --si, that all figures are multiples of 4 is one chance in

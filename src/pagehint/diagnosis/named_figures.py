@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
+from pagehint.diagnosis.figure import FIGURE_UNITS
 
 __all__ = ["parse_named_figures"]
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]\d)?)"
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -205,7 +205,7 @@ def _figures(tool: str, source: _Source, text: str) -> dict[str, dict[str, int]]
         for match in _FIGURES[tool].finditer(part):
             groups = match.groupdict()
             machine = groups.get("machine") or whose
-            unit = _UNITS[groups["unit"]] if groups.get("unit") else source.unit
+            unit = FIGURE_UNITS[groups["unit"]] if groups.get("unit") else source.unit
             size = float(match["figure"]) * unit
             if match["name"] in source.names and size <= MOST_MEMORY:
                 sizes.setdefault(machine, {})[source.names[match["name"]]] = int(size)

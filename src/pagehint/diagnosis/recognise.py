@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
+from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
@@ -80,8 +81,6 @@ _MEMINFO = re.compile(
     r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
     re.ASCII,
 )
-_THOUSANDS = re.compile(r"\d{1,3}(?:[ ,.']\d{3})+", re.ASCII)
-_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _BELOW_ZERO = re.compile(
     r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
     r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
@@ -553,16 +552,15 @@ def _meminfo(lines: list[str], evidence: Evidence, name: str) -> dict[str, int]:
     return found if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
 
 
-# Without a unit only where it stands as the kernel prints it; "1.234" and "1,234" are thousands, but of large units.
+# Without a unit only where it stands as the kernel prints it.
 def _kib(between: str, figure: str, unit: str) -> int | None:
     as_printed = between[0] == ":" and len(between) > 1
     if (not unit and not as_printed) or (between.isspace() and unit != "kB"):
         return None
-    if unit[:1] not in ("G", "T") and _THOUSANDS.fullmatch(figure):
-        figure = re.sub(r"\D", "", figure)
-    if not unit:
-        return int(figure) if figure.isdecimal() else None
-    return int(float(figure.replace(",", ".")) * _UNITS[unit[0].upper()]) >> 10
+    number = parse_figure(figure, unit, decimals="GT")
+    if number is None or not (unit or number.is_integer()):
+        return None
+    return int(number * FIGURE_UNITS[unit[0].upper()]) >> 10 if unit else int(number)
 
 
 def _leave_out_types_of_others(evidence: Evidence) -> None:

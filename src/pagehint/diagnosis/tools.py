@@ -1,13 +1,13 @@
 """Totals of memory as tools print them: top, atop, vmstat, sar, numastat, and crash on a dump."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pagehint.diagnosis.evidence import ZoneKey
+from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 
 __all__ = ["parse_crash_blocks", "parse_numastat", "parse_totals", "tells_nothing_free"]
 
-_UNITS = {"": 1 << 10, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
 
@@ -149,20 +149,21 @@ def tells_nothing_free(lines: list[str]) -> str | None:
     )
 
 
-def _size(number: str, unit: str) -> int:
-    return (
-        int(float(number.replace(",", ".")) * _UNITS[unit.upper()]) if number.count(".") + number.count(",") < 2 else 0
-    )
+# Without a unit in KiB. By name, without those that are no figures.
+def _sizes(figures: Iterable[tuple[str, str, str]]) -> dict[str, int]:
+    read = ((name, parse_figure(text, unit), unit) for name, text, unit in figures)
+    return {name: int(figure * FIGURE_UNITS[unit.upper() or "K"]) for name, figure, unit in read if figure is not None}
 
 
 def _top(lines: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in lines:
         if (match := _TOP.match(line)) is not None:
-            total, free, _, cache = (_size(word, match[1]) for word in match.groups()[1:])
-            found = {"total": total, "free": free, "buff_cache": cache}
+            names = ("total", "free", "used", "buff_cache")
+            sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(names, 2))
+            found = {name: size for name, size in sizes.items() if name != "used"}
         elif _OLD_TOP.fullmatch(line):
-            parts = {name: _size(number, unit) for number, unit, name in _OLD_TOP_PART.findall(line)}
+            parts = _sizes((name, number, unit) for number, unit, name in _OLD_TOP_PART.findall(line))
             if "free" in parts:
                 found = {"total": parts.get("total", parts["free"] + parts.get("used", 0)), "free": parts["free"]}
                 for name, word in (
@@ -174,9 +175,9 @@ def _top(lines: list[str]) -> dict[str, int]:
                     if word in parts:
                         found[name] = parts[word]
         elif found and (match := _AVAILABLE.match(line)) is not None:
-            found["available"] = _size(match[2], match[1])
+            found |= _sizes([("available", match[2], match[1])])
         elif "buffers" in found and (match := _OLD_CACHED.match(line)) is not None:
-            found["cached"] = _size(match[1], match[2])
+            found |= _sizes([("cached", match[1], match[2])])
     return found
 
 
@@ -185,7 +186,7 @@ def _atop(lines: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in lines:
         if _ATOP.fullmatch(line):
-            found = {names[name]: _size(number, unit) for name, number, unit in _ATOP_PART.findall(line)}
+            found = _sizes((names[name], number, unit) for name, number, unit in _ATOP_PART.findall(line))
     return found
 
 
@@ -194,7 +195,7 @@ def _statistics(lines: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in lines:
         if (match := _STATISTIC.fullmatch(line)) is not None:
-            found[names[match[3]]] = _size(match[1], match[2] or "")
+            found |= _sizes([(names[match[3]], match[1], match[2] or "")])
     return found
 
 
@@ -214,7 +215,7 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
         if (match := _CRASH_TOTAL.fullmatch(line)) is None:
             continue
         if match[1] == "TOTAL MEM" and match[4] and int(match[2]):
-            size = _size(match[3], match[4][0]) / int(match[2])
+            size = _sizes([("total", match[3], match[4][0])]).get("total", 0) / int(match[2])
             page_size = min(_PAGE_SIZES, key=lambda each: abs(each - size))
         if match[1] in names:
             pages[names[match[1]]] = int(match[2])
@@ -236,7 +237,7 @@ def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[s
             words = separator.split(line)
             cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= width else [None]
             if None not in cells:
-                sizes = (float(cell[1]) * (_UNITS[cell[2].upper()] if cell[2] else 1) for cell in cells if cell)
+                sizes = (float(cell[1]) * FIGURE_UNITS[cell[2].upper() or "B"] for cell in cells if cell)
                 yield dict(zip(columns, sizes, strict=True))
 
 
