@@ -14,6 +14,7 @@ from pagehint.replays.host_discards import clock_by_discards, read_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
 from pagehint.trace.bundle import Trace
+from pagehint.trace.check import check_offset
 from pagehint.trace.copy import copy_bundle
 from pagehint.trace.host_file import add_host, read_host
 from pagehint.trace.meta import Clock
@@ -259,10 +260,7 @@ def _check(predicted: _Steps, host: Path, fit: _ClockFit) -> None:
 
 def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
     times = clock.guest_times(read_host(host)["time"].to_numpy())
-    if not ((times >= (trace.meta.first_ns or 0)) & (times <= (trace.meta.last_ns or 0))).any():
-        raise InputError(
-            f"{host}: none of its {len(times)} samples lies in the recording's time: is the clock's offset right?"
-        )
+    check_offset(host, times, trace.meta.first_ns or 0, trace.meta.last_ns or 0)
     with copy_bundle(trace, output) as (writer, meta):
         add_host(writer, host, clock, meta.zones)
         writer.finish(replace(meta, clock=clock))

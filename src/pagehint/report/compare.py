@@ -6,12 +6,20 @@ from rich.markup import escape
 from pagehint.replays.run import LONGEST_WAIT, Run
 from pagehint.report.charts import fitting, titled
 from pagehint.report.terminal import print_anomalies, print_warnings
-from pagehint.report.words import BEST_POSSIBLE, describe_guest, ground_line, labels, mean_mib, reasons_in, saved
+from pagehint.report.words import (
+    BEST_POSSIBLE,
+    describe_guest,
+    fit_columns,
+    ground_line,
+    labels,
+    mean_mib,
+    reasons_in,
+    saved,
+)
 
 __all__ = ["print_runs"]
 
 _MIB = 1 << 20
-_LONG = 11
 
 
 def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
@@ -22,7 +30,7 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     print_warnings(console, *runs)
     console.print()
     names = labels(runs)
-    if max(map(len, names)) > _LONG:
+    if not fit_columns(names):
         for number, name in enumerate(names):
             console.print(f"[bold]{number + 1}[/]  {escape(name)}")
         console.print()

@@ -20,6 +20,7 @@ from pagehint.report.words import (
     describe_guest,
     describe_recorded,
     design_line,
+    fit_columns,
     ground_line,
     headline,
     is_fall,
@@ -36,7 +37,6 @@ from pagehint.units import format_count, mib, percent
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 
 _MIB = 1 << 20
-_LONG = 11
 
 
 def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
@@ -124,7 +124,7 @@ class _Page:
         self.runs = runs
         self.baseline = baseline
         self.names = labels(runs)
-        self.short = max(map(len, self.names)) <= _LONG
+        self.short = fit_columns(self.names)
         self.figures: dict[str, go.Figure] = {}
 
     def sections(self) -> list[str]:

@@ -14,6 +14,7 @@ __all__ = [
     "describe_guest",
     "describe_recorded",
     "design_line",
+    "fit_columns",
     "giving_back",
     "ground_line",
     "headline",
@@ -32,6 +33,7 @@ BEST_POSSIBLE = "no design costs less where pages lie as in this run"
 
 _GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
+_LONGEST_NAME = 11
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ANOMALIES = {
     "outside every zone": "events outside every zone, or not aligned to their order: left out",
@@ -122,6 +124,11 @@ def labels(runs: list[Run]) -> list[str]:
         differ = [name for name in names if len({repr(other.settings[name]) for other in alike}) > 1]
         found.append(", ".join([run.settings["design"], *(_words(run, name) for name in differ)]))
     return found
+
+
+def fit_columns(names: Sequence[str]) -> bool:
+    """Whether names are short enough to stand above a table's columns."""
+    return max(map(len, names)) <= _LONGEST_NAME
 
 
 def reasons_in(runs: Sequence[Run]) -> dict[str, str]:

@@ -21,6 +21,7 @@ __all__ = [
     "MetaCheck",
     "check_batch",
     "check_bitmap",
+    "check_offset",
     "check_snapshot",
     "check_times",
     "checksums",
@@ -225,6 +226,15 @@ def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
     if len(times) and not ((times >= first) & (times <= last)).any():
         span = f"none of its {len(times):,} times lies in the recording's, {first / 1e9:.3f} to {last / 1e9:.3f} s"
         raise _of_another(path, span)
+
+
+def check_offset(path: Path, times: NDArray[np.int64], first: int, last: int) -> None:
+    """Raise InputError where none of a host's times, ns of the guest's clock, lies in the recording's."""
+    if not ((times >= first) & (times <= last)).any():
+        raise InputError(
+            f"{path}: none of its {len(times)} samples lies in the recording's time, {first} to {last} ns of the "
+            "guest's clock: is the clock's offset right?"
+        )
 
 
 def check_bitmap(path: Path, bits: NDArray[np.uint8], meta: Meta) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument, open_input, packed_elsewise, reading, unpacked
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
+from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
@@ -131,13 +132,7 @@ def _add_residency(path: Path, clock: Clock | None, rows: "_Rows", writer: Trace
             f"{path}: nothing tells how its times fit the recording's: record a mark `CLOCK $(date +%s%N)`, "
             "or give --clock-offset"
         )
-    times = add_residency(path, clock, writer)
-    inside = int(((times >= rows.first) & (times <= rows.last)).sum())
-    if not inside:
-        raise InputError(
-            f"{path}: none of its {len(times)} samples lies in the recording's time, {rows.first} to {rows.last} ns of "
-            "the guest's clock: is the clock's offset right?"
-        )
+    check_offset(path, add_residency(path, clock, writer), rows.first, rows.last)
 
 
 def _reporting(settings: GuestReporting | None, seen: bool) -> GuestReporting | None:
