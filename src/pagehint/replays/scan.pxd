@@ -124,6 +124,8 @@ cdef class Scan:
     @cython.final
     cdef void _taken_off(self, Py_ssize_t pfn, Py_ssize_t end, bint before_load) noexcept nogil
     @cython.final
+    cdef void _leaves(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    @cython.final
     cdef void _settled(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef void _tell(self, Py_ssize_t row, int verdict) noexcept nogil

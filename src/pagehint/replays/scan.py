@@ -189,17 +189,13 @@ class Scan:
         times, cpus, events, pfns, orders, types, details = (batch[name] for name in COLUMNS)
         count: cython.Py_ssize_t = len(events)
         self._load_row = int(np.searchsorted(times, self._load))
-        # Each event has at most one verdict, be it told now or later.
-        self._room = count + self._pending
-        rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
+        rows, verdicts = self._make_room(count)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
         skipped = np.empty((np.count_nonzero(events == BATCHED), 2), np.int64)
-        self._n = self._isolation_count = self._skipped_count = 0
+        self._isolation_count = self._skipped_count = 0
         if cython.compiled:
-            self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
             self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
             self._skipped_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, skipped.ctypes.data))
-            self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
             _times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
             _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
             _events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, events.ctypes.data))
@@ -210,12 +206,10 @@ class Scan:
             with cython.nogil:
                 self._rows(count, _times, _cpus, _events, _pfns, _orders, _types, _details)
         else:
-            self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
             self._isolations_out = memoryview(isolations.reshape(-1))
             self._skipped_out = memoryview(skipped.reshape(-1))
             self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
-        if self._n:
-            self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
+        self._keep(rows, verdicts)
         self._isolations.append(isolations[: self._isolation_count])
         self._skipped.append(skipped[: self._skipped_count].copy())
         ties, looks = groups_of(times, cpus, self._looks)
@@ -226,9 +220,26 @@ class Scan:
     def told(self, blocks):
         """Here the guest's device is told of these blocks, which no event says: int64 (blocks, 2), pfn and pages, in
         the order in which they left their lists."""
+        rows, verdicts = self._make_room(0)
         for pfn, pages in blocks.tolist():
             if 0 <= pfn < self.pages:
                 self._told(pfn, min(pfn + pages, self.pages))
+        self._keep(rows, verdicts)
+
+    # Where `_tell` writes. Each event has at most one verdict, be it told now or later.
+    def _make_room(self, count):
+        self._room, self._n = count + self._pending, 0
+        rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
+        if cython.compiled:
+            self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
+            self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
+        else:
+            self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
+        return rows, verdicts
+
+    def _keep(self, rows, verdicts):
+        if self._n:
+            self._found.append((rows[: self._n].copy(), verdicts[: self._n].copy()))
 
     def cpus(self):
         """The CPUs that have events, ascending."""
@@ -357,17 +368,23 @@ class Scan:
         i: cython.Py_ssize_t
         for i in range(pfn, end):
             self._taken[i] = before_load
-            if self.zone_events and self._last_free[i]:
-                self._tell(self._last_free[i] - 1, BOOT if self._last_was[i] else STRAIGHT)
-                self._pending -= 1
-                self._last_free[i] = 0
-        self._starts(pfn, end, STARTS_FREE)
-        self._left(pfn, end)
+        self._leaves(pfn, end)
+
+    # What leaves the zone's lists now, and was freed last, went straight to them.
+    def _leaves(self, begin, end):
+        i: cython.Py_ssize_t
+        if self.zone_events:
+            for i in range(begin, end):
+                if self._last_free[i]:
+                    self._tell(self._last_free[i] - 1, BOOT if self._last_was[i] else STRAIGHT)
+                    self._pending -= 1
+                    self._last_free[i] = 0
+        self._starts(begin, end, STARTS_FREE)
+        self._left(begin, end)
 
     # Taken off its list, to be told or for compaction.
     def _told(self, begin, end):
-        self._starts(begin, end, STARTS_FREE)
-        self._left(begin, end)
+        self._leaves(begin, end)
         # It makes pageblocks MOVABLE: what they were before, no later event tells.
         if end - begin >= block_pages(self._pageblock_order - 1):
             self._typed(begin, end, UNTOLD)
