@@ -6,12 +6,12 @@ from numpy.typing import NDArray
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.kernel.ticks import TICK
 from pagehint.replays.playback import Playback
-from pagehint.replays.run import are_recorded, vars_of
+from pagehint.replays.run import Prediction, are_recorded, vars_of
 from pagehint.replays.timeline import SOON
 from pagehint.replays.timer import recorded_passes
 from pagehint.units import format_time, percent
 
-__all__ = ["misses"]
+__all__ = ["is_missed", "misses", "with_own_times"]
 
 _LATE = 10**8
 _LATER = 10**6
@@ -31,6 +31,25 @@ def misses(playback: Playback) -> list[str]:
     passes = _Passes(playback)
     off = [*_elsewhere(playback, passes), *_off(playback, passes)]
     return [*passes.sentences(passes.another_step if off else _LATE), *off]
+
+
+def is_missed(prediction: Prediction) -> bool:
+    """Whether a replay with the recorded guest's own settings came out so far off that it is asked why."""
+    off, placed = prediction.residency_error, prediction.placed_as_recorded
+    return (off is not None and off > _MOST_OFF_IN_ALL) or (placed is not None and placed < _LEAST_PLACED)
+
+
+def with_own_times(prediction: Prediction) -> str:
+    """How it comes out with the guest's own times: a sentence."""
+    parts = []
+    if prediction.residency_error is not None:
+        parts.append(f"residency is {percent(prediction.residency_error, 3)} off")
+    if prediction.placed_as_recorded is not None:
+        parts.append(f"{percent(prediction.placed_as_recorded, 1)} of the blocks are placed as recorded")
+    return (
+        f"with the guest's own times of passes, and its host's of batches, {' and '.join(parts)}: what is missed "
+        "beyond that is what the machine's load delayed"
+    )
 
 
 class _Passes:

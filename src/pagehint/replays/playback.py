@@ -21,6 +21,7 @@ from pagehint.mm.zone import Zone
 from pagehint.replays.device import ReplayDevice
 from pagehint.replays.engine import COLUMNS, Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
+from pagehint.replays.own_times import OwnTimes
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import PRICE
 from pagehint.replays.start import Start, check_trace, first_request
@@ -39,7 +40,10 @@ Result = TypeVar("Result")
 
 
 class Playback:
-    """One replay on its way. `totals_only`: its run has its totals, but no peak, and nothing else that takes time."""
+    """One replay on its way. `totals_only`: its run has its totals, but no peak, and nothing else that takes time.
+
+    `own_times`: those of the recorded host at its batches count, instead of what they cost.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Playback:
         price: float = PRICE,
         follows: bool = False,
         totals_only: bool = False,
+        own_times: OwnTimes | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
             raise InputError(f"placement {placement!r}: expected simulated or recorded")
@@ -75,6 +80,7 @@ class Playback:
         self.totals_only = totals_only
         self.trace = trace
         self.design = design
+        self.own_times = own_times
         self.reasons = reasons_of([design])
         self.kernel = check_kernel(kernel) or trace.meta.kernel
         self.profile = kernel_profile(self.kernel)
@@ -267,4 +273,5 @@ class Playback:
 
     def _react_time(self, react: React) -> int:
         self._back()
-        return self.host.react_time(react.batch)
+        took = None if self.own_times is None else self.own_times.batch_time(self.clock.now)
+        return self.host.react_time(react.batch) if took is None else took

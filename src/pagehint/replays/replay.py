@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Set
 from dataclasses import replace
+from typing import Any
 
 from pagehint.hinting.design import Design
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import ModelHost
+from pagehint.replays.misses import is_missed, with_own_times
+from pagehint.replays.own_times import OwnTimes, TimedReporting
 from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import PRICE, Run, is_as_recorded
@@ -39,13 +43,25 @@ def replay(
     """
     one = Playback(trace, design, host, placement, sample, backed, touch, progress, real, kernel, price)
     run = one.run(make_run)
-    if not one.engine.turned or real is not None or run.prediction.residency_error is None or not is_as_recorded(run):
+    if real is not None or run.prediction.residency_error is None or not is_as_recorded(run):
         return run
+
+    def again(design: Design | None, **how: Any) -> Playback:
+        return Playback(trace, design, host, placement, None, backed, touch, None, None, kernel, price, **how)
+
     # What the kernel's compaction did to its lists no event tells: how close the model would come if it knew.
-    second = Playback(trace, design, host, placement, None, backed, touch, None, None, kernel, price, follows=True)
-    followed = replace(
-        run.prediction,
-        followed_error=second.run(make_run).prediction.residency_error,
-        followed=second.engine.followed / max(second.engine.placed, 1),
-    )
-    return replace(run, prediction=followed)
+    if one.engine.turned:
+        second = again(design, follows=True)
+        followed = replace(
+            run.prediction,
+            followed_error=second.run(make_run).prediction.residency_error,
+            followed=second.engine.followed / max(second.engine.placed, 1),
+        )
+        run = replace(run, prediction=followed)
+    # Nor what a busy machine delayed.
+    if isinstance(design, PageReporting) and is_missed(run.prediction):
+        own = OwnTimes(trace)
+        timed = again(TimedReporting(design, own), own_times=own).run(make_run).prediction
+        warnings = [*run.recording["warnings"], with_own_times(timed)]
+        run = replace(run, recording={**run.recording, "warnings": warnings})
+    return run

@@ -25,7 +25,7 @@ from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
-from pagehint.replays.timer import recorded_passes, timer_phase, timer_tick
+from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -48,7 +48,6 @@ _MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any s
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
 _PAGEBLOCK_ORDER = 9
-_LEAST_LATE = 10**5  # ns: from the timer to the first batch, where nothing delays a pass
 
 
 def check_trace(trace: object) -> None:
@@ -69,7 +68,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
         # The delay, and then the wheel's next step: half a step, where nobody knows its phase.
         return PageReporting(order, delay + step // 2)
     # A timer set just before a step ends with the next: what a pass takes to its first batch decides which step it was.
-    phase = (timer_phase(passes, step) - _LEAST_LATE) % step
+    phase = (timer_phase(passes, step) - LEAST_LATE) % step
     return PageReporting(order, delay, phase, None if tick == TICK else tick)
 
 

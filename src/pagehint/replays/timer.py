@@ -12,10 +12,13 @@ from pagehint.kernel.reporting import MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
-__all__ = ["LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick"]
+__all__ = ["LEAST_LATE", "LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick"]
 
 LONGEST_PASS = 10**9
 """Nanoseconds: no pass takes so long, and what comes later is the next one's."""
+
+LEAST_LATE = 10**5
+"""Nanoseconds from the timer to the first batch, where nothing delays a pass."""
 
 _SAME_TICK = 0.01
 _BY_CHANCE = 1e-3

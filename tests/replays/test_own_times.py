@@ -1,0 +1,82 @@
+"""When the guest's passes came and how long its host was at a batch, instead of what the model makes of both."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.replays.own_times import OwnTimes, TimedReporting
+from pagehint.replays.playback import Playback
+from pagehint.replays.replay import replay
+from pagehint.replays.totals import make_run
+from pagehint.trace.shipped import example
+
+from .test_scan import Event, record
+
+MS = 10**6
+SECOND = 10**9
+
+
+def _reports(*batches: tuple[int, int]) -> list[Event]:
+    """Batches that were told then, and done with then."""
+    events: list[Event] = [(0, 0, "D", 0, 3, 1, 0)]
+    for told, done in batches:
+        events += [(told, 1, "R", -1, 255, 255, 32), (done, 1, "r", -1, 255, 255, 0)]
+    return events
+
+
+def test_a_pass_comes_when_the_guests_came_where_it_had_one(tmp_path: Path) -> None:
+    batches = [(2 * SECOND, 2 * SECOND + MS), (2 * SECOND + 2 * MS, 2 * SECOND + 3 * MS), (5 * SECOND, 5 * SECOND + MS)]
+    own = OwnTimes(record(tmp_path / "t", _reports(*batches), 4096))
+    assert own.passes.tolist() == [2 * SECOND, 5 * SECOND]
+    assert own.next_pass(0, 2 * SECOND) == 2 * SECOND - MS // 10
+    assert own.next_pass(2 * SECOND, 2 * SECOND) == 5 * SECOND - MS // 10
+    assert own.next_pass(SECOND - MS, SECOND // 10) is None
+    assert own.next_pass(5 * SECOND, 2 * SECOND) is None
+
+
+def test_each_batch_takes_as_long_as_the_guests(tmp_path: Path) -> None:
+    batches = [(2 * SECOND, 2 * SECOND + 5 * MS), (2 * SECOND + 6 * MS, 2 * SECOND + 7 * MS), (5 * SECOND, 6 * SECOND)]
+    own = OwnTimes(record(tmp_path / "t", _reports(*batches), 4096))
+    assert own.batch_time(2 * SECOND - MS) == 6 * MS
+    assert own.batch_time(2 * SECOND + 5 * MS) == 2 * MS
+    assert own.batch_time(2 * SECOND + 7 * MS) is None
+    assert own.batch_time(5 * SECOND) == SECOND
+    assert own.batch_time(9 * SECOND) is None
+
+
+def test_of_batches_whose_ends_were_lost_only_passes_are_known(tmp_path: Path) -> None:
+    own = OwnTimes(record(tmp_path / "t", _reports((2 * SECOND, 3 * SECOND))[:-1], 4096))
+    assert own.passes.tolist() == [2 * SECOND]
+    assert own.batch_time(2 * SECOND) is None
+
+
+def test_blocks_are_in_flight_for_as_long_as_the_guests_host_had_them(tmp_path: Path) -> None:
+    """All but one are told; an allocation 10 ms later finds none, until they come back 50 ms after they were told."""
+    blocks = [16 * k for k in range(33)]
+    told = 2 * SECOND
+    events: list[Event] = [(0, 0, "D", pfn, 3, 1, 0) for pfn in blocks]
+    events += [(told, 1, "R", -1, 255, 255, 32)]
+    events += [(told + 10 * MS, 0, "Z", pfn, 3, 1, 0) for pfn in blocks[:2]]
+    events += [(told + 50 * MS, 1, "r", -1, 255, 255, 0), (3 * SECOND, 0, "D", blocks[0], 3, 1, 0)]
+    trace = record(tmp_path / "t", events, 4096, "6.1.0")
+    own, design = OwnTimes(trace), PageReporting(order=3)
+    rest = None, "simulated", None, None, frozenset({"alloc"}), None
+    timed = Playback(trace, TimedReporting(design, own), *rest, own_times=own).run(make_run).totals
+    assert (timed.batches, timed.blocks, timed.allocations_delayed, timed.allocation_delay) == (1, 32, 1, 40 * MS)
+    assert Playback(trace, design, *rest).run(make_run).totals.allocations_delayed == 0
+
+
+def test_a_replay_that_misses_says_how_close_it_comes_with_the_guests_own_times() -> None:
+    """Its passes come 0.1 s late here, as a busy machine's would: all that is missed is theirs."""
+    run = replay(example(), PageReporting(delay="2.1s"), sample=None)
+    assert run.prediction.residency_error is not None
+    assert run.prediction.residency_error > 5e-3
+    found = re.match(
+        r"with the guest's own times of passes, and its host's of batches, residency is ([\d.]+) % off and 100.0 % of "
+        "the blocks are placed as recorded",
+        run.recording["warnings"][-1],
+    )
+    assert found is not None, run.recording["warnings"]
+    assert float(found[1]) == pytest.approx(0.0107, abs=0.005)
