@@ -12,7 +12,7 @@ from pagehint.replays.scan import FREE_AT_START, USED_AT_START
 from pagehint.replays.states import PageStates
 from pagehint.trace import Trace
 
-from .recording import record, zone
+from .recording import Row, record, zone
 
 UNMOVABLE, MOVABLE, RECLAIMABLE, UNSEEN = 0, 1, 2, 255
 BLOCKS = 8
@@ -87,3 +87,28 @@ def test_a_snapshots_counts_tell_of_pageblocks_that_no_event_names(tmp_path: Pat
     assert types(trace, [UNSEEN] * BLOCKS, flags=flags.astype(np.uint32), booting=True)[0] == MOVABLE
     # What an event told stays, whatever the counts say.
     assert types(trace, [RECLAIMABLE] + [UNSEEN] * 7, flags=flags.astype(np.uint32))[0] == RECLAIMABLE
+
+
+def test_what_a_pass_tells_first_is_of_the_first_type(tmp_path: Path) -> None:
+    """Which of three free pageblocks is of which type no file tells: 99.3 % were placed as recorded in a guest with a
+    movable zone without, 100 % with it."""
+    free, order = [1, 3, 5, 6], [5, 3, 1]
+    flags = np.full(PAGES, int(KPageFlag.LRU), np.uint64)
+    for block in free:
+        flags[512 * block : 512 * block + 512] = int(KPageFlag.BUDDY)
+    one = [0] * 9 + [1, 0]
+    text = _pagetypeinfo({"Unmovable": one, "Movable": [0] * 9 + [2, 0], "Reclaimable": one}, [1, BLOCKS - 2, 1, 0, 0])
+    rows: list[Row] = []
+    for block in order:
+        rows += [("I", 512 * block, 9, 1), ("i", -1, 255, 1, 512)]
+    rows += [("R", -1, 255, 1, 3), ("r", -1, 255, 1, 0), ("Z", 0, 0, 0), ("I", 512 * 6, 9, 1)]
+    times = [*range(10**7, 10**7 + 8), 5 * 10**9, 5 * 10**9]
+    trace = record(
+        tmp_path / "a", rows, [zone(PAGES)], texts={"pagetypeinfo": text}, flags=flags, times=times, begin=times[0]
+    )
+    told = [254 if block in order else UNSEEN for block in range(BLOCKS)]
+    found = types(trace, told, flags=flags.astype(np.uint32))
+    assert [found[block] for block in order] == [UNMOVABLE, MOVABLE, RECLAIMABLE]
+    # An event of the pageblock tells more.
+    told[5] = MOVABLE
+    assert types(trace, told, flags=flags.astype(np.uint32))[5] == MOVABLE

@@ -11,6 +11,7 @@ from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.states import PageStates
+from pagehint.replays.told_blocks import told_first
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -32,7 +33,7 @@ def types_at_start(
     """Each pageblock's type: uint8. `seen`: what a Scan saw of it, above HIGHATOMIC: nothing. O(pages).
 
     Where boot is recorded, events tell nearly all; else the snapshot's pagetypeinfo and `flags` do: its kpageflags,
-    without their upper half.
+    without their upper half; and the order in which the first pass told of what is free.
     """
     if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
@@ -61,7 +62,26 @@ def types_at_start(
             del counts["CMA"]
             bounds = {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds)
+    _line_up(types, known, told_first(trace, layouts, 1 << pageblock_order), layouts, pageblock_order)
     return types
+
+
+# What is known of free pageblocks is only how many of each type there are; but a pass goes from type to type.
+def _line_up(
+    types: NDArray[np.uint8],
+    known: NDArray[np.bool_],
+    told: NDArray[np.int64],
+    layouts: list[ZoneLayout],
+    pageblock_order: int,
+) -> None:
+    size = 1 << pageblock_order
+    zones = np.searchsorted([layout.start_pfn for layout in layouts], told[:, 0], side="right")
+    for zone, pages in {*zip(zones.tolist(), told[:, 1].tolist(), strict=True)}:
+        blocks = told[(zones == zone) & (told[:, 1] == pages), 0] >> pageblock_order
+        spans = blocks[:, None] + np.arange(pages // size)
+        # Each of one type, and the events tell of none.
+        open_ = (types[spans] == types[blocks][:, None]).all(axis=1) & ~known[spans].any(axis=1)
+        types[spans[open_]] = np.sort(types[blocks[open_]])[:, None]
 
 
 # Without zone events, an allocation's type is its pageblock's, but where a fallback took the pageblock over: from the

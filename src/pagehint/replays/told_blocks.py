@@ -4,12 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
-from pagehint.replays.timer import LONGEST_PASS
+from pagehint.replays.timer import LONGEST_PASS, recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 
-__all__ = ["departures"]
+__all__ = ["departures", "told_first"]
+
+_MAX_ORDER = 10
 
 
 def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArray[np.int64]]]:
@@ -32,3 +34,28 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
             batch = part[first : first + capacity]
             found.append((int(times[batch[0]]), np.stack([pfns[batch], pages[batch]], axis=1)[::-1]))
     return found
+
+
+def told_first(trace: Trace, layouts: list[ZoneLayout], least: int) -> NDArray[np.int64]:
+    """What the first recorded pass told, of at least so many pages, in the order in which it left the lists.
+
+    int64 (blocks, 2): pfn and pages; of events and their times it reads no more than that pass's.
+    """
+    passes = recorded_passes(trace)
+    if not len(passes):
+        return np.zeros((0, 2), np.int64)
+    ends = int(passes[0]) + LONGEST_PASS
+    blocks = [blocks for time, blocks in departures(trace, layouts) if time < ends]
+    if not blocks:
+        begins = int(passes[0]) - LONGEST_PASS
+        for batch in trace.batches(("time", "event", "pfn", "order")):
+            here = (batch["event"] == Event.ISOLATE) & (batch["time"] >= begins) & (batch["time"] < ends)
+            here &= batch["order"] <= _MAX_ORDER
+            blocks.append(np.stack([batch["pfn"][here], 1 << batch["order"][here].astype(np.int64)], axis=1))
+            if batch["time"][-1] >= ends:
+                break
+    told: NDArray[np.int64] = np.concatenate(blocks)
+    pfns, pages = told.T
+    end = max(layout.end_pfn for layout in layouts)
+    whole = (pages >= least) & (pfns % pages == 0) & (pfns >= layouts[0].start_pfn) & (pfns + pages <= end)
+    return told[np.flatnonzero(whole)]
