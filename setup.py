@@ -63,39 +63,42 @@ class BuildExt(build_ext):
             raise SystemExit(NO_COMPILER.format(error)) from None
 
 
-setup(
-    ext_modules=cythonize(
-        # The largest first, as two compilers work on the list: last, one of them waited for it.
-        [
-            Extension(
-                SHARED,
-                [f"src/{SHARED.replace('.', '/')}.c"],
-                extra_compile_args=["-O1", "-g0", "-include", LOCK],
-                depends=[LOCK],
-            )
-        ]
-        + [
-            Extension(
-                f"pagehint.{name.replace('/', '.')}",
-                [f"src/pagehint/{name}.py"],
-                # Without what debuggers want, which Python's own flags ask for: a quarter of the compiler's time.
-                extra_compile_args=["-g0", *(LISTS if name.startswith("mm/") else ["-O2"]), "-include", LOCK],
-                depends=[LOCK],
-                include_dirs=[numpy.get_include()],
-                define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
-            )
-            for name in COMPILED
-        ],
-        shared_utility_qualified_name=SHARED,
-        nthreads=os.cpu_count() or 1,
-        build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-        },
-    ),
-    cmdclass={"build_ext": BuildExt},
-)
+# Where Cython's processes are not forked, as since Python 3.14, each loads this file.
+if __name__ == "__main__":
+    setup(
+        ext_modules=cythonize(
+            # The largest first, as two compilers work on the list: last, one of them waited for it.
+            [
+                Extension(
+                    SHARED,
+                    [f"src/{SHARED.replace('.', '/')}.c"],
+                    extra_compile_args=["-O1", "-g0", "-include", LOCK],
+                    depends=[LOCK],
+                )
+            ]
+            + [
+                Extension(
+                    f"pagehint.{name.replace('/', '.')}",
+                    [f"src/pagehint/{name}.py"],
+                    # Without what debuggers want, which Python's own flags ask for: a quarter of the compiler's time.
+                    extra_compile_args=["-g0", *(LISTS if name.startswith("mm/") else ["-O2"]), "-include", LOCK],
+                    depends=[LOCK],
+                    include_dirs=[numpy.get_include()],
+                    define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
+                )
+                for name in COMPILED
+            ],
+            shared_utility_qualified_name=SHARED,
+            nthreads=os.cpu_count() or 1,
+            build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+                "freethreading_compatible": True,
+            },
+        ),
+        cmdclass={"build_ext": BuildExt},
+    )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 
@@ -51,3 +52,16 @@ def test_it_can_be_loaded_again() -> None:
 def test_the_package_of_replays_is_no_function() -> None:
     code = "import pagehint.replays.engine as engine, pagehint\nprint(type(pagehint.replay).__name__, engine.__name__)"
     assert run_python(code) == "function pagehint.replays.engine\n"
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has a GIL")
+def test_free_threaded_python_stays_so() -> None:
+    """A module that does not say that it can do without brings the GIL back."""
+    code = """
+import importlib, pkgutil, sys, pagehint
+for module in pkgutil.walk_packages(pagehint.__path__, "pagehint."):
+    if module.name not in ("pagehint.__main__", "pagehint.arena.metrics"):  # runs; wants a library of its own
+        importlib.import_module(module.name)
+print(sys._is_gil_enabled())
+"""
+    assert run_python(code) == "False\n"
