@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pagehint.hinting.designs.reporting import PageReporting
@@ -13,7 +14,7 @@ from pagehint.trace import GuestReporting, Meta, Trace
 from pagehint.trace.meta import Lost
 from pagehint.trace.shipped import example
 
-from .recording import Row, record, zone
+from .recording import Row, record, zone, zoneinfo
 
 ROWS: list[Row] = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("F", 0, 0, 0), ("D", 0, 0, 0), ("Z", 0, 0, 0), ("A", 0, 0, 0)]
 
@@ -62,6 +63,31 @@ def test_without_residency_what_was_backed_is_assumed(tmp_path: Path) -> None:
     words = "the recording has no residency: what was backed at the start"
     assert words in said(made(tmp_path / "a"))
     assert words not in said(example())
+
+
+def test_what_is_said_of_one_thing_is_one_warning(tmp_path: Path) -> None:
+    """A first recording of one's own had seven before any figure: of them two pairs said the same."""
+    trace = record(tmp_path / "a", [*ROWS, ("F", 4095, 0, 0)], [], Meta(recorder="test", source="test", kernel="6.1.0"))
+    lines = said(trace).splitlines()
+    assert len(lines) == 3
+    (snapshot, reporting, backed) = lines
+    assert "no snapshot: of 15.99 MiB" in snapshot
+    assert "in areas of 128MiB" not in snapshot
+    assert "reporting is not known" in reporting
+    assert "its device is there from the first event on" in reporting
+    assert "is assumed (used and free memory); of free memory" in backed
+    known = made(tmp_path / "b", reporting=GuestReporting(True, 9, 2 * 10**9))
+    assert "when the guest's device came is not known: it is there from the first event on" in said(known)
+
+
+def test_at_zone_level_what_lies_on_lists_is_said_once(tmp_path: Path) -> None:
+    texts = {"zoneinfo": zoneinfo([zone(4096)], on_cpus=1000)}
+    for level, words in (("page", "3.906 MiB lay on per-CPU lists"), ("zone", "what lies on per-CPU lists, up to")):
+        flags = np.zeros(4096, np.uint64)
+        meta = Meta(recorder="test", source="test", kernel="6.1.0", zones=[zone(4096)], level=level)
+        trace = record(tmp_path / level, ROWS, [zone(4096)], meta, texts=texts, flags=flags)
+        (line,) = [each for each in said(trace).splitlines() if "per-CPU lists" in each]
+        assert words in line
 
 
 def test_a_timeline_that_is_coarser_than_was_asked_for(tmp_path: Path) -> None:

@@ -77,11 +77,16 @@ def _kernel(playback: Playback) -> list[str]:
 def _guest(playback: Playback) -> list[str]:
     lines = []
     reporting = playback.trace.meta.reporting
+    known = reporting is not None and (reporting.on is False or reporting.device_load_ns is not None)
+    unsaid = not known and playback.begins == playback.start.load
     if reporting is None or (reporting.on is not False and None in (reporting.order, reporting.delay_ns)):
         lines.append(
             "the guest's own reporting is not known: blocks from order 9 on, 2 s after the first is free, 32 at a "
             "time, are taken for it, as mainline does, unless set otherwise"
+            + ", and its device is there from the first event on"
+            * unsaid
         )
+        unsaid = False
     tick = timer_tick(playback.trace)
     if tick.by is None and reporting is not None and reporting.on and isinstance(playback.design, PageReporting):
         step = timer_step(playback.design.delay, tick.ns)
@@ -89,8 +94,7 @@ def _guest(playback: Playback) -> list[str]:
             "how many ticks a second the guest's kernel has is not known: 250 are taken, so that a pass comes with the "
             f"next of its timer's steps of {format_time(step)}"
         )
-    known = reporting is not None and (reporting.on is False or reporting.device_load_ns is not None)
-    if not known and playback.begins == playback.start.load:
+    if unsaid:
         lines.append("when the guest's device came is not known: it is there from the first event on")
     return lines
 
@@ -133,7 +137,7 @@ def zone_level(trace: Trace) -> list[str]:
         # Of lists that tune themselves `pcp_high` is momentary, and not every zoneinfo tells the most.
         most += cpus * (zone.pcp_high_max or (pcp_high_max(high, zone.managed, cpus) if tunes else high))
     return [
-        f"recorded at zone level: what was freed to per-CPU lists, up to {format_size(most * PAGE_BYTES)}, counts as "
+        f"recorded at zone level: what lies on per-CPU lists, up to {format_size(most * PAGE_BYTES)}, counts as "
         "in use and is left out of the best possible, and what they were refilled with counts as used evenly until "
         "their next refill (`pagehint record --level page` tells it apart)"
     ]
@@ -171,8 +175,8 @@ def _host(playback: Playback) -> list[str]:
     return [
         *lines,
         "the recording has no residency: what was backed at the start, and that the host backs the guest by "
-        f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})",
-        *([] if playback.first.doubt is None else [playback.first.doubt]),
+        f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})"
+        f"{'' if playback.first.doubt is None else f'; {playback.first.doubt}'}",
     ]
 
 

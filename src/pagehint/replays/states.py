@@ -156,10 +156,11 @@ def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], u
         left_out = _whole_sections(unseen)
         states[unseen & ~left_out] = USED_AT_START
         used, out = int((unseen & ~left_out).sum()), int(left_out.sum())
+        empty = f"; {_size(out)} in areas of 128MiB without any event are left out" if out else ""
         return [
             f"no snapshot: of {_size(used + out)} nothing tells what they are, as no event names them. {_size(used)} "
-            f"count as in use, so that as much may be in use and resident too many; {_size(out)} in areas of 128MiB "
-            "without any event are left out. Record it with a snapshot (docs/trace-format.md)"
+            f"count as in use, so that as much may be in use and resident too many{empty}. Record it with a snapshot "
+            "(docs/trace-format.md)"
         ]
     counts = {} if trace.snapshot is None else {(zone.node, zone.name): zone.free for zone in trace.snapshot.zoneinfo()}
     told = bool(counts)
@@ -240,7 +241,8 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             "they count as movable, so that programs may get them sooner here than in the guest"
         )
     counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
-    if not is_late(trace) and trace.meta.events.get("Z"):
+    # Of zone level it is said of all that lies there.
+    if not is_late(trace) and trace.meta.events.get("Z") and trace.meta.level != "zone":
         left = sum(counts) - int((states == PER_CPU_AT_START).sum())
         if left > _LEAST_ON_LISTS * sum(layout.present for layout in trace.meta.zones or []):
             doubts.append(f"{_size(left)} lay on per-CPU lists at the start that no event names: they count as in use")
