@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,14 @@ def test_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert missing.startswith("pagehint: warning: no frees were recorded")
     assert other == "pagehint: warning: events of other kinds, left out: 1"
     assert Trace.open(output).num_events == 1
+
+
+def test_the_command_that_shows_it_is_quoted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trace.txt").write_text(TEXT)
+    output = tmp_path / "my guest's.pagetrace"
+    import_(tmp_path / "trace.txt", output=output)
+    command = capsys.readouterr().out.split("`")[1]
+    assert shlex.split(command) == ["pagehint", "info", str(output)]
 
 
 def test_a_page_far_away_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from pagehint.host.calibrate import calibrate as measure
 from pagehint.host.costs import Costs
+from pagehint.inputs import as_argument
 from pagehint.report.output import Output
 
 __all__ = ["calibrate"]
@@ -50,7 +51,7 @@ def calibrate(
         costs = measure(memory)
         file.write(costs.to_json().encode())
     _show(costs)
-    print(f"\n{output}: written; `pagehint run --costs {output}` charges them")
+    print(f"\n{output}: written; `pagehint run --costs {as_argument(output)}` charges them")
 
 
 def _show(costs: Costs) -> None:

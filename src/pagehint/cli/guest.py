@@ -16,6 +16,7 @@ from rich.table import Table
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.inputs import as_argument
 from pagehint.replays.across import predict_across
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
@@ -88,7 +89,7 @@ def guest(
     if matrix is None:
         path = output or Path(f"guest-{stamp}.pagetrace")
         _show(*boot(settings, line, path, say))
-        print(f"\n`pagehint run {path}` replays it: predicted beside measured")
+        print(f"\n`pagehint run {as_argument(path)}` replays it: predicted beside measured")
         return
     rows = _matrix(settings, matrix)
     folder = output or Path(f"guests-{stamp}")

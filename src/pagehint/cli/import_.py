@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from pagehint.cli.bar import bar
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
+from pagehint.inputs import as_argument
 from pagehint.replays.start import check_replayable
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
@@ -64,7 +65,7 @@ def import_(
         check_replayable(trace)
     except InputError as error:
         warn(f"it is kept, and can't be replayed: {error}")
-    print(f"{output}: {format_count(trace.num_events, 'event')}; `pagehint info {output}` shows them")
+    print(f"{output}: {format_count(trace.num_events, 'event')}; `pagehint info {as_argument(output)}` shows them")
 
 
 def _with_host(source: Path, output: Path, snapshot: Path | None, host: Path, offset: int | None) -> Trace:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from pagehint.cli.options import For, parse_for
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
+from pagehint.inputs import as_argument
 from pagehint.trace import Trace, TraceWriter
 from pagehint.trace.describe import describe_anomalies, describe_lost
 from pagehint.trace.recorder.frames import FrameWriter, Put
@@ -149,4 +150,5 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     print("What it cannot:")
     for line in cannot_tell(trace, recorded.missing):
         print(f"  {line}")
-    print(f"\n`pagehint run {trace.path}` replays it; `pagehint info {trace.path}` shows it")
+    name = as_argument(trace.path)
+    print(f"\n`pagehint run {name}` replays it; `pagehint info {name}` shows it")
