@@ -187,7 +187,8 @@ def read_meta(path: Path) -> Meta:
         meta = msgspec.convert(data, Meta)
     except msgspec.ValidationError as error:
         what, _, place = str(error).partition(" - at ")
-        raise InputError(f"{path}: {place.replace('`$.', '').replace('`$', '').strip('`')}: {what}") from None
+        place = place.replace("`key` in ", "a key of ").replace("`$.", "").replace("`$", "").strip("`")
+        raise InputError(f"{path}: {place}: {what}") from None
     if data.get("cpus") == 0 and meta.num_events:
         raise InputError(f"{path}: cpus is 0, expected 1 or more")
     _check(meta, str(path))
