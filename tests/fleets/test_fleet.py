@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,8 +105,8 @@ def test_after_a_storm_all_kinds_come_back_together():
 
     quick, slow = one([(S, 60 * MIB), (2 * S, 40 * MIB)]), one([(4 * S, 100 * MIB)])
     crowds = (Crowd(quick, 9), Crowd(slow, 1), Crowd(ONE, 5))
-    assert Outcome("", {}, crowds, (), (0, 0), {}).back == (1.0, 2.0, 4.0)
-    assert Outcome("", {}, crowds[2:], (), (0, 0), {}).back == (None, None, None)
+    assert Outcome("", {}, "", crowds, (), (0, 0), {}).back == (1.0, 2.0, 4.0)
+    assert Outcome("", {}, "", crowds[2:], (), (0, 0), {}).back == (None, None, None)
 
 
 def test_absurd_sizes_are_sums_like_others(tmp_path):
@@ -134,3 +135,19 @@ def test_risks_are_written_as_people_read_them(tmp_path):
     found = fleet([(path, 3)], "1GiB", risks=(1e-3, 1e-5))
     assert "1e-05" not in fleet_page(found)
     assert "fit at 0.00001" in " ".join(fleet_page(found).replace("<br>", " ").split())
+
+
+def test_each_setting_has_a_label_of_its_own(tmp_path: Path) -> None:
+    """A device's, and those of a design from outside the package, were left out: lines looked alike."""
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from pagehint import PageReporting, Setting\n\n"
+        "class Mine(PageReporting):\n"
+        "    label = 'mine'\n"
+        "    few = Setting.count(2, 'Few.')\n"
+    )
+    settings = {"few": [3, 4], "capacity": [32, 256]}
+    found = fleet([Guests(example(), 2)], "4GiB", [f"{own}:Mine", "none"], settings)
+    labels = [outcome.label for outcome in found.outcomes]
+    assert labels == [f"mine, few {few}, {each} blocks" for few in (3, 4) for each in (32, 256)] + ["none"]
+    assert found.outcomes[0].settings == {"few": 3, "capacity": 32}

@@ -14,7 +14,7 @@ from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.replays.plan import plans_of
+from pagehint.replays.plan import CAPACITY, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
@@ -57,6 +57,8 @@ class Outcome:
 
     design: str
     settings: Mapping[str, Any]
+    label: str
+    """Both in words, and the device's capacity where it differs: "reporting, order 9 (2 MiB), delay 2 s"."""
     crowds: tuple[Crowd, ...]
     day: tuple[tuple[float, float, Held], ...]
     interval: tuple[float, float]
@@ -179,7 +181,8 @@ def fleet(
     kinds = _Kinds(listed, measured)
     random = np.random.default_rng(seed)
     outcomes = []
-    for design, values, steps in kinds.replayed(designs, settings or {}, options, ground, executor, workers, progress):
+    found = kinds.replayed(designs, settings or {}, options, ground, executor, workers, progress)
+    for design, values, label, steps in found:
         crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
         day = _day(listed, crowds, memory, together)
         begin, end, _ = max(day, key=lambda each: (each[2].p_over, each[2].mean))
@@ -188,7 +191,7 @@ def fleet(
         low, high = interval(there, memory, together, random)
         counts = fits(there, memory, [min(risk / share, 1.0) for risk in risks], together)
         most = dict(zip(risks, counts, strict=True))
-        outcomes.append(Outcome(design, values, tuple(crowds), day, (low * share, high * share), most))
+        outcomes.append(Outcome(design, values, label, tuple(crowds), day, (low * share, high * share), most))
     guests_in_all = sum(each.count for each in listed)
     return Fleet(memory, guests_in_all, together, parked, tuple(outcomes), kinds.warnings)
 
@@ -249,11 +252,12 @@ class _Kinds:
         executor: Executor | None,
         workers: int | None,
         progress: Callable[[int], None] | None,
-    ) -> list[tuple[str, Mapping[str, Any], list[Steps]]]:
-        """(design, settings, what each kind of guest holds), of each design and combination of settings."""
-        rows: list[tuple[str, Mapping[str, Any], list[Steps]]] = []
+    ) -> list[tuple[str, Mapping[str, Any], str, list[Steps]]]:
+        """(design, settings, both in words, what each kind of guest holds), of each design and combination of
+        settings."""
+        rows: list[tuple[str, Mapping[str, Any], str, list[Steps]]] = []
         if not self._traces:
-            rows.append(("measured", {}, [self._fixed[index] for index in range(self._count)]))
+            rows.append(("measured", {}, "measured", [self._fixed[index] for index in range(self._count)]))
         else:
             traces = list(dict.fromkeys(self._traces.values()))
             names = list(designs) or [NONE, *DESIGNS]
@@ -263,11 +267,15 @@ class _Kinds:
             found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
             each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
             self.warnings += dict.fromkeys(line for told in each.values() for line in told[0][1])
-            for number, plan in enumerate(planned[0][1]):
+            plans = planned[0][1]
+            differ = len({plan.capacity for plan in plans if plan.label != NONE}) > 1
+            for number, plan in enumerate(plans):
                 kinds = [self._fixed.get(index) or each[self._traces[index]][number][0] for index in range(self._count)]
                 told = {name: value for name, value in plan.chosen.items() if value is not None}
-                rows.append((plan.label, told, kinds))
-        self._say_short(rows[0][2])
+                if differ and plan.label != NONE:
+                    told[CAPACITY] = plan.capacity
+                rows.append((plan.label, told, plan.words(differ), kinds))
+        self._say_short(rows[0][3])
         return rows
 
     def _say_short(self, steps: Sequence[Steps]) -> None:

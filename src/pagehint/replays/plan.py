@@ -12,6 +12,7 @@ from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
+from pagehint.units import format_count
 
 __all__ = ["CAPACITY", "OWN_PRICE", "Plan", "kind_of", "plans_of"]
 
@@ -33,13 +34,20 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The design's name as it was given, or its class's label."""
-        return self.design if isinstance(self.design, str) else self.design.label
+        """The design's."""
+        return label_of(kind_of(self.design))
 
     @property
     def chosen(self) -> dict[str, Any]:
         """The settings by which plans are told apart: without the guest's timer, which is as it was recorded."""
         return {name: value for name, value in self.settings.items() if not name.startswith("timer_")}
+
+    def words(self, with_capacity: bool) -> str:
+        """The design and what it is set to: "reporting, order 9 (2 MiB), delay 2 s"."""
+        if (kind := kind_of(self.design)) is None:
+            return NONE
+        parts = [kind.settings[name].words(value) for name, value in self.chosen.items() if value is not None]
+        return ", ".join([kind.label, *parts, *[format_count(self.capacity, "block")] * with_capacity])
 
     def make(self, price: float | None = None) -> Design | None:
         """The design, as it is at its start; where it has a price of memory that nobody set, with this one."""

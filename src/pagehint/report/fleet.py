@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pagehint.fleets.fits import MOST_GUESTS
 from pagehint.fleets.fleet import Fleet, Outcome
-from pagehint.hinting.designs.registry import NONE, all_settings
+from pagehint.hinting.designs.registry import NONE
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import RUN_COLOURS, chart_layout, figures_data
 from pagehint.report.page import chart, charts, filled_page, html_table, section
@@ -25,11 +25,7 @@ _GIB = 1 << 30
 
 
 def _label(outcome: Outcome) -> str:
-    if outcome.design == NONE:
-        return "no hinting"
-    words = all_settings()
-    parts = [words[name].words(value) for name, value in outcome.settings.items() if name in words]
-    return ", ".join([outcome.design, *parts])
+    return "no hinting" if outcome.design == NONE else outcome.label
 
 
 def _risk(found: Fleet) -> float:
