@@ -406,6 +406,16 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
         diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
     if not evidence.live:
         diagnosis.warnings += _impossible(evidence, memory)
+        diagnosis.warnings += [
+            f"zone {printable(zone.label)} has more in free blocks than it has: damaged, or not of one machine"
+            for zone in diagnosis.zones
+            if zone.managed and (zone.free_from(0) or 0) > zone.managed
+        ]
+        free = diagnosis.free or 0
+        if free > MOST_MEMORY:
+            diagnosis.warnings.append(
+                f"no machine has so much free ({free >> 20:,} MiB): what is computed of it means nothing"
+            )
     counted = {name: pages * setting.page_size for name, pages in evidence.free_pages().items()}
     if "MemFree" in evidence.meminfo:
         counted["meminfo"] = evidence.meminfo["MemFree"] << 10

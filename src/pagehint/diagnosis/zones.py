@@ -85,6 +85,8 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
     for state in states.values():
         if state.free is None and state.counts is not None:
             state.free = state.free_from(0)
+        if state.whole is not None and state.free is not None:
+            state.whole = min(state.whole, state.free)
     return [state for state in states.values() if state.free or state.managed or state.present]
 
 
