@@ -87,6 +87,11 @@ def _guest(playback: Playback) -> list[str]:
             * unsaid
         )
         unsaid = False
+    elif reporting.order is not None and playback.start.least_told < reporting.order:
+        lines.append(
+            f"the guest told blocks of order {playback.start.least_told}, and its reporting's order was "
+            f"{reporting.order} at the start: it was changed meanwhile, and stays as it was"
+        )
     tick = timer_tick(playback.trace)
     if tick.by is None and reporting is not None and reporting.on and isinstance(playback.design, PageReporting):
         step = timer_step(playback.design.delay, tick.ns)

@@ -107,6 +107,7 @@ cdef class Scan:
     cdef readonly long long moves
     cdef readonly long long removals
     cdef readonly int drained_order
+    cdef readonly int least_told
     cdef readonly long long refilled
     cdef readonly long long beyond_batch
     cdef Py_ssize_t _batch

@@ -100,8 +100,9 @@ class Scan:
     `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
     `first_taker`: without zone events, uint32 a page: of the blocks whose first event is an allocation, whose list it
     is, and 1: CPU << 8 | order << 4 | migratetype.
-    `moves`, `removals`, `drained_order`, `refilled`, `beyond_batch` (`batch` pages): as in `Evidence`. `zone_events`:
-    the recording has them; else pages come and go by their allocations and frees alone. `load`: when the device comes
+    `least_told`: the least order of a block that was told; above the largest: none was. `moves`, `removals`,
+    `drained_order`, `refilled`, `beyond_batch` (`batch` pages): as in `Evidence`. `zone_events`: the recording has
+    them; else pages come and go by their allocations and frees alone. `load`: when the device comes
     (ns). `zone_level`: allocations and frees of CPUs' lists were not recorded, but for some of pageblocks.
     """
 
@@ -138,6 +139,7 @@ class Scan:
         self._leaving = 0
         self._departures = self.moves = self.removals = 0
         self.drained_order = -1
+        self.least_told = MAX_ORDER + 1
         self.refilled = self.beyond_batch = 0
         self._batch = batch
         self._run_array = np.zeros(CPUS, np.uint32)  # pages that came to a CPU's list just now
@@ -551,5 +553,6 @@ class Scan:
                     self._bursts += 1
                     self._burst[cpu] = self._bursts
             elif kind == PUTBACK and self._isolated[pfn]:
+                self.least_told = min(self.least_told, order)
                 self._isolated[pfn] = 0
                 self._pending -= 1

@@ -49,6 +49,7 @@ class Scan:
     moves: int
     removals: int
     drained_order: int
+    least_told: int
     refilled: int
     beyond_batch: int
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...

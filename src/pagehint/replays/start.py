@@ -183,6 +183,8 @@ class Start:
     """Small allocations and frees were not recorded: what refills brought to CPUs' lists."""
     balloon: int
     """Allocations that are the balloon's."""
+    least_told: int
+    """The least order of a block that the recorded guest told; above the largest: events tell of none."""
 
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
@@ -238,6 +240,7 @@ class Start:
             on_lists=seen.on_lists,
             refills=seen.refills,
             balloon=seen.balloon,
+            least_told=seen.least_told,
         )
 
     def boot_ended(self) -> None:
@@ -314,6 +317,7 @@ class _Look:
     on_lists: OnLists | None
     refills: FoundRefills | None
     balloon: int
+    least_told: int
 
 
 def _look(
@@ -352,6 +356,7 @@ def _look(
         on_lists=on_lists,
         refills=None if refills is None else refills.found(trace.meta.last_ns or 0),
         balloon=len(balloon[0]),
+        least_told=scan.least_told,
     )
 
 
