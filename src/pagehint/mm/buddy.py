@@ -84,6 +84,7 @@ class Buddy(HintingState):
         self._coin_state = seed & 0x7FFFFFFF
         self._moved_to_tail = profile.moved_to_tail
         self._taking_moves = profile.taking_moves
+        self._merge_retypes = profile.merge_retypes
         self._merge_by_type = profile.merge_by_type
         self._pcps = WeakSet()
         if cython.compiled:
@@ -264,6 +265,8 @@ class Buddy(HintingState):
         self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, hinted: cython.bint
     ) -> cython.int:
         buddy: cython.Py_ssize_t
+        pageblock: cython.Py_ssize_t
+        k: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
         tail: cython.bint = hinted
         while order < self._top:
@@ -277,6 +280,10 @@ class Buddy(HintingState):
                 self._count(migratetype, block_pages(order))
             self._unlink(buddy)
             self._state[buddy] = 0
+            if self._merge_retypes and order >= self.pageblock_order:
+                pageblock = self._pageblock(buddy)
+                for k in range(pageblock, pageblock + block_pages(order - self.pageblock_order)):
+                    self._types[k] = migratetype
             if hinted and self._ages:
                 self._keep_age(i, buddy)
             if buddy < i:
