@@ -424,3 +424,12 @@ def test_a_zones_row_that_is_not_understood_is_named(tmp_path: Path) -> None:
     found = diagnose(path)
     assert [zone.name for zone in found.zones] == ["Normal"]
     assert any("a zone's row is not understood, and left out: Node 0, zone   DMA32" in line for line in found.warnings)
+
+
+@pytest.mark.parametrize("event", ["kmem:mm_page_alloc: page=0x1 pfn=0x1", "mm_page_free: page=1 pfn=1 order=0"])
+def test_a_tracers_text_is_for_import(event: str, tmp_path: Path) -> None:
+    """It was said to hold nothing that tells of free memory."""
+    text = tmp_path / "my trace.txt"
+    text.write_text(f"# tracer: nop\n     a-1  [000] .....  1.000000: {event} migratetype=0\n")
+    with pytest.raises(InputError, match=r"page events: `pagehint import '.*/my trace.txt' -o NAME.pagetrace` makes"):
+        diagnose([text])

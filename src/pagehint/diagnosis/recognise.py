@@ -25,7 +25,7 @@ from pagehint.diagnosis.pasted import decoded, is_wide, machines_of, plain_lines
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
-from pagehint.inputs import packed_elsewise, reading, standard_input
+from pagehint.inputs import as_argument, packed_elsewise, reading, standard_input
 from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
@@ -58,6 +58,7 @@ _OF_FOLDERS = [
     *("kpageflags", "kpagecount", "kpageflags.gz", "kpagecount.gz"),
     *("sos_commands/kernel/dmesg", "var/log/dmesg", "dmesg", "dmesg.txt"),
 ]
+_PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
 
@@ -161,6 +162,12 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
     if not found and not may_be_silent:
         what = "holds nothing that tells of free memory" if data.strip() else "is empty"
         start = text[:_CHUNK]
+        if _PAGE_EVENT.search(start):
+            file = "FILE" if path == _STANDARD_INPUT else as_argument(path)
+            raise InputError(
+                f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
+                "of it, for `pagehint run`"
+            )
         if (tool := tells_nothing_free([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
             what = f"holds the output of {tool}, which doesn't tell what is free"
         raise InputError(
