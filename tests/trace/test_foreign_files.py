@@ -197,6 +197,20 @@ def test_samples_of_another_time(unsigned: Path) -> None:
     assert f"residency.parquet: none of its {table.num_rows:,} times lies in the recording's" in said_of(unsigned)
 
 
+def test_a_recording_between_two_looks_of_the_host(unsigned: Path) -> None:
+    """On a busy host that was a recording lost: it could not be finished."""
+    meta = Trace.open(unsigned).meta
+    path = unsigned / "residency.parquet"
+    table = pq.read_table(path)
+    assert meta.first_ns is not None
+    assert meta.last_ns is not None
+    times = pa.array([meta.first_ns - 10**8, meta.last_ns + 10**8], table.schema.field("time").type)
+    pq.write_table(table.slice(0, 2).set_column(table.schema.get_field_index("time"), "time", times), path)
+    looks = Trace.open(unsigned).residency
+    assert looks is not None
+    assert looks["time"].equals(pa.chunked_array([times]))
+
+
 def test_bitmaps_of_a_smaller_guest(unsigned: Path) -> None:
     path = unsigned / "residency_bitmaps.parquet"
     table = pq.read_table(path)

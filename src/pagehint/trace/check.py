@@ -220,17 +220,22 @@ def _of_another(path: Path, what: str, meta: bool = False) -> InputError:
     return InputError(f"{path}: {what}: it is another recording's, or damaged: {do}")
 
 
+# A short recording may lie between two of a busy host's looks.
+def _meet(times: NDArray[np.int64], first: int, last: int) -> bool:
+    return bool(len(times) and times.min() <= last and times.max() >= first)
+
+
 def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
-    """Raise InputError where none of the times at which a host looked lies in the recording's time."""
+    """Raise InputError where all of the times at which a host looked lie before the recording's time, or behind."""
     first, last = meta.first_ns or 0, meta.last_ns or 0
-    if len(times) and not ((times >= first) & (times <= last)).any():
+    if len(times) and not _meet(times, first, last):
         span = f"none of its {len(times):,} times lies in the recording's, {first / 1e9:.3f} to {last / 1e9:.3f} s"
         raise _of_another(path, span)
 
 
 def check_offset(path: Path, times: NDArray[np.int64], first: int, last: int) -> None:
-    """Raise InputError where none of a host's times, ns of the guest's clock, lies in the recording's."""
-    if not ((times >= first) & (times <= last)).any():
+    """Raise InputError where all of a host's times, ns of the guest's clock, lie before the recording's, or behind."""
+    if not _meet(times, first, last):
         raise InputError(
             f"{path}: none of its {len(times)} samples lies in the recording's time, {first} to {last} ns of the "
             "guest's clock: is the clock's offset right?"

@@ -80,7 +80,7 @@ def test_a_booted_guest_is_predicted(guests):
     assert timer_tick(trace) == Tick(4 * 10**6, "recorder")
     assert trace.meta.clock is not None
     assert abs(trace.meta.clock.drift) < 1e-3
-    assert trace.num_residency_bitmaps > 20
+    assert trace.num_residency_bitmaps > 5  # of a busy host some 20, else many more
     run = replay(trace, AsItCame.of(trace), sample=None)
     assert run.prediction.residency_error <= 0.005
     run = replay(trace, guest_reporting(trace), sample=None)
