@@ -86,12 +86,10 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except MemoryError:
         _refuse("there is not enough memory for this: is it a recording of this machine's size?")
     except Exception as error:
-        from pagehint.hinting.designs.registry import place_in_own_design
-
-        if (place := place_in_own_design(error)) is None:
-            raise
-        _refuse(f"{place}: {type(error).__name__}: {str(error)[:200]}")
+        _refuse_own_design(error)
+        raise
     except SystemExit as ended:
+        _refuse_own_design(ended)
         # Rich's own answer to it.
         if isinstance(ended.__context__, BrokenPipeError):
             _nobody_reads()
@@ -105,6 +103,13 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _refuse_own_design(error: BaseException) -> None:
+    from pagehint.hinting.designs.registry import place_in_own_design
+
+    if (place := place_in_own_design(error)) is not None:
+        _refuse(f"{place}: {type(error).__name__}: {str(error)[:200]}")
 
 
 # Nothing is left to be ended but Python, whose end takes some 10 ms: the status is that of what was done.

@@ -102,6 +102,11 @@ class Conversation:
         self._runs += 1
         self._outcome = self._all = None
         self._run = self.work()
+        if self._run is not None and not hasattr(self._run, "send"):
+            run, self._run = self._run, None
+            raise InputError(
+                f"{type(self).__name__}: its work() gave {run!r}: expected a generator, with a yield in it"
+            )
         return BEGIN
 
     def reacted(self, error, now):

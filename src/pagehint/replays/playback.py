@@ -259,7 +259,7 @@ class Playback:
                 self._started = False
                 name = type(self.worker.design).__name__
                 raise BusyError(f"this {name} is in use elsewhere: give each replay a design of its own") from error
-            self.reserves = {zone: self.worker.design.reserve(zone) for zone in self.start.zones}
+            self.reserves = {zone: _reserve(self.worker.design, zone) for zone in self.start.zones}
 
     def _decay(self) -> None:
         rests = not self.start.decay()
@@ -275,3 +275,10 @@ class Playback:
         self._back()
         took = None if self.own_times is None else self.own_times.batch_time(self.clock.now)
         return self.host.react_time(react.batch) if took is None else took
+
+
+def _reserve(design: Design, zone: Zone) -> int:
+    pages: object = design.reserve(zone)
+    if not isinstance(pages, int):
+        raise InputError(f"{design.label}: reserve() said {pages!r}: expected a whole number of pages")
+    return pages

@@ -294,6 +294,6 @@ class Timeline:
 
 def _reason(design: Design, zone: Zone, known: Collection[str]) -> str:
     reason = "watermark" if zone.free_pages < design.reserve(zone) else design.holds_back(zone)
-    if reason not in known:
+    if not isinstance(reason, str) or reason not in known:
         raise InputError(f"{design.label}: holds_back() said {reason!r}, which is none of its reasons: declare it")
     return reason

@@ -110,6 +110,17 @@ def test_the_designs_of_the_package() -> None:
         ("import pagehint as ph\nclass Own(ph.Design): ...", "bad.py:Own", r"Own has no work\(\)"),
         ("import pagehint as ph\nclass Own(ph.PageHinting): ...", "bad.py:Other", "it has Own"),
         ("import pagehint as ph\nclass Own(ph.PageHinting): label = 'none'", "bad.py:Own", "choose another"),
+        (
+            "import pagehint as ph\nclass Own(ph.PageHinting): label = 5",
+            "bad.py:Own",
+            "Own has label 5: expected a text",
+        ),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): released = 5", "bad.py:Own", "released 5: expected names"),
+        (
+            "import pagehint as ph\nclass Own(ph.PageHinting): reasons = ['a']",
+            "bad.py:Own",
+            "reasons .* expected names",
+        ),
         ("1 / 0", "bad.py:Own", "bad.py: can't be loaded: ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "bad.py:Own", "bad.py: can't be loaded: SystemExit: 3"),
         ("a = 1\nclass", "bad.py:Own", "bad.py, line 2: can't be loaded: SyntaxError"),
@@ -186,6 +197,25 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
     trace = ph.Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
     with pytest.raises(InputError, match=r"Silent: .* 'whatever', which is none of its reasons"):
         ph.replay(trace, Silent())
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("def holds_back(self, zone): return []", "own: holds_back() said [], which is none of its reasons"),
+        ("def reserve(self, zone): return None", "own: reserve() said None: expected a whole number of pages"),
+        ("def work(self): return 3", "Own: its work() gave 3: expected a generator"),
+        ("def work(self): raise SystemExit(0); yield", "own.py, line 3: SystemExit: 0"),
+    ],
+)
+def test_what_no_design_gives_is_refused(method: str, says: str, tmp_path: Path) -> None:
+    """It was a traceback, or, of SystemExit, nothing at all and done."""
+    own = tmp_path / "own.py"
+    own.write_text(f"import pagehint as ph\nclass Own(ph.PageReporting):\n    {method}\n    label = 'own'\n")
+    ended = pagehint("run", "--design", f"{own}:Own")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert says in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 class Careless(ph.Design):

@@ -95,6 +95,10 @@ def find_design(name: str) -> type[Design] | None:
         raise InputError(
             f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
         )
+    for name, kind in (("label", str), ("reasons", Mapping), ("released", Mapping | None)):
+        if not isinstance(getattr(design, name), kind):
+            expected = "a text" if kind is str else "names, each with what it means or is fixed to: {...}"
+            raise InputError(f"{place}: {wanted} has {name} {getattr(design, name)!r}: expected {expected}")
     if design.label in (*DESIGNS, NONE):
         raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
     return design
