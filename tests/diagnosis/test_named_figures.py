@@ -104,3 +104,35 @@ def test_a_table_whose_lines_are_of_one_width_is_not_joined() -> None:
     """It was taken for what a terminal had broken."""
     path = FOLDER / "read" / "smem_-w.txt"
     assert diagnose(path).evidence.sources == [(str(path), "smem -w")]
+
+
+ANSIBLES = "ansible_memtotal_mb: 8000\nansible_memfree_mb: 1000\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "total", "free"),
+    [
+        (f"{ANSIBLES}ansible_memtotal_mb: 64000", 8000, 1000),
+        (f"{ANSIBLES}ansible_memtotal_mb: 64000\nansible_memfree_mb: 9", 64000, 9),
+        ('[{"free_mem":1048576,"total_mem":8388608},{"total_mem":64000000000}]', 8, 1),
+        ("memTotalReal.0 = 8192\nmemAvailReal.0 = 1024\nmemTotalReal.0 = 64000000", 8, 1),
+    ],
+)
+def test_two_machines_are_not_made_one(text: str, total: int, free: int, tmp_path: Path) -> None:
+    """The one's total stood beside the other's free memory, without a word."""
+    (tmp_path / "text").write_text(text)
+    found = diagnose([tmp_path / "text"])
+    told = found.to_dict()
+    assert (told["memory_mib"], told["free_mib"]) == (total, free)
+    assert [line for line in found.warnings if "more than once: the last whole ones count" in line]
+
+
+@pytest.mark.parametrize(
+    "figures", ["{0} GB\n{1} GB", "{0} GiB\n{1} GiB", "{0},000,000\n{1},000,000", "{0}.5M\n{1}.5M", "{0}G\n{1}G"]
+)
+def test_figures_with_units_of_their_own_are_not_bytes(figures: str, tmp_path: Path) -> None:
+    total, free = figures.format(64, 8).split("\n")
+    for form in ("vm.memory.size[total]: {0}\nvm.memory.size[free]: {1}\n", "total_mem: {0}\nfree_mem: {1}\n"):
+        (tmp_path / "text").write_text(form.format(total, free))
+        with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+            diagnose([tmp_path / "text"])

@@ -9,7 +9,8 @@ from pagehint.diagnosis.figure import FIGURE_UNITS
 
 __all__ = ["parse_named_figures"]
 
-_FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]\d)?)"
+_FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]?\d)?)"
+_ALONE = _FIGURE + r"(?![\d.eE]|,\d|\s?[kKMGTPE]i?[Bb]?\b)"  # a unit or thousands apart would say something else
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
@@ -60,13 +61,13 @@ _TOOLS = {
     ),
     "Ansible's facts": _Source(
         "ansible_mem",
-        rf"\bansible_mem(?P<name>total|free)_mb\b['\"]?: {_FIGURE}",
+        rf"\bansible_mem(?P<name>total|free)_mb\b['\"]?: {_ALONE}",
         {"total": "total", "free": "free"},
         _MIB,
     ),
     "Ansible's ansible_memory_mb": _Source(
         "ansible_memory_mb",
-        rf"\b(?P<name>total|free)\b['\"]?: {_FIGURE}",
+        rf"\b(?P<name>total|free)\b['\"]?: {_ALONE}",
         {"total": "total", "free": "free"},
         _MIB,
         within=r"\breal['\"]?:\s{0,40}\{?(?:\s{0,40}['\"]?(?:free|total|used)['\"]?: \d{1,12},?){2,3}",
@@ -107,7 +108,7 @@ _TOOLS = {
     "Zabbix": _Source(
         "vm.memory.size[",
         rf"vm\.memory\.size\[(?P<name>total|free|available|buffers|cached|slab|shared)\]['\"]?\s?[:=,]?\s{{0,60}}"
-        rf"(?:\[[us]\|)?['\"]?{_FIGURE}",
+        rf"(?:\[[us]\|)?['\"]?{_ALONE}",
         {name: name for name in ("total", "free", "available", "buffers", "cached")},
     ),
     "sadf -p": _Source(
@@ -118,13 +119,14 @@ _TOOLS = {
     ),
     "sadf -j": _Source(
         '"memfree"',
-        rf'"(?P<name>memfree|avail|buffers|cached)": {_FIGURE}',
+        rf'"(?P<name>memfree|avail|buffers|cached)": {_ALONE}',
         {"memfree": "free", "avail": "available", "buffers": "buffers", "cached": "cached"},
         _KIB,
     ),
     "SNMP": _Source(
         "memAvailReal",
-        rf"\bmem(?P<name>TotalReal|AvailReal|Buffer|Cached)\.0\s{{0,4}}[=:]\s{{0,4}}(?:INTEGER: )?{_FIGURE}",
+        rf"\bmem(?P<name>TotalReal|AvailReal|Buffer|Cached)\.0\s{{0,4}}[=:]\s{{0,4}}(?:INTEGER: )?{_FIGURE}"
+        r"(?![\d.,eE])",
         {"TotalReal": "total", "AvailReal": "free", "Buffer": "buffers", "Cached": "cached"},
         _KIB,
     ),
@@ -143,7 +145,7 @@ _TOOLS = {
     ),
     "QEMU's guest-stats": _Source(
         "stat-free-memory",
-        rf"\bstat-(?P<name>free-memory|total-memory|available-memory|disk-caches)['\"]?\s?[:=]\s?{_FIGURE}",
+        rf"\bstat-(?P<name>free-memory|total-memory|available-memory|disk-caches)['\"]?\s?[:=]\s?{_ALONE}",
         {
             "free-memory": "free",
             "total-memory": "total",
@@ -153,13 +155,13 @@ _TOOLS = {
     ),
     "Proxmox' ballooninfo": _Source(
         "total_mem",
-        rf"\b(?P<name>free_mem|total_mem)['\"]?: ?{_FIGURE}",
+        rf"\b(?P<name>free_mem|total_mem)['\"]?: ?{_ALONE}",
         {"free_mem": "free", "total_mem": "total"},
         needs=frozenset({"total"}),
     ),
     "podman info": _Source(
         "memFree",
-        rf"\bmem(?P<name>Free|Total)['\"]?: {_FIGURE}",
+        rf"\bmem(?P<name>Free|Total)['\"]?: {_ALONE}",
         {"Free": "free", "Total": "total"},
         needs=frozenset({"total"}),
     ),
@@ -179,38 +181,47 @@ _WITHIN = {
 }
 
 
-def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int], list[str]]]:
+def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int], list[str], bool]]:
     """Of each tool whose figures are in the first of the texts that has some: its name, bytes by the names of COUNTERS,
-    and the names of the machines, where they are several: the figures are of the last. Of several moments the last
-    counts. O(length).
+    the names of the machines, where they are several: the figures are of the last; and whether that one's are there
+    again with others: the last that are whole count. O(length).
     """
     for tool, source in _TOOLS.items():
         for text in texts:
             if source.mark not in text:
                 continue
-            by_machine = _figures(tool, source, text)
-            if by_machine:
-                machines = list(by_machine)
-                yield tool, by_machine[machines[-1]], machines if machines[1:] else []
+            found: dict[str, dict[str, int]] = {}
+            others = set()
+            for machine, sizes in _moments(tool, source, text):
+                if "free" in sizes and source.needs <= sizes.keys():
+                    if found.pop(machine, sizes) != sizes:
+                        others.add(machine)
+                    found[machine] = sizes
+                elif tool not in _WITHIN:
+                    others.add(machine)
+            if found:
+                machines = list(found)
+                yield tool, found[machines[-1]], machines if machines[1:] else [], machines[-1] in others
                 break
 
 
-def _figures(tool: str, source: _Source, text: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+# The figures of one machine at one moment: another one begins where a name comes again with another figure.
+def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[str, int]]]:
     parts = [(text, "")]
     if tool in _WITHIN:
         parts = [(match[0], match.groupdict().get("machine") or "") for match in _WITHIN[tool].finditer(text)]
     for part, whose in parts:
-        sizes: dict[str, dict[str, int]] = {}
+        begun: dict[str, dict[str, int]] = {}
         for match in _FIGURES[tool].finditer(part):
             groups = match.groupdict()
+            if (name := source.names.get(match["name"])) is None:
+                continue
             machine = groups.get("machine") or whose
-            unit = FIGURE_UNITS[groups["unit"]] if groups.get("unit") else source.unit
-            size = float(match["figure"]) * unit
-            if match["name"] in source.names and size <= MOST_MEMORY:
-                sizes.setdefault(machine, {})[source.names[match["name"]]] = int(size)
-        for machine, each in sizes.items():
-            if "free" in each and source.needs <= each.keys():
-                found.pop(machine, None)
-                found[machine] = each
-    return found
+            size = int(float(match["figure"]) * (FIGURE_UNITS[groups["unit"]] if groups.get("unit") else source.unit))
+            sizes = begun.setdefault(machine, {})
+            if sizes.get(name, size) != size:
+                yield machine, sizes
+                sizes = begun[machine] = {}
+            if size <= MOST_MEMORY:
+                sizes[name] = size
+        yield from begun.items()

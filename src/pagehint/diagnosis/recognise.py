@@ -384,12 +384,14 @@ def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_f
         of_nodes.setdefault("Buffers", 0)
         evidence.meminfo = of_nodes
         yield "numastat -m"
-    for what, sizes, machines in parse_named_figures(["\n".join(lines), whole]):
+    for what, sizes, machines, again in parse_named_figures(["\n".join(lines), whole]):
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if machines:
             evidence.warnings.append(
                 f"{name}: the figures of {what} are of several machines: those of {printable(machines[-1])} are read"
             )
+        if again:
+            evidence.warnings.append(f"{name}: has the figures of {what} more than once: the last whole ones count")
         yield what
     for what, sizes, unit in parse_totals(lines):
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
