@@ -14,7 +14,7 @@ from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.replays.plan import CAPACITY, plans_of
+from pagehint.replays.plan import CAPACITY, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
@@ -274,7 +274,9 @@ class _Kinds:
                 told = {name: value for name, value in plan.chosen.items() if value is not None}
                 if differ and plan.label != NONE:
                     told[CAPACITY] = plan.capacity
-                rows.append((plan.label, told, plan.words(differ), kinds))
+                kind = kind_of(plan.design)
+                label = in_words(plan.label, told, {} if kind is None else kind.settings)
+                rows.append((plan.label, told, label, kinds))
         self._say_short(rows[0][3])
         return rows
 

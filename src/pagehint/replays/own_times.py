@@ -16,7 +16,7 @@ class OwnTimes:
 
     def __init__(self, trace: Trace) -> None:
         self.passes = recorded_passes(trace)
-        self._told, self._done = (_times(trace, event) for event in (Event.REPORT, Event.REPORT_RETURN))
+        self._told, self._done = trace.report_times, _return_times(trace)
         if len(self._told) != len(self._done):  # some were lost: which belong together is not known
             self._told = self._done = self._told[:0]
         self._next = 0
@@ -38,8 +38,8 @@ class OwnTimes:
         return max(int(self._done[self._next - 1]) - now, 0)
 
 
-def _times(trace: Trace, event: Event) -> NDArray[np.int64]:
-    times = [batch["time"][batch["event"] == event] for batch in trace.batches(("time", "event"))]
+def _return_times(trace: Trace) -> NDArray[np.int64]:
+    times = [batch["time"][batch["event"] == Event.REPORT_RETURN] for batch in trace.batches(("time", "event"))]
     return np.concatenate(times) if times else np.zeros(0, np.int64)
 
 

@@ -14,7 +14,7 @@ from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_count
 
-__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "kind_of", "plans_of"]
+__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "in_words", "kind_of", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
@@ -22,6 +22,17 @@ OWN_PRICE = "price"
 """A design's setting of this name is the run's price of memory, unless it is given."""
 _DEVICE_CAPACITY: Setting = Setting.count(MAINLINE_CAPACITY, "How many blocks the device takes at a time.", 1, 1 << 20)
 _DEVICE_CAPACITY.name = CAPACITY
+
+
+def in_words(design: str, values: Mapping[str, Any], words: Mapping[str, Setting]) -> str:
+    """A design and what it is set to: "reporting, order 9 (2 MiB), delay 2 s, 32 blocks".
+
+    `words`: the settings by name. Values that are None, or of none of them, are left out.
+    """
+    parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
+    if CAPACITY in values:
+        parts.append(format_count(values[CAPACITY], "block"))
+    return ", ".join([design, *parts])
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,6 @@ class Plan:
     def chosen(self) -> dict[str, Any]:
         """The settings by which plans are told apart: without the guest's timer, which is as it was recorded."""
         return {name: value for name, value in self.settings.items() if not name.startswith("timer_")}
-
-    def words(self, with_capacity: bool) -> str:
-        """The design and what it is set to: "reporting, order 9 (2 MiB), delay 2 s"."""
-        if (kind := kind_of(self.design)) is None:
-            return NONE
-        parts = [kind.settings[name].words(value) for name, value in self.chosen.items() if value is not None]
-        return ", ".join([kind.label, *parts, *[format_count(self.capacity, "block")] * with_capacity])
 
     def make(self, price: float | None = None) -> Design | None:
         """The design, as it is at its start; where it has a price of memory that nobody set, with this one."""

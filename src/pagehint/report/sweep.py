@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
-from pagehint.replays.plan import CAPACITY
+from pagehint.replays.plan import CAPACITY, in_words
 from pagehint.replays.sweep import Sweep
 from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout, figures_data
@@ -33,11 +33,7 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
         return "no setting"
     if row["design"] == NONE:
         return "no hinting"
-    values = row["settings"]
-    parts = [words[name].words(value) for name, value in values.items() if name in words and value is not None]
-    if CAPACITY in values:
-        parts.append(format_count(values[CAPACITY], "block"))
-    return ", ".join([row["design"], *parts])
+    return in_words(row["design"], row["settings"], words)
 
 
 def _own(row: Mapping[str, Any], words: Words) -> str:

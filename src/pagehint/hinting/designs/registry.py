@@ -95,10 +95,14 @@ def find_design(name: str) -> type[Design] | None:
         raise InputError(
             f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
         )
-    for name, kind in (("label", str), ("reasons", Mapping), ("released", Mapping | None)):
-        if not isinstance(getattr(design, name), kind):
-            expected = "a text" if kind is str else "names, each with what it means or is fixed to: {...}"
-            raise InputError(f"{place}: {wanted} has {name} {getattr(design, name)!r}: expected {expected}")
+    names = "names, each with what it means or is fixed to: {...}"
+    for told, kind, expected in (
+        ("label", str, "a text"),
+        ("reasons", Mapping, names),
+        ("released", Mapping | None, names),
+    ):
+        if not isinstance(value := getattr(design, told), kind):
+            raise InputError(f"{place}: {wanted} has {told} {value!r}: expected {expected}")
     if design.label in (*DESIGNS, NONE):
         raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
     return design
