@@ -7,7 +7,7 @@ is looked at again. drop_caches should come within 10 % or 8 MiB of the predicti
 compaction within its bounds; what doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of
 files (docs/record.md says how to make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what
 each guest said: a folder a boot, with the files of the first look, and after_ACTION.txt, what was free after each.
-`--saved FOLDER` makes the table of that, without a boot: that of docs/doctor.md is of tests/diagnosis/data/actions.
+`--saved FOLDER` makes its table without a boot; docs/doctor-guests.md has that of tests/diagnosis/data/actions.
 """
 
 import argparse

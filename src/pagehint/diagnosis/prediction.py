@@ -14,7 +14,8 @@ With slabinfo, which pages of slab and cache go is known (slab.py), and the gues
 rests on which lists are drained for larger blocks, and on how many slabs stay scattered.
 
 How many slabs stay follows from the kernel's rules, but where they lie is chance. So the guess has a range too: each of
-these apart from what was seen mostly, and chance. docs/doctor.md says how it did on guests that it wasn't fitted to.
+these apart from what was seen mostly, and chance. docs/doctor-guests.md says how it did on guests that it wasn't
+fitted to.
 """
 
 from collections.abc import Callable
