@@ -20,6 +20,7 @@ _IN_ONE_GO = [(9000, 8), (5000, 4), (9100, 1)]
 _DOWN_BY_PAGEBLOCKS = [(9728, 32), (9312, 8), (9344, 16), (8704, 64)]
 _UPWARDS = [(8704, 4), (8720, 8), (8800, 1)]
 _AROUND = [(8960, 128), (8704, 4), (8720, 8)]
+_FREE_AT_THE_END: list[Event] = [(0, 0, "D", pfn, 0, 1, 0) for pfn in (24000, 24100)]
 _RESUMED = [(8704, 64), None, (8960, 64), None, (8832, 64)]
 
 
@@ -74,12 +75,12 @@ def test_a_pageblock_to_move_from_is_looked_for_in_lists(source: int, first: int
     """Forty blocks of order 3: the list starts behind the one in that pageblock, or behind as many as are looked at."""
     blocks = [512 * k for k in range(1, 41)]
     moved = [512 * source + 8 + k for k in range(2)]
-    events: list[Event] = [(0, 0, "D", 24000, 0, 1, 0), *[(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(blocks)]]
+    events: list[Event] = [(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(blocks)]
     if source == 20:
-        del events[40 - source + 1]  # none of its own
+        del events[40 - source]  # none of its own
     if source == 2:
         moved = []  # nothing tells
-    events += [(1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1)]
+    events += [*_FREE_AT_THE_END, (1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1)]
     events += [(2, 0, "F", pfn, 0, 255, 0) for pfn in moved]
     there = [pfn for pfn in blocks if source != 20 or pfn != 512 * 20]
     events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in [*there[first:], *there[:first]]]
@@ -88,7 +89,7 @@ def test_a_pageblock_to_move_from_is_looked_for_in_lists(source: int, first: int
 
 def test_when_it_looked_at_enough_it_looks_at_no_other_list(tmp_path: Path) -> None:
     larger, smaller = [512 * k for k in range(1, 34)], [512 * k + 256 for k in range(34, 37)]
-    events: list[Event] = [(0, 0, "D", 24000, 0, 1, 0), *[(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(smaller)]]
+    events: list[Event] = [*_FREE_AT_THE_END, *[(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(smaller)]]
     events += [(0, 0, "D", pfn, 4, 1, 0) for pfn in larger]
     events += [(1, 0, "I", 24000, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1), (2, 0, "F", 20000, 0, 255, 0)]
     events += [(3, 0, "Z", pfn, 3, 1, 0) for pfn in smaller]
@@ -118,3 +119,28 @@ def test_what_waits_for_blocks_in_flight_turns_lists_once(tmp_path: Path) -> Non
     zone.drain(batch, True)
     assert engine.run(10) != 3
     assert engine.turned == 1
+
+
+_LOOKED: list[Event] = [(1, 0, "I", 24576, 3, 255, 0), (1, 0, "i", -1, 255, 255, 8), (1, 0, "F", 520, 0, 255, 0)]
+
+
+@pytest.mark.parametrize(
+    ("above", "turned"),
+    [
+        ([], False),
+        ([(0, 0, "D", 24064, 9, 1, 0)], False),  # nothing moves to a free pageblock
+        ([(0, 0, "D", 24100, 0, 0, 0)], False),  # nor to one that is not movable
+        ([(0, 0, "D", 24100, 0, 1, 0)], True),
+        ([(0, 0, "D", 24100, 0, 1, 0), (1, 0, "I", 24100, 0, 255, 0), (1, 0, "i", -1, 255, 255, 1)], False),
+        ([(0, 0, "D", 24576, 3, 1, 0), *_LOOKED], True),  # it goes on so where it finds no more in lists
+    ],
+)
+def test_compaction_of_all_memory_looks_into_no_list(above: list[Event], turned: bool, tmp_path: Path) -> None:
+    """It takes what is free from the zone's end down: guests that compacted all were placed as recorded to 81 %."""
+    blocks = [512 * k for k in range(1, 5)]
+    events: list[Event] = [(0, 0, "D", pfn, 3, 1, 0) for pfn in reversed(blocks)]
+    events += sorted([(0, 0, "D", 24000, 0, 1, 0), *above], key=lambda event: event[0])
+    events += [(2, 0, "I", 24000, 0, 255, 0), (2, 0, "i", -1, 255, 255, 1)]
+    events += [(3, 0, "F", 512 * 2 + 8, 0, 255, 0), (3, 0, "F", 512 * 2 + 9, 0, 255, 0)]
+    events += [(4, 0, "Z", pfn, 3, 1, 0) for pfn in ([*blocks[2:], *blocks[:2]] if turned else blocks)]
+    assert replay(record(tmp_path / "t", events, 25088, "6.1.0")).prediction.placed_as_recorded == 1.0

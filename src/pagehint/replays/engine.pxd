@@ -37,6 +37,7 @@ cdef enum:
 
 cdef enum:
     AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much
+    AT_REST = 10000000  # ns: compaction that has taken nothing for so long is another
 
 # Most that a balloon tells its device of at once.
 cdef enum:
@@ -96,6 +97,9 @@ cdef class Engine(Pages):
     cdef int _max_order
     cdef int _refilling
     cdef long long _compacted  # the last row at which compaction took a block
+    cdef Py_ssize_t _reached  # the end of that block
+    cdef long long _reached_at
+    cdef bint _sweeping
 
     cdef object _batch
     cdef const long long *_times
@@ -157,6 +161,10 @@ cdef class Engine(Pages):
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
     @cython.final
     cdef void _look_for_source(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef bint _sweeps(self, Py_ssize_t pfn, bint looked) noexcept nogil
+    @cython.final
+    cdef bint _is_first_down(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
     @cython.final

@@ -35,6 +35,7 @@ if cython.compiled:
         ANOMALIES,
         AT_END,
         AT_ONCE,
+        AT_REST,
         AT_TIME,
         BEYOND_ORDER,
         BY_PLACE,
@@ -104,7 +105,7 @@ else:
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
-    AT_ONCE = 5 * 10**6
+    AT_ONCE, AT_REST = 5 * 10**6, 10**7
     INFLATED_AT_ONCE = 256
     LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
     NOWHERE = 0xFFFFFFFF
@@ -179,7 +180,9 @@ class Engine(Pages):
         self.turned = self.followed = 0
         self._agreed = AGREED
         self._started = self._give_up = False
-        self._cpu = self._refilling = self._compacted = -1
+        self._cpu = self._refilling = self._compacted = self._reached = -1
+        self._reached_at = 0
+        self._sweeping = False
         self._isolating_array = np.full(CPUS, -1, np.int64)
         self._inflated_count = 0
         if cython.compiled:
@@ -638,6 +641,10 @@ class Engine(Pages):
         if self._compacted == self._row + self._k:
             return self._take(pfn, order, MOVABLE, BY_PLACE)  # once more: it found nothing while blocks were in flight
         self._compacted = self._row + self._k
+        self._sweeping = self._sweeps(pfn, looked and order >= LEAST_LOOKED_AT)
+        self._reached, self._reached_at = pfn + block_pages(order), self.now
+        if self._sweeping:
+            return self._take(pfn, order, MOVABLE, BY_PLACE)
         if source >= 0:
             self._look_for_source(source)
         if looked and (word & (KIND | ORDER)) == (FREE | order):
@@ -645,6 +652,39 @@ class Engine(Pages):
         ended = self._take(pfn, order, MOVABLE, BY_PLACE)
         self._turn()
         return ended
+
+    # Whether compaction looks into no lists, as where no allocation waits for it: it takes what it comes to on its way
+    # down from the zone's end. One that looks into them may go on like that where it finds no more.
+    def _sweeps(self, pfn, looked):
+        shift: cython.int = self._zone.pageblock_order
+        start: cython.Py_ssize_t = self._zone.start_pfn
+        if start < self._reached <= start + self._zone._pages:
+            if pfn >= self._reached if pfn >> shift == (self._reached - 1) >> shift else pfn < self._reached:
+                return self._sweeping
+            if self.now - self._reached_at < AT_REST:
+                return False
+        return not looked and self._is_first_down(pfn)
+
+    # Whether nothing that compaction would take is free (in the recording) between the zone's end and this block.
+    def _is_first_down(self, pfn):
+        size: cython.Py_ssize_t = block_pages(self._zone.pageblock_order)
+        end: cython.Py_ssize_t = self._zone.start_pfn + self._zone._pages
+        begin: cython.Py_ssize_t = (end - 1) & -size
+        free: cython.Py_ssize_t
+        k: cython.Py_ssize_t
+        while begin > pfn:
+            if self._zone._types[self._zone._pageblock(begin - self._zone.start_pfn)] == MOVABLE:
+                free = 0
+                for k in range(begin, end):
+                    free += self._map[k] == NOWHERE
+                if 0 < free < size:
+                    return False
+            end = begin
+            begin -= size
+        for k in range(max(begin, self._zone.start_pfn), pfn):  # noqa: SIM110
+            if self._map[k] == NOWHERE:
+                return False
+        return True
 
     # For a pageblock to move things from, compaction looks at the first blocks of lists, the largest first. The list
     # where it found one in the pageblock, or had enough, then starts behind the last that it looked at.
