@@ -3,10 +3,11 @@
 #
 #     sh stock_guest.sh [ORDER [DELAY_MS]]
 #
-# Free blocks from ORDER on (9) go to the host, after DELAY_MS where the kernel has that (7.3), else after 2 s. Once
-# the guest was at rest for 10 s (its CPUs idle, hardly a page allocated, nothing that waits for memory), a quarter of the page cache goes each 2 s, by memory.reclaim of cgroup 2, or all of it
-# by drop_caches where the kernel has no such file. Then what lies free in smaller blocks is compacted, once. Where a
-# quarter of what went was read again, the next rest must be twice as long, up to ten minutes.
+# Free blocks from ORDER on (9) go to the host, after DELAY_MS where the kernel has that (7.3), else after 2 s. Once the
+# guest was at rest for 10 s (its CPUs idle, hardly a page allocated, nothing that waits for memory), a quarter of the
+# page cache goes each 2 s, by memory.reclaim of cgroup 2, or all of it by drop_caches where the kernel has no such
+# file. Then what lies free in smaller blocks is compacted, once. Where a quarter of what went was read again, the next
+# rest must be twice as long, up to ten minutes.
 order=${1:-9}
 delay=${2:-}
 parameters=/sys/module/page_reporting/parameters
