@@ -114,3 +114,22 @@ def test_stopping_in_a_react_ends_with_it(stepper):
     assert not stepper.design.started
     assert (zone.in_flight_pages, zone.active) == (0, False)
     assert stepper.design.statistics.batches == 1
+
+
+class Hopeful(PageHinting):
+    """Tells of a batch whether there is anything in it or not."""
+
+    def work(self):
+        self.outcomes = []
+        for zone in self.zones:
+            self.outcomes.append((yield self.tell(zone)))
+
+
+def test_nobody_is_told_of_an_empty_batch():
+    stepper = Stepper(Hopeful(), [Zone(1024), Zone(1024)])
+    stepper.start(Device(2))
+    stepper.now = 100 * MS
+    assert stepper.step() is BEGIN
+    assert stepper.step() is IDLE
+    assert stepper.design.outcomes == [None, None]
+    assert stepper.design.statistics.batches == 0

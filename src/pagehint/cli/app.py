@@ -76,18 +76,18 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except cyclopts.CycloptsError as error:
         _refuse(_misused(error))
     except PagehintError as error:
+        _refuse_own_design(error)
         _refuse(str(error))
     except BrokenPipeError:
         _nobody_reads()
     except OSError as error:
+        _refuse_own_design(error)
         where = f"{error.filename}: " if error.filename else "standard output: " if error.errno == ENOSPC else ""
         hint = ": it takes its owner, or root" if isinstance(error, PermissionError) else ""
         _refuse(f"{where}{error.strerror or error}{hint}")
-    except MemoryError:
-        _refuse("there is not enough memory for this: is it a recording of this machine's size?")
-    except Exception as error:
+    except MemoryError as error:
         _refuse_own_design(error)
-        raise
+        _refuse("there is not enough memory for this: is it a recording of this machine's size?")
     except SystemExit as ended:
         _refuse_own_design(ended)
         # Rich's own answer to it.
@@ -103,13 +103,16 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+    except BaseException as error:
+        _refuse_own_design(error)
+        raise
 
 
 def _refuse_own_design(error: BaseException) -> None:
-    from pagehint.hinting.designs.registry import place_in_own_design
+    from pagehint.hinting.designs.registry import blame
 
-    if (place := place_in_own_design(error)) is not None:
-        _refuse(f"{place}: {type(error).__name__}: {str(error)[:200]}")
+    if (said := blame(error)) is not None:
+        _refuse(said)
 
 
 # Nothing is left to be ended but Python, whose end takes some 10 ms: the status is that of what was done.

@@ -22,6 +22,7 @@ from pagehint.replays.plan import plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import PRICE, Run
 from pagehint.replays.study import Ground, study_plans
+from pagehint.replays.timeline import RUN
 from pagehint.replays.truth import seen_page_size
 from pagehint.report.compare import print_runs
 from pagehint.report.output import output_if
@@ -227,5 +228,5 @@ def _timelines(runs: list[Run]) -> pa.Table:
     tables = []
     for label, one in zip(labels(runs), runs, strict=True):
         names = pa.array([label] * one.timeline.num_rows).dictionary_encode()
-        tables.append(one.timeline.add_column(0, "run", names))
+        tables.append(one.timeline.add_column(0, RUN, names))
     return pa.concat_tables(tables, promote_options="default").unify_dictionaries()

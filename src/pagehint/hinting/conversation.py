@@ -12,6 +12,8 @@ else:
 
 __all__ = ["Conversation"]
 
+_MOST_IN_VAIN = 100_000  # tells of nothing, one after the other: it would go on so for ever
+
 
 @cython.cclass
 class Conversation:
@@ -39,6 +41,7 @@ class Conversation:
     # The same, and `_tell` what `reacted` is, called from C code without Python's ways.
     def _ask(self, now):
         batch: Batch = self._batch
+        in_vain: cython.int = 0
         self.now = now
         if self._telling is not None:
             if batch is not None and batch._count:
@@ -50,12 +53,18 @@ class Conversation:
             while not self._refilled():
                 react = self._checked(self._run.send(self._outcome))
                 self._zone = react.zone
-                if self._all is None:
+                self._outcome = None
+                if self._all is not None:
+                    self._full = True
+                elif self._batch._count:
                     self._zone._check_batch(self._batch)
                     self._telling = react
-                else:
-                    self._full = True
-                    self._outcome = None
+                in_vain += 1
+                if in_vain > _MOST_IN_VAIN:
+                    raise InputError(
+                        f"{type(self).__name__}: its work told of an empty batch {_MOST_IN_VAIN:,} times: let it end "
+                        "where there is nothing to tell"
+                    )
             return self._telling
         except StopIteration:
             self._run = None

@@ -25,7 +25,7 @@ from pagehint.replays.own_times import OwnTimes
 from pagehint.replays.real import RealKind, RealMemory
 from pagehint.replays.run import PRICE
 from pagehint.replays.start import Start, check_trace, first_request
-from pagehint.replays.timeline import Timeline
+from pagehint.replays.timeline import Timeline, reserve_of
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_price, parse_time
@@ -259,7 +259,7 @@ class Playback:
                 self._started = False
                 name = type(self.worker.design).__name__
                 raise BusyError(f"this {name} is in use elsewhere: give each replay a design of its own") from error
-            self.reserves = {zone: _reserve(self.worker.design, zone) for zone in self.start.zones}
+            self.reserves = {zone: reserve_of(self.worker.design, zone) for zone in self.start.zones}
 
     def _decay(self) -> None:
         rests = not self.start.decay()
@@ -275,10 +275,3 @@ class Playback:
         self._back()
         took = None if self.own_times is None else self.own_times.batch_time(self.clock.now)
         return self.host.react_time(react.batch) if took is None else took
-
-
-def _reserve(design: Design, zone: Zone) -> int:
-    pages: object = design.reserve(zone)
-    if not isinstance(pages, int):
-        raise InputError(f"{design.label}: reserve() said {pages!r}: expected a whole number of pages")
-    return pages

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
+from pagehint.hinting.designs.registry import label_of
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import ModelHost
 from pagehint.mm.zone import Zone
@@ -18,13 +19,16 @@ from pagehint.replays.engine import Engine
 from pagehint.replays.start import Start
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
+from pagehint.units import shown
 
-__all__ = ["MOST_ROWS", "SOON", "Timeline"]
+__all__ = ["MOST_ROWS", "RUN", "SOON", "Timeline", "reserve_of"]
 
 SOON = 20 * 10**6
 """A sample of residency is read within this time (ns)."""
 MOST_ROWS = 1 << 15
 """A timeline has no more."""
+RUN = "run"
+"""The column that tells the runs of one table of timelines apart."""
 
 _NEVER = 1 << 62
 # The kernel zeroes what it allocates before the event is written: it is resident up to so much sooner.
@@ -64,6 +68,9 @@ class Timeline:
             *reasons,
             *("free", "given_back", "blocks"),
         )
+        twice = next((name for name in (RUN, *self._fields) if [RUN, *self._fields].count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{label_of(design)}: its reason {twice!r} is a column of the timeline too: rename it")
         self._rows: list[tuple[int, ...]] = []
         self.rows = np.zeros((0, len(self._fields)), np.int64)
         self._next_row = _NEVER
@@ -292,8 +299,16 @@ class Timeline:
         }
 
 
+def reserve_of(design: Design, zone: Zone) -> int:
+    """The design's ``reserve`` of the zone (pages). Raises InputError for what is none."""
+    pages: object = design.reserve(zone)
+    if not isinstance(pages, int) or not 0 <= pages < _NEVER:
+        raise InputError(f"{design.label}: reserve() said {shown(pages)}: expected a whole number of pages")
+    return pages
+
+
 def _reason(design: Design, zone: Zone, known: Collection[str]) -> str:
-    reason = "watermark" if zone.free_pages < design.reserve(zone) else design.holds_back(zone)
+    reason = "watermark" if zone.free_pages < reserve_of(design, zone) else design.holds_back(zone)
     if not isinstance(reason, str) or reason not in known:
         raise InputError(f"{design.label}: holds_back() said {reason!r}, which is none of its reasons: declare it")
     return reason

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagehint.errors import printable
+from pagehint.errors import InputError, printable
 from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.doubts import doubts
@@ -98,11 +98,9 @@ def _recording(playback: Playback) -> dict[str, Any]:
 
 def _settings(playback: Playback) -> dict[str, Any]:
     design, first = playback.design, playback.first
-    return {
+    own = {} if design is None else design.values()
+    ground = {
         "design": label_of(design),
-        **dict.fromkeys(all_settings()),
-        "price": playback.price,
-        **({} if design is None else design.values()),
         "capacity": playback.device.capacity,
         "placement": playback.placement,
         "host_page_size": playback.host.page_size,
@@ -114,6 +112,9 @@ def _settings(playback: Playback) -> dict[str, Any]:
         "kernel_checked": playback.profile.checked,
         "cost_price": playback.price,
     }
+    if twice := own.keys() & ground.keys():
+        raise InputError(f"{label_of(design)}: its setting {min(twice)!r} is one of every run: rename it")
+    return {"design": label_of(design), **dict.fromkeys(all_settings()), "price": playback.price, **own, **ground}
 
 
 def _percentiles(waits: NDArray[np.int64], shares: list[float]) -> list[int | None]:

@@ -131,7 +131,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
         rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
     rows.append(("in use", run.totals.ideal_footprint, "blue"))
     for name, value, style in rows:
-        table.add_row(f"  {name}", f"{value:.3g} GiB·min", bar(value, most, max(width - 40, 0), style))
+        table.add_row(f"  {escape(name)}", f"{value:.3g} GiB·min", bar(value, most, max(width - 40, 0), style))
     title = "Host memory over the time"
     if run is not baseline and share is not None:
         rest = run.totals.footprint - run.totals.ideal_footprint
@@ -183,7 +183,7 @@ def _left_behind(run: Run, width: int) -> RenderableType:
     table = _grid("left", "right", "right", "left")
     for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
         chart = bar(value, max(reasons.values()), max(width - 72, 0), "yellow")
-        table.add_row(f"  {run.reasons[name]}", mib(value * _MIB), f"{percent(value / whole)}", chart)
+        table.add_row(f"  {escape(run.reasons[name])}", mib(value * _MIB), f"{percent(value / whole)}", chart)
     mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
     return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)
 

@@ -121,6 +121,8 @@ def test_the_designs_of_the_package() -> None:
             "bad.py:Own",
             "reasons .* expected names",
         ),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): reasons = {5: 'a'}", "bad.py:Own", "reasons .* expected"),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): label = 'a\\nb'", "bad.py:Own", "expected a text of one"),
         ("1 / 0", "bad.py:Own", "bad.py: can't be loaded: ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "bad.py:Own", "bad.py: can't be loaded: SystemExit: 3"),
         ("a = 1\nclass", "bad.py:Own", "bad.py, line 2: can't be loaded: SyntaxError"),
@@ -206,16 +208,60 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
         ("def reserve(self, zone): return None", "own: reserve() said None: expected a whole number of pages"),
         ("def work(self): return 3", "Own: its work() gave 3: expected a generator"),
         ("def work(self): raise SystemExit(0); yield", "own.py, line 3: SystemExit: 0"),
+        ("def work(self): raise GeneratorExit; yield", "own.py, line 3: GeneratorExit: "),
+        ("def work(self): yield self.tell(5)", "own.py, line 3: Own: 5 is none of its zones"),
+        ("def work(self): [0] * (1 << 60); yield", "own.py, line 3: MemoryError: "),
+        (
+            "def work(self): self.zones = None; return; yield",
+            "own.py: what it gave or set led to TypeError: 'NoneType'",
+        ),
+        ("def wake(self, zone): self.pending = 'soon'", "own.py: what it gave or set led to TypeError: '>'"),
+        ("def values(self): return 5", "own.py: what it gave or set led to AttributeError"),
+        ("def rest(self): return 'soon'", "Own: it said 'soon': expected Idle or Sleep of rest()"),
+        ("def rest(self): return self.tell(self.zones[0])", "expected Idle or Sleep of rest()"),
+        ("def rest(self): return Sleep(self.now)", "gave nothing back, and no time passed"),
+        (
+            "def work(self):\n        while True: yield self.tell(self.zones[0])",
+            "Own: its work told of an empty batch 100,000 times: let it end",
+        ),
+        ("reasons = {'resident': 'a'}", "own: its reason 'resident' is a column of the timeline too: rename it"),
+        ("placement: int = ph.Setting.count(2, 'x')", "own: its setting 'placement' is one of every run: rename it"),
     ],
 )
 def test_what_no_design_gives_is_refused(method: str, says: str, tmp_path: Path) -> None:
     """It was a traceback, or, of SystemExit, nothing at all and done."""
     own = tmp_path / "own.py"
-    own.write_text(f"import pagehint as ph\nclass Own(ph.PageReporting):\n    {method}\n    label = 'own'\n")
+    begin = "import pagehint as ph; from pagehint.hinting.action import Sleep\nclass Own(ph.PageReporting):\n"
+    own.write_text(f"{begin}    {method}\n    label = 'own'\n")
     ended = pagehint("run", "--design", f"{own}:Own")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert says in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_what_a_design_of_a_module_raises_is_one_line(tmp_path: Path) -> None:
+    """It was a traceback: only that of a file was known."""
+    (tmp_path / "mine.py").write_text(
+        "import pagehint as ph\nclass Own(ph.PageReporting):\n    def work(self): raise KeyError('x'); yield\n"
+    )
+    command = [sys.executable, "-m", "pagehint", "run", "--design", "mine:Own"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"pagehint: {tmp_path / 'mine.py'}, line 3: KeyError: 'x'\n"
+
+
+def test_words_of_a_design_are_shown_as_they_are(tmp_path: Path) -> None:
+    """Rich took brackets for its own, and raised for what closes none."""
+    own = tmp_path / "own.py"
+    reasons = "reasons = {'left': 'left [/for] later', **ph.PageReporting.reasons}"
+    holds = "def holds_back(self, zone): return 'left'"
+    own.write_text(
+        f"import pagehint as ph\nclass Own(ph.PageReporting):\n    {reasons}\n    {holds}\n    label = 'own [/it]'\n"
+    )
+    ended = pagehint("run", "--design", f"{own}:Own", width=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "left [/for] later" in ended.stdout
+    assert "with own [/it]" in ended.stdout
 
 
 class Careless(ph.Design):

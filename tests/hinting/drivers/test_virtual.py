@@ -181,6 +181,9 @@ def test_a_design_that_is_due_for_ever_at_one_time():
     clock = VirtualClock()
     worker = VirtualWorker(AtOnce(), [Zone(1024)], clock)
     worker.start(Device(1))
-    with pytest.raises(InputError, match=r"AtOnce: its work began 100,000 times at 2.000 s while no time passed"):
+    with pytest.raises(
+        InputError,
+        match=r"AtOnce: at 2.000 s it was asked 100,000 times what to do, gave nothing back, and no time passed",
+    ):
         clock.run_until(10**10)
     worker.stop()

@@ -10,19 +10,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
 
-from pagehint.errors import InputError, printable
+from pagehint.errors import InputError, PagehintError, printable
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
+from pagehint.units import shown
 
-__all__ = ["DESIGNS", "NONE", "all_settings", "find_design", "label_of", "place_in_own_design", "reasons_of"]
+__all__ = ["DESIGNS", "NONE", "all_settings", "blame", "find_design", "label_of", "reasons_of"]
 
 DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
 
 _OWN = "pagehint_design_"
+_outside: dict[str, str] = {}  # modules that designs from outside the package are of, and what the user calls them
 
 NONE = "none"
 """The label of no design: nothing is given back."""
@@ -95,17 +97,26 @@ def find_design(name: str) -> type[Design] | None:
         raise InputError(
             f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
         )
-    names = "names, each with what it means or is fixed to: {...}"
-    for told, kind, expected in (
-        ("label", str, "a text"),
-        ("reasons", Mapping, names),
-        ("released", Mapping | None, names),
-    ):
-        if not isinstance(value := getattr(design, told), kind):
-            raise InputError(f"{place}: {wanted} has {told} {value!r}: expected {expected}")
-    if design.label in (*DESIGNS, NONE):
-        raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
+    _check_words(design, f"{place}: {wanted}")
+    _outside[module.__name__] = _outside[design.__module__] = place
     return design
+
+
+def _check_words(design: type[Design], name: str) -> None:
+    def is_words(value: object) -> bool:
+        return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+    if not is_words(design.label):
+        raise InputError(f"{name} has label {shown(design.label)}: expected a text of one line")
+    reasons = design.reasons
+    if not isinstance(reasons, Mapping) or not all(map(is_words, (*reasons, *reasons.values()))):
+        raise InputError(f"{name} has reasons {shown(reasons)}: expected names, each with what it means: {{...}}")
+    if not isinstance(design.released, Mapping | None):
+        raise InputError(
+            f"{name} has released {shown(design.released)}: expected names, each with what it is fixed to: {{...}}"
+        )
+    if design.label in (*DESIGNS, NONE):
+        raise InputError(f"{name} has the label {design.label!r}, as one of the package's: choose another")
 
 
 def _is_design(value: object) -> TypeGuard[type[Design]]:
@@ -149,14 +160,28 @@ def _not_loaded(place: str, error: BaseException) -> InputError:
     return InputError(f"{place}{line}: can't be loaded: {type(error).__name__}: {printable(str(error))[:200]}")
 
 
-def place_in_own_design(error: BaseException) -> str | None:
-    """Where in the file of a design from outside the package an exception was raised: file and line; else None."""
-    frames = reversed([*traceback.walk_tb(error.__traceback__)])
-    return next(
-        (
-            f"{f.f_code.co_filename}, line {line}"
-            for f, line in frames
-            if f.f_globals.get("__name__", "").startswith(_OWN)
-        ),
-        None,
-    )
+def blame(error: BaseException) -> str | None:
+    """What to say of an exception that a design from outside the package raised, or that what it gave or set led to:
+    where, and what; None for any other, and for an InputError that is a design's own words.
+
+    What no PagehintError is, is taken for the design's doing once there is one.
+    """
+    frames = [*traceback.walk_tb(error.__traceback__)]
+    names = [frame.f_globals.get("__name__", "") for frame, _ in frames]
+    own = [place for place, name in zip(frames, names, strict=True) if name.startswith(_OWN) or name in _outside]
+    expected = isinstance(error, PagehintError)
+    if not _outside or (expected and (not own or own[-1] is frames[-1])):
+        return None
+    try:
+        said = str(error)[:200]
+    except Exception:
+        said = "(it has no words)"
+    if not expected:
+        said = f"{type(error).__name__}: {said}"
+    if own:
+        frame, line = own[-1]
+        return f"{frame.f_code.co_filename}, line {line}: {said}"
+    frame, line = [place for place, name in zip(frames, names, strict=True) if name.startswith("pagehint.")][-1]
+    place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    designs = ", ".join(dict.fromkeys(_outside.values()))
+    return f"{designs}: what it gave or set led to {said} ({place}): expected what pagehint.Design says"

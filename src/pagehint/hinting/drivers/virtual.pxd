@@ -14,12 +14,12 @@ cdef class VirtualWorker:
     cdef bint _waited_for
     cdef readonly long long stalls
     cdef readonly long long stalled
-    cdef long long _begun_at
-    cdef long _begun
+    cdef long long _asked_at
+    cdef long _asked
 
     cdef _set_timer(self)
     cdef _disarm(self)
     cdef _arm(self, time)
     cdef _act(self)
-    cdef _count_run(self, now)
+    cdef _count(self, now)
     cdef _tell(self)

@@ -3,12 +3,12 @@
 import cython
 
 from pagehint.errors import InputError
-from pagehint.hinting.action import Begin, React, Sleep
+from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.conversation import Conversation
 
 __all__ = ["VirtualWorker"]
 
-_MOST_AT_ONCE = 100_000  # runs of the work that tell of nothing while no time passes: it would go on so for ever
+_MOST_AT_ONCE = 100_000  # actions that give nothing back while no time passes: it would go on so for ever
 
 
 @cython.cclass
@@ -19,7 +19,8 @@ class VirtualWorker:
     told at its end. None: no time. ``on_begin(now)`` is called as each run of the work begins. ``stalls`` counts the
     allocations that waited for blocks in flight, ``stalled`` the time that they took (ns).
 
-    Whoever moves the clock gets InputError from a design whose work is due again and again while no time passes.
+    Whoever moves the clock gets InputError from a design that does nothing again and again while no time passes, or
+    says what is no action.
     """
 
     def __init__(self, design, zones, clock, react_time=None, on_begin=None):
@@ -36,8 +37,8 @@ class VirtualWorker:
         self._reacting = None
         self._stepping = self._waited_for = False
         self.stalls = self.stalled = 0
-        self._begun_at = -1
-        self._begun = 0  # runs at this time since a batch was told
+        self._asked_at = -1
+        self._asked = 0  # at this time, since the device was told of a batch
 
     def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
@@ -129,36 +130,38 @@ class VirtualWorker:
             interrupt = self._tell()
         while not self._waited_for:
             action = self.design.next(clock.now) if self._overridden else self.design._ask(clock.now)
-            if isinstance(action, React):
+            self._count(clock.now)
+            if isinstance(action, React) and self.design._telling is not None:
                 if react_time is not None and (takes := react_time(action)) > 0:
                     self._arm(clock.now + takes)
                     self._reacting = action
                     break
                 interrupt = self._tell() or interrupt
             elif isinstance(action, Begin):
-                self._count_run(clock.now)
                 if self._on_begin is not None:
                     self._on_begin(clock.now)
-            else:
-                if isinstance(action, Sleep):
-                    self._arm(action.until)
+            elif isinstance(action, Sleep):
+                self._arm(action.until)
                 break
+            elif isinstance(action, Idle):
+                break
+            else:
+                raise InputError(f"{type(self.design).__name__}: it said {action!r}: expected Idle or Sleep of rest()")
         return interrupt
 
-    def _count_run(self, now):
-        if now != self._begun_at:
-            self._begun_at, self._begun = now, 0
-        self._begun += 1
-        if self._begun > _MOST_AT_ONCE:
+    def _count(self, now):
+        if now != self._asked_at:
+            self._asked_at, self._asked = now, 0
+        self._asked += 1
+        if self._asked > _MOST_AT_ONCE:
             raise InputError(
-                f"{type(self.design).__name__}: its work began {_MOST_AT_ONCE:,} times at {now / 1e9:.3f} s while no "
-                "time passed: schedule() it for later than now"
+                f"{type(self.design).__name__}: at {now / 1e9:.3f} s it was asked {_MOST_AT_ONCE:,} times what to do, "
+                "gave nothing back, and no time passed: schedule() its work, or let rest() sleep, until later"
             )
 
     def _tell(self):
         """Tell the device; what is no Exception (Ctrl-C) counts as a failure too, and is returned to be raised."""
         self._reacting = None
-        self._begun = 0
         if self.design._telling is None:  # aborted meanwhile
             return None
         error = None
@@ -166,6 +169,8 @@ class VirtualWorker:
             self._react(self.design._batch)
         except BaseException as raised:
             error = raised
+        if error is None:
+            self._asked = 0
         if self._overridden:
             self.design.reacted(error, self.clock.now)
         else:
