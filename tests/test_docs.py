@@ -53,9 +53,17 @@ def test_the_tables_of_the_readme_are_what_runs_give(example: str, title: str) -
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+    for target, section in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+            leads_to = page.parent / target if target else page
+            assert leads_to.exists(), target
+            assert not section or section in _sections(leads_to), (target, section)
+
+
+def _sections(page: Path) -> set[str]:
+    """What links may name of a page: its headings as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", each).lower()).replace(" ", "-") for each in headings}
 
 
 def test_the_rooms_of_the_house_are_there() -> None:
