@@ -65,6 +65,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"events": {"alloc": 3}}, "a key of events: Expected `str` matching regex"),
         ({"events": {"A": -3}}, r"events\[...\]: Expected `int` >= 0"),
         ({"lost": {"by_cpu": {"x": 3}}}, "a key of lost.by_cpu: Expected `str` matching regex"),
+        ({"level": "zones"}, "level: Invalid enum value 'zones'"),
         ({"page_size": 5000}, "page_size is 5000, expected a power of two"),
         ({"page_size": 1 << 70}, "page_size: Expected `int` <= 1073741824"),
         ({"pageblock_order": 99}, "pageblock_order: Expected `int` <= 20"),

@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "VERSION",
     "Clock",
     "GuestReporting",
+    "Level",
     "Lost",
     "Meta",
     "ZoneLayout",
@@ -40,6 +41,9 @@ _MOST_NODES = 1 << 10
 _MOST_ZONES = 1 << 12
 _MOST = 1 << 62  # of what is added up in 64 bits
 _MOST_DRIFT = 0.01
+
+Level = Literal["page", "zone"]
+"""Whether all allocations and frees were recorded, or only those of large blocks, where they reach a zone's lists."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 _Time = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
@@ -137,7 +141,7 @@ class Meta:
     last_ns: _Time | None = None
     pfn_end: Annotated[int, msgspec.Meta(ge=0, le=MAX_PFN + (1 << MAX_ORDER))] = 0
     anomalies: dict[str, _Count] = field(default_factory=dict)
-    level: str | None = None
+    level: Level | None = None
     system: dict[str, str] = field(default_factory=dict)
     crc32: dict[str, Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)]] = field(default_factory=dict)
 
@@ -197,6 +201,7 @@ def read_meta(path: Path) -> Meta:
         recorder=printable(meta.recorder),
         source=printable(meta.source),
         kernel=None if meta.kernel is None else printable(meta.kernel),
+        anomalies={printable(kind): count for kind, count in meta.anomalies.items()},
         zones=[dataclasses.replace(zone, name=printable(zone.name)) for zone in meta.zones],
     )
 

@@ -159,6 +159,10 @@ def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:
             (lambda size=size: pieces({"page_size": size}), "machine: page_size .*: expected 512 to 1073741824")
             for size in ("x", None, 0, -4096, 4096.5, 10**30, True)
         ],
+        *[
+            (lambda level=level: pieces({"level": level}), "machine: level .*: expected page or zone")
+            for level in ("zones", 5, [])
+        ],
     ],
 )
 def test_a_piece_that_can_not_be_is_named_and_leaves_no_bundle(

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from pagehint.errors import InputError
+from pagehint.trace.meta import Level
 from pagehint.trace.recorder.formats import PageLayout, parse_header_page
 from pagehint.trace.recorder.frames import Put
 from pagehint.trace.recorder.machine import is_on_hyperv, memory_bytes, pfn_end, put_snapshot, system_files
-from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, Level, find_tracefs, remove_stale
+from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, find_tracefs, remove_stale
 
 __all__ = ["Progress", "Recorded", "buffer_kib", "ending_signals", "record"]
 

@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from pagehint.kernel.reporting import (
     offers_reporting,
 )
 from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
-from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
+from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
     EVENTS,
     EventFormat,
@@ -39,7 +39,7 @@ from pagehint.trace.recorder.merge import Columns, Merge
 from pagehint.trace.recorder.pages import PageDecoder
 from pagehint.trace.snapshot import TEXTS, Snapshot
 from pagehint.trace.writer import TraceWriter
-from pagehint.units import whole_number
+from pagehint.units import shown, whole_number
 
 __all__ = ["RecordingImporter", "import_stream"]
 
@@ -238,7 +238,7 @@ class RecordingImporter:
             raise InputError(f"{self._source}: holds no events: nothing was recorded")
         snapshot = self._snapshots.get("init")
         pageblock_order = None if snapshot is None else snapshot.pagetypeinfo().pageblock_order
-        kernel, level = self._machine.get("kernel"), self._machine.get("level")
+        kernel = self._machine.get("kernel")
         return Meta(
             recorder=recorder,
             source=self._source,
@@ -253,10 +253,17 @@ class RecordingImporter:
             if self._machine.get("hyperv") is True
             else _reporting(self._system, pageblock_order, self._device_load),
             lost=self._lost(),
-            level=level if isinstance(level, str) else None,
+            level=self._level(),
             system=self._system,
             anomalies=self._anomalies(),
         )
+
+    def _level(self) -> Level | None:
+        level = self._machine.get("level")
+        if level not in (None, *get_args(Level)):
+            expected = " or ".join(get_args(Level))
+            raise InputError(f"{self._source}: machine: level {shown(level)}: expected {expected}")
+        return cast(Level | None, level)
 
     def _lost(self) -> Lost:
         by_cpu = {}

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import release_of
+from pagehint.trace.meta import Level
 from pagehint.trace.recorder.formats import ZONE_PROBES, is_guessable
 from pagehint.trace.recorder.machine import pfn_end
 
@@ -25,14 +26,12 @@ __all__ = [
     "PROBES",
     "Buffers",
     "Instance",
-    "Level",
     "event_names",
     "find_tracefs",
     "living_instances",
     "remove_stale",
 ]
 
-Level = Literal["zone", "page"]
 
 _PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _PREFIX = "pagehint-"

@@ -17,7 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from pagehint.errors import InputError
-from pagehint.trace.recorder.tracefs import PROBES, Level, event_names
+from pagehint.trace.meta import Level
+from pagehint.trace.recorder.tracefs import PROBES, event_names
 
 __all__ = ["Entry", "Kernel", "cpio", "find_kernel", "initramfs", "system"]
 
