@@ -1,6 +1,8 @@
 """What the command line says of itself."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -122,3 +124,32 @@ def test_help_names_each_design(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", "pagehint", command, "--help"], capture_output=True, text=True)
     for name in DESIGNS:
         assert name in done.stdout, name
+
+
+@pytest.mark.parametrize("command", [name for name in app.resolved_commands() if not name.startswith("-")])
+def test_help_is_the_commands_docstring_and_its_examples_are_right(command: str) -> None:
+    """A short text stood in its place, in the list and in the command's own help."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pagehint", command, "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "150"},
+    )
+    summary, _, rest = app[command].help.partition("\n")
+    assert summary.replace("`", "") in " ".join(done.stdout.split())
+    examples = re.findall(r"^ +((?:[a-z -]+ \| )?pagehint .*)$", rest.partition("Parameters")[0], re.MULTILINE)
+    assert any(each.startswith(f"pagehint {command}") for each in examples)
+    for example in examples:
+        assert example in done.stdout
+        for words in map(shlex.split, example.split(" | ")):
+            if "pagehint" in words:
+                app.parse_args(words[words.index("pagehint") + 1 :], exit_on_error=False, print_error=False)
+
+
+def test_the_list_of_commands_has_their_docstrings() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pagehint"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    for name, command in app.resolved_commands().items():
+        if not name.startswith("-"):
+            assert command.help.partition("\n")[0].replace("`", "") in done.stdout

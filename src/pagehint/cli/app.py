@@ -26,23 +26,23 @@ app = cyclopts.App(
     name="pagehint", help="Free page hinting: what a guest could give back to its host.", version=_version
 )
 app.register_install_completion_command(help="Have the shell complete pagehint's commands and options.")
-# By name: a command's libraries are loaded when it runs.
-for _name, _help in (
-    ("run", "Replay a recording of a real guest: what comes back, how fast, at what cost, and what stays behind."),
-    ("sweep", "Try many settings on recordings: the best at a price or within a budget, and all that none beats."),
-    ("fleet", "Tell how many guests fit on a host, without hinting and with each design, by their recordings."),
-    ("doctor", "Tell what free memory this machine's host still backs, why, and what to do; or from what was pasted."),
-    ("script", "Run an op script on one zone, and print what the allocator and the hinting do."),
-    ("record", "Record this machine's page allocator, as root."),
-    ("watch", "On the host, watch what a virtual machine holds of its memory, as root."),
-    ("guest", "Boot a guest under QEMU, record it inside and watch it outside."),
-    ("mark", "Begin a phase in the recording that runs on this machine."),
-    ("import", "Import a recording as a trace bundle."),
-    ("info", "Show what a trace bundle holds."),
-    ("calibrate", "Measure what giving back and faulting costs on this machine."),
+# By name: a command's libraries are loaded when it runs, or when its docstring is shown, which is its help.
+for _name in (
+    "run",
+    "sweep",
+    "fleet",
+    "doctor",
+    "script",
+    "record",
+    "watch",
+    "guest",
+    "mark",
+    "import",
+    "info",
+    "calibrate",
 ):
     _module = "import_" if _name == "import" else _name
-    app.command(f"pagehint.cli.{_module}:{_module}", name=_name, help=_help)
+    app.command(f"pagehint.cli.{_module}:{_module}", name=_name)
 
 
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
@@ -64,6 +64,8 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
         for number in ends:
             signal.signal(number, _ended)
         _refuse_empty(sys.argv[1:])
+        if not sys.argv[1:] or sys.argv[1] in app.help_flags:
+            app.resolved_commands()
         command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
         try:
             signal.signal(signal.SIGINT, interrupt)

@@ -35,6 +35,11 @@ def calibrate(
 ) -> None:
     """Measure what faults and giving memory back cost on this machine, for `pagehint run --costs`.
 
+    For example:
+
+        pagehint calibrate -o costs.json
+        pagehint run --costs costs.json
+
     What can't be measured without a guest keeps its default, and the table says so.
 
     Parameters

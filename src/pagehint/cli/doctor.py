@@ -32,6 +32,13 @@ def doctor(
 ) -> None:
     """Tell what of this machine's free memory the host still backs, why, and what to do; or of what somebody pasted.
 
+    For example:
+
+        pagehint doctor
+        pagehint doctor dmesg.txt buddyinfo.txt kpageflags.gz
+        journalctl -k | pagehint doctor -
+        pagehint doctor --apply drop_caches
+
     Nothing is written to the machine without --apply.
 
     Parameters

@@ -57,6 +57,11 @@ def fleet(
 ) -> None:
     """Tell how many guests fit on a host, without hinting and with each design, and what they hold together.
 
+    For example:
+
+        pagehint fleet web.pagetrace:40 batch.pagetrace:10 --host-memory 64GiB
+        pagehint fleet office.parquet:100@8h-18h --host-memory 256GiB --design reporting --html fleet.html
+
     Parameters
     ----------
     guests

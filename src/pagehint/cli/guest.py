@@ -42,6 +42,10 @@ def guest(
 ) -> None:
     """Boot a guest under QEMU, record it while it runs a command, and watch it from outside: a bundle with truth.
 
+    For example:
+
+        pagehint guest -o guest.pagetrace --memory 2GiB -- 'mark build; anon 500 2000; mark idle; sleep 10'
+
     Needs qemu-system-x86_64, a C compiler with its static library, and apt-get for the kernel and busybox.
 
     Parameters

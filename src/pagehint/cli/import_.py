@@ -29,6 +29,11 @@ def import_(
 ) -> None:
     """Make a trace bundle of a recording of a guest's page allocator.
 
+    For example:
+
+        pagehint import trace.txt -o guest.pagetrace
+        pagehint import guest.pagetrace --host host.parquet -o both.pagetrace
+
     Parameters
     ----------
     source

@@ -24,6 +24,10 @@ __all__ = ["info"]
 def info(trace: Path | None = None, /, *, json_: Json = False) -> None:
     """Show what a trace bundle holds.
 
+    For example:
+
+        pagehint info guest.pagetrace
+
     Parameters
     ----------
     trace

@@ -13,6 +13,10 @@ __all__ = ["mark"]
 def mark(name: str, /) -> None:
     """Begin a phase of the workload in the recordings that run on this machine.
 
+    For example:
+
+        pagehint mark "build begins"
+
     Parameters
     ----------
     name

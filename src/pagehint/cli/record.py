@@ -38,6 +38,12 @@ def record(
 ) -> None:
     """Record this machine's page allocator, as root: while a command runs, for a time, or until Ctrl-C.
 
+    For example:
+
+        pagehint record -o guest.pagetrace --for 5m
+        pagehint record -o make.pagetrace -- make -j4
+        ssh root@guest pagehint record -o - --for 60s | pagehint import - -o guest.pagetrace
+
     Exits with the command's status.
 
     Parameters

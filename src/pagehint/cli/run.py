@@ -65,6 +65,13 @@ def run(
 ) -> None:
     """Replay a recorded guest, and tell what came back, what it cost, and what stayed behind.
 
+    For example:
+
+        pagehint run --html report.html
+        pagehint run guest.pagetrace --compare hinting,reporting,none
+        pagehint run --order 9 --order 4 --delay 2s --delay 100ms --json
+        pagehint run --design my.py:MyDesign --set batches=8
+
     Without --design and --compare, the guest's own free page reporting is replayed. --design, --order, --delay,
     --high-water-mark, --capacity and --set may be repeated: each combination is a run, all in one table and one page.
 

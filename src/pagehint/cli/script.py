@@ -41,6 +41,11 @@ def _line_of(source: BinaryIO) -> bytes:
 def script(file: Annotated[str | None, _FILE] = None, /) -> None:
     """Run an op script on one zone, and print what the allocator and the hinting do.
 
+    For example:
+
+        pagehint script
+        pagehint script my.ops
+
     Without FILE: a shipped one that tells the story of one hinting cycle, its lines printed too.
     """
     run = Script(sys.stdout.write)

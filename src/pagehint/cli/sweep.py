@@ -56,6 +56,11 @@ def sweep(
 ) -> None:
     """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
 
+    For example:
+
+        pagehint sweep guest.pagetrace other.pagetrace --html sweep.html
+        pagehint sweep --design reporting --order 9 --order 5 --at-most-slowdown 1%
+
     Without --order, --delay, --capacity and --design: all designs, orders 0 to 10, delays of 5 ms to 30 s, devices of
     32 and 256 blocks.
 

@@ -35,6 +35,10 @@ def watch(
 ) -> None:
     """Watch a virtual machine from its host, as root, while its guest is recorded.
 
+    For example:
+
+        pagehint watch 4711 -o host.parquet --for 5m
+
     Until it ends, for a time, or until Ctrl-C.
 
     `pagehint import GUEST.pagetrace --host host.parquet -o BOTH.pagetrace` puts the two together.
