@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,37 @@ def _sections(page: Path) -> set[str]:
     """What links may name of a page: its headings as GitHub makes anchors of them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
     return {re.sub(r"[^\w\- ]", "", re.sub(r"\]\([^)]*\)", "", each).lower()).replace(" ", "-") for each in headings}
+
+
+def _keys(data: Any) -> set[str]:
+    """The keys of what --json prints, but those that are values: orders, shares, names of recordings, of settings."""
+    if isinstance(data, list):
+        return set().union(*map(_keys, data))
+    if not isinstance(data, dict):
+        return set()
+    inner = [value for key, value in data.items() if key not in ("settings", "parameters", "pressure", "regret")]
+    return {key for key in data if key.isidentifier()}.union(*map(_keys, inner))
+
+
+def test_every_key_of_json_is_on_its_page() -> None:
+    guest = _ROOT / "tests" / "diagnosis" / "data" / "actions" / "6.12-cache-2-gib"
+    found = pagehint.diagnose(
+        [path for path in sorted(guest.iterdir()) if not path.name.startswith("after_")]
+    ).to_dict()
+    documented = {
+        "doctor": (found, {"zones", "held_back", "used_by", "sources", "reporting", "advice", "next_file"}),
+        "sweep": (
+            pagehint.sweep(
+                [pagehint.example()], ["reporting"], {"order": [9]}, budget=pagehint.Budget(10**6)
+            ).to_dict(),
+            set(),
+        ),
+        "fleet": (pagehint.fleet([(pagehint.example(), 2)], "4GiB", ["reporting"]).to_dict(), set()),
+    }
+    for page, (data, told_in_words) in documented.items():
+        text = (_ROOT / "docs" / f"{page}.md").read_text()
+        keys = set(data).union(_keys({key: value for key, value in data.items() if key not in told_in_words}))
+        assert {key for key in keys if f"`{key}`" not in text} == set(), page
 
 
 def test_the_rooms_of_the_house_are_there() -> None:
