@@ -17,7 +17,9 @@ _KINDS = (Migratetype.UNMOVABLE, Migratetype.MOVABLE, Migratetype.RECLAIMABLE, M
 _KIND_BY_NAME = dict(zip(("Unmovable", "Movable", "Reclaimable", "HighAtomic"), _KINDS, strict=True))
 _KIND_BY_NAME["CMA"] = Migratetype.MOVABLE
 _HARDLY_MOVABLE = 0.9
+_FIXED = 0.1
 _CLOSER = 0.5
+_HARDLY_WORSE = 0.5  # less than one block of an order whose blocks did not change
 _MOST_ROUNDS = 8
 _MOST_LOOKS = 1 << 13  # at single pageblocks, which take 50 us each
 _AT_ONCE = 1 << 20  # pages
@@ -43,7 +45,8 @@ def fit_pageblock_types(
     (bool a pageblock; default: none): those whose type in the zone is right. The others, where something is free, stay
     if no types bring the sums much nearer to the counts. Else they are guessed from what is in use there, or given to
     the types whose counts have room for them, and then changed one by one as long as the sums come closer; the guess
-    that comes closest is taken. An order whose blocks changed between the two files counts for less. O(pages).
+    that comes closest is taken. An order whose blocks changed between the two files counts for less; where counts
+    hardly speak against it, a pageblock of kernel pages is what these speak for. O(pages).
     """
     types = zone.pageblock_types.copy()
     if known is None:
@@ -131,7 +134,9 @@ def _fitted(
             _descend(tried, blocks, over, weights * step**orders, turn)
             if error(over) < least:
                 best, least = tried, error(over)
-    return best
+    settled = best.copy()
+    _settle_by_content(settled, guessed, blocks, without(best), weights, np.flatnonzero(shares < _FIXED))
+    return settled
 
 
 # What no choice of types makes up for: an order's blocks that are counted too many, or changed between the two files.
@@ -155,27 +160,42 @@ def _with_room(blocks: _Counts, shares: _Floats, left: _Counts) -> _Types:
 
 
 def _descend(types: _Types, blocks: _Counts, left: _Counts, weights: _Floats, turn: NDArray[np.intp]) -> None:
-    def better(places: NDArray[np.intp]) -> _Floats:
-        """By how much it gets better if these have each of the types instead of their own."""
-        cost = (np.abs(left) * weights).sum(axis=1)
-        own = types[places].astype(np.intp)
-        gains = np.empty((len(places), len(_KINDS)))
-        for kind in range(len(_KINDS)):
-            gains[:, kind] = cost[kind] - np.abs(left[kind] - blocks[places]) @ weights[kind]
-        gains += (cost[own] - (np.abs(left[own] + blocks[places]) * weights[own]).sum(axis=1))[:, None]
-        gains[np.arange(len(places)), own] = 0
-        return gains
-
     left_looks = _MOST_LOOKS
     for _ in range(_MOST_ROUNDS):
         changed = False
-        for place in turn[better(turn).max(axis=1, initial=0) > _LEAST][:left_looks]:
+        gains = _gains(types, blocks, left, weights, turn)
+        for place in turn[gains.max(axis=1, initial=0) > _LEAST][:left_looks]:
             left_looks -= 1
-            gains = better(np.array([place]))[0]
+            gains = _gains(types, blocks, left, weights, np.array([place]))[0]
             if gains.max() > _LEAST:
-                left[types[place]] += blocks[place]
-                types[place] = gains.argmax()
-                left[types[place]] -= blocks[place]
+                _change(types, blocks, left, place, gains.argmax())
                 changed = True
         if not changed or not left_looks:
             break
+
+
+# What lies in a pageblock decides where the counts hardly do: those of orders whose blocks changed meanwhile.
+def _settle_by_content(
+    types: _Types, guessed: _Types, blocks: _Counts, left: _Counts, weights: _Floats, places: NDArray[np.intp]
+) -> None:
+    for place in places[types[places] != guessed[places]][:_MOST_LOOKS]:
+        if _gains(types, blocks, left, weights, np.array([place]))[0, guessed[place]] > -_HARDLY_WORSE:
+            _change(types, blocks, left, place, guessed[place])
+
+
+# By how much it gets better if these have each of the types instead of their own.
+def _gains(types: _Types, blocks: _Counts, left: _Counts, weights: _Floats, places: NDArray[np.intp]) -> _Floats:
+    cost = (np.abs(left) * weights).sum(axis=1)
+    own = types[places].astype(np.intp)
+    gains = np.empty((len(places), len(_KINDS)))
+    for kind in range(len(_KINDS)):
+        gains[:, kind] = cost[kind] - np.abs(left[kind] - blocks[places]) @ weights[kind]
+    gains += (cost[own] - (np.abs(left[own] + blocks[places]) * weights[own]).sum(axis=1))[:, None]
+    gains[np.arange(len(places)), own] = 0
+    return gains
+
+
+def _change(types: _Types, blocks: _Counts, left: _Counts, place: np.intp, kind: np.intp) -> None:
+    left[types[place]] += blocks[place]
+    types[place] = kind
+    left[kind] -= blocks[place]
