@@ -144,3 +144,18 @@ def test_compaction_of_all_memory_looks_into_no_list(above: list[Event], turned:
     events += [(3, 0, "F", 512 * 2 + 8, 0, 255, 0), (3, 0, "F", 512 * 2 + 9, 0, 255, 0)]
     events += [(4, 0, "Z", pfn, 3, 1, 0) for pfn in ([*blocks[2:], *blocks[:2]] if turned else blocks)]
     assert replay(record(tmp_path / "t", events, 25088, "6.1.0")).prediction.placed_as_recorded == 1.0
+
+
+def test_how_far_it_is_walked_grows_with_the_events(tmp_path: Path) -> None:
+    """A full guest of 64 GiB was walked through for each block that its compaction took: 49 pageblocks here."""
+    pages, times = 49 << 9, 20
+    events: list[Event] = []
+    for time in range(0, times * 10**8, 10**8):
+        events += [(time, 0, "D", 100, 0, 1, 0), (time, 0, "I", 100, 0, 255, 0), (time, 0, "i", -1, 255, 255, 1)]
+    trace = record(tmp_path / "t", events, pages, "6.1.0")
+    start, host = Start.of(trace, LINUX_6_1), guest_host(trace)
+    host.start(start.pages)
+    engine = start.engine(host.backing, False)
+    engine.load(next(iter(trace.batches())))
+    engine.run(times * 10**8)
+    assert engine.turned == times - 4

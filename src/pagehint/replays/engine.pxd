@@ -27,6 +27,7 @@ cdef enum:
 cdef enum:
     LEAST_LOOKED_AT = 3  # the smallest order of which compaction looks for a pageblock to move things from
     MOST_LOOKED_AT = 33  # and how many blocks it looks at
+    WALKS = 4  # through all pages, to find out where compaction began
 
 # From so many blocks in a row that were chosen as recorded on, the lists agree.
 cdef enum:
@@ -99,6 +100,7 @@ cdef class Engine(Pages):
     cdef long long _compacted  # the last row at which compaction took a block
     cdef Py_ssize_t _reached  # the end of that block
     cdef long long _reached_at
+    cdef long long _walked
     cdef bint _sweeping
 
     cdef object _batch

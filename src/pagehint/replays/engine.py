@@ -56,6 +56,7 @@ if cython.compiled:
         RANG,
         STALLED,
         TAKEN_TWICE,
+        WALKS,
     )
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.pages import Pages, has
@@ -107,7 +108,7 @@ else:
     AGREED = 10000
     AT_ONCE, AT_REST = 5 * 10**6, 10**7
     INFLATED_AT_ONCE = 256
-    LEAST_LOOKED_AT, MOST_LOOKED_AT = 3, 33
+    LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS = 3, 33, 4
     NOWHERE = 0xFFFFFFFF
     NO_TYPE = 255
     (
@@ -181,7 +182,7 @@ class Engine(Pages):
         self._agreed = AGREED
         self._started = self._give_up = False
         self._cpu = self._refilling = self._compacted = self._reached = -1
-        self._reached_at = 0
+        self._reached_at = self._walked = 0
         self._sweeping = False
         self._isolating_array = np.full(CPUS, -1, np.int64)
         self._inflated_count = 0
@@ -665,7 +666,8 @@ class Engine(Pages):
                 return False
         return not looked and self._is_first_down(pfn)
 
-    # Whether nothing that compaction would take is free (in the recording) between the zone's end and this block.
+    # Whether nothing that compaction would take is free (in the recording) between the zone's end and this block. All
+    # such walks together are as long as the events and four times the pages: what is farther is not known to be free.
     def _is_first_down(self, pfn):
         size: cython.Py_ssize_t = block_pages(self._zone.pageblock_order)
         end: cython.Py_ssize_t = self._zone.start_pfn + self._zone._pages
@@ -673,6 +675,9 @@ class Engine(Pages):
         free: cython.Py_ssize_t
         k: cython.Py_ssize_t
         while begin > pfn:
+            self._walked += end - begin
+            if self._walked > WALKS * self.pages + self._row + self._k:
+                return False
             if self._zone._types[self._zone._pageblock(begin - self._zone.start_pfn)] == MOVABLE:
                 free = 0
                 for k in range(begin, end):
