@@ -21,6 +21,7 @@ _DOWN_BY_PAGEBLOCKS = [(9728, 32), (9312, 8), (9344, 16), (8704, 64)]
 _UPWARDS = [(8704, 4), (8720, 8), (8800, 1)]
 _AROUND = [(8960, 128), (8704, 4), (8720, 8)]
 _FREE_AT_THE_END: list[Event] = [(0, 0, "D", pfn, 0, 1, 0) for pfn in (24000, 24100)]
+_FROM_ONE_TO_ANOTHER = [(9728, 32), (9312, 8), (9216, 1), (9230, 2), (8960, 2), (8704, 1), (8720, 1), (8192, 1)]
 _RESUMED = [(8704, 64), None, (8960, 64), None, (8832, 64)]
 
 
@@ -32,6 +33,7 @@ _RESUMED = [(8704, 64), None, (8960, 64), None, (8832, 64)]
         (_DOWN_BY_PAGEBLOCKS, [True] * 4),
         (_UPWARDS, [True] * 3),
         (_AROUND, [False, True, True]),
+        (_FROM_ONE_TO_ANOTHER, [True, False, True, True, False, True, True, True]),
         (_RESUMED, [False, False, False]),
         ([], []),
     ],

@@ -24,16 +24,13 @@ def came_upon(isolations: NDArray[np.int64], pageblock_order: int) -> NDArray[np
     first = np.diff(together[in_order], prepend=-1) != 0
     begins = np.flatnonzero(first)
     size = np.diff(np.append(begins, len(first)))
-
-    def of_all(true_of_pair: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        return np.logical_and.reduceat(np.append(True, true_of_pair) | first, begins)
-
     pfns, pages = pfns[in_order], pages[in_order]
-    looked = of_all(np.diff(pages) < 0)  # true of a block alone
-    upwards, in_one = of_all(np.diff(pfns) > 0), of_all(np.diff(pfns >> pageblock_order) == 0)
-    found_first = in_one & ~upwards
+    smaller = np.append(True, np.diff(pages) < 0) | first
+    looked = np.repeat(np.logical_and.reduceat(smaller, begins), size)  # true of a block alone
+    # What it came upon next in the pageblock of what it had found stands before that.
+    before = np.append((np.diff(pfns) < 0) & (np.diff(pfns >> pageblock_order) == 0) & ~first[1:], False)
     out = np.zeros(len(first), np.bool_)
-    out[in_order] = np.repeat(~looked, size) & ~(first & np.repeat(found_first, size))
+    out[in_order] = ~looked & ~before
     return out
 
 
