@@ -138,7 +138,12 @@ class Playback:
     def _play(self) -> None:
         if self.design is not None:
             self.worker = VirtualWorker(
-                self.design, self.start.zones, self.clock, react_time=self._react_time, on_begin=self._pass_begins
+                self.design,
+                self.start.zones,
+                self.clock,
+                react_time=self._react_time,
+                on_begin=self._pass_begins,
+                rest_time=None if self.own_times is None else self._rest_time,
             )
         self.clock.call_at(self.begins, self._load_device)
         self.clock.run_until((self.trace.meta.first_ns or 0) - 1)  # the first pass may have been asked for before
@@ -275,3 +280,7 @@ class Playback:
         self._back()
         took = None if self.own_times is None else self.own_times.batch_time(self.clock.now)
         return self.host.react_time(react.batch) if took is None else took
+
+    def _rest_time(self) -> int:
+        assert self.own_times is not None
+        return self.own_times.rest_time(self.clock.now)

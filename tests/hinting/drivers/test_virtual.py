@@ -35,6 +35,22 @@ def test_a_react_that_takes_time_is_told_at_its_end():
     rig.assert_sound()
 
 
+def test_the_work_goes_on_after_a_rest():
+    zone, clock, device = Zone(4 * BLOCK), VirtualClock(), Device(1)
+    worker = VirtualWorker(PageHinting(), [zone], clock, lambda react: 5 * MS, rest_time=lambda: 20 * MS)
+    worker.start(device)
+    clock.advance(106 * MS)
+    assert (len(device.batches), zone.in_flight_pages) == (1, 0)
+    clock.advance(18 * MS)
+    assert zone.in_flight_pages == 0
+    clock.advance(2 * MS)
+    assert zone.in_flight_pages == BLOCK
+    clock.advance(4 * MS)
+    assert len(device.batches) == 2
+    worker.stop()
+    assert not worker.design.started
+
+
 def test_stopping_waits_for_a_react():
     rig = Rig(4 * BLOCK, react_time=lambda react: 10 * MS)
     device = rig.start(2)

@@ -6,6 +6,7 @@ cdef class VirtualWorker:
     cdef tuple _zones
     cdef object _react_time
     cdef object _on_begin
+    cdef object _rest_time
     cdef object _react
     cdef object _timer
     cdef object _reacting

@@ -16,19 +16,21 @@ class VirtualWorker:
     """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.
 
     ``react_time(react)`` says how long a react takes (ns): its blocks are in flight until then, and the device is
-    told at its end. None: no time. ``on_begin(now)`` is called as each run of the work begins. ``stalls`` counts the
-    allocations that waited for blocks in flight, ``stalled`` the time that they took (ns).
+    told at its end. None: no time. ``rest_time()`` says how long after it the work goes on (ns); None: at once.
+    ``on_begin(now)`` is called as each run of the work begins. ``stalls`` counts the allocations that waited for blocks
+    in flight, ``stalled`` the time that they took (ns).
 
     Whoever moves the clock gets InputError from a design that does nothing again and again while no time passes, or
     says what is no action.
     """
 
-    def __init__(self, design, zones, clock, react_time=None, on_begin=None):
+    def __init__(self, design, zones, clock, react_time=None, on_begin=None, rest_time=None):
         self.design = design
         self.clock = clock
         self._zones = tuple(zones)
         self._react_time = react_time
         self._on_begin = on_begin
+        self._rest_time = rest_time
         # A design's own `next` or `reacted` is asked; else what they are in C.
         kind = type(design)
         self._overridden = kind.next is not Conversation.next or kind.reacted is not Conversation.reacted
@@ -128,6 +130,9 @@ class VirtualWorker:
         clock, react_time = self.clock, self._react_time
         if self._reacting is not None:
             interrupt = self._tell()
+            if self._rest_time is not None and (rests := self._rest_time()) > 0 and not self._waited_for:
+                self._arm(clock.now + rests)
+                return interrupt
         while not self._waited_for:
             action = self.design.next(clock.now) if self._overridden else self.design._ask(clock.now)
             self._count(clock.now)
