@@ -20,6 +20,8 @@ __all__ = ["CMA", "types_at_start"]
 
 CMA = 4
 """The type of a kernel's that has it, in its events."""
+_UNSEEN = 255
+_LEAST_PASSES = 2  # one may be a block that lay on another list than its pageblock's
 
 
 def types_at_start(
@@ -29,11 +31,14 @@ def types_at_start(
     found: PageStates,
     flags: NDArray[np.uint32] | None,
     pageblock_order: int,
+    first_left: NDArray[np.uint32],
+    first_order: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
     """Each pageblock's type: uint8. `seen`: what a Scan saw of it, above HIGHATOMIC: nothing. O(pages).
 
     Where boot is recorded, events tell nearly all; else the snapshot's pagetypeinfo and `flags` do: its kpageflags,
-    without their upper half; and the order in which the first pass told of what is free.
+    without their upper half; what allocations passed over (a Scan's `first_left` and `first_order`); and the order in
+    which the first pass told of what is free.
     """
     if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
@@ -61,9 +66,54 @@ def types_at_start(
             }
             del counts["CMA"]
             bounds = {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
-        types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds)
+        unlike = None
+        if trace.meta.events.get(Event.ZONE_ALLOC.letter):
+            free = found.states[layout.start_pfn : layout.end_pfn] == FREE_AT_START
+            unlike = _passed_over(layout, free, types[here], seen[here], first_left, first_order, pageblock_order)
+        types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds, unlike)
     _line_up(types, known, told_first(trace, layouts, 1 << pageblock_order), layouts, pageblock_order)
     return types
+
+
+# An allocation takes the smallest block that is large enough: what stayed free and is smaller is of another type. Bool
+# (types, pageblocks); of those where anything left or came, nothing.
+def _passed_over(
+    layout: ZoneLayout,
+    free: NDArray[np.bool_],
+    types: NDArray[np.uint8],
+    seen: NDArray[np.uint8],
+    first_left: NDArray[np.uint32],
+    first_order: NDArray[np.uint8],
+    pageblock_order: int,
+) -> NDArray[np.bool_]:
+    zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
+    zone.load(free, types)
+    kinds = range(Migratetype.HIGHATOMIC + 1)
+    lists = [(order, kind, zone.free_list(order, kind)) for kind in kinds for order in range(zone.max_order)]
+    heads = np.concatenate([pages for _, _, pages in lists])
+    orders = np.concatenate([np.full(len(pages), order) for order, _, pages in lists])
+    of_kind = np.concatenate([np.full(len(pages), kind) for _, kind, pages in lists])
+    by_page = np.argsort(heads)
+    heads, orders, of_kind = heads[by_page], orders[by_page], of_kind[by_page]
+    places = (heads >> pageblock_order) - (layout.start_pfn >> pageblock_order)
+    unlike = np.zeros((len(kinds), len(types)), np.bool_)
+    if not len(heads):
+        return unlike
+    # 0 - 1 is the largest: never.
+    earliest = np.minimum.reduceat(first_left[: layout.end_pfn] - np.uint32(1), heads)
+    asked = first_order[heads].astype(np.int64) - 1
+    split = (
+        (seen[places] <= Migratetype.HIGHATOMIC)
+        & (asked >= 0)
+        & (asked < orders)
+        & (earliest == first_left[heads] - np.uint32(1))
+    )
+    passed = np.zeros((len(kinds), zone.max_order), np.int64)
+    for kind, order, wanted in zip(of_kind[split].tolist(), orders[split].tolist(), asked[split].tolist(), strict=True):
+        passed[kind, wanted:order] += 1
+    for kind in kinds:
+        unlike[kind, places[(seen[places] == _UNSEEN) & (passed[kind, orders] >= _LEAST_PASSES)]] = True
+    return unlike
 
 
 # What is known of free pageblocks is only how many of each type there are; but a pass goes from type to type.

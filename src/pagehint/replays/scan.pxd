@@ -50,6 +50,7 @@ cdef class Scan:
     cdef readonly object at_start
     cdef readonly object first_types
     cdef readonly object first_left
+    cdef readonly object first_order
     cdef readonly object first_taker
     cdef readonly bint zone_events
     cdef readonly bint zone_level
@@ -58,6 +59,7 @@ cdef class Scan:
     cdef unsigned char *_at_start
     cdef unsigned char *_first_types
     cdef unsigned int *_first_left
+    cdef unsigned char *_first_order
     cdef unsigned int *_first_taker
     cdef unsigned int _leaving
     cdef object _last_free_array

@@ -98,6 +98,7 @@ class Scan:
     `at_start`: uint8 a page: UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, or FREED_WHOLE_AT_START: used, and
     freed as whole pageblocks before anything else. `first_types`: uint8 a pageblock, 254 and more: unknown.
     `first_left`: uint32 a page: of those that are free at the start, the how manieth departure took it; 0: none.
+    `first_order`: uint8 a page: the order that this departure was asked for, and 1; 0: it was no plain allocation.
     `first_taker`: without zone events, uint32 a page: of the blocks whose first event is an allocation, whose list it
     is, and 1: CPU << 8 | order << 4 | migratetype.
     `least_told`: the least order of a block that was told; above the largest: none was. `moves`, `removals`,
@@ -116,6 +117,7 @@ class Scan:
         self.at_start = np.zeros(pages, np.uint8)
         self.first_types = np.full((pages >> pageblock_order) + 1, 255, np.uint8)
         self.first_left = np.zeros(pages, np.uint32)
+        self.first_order = np.zeros(pages if zone_events else 0, np.uint8)
         self.first_taker = np.zeros(0 if zone_events else pages, np.uint32)
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
@@ -147,6 +149,7 @@ class Scan:
             self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
             self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
             self._first_left = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_left.ctypes.data))
+            self._first_order = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_order.ctypes.data))
             self._first_taker = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_taker.ctypes.data))
             self._last_free = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_free_array.ctypes.data)
@@ -174,6 +177,7 @@ class Scan:
         else:
             self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
             self._first_left, self._first_taker = memoryview(self.first_left), memoryview(self.first_taker)
+            self._first_order = memoryview(self.first_order)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
             self._last_was = memoryview(self._last_was_array)
@@ -484,6 +488,8 @@ class Scan:
                     self._run[cpu] = self._run[cpu] + 1 if last == ZONE_ALLOC else 1
                     self.refilled += 1
                     self.beyond_batch += self._run[cpu] > self._batch
+                if last != EXTFRAG and not self._at_start[pfn]:
+                    self._first_order[pfn] = 1 + order
                 self._taken_off(pfn, end, k < self._load_row)
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:

@@ -35,6 +35,7 @@ class Scan:
     at_start: NDArray[np.uint8]
     first_types: NDArray[np.uint8]
     first_left: NDArray[np.uint32]
+    first_order: NDArray[np.uint8]
     first_taker: NDArray[np.uint32]
     def __init__(
         self,
