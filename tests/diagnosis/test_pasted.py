@@ -1,8 +1,9 @@
 import json
+import tracemalloc
 
 import pytest
 
-from pagehint.diagnosis.pasted import decoded, plain_lines
+from pagehint.diagnosis.pasted import decoded, plain_lines, telling
 
 LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
 
@@ -176,3 +177,33 @@ def test_files_of_proc_as_json_or_html() -> None:
     for value in ("\n".join(PROC), {"stdout": "\n".join(PROC)}, {"hosts": [{"stdout_lines": PROC}]}):
         assert plain_lines(json.dumps(value)) == expected
     assert plain_lines("\n".join(PROC).replace(" ", "&nbsp;")) == expected
+
+
+@pytest.mark.parametrize(
+    "line", ["kB=3D", "Mem " + "=3D" * 20, "zone", "a row of zone that is as wide as rows of a terminal are"]
+)
+def test_what_is_held_of_a_long_text_is_a_small_multiple_of_it(line: str) -> None:
+    """Where each line ended in =3D, 23 bytes for each of the text's."""
+    text = f"{line}\n" * ((1 << 17) // len(line))
+    tracemalloc.start()
+    try:
+        plain_lines(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 11 * len(text)
+
+
+def test_of_a_long_text_what_is_near_a_telling_line_stays() -> None:
+    silent = [f"line {number}" for number in range(200_000)]
+    lines = [*silent[:100_000], "MemFree: 5 kB", *silent[100_000:]]
+    kept = telling("\n".join(lines)).split("\n")
+    assert kept == [*lines[100_000 - 30 : 100_000 + 31], *lines[-30:]]
+
+
+def test_of_long_json_the_strings_that_tell_stay() -> None:
+    """All of some million strings went through what cleans a line."""
+    processes = [{"name": f"process {number}", "command": ["/usr/bin/python"] * 9} for number in range(10_000)]
+    found = plain_lines(json.dumps([*processes, {"mem": {"MemFree": "512 kB"}}, *processes]))
+    assert "MemFree: 512 kB" in found
+    assert len(found) < 200

@@ -34,9 +34,10 @@ def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | No
 
 def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
     for above, line in itertools.pairwise(line for line in lines if _RULE.fullmatch(line) is None):
+        if (row := _ROW.fullmatch(line)) is None:
+            continue
         head = above.lower().split()
-        row = _ROW.fullmatch(line)
-        if row is None or not 3 <= len(head) <= 10 or any(char.isdigit() or char == ":" for char in above):
+        if not 3 <= len(head) <= 10 or any(char.isdigit() or char == ":" for char in above):
             continue
         if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
             continue

@@ -50,7 +50,7 @@ _TOOLS = {
         "MEM",
         rf"\b(?P<name>total|free) +{_FIGURE}(?P<unit>[KMGT])\b.*",
         {"total": "total", "free": "free"},
-        within=r"\bMEM\b.{1,60}\bSWAP\b.{0,60}\n(?:.{1,200}\n){2}.{1,200}",
+        within=r"^.{0,300}?\bMEM\b.{1,60}\bSWAP\b.{0,60}\n(?:.{1,200}\n){2}.{1,200}",
         needs=frozenset({"total"}),
     ),
     "nmon's screen": _Source(

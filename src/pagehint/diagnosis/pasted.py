@@ -10,13 +10,12 @@ import codecs
 import html
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from itertools import compress
 from operator import gt, lt
 from typing import TypeGuard
 
-__all__ = ["decoded", "is_wide", "machines_of", "plain_lines", "telling"]
+__all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
@@ -44,6 +43,7 @@ _PREFIX = re.compile(
 )
 _MOST_PREFIXES = 8
 _LONG = 1 << 20
+_BLOCK = 1 << 14
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
 # In any line that one of the readers looks for.
 _TELLING = (
@@ -107,6 +107,7 @@ _REPORT = re.compile(
     r"(?P<info>\bMem-[Ii]nfo:)|\bpage[\s>]+allocation[\s>]+(?:failure|stalls)\b|\bvmalloc[\s>]+error:"
     r"|\binvoked[\s>]+oom-killer:"
 )
+_OF_REPORTS = "Mem-", "allocation", "vmalloc", "oom-killer"
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:|lowmem_reserve\[\]:).*", re.ASCII)
@@ -175,15 +176,50 @@ def telling(text: str) -> str:
     """A text without the lines that are far from any that may tell of memory: most of a long log. O(length)."""
     if len(text) < _LONG:
         return text
-    lines = text.split("\n")
-    kept = bytearray(len(lines))
-    for index, line in enumerate(lines):
-        if any(word in line for word in _TELLING):
-            begin = max(index - _AROUND, 0)
-            end = min(index + _AROUND + 1, len(lines))
-            kept[begin:end] = b"\1" * (end - begin)
-    kept[-_AROUND:] = b"\1" * min(_AROUND, len(lines))
-    return "\n".join(compress(lines, kept))
+    kept: list[str] = []
+    before: deque[str] = deque(maxlen=_AROUND)
+    after = 0
+    for block in blocks_of(text):
+        lines = block.split("\n")
+        tells = _tells(block)
+        here = [] if tells else lines[:after]
+        if not tells:
+            before.extend(lines[after:])
+            after = max(after - len(lines), 0)
+        for line in lines if tells else []:
+            if len(lines) == 1 or _tells(line):
+                here += before
+                before.clear()
+                after = _AROUND + 1
+            if after:
+                here.append(line)
+                after -= 1
+            else:
+                before.append(line)
+        if here:
+            kept.append("\n".join(here))
+    return "\n".join([*kept, *before])
+
+
+def _tells(text: str) -> bool:
+    return any(word in text for word in _TELLING)
+
+
+def blocks_of(text: str) -> Iterator[str]:
+    """The text in pieces of whole lines, without the line break between two: what is made of each is soon gone."""
+    begin = 0
+    while (end := text.find("\n", begin + _BLOCK)) >= 0:
+        yield text[begin:end]
+        begin = end + 1
+    yield text[begin:]
+
+
+# Lines that are there again are held once.
+def _split(text: str) -> Iterator[str]:
+    held: dict[str, str] = {}
+    for block in blocks_of(text):
+        for line in _BREAK.split(block):
+            yield held.setdefault(line, line)
 
 
 def plain_lines(text: str) -> list[str]:
@@ -191,15 +227,19 @@ def plain_lines(text: str) -> list[str]:
     text = _ESCAPED.sub(r"\1", _strings(text))
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
-    if len(_SOFT_BREAK.findall(text)) + text.count("=3D") > len(_PLAIN_EQUALS.findall(text)):
-        text = _QUOTED_BYTES.sub(_unquoted, _SOFT_BREAK.sub("", text))
+    if _count(_SOFT_BREAK, text) + text.count("=3D") > _count(_PLAIN_EQUALS, text):
+        text = "\n".join(_QUOTED_BYTES.sub(_unquoted, block) for block in blocks_of(_SOFT_BREAK.sub("", text)))
     if _CLOSING.search(text):
         text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
-    lines = [part for line in _by_task(_by_machine(_whole(_BREAK.split(text)))) for part in _apart(line)]
+    lines = [part for line in _by_task(_by_machine(_whole(list(_split(text))))) for part in _apart(line)]
     lines = [part for line in lines for part in _plain(line).split("\n")]
     return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    return sum(1 for _ in pattern.finditer(text))
 
 
 def _unquoted(match: re.Match[str]) -> str:
@@ -210,24 +250,35 @@ def _unquoted(match: re.Match[str]) -> str:
 # alike are lines of their own, and rows of counts break between words. The rest of a broken line is shorter: of tables
 # all lines may be of one width.
 def _whole(lines: list[str]) -> list[str]:
-    lines = [line.rstrip() for line in lines]
+    lines = [line if not line[-1:].isspace() else line.rstrip() for line in lines]
     lengths = Counter(map(len, lines))
     width = max(lengths, default=0)
-    near = sum(lengths[width - step] for step in range(1, _NEAR))
-    whole: list[list[str]] = []
-    full = broken = 0
-    for line in lines:
-        if whole and len(whole[-1][-1]) == width:
-            full += 1
-            if line and not _STARTS.match(line) and _alike(line) != _alike(whole[-1][0]):
-                broken += 1
-                whole[-1].append(line)
-                continue
-        whole.append([line])
-    ends = [len(parts[-1]) < width for parts in whole if len(parts) > 1]
-    if width < _LEAST_WIDTH or broken <= max(near, 1, full - broken) or 2 * sum(ends) < len(ends):
+    if width < _LEAST_WIDTH:
         return lines
-    return ["".join(parts) for parts in whole]
+    near = sum(lengths[width - step] for step in range(1, _NEAR))
+    follows = bytearray(len(lines))
+    first, last = "", ""
+    full = 0
+    for place, line in enumerate(lines):
+        if place and len(last) == width:
+            full += 1
+            follows[place] = line != "" and not _STARTS.match(line) and _alike(line) != _alike(first)
+        last = line
+        first = first if follows[place] else line
+    broken = sum(follows)
+    ends = [
+        len(line) < width for line, here, then in zip(lines, follows, [*follows[1:], 0], strict=True) if here > then
+    ]
+    if broken <= max(near, 1, full - broken) or 2 * sum(ends) < len(ends):
+        return lines
+    whole: list[str] = []
+    parts: list[str] = []
+    for line, goes_on in zip(lines, [*follows[1:], 0], strict=True):
+        parts.append(line)
+        if not goes_on:
+            whole.append("".join(parts))
+            parts = []
+    return whole
 
 
 def _alike(line: str) -> str:
@@ -255,8 +306,13 @@ def machines_of(text: str) -> list[str]:
     """The names of the machines whose kernels' reports of memory a log gathers, as syslog and journalctl write them.
     O(length).
     """
-    found = filter(None, (_MACHINE.match(line) for line in text.split("\n") if _REPORT.search(line)))
+    lines = (line for block in blocks_of(text) if _report(block) for line in block.split("\n") if _report(line))
+    found = filter(None, map(_MACHINE.match, lines))
     return list(dict.fromkeys(match["machine"] for match in found))
+
+
+def _report(text: str) -> re.Match[str] | None:
+    return _REPORT.search(text) if any(word in text for word in _OF_REPORTS) else None
 
 
 # What several machines wrote at one time, to one log: each one's lines together.
@@ -285,7 +341,7 @@ def _by_task(lines: list[str]) -> list[str]:
     task = ""
     for line, after, match in zip(lines, [*lines[1:], ""], found, strict=True):
         task = task if match is None else match["task"]
-        begins = _REPORT.search(f"{line}\n{after}")
+        begins = _report(f"{line}\n{after}")
         if begins is not None and begins.start() > len(line):
             begins = None
         if task not in latest or (begins is not None and not (begins["info"] and task in headed)):
@@ -305,7 +361,7 @@ def _strings(text: str) -> str:
         entry = json.loads(text)
     except (ValueError, RecursionError):
         return "\n".join(_PYTHON_LIST.split(text)) if text.startswith("['") else text
-    return text if _is_message(entry) else _all_strings(entry)
+    return text if _is_message(entry) else telling(_all_strings(entry))
 
 
 def _all_strings(whole: object) -> str:
@@ -323,11 +379,13 @@ def _all_strings(whole: object) -> str:
         elif isinstance(entry, list) and texts and _is_lines(entry) and "\n".join(entry).strip() in texts:
             continue
         elif isinstance(entry, list):
-            entries.extend(reversed(entry))
-        elif isinstance(entry, dict) and (metric := _metric(entry)) is not None:
-            found.append(metric)
+            entries += [each for each in reversed(entry) if isinstance(each, str | list | dict)]
         elif isinstance(entry, dict):
-            entries.extend(reversed([_named(name, value) for name, value in entry.items()]))
+            metric = _metric(entry) if "metric" in entry else None
+            if metric is not None:
+                found.append(metric)
+            else:
+                entries += [_named(*item) for item in reversed(entry.items()) if isinstance(item[1], str | list | dict)]
     return "\n".join(found)
 
 

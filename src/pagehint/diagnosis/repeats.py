@@ -4,6 +4,7 @@ import re
 from itertools import islice
 
 from pagehint.diagnosis.memory_report import MOST_REPORTS
+from pagehint.diagnosis.pasted import blocks_of
 
 __all__ = ["without_repeats"]
 
@@ -41,7 +42,8 @@ def without_repeats(text: str) -> str:
     kept = [text[:begin]]
     keeps = False
     of_other = 0
-    for line in text[begin:end].splitlines(keepends=True):
+    lines = (line for block in blocks_of(text[begin : end - 1]) for line in f"{block}\n".splitlines(keepends=True))
+    for line in lines:
         of_other -= len(line)
         if "Node" in line and (zone := _ZONE.search(line)) is not None:
             of_other = 0 if zone[0] in zones else _MOST_OF_ZONE

@@ -30,5 +30,6 @@ class SlabCache(NamedTuple):
 
 def parse_slabinfo(text: str) -> dict[str, SlabCache]:
     """The caches by name; lines without a row are left out. O(length)."""
-    rows = (_ROW.search(line) for line in text.split("\n") if _IN_ROW in line)
+    lines = text.split("\n") if _IN_ROW in text else []
+    rows = (_ROW.search(line) for line in lines if _IN_ROW in line)
     return {row[1]: SlabCache(*map(int, row.groups()[1:])) for row in rows if row is not None}
