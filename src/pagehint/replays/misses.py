@@ -30,7 +30,7 @@ def misses(playback: Playback) -> list[str]:
         return []
     passes = _Passes(playback)
     off = [*_elsewhere(playback, passes), *_off(playback, passes)]
-    return [*passes.sentences(passes.another_step if off else _LATE), *off]
+    return [*passes.sentences(passes.another_step if off else _LATE), *(passes.alone(playback) if off else []), *off]
 
 
 def is_missed(prediction: Prediction) -> bool:
@@ -59,9 +59,10 @@ class _Passes:
         design = playback.design
         self.recorded = recorded_passes(playback.trace)
         self.ours = np.full(len(self.recorded), -1, np.int64)
-        self.another_step = _LATE
+        self.another_step, self._delay = _LATE, 0
         ours = np.array(playback.passes, np.int64)
         if len(ours) and isinstance(design, PageReporting):
+            self._delay = design.delay
             self.another_step = timer_step(design.delay, design.timer_tick or TICK) // 2
             after = np.clip(np.searchsorted(ours, self.recorded), 1, max(len(ours) - 1, 1))
             pair = np.stack([ours[after - 1], ours[np.minimum(after, len(ours) - 1)]])
@@ -98,6 +99,22 @@ class _Passes:
                 f"the first at {first / 1e9:.2f} s: which blocks were free was not the same"
             )
         return lines
+
+    def alone(self, playback: Playback) -> list[str]:
+        """Passes that gave memory back here, and have none in the guest, though blocks were placed as there so far."""
+        gave = np.array([time for time, *_, backed in playback.device.batches if backed], np.int64)
+        ours = np.array(playback.passes, np.int64)
+        gave = np.unique(ours[np.searchsorted(ours, gave, side="right") - 1])
+        alone = gave[(np.abs(self.recorded[:, None] - gave) >= self._delay).all(axis=0)]
+        if not len(self.recorded) or not len(alone):
+            return []
+        placed, alike = playback.placed_by[int(np.searchsorted(ours, alone[0]))]
+        if alike < _LEAST_PLACED * placed:
+            return []
+        return [
+            f"{len(alone):,} of the {len(gave):,} passes that gave memory back here have none in the guest, the first "
+            f"at {alone[0] / 1e9:.2f} s: it reported nothing then, as where its balloon's driver is away for a while"
+        ]
 
 
 def _elsewhere(playback: Playback, passes: _Passes) -> list[str]:
