@@ -56,7 +56,7 @@ def test_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_nothing_of_a_recording_commands_the_terminal(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     escape = "\x1b]0;x\x07"
     meta = json.loads((bundle / "meta.json").read_text())
-    meta["recorder"] = meta["source"] = meta["kernel"] = meta["level"] = f"6.1{escape}"
+    meta["recorder"] = meta["source"] = meta["kernel"] = f"6.1{escape}"
     meta["anomalies"] = {f"odd{escape}": 1}
     meta["reporting"] = {"on": True, "parameters": {f"p{escape}": 1}}
     zone = {"node": 0, "start_pfn": 0, "spanned": 4096, "present": 4096, "managed": 4096, "min": 0, "low": 0, "high": 0}
