@@ -105,8 +105,12 @@ class _Passes:
         gave = np.array([time for time, *_, backed in playback.device.batches if backed], np.int64)
         ours = np.array(playback.passes, np.int64)
         gave = np.unique(ours[np.searchsorted(ours, gave, side="right") - 1])
-        alone = gave[(np.abs(self.recorded[:, None] - gave) >= self._delay).all(axis=0)]
-        if not len(self.recorded) or not len(alone):
+        if not len(self.recorded):
+            return []
+        after = np.searchsorted(self.recorded, gave)
+        before, after = self.recorded[after - 1], self.recorded[np.minimum(after, len(self.recorded) - 1)]
+        alone = gave[np.minimum(np.abs(gave - before), np.abs(after - gave)) >= self._delay]
+        if not len(alone):
             return []
         placed, alike = playback.placed_by[int(np.searchsorted(ours, alone[0]))]
         if alike < _LEAST_PLACED * placed:
