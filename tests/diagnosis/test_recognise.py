@@ -184,6 +184,42 @@ def test_a_pagetypeinfo_of_another_machine_is_said(with_buddyinfo: bool) -> None
     assert not any("another machine" in line for line in diagnose(own).warnings)
 
 
+MEMINFO = "MemTotal: {} kB\nMemFree: 400000 kB\n"
+PSUTIL = "svmem(total={}, available=9, percent=9.0, used=9, free=400000, active=9, inactive=9, buffers=9, cached=9)\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (
+            [SAMPLES["6.18"], MEMINFO.format(16 << 20)],
+            "meminfo has 16 GiB in all, a kernel log 1.907 GiB: they are of several",
+        ),
+        (
+            [MEMINFO.format(8 << 20), PSUTIL.format(16 << 30)],
+            "meminfo has 8 GiB in all, glances, psutil or telegraf 16 GiB",
+        ),
+        (
+            [PSUTIL.format(16 << 30), "ansible_memtotal_mb: 7700\nansible_memfree_mb: 900\n"],
+            "16 GiB in all, Ansible's facts 7",
+        ),
+        ([SAMPLES["6.18"], MEMINFO.format(1_950_000)], None),
+        ([SAMPLES["6.18"], MEMINFO.format(1_990_000)], None),  # a balloon gave it back
+        ([PSUTIL.format(15 * 10**9 + 5), "ansible_memtotal_mb: 14305\nansible_memfree_mb: 900\n"], None),
+    ],
+)
+def test_files_of_machines_with_more_and_less_memory_are_said(
+    tmp_path: Path, texts: list[str], says: str | None
+) -> None:
+    """One machine's free memory was set beside another's total, and nothing said so."""
+    files = []
+    for number, text in enumerate(texts):
+        files.append(tmp_path / f"file{number}.txt")
+        files[-1].write_text(text)
+    warnings = [line for line in diagnose(files).warnings if "several machines" in line]
+    assert [says in line for line in warnings] == [True] if says else not warnings
+
+
 def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
     data = gzip.decompress((DATA / "press61" / "kpageflags.u64.gz").read_bytes())
     half = len(data) // 2

@@ -79,8 +79,8 @@ class Evidence:
     """What is known. Empty or None: it is not there. `sources` are (file, what was found in it).
 
     `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `free_tool` are bytes by column
-    of free's line Mem, or of what other tools print. `pressure` is /proc/pressure/memory in %. `missing` are what could
-    not be read of this machine, and why.
+    of free's line Mem, or of what other tools print; `totals`, what each of these has in all. `pressure` is
+    /proc/pressure/memory in %. `missing` are what could not be read of this machine, and why.
     """
 
     page_size: int = 4096
@@ -92,6 +92,7 @@ class Evidence:
     meminfo: dict[str, int] = field(default_factory=dict)
     vmstat: dict[str, int] = field(default_factory=dict)
     free_tool: dict[str, int] = field(default_factory=dict)
+    totals: list[tuple[str, int]] = field(default_factory=list)
     reports: list[MemoryReport] = field(default_factory=list)
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)
     unused_names: float | None = None

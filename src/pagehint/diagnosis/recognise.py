@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 from pagehint.diagnosis.free_tool import parse_free
@@ -31,6 +32,7 @@ from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
+from pagehint.units import format_size
 
 __all__ = ["read_files"]
 
@@ -46,6 +48,7 @@ _FREE_TEXT = 4 << 20
 _RATIO = 10
 _PATIENCE = 5000  # ms
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
+_ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 _PRINTED = bytes([9, 10, 13, 27, *range(32, 127)])
 _STANDARD_INPUT = Path("-")
 _KERNEL_LOG = "a kernel log"  # of several, all reports count
@@ -129,6 +132,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     evidence.warnings = list(dict.fromkeys(evidence.warnings))
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
+    _warn_of_several_machines(evidence)
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
     if evidence.kernel is None and versions:
         evidence.kernel = versions[-1]
@@ -278,7 +282,7 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = as_proc_lines(plain_lines(telling(without_repeats(text))))
+    lines = as_meminfo_lines(as_proc_lines(plain_lines(telling(without_repeats(text)))), _KNOWN)
     parts = _parts(lines)
     whole = text if text.lstrip()[:1] in ("{", "[") else ""
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
@@ -301,6 +305,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         yield "vmstat"
     if (columns := parse_free(lines)) is not None:
         evidence.free_tool, unit, others = columns
+        _note_total(evidence, "the output of free", evidence.free_tool)
         if others:
             evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
         if unit is not None:
@@ -385,6 +390,7 @@ def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_f
         evidence.meminfo = of_nodes
         yield "numastat -m"
     for what, sizes, machines, again in parse_named_figures(["\n".join(lines), whole]):
+        _note_total(evidence, what, sizes)
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if machines:
             evidence.warnings.append(
@@ -394,10 +400,16 @@ def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_f
             evidence.warnings.append(f"{name}: has the figures of {what} more than once: the last whole ones count")
         yield what
     for what, sizes, unit in parse_totals(lines):
+        _note_total(evidence, what, sizes)
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if unit is not None:
             evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, by their size")
         yield what
+
+
+def _note_total(evidence: Evidence, what: str, sizes: dict[str, int]) -> None:
+    if sizes.get("total"):
+        evidence.totals.append((what, sizes["total"]))
 
 
 # One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.
@@ -608,6 +620,30 @@ def _settle_page_size(evidence: Evidence) -> None:
         return
     if evidence.page_size != 4096 and not printed:
         evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# What is rounded, or counted in other units, is of one machine still, as is what a balloon took from a kernel.
+def _warn_of_several_machines(evidence: Evidence) -> None:
+    totals = [(what, size, size) for what, size in evidence.totals]
+    if size := evidence.meminfo.get("MemTotal", 0) << 10:
+        totals.insert(0, ("meminfo", size, size))
+    pages = evidence.reports[-1].pages if evidence.reports else {}
+    if pages.get("RAM", 0) > pages.get("reserved", 0):
+        whole = pages["RAM"] * evidence.page_size
+        totals.append((_KERNEL_LOG, whole - pages.get("reserved", 0) * evidence.page_size, whole))
+    for what, least, most in totals[1:]:
+        first, size, _ = totals[0]
+        near = min(max(size, least), most)
+        if abs(size - near) > max(size, near) * _ROUNDED + max(_rounded_to(size), _rounded_to(near)):
+            evidence.warnings.append(
+                f"{first} has {format_size(size)} in all, {what} {format_size(near)}: they are of several machines, or "
+                "of moments with more and less memory: name the files of one"
+            )
+            return
+
+
+def _rounded_to(size: int) -> int:
+    return next((unit for unit in (1 << 30, 10**9) if size % unit == 0), 0)
 
 
 def _free_pages(evidence: Evidence) -> int | None:
