@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pagehint.errors import InputError
 from pagehint.trace import Event
-from pagehint.trace.events import pack_fallback
+from pagehint.trace.events import NONE, pack_fallback
 from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
 
 ALLOC = "page=00000000f6ed0d3b pfn=0x10f2d order=0 migratetype=1 gfp_flags=GFP_KERNEL|__GFP_ZERO"
@@ -195,6 +195,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
          (Event.ALLOC, 0x1D1AC1, 0, 1, 0x140CCA, 0)),
         ("mm_page_alloc: page=000000004b2335c2 pfn=970745 order=0 migratetype=0 nr_free=3650 gfp_flags=GFP_KERNEL",
          (Event.ALLOC, 970745, 0, 0, 0xCC0, 0)),
+        # trace-cmd report -R
+        ("mm_page_alloc:         pfn=0x10f2d order=0 gfp_flags=0x140cca migratetype=1",
+         (Event.ALLOC, 0x10F2D, 0, 1, 0x140CCA, 0)),
+        ("mm_page_free_batched:  pfn=0x10f2d", (Event.FREE_BATCHED, 0x10F2D, 0, NONE, 0, 0)),
     ],
 )  # fmt: skip
 def test_what_tracers_print_of_other_kernels(fields: str, row: tuple[int, ...]) -> None:

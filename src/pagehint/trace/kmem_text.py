@@ -157,7 +157,8 @@ class LineParser:
                 value("change_ownership") & 1,
             )
         else:
-            order = value("order")
+            # trace-cmd's report -R prints what was recorded, and of these no order is.
+            order = value("order", "0" if event is Event.FREE_BATCHED else None)
             if event is not Event.FREE and event is not Event.FREE_BATCHED:
                 migratetype = self._small(value("migratetype"), "migratetype", number)
             if event is Event.ALLOC:
