@@ -32,7 +32,7 @@ def settled(
     at_start = np.full(PAGES, UNSEEN, np.uint8)
     for (begin, end), state in seen.items():
         at_start[begin:end] = state
-    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, None)
+    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, None, None)
 
 
 def test_a_pages_own_event_tells_before_its_flags_do(bare: Trace) -> None:

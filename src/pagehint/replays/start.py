@@ -24,7 +24,15 @@ from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
-from pagehint.replays.states import NO_MEMORY, SNAPSHOT_BEGUN, PageStates, is_late, mark_time, pages_at_start
+from pagehint.replays.states import (
+    NO_MEMORY,
+    SNAPSHOT_BEGUN,
+    SNAPSHOT_READ,
+    PageStates,
+    is_late,
+    mark_time,
+    pages_at_start,
+)
 from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
@@ -328,9 +336,9 @@ def _look(
     progress: Callable[[int], None] | None,
 ) -> _Look:
     inflations = Inflations(trace)
-    early = _read(trace, layouts, scan, inflations, refills, progress)
+    early, named = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
-    found = pages_at_start(trace, layouts, scan.at_start, flags, early)
+    found = pages_at_start(trace, layouts, scan.at_start, flags, early, named)
     order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
@@ -360,7 +368,7 @@ def _look(
     )
 
 
-# The pages that events name before the snapshot was read; None where there are none.
+# The pages that events name before reading the snapshot's page flags began, and before it ended; None: no mark tells.
 def _read(
     trace: Trace,
     layouts: list[ZoneLayout],
@@ -368,23 +376,21 @@ def _read(
     inflations: Inflations,
     refills: RefillScan | None,
     progress: Callable[[int], None] | None,
-) -> NDArray[np.bool_] | None:
-    early = None
-    read = mark_time(trace, SNAPSHOT_BEGUN)
-    # Between two events: what was told, and left the lists for that; None: the snapshot is read.
-    between: list[tuple[int, NDArray[np.int64] | None]] = [*departures(trace, layouts)]
-    if read is not None:
-        between.append((read, None))
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+    named: dict[str, NDArray[np.bool_]] = {}
+    # Between two events: what was told, and left the lists for that; or a mark.
+    between: list[tuple[int, NDArray[np.int64] | str]] = [*departures(trace, layouts)]
+    marks = [(mark_time(trace, text), text) for text in (SNAPSHOT_BEGUN, SNAPSHOT_READ)]
+    between += [(time, text) for time, text in marks if time is not None]
     between.sort(key=lambda each: each[0])
     between.reverse()  # of one time the first comes first
 
     def go_on() -> None:
-        nonlocal early
-        _, left = between.pop()
-        if left is None:
-            early = scan.at_start != UNSEEN
+        _, what = between.pop()
+        if isinstance(what, str):
+            named[what] = scan.at_start != UNSEEN
         else:
-            scan.told(left)
+            scan.told(what)
 
     for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
         inflations.add(batch)
@@ -402,7 +408,7 @@ def _read(
             progress(len(batch["event"]))
     while between:
         go_on()
-    return early
+    return named.get(SNAPSHOT_BEGUN), named.get(SNAPSHOT_READ)
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).

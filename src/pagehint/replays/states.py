@@ -20,6 +20,7 @@ from pagehint.replays.scan import (
     USED_AT_START,
 )
 from pagehint.trace.bundle import Trace
+from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size
@@ -31,6 +32,7 @@ NO_MEMORY = UNSEEN
 """The state of a page that is no memory, once all that are memory have one."""
 _SECTION = 1 << 15  # memory comes in sections of 128 MiB
 _LATE = 10**9
+_PAGEBLOCK_ORDER = 9
 _LEAST_OF_BOOT = 1 / 4
 _LEAST_ON_LISTS = 1e-4  # of memory: what is in use is wrong by no more
 _ALIKE, _NOTHING = 1.3, 1 << 12  # pages that two files count as free
@@ -73,11 +75,12 @@ def pages_at_start(
     at_start: NDArray[np.uint8],
     flags: NDArray[np.uint64] | None,
     early: NDArray[np.bool_] | None,
+    named: NDArray[np.bool_] | None,
 ) -> PageStates:
     """Settle what a Scan left UNSEEN in `at_start`, which becomes the states. O(pages).
 
-    `flags`: the snapshot's kpageflags; `early` (bool a page): those that events name before it was read; None: none.
-    Raises InputError.
+    `flags`: the snapshot's kpageflags; `early` and `named` (bool a page): those that events name before reading these
+    began, and before it ended; None: nothing tells. Raises InputError.
     """
     inside = np.zeros(len(at_start), np.bool_)
     for layout in layouts:
@@ -90,6 +93,8 @@ def pages_at_start(
     if flags is not None:
         flags = flags[: len(at_start)]
         kinds = page_states(flags)
+        if named is not None and trace.meta.events.get(Event.ZONE_ALLOC.letter):
+            _not_yet_free(found, kinds, named, _least_reported(trace))
         _settle_by_flags(found, layouts, flags, kinds, inside, early)
         if snapshot is not None:
             found.doubts += _doubts_of_flags(snapshot, int(np.count_nonzero(kinds.free)))
@@ -108,6 +113,23 @@ def _boot(layouts: list[ZoneLayout], found: PageStates) -> None:
     found.states[whole] = PER_CPU_AT_START if found.booting else USED_AT_START
     if found.booting:
         found.coming = whole
+
+
+# Free by its first event, which takes it off a list; but it was on none when the flags were read, and no event names it
+# before: it came to one later, without an event. A larger block may just have been off it to be reported.
+def _not_yet_free(found: PageStates, kinds: FlaggedStates, named: NDArray[np.bool_], least_reported: int) -> None:
+    known = len(kinds.free)
+    states = found.states[:known]
+    free = states == FREE_AT_START
+    whole = free[: known // least_reported * least_reported].reshape(-1, least_reported).all(axis=1)
+    wrong = free & kinds.present & ~kinds.free & ~named[:known]
+    wrong[: len(whole) * least_reported] &= ~np.repeat(whole, least_reported)
+    states[wrong] = PER_CPU_AT_START
+
+
+def _least_reported(trace: Trace) -> int:
+    order = None if trace.meta.reporting is None else trace.meta.reporting.order
+    return 1 << (trace.meta.pageblock_order or _PAGEBLOCK_ORDER if order is None else order)
 
 
 def _settle_by_flags(
