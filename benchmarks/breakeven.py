@@ -66,7 +66,18 @@ class AtOnce(BreakEven):
 
 class NoPerCpuTime(BreakEven):
     label = "breakeven, used as soon as off the lists"
-    per_cpu_time = 0.0
+
+    @property
+    def per_cpu_time(self) -> float:
+        return 0.0
+
+
+class OnePerCpuTime(BreakEven):
+    label = "breakeven, 2 s on CPUs' lists however full they are"
+
+    @property
+    def per_cpu_time(self) -> float:
+        return 2e9
 
 
 class NoAges(BreakEven):
@@ -83,7 +94,7 @@ class YoungestFirst(BreakEven):
         return zone.pull(self.batch, order=order, age=age, most=most, resume=resume, from_head=True)
 
 
-ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, NoAges, YoungestFirst)
+ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, OnePerCpuTime, NoAges, YoungestFirst)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
 _LOST = 1.05
 _RUNS = 3

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pagehint.errors import BusyError, InputError
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
+from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
 
@@ -196,3 +197,14 @@ def test_pfns_may_be_in_any_array_of_integers_and_in_a_list():
     for ask in (zone.is_hinted, zone.ages, zone.probe):
         with pytest.raises(InputError, match="pfns outside the zone, which has 300 to 1323"):
             ask([299])
+
+
+def test_pages_on_cpus_lists_are_counted():
+    zone = Zone(8192)
+    assert zone.per_cpu_pages == 0
+    lists = [PerCpuLists(zone, cpu, 7, 100) for cpu in range(2)]
+    pages = [zone.alloc(0, pcp=lists[0]) for _ in range(5)]
+    zone.free(pages[0], 0, lists[1])
+    assert zone.per_cpu_pages == sum(each.count for each in lists) > 1
+    zone.count_per_cpu_by(lambda: 42)
+    assert zone.per_cpu_pages == 42

@@ -11,6 +11,7 @@ from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.engine import COLUMNS
+from pagehint.replays.pages import waiting
 from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
 from pagehint.replays.scan import Scan
@@ -169,3 +170,22 @@ def test_a_batch_of_frees_that_begins_outside_every_zone(tmp_path: Path) -> None
     rows: list[Row] = [("Z", 100, 0, 0), ("A", 100, 0, 0)]
     rows += [(letter, pfn, 0, 0) for letter in "FB" for pfn in (1 << 31, 100)] + [("D", 100, 0, 0)]
     assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {"outside every zone": 1}
+
+
+def test_zones_know_what_is_on_cpus_lists(tmp_path: Path) -> None:
+    """A design that asked was told that there is nothing."""
+    rows: list[Row] = [("Z", 600 + k, 0, 0, 1) for k in range(5)]
+    rows += [("A", 600, 0, 0), ("A", 601, 0, 0), ("F", 601, 0, 0), ("D", 604, 0, 0)]
+    one = Playback(
+        record(tmp_path / "t", rows, [zone(4096)]), None, None, "simulated", None, True, frozenset({"alloc"}), None
+    )
+    one.run(make_run)
+    assert [each.per_cpu_pages for each in one.start.zones] == [3]
+
+
+def test_pages_that_are_taken_and_not_used() -> None:
+    rng = np.random.default_rng(1)
+    taken, used = rng.integers(0, 1 << 64, (2, 9), np.uint64)
+    bits = np.unpackbits((taken & ~used).view(np.uint8), bitorder="little")
+    for begin, end in ((0, 576), (1, 575), (63, 65), (64, 128), (70, 75), (100, 100), (5, 512)):
+        assert waiting(taken, used, begin, end) == bits[begin:end].sum()

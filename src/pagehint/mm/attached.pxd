@@ -7,6 +7,7 @@ cdef class Attachable(Ranges):
     cdef object _device
     cdef object _doorbell
     cdef object _settle
+    cdef object _count_per_cpu
     cdef bint _attached
     cdef cython.pymutex _lock
     cdef object __weakref__

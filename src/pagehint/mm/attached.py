@@ -61,7 +61,7 @@ class Attachable(Ranges):
             self._lock = cython.pymutex()
             self._attached = False
         self.hinting = hinting
-        self._device = self._doorbell = self._settle = None
+        self._device = self._doorbell = self._settle = self._count_per_cpu = None
 
     def attach(self, order, high_water_mark, device, doorbell, settle=None, ages=False):
         """Let frees of at least ``order`` notify: ``doorbell()`` runs outside the lock when one sets ``requested``.
@@ -409,6 +409,17 @@ class Attachable(Ranges):
     def pcps(self):
         """The CPUs' lists of this zone that there are, by CPU."""
         return sorted(self._pcps, key=_cpu)
+
+    def count_per_cpu_by(self, count):
+        """``per_cpu_pages`` is what ``count()`` says from now on: the CPUs' lists are a recording's."""
+        self._count_per_cpu = count
+
+    @property
+    def per_cpu_pages(self):
+        """Free pages that are on CPUs' lists. O(CPUs), of a recording's lists O(pages / 64)."""
+        if self._count_per_cpu is not None:
+            return self._count_per_cpu()
+        return sum([pcp.count for pcp in self._pcps])
 
     def is_hinted(self, pfns):
         """Which of these pfns (an integer array) start hinted blocks: bool, one each."""

@@ -22,6 +22,26 @@ else:
         return int(word).bit_count()
 
 
+def waiting(taken: cython.const[cython.ulonglong][:], used: cython.const[cython.ulonglong][:], begin, end):
+    """How many of the pages from ``begin`` to ``end`` are taken, and not used. O(pages / 64)."""
+    first: cython.Py_ssize_t = begin
+    last: cython.Py_ssize_t = end
+    count: cython.Py_ssize_t = 0
+    word: cython.ulonglong
+    ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
+    k: cython.Py_ssize_t
+    if not cython.compiled:
+        taken, used = memoryview(taken), memoryview(used)
+    for k in range(first >> 6, (last + 63) >> 6):
+        word = taken[k] & (ones ^ used[k])
+        if k == first >> 6:
+            word &= ones << (first & 63)
+        if k == last >> 6:
+            word &= ones >> (64 - (last & 63))
+        count += popcount(word)
+    return count
+
+
 @cython.cclass
 class Pages:
     """Two sets of pages, a bit each: `taken` (off the buddy lists), and of those `used` (by the guest; the others are

@@ -3,6 +3,8 @@ from numpy.typing import NDArray
 
 from pagehint.host.backing import Backing
 
+def waiting(taken: NDArray[np.uint64], used: NDArray[np.uint64], begin: int, end: int) -> int: ...
+
 class Pages:
     backing: Backing
     pages: int

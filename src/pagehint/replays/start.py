@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +23,7 @@ from pagehint.replays.balloon import Inflations
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
+from pagehint.replays.pages import waiting
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import (
@@ -296,6 +298,11 @@ class Start:
         engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
         if self.refills is not None:
             engine.at_zone_level(Refills(self.pages, self.refills))
+        if engine.zone_events:
+            for zone in self.zones:
+                zone.count_per_cpu_by(
+                    partial(waiting, engine.taken, engine.used, zone.start_pfn, zone.start_pfn + zone.pages)
+                )
         engine.start_from(self.at_start.states)
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)

@@ -25,6 +25,9 @@ _BLOCK = 1_000.0
 _PAGE, _LARGE = 60.0 + 1_500.0, (12_000.0 + 81_000.0) / 512  # a page given back and faulted in: alone, with its 2 MiB
 _LARGE_ORDER = 9
 
+# How long a page waits on CPUs' lists that are full (ns), with which share of all pages they are, and the least of it.
+_ON_FULL_LISTS, _FULL, _LEAST = 2e9, 1 / 64, 1 / 4
+
 
 def _price(value: Any) -> float:
     price = parse_price(value)
@@ -57,9 +60,6 @@ class BreakEven(Design):
     label: ClassVar[str] = "breakeven"
     reasons: ClassVar[Mapping[str, str]] = {}
     ages: ClassVar[bool] = True
-    per_cpu_time: ClassVar[float] = 2e9
-    """How long (ns) a page waits on a CPU's list before it is used: a choice, as nobody counts it."""
-
     price: Any = Setting(
         _USUAL_PRICE,
         "CPU seconds that a GiB*minute of host memory is worth; the run's own, unless set.",
@@ -89,6 +89,17 @@ class BreakEven(Design):
     def share(self) -> float:
         """How often free pages are used again while their age grows e-fold, as learnt so far."""
         return FIRST_GUESS if self._survival is None else self._survival.share
+
+    @property
+    def per_cpu_time(self) -> float:
+        """How long (ns) a page waits on a CPU's list before it is used: a guess, by how many are there."""
+        listed, pages = 0, 0
+        for zone in self.zones:
+            listed += zone.per_cpu_pages
+            pages += zone.present_pages
+        if not pages:
+            return _ON_FULL_LISTS
+        return _ON_FULL_LISTS * min(max(listed / (_FULL * pages), _LEAST), 1.0)
 
     def break_even(self, order: int) -> float:
         """For how long (ns) a block of this order is kept at the cost of giving it back and faulting it in again."""
@@ -201,7 +212,7 @@ class BreakEven(Design):
         """A look at a zone, from its largest blocks down; false if the run must end."""
         untold, looks = zone.nr_unhinted, self._looks(zone)
         for order in range(zone.max_order - 1, -1, -1):
-            if self.now < looks[order] + pauses[order]:
+            if self.now < looks[order] + pauses[order] // 2:  # one pass for what is nearly due
                 continue
             looks[order] = self.now
             if not untold[order] and not parking:
