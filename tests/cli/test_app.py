@@ -119,6 +119,14 @@ def test_an_empty_argument_is_no_folder(command: str) -> None:
     assert done.stderr == f"pagehint: argument {len(words)} is empty: is it a variable that isn't set?\n"
 
 
+@pytest.mark.parametrize("argument", ["--example=", "--set=", "--host-memory="])
+def test_an_option_of_nothing_is_no_default(argument: str) -> None:
+    """--example= was the default one, as if it hadn't been given."""
+    done = subprocess.run([sys.executable, "-m", "pagehint", "run", argument], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pagehint: argument 2 is empty: is it a variable that isn't set?\n"
+
+
 @pytest.mark.parametrize("command", ["run", "sweep", "fleet"])
 def test_help_names_each_design(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", "pagehint", command, "--help"], capture_output=True, text=True)

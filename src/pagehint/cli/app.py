@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -45,6 +46,7 @@ for _name in (
     app.command(f"pagehint.cli.{_module}:{_module}", name=_name)
 
 
+_OF_NOTHING = re.compile(r"--[\w-]+=")
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -126,7 +128,7 @@ def _done(ends: list[signal.Signals]) -> None:
 # A path of nothing would be the folder that it is called in.
 def _refuse_empty(arguments: list[str]) -> None:
     for number, each in enumerate(itertools.takewhile(lambda each: each != "--", arguments), 1):
-        if not each:
+        if not each or _OF_NOTHING.fullmatch(each):
             raise InputError(f"argument {number} is empty: is it a variable that isn't set?")
 
 
