@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import Migratetype
 from pagehint.mm.guest.pageblock_types import fit_pageblock_types
+from pagehint.mm.page import FREE, KIND, ORDER, TYPE_SHIFT
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.scan import FREE_AT_START
@@ -89,12 +90,10 @@ def _passed_over(
     zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
     zone.load(free, types)
     kinds = range(Migratetype.HIGHATOMIC + 1)
-    lists = [(order, kind, zone.free_list(order, kind)) for kind in kinds for order in range(zone.max_order)]
-    heads = np.concatenate([pages for _, _, pages in lists])
-    orders = np.concatenate([np.full(len(pages), order) for order, _, pages in lists])
-    of_kind = np.concatenate([np.full(len(pages), kind) for _, kind, pages in lists])
-    by_page = np.argsort(heads)
-    heads, orders, of_kind = heads[by_page], orders[by_page], of_kind[by_page]
+    state = zone.page_state
+    heads = np.flatnonzero(state & KIND == FREE)
+    orders, of_kind = state[heads] & ORDER, state[heads] >> TYPE_SHIFT
+    heads += layout.start_pfn
     places = (heads >> pageblock_order) - (layout.start_pfn >> pageblock_order)
     unlike = np.zeros((len(kinds), len(types)), np.bool_)
     if not len(heads):

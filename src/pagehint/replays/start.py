@@ -28,11 +28,13 @@ from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import (
     NO_MEMORY,
+    PAGEBLOCK_ORDER,
     SNAPSHOT_BEGUN,
     SNAPSHOT_READ,
     PageStates,
     is_late,
     mark_time,
+    pageblock_order,
     pages_at_start,
 )
 from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
@@ -57,7 +59,6 @@ _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
 _MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any size
 _HUGE_PAGE = 512
 _MAX_ORDER = 10
-_PAGEBLOCK_ORDER = 9
 
 
 def check_trace(trace: object) -> None:
@@ -70,7 +71,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay, and its timer's phase), or mainline's defaults."""
     check_trace(trace)
     reporting = trace.meta.reporting
-    order = reporting.order if reporting is not None and reporting.order is not None else _PAGEBLOCK_ORDER
+    order = reporting.order if reporting is not None and reporting.order is not None else PAGEBLOCK_ORDER
     delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else MAINLINE_DELAY
     tick, passes = timer_tick(trace).ns, recorded_passes(trace)
     step = timer_step(delay, tick)
@@ -203,7 +204,7 @@ class Start:
         layouts = _layouts(trace)
         pages = _pages(trace, layouts)
         zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
-        pageblock_order = meta.pageblock_order or _PAGEBLOCK_ORDER
+        block_order = pageblock_order(trace)
         load = device_load(trace)
         looked = False
 
@@ -211,11 +212,11 @@ class Start:
             nonlocal looked
             looked = True
             batch = max(layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts)
-            scan = Scan(pages, pageblock_order, zone_events, profile, load, meta.level == "zone", batch)
+            scan = Scan(pages, block_order, zone_events, profile, load, meta.level == "zone", batch)
             refills = None
             if scan.zone_level:
                 ends = sorted(layout.end_pfn for layout in layouts)
-                refills = RefillScan(pages, ends, profile.pcp_above_order_0, pageblock_order)
+                refills = RefillScan(pages, ends, profile.pcp_above_order_0, block_order)
             return _look(trace, layouts, scan, refills, progress)
 
         seen = trace.once(profile, look)
@@ -224,7 +225,7 @@ class Start:
         found = seen.at_start
         zones, pcps, grows = [], {}, []
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, profile, pageblock_order, seen)
+            zone = _zone(layout, profile, block_order, seen)
             zones.append(zone)
             if not zone_events:
                 limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(seen.cpus)))
@@ -346,7 +347,7 @@ def _look(
     early, named = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, early, named)
-    order = trace.meta.pageblock_order or _PAGEBLOCK_ORDER
+    order = pageblock_order(trace)
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
     on_lists = None

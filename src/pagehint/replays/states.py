@@ -25,14 +25,25 @@ from pagehint.trace.meta import ZoneLayout
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size
 
-__all__ = ["NO_MEMORY", "SNAPSHOT_BEGUN", "SNAPSHOT_READ", "PageStates", "is_late", "mark_time", "pages_at_start"]
+__all__ = [
+    "NO_MEMORY",
+    "PAGEBLOCK_ORDER",
+    "SNAPSHOT_BEGUN",
+    "SNAPSHOT_READ",
+    "PageStates",
+    "is_late",
+    "mark_time",
+    "pageblock_order",
+    "pages_at_start",
+]
 
 SNAPSHOT_BEGUN, SNAPSHOT_READ = "KPF-BEGIN init", "KPF-END init"
 NO_MEMORY = UNSEEN
 """The state of a page that is no memory, once all that are memory have one."""
 _SECTION = 1 << 15  # memory comes in sections of 128 MiB
+PAGEBLOCK_ORDER = 9
+"""Of pageblocks, and so of reporting, where nothing tells."""
 _LATE = 10**9
-_PAGEBLOCK_ORDER = 9
 _LEAST_OF_BOOT = 1 / 4
 _LEAST_ON_LISTS = 1e-4  # of memory: what is in use is wrong by no more
 _ALIKE, _NOTHING = 1.3, 1 << 12  # pages that two files count as free
@@ -54,6 +65,11 @@ class PageStates:
     hole: NDArray[np.bool_]
     booting: bool = False
     doubts: list[str] = field(default_factory=list)
+
+
+def pageblock_order(trace: Trace) -> int:
+    """The order of the guest's pageblocks; where the recording doesn't tell, the usual one."""
+    return trace.meta.pageblock_order or PAGEBLOCK_ORDER
 
 
 def mark_time(trace: Trace, text: str) -> int | None:
@@ -129,7 +145,7 @@ def _not_yet_free(found: PageStates, kinds: FlaggedStates, named: NDArray[np.boo
 
 def _least_reported(trace: Trace) -> int:
     order = None if trace.meta.reporting is None else trace.meta.reporting.order
-    return 1 << (trace.meta.pageblock_order or _PAGEBLOCK_ORDER if order is None else order)
+    return 1 << (pageblock_order(trace) if order is None else order)
 
 
 def _settle_by_flags(

@@ -60,6 +60,7 @@ class BreakEven(Design):
     label: ClassVar[str] = "breakeven"
     reasons: ClassVar[Mapping[str, str]] = {}
     ages: ClassVar[bool] = True
+
     price: Any = Setting(
         _USUAL_PRICE,
         "CPU seconds that a GiB*minute of host memory is worth; the run's own, unless set.",

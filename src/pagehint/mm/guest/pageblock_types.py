@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.migratetype import Migratetype
+from pagehint.mm.page import FREE, KIND, ORDER
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
 
@@ -64,9 +65,9 @@ def fit_pageblock_types(
     for name, order in at_least:
         if name in _KIND_BY_NAME:
             weights[_KIND_BY_NAME[name], order] = 0
-    lists = [[zone.free_list(order, kind) for kind in Migratetype] for order in range(zone.max_order)]
-    heads = np.concatenate([head for of_order in lists for head in of_order]) - zone.start_pfn
-    orders = np.repeat(np.arange(zone.max_order), [sum(map(len, of_order)) for of_order in lists])
+    state = zone.page_state
+    heads = np.flatnonzero(state & KIND == FREE)
+    orders = state[heads] & ORDER
     having, which = np.unique(_places(zone, heads), return_inverse=True)
     blocks = np.zeros((len(having), zone.max_order), np.int64)
     np.add.at(blocks, (which, orders), 1)
