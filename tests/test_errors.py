@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagehint.errors import AllocationError, BusyError, HostError, InputError, PagehintError, printable
+from pagehint.errors import AllocationError, BusyError, HostError, InputError, PagehintError, printable, without_frames
 
 
 @given(st.text())
@@ -57,3 +57,37 @@ def test_its_text_is_what_was_said_and_survives_a_process(kind: type[PagehintErr
 def test_pythons_own_names_catch_them(kind: type[PagehintError], caught: type[Exception]) -> None:
     with pytest.raises(caught):
         raise kind("x")
+
+
+class Odd(OSError):
+    """It can't be made of its arguments again."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+
+
+def failed(error: BaseException) -> BaseException:
+    try:
+        raise error from ValueError("its cause")
+    except BaseException as raised:
+        return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "shown"),
+    [
+        (OSError(errno.EPERM, "not allowed", "a file"), PermissionError, "[Errno 1] not allowed: 'a file'"),
+        (BusyError("one is started"), BusyError, "one is started"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (Odd("there", "no room"), PagehintError, "Odd: there: no room"),
+    ],
+)
+def test_what_is_kept_of_an_error_is_all_but_where_it_passed(
+    error: BaseException, kind: type[BaseException], shown: str
+) -> None:
+    raised = failed(error)
+    kept = without_frames(raised)
+    assert type(kept) is kind
+    assert str(kept) == shown
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+    assert raised.__traceback__ is not None  # it's shown yet

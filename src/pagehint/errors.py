@@ -1,8 +1,9 @@
 """The errors that pagehint raises for its callers' mistakes and for what the machine refuses."""
 
+import copy
 import errno
 
-__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable"]
+__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable", "without_frames"]
 
 
 def printable(text: str) -> str:
@@ -12,6 +13,17 @@ def printable(text: str) -> str:
 
 class PagehintError(Exception):
     """Base of every error of pagehint's own; its text is one line that says what is wrong, where, and what to do."""
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """The same error, to be kept: its traceback would keep alive what the functions that it passed through hold."""
+    try:
+        kept = copy.copy(error)
+    except Exception:  # its class can't be made of its arguments
+        kept = error
+    if type(kept) is type(error) and kept is not error and not kept.__traceback__:
+        return kept
+    return PagehintError(f"{type(error).__name__}: {error}")
 
 
 class InputError(PagehintError, ValueError):

@@ -274,3 +274,28 @@ def test_ctrl_c_ends_a_program_during_a_react() -> None:
     assert process.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert errors.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("refused", [OSError("no"), RuntimeError("no")])
+def test_an_error_that_is_kept_keeps_nobodys_memory(
+    make: Make, monkeypatch: pytest.MonkeyPatch, refused: Exception
+) -> None:
+    arena = make("64MiB", idle="60s")
+
+    def failing(blocks: Any) -> None:
+        raise type(refused)(*refused.args)
+
+    def work() -> None:
+        mine = used(arena)
+        used(arena)
+        with pytest.raises(type(refused)):
+            arena.trim()
+        assert mine[0] == 5
+
+    gc.disable()
+    try:
+        monkeypatch.setattr(arena.host, "react", failing)
+        work()
+        assert arena.stats().live == 0
+    finally:
+        gc.enable()

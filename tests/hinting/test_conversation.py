@@ -73,7 +73,7 @@ def test_what_failed_is_counted_and_its_blocks_go_back_untold(stepper):
     assert zone.in_flight_pages == 2048
     stepper.reacted(error)
     found = stepper.design.statistics
-    assert (found.batches, found.errors, found.last_error) == (0, 1, error)
+    assert (found.batches, found.errors, repr(found.last_error)) == (0, 1, repr(error))
     assert (zone.in_flight_pages, zone.free_pages, sum(zone.nr_hinted)) == (0, 3072, 0)
     action = stepper.step()
     assert isinstance(action, Sleep)  # and tries again later

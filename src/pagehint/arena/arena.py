@@ -25,7 +25,7 @@ from pagehint.arena.pressure import Pressure
 from pagehint.arena.shared import Handle, Leases
 from pagehint.arena.state import ArenaFullError, ArenaStatistics
 from pagehint.arena.warm import WarmPages
-from pagehint.errors import BusyError, InputError, PagehintError
+from pagehint.errors import BusyError, InputError, PagehintError, without_frames
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.host.anonymous import AnonymousHost
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
@@ -234,7 +234,8 @@ class Arena:
                 done = True
             except OSError as error:
                 self._trim_errors += 1
-                self._trim_error = refused = refused or error
+                refused = refused or error
+                self._trim_error = without_frames(refused)
             finally:
                 # In here also when a signal handler raised.
                 self.pages.drain(batch, done)
@@ -243,8 +244,11 @@ class Arena:
             if done:
                 self._trims += 1
                 given += pages * self.page_size
-        if refused is not None:
-            raise refused
+        try:
+            if refused is not None:
+                raise refused
+        finally:
+            del refused  # it holds this frame, and its callers' memory with it
         return given
 
     def stats(self) -> ArenaStatistics:

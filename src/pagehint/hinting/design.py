@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from pagehint.errors import BusyError, InputError
+from pagehint.errors import BusyError, InputError, without_frames
 from pagehint.hinting.action import IDLE, Action, React, Sleep, Work
 from pagehint.hinting.conversation import Conversation
 from pagehint.hinting.device import Device
@@ -310,6 +310,6 @@ class Design(Conversation, ABC):
         self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
 
     def count_error(self, error: BaseException) -> None:
-        """Count a failure, of the device or another."""
+        """Count a failure, of the device or another; ``last_error`` is a copy of it, without its traceback."""
         self._errors += 1
-        self._last_error = error
+        self._last_error = without_frames(error)

@@ -164,6 +164,7 @@ class _Loop:
         except BaseException as raised:
             error = raised
         self.design.reacted(error, time.monotonic_ns())
+        del error  # it holds this frame
         self._serve_waiters()
 
     def _take_messages(self, inbox: queue.SimpleQueue[Zone | None], wait: float | None) -> None:
