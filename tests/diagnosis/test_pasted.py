@@ -204,6 +204,6 @@ def test_of_a_long_text_what_is_near_a_telling_line_stays() -> None:
 def test_of_long_json_the_strings_that_tell_stay() -> None:
     """All of some million strings went through what cleans a line."""
     processes = [{"name": f"process {number}", "command": ["/usr/bin/python"] * 9} for number in range(10_000)]
-    found = plain_lines(json.dumps([*processes, {"mem": {"MemFree": "512 kB"}}, *processes]))
+    found = plain_lines(telling(json.dumps([*processes, {"mem": {"MemFree": "512 kB"}}, *processes])))
     assert "MemFree: 512 kB" in found
     assert len(found) < 200

@@ -97,3 +97,15 @@ def test_zoneinfo_whose_repeats_name_no_zone(tmp_path: Path) -> None:
     expected = told(tmp_path / "text.txt", f"{name}\n{lines}")
     assert told(tmp_path / "text.txt", text) == expected
     assert told(tmp_path / "text.txt", f"{name}\n{other(lines) * 3}{lines}") == expected
+
+
+def test_a_log_that_begins_with_a_bracket_is_no_json(tmp_path: Path) -> None:
+    """dmesg's was read line by line: 60 MB took 48 s."""
+    text = "".join(f"[{number:9}.123456] mem: page free: {number} pages of memory\n" for number in range(100_000))
+    assert len(without_repeats(text)) < 3 << 20 < len(text) // 3 * 2
+    report = "".join(f"[  532.610402] {line}\n" for line in SAMPLES["6.1, two nodes"].splitlines())
+    (tmp_path / "alone.txt").write_text(report)
+    (tmp_path / "within.txt").write_text(text + report + text)
+    alone, within = (diagnose(tmp_path / f"{name}.txt").failures for name in ("alone", "within"))
+    assert alone
+    assert within == alone

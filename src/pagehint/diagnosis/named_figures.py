@@ -1,7 +1,8 @@
 """Totals of memory as monitoring, inventories and hypervisors give them: each figure beside its name."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
@@ -11,6 +12,7 @@ __all__ = ["parse_named_figures"]
 
 _FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]?\d)?)"
 _ALONE = _FIGURE + r"(?![\d.eE]|,\d|\s?[kKMGTPE]i?[Bb]?\b)"  # a unit or thousands apart would say something else
+_MOST_MOMENTS = 10_000  # that are read: the last
 _KIB, _MIB = 1 << 10, 1 << 20
 
 
@@ -207,17 +209,16 @@ def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int],
 
 # The figures of one machine at one moment: another one begins where a name comes again with another figure.
 def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[str, int]]]:
-    parts = [(text, "")]
-    if tool in _WITHIN:
-        parts = [(match[0], match.groupdict().get("machine") or "") for match in _WITHIN[tool].finditer(text)]
-    for part, whose in parts:
+    figures = _FIGURES[tool]
+    has_machine, has_unit = "machine" in figures.groupindex, "unit" in figures.groupindex
+    for part, whose in _within(tool, source, text) if tool in _WITHIN else [(text, "")]:
         begun: dict[str, dict[str, int]] = {}
-        for match in _FIGURES[tool].finditer(part):
-            groups = match.groupdict()
+        for match in figures.finditer(part):
             if (name := source.names.get(match["name"])) is None:
                 continue
-            machine = groups.get("machine") or whose
-            size = int(float(match["figure"]) * (FIGURE_UNITS[groups["unit"]] if groups.get("unit") else source.unit))
+            machine = (match["machine"] or whose) if has_machine else whose
+            unit = FIGURE_UNITS[match["unit"]] if has_unit and match["unit"] else source.unit
+            size = int(float(match["figure"]) * unit)
             sizes = begun.setdefault(machine, {})
             if sizes.get(name, size) != size:
                 yield machine, sizes
@@ -225,3 +226,17 @@ def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[
             if size <= MOST_MEMORY:
                 sizes[name] = size
         yield from begun.items()
+
+
+# The last ones that may say what is free.
+def _within(tool: str, source: _Source, text: str) -> Iterable[tuple[str, str]]:
+    free = [name for name, ours in source.names.items() if ours == "free"]
+    has_machine = "machine" in _WITHIN[tool].groupindex
+    return deque(
+        (
+            (match[0], (match["machine"] or "") if has_machine else "")
+            for match in _WITHIN[tool].finditer(text)
+            if any(name in match[0] for name in free)
+        ),
+        maxlen=_MOST_MOMENTS,
+    )

@@ -42,6 +42,10 @@ _PREFIX = re.compile(
     re.ASCII,
 )
 _MOST_PREFIXES = 8
+# Begins with no prefix, and holds nothing of what goes, or is put otherwise.
+_PLAIN = re.compile(
+    r"(?!Node |[A-Z][a-z]{2}\s|\S{0,70}\s{0,9}kernel|kern|user|daemon)[A-Za-z_][\w ():,.=/%+-]*+(?<=[\w):])", re.ASCII
+)
 _LONG = 1 << 20
 _BLOCK = 1 << 14
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
@@ -173,9 +177,12 @@ def _wide_as(data: bytes | bytearray) -> str | None:
 
 
 def telling(text: str) -> str:
-    """A text without the lines that are far from any that may tell of memory: most of a long log. O(length)."""
+    """A text without the lines that are far from any that may tell of memory: most of a long log. Of JSON, its
+    strings. O(length).
+    """
     if len(text) < _LONG:
         return text
+    text = _strings(text)
     kept: list[str] = []
     before: deque[str] = deque(maxlen=_AROUND)
     after = 0
@@ -205,13 +212,15 @@ def _tells(text: str) -> bool:
     return any(word in text for word in _TELLING)
 
 
-def blocks_of(text: str) -> Iterator[str]:
-    """The text in pieces of whole lines, without the line break between two: what is made of each is soon gone."""
+def blocks_of(text: str, end: int | None = None) -> Iterator[str]:
+    """The text up to `end` in pieces of whole lines, without the line break between two: what is made of each is soon
+    gone.
+    """
     begin = 0
-    while (end := text.find("\n", begin + _BLOCK)) >= 0:
-        yield text[begin:end]
-        begin = end + 1
-    yield text[begin:]
+    while (stop := text.find("\n", begin + _BLOCK, end)) >= 0:
+        yield text[begin:stop]
+        begin = stop + 1
+    yield text[begin:end]
 
 
 # Lines that are there again are held once.
@@ -297,7 +306,7 @@ def _downwards(lines: list[str]) -> list[str]:
 
 
 def _apart(line: str) -> list[str]:
-    if len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
+    if " [" in line and len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
         return parts
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
 
@@ -358,10 +367,26 @@ def _strings(text: str) -> str:
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return text
     try:
-        entry = json.loads(text)
+        entry = _loaded(text)
     except (ValueError, RecursionError):
         return "\n".join(_PYTHON_LIST.split(text)) if text.startswith("['") else text
-    return text if _is_message(entry) else telling(_all_strings(entry))
+    return text if _is_message(entry) else _all_strings(entry)
+
+
+def _loaded(text: str) -> object:
+    return json.loads(text, object_hook=_without_numbers)
+
+
+# An object as it is read, so that what tells nothing is soon gone.
+def _without_numbers(entry: dict[str, object]) -> object:
+    if _is_message(entry):
+        return entry
+    metric = _metric(entry) if "metric" in entry else None
+    return (
+        metric
+        or {name: value for name, value in entry.items() if value and isinstance(value, str | list | dict)}
+        or None
+    )
 
 
 def _all_strings(whole: object) -> str:
@@ -381,11 +406,7 @@ def _all_strings(whole: object) -> str:
         elif isinstance(entry, list):
             entries += [each for each in reversed(entry) if isinstance(each, str | list | dict)]
         elif isinstance(entry, dict):
-            metric = _metric(entry) if "metric" in entry else None
-            if metric is not None:
-                found.append(metric)
-            else:
-                entries += [_named(*item) for item in reversed(entry.items()) if isinstance(item[1], str | list | dict)]
+            entries += [_named(*item) for item in reversed(entry.items()) if isinstance(item[1], str | list | dict)]
     return "\n".join(found)
 
 
@@ -414,6 +435,8 @@ def _is_message(entry: object) -> bool:
 
 def _plain(line: str) -> str:
     line = line.strip()
+    if _PLAIN.fullmatch(line) is not None:
+        return line
     if line.endswith(">"):
         line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
     if line.endswith("}") and (begin := line.find("{")) >= 0:
@@ -453,7 +476,7 @@ def _or_else(text: str | None, other: str) -> str:
 # hold the message, every string, a line each; None: no JSON.
 def _message(line: str) -> str | None:
     try:
-        whole = entry = json.loads(line)
+        whole = entry = _loaded(line)
     except (ValueError, RecursionError):
         return None
     while isinstance(entry, dict):

@@ -40,6 +40,7 @@ _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
 _MOST_STREAM = 4 << 30  # a page map whose size nobody tells: of 2 TiB
 _MOST_FLAGS = (1 << 48) - 1
+_MOST_END = 4 << 20
 _PACKED = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
@@ -110,7 +111,7 @@ _VMSTAT = re.compile(
 _VERSION = re.compile(
     r"(?:Linux version (\d{1,3}\.\d{1,3}\S{0,80})|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d)", re.ASCII
 )
-_ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order\s*[:=]?\s*(\d{1,3})(?!\d)", re.ASCII)
+_ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order *[:=]? *(\d{1,3})(?!\d)", re.ASCII)
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
 _REPORTING_ON = "Free page reporting enabled"
 _LOG = re.compile(
@@ -162,9 +163,10 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
     if len(data) > _MOST_TEXT:
         raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
     text = decoded(data)
+    del data
     found = list(_text(evidence, text, name))
     if not found and not may_be_silent:
-        what = "holds nothing that tells of free memory" if data.strip() else "is empty"
+        what = "holds nothing that tells of free memory" if text.strip() else "is empty"
         start = text[:_CHUNK]
         if _PAGE_EVENT.search(start):
             file = "FILE" if path == _STANDARD_INPUT else as_argument(path)
@@ -282,7 +284,8 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = as_meminfo_lines(as_proc_lines(plain_lines(telling(without_repeats(text)))), _KNOWN)
+    lines = as_meminfo_lines(as_proc_lines(plain_lines(_ends(telling(without_repeats(text)), evidence, name))), _KNOWN)
+    plain = "\n".join(lines)
     parts = _parts(lines)
     whole = text if text.lstrip()[:1] in ("{", "[") else ""
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
@@ -311,14 +314,14 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if unit is not None:
             evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
         yield "the output of free"
-    yield from _tools(evidence, lines, whole, name, columns is not None)
+    yield from _tools(evidence, lines, [plain, whole], name, columns is not None)
     if caches := parse_slabinfo(text):
         evidence.slab_caches = caches
         yield "slabinfo"
-    if pressure := parse_pressure("\n".join(lines)):
+    if pressure := parse_pressure(plain):
         evidence.pressure = pressure
         yield "memory pressure"
-    if any(_LOG.search(line) for line in lines) and _read_log(evidence, lines, name):
+    if _LOG.search(plain) is not None and _read_log(evidence, lines, name):
         if (machines := machines_of(text))[1:]:
             evidence.warnings.append(
                 f"{name}: a log of several machines ({printable(', '.join(machines[:4]))}): what is free is the last "
@@ -331,7 +334,19 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
             + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
         )
-    yield from _single_lines(evidence, lines, name)
+    yield from _single_lines(evidence, plain, name)
+
+
+# Of too much, the start and the end: whole lines.
+def _ends(text: str, evidence: Evidence, name: str) -> str:
+    first, last = text.rfind("\n", 0, _MOST_END) + 1, text.find("\n", max(len(text) - _MOST_END, 0))
+    if last < first or len(text) <= 2 * _MOST_END:
+        return text
+    evidence.warnings.append(
+        f"{name}: more than {2 * _MOST_END >> 20} MiB of it may tell of memory: the first and the last "
+        f"{_MOST_END >> 20} MiB of that are read"
+    )
+    return text[:first] + text[last:]
 
 
 # Whether it has reports.
@@ -352,22 +367,16 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
 
 
 # What one line tells alone, wherever it stands.
-def _single_lines(evidence: Evidence, lines: list[str], name: str) -> Iterator[str]:
-    orders: list[int] = []
-    unused: float | None = None
-    is_on = False
-    for line in lines:
-        if evidence.kernel is None and (version := _VERSION.search(line)) is not None:
-            evidence.kernel = version[1] or version[2]
-        evidence.hypervisor = evidence.hypervisor or hypervisor_of(line)
-        is_on = is_on or _REPORTING_ON in line
-        if (names := _DENTRY_STATE.search(line)) is not None and (share := parse_unused_names(names[1])) is not None:
-            evidence.unused_names = unused = share
-        if (order := _ORDER.search(line)) is not None:
-            orders.append(int(order[1]))
-    if unused is not None:
+def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
+    if evidence.kernel is None and (version := _VERSION.search(text)) is not None:
+        evidence.kernel = version[1] or version[2]
+    evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
+    shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
+    if known := [share for share in shares if share is not None]:
+        evidence.unused_names = known[-1]
         yield "fs.dentry-state"
-    if is_on:
+    orders = [int(order[1]) for order in _ORDER.finditer(text)]
+    if _REPORTING_ON in text:
         evidence.reporting.on = evidence.reporting.device = True
         yield "whether reporting is on"
     if orders:
@@ -377,9 +386,9 @@ def _single_lines(evidence: Evidence, lines: list[str], name: str) -> Iterator[s
         yield "the reporting order"
 
 
-# What /proc's files and free tell is not taken from others: these fill up what is not known. `whole` is a text that is
-# JSON, of which the lines hold no numbers.
-def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_free: bool) -> Iterator[str]:
+# What /proc's files and free tell is not taken from others: these fill up what is not known. `texts` are the lines,
+# and a text that is JSON, of which they hold no numbers.
+def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, beside_free: bool) -> Iterator[str]:
     for what, parse in (("crash's kmem -f", parse_crash_blocks), ("node_exporter's buddyinfo", parse_exported_blocks)):
         if not evidence.buddy and (blocks := parse(lines)):
             evidence.buddy = blocks
@@ -389,7 +398,7 @@ def _tools(evidence: Evidence, lines: list[str], whole: str, name: str, beside_f
         of_nodes.setdefault("Buffers", 0)
         evidence.meminfo = of_nodes
         yield "numastat -m"
-    for what, sizes, machines, again in parse_named_figures(["\n".join(lines), whole]):
+    for what, sizes, machines, again in parse_named_figures(texts):
         _note_total(evidence, what, sizes)
         evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
         if machines:
