@@ -22,7 +22,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from multiprocessing import resource_sharer
 from typing import Any
 
 import numpy as np
@@ -182,6 +184,13 @@ def make_it_fail(arena: Arena, seed: int) -> None:
     arena.host.react = moody  # type: ignore[method-assign]
 
 
+def wait_for(arena: Arena, condition: Callable[[Arena], bool]) -> None:
+    """Until it holds, or a minute is over: what hangs is found by who looks next."""
+    deadline = time.monotonic() + 60
+    while not condition(arena) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 def own_arenas(number: int, arguments: argparse.Namespace, parcels: Any, results: Any) -> None:
     """A process: one arena after the other, until its share of bytes is verified."""
     total = Tally()
@@ -204,9 +213,11 @@ def own_arenas(number: int, arguments: argparse.Namespace, parcels: Any, results
         for worker in workers:
             worker.join()
             total.add(worker.tally)
-        deadline = time.monotonic() + 60
-        while (arena.stats().live or arena.stats().in_flight) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(arena, lambda arena: not len(arena._leases))
+        # On free-threaded Python the thread that made an object frees it, or one that has taken its place since: the
+        # one that serves multiprocessing's descriptors does nothing until it is asked for the next.
+        resource_sharer.stop()
+        wait_for(arena, lambda arena: not (arena.stats().live or arena.stats().in_flight))
         arena._worker.stop()  # checked at rest
         statistics = arena.stats()
         problems = check(arena.pages)

@@ -93,6 +93,24 @@ def test_a_forked_child_waits_for_no_worker(what):
     worker.stop()
 
 
+@pytest.mark.parametrize("what", ["stop", "ask_to_stop", "drop"])
+def test_a_forked_child_touches_no_queue_of_its_parents_worker(what):
+    """On free-threaded Python a thread that is not in the child may have its lock."""
+    worker = ThreadWorker(PageHinting(delay="1ms"), [Zone(64 * BLOCK)])
+    worker.start(Device())
+    pid = os.fork()
+    if not pid:
+        sys.unraisablehook = lambda _: os._exit(1)
+        worker._loop.latest().inbox = None
+        if what == "drop":
+            del worker
+        else:
+            getattr(worker, what)()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    worker.stop()
+
+
 def test_a_stop_waits_for_a_start_on_another_thread():
     worker = ThreadWorker(PageHinting(delay="1ms"), [Zone(4 * BLOCK)])
     for _ in range(300):

@@ -291,6 +291,7 @@ class Arena:
 
     def _after_fork(self) -> None:
         # Only the thread that forked is in the child: neither the worker nor who waits for it.
+        self.pages.unlock()
         self.pages.detach()
         self._hire()
         if isinstance(self.host, MemfdHost):

@@ -251,6 +251,11 @@ class WarmPages(Extents):
 
     # After a fork, in the child
 
+    def unlock(self):
+        """Take the lock from a thread that is not in this process: it was given to it, and it had not gone on yet."""
+        if self._lock.locked():
+            self._lock.release()
+
     def orphan(self):
         """Take back what is in flight: whoever told the device is not in this process. O(blocks)."""
         i: cython.Py_ssize_t = 0
