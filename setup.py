@@ -30,6 +30,7 @@ COMPILED = [
     "trace/recorder/pages",
     "replays/engine",
     "replays/observers/best_possible",
+    "replays/on_the_way",
     "replays/pages",
     "replays/refills",
     "replays/scan",

@@ -2,6 +2,7 @@ cimport cython
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.zone cimport Zone
 from pagehint.replays.observers.best_possible cimport BestPossible
+from pagehint.replays.on_the_way cimport OnTheWay
 from pagehint.replays.pages cimport Pages
 from pagehint.replays.refills cimport Refills
 
@@ -35,6 +36,7 @@ cdef enum:
 
 cdef enum:
     NO_TYPE = 255
+    NEAR = 256  # rows
 
 cdef enum:
     AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much
@@ -125,6 +127,7 @@ cdef class Engine(Pages):
     cdef long long *_isolating
     cdef long long _inflated[INFLATED_AT_ONCE]
     cdef int _inflated_count
+    cdef OnTheWay _on_the_way
 
     @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
@@ -147,6 +150,14 @@ cdef class Engine(Pages):
     cdef int _take(self, Py_ssize_t pfn, int order, int migratetype, int how) noexcept nogil
     @cython.final
     cdef int _untie(self) except -1 nogil
+    @cython.final
+    cdef bint _wait_for_frees(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _wait_for_lock(self) noexcept nogil
+    @cython.final
+    cdef int _goes_on_as(self, Py_ssize_t k) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _before_on_cpu(self) noexcept nogil
     @cython.final
     cdef void _turn(self) noexcept nogil
     @cython.final
@@ -177,6 +188,10 @@ cdef class Engine(Pages):
     cdef void _use(self) noexcept nogil
     @cython.final
     cdef bint _was_used(self, Py_ssize_t pfn, int order, bint drained) noexcept nogil
+    @cython.final
+    cdef void _frees_straight(self, Py_ssize_t pfn, int order, int cpu) noexcept nogil
+    @cython.final
+    cdef void _end_frees(self, int cpu) noexcept nogil
     @cython.final
     cdef int _event(self, Py_ssize_t k) noexcept nogil
     @cython.final

@@ -48,6 +48,7 @@ if cython.compiled:
         INFLATED_AT_ONCE,
         LEAST_LOOKED_AT,
         MOST_LOOKED_AT,
+        NEAR,
         NEXT,
         NO_TYPE,
         NOT_PLACED,
@@ -59,6 +60,7 @@ if cython.compiled:
         WALKS,
     )
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
+    from cython.cimports.pagehint.replays.on_the_way import OnTheWay
     from cython.cimports.pagehint.replays.pages import Pages, has
     from cython.cimports.pagehint.replays.refills import NEVER
     from cython.cimports.pagehint.replays.scan import (
@@ -84,6 +86,7 @@ else:
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.observers.best_possible import BestPossible
+    from pagehint.replays.on_the_way import OnTheWay
     from pagehint.replays.pages import Pages, has
     from pagehint.replays.refills import NEVER
     from pagehint.replays.scan import (
@@ -106,6 +109,7 @@ else:
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
+    NEAR = 256
     AT_ONCE, AT_REST = 5 * 10**6, 10**7
     INFLATED_AT_ONCE = 256
     LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS = 3, 33, 4
@@ -186,6 +190,7 @@ class Engine(Pages):
         self._sweeping = False
         self._isolating_array = np.full(CPUS, -1, np.int64)
         self._inflated_count = 0
+        self._on_the_way = OnTheWay()
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
@@ -346,6 +351,10 @@ class Engine(Pages):
         """Go on to a time without events."""
         self._pass_time(now)
 
+    def end_frees(self):
+        """The last event is over: what was on its way to a zone is there."""
+        self._end_frees(-1)
+
     @property
     def next_time(self):
         """The time of the next change by this batch's events; where there is none, the present time."""
@@ -473,6 +482,7 @@ class Engine(Pages):
         i: cython.Py_ssize_t = -1
         k: cython.Py_ssize_t
         lost: cython.bint = False
+        late: cython.bint = False
         for k in range(pfn, pfn + block_pages(order)):
             if self._map[k] != NOWHERE:
                 if self._contiguous(pfn, order):
@@ -493,7 +503,11 @@ class Engine(Pages):
         ):
             i = zone_pfn
         elif self.zone_events:
+            if self._on_the_way.has_any:
+                late = self._wait_for_frees(zone_pfn, order, migratetype)
             i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
+            if late:
+                self._on_the_way._redo_held(self._zone, self._row + self._k)
         else:
             i = self._pcp._alloc(order, migratetype)
             if i < 0 and not self._zone._in_flight_pages:
@@ -518,6 +532,44 @@ class Engine(Pages):
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
+
+    # See OnTheWay. True if frees come right behind what happens now.
+    def _wait_for_frees(self, i, order, migratetype):
+        falls_back: cython.bint = False
+        late: cython.bint = False
+        before: cython.Py_ssize_t
+        if self._on_the_way.count:
+            before = self._before_on_cpu()
+            falls_back = self._events[self._k] == EXTFRAG or (before >= 0 and self._events[before] == EXTFRAG)
+            late = self._wait_for_lock()
+        self._on_the_way._wait_for_take(self._zone, self._row + self._k, i, order, migratetype, falls_back)
+        return late
+
+    # A refill or a drain holds the lock from its first block to its last.
+    def _wait_for_lock(self):
+        before: cython.Py_ssize_t = self._before_on_cpu()
+        start: cython.Py_ssize_t = self._zone.start_pfn
+        if before < 0 or not start <= self._pfns[before] < start + self._zone._pages:
+            return False
+        if self._goes_on_as(self._k) == 0 or self._goes_on_as(before) != self._goes_on_as(self._k):
+            return False
+        return self._on_the_way._wait_for_lock(self._zone, self._row + before)
+
+    # What comes one after the other under one lock: 1 a refill, 2 a drain, 0 neither.
+    def _goes_on_as(self, k):
+        kind: cython.int = self._events[k]
+        if kind == PCPU_DRAIN:
+            return 2
+        return 1 if kind == EXTFRAG or (kind == ZONE_ALLOC and self._details[k] > 0) else 0
+
+    # The row of the CPU's event before this one, if it is near; or -1.
+    def _before_on_cpu(self):
+        k: cython.Py_ssize_t = self._k - 1
+        while k >= max(self._k - NEAR, 0):
+            if self._cpus[k] == self._cpus[self._k]:
+                return k
+            k -= 1
+        return -1
 
     # What is free in contiguous areas, which movable pages are lent, stands on the atomic reserve's lists.
     def _has_cma(self, order):
@@ -789,6 +841,9 @@ class Engine(Pages):
         verdict: cython.int = 0
         ended: cython.int
         keeps: cython.bint
+        late: cython.bint
+        if self._on_the_way.count:
+            self._end_frees(cpu)
         if self._verdict_rows[self._v] == self._row + k:
             verdict = self._verdicts[self._v]
             if self._blocks[self._v] >= 0:
@@ -826,7 +881,10 @@ class Engine(Pages):
                 self._freed(pfn, order, True)
             if self.zone_events:
                 keeps = self._keeps_types and self._types[k] != CMA
+                late = self._on_the_way.count > 0 and self._wait_for_lock()
                 self._give(pfn, order, False, self._types[k] if keeps else NO_TYPE)
+                if late:
+                    self._on_the_way._redo_held(self._zone, self._row + k)
             return AT_END
         if kind == ALLOC:
             if not self.zone_events:
@@ -854,8 +912,23 @@ class Engine(Pages):
                 self._was_used(pfn, order, False)
             self._freed(pfn, order, verdict == BOOT)
         if verdict or not self.zone_events or not self._is_pcp[order]:
+            if kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
+                self._frees_straight(pfn, order, cpu)
             self._give(pfn, order, verdict == BOOT, NO_TYPE)
         return AT_END
+
+    def _frees_straight(self, pfn, order, cpu):
+        i: cython.Py_ssize_t = self._map[pfn] - self._zone.start_pfn
+        if self._contiguous(pfn, order) and 0 <= i < self._zone._pages:
+            self._on_the_way._frees(self._zone, i, order, cpu, self._row + self._k, self.now)
+
+    # What was on its way to a zone until now.
+    def _end_frees(self, cpu):
+        pfn: cython.Py_ssize_t = self._on_the_way._done(cpu, self.now)
+        while pfn >= 0:
+            self._enter(pfn, 0, cpu)
+            self._on_the_way._end(self._zone)
+            pfn = self._on_the_way._done(cpu, self.now)
 
     def _run(self, until):
         while self._k < self._count:

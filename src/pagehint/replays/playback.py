@@ -157,6 +157,7 @@ class Playback:
             self._apply(batch)
             if self.progress is not None:
                 self.progress(len(batch["event"]))
+        self.engine.end_frees()
         end = self.trace.meta.last_ns or 0
         while self._next() <= end:
             self._go_on(self._next())

@@ -1,0 +1,4 @@
+__all__ = ["OnTheWay"]
+
+class OnTheWay:
+    def __init__(self) -> None: ...
