@@ -6,6 +6,7 @@ import pytest
 
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
 
 NAMES = {"MemTotal", "MemFree", "Cached", "Active(file)"}
 FIGURES = {"MemTotal": 1000000, "MemFree": 400000, "Buffers": 1000, "Cached": 200000, "Active(file)": 30000}
@@ -35,3 +36,46 @@ def test_what_is_no_such_table_stays() -> None:
     lines = ["Node 0, zone Normal 1 2 3", "order,12", "MemTotal,many", "Cached, unused", "a;b", "MemFree 5 kB"]
     assert as_meminfo_lines(lines, NAMES) == lines
     assert as_meminfo_lines(["MemTotal,MemFree", "5,x"], NAMES) == ["MemTotal: 5 kB"]
+
+
+NAMED = "MemTotal\tMemFree\tActive(file)\tSwapTotal"
+VALUES = "1000000\t400000\t30000\t8000000"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{NAMED}\n0\t0\t0\t0\n{VALUES}\n",
+        f"time\thost\t{NAMED}\n2026-01-01 11:00:00\tweb-1\t{VALUES}\n",
+        f"host\ttime\t{NAMED}\nweb-1\t2026-01-01 11:00:00\t{VALUES}\n",
+        NAMED.replace("\t", " (kB)\t") + f" [kB]\n{VALUES}\n",
+        "| {} |\n|---|---|---|---|\n| {} |\n".format(NAMED.replace("\t", " | "), VALUES.replace("\t", " kB | ")),
+        f"{NAMED}\n" + "\t".join(str(int(value) << 10) for value in (1 << 22, 400000, 30000, 0)) + "\n",
+        "Name\tValue\nMemTotal\t1000000\nMemFree\t400000\nSwapTotal\t8000000\n",
+    ],
+    ids=["rows", "time", "host first", "units", "Markdown", "bytes", "a figure a row"],
+)
+def test_a_table_with_tabs(text: str, tmp_path: Path) -> None:
+    """It told nothing of free memory."""
+    path = tmp_path / "meminfo.txt"
+    path.write_text(text)
+    found = diagnose(path)
+    assert found.total in (1000000 << 10, 1 << 32)
+    assert found.free == 400000 << 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Node\tMemTotal\tMemFree\n0\t1000000\t400000\n1\t1000000\t300000\n",
+        "MemTotal\tMemFree\n976\t390\n",
+        "Name\tValue\nMemTotal\t976\nMemFree\t390\n",
+        "MemTotal\tMemFree\n400000\t1000000\n",
+    ],
+    ids=["nodes", "MiB", "MiB a row", "more free than there is"],
+)
+def test_figures_of_something_else_are_not_taken_for_kib(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "meminfo.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+        diagnose(path)
