@@ -70,3 +70,13 @@ def test_a_file_cut_off_says_nothing_that_the_whole_contradicts(path: Path, tmp_
                 assert zone.counts == whole.counts, where
     assert told
     assert compared or not full.evidence.meminfo
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 1.0])
+def test_zones_that_a_cut_zoneinfo_lacks_are_said(share: float, tmp_path: Path) -> None:
+    """A guest of 1 GiB was said to have 15 MiB, and nothing else."""
+    text = (DATA / "compile618" / "zoneinfo.txt").read_text()
+    path = tmp_path / "zoneinfo.txt"
+    path.write_text(text[: int(len(text) * share)])
+    said = [warning for warning in diagnose(path).warnings if "zones above DMA of node 0 are missing" in warning]
+    assert bool(said) == (share < 1)

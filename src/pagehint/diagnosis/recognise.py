@@ -529,6 +529,13 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
                 f"{name}: has zone {printable(zone.name)} of node {zone.node} more than once: the last counts"
             )
         by_key[key] = zone
+    highest = {zone.node: zone for zone in by_key.values()}
+    evidence.warnings += [
+        f"{name}: zones above {printable(zone.name)} of node {zone.node} are missing, for which it keeps pages: is "
+        "zoneinfo cut off?"
+        for zone in highest.values()
+        if any(zone.protection or ())
+    ]
     return list(by_key.values())
 
 
