@@ -9,6 +9,7 @@ import lzma
 import os
 import subprocess
 import sys
+import tarfile
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -510,3 +511,24 @@ def test_of_numbers_in_json_little_is_held(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert found.free_tool["free"] == 5 << 30
     assert most < 4 * path.stat().st_size
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_archive_of_more_than_texts_is_said_to_be_one(packed: bool, tmp_path: Path) -> None:
+    """It was said to be no page map."""
+    map_, text, archive = tmp_path / "kpageflags", tmp_path / "meminfo", tmp_path / "all.tar"
+    map_.write_bytes(np.arange(1 << 12, dtype="<u8").tobytes())
+    text.write_text("MemTotal: 1048576 kB\nMemFree: 524288 kB\n")
+    with tarfile.open(archive, "w:gz" if packed else "w") as whole:
+        whole.add(map_, "kpageflags")
+        whole.add(text, "meminfo")
+    with pytest.raises(InputError, match="a tar archive of more than texts: unpack it"):
+        diagnose(archive)
+
+
+@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="reads the kernel's own log")
+def test_the_kernels_own_log_ends() -> None:
+    """It was waited for ever for more of it."""
+    command = [sys.executable, "-m", "pagehint", "doctor", "/dev/kmsg"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "nothing that tells of free memory" in done.stderr

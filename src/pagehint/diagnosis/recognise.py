@@ -206,7 +206,7 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
         elif not whole and _is_binary(chunk):
             binary, most = True, max(size, _MOST_STREAM)
         if binary and int(np.frombuffer(chunk, "<u8", len(chunk) // 8).max(initial=0)) > _MOST_FLAGS:
-            raise _foreign(name)
+            raise _foreign(whole or chunk, name)
         whole += chunk
         if binary and len(whole) == _MOST_ZEROS and not whole.strip(b"\0"):
             raise _only_zeros(name)
@@ -231,16 +231,18 @@ def _unpacked(data: bytearray, name: str) -> bytearray:
     return whole
 
 
-# A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to.
+# A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to. The kernel's own log
+# ends where it would wait for more.
 def _open(path: Path, name: str) -> BinaryIO:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        if is_pipe:
             waiting = select.poll()
             waiting.register(descriptor, select.POLLIN)
             if not waiting.poll(_PATIENCE):
                 raise InputError(f"{name}: a pipe that nobody writes to: name a file, or `<(command)`")
-        os.set_blocking(descriptor, True)
+        os.set_blocking(descriptor, is_pipe or os.isatty(descriptor))
         return open(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -254,7 +256,9 @@ def _is_binary(data: bytes | bytearray) -> bool:
     return len(others) < len(start) and not is_wide(start) and len(others.translate(None, _PRINTED)) >= len(others) / 8
 
 
-def _foreign(name: str) -> InputError:
+def _foreign(data: bytes | bytearray, name: str) -> InputError:
+    if data[257:262] == b"ustar":
+        return InputError(f"{name}: a tar archive of more than texts: unpack it, and name what was in it")
     return InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
 
 
@@ -276,7 +280,7 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
         evidence.page_counts = words
         return "kpagecount"
     if largest > _MOST_FLAGS or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
-        raise _foreign(name)
+        raise _foreign(data, name)
     evidence.page_flags = words
     return "kpageflags"
 
