@@ -147,3 +147,15 @@ def test_a_cgroups_limit_is_no_matter_of_zones() -> None:
     (found,) = explain_failures([report], 4096)
     assert (found.reason, found.limit) == ("limit", 1 << 20)
     assert explain_failures([replace(report, kind="report")], 4096) == []
+
+
+def test_a_node_that_could_have_served_is_not_the_one_that_was_asked() -> None:
+    """__GFP_THISNODE names none: it was said that the allocation could have been served, by another node."""
+    short, ample = zone(50, (50,)), replace(zone(5000, (5000,)), node=1)
+    flags = ("GFP_KERNEL", "__GFP_THISNODE")
+    zones = {(each.node, each.name): each for each in (short, ample)}
+    (found,) = explain_failures([MemoryReport("failure", "x", 0, None, flags, zones=zones)], 4096)
+    assert (found.reason, found.closest and found.closest.zone) == ("watermark", "Normal")
+    assert found.skipped == ["Normal, node 1"]
+    (found,) = explain_failures([MemoryReport("failure", "x", 0, None, flags, zones={(1, "Normal"): ample})], 4096)
+    assert found.reason == "none"

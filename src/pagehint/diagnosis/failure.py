@@ -127,7 +127,9 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     top = _highest_place(flags)
     movable = any("MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags)
     names = {name for _, name in report.zones}
-    verdicts, skipped = [], []
+    verdicts: list[ZoneVerdict] = []
+    skipped: list[str] = []
+    nodes: list[int] = []
     for zone in sorted(report.zones.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
         if _place(zone.name) > top or (report.nodes is not None and zone.node not in report.nodes):
@@ -135,6 +137,12 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
                 skipped.append(state.label)
         elif state.managed != 0 or state.free:
             verdicts.append(_judge(zone, state, order, flags, movable, top, names, page_size))
+            nodes.append(zone.node)
+    # It asked one node, which the log doesn't name: none that could have served it.
+    able = {node for node, verdict in zip(nodes, verdicts, strict=True) if verdict.reason == "none"}
+    if "__GFP_THISNODE" in flags and able != set(nodes):
+        skipped += [verdict.zone for node, verdict in zip(nodes, verdicts, strict=True) if node in able]
+        verdicts = [verdict for node, verdict in zip(nodes, verdicts, strict=True) if node not in able]
     return Failure(
         report.kind,
         report.process,
