@@ -123,7 +123,7 @@ _MESSAGES = dict.fromkeys(
 )
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
-    r"|Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b",
+    r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b",
     re.ASCII,
 )
 _MOST_PREFIX, _MOST_SHAPES = 160, 16

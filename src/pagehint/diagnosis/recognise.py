@@ -91,7 +91,7 @@ _BELOW_ZERO = re.compile(
     r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
     re.ASCII,
 )
-_NODE_MEMINFO = re.compile(r"Node \d{1,9} [A-Z]\S{1,60}:\s+\d", re.ASCII)
+_NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
 _KNOWN = {
     "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
     "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
@@ -572,25 +572,30 @@ def _is_below_zero(line: str) -> bool:
 def _meminfo(lines: list[str], evidence: Evidence, name: str) -> dict[str, int]:
     whole: dict[str, int] = {}
     tables = [whole]
-    by_node: dict[str, int] = {}
+    nodes: dict[str, dict[str, int]] = {}
     for line in lines:
-        of_node = _NODE_MEMINFO.match(line) is not None
+        of_node = _NODE_MEMINFO.match(line)
         for key, between, figure, _, unit in _MEMINFO.findall(line):
             if key not in _KNOWN or (value := _kib(between, figure, unit)) is None:
                 continue
-            if of_node:
-                by_node[key] = by_node.get(key, 0) + value
+            if of_node is not None:
+                nodes.setdefault(of_node[1], {})[key] = value
             else:
                 if key in whole and key in ("MemTotal", "MemFree"):
                     whole = {}
                     tables.append(whole)
                 whole[key] = value
     whole = _last(tables, "meminfo", evidence, name)
+    by_node: Counter[str] = Counter()
+    for counts in nodes.values():
+        by_node.update(counts)
     if "FilePages" in by_node:
         by_node.setdefault("Cached", by_node["FilePages"])
         by_node.setdefault("Buffers", 0)
     found = whole if len(whole) > 1 or "MemTotal" in whole or "MemFree" in whole else by_node
-    return found if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
+    if found is by_node and len(nodes) == 1 and "0" not in nodes:
+        evidence.warnings.append(f"{name}: is of node {min(nodes)} alone: what other nodes have is not counted")
+    return dict(found) if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
 
 
 # Without a unit only where it stands as the kernel prints it.
