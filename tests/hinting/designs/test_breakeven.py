@@ -170,15 +170,28 @@ def test_waits():
 def test_the_fuller_the_cpus_lists_are_the_longer_a_page_waits_there_and_the_sooner_it_is_given_back():
     guest = Guest()
     lists = PerCpuLists(guest.zone, 0, 63, 1000)
-    waits = [guest.design.wait(0)]
-    for full in (16, 48, 64, 128):
+    # Of 8,192 pages 128 are 1/64: 2 s; none, or up to a quarter of that, are 0.5 s.
+    for full, later in ((0, 0.5e9), (16, 0.5e9), (48, 0.75e9), (64, 1e9), (128, 2e9)):
         pages = [guest.zone.alloc(0) for _ in range(full - lists.count)]
         for page in pages:
             guest.zone.free(page, 0, lists)
-        waits.append(guest.design.wait(0))
-    even = guest.design.break_even(0)
-    # Of 8,192 pages 128 are 1/64: 2 s; none, or up to a quarter of that, are 0.5 s.
-    assert waits == [round(guest.design.share * (even - later)) for later in (0.5e9, 0.5e9, 0.75e9, 1e9, 2e9)]
+        guest.zone.free(guest.block, 9)
+        guest.clock.advance(200 * MS)
+        guest.block = guest.zone.alloc(9)
+        assert guest.design.wait(0) == round(guest.design.share * (guest.design.break_even(0) - later))
+
+
+def test_cpus_lists_are_counted_at_most_each_100_ms():
+    guest = Guest()
+    counted = []
+    guest.zone.count_per_cpu_by(lambda: counted.append(guest.clock.now) or 0)
+    runs = guest.design.statistics.runs
+    for _ in range(100):
+        guest.zone.free(guest.block, 9)
+        guest.clock.advance(10 * MS)
+        guest.block = guest.zone.alloc(9)
+    assert guest.design.statistics.runs >= runs + 100
+    assert 5 < len(counted) <= 10
 
 
 def test_calls_that_tell_of_few_blocks_make_it_wait_longer():

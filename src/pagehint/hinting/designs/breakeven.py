@@ -78,6 +78,7 @@ class BreakEven(Design):
         self._looked: dict[Zone, list[int]] = {}  # when each order was last looked at
         self._asked = self._parking = False
         self._survival: Survival | None = None
+        self._later = _ON_FULL_LISTS  # per_cpu_time when it was last asked
         self._credit = 0.0  # pages that may be given back
         self._credited: int | None = None
 
@@ -117,7 +118,7 @@ class BreakEven(Design):
 
     def waits(self, orders: int) -> list[int]:
         """``wait`` of each order below this one."""
-        share, later = self.share, self.per_cpu_time
+        share, later = self.share, self._later
         return [round(min(max(share * (even - later), _SHORTEST), _LONGEST)) for even in self._break_evens(orders)]
 
     def park(self) -> None:
@@ -145,6 +146,8 @@ class BreakEven(Design):
         return float(self.budget or 0) * used / 60e9
 
     def _earn(self) -> None:
+        if self.budget is None:
+            return
         if self._credited is not None:
             self._credit += self._earns * (self.now - self._credited)
         self._credited = self.now
@@ -157,9 +160,11 @@ class BreakEven(Design):
         return min(room, max(int(self._credit) - self.batch.pages, 0) >> order)
 
     def work(self) -> Work:
+        first = self._survival is None
         if self._survival is None:
             self._survival = Survival(self.zones)
-        self._survival.look(self.now)
+        if self._survival.look(self.now) or first:
+            self._later = self.per_cpu_time
         self._earn()
         parking, self._parking = self._parking, False
         if parking:

@@ -46,10 +46,10 @@ class Survival:
         return (self._uses + FIRST_GUESS * _ITS_WEIGHT) / (self._chances + _ITS_WEIGHT)
 
     def look(self, now):
-        """Look at the pages, if that is not just done. O(1,024)."""
+        """Look at the pages, if that is not just done; true if so. O(1,024)."""
         gone = now - self._looked
         if gone < _SHORTEST_LOOK:
-            return
+            return False
         kept = 0.5 ** (gone / _HALF_LIFE)
         self._uses *= kept
         self._chances *= kept
@@ -58,6 +58,7 @@ class Survival:
             self._uses += uses
             self._chances += chances
         self._looked = now
+        return True
 
 
 @cython.cclass
