@@ -93,7 +93,15 @@ TOTALS = {
         "12:10:01 AM    211444   1811444   3600000     94.45     12000   1500000\n"
         "Average:       333333   1811444   3600000     94.45     12000   1500000\n", 206.488, None
     ),
+    "sar -r -h": (
+        "12:00:01 AM kbmemfree   kbavail kbmemused  %memused kbbuffers  kbcached\n"
+        "12:10:01 AM      1.2G      7.9G      7.7G     49.5%    120.6M      6.4G\n", 1228.8, None
+    ),
     "numastat -m": (NUMASTAT, 42786.23, 128654.22),
+    "numastat -m, the total on a page of its own": (
+        "Node 0          Node 1          Node 2\nMemTotal  64000.00  64000.00  64000.00\nMemFree  1.00  2.00  3.00\n\n"
+        "                 Total\n       ---------------\nMemTotal     192000.00\nMemFree  6.00\n", 6.0, 192000.0
+    ),
     "numactl -H": ("node 0 size: 1963 MB\nnode 0 free: 211 MB\nnode 1 size: 2000 MB\nnode 1 free: 100 MB\n", 311, 3963),
     "crash, kmem -i, pages of 64 KiB": (CRASH, 4625.688, 7726.312),
     "crash, kmem -f": (CRASH_BLOCKS, 212.008, None),

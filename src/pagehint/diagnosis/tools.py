@@ -32,8 +32,8 @@ _CRASH_ZONE = re.compile(
     r"\d\s+([A-Z]\w{1,15})\s+\d{1,15}\s+\d{1,15}\s+(?:[0-9a-f]{8,16}\s+)?[0-9a-f]{1,16}\s+\d{1,15}", re.ASCII
 )
 _CRASH_AREA = re.compile(r"(\d{1,2})\s+(\d{1,9})k\s+[0-9a-f]{8,16}\s+(\d{1,15})\s+(\d{1,15})", re.ASCII)
-_NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){1,1024}Total", re.ASCII)
-_NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){2,1025})", re.ASCII)
+_NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){0,1024}Total", re.ASCII)
+_NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){1,1025})", re.ASCII)
 _NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
 _PAGE_SIZES = (4096, 16384, 65536)
 # Which column of a table is what, and in which unit; None: whole pages in KiB, or MiB.
@@ -101,9 +101,9 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
         if "free" in sizes:
             yield what, sizes, None
     for what, (mark, names, known) in _TABLES.items():
-        rows = list(_rows(lines, mark, names))
+        rows = list(_rows(lines, mark, names, known or 1))
         if rows:
-            unit, guessed = (known, None) if known is not None else _table_unit(rows)
+            unit, guessed = (1, None) if known is not None else _table_unit(rows)
             yield what, {name: int(value * unit) for name, value in rows[-1].items()}, guessed
 
 
@@ -222,8 +222,8 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
     return {name: number * page_size for name, number in pages.items()} if "total" in pages else {}
 
 
-# A row may have words behind the last column, as the time is printed.
-def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[str, float]]:
+# A row may have words behind the last column, as the time is printed, and figures with units of their own.
+def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iterator[dict[str, float]]:
     columns: dict[str, int] = {}
     width = 0
     separator = _CELLS
@@ -237,7 +237,9 @@ def _rows(lines: list[str], mark: str, names: dict[str, str]) -> Iterator[dict[s
             words = separator.split(line)
             cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= width else [None]
             if None not in cells:
-                sizes = (float(cell[1]) * FIGURE_UNITS[cell[2].upper() or "B"] for cell in cells if cell)
+                sizes = (
+                    float(cell[1]) * (FIGURE_UNITS[cell[2].upper()] if cell[2] else unit) for cell in cells if cell
+                )
                 yield dict(zip(columns, sizes, strict=True))
 
 
