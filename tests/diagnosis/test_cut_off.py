@@ -80,3 +80,22 @@ def test_zones_that_a_cut_zoneinfo_lacks_are_said(share: float, tmp_path: Path) 
     path.write_text(text[: int(len(text) * share)])
     said = [warning for warning in diagnose(path).warnings if "zones above DMA of node 0 are missing" in warning]
     assert bool(said) == (share < 1)
+
+
+@pytest.mark.parametrize("name", ["buddyinfo", "pagetypeinfo"])
+def test_rows_that_all_are_cut_off_count_nothing(name: str, tmp_path: Path) -> None:
+    """Of a guest of 1 GiB it was said that 15 MiB are free, in pageblocks of order 5."""
+    rows = (DATA / "compile612" / f"{name}.txt").read_text().splitlines()
+    path = tmp_path / name
+    path.write_text(
+        "".join(f"{' '.join(row.split()[: 12 if ', type' in row else 10])}\n" for row in rows if "zone" in row)
+    )
+    with pytest.raises(
+        InputError, match=rf"rows of {name} are cut off behind order 5, and left out.*Nothing else"
+    ) as found:
+        diagnose(path)
+    assert "\n" not in str(found.value)
+    path.write_text(path.read_text() + "MemTotal: 1048576 kB\nMemFree: 524288 kB\n")
+    told = diagnose(path)
+    assert told.free == 512 << 20
+    assert any(f"rows of {name} are cut off" in warning for warning in told.warnings)

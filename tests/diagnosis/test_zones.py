@@ -53,8 +53,9 @@ _ROW = "Node    0, zone   Normal, type {:>12} {}\n"
 
 def _types(tmp_path, rows):
     path = tmp_path / "pagetypeinfo"
-    head = "Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order       0      1\n"
-    path.write_text(head + "".join(_ROW.format(kind, counts) for kind, counts in rows))
+    orders = " ".join(map(str, range(11)))
+    head = f"Page block order: 9\nPages per block:  512\n\nFree pages count per migrate type at order {orders}\n"
+    path.write_text(head + "".join(_ROW.format(kind, counts + 9 * " 0") for kind, counts in rows))
     return zone_states(read_files([path]))
 
 

@@ -65,6 +65,7 @@ _OF_FOLDERS = [
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
+_FEWEST_ORDERS = 9  # of ppc64 and s390x
 
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
 _TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
@@ -164,6 +165,7 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
         raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
     text = decoded(data)
     del data
+    before = len(evidence.warnings)
     found = list(_text(evidence, text, name))
     if not found and not may_be_silent:
         what = "holds nothing that tells of free memory" if text.strip() else "is empty"
@@ -176,6 +178,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
             )
         if (tool := tells_nothing_free([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
             what = f"holds the output of {tool}, which doesn't tell what is free"
+        if left_out := [warning for warning in evidence.warnings[before:] if "left out" in warning]:
+            raise InputError(f"{left_out[-1]}. Nothing else of it tells of free memory")
         raise InputError(
             f"{name}: {what}: expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of "
             "free, or a kernel log with Mem-Info"
@@ -461,6 +465,9 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
     width = max(columns, key=lambda number: (columns[number], number))
     if columns[width] == 1 or width < _LEAST_COLUMNS:
         width = max(columns)
+    if width < 4 + _FEWEST_ORDERS:
+        evidence.warnings.append(_cut("buddyinfo", width - 4, name))
+        return {}
     whole: dict[str, str] = {}
     broken: dict[str, None] = {}
     again: dict[str, None] = {}
@@ -481,6 +488,13 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
     return parse_buddyinfo("\n".join(whole.values()), name)
 
 
+def _cut(what: str, orders: int, name: str) -> str:
+    return (
+        f"{name}: rows of {what} are cut off behind order {orders - 1}, and left out: kernels have {_FEWEST_ORDERS} "
+        "orders and more; copy it from a wider window, or as a file"
+    )
+
+
 def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
     again = [row.split() for row in rows if row.startswith("Node")]
     if len({tuple(row) for row in again}) > len({tuple(row[:6] if "type" in row else row[:4]) for row in again}):
@@ -497,6 +511,9 @@ def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
 def _whole_rows(rows: list[str], evidence: Evidence, name: str) -> Iterator[str]:
     counts = [len(row.split()) for row in rows if ", type" in row]
     columns = max(counts, default=0)
+    if counts and columns < 6 + _FEWEST_ORDERS:
+        evidence.warnings.append(_cut("pagetypeinfo", columns - 6, name))
+        rows = [row for row in rows if ", type" not in row]
     kept: dict[str, str] = {}
     blocks = False
     types = 0
