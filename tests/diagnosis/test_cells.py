@@ -1,5 +1,6 @@
 """meminfo that somebody made a table of."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,25 @@ VALUES = "1000000\t400000\t30000\t8000000"
         "| {} |\n|---|---|---|---|\n| {} |\n".format(NAMED.replace("\t", " | "), VALUES.replace("\t", " kB | ")),
         f"{NAMED}\n" + "\t".join(str(int(value) << 10) for value in (1 << 22, 400000, 30000, 0)) + "\n",
         "Name\tValue\nMemTotal\t1000000\nMemFree\t400000\nSwapTotal\t8000000\n",
+        "[memory]\nMemTotal = 1000000\nMemFree = 400000\nSwapTotal=8000000\n",
+        json.dumps({"host": "web-1", "memory": {"MemTotal": 1000000, "MemFree": "400000", "Active(file)": 30000}}),
+        json.dumps([{"MemTotal": 1000000 << 10, "MemFree": 400000 << 10, "Cached": 30000 << 10, "ok": True}]),
     ],
-    ids=["rows", "time", "host first", "units", "Markdown", "bytes", "a figure a row"],
+    ids=[
+        "rows",
+        "time",
+        "host first",
+        "units",
+        "Markdown",
+        "bytes",
+        "a figure a row",
+        "TOML",
+        "JSON",
+        "bytes as JSON",
+    ],
 )
-def test_a_table_with_tabs(text: str, tmp_path: Path) -> None:
-    """It told nothing of free memory."""
+def test_tables_with_tabs_and_numbers_without_units(text: str, tmp_path: Path) -> None:
+    """They told nothing of free memory."""
     path = tmp_path / "meminfo.txt"
     path.write_text(text)
     found = diagnose(path)
@@ -71,8 +86,9 @@ def test_a_table_with_tabs(text: str, tmp_path: Path) -> None:
         "MemTotal\tMemFree\n976\t390\n",
         "Name\tValue\nMemTotal\t976\nMemFree\t390\n",
         "MemTotal\tMemFree\n400000\t1000000\n",
+        json.dumps({"MemTotal": 976, "MemFree": 390}),
     ],
-    ids=["nodes", "MiB", "MiB a row", "more free than there is"],
+    ids=["nodes", "MiB", "MiB a row", "more free than there is", "MiB as JSON"],
 )
 def test_figures_of_something_else_are_not_taken_for_kib(text: str, tmp_path: Path) -> None:
     path = tmp_path / "meminfo.txt"

@@ -9,7 +9,7 @@ _SEPARATORS = ",;"
 _NAMED = re.compile(
     r'"?([A-Z]\w{2,40}(?:\(\w{1,10}\))?):?"?\s?[,;]\s?"?(\d{1,19})(?:\.0)?"?(?:\s?[,;]?\s?"?k[iI]?B"?)?', re.ASCII
 )
-_ALONE = re.compile(r"([A-Z]\w{2,40}(?:\(\w{1,10}\))?)\s+(\d{1,19})", re.ASCII)
+_ALONE = re.compile(r"([A-Z]\w{2,40}(?:\(\w{1,10}\))?)(?:\s+|\s?=\s?)(\d{1,19})", re.ASCII)
 _FIGURE = re.compile(r"(\d{1,19})(?:\.0)?(?: ?k[iI]?B)?", re.ASCII)
 _OF_UNIT = re.compile(r"(?: ?[(\[]k[iI]?B[)\]]|_k[iI]?[bB]|:)\Z")
 _UNIT_APART = re.compile(r" ?(?:[(\[]k[iI]?B[)\]]|(?<=\d )k[iI]?B\b)")
@@ -89,6 +89,6 @@ def _unit(figures: dict[str, str]) -> str | None:
     if not {"MemTotal", "MemFree"} <= figures.keys() or not all(figure.isdecimal() for figure in figures.values()):
         return None
     total, counts = int(figures["MemTotal"]), list(map(int, figures.values()))
-    if total >= _LARGEST and all(count % _PAGE == 0 for count in counts):
+    if total >= _SMALLEST << 10 and all(count % _PAGE == 0 for count in counts):
         return "bytes"
     return "kB" if _SMALLEST <= total < _LARGEST and int(figures["MemFree"]) <= total else None

@@ -381,6 +381,8 @@ def _loaded(text: str) -> object:
 def _without_numbers(entry: dict[str, object]) -> object:
     if _is_message(entry):
         return entry
+    if "MemTotal" in entry and "MemFree" in entry:
+        return [f"{name} {value}" for name, value in entry.items() if isinstance(value, str | int)]
     metric = _metric(entry) if "metric" in entry else None
     return (
         metric
