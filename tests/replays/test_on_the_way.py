@@ -155,6 +155,22 @@ def test_what_is_still_on_its_way_at_the_end_is_there(tmp_path: Path) -> None:
     assert one.start.zones[0].free_pages == guest.zone.free_pages + 16
 
 
+def test_a_page_that_allocations_pass_over_has_merged_with_one_that_came_straight(tmp_path: Path) -> None:
+    """Where no later event named the other page it stayed on a CPU's list for good: 91 % on 6.18, now 100 %."""
+    guest = _Guest()
+    pages = guest.refill(0, 16)
+    for pfn in pages:
+        guest.tell("A", 0, pfn, 0)
+    for pfn in (pages[8], pages[4]):
+        guest.tell("F", 0, pfn, 0)
+        guest.drain(0, pfn)
+    guest.frees(1, pages[5], 0)
+    guest.lands(pages[5], 0)
+    guest.tell("B", 1, 7, 0)
+    guest.refill(0, 1)
+    assert guest.placed(tmp_path / "t") == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_guest_whose_cpus_stop_at_any_time(seed: int, tmp_path: Path) -> None:
     """Whatever the model makes of it, no page is lost."""

@@ -128,6 +128,12 @@ cdef class Engine(Pages):
     cdef long long _inflated[INFLATED_AT_ONCE]
     cdef int _inflated_count
     cdef OnTheWay _on_the_way
+    cdef object _last_freed_array
+    cdef unsigned char *_last_freed
+    cdef object _last_rows_array
+    cdef const long long *_last_rows
+    cdef Py_ssize_t _last_row
+    cdef bint _has_last_freed
 
     @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
@@ -152,6 +158,10 @@ cdef class Engine(Pages):
     cdef int _untie(self) except -1 nogil
     @cython.final
     cdef bint _wait_for_frees(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _note_last_free(self, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef void _pass_over(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
     cdef bint _wait_for_lock(self) noexcept nogil
     @cython.final

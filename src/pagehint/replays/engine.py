@@ -8,7 +8,7 @@ pages differ; with recorded placement they are the same. Two sets of model pages
 import cython
 import numpy as np
 
-from pagehint.replays.scan import CPUS
+from pagehint.replays.scan import CPUS, NO_ROWS
 from pagehint.replays.ties import Ties
 
 if cython.compiled:
@@ -191,10 +191,17 @@ class Engine(Pages):
         self._isolating_array = np.full(CPUS, -1, np.int64)
         self._inflated_count = 0
         self._on_the_way = OnTheWay()
+        self._last_freed_array = np.zeros(pages, np.uint8)
+        self._has_last_freed = False
+        self._last_row = 0
+        self.may_come_straight(NO_ROWS[0])
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
             self._waits = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self.waits.ctypes.data))
+            self._last_freed = cython.cast(
+                cython.p_uchar, cython.cast(cython.size_t, self._last_freed_array.ctypes.data)
+            )
             self._verdict_rows = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._verdict_arrays[0].ctypes.data)
             )
@@ -210,6 +217,7 @@ class Engine(Pages):
         else:
             self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
             self._waits = memoryview(self.waits)
+            self._last_freed = memoryview(self._last_freed_array)
             self._verdict_rows, self._verdicts, self._blocks = map(memoryview, self._verdict_arrays)
             self._anomalies = [0] * ANOMALIES
             self._isolating = memoryview(self._isolating_array)
@@ -240,6 +248,17 @@ class Engine(Pages):
                     self._set_taken(pfn, 1, True)
                     if kinds[pfn] == STARTS_USED:
                         self._set_used(pfn, True)
+
+    def may_come_straight(self, rows):
+        """After the frees of these rows (int64, ascending) no event says where their pages are: on the zone's lists,
+        where one that merges with its buddy there is why allocations pass over that."""
+        self._last_rows_array = np.append(rows, NEVER)
+        if cython.compiled:
+            self._last_rows = cython.cast(
+                cython.p_longlong, cython.cast(cython.size_t, self._last_rows_array.ctypes.data)
+            )
+        else:
+            self._last_rows = memoryview(self._last_rows_array)
 
     def lay_on_lists(self, pfns, lists):
         """These blocks (int64), which count as taken, lie on CPUs' lists: CPU << 8 | order << 4 | migratetype (uint32).
@@ -505,6 +524,8 @@ class Engine(Pages):
         elif self.zone_events:
             if self._on_the_way.has_any:
                 late = self._wait_for_frees(zone_pfn, order, migratetype)
+            if self._has_last_freed and order == 0:
+                self._pass_over(zone_pfn, order, migratetype)
             i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
             if late:
                 self._on_the_way._redo_held(self._zone, self._row + self._k)
@@ -544,6 +565,27 @@ class Engine(Pages):
             late = self._wait_for_lock()
         self._on_the_way._wait_for_take(self._zone, self._row + self._k, i, order, migratetype, falls_back)
         return late
+
+    def _note_last_free(self, pfn, order):
+        row: cython.Py_ssize_t = self._row + self._k
+        while self._last_rows[self._last_row] < row:
+            self._last_row += 1
+        if self._last_rows[self._last_row] == row and order == 0:
+            self._last_freed[pfn] = 1
+            self._has_last_freed = True
+
+    # A single page that is free, and not taken though it is the first: its buddy came too, and they merged.
+    def _pass_over(self, i, order, migratetype):
+        first: cython.Py_ssize_t = self._zone._first(0, migratetype)
+        buddy: cython.Py_ssize_t
+        while first >= 0 and first != i:
+            buddy = (first + self._zone.start_pfn) ^ 1
+            if not 0 <= buddy - self._zone.start_pfn < self._zone._pages or not self._last_freed[buddy]:
+                return
+            if self._map[buddy] != buddy or has(self._used, buddy):
+                return
+            self._give(buddy, 0, False, NO_TYPE)
+            first = self._zone._first(0, migratetype)
 
     # A refill or a drain holds the lock from its first block to its last.
     def _wait_for_lock(self):
@@ -911,6 +953,8 @@ class Engine(Pages):
             if self.zone_level:
                 self._was_used(pfn, order, False)
             self._freed(pfn, order, verdict == BOOT)
+            if self._last_rows[self._last_row] <= self._row + k:
+                self._note_last_free(pfn, order)
         if verdict or not self.zone_events or not self._is_pcp[order]:
             if kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
                 self._frees_straight(pfn, order, cpu)

@@ -325,6 +325,10 @@ class Scan:
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
         return np.flatnonzero(self._taken_array & (not self.zone_level))
 
+    def last_freed(self):
+        """Rows (int64, ascending) of frees to a CPU's list, or straight to the zone: no later event says which."""
+        return np.sort(self._last_free_array[self._last_free_array > 0]) - 1 if self.zone_events else NO_ROWS[0]
+
     def _tell(self, row, verdict):
         if self._n < self._room:
             self._rows_out[self._n] = row

@@ -185,6 +185,7 @@ class Start:
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
+    last_freed: NDArray[np.int64]
     evidence: Evidence
     load: int
     """When the device comes (ns)."""
@@ -246,6 +247,7 @@ class Start:
             verdicts=seen.verdicts,
             ties=seen.ties,
             in_bulk=seen.in_bulk,
+            last_freed=seen.last_freed,
             evidence=seen.evidence,
             load=load,
             on_lists=seen.on_lists,
@@ -305,6 +307,7 @@ class Start:
                     partial(waiting, engine.taken, engine.used, zone.start_pfn, zone.start_pfn + zone.pages)
                 )
         engine.start_from(self.at_start.states)
+        engine.may_come_straight(self.last_freed)
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)
         return engine
@@ -329,6 +332,7 @@ class _Look:
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
+    last_freed: NDArray[np.int64]
     evidence: Evidence
     on_lists: OnLists | None
     refills: FoundRefills | None
@@ -368,6 +372,7 @@ def _look(
         verdicts=scan.verdicts(found.booting, balloon),
         ties=scan.ties(),
         in_bulk=scan.in_bulk(),
+        last_freed=scan.last_freed(),
         evidence=evidence,
         on_lists=on_lists,
         refills=None if refills is None else refills.found(trace.meta.last_ns or 0),
