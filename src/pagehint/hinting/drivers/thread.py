@@ -71,15 +71,15 @@ class _Session:
     @property
     def gone(self) -> bool:
         """Its thread does nothing any more: it is over, or not in this forked child, or Python ends."""
-        return self.over or not self._here or sys.is_finalizing()
+        return self.over or not self._ours or sys.is_finalizing()
 
     @property
-    def _here(self) -> bool:
+    def _ours(self) -> bool:
         return self._process == os.getpid()
 
     def ask_to_stop(self) -> bool:
         """True if it runs, and so is still to end."""
-        if self._here:  # in a forked child a thread that isn't there may have had the queue's lock
+        if self._ours:  # in a forked child a thread that isn't there may have had the queue's lock
             self.inbox.put(None)
         return self.runs(False)
 
