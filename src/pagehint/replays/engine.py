@@ -522,10 +522,12 @@ class Engine(Pages):
         ):
             i = zone_pfn
         elif self.zone_events:
-            if self._on_the_way.has_any:
-                late = self._wait_for_frees(zone_pfn, order, migratetype)
-            if self._has_last_freed and order == 0:
-                self._pass_over(zone_pfn, order, migratetype)
+            # Mostly the recorded block is its list's first, and nothing is on its way.
+            if self._on_the_way.count or self._zone._first(order, migratetype) != zone_pfn:
+                if self._on_the_way.has_any:
+                    late = self._wait_for_frees(zone_pfn, order, migratetype)
+                if self._has_last_freed and order == 0:
+                    self._pass_over(zone_pfn, order, migratetype)
             i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
             if late:
                 self._on_the_way._redo_held(self._zone, self._row + self._k)
