@@ -415,6 +415,14 @@ def test_a_terminal_that_can_write_little() -> None:
     assert "free, but resident" in ended.stdout
 
 
+@pytest.mark.parametrize("width", [0, 1, 11, 20])
+def test_a_terminal_that_has_hardly_a_column(width: int) -> None:
+    """A chart of less than no columns, and help in lines of no width, were tracebacks."""
+    for command in (["run", "--compare", "reporting,none"], ["run"], ["run", "--help"]):
+        ended = pagehint(*command, width=width)
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("library", ["cyclopts.exceptions", "numpy.linalg", "pyarrow.lib"])
 def test_interrupted_while_libraries_are_loaded(library: str) -> None:
     command = [_MAIN[0], "-X", "importtime", *_MAIN[1:], "run"]

@@ -97,6 +97,10 @@ def test_the_command_and_its_page(tmp_path):
     assert [row["risk"] for row in json.loads(told.stdout)["fits"]] == [0.01]
     wrong = subprocess.run([*command, "x"], capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    command[4] = f"{path}:40@noon-18h"
+    wrong = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith(f"pagehint: {path}:40@noon-18h: 'noon' is not a time")
 
 
 def test_after_a_storm_all_kinds_come_back_together():

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -82,7 +83,9 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
     except PagehintError as error:
         _refuse_own_design(error)
         _refuse(str(error))
-    except BrokenPipeError:
+    except BrokenPipeError as error:
+        if _is_read():
+            _refuse_own_design(error)
         _nobody_reads()
     except OSError as error:
         _refuse_own_design(error)
@@ -156,6 +159,12 @@ def _refuse(text: str) -> NoReturn:
 def _end(text: str, status: int) -> NoReturn:
     print(f"pagehint: {text}", file=sys.stderr, flush=True)
     raise SystemExit(status) from None
+
+
+def _is_read() -> bool:
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)
 
 
 def _nobody_reads() -> NoReturn:

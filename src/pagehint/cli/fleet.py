@@ -151,5 +151,8 @@ def _guests(text: str) -> Guests:
     match = _GUESTS.fullmatch(text)
     if match is None:
         raise InputError(f"{text[:80]}: expected a recording and how many guests, such as web.pagetrace:40")
-    begin, end = (0.0, 86_400.0) if match[3] is None else (parse_time(part) / 1e9 for part in match.group(3, 4))
+    try:
+        begin, end = (0.0, 86_400.0) if match[3] is None else (parse_time(part) / 1e9 for part in match.group(3, 4))
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from None
     return Guests(match[1], int(match[2]), begin, end)

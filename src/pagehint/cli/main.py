@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["main"]
 
+_NARROWEST = 20  # columns
+
 
 # No exception: it would end up in a library that is being loaded, or in Python's own end.
 def _interrupted(number: int, frame: FrameType | None) -> None:
@@ -51,6 +53,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")
         if sys.stdout.isatty():
             sys.stdout = _told(sys.stdout)
+    import shutil
+
+    # Help would be wrapped for ever, and charts be of no width.
+    columns = shutil.get_terminal_size().columns
+    if columns < _NARROWEST or "COLUMNS" in os.environ:
+        os.environ["COLUMNS"] = str(max(columns, _NARROWEST))
     from pagehint.cli.app import run
 
     run(interrupt)

@@ -27,6 +27,7 @@ from pagehint.hinting.device import Device
 from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
+from pagehint.units import whole_number
 
 __all__ = ["Design", "Statistics"]
 
@@ -128,9 +129,10 @@ class Design(Conversation, ABC):
         try:
             if self._started.setdefault("batch", batch) is not batch:
                 raise BusyError("a hinting device is started already")
+            least = whole_number(f"{self.label}: threshold() said", self.threshold(), 0, 1 << 32)
             for zone in zones:
                 bells.append((zone, partial(doorbell, zone)))
-                zone.attach(self.order, self.threshold(), device, bells[-1][1], settle, self.ages)
+                zone.attach(self.order, least, device, bells[-1][1], settle, self.ages)
             self._batch = batch
             self._run = self._telling = self._outcome = self.pending = None
             self.forget()

@@ -64,7 +64,7 @@ def print_anomalies(console: Console, run: Run) -> None:
 
 def _residency(run: Run, baseline: Run, width: int) -> RenderableType:
     times = run.timeline.column("time").to_numpy()
-    columns = width - 12
+    columns = max(width - 12, 1)
     edges = np.linspace(times[0], times[-1] + 1, columns + 1)
     used, resident = (columns_of(times, run.timeline.column(name).to_numpy(), edges) for name in ("used", "resident"))
     without = columns_of(

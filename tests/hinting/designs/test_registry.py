@@ -206,6 +206,8 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
     [
         ("def holds_back(self, zone): return []", "own: holds_back() said [], which is none of its reasons"),
         ("def reserve(self, zone): return None", "own: reserve() said None: expected a whole number of pages"),
+        ("def threshold(self): return None", "own: threshold() said None: expected 0 to 4294967296"),
+        ("def work(self): raise BrokenPipeError('its own'); yield", "own.py, line 3: BrokenPipeError: its own"),
         ("def work(self): return 3", "Own: its work() gave 3: expected a generator"),
         ("def work(self): raise SystemExit(0); yield", "own.py, line 3: SystemExit: 0"),
         ("def work(self): raise GeneratorExit; yield", "own.py, line 3: GeneratorExit: "),

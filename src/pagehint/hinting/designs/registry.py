@@ -162,7 +162,7 @@ def _not_loaded(place: str, error: BaseException) -> InputError:
 
 def blame(error: BaseException) -> str | None:
     """What to say of an exception that a design from outside the package raised, or that what it gave or set led to:
-    where, and what; None for any other, and for an InputError that is a design's own words.
+    where, and what; None for any other, for an InputError that is a design's own words, and an output's broken pipe.
 
     What no PagehintError is, is taken for the design's doing once there is one.
     """
@@ -181,6 +181,8 @@ def blame(error: BaseException) -> str | None:
     if own:
         frame, line = own[-1]
         return f"{frame.f_code.co_filename}, line {line}: {said}"
+    if isinstance(error, BrokenPipeError):
+        return None
     frame, line = [place for place, name in zip(frames, names, strict=True) if name.startswith("pagehint.")][-1]
     place = f"{Path(frame.f_code.co_filename).name}, line {line}"
     designs = ", ".join(dict.fromkeys(_outside.values()))
