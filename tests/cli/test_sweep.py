@@ -1,6 +1,7 @@
 """`pagehint sweep`: rows equal single runs, the front, the best at a price and within a budget, and going on."""
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -166,6 +167,27 @@ def test_what_is_no_sweep(arguments: list[Any], says: str) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert says in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_folder_whose_rows_are_none(tmp_path: Path) -> None:
+    """A cost that is no number and a column that is missing were tracebacks, and a pipe was waited for."""
+    command = ("sweep", *SMALL[2:], "--design", "reporting", "--out", tmp_path)
+    assert pagehint(*command).returncode == 0
+    rows = tmp_path / "rows.jsonl"
+    first, *rest = rows.read_text().splitlines()
+    for key, value in (("cost", float("nan")), ("footprint", float("inf")), ("settings", [])):
+        kept = json.loads(first)
+        kept["row"][key] = value
+        rows.write_text("\n".join((json.dumps(kept), *rest, "")))
+        ended = pagehint(*command)
+        assert (ended.returncode, ended.stderr) == (2, f"pagehint: {rows}: not a sweep's: choose another folder\n")
+    del kept["row"]["cost"]
+    rows.write_text(json.dumps(kept) + "\n")
+    assert pagehint(*command).returncode == 2
+    rows.unlink()
+    os.mkfifo(rows)
+    ended = pagehint(*command)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:

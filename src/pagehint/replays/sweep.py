@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
@@ -201,26 +202,28 @@ def _row(task: Task, progress: Callable[[int], None] | None = None) -> dict[str,
     return row_of_sweep(task.run_for_totals(progress))
 
 
+_COLUMNS: dict[str, Callable[[Run], Any]] = {
+    "recording": lambda run: run.recording["name"],
+    "design": lambda run: run.settings["design"],
+    "settings": lambda run: run.settings,
+    "duration": lambda run: run.totals.duration,
+    "footprint": lambda run: run.totals.footprint,
+    "ideal_footprint": lambda run: run.totals.ideal_footprint,
+    "guest_time": lambda run: run.totals.refault_time + run.totals.allocation_delay,
+    "host_time": lambda run: run.totals.device_time,
+    "cost": lambda run: run.totals.cost,
+    "best_possible": lambda run: run.totals.best_possible,
+    "best_possible_lists": lambda run: run.totals.best_possible_lists,
+    "refaults": lambda run: run.totals.refaults,
+    "wait_p99": lambda run: run.totals.wait_p99,
+    "given_back": lambda run: run.totals.given_back,
+    "blocks": lambda run: run.totals.blocks,
+}
+
+
 def row_of_sweep(run: Run) -> dict[str, Any]:
     """A run as a row of a sweep."""
-    totals = run.totals
-    return {
-        "recording": run.recording["name"],
-        "design": run.settings["design"],
-        "settings": run.settings,
-        "duration": totals.duration,
-        "footprint": totals.footprint,
-        "ideal_footprint": totals.ideal_footprint,
-        "guest_time": totals.refault_time + totals.allocation_delay,
-        "host_time": totals.device_time,
-        "cost": totals.cost,
-        "best_possible": totals.best_possible,
-        "best_possible_lists": totals.best_possible_lists,
-        "refaults": totals.refaults,
-        "wait_p99": totals.wait_p99,
-        "given_back": totals.given_back,
-        "blocks": totals.blocks,
-    }
+    return {name: of(run) for name, of in _COLUMNS.items()}
 
 
 # The same recording elsewhere, or fetched again, is the same.
@@ -247,6 +250,20 @@ def _key(task: Task, mark: str | None) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+# A pipe that nobody reads is refused, where it would be waited for.
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o666)
+
+
+# A bound or a wait that there is none of is None.
+def _is_row(row: Mapping[str, Any]) -> bool:
+    return (
+        row.keys() == _COLUMNS.keys()
+        and isinstance(row["settings"], dict)
+        and all(math.isfinite(value) for value in row.values() if isinstance(value, int | float))
+    )
+
+
 class _Kept:
     """The rows in a folder, a line of JSON each: one that was cut off as it was written is as if it were not there."""
 
@@ -262,11 +279,13 @@ class _Kept:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab", buffering=0)
+            self._file = open(path, "ab", buffering=0, opener=_open_at_once)  # noqa: SIM115
             self._lock()
             *whole, cut = read_input(path).split(b"\n")
             for line in filter(None, whole):
                 kept = json.loads(line)
+                if not _is_row(kept["row"]):
+                    raise ValueError
                 self.rows[kept["key"]] = kept["row"]
             if cut:
                 self._file.truncate(path.stat().st_size - len(cut))
@@ -274,7 +293,9 @@ class _Kept:
             self.close()
             if isinstance(error, OSError):
                 raise InputError(f"{path}: {error.strerror or error}: choose another folder") from None
-            if isinstance(error, ValueError | KeyError | TypeError) and not isinstance(error, InputError):
+            if isinstance(error, ValueError | KeyError | TypeError | AttributeError) and not isinstance(
+                error, InputError
+            ):
                 raise InputError(f"{path}: not a sweep's: choose another folder") from None
             raise
 
