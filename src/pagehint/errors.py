@@ -1,7 +1,7 @@
 """The errors that pagehint raises for its callers' mistakes and for what the machine refuses."""
 
-import copy
 import errno
+from typing import Any, cast
 
 __all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable", "without_frames"]
 
@@ -17,13 +17,15 @@ class PagehintError(Exception):
 
 def without_frames(error: BaseException) -> BaseException:
     """The same error, to be kept: its traceback would keep alive what the functions that it passed through hold."""
+    # Not by copy.copy: libraries that send errors to other processes have it copy the traceback too.
     try:
-        kept = copy.copy(error)
+        make, arguments, *state = cast("tuple[Any, ...]", error.__reduce_ex__(4))
+        kept = make(*arguments)
+        if state:
+            kept.__setstate__(*state)
     except Exception:  # its class can't be made of its arguments
-        kept = error
-    if type(kept) is type(error) and kept is not error and not kept.__traceback__:
-        return kept
-    return PagehintError(f"{type(error).__name__}: {error}")
+        kept = None
+    return kept if type(kept) is type(error) else PagehintError(f"{type(error).__name__}: {error}")
 
 
 class InputError(PagehintError, ValueError):

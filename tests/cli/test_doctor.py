@@ -60,7 +60,7 @@ def test_what_people_paste(name: str) -> None:
         (b"\0" * 4097, "are not whole 8-byte entries"),
         (b"\xff" * 80 + b"\0" * 8, "no page of a free block"),
         (b"\x1f\x8b\x08" + b"\0" * 20, "damaged"),
-        (b"Node 0, zone Normal " + b"9" * 30 + b" 1\n", "is no count"),
+        (b"Node 0, zone Normal " + b"9" * 30 + b" 1" * 10 + b"\n", "is no count"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, data: bytes, words: str) -> None:
