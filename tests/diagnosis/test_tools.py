@@ -84,10 +84,17 @@ TOTALS = {
     ),
     "vmstat -t 1": (VMSTAT, 16503.906, None),
     "vmstat -a": (VMSTAT.replace("buff  cache", "inact active"), 16503.906, None),
-    "vmstat -S M": (VMSTAT.replace("16977352", "16579").replace("16900000", "16503"), 16503, None),
+    "vmstat -S M": (VMSTAT.replace("16900000  59544 3620920", "   16503     58    3536"), 16503, None),
     "vmstat -s": (
         "     24683656 K total memory\n     17009316 K free memory\n      59600 K buffer memory\n", 16610.66, 24105.133
     ),
+    "vmstat -S k": (
+        VMSTAT.replace("16900000", "17305601"), 17305601 * 1000 / MIB, None
+    ),
+    "vmstat -s -S k": (
+        "     25276064 k total memory\n     17417541 k free memory\n      61030 k buffer memory\n", 16610.662, 24105.133
+    ),
+    "vmstat -s -S m": ("     25276 m total memory\n     17417 m free memory\n", 16610.146, 24105.072),
     "sar -r": (
         "12:00:01 AM kbmemfree   kbavail kbmemused  %memused kbbuffers  kbcached\n"
         "12:10:01 AM    211444   1811444   3600000     94.45     12000   1500000\n"
@@ -115,7 +122,25 @@ def test_totals_of_tools(tmp_path: Path, tool: str) -> None:
     path.write_text(text)
     found = diagnose(path).to_dict()
     assert (found["free_mib"], found["memory_mib"]) == (pytest.approx(free, abs=0.001), total)
-    assert any("for MiB" in warning for warning in found["warnings"]) == (tool == "vmstat -S M")
+    guessed = {"vmstat -S M": "MiB", "vmstat -S k": "kB"}
+    assert [word for word in ("MiB", "kB") if any(f"for {word}" in each for each in found["warnings"])] == [
+        guessed[each] for each in guessed if each == tool
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TiB Mem :      0.0 total,      0.0 free,      0.0 used,      0.0 buff/cache\n",
+        "       total       used       free     shared buff/cache  available\nMem:      0    0    0    0    0    0\n",
+    ],
+    ids=["top -E t", "free --tebi"],
+)
+def test_in_too_large_units_nothing_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+        diagnose(path)
 
 
 def test_what_they_tell_besides_free(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
             continue
         words = [value.groups(default="") for value in map(_VALUE.fullmatch, row[2].split()) if value is not None]
         figures = [figure for text, unit in words if (figure := parse_figure(text, unit)) is not None]
-        if len(figures) < len(row[2].split()):
+        # In units that are larger than all of it nothing is told.
+        if len(figures) < len(row[2].split()) or not figures[0]:
             continue
         units = [unit for _, unit in words]
         size, guessed = (1, None) if any(units) else _guess(figures)

@@ -24,6 +24,7 @@ _ATOP_PART = re.compile(rf"\b(tot|free|cache|buff|shmem)\s+{_SIZE}\b", re.ASCII)
 _STATISTIC = re.compile(
     r"(\d{1,20}) (?:([bBkKmM]) )?(?:bytes )?(total memory|free memory|buffer memory|swap cache)", re.ASCII
 )
+_THOUSANDS = {"k": 1000, "m": 1000**2}
 _CRASH_TOTAL = re.compile(
     r"(TOTAL MEM|FREE|SHARED|BUFFERS|CACHED)\s+(\d{1,15})\s+(\d[\d.]{0,12}) ?(KB|MB|GB|TB)?\s.{0,60}", re.ASCII
 )
@@ -55,6 +56,7 @@ _CELLS = re.compile(r"[\s|]+")
 _SEPARATORS = re.compile("[,;]")
 _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
+_MOST_MIB = 2 << 20
 _NO_FREE = {
     "htop": r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}",
     "slabtop": r"Active / Total Objects \(% used\).{1,80}",
@@ -98,7 +100,8 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
         "crash's kmem -i": _crash_totals,
     }
     for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
-        if "free" in sizes:
+        # In units that are larger than all of it nothing is told.
+        if "free" in sizes and sizes.get("total") != 0:
             yield what, sizes, None
     for what, (mark, names, known) in _TABLES.items():
         rows = list(_rows(lines, mark, names, known or 1))
@@ -193,9 +196,9 @@ def _atop(lines: list[str]) -> dict[str, int]:
 def _statistics(lines: list[str]) -> dict[str, int]:
     names = {"total memory": "total", "free memory": "free", "buffer memory": "buffers", "swap cache": "cached"}
     found: dict[str, int] = {}
-    for line in lines:
-        if (match := _STATISTIC.fullmatch(line)) is not None:
-            found |= _sizes([(names[match[3]], match[1], match[2] or "")])
+    for match in filter(None, map(_STATISTIC.fullmatch, lines)):
+        unit = _THOUSANDS.get(match[2]) or FIGURE_UNITS[(match[2] or "K").upper()]
+        found[names[match[3]]] = int(match[1]) * unit
     return found
 
 
@@ -243,8 +246,9 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
                 yield dict(zip(columns, sizes, strict=True))
 
 
-# Whole pages are multiples of 4 KiB; with -S m or M they are not.
+# Whole pages are multiples of 4 KiB; with -S k, m or M they are not.
 def _table_unit(rows: list[dict[str, float]]) -> tuple[int, str | None]:
-    if all(value % 4 == 0 for row in rows for value in row.values()) and sum(rows[-1].values()) >= _SMALL:
+    size = sum(rows[-1].values())
+    if all(value % 4 == 0 for row in rows for value in row.values()) and size >= _SMALL:
         return 1 << 10, None
-    return 1 << 20, "MiB"
+    return (1000, "kB") if size >= _MOST_MIB else (1 << 20, "MiB")
