@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.host.model import ModelHost
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
 from pagehint.replays.start import guest_reporting, recorded_passes
@@ -18,8 +19,8 @@ MS = 10**6
 SECOND = 10**9
 
 
-def played(trace: Trace, design: PageReporting | None) -> Playback:
-    one = Playback(trace, design, None, "simulated", "50ms", None, frozenset({"alloc"}), None)
+def played(trace: Trace, design: PageReporting | None, host: ModelHost | None = None) -> Playback:
+    one = Playback(trace, design, host, "simulated", "50ms", None, frozenset({"alloc"}), None)
     one.run(lambda playback: playback)
     return one
 
@@ -44,6 +45,14 @@ def test_of_another_design_nothing_is_missed() -> None:
         one = played(trace, design)
         one.passes[:] = [time + 500 * MS for time in one.passes]
         assert misses(one) == []
+
+
+def test_another_host_than_the_recorded_is_named_with_what_it_misses() -> None:
+    """``--host memfd`` of the shipped guest said only how far off it was, as if the model were wrong."""
+    trace = example()
+    (line,) = misses(played(trace, guest_reporting(trace), ModelHost("4KiB")))
+    assert line.startswith("residency is 0.593 % off")
+    assert line.endswith("host backed it by THP pages, as its residency shows, and this one by 4KiB")
 
 
 @pytest.mark.parametrize(("shift", "way"), [(-300 * MS, "after"), (300 * MS, "before")])

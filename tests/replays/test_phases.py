@@ -61,7 +61,8 @@ def test_what_was_measured(trace: Trace) -> None:
 
 def test_the_recorders_own_marks_are_no_phases(tmp_path: Path) -> None:
     """What a step gave back was told of the reading of the last snapshot."""
-    marks = [(0, "KPF-BEGIN init"), (1, "KPF-END init"), (2 * 10**6, "KPF-BEGIN final")]
+    marks = [(0, "CLOCK 1795975282047682462"), (0, "KPF-BEGIN init"), (1, "KPF-END init")]
+    marks.append((2 * 10**6, "KPF-BEGIN final"))
     assert replay(record(tmp_path / "own", _ROWS, [zone(4096)], marks=marks)).phases == []
     named = replay(record(tmp_path / "named", _ROWS, [zone(4096)], marks=[*marks, (3 * 10**6, "begun")]))
     assert [phase["name"] for phase in named.phases] == ["begun"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.words import anomaly_lines, design_line, headline, labels
+from pagehint.report.words import anomaly_lines, describe_recorded, design_line, headline, labels
 from pagehint.units import mib
 
 
@@ -42,9 +42,18 @@ def test_what_was_measured_is_compared_with_the_same_settings_only(runs: dict[st
     for changed in ({"order": 4}, {"delay": 10**9}, {"capacity": 1}, {"host_memory": 1 << 28}):
         assert not is_as_recorded(with_settings(reporting, **changed))
     assert is_as_recorded(with_reporting(none, on=False))
+    assert not is_as_recorded(with_settings(with_reporting(none, on=False), host_memory=1 << 28))
     assert not is_as_recorded(with_reporting(reporting, on=False))
     assert is_as_recorded(with_reporting(reporting, order=None, delay_ns=None, capacity=None))
     assert not is_as_recorded(replace(reporting, truth={}))
+
+
+def test_a_host_with_less_memory_is_told_from_the_recorded(runs: dict[str, Run]) -> None:
+    """What was measured was not comparable since the guest "ran with free page reporting, order 9": as this run did."""
+    run = runs["reporting"]
+    assert describe_recorded(run) == "with free page reporting, order 9, delay 2 s"
+    less = with_settings(run, host_memory=1 << 28)
+    assert describe_recorded(less) == "with free page reporting, order 9, delay 2 s, on a host with enough memory"
 
 
 def test_headlines(runs: dict[str, Run]) -> None:

@@ -18,6 +18,7 @@ _LATER = 10**6
 _MOST_OFF, _MOST_OFF_IN_ALL = 1e-4, 1e-3
 _LEAST_PART = 1e-5
 _LEAST_PLACED = 0.995
+_CLOSER = 0.9
 
 
 def misses(playback: Playback) -> list[str]:
@@ -39,16 +40,19 @@ def is_missed(prediction: Prediction) -> bool:
     return (off is not None and off > _MOST_OFF_IN_ALL) or (placed is not None and placed < _LEAST_PLACED)
 
 
-def with_own_times(prediction: Prediction) -> str:
-    """How it comes out with the guest's own times: a sentence."""
-    parts = []
+def with_own_times(without: Prediction, prediction: Prediction) -> str:
+    """How it comes out with the guest's own times, beside how it did `without` them: a sentence."""
+    parts, closer = [], False
     if prediction.residency_error is not None:
         parts.append(f"residency is {percent(prediction.residency_error, 3)} off")
+        closer = prediction.residency_error < _CLOSER * (without.residency_error or 0)
     if prediction.placed_as_recorded is not None:
         parts.append(f"{percent(prediction.placed_as_recorded, 1)} of the blocks are placed as recorded")
+        closer |= 1 - prediction.placed_as_recorded < _CLOSER * (1 - (without.placed_as_recorded or 0))
+    why = "what is missed beyond that is what the machine's load delayed"
     return (
-        f"with the guest's own times of passes, and its host's of batches, {' and '.join(parts)}: what is missed "
-        "beyond that is what the machine's load delayed"
+        f"with the guest's own times of passes, and its host's of batches, {' and '.join(parts)}: "
+        f"{why if closer else 'no closer, so that nothing of it is what the machine delayed'}"
     )
 
 
@@ -163,4 +167,8 @@ def _off(playback: Playback, passes: _Passes) -> list[str]:
         (rest, f"else, from {times[np.argmax(rest)] / 1e9:.2f} s on"),
     ]
     told = [f"{100 * share:.3f} % {where}" for which, where in parts if (share := off[which].sum()) >= _LEAST_PART]
-    return [f"residency is {100 * off.sum():.3f} % off what was measured: {'; '.join(told)}"]
+    line = f"residency is {100 * off.sum():.3f} % off what was measured: {'; '.join(told)}"
+    seen, ours = playback.first.page_size, playback.host.page_size
+    if seen != ours:
+        line += f"; the recorded guest's host backed it by {seen} pages, as its residency shows, and this one by {ours}"
+    return [line]

@@ -62,6 +62,6 @@ def replay(
     if isinstance(design, PageReporting) and is_missed(run.prediction):
         own = OwnTimes(trace)
         timed = again(TimedReporting(design, own), own_times=own).run(make_run).prediction
-        warnings = [*run.recording["warnings"], with_own_times(timed)]
+        warnings = [*run.recording["warnings"], with_own_times(run.prediction, timed)]
         run = replace(run, recording={**run.recording, "warnings": warnings})
     return run

@@ -178,9 +178,11 @@ def is_as_recorded(run: Run) -> bool:
 
 def are_recorded(reporting: Mapping[str, Any] | None, design: type[Design] | None, settings: Mapping[str, Any]) -> bool:
     """Whether a design with these settings is the recorded guest's own ``reporting``, as far as that is known."""
-    if reporting is None or not reporting["on"]:
-        return reporting is not None and design is None
-    if design is None or not issubclass(design, PageReporting) or settings["host_memory"] is not None:
+    if reporting is None or settings["host_memory"] is not None:
+        return False
+    if not reporting["on"] or design is None:
+        return not reporting["on"] and design is None
+    if not issubclass(design, PageReporting):
         return False
     delay = reporting["delay_ns"]
     same = all(reporting[name] in (None, settings[name]) for name in ("order", "capacity"))

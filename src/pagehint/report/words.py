@@ -142,11 +142,13 @@ def describe_recorded(run: Run) -> str | None:
     reporting = run.truth.get("reporting")
     if reporting is None:
         return None
-    if not reporting["on"]:
-        return "without reporting"
-    parts = [] if reporting["order"] is None else [f"order {reporting['order']}"]
-    parts += [] if reporting["delay_ns"] is None else [f"delay {format_time(reporting['delay_ns'])}"]
-    return ", ".join(["with free page reporting", *parts])
+    parts = ["with free page reporting" if reporting["on"] else "without reporting"]
+    if reporting["on"]:
+        parts += [] if reporting["order"] is None else [f"order {reporting['order']}"]
+        parts += [] if reporting["delay_ns"] is None else [f"delay {format_time(reporting['delay_ns'])}"]
+    if run.settings["host_memory"] is not None:
+        parts.append("on a host with enough memory")
+    return ", ".join(parts)
 
 
 def saved(run: Run, baseline: Run) -> float | None:

@@ -127,7 +127,7 @@ def phases(trace: Trace) -> list[dict[str, Any]]:
     """The workload's phases: the marks ``MARK name``, or, where there is none of these, all but the recorder's own."""
     if trace.marks is None:
         return []
-    marks = [mark for mark in trace.marks.to_pylist() if not mark["text"].startswith("KPF-")]
+    marks = [mark for mark in trace.marks.to_pylist() if not mark["text"].startswith(("KPF-", "CLOCK "))]
     named = [mark for mark in marks if mark["text"].startswith("MARK ")]
     return [{"time": mark["time"], "name": _name(mark["text"].removeprefix("MARK "))} for mark in named or marks]
 
