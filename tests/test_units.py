@@ -12,6 +12,16 @@ from pagehint.mm.zone import Zone
 from pagehint.units import format_count, parse_price, parse_size, parse_time, percent, shown, whole_number
 
 
+class Shy:
+    def __repr__(self):
+        raise RuntimeError("not to be shown")
+
+
+@pytest.mark.parametrize("value", [np.zeros((3, 3)), Shy(), "a\nb", "\ud800"])
+def test_a_wrong_value_is_shown_in_one_line_that_can_be_printed(value):
+    assert shown(value).isprintable()
+
+
 @pytest.mark.parametrize("value", [5, np.uint8(5), np.int64(5)])
 def test_whole_numbers(value):
     number = whole_number("x", value, 5, 5)

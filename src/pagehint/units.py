@@ -4,7 +4,7 @@ import re
 from operator import index
 from typing import SupportsFloat, SupportsIndex, cast
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 
 __all__ = [
     "LONGEST_TIME",
@@ -30,10 +30,10 @@ _QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCI
 
 
 def shown(value: object) -> str:
-    """A wrong value for people: not long, and an int of more digits than Python prints is no error of its own."""
+    """A wrong value for people: in one line, not long, and what can't be printed is no error of its own."""
     try:
-        text = repr(value)
-    except ValueError:
+        text = printable(repr(value))
+    except Exception:  # an int of more digits than Python prints, or a class whose own repr fails
         text = f"of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:50]}..."
 

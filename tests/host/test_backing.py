@@ -257,11 +257,14 @@ def test_one_tebibyte(module: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((0,), "a guest of 0 pages"),
-        ((-5, "THP"), "a guest of -5 pages"),
+        ((0,), "a guest's pages 0"),
+        ((-5, "THP"), "a guest's pages -5"),
         ((512, "1GiB"), "'1GiB' is not a page size"),
         ((512, "2MiB", 512), "not swapped"),
         ((512, "THP", 511), "511 pages are too little"),
+        ((1 << 63,), "a guest's pages 9223372036854775808: expected 1"),
+        ((512.5,), "a guest's pages 512.5: expected 1"),
+        ((512, "THP", float("nan")), "a host's pages nan: expected 0"),
     ],
 )
 def test_bad_backing(module: ModuleType, arguments: tuple[int, str, int], text: str) -> None:
@@ -273,10 +276,16 @@ def test_bad_backing(module: ModuleType, arguments: tuple[int, str, int], text: 
 def test_bad_input(module: ModuleType) -> None:
     backing = module.Backing(1000)
     for order in (-1, 48):
-        with pytest.raises(InputError, match="is not an order"):
+        with pytest.raises(InputError, match="expected 0 to 47"):
             backing.touch(0, order)
-        with pytest.raises(InputError, match="is not an order"):
+        with pytest.raises(InputError, match="expected 0 to 47"):
             backing.discard(0, order)
+    for wrong in (1 << 63, 1.5, None):
+        for call in (backing.touch, backing.discard):
+            with pytest.raises(InputError, match=r"pfn .*: expected "):
+                call(wrong, 0)
+        with pytest.raises(InputError, match=r"areas .*: expected 0 to "):
+            backing.collapse(wrong)
     with pytest.raises(InputError, match=r"uint8 of shape \(125,\): expected bool of shape \(1000,\)"):
         backing.load(np.zeros(125, np.uint8))
     for pfn in (-1, -512, 1000, 1 << 40, (1 << 62)):

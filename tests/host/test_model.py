@@ -119,7 +119,7 @@ def test_start_is_a_new_guest(batch: Callable[..., Any]) -> None:
         (lambda: ModelHost(memory="lots"), "'lots' is not a size"),
         (lambda: ModelHost("2MiB", memory="1GiB"), "huge pages are not swapped"),
         (lambda: ModelHost().backing, "start(pages) comes first"),
-        (lambda: ModelHost().start(0), "a guest of 0 pages"),
+        (lambda: ModelHost().start(0), "a guest's pages 0: expected 1"),
         (lambda: ModelHost().start(512, np.ones(5, np.bool_)), "bool of shape (5,): expected bool of shape (512,)"),
         (lambda: Costs(fault_4kib=-1), "the cost fault_4kib is -1 ns"),
         (lambda: Costs(swap_in=float("nan")), "the cost swap_in is nan ns"),

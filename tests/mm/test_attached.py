@@ -135,6 +135,12 @@ def test_a_probe_tells_of_pages_in_blocks_and_of_those_that_are_in_none():
         with pytest.raises(InputError, match="pfns outside the zone, which has 1024 to 3071"):
             zone.probe(np.array(pfns))
     assert len(zone.probe(np.zeros(0, np.int64))[0]) == 0
+    for pfns in (1 << 64, "1024", [1024.5], [[1024]], [True], None):
+        for call in (zone.probe, zone.ages, zone.is_hinted):
+            with pytest.raises(InputError, match=r"pfns are .*: expected whole numbers, in one dimension"):
+                call(pfns)
+    with pytest.raises(InputError, match=r"budget .*: expected"):
+        zone.take_unreported(9, 1, Batch(1), 1 << 63)
 
 
 @given(st.data())

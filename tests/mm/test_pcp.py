@@ -213,10 +213,30 @@ def test_bulk_does_as_single_operations_do():
     sound(zone, pcp, sum(1 << order for order in order_of.values()))
 
 
-@pytest.mark.parametrize(("batch", "high"), [(0, 10), (1 << 17, 10), (1, -1), (1, 1 << 40)])
-def test_absurd_figures(batch, high):
+@pytest.mark.parametrize(
+    ("cpu", "batch", "high"),
+    [(0, 0, 10), (0, 1 << 17, 10), (0, 1, -1), (0, 1, 1 << 40), (0, 7.5, 10), (0, 7, "10"), (1 << 31, 7, 10)],
+)
+def test_absurd_figures(cpu, batch, high):
     with pytest.raises(InputError, match="per-CPU lists"):
-        PerCpuLists(Zone(64), 0, batch, high)
+        PerCpuLists(Zone(64), cpu, batch, high)
+
+
+class Many(int):
+    """A number that says it is less than any other, and more."""
+
+    def __lt__(self, other):
+        return True
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+
+def test_a_number_that_lies_makes_no_list_longer():
+    _, pcp = tuned()
+    pcp.resume(Many(1 << 30))
+    assert pcp.high == 15041
+    with pytest.raises(InputError, match="per-CPU lists: high"):
+        pcp.limit(63, Many(1 << 30))
 
 
 def test_lists_of_another_zone_are_refused():
@@ -328,5 +348,5 @@ def test_an_idle_cpu_s_lists_decay():
 def test_limits_stay_within_what_the_lists_were_made_for():
     _, pcp = tuned()
     for batch, high, most in ((64, 1, 1), (0, 1, 1), (63, 6929, 15042), (63, 7, 6)):
-        with pytest.raises(InputError, match="batch"):
+        with pytest.raises(InputError, match="per-CPU lists: "):
             pcp.limit(batch, high, most)

@@ -1,5 +1,6 @@
 """A zone: its limits, its errors, shuffling, watermarks, what can be read, and what it costs."""
 
+import itertools
 import resource
 import subprocess
 import sys
@@ -274,6 +275,9 @@ def test_watermarks(zone):
     for bad in ((3, 2, 1), (0, 0, 5001), (-1, 0, 0)):
         with pytest.raises(InputError, match="min <= low <= high"):
             zone.watermarks = bad
+    for endless in (range(10**18), itertools.count()):
+        with pytest.raises(InputError, match="expected three whole numbers of pages"):
+            zone.watermarks = endless
     assert zone.watermarks == (1, 2, 3)
     assert Zone(100, watermarks=(1, 2, 3)).watermarks == Watermarks(1, 2, 3)
 

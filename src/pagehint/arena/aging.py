@@ -7,6 +7,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.action import Action, Sleep, Work
 from pagehint.hinting.design import Design
 from pagehint.hinting.setting import Setting
+from pagehint.units import shown
 
 __all__ = ["Aging"]
 
@@ -32,7 +33,7 @@ class Aging(Design):
     def begin_anew(self) -> None:
         for pages in self.zones:
             if not isinstance(pages, WarmPages):
-                raise InputError(f"{self!r} gives back an arena's pages: {pages!r} are none")
+                raise InputError(f"{self!r} gives back an arena's pages: {shown(pages)} are none")
         super().begin_anew()
 
     def work(self) -> Work:

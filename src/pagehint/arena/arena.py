@@ -31,7 +31,7 @@ from pagehint.host.anonymous import AnonymousHost
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
 from pagehint.host.shared import HugetlbHost, MemfdHost
 from pagehint.mm.batch import Batch
-from pagehint.units import format_size, parse_size
+from pagehint.units import format_size, parse_size, shown
 
 if TYPE_CHECKING:
     from pagehint.mm.zone import Zone
@@ -66,12 +66,12 @@ class Arena:
         idle: int | str = "2s",
     ) -> None:
         if host not in ("anonymous", "memfd", "hugetlb"):
-            raise InputError(f"{host!r} is no host of an arena: expected anonymous, memfd or hugetlb")
+            raise InputError(f"{shown(host)} is no host of an arena: expected anonymous, memfd or hugetlb")
         self.page_size = HUGE_PAGE if hugepages or host == "hugetlb" else mmap.PAGESIZE
         self.limit = parse_size(limit) // self.page_size * self.page_size
         if not self.limit:
             raise InputError(
-                f"{limit!r} is too small a limit for an arena: expected {format_size(self.page_size)} or more"
+                f"{shown(limit)} is too small a limit for an arena: expected {format_size(self.page_size)} or more"
             )
         self._idle = idle
         self.pages = WarmPages(self.limit // self.page_size, self.page_size)
@@ -137,9 +137,9 @@ class Arena:
         try:
             sizes = _sizes(shape)
         except TypeError:
-            raise InputError(f"{shape!r} is not a shape: expected whole numbers") from None
+            raise InputError(f"{shown(shape)} is not a shape: expected whole numbers") from None
         if any(size < 0 for size in sizes):
-            raise InputError(f"{shape!r} is not a shape: a size is negative")
+            raise InputError(f"{shown(shape)} is not a shape: a size is negative")
         nbytes = math.prod(sizes) * kind.itemsize
         if not nbytes:
             return np.empty(sizes, kind)
@@ -150,7 +150,7 @@ class Arena:
         memory = self._open_memory()
         size = parse_size(nbytes)
         if size < 1:
-            raise InputError(f"{nbytes!r} is not a size for a block: expected at least 1 byte")
+            raise InputError(f"{shown(nbytes)} is not a size for a block: expected at least 1 byte")
         block = allocate(self.pages, memory, self._address, size, zeroed) if size <= self.limit else None
         return self._alloc_slowly(memory, size, zeroed) if block is None else block
 

@@ -4,6 +4,7 @@ import cython
 
 from pagehint.errors import InputError
 from pagehint.hinting.action import BEGIN, IDLE, React
+from pagehint.units import shown
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.batch import Batch
@@ -84,7 +85,8 @@ class Conversation:
         own = isinstance(action, React) and self._reacts.get(action.zone) is action
         if self._batch is None or not own or (self._all is not None and self._all is not action):
             raise InputError(
-                f"{type(self).__name__}: its work yielded {action!r}: expected self.tell(zone), of one of its zones"
+                f"{type(self).__name__}: its work yielded {shown(action)}: expected self.tell(zone), of one of its "
+                "zones"
             )
         return action
 
@@ -114,7 +116,7 @@ class Conversation:
         if self._run is not None and not hasattr(self._run, "send"):
             run, self._run = self._run, None
             raise InputError(
-                f"{type(self).__name__}: its work() gave {run!r}: expected a generator, with a yield in it"
+                f"{type(self).__name__}: its work() gave {shown(run)}: expected a generator, with a yield in it"
             )
         return BEGIN
 

@@ -27,7 +27,7 @@ from pagehint.hinting.device import Device
 from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
-from pagehint.units import whole_number
+from pagehint.units import shown, whole_number
 
 __all__ = ["Design", "Statistics"]
 
@@ -88,7 +88,7 @@ class Design(Conversation, ABC):
         given = dict(zip(names, values, strict=False))
         unknown = [name for name in settings if name not in names or name in given]
         if unknown or len(values) > len(names):
-            what = f"{unknown[0]!r}" if unknown else f"{len(values)} values"
+            what = f"{shown(unknown[0])}" if unknown else f"{len(values)} values"
             expected = f"each of {', '.join(names)} at most once" if names else "none"
             raise InputError(f"{what}: no settings of {self.label}: expected {expected}")
         for name, setting in self.settings.items():
@@ -280,7 +280,7 @@ class Design(Conversation, ABC):
         InputError for what is none of ``zones``.
         """
         if zone not in self._reacts:
-            raise InputError(f"{type(self).__name__}: {zone!r} is none of its zones")
+            raise InputError(f"{type(self).__name__}: {shown(zone)} is none of its zones")
         return self._reacts[zone]
 
     def tell_all(self, zone: Zone) -> React:

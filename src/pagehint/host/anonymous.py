@@ -8,6 +8,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.host import libc
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
+from pagehint.units import shown
 
 __all__ = ["AnonymousHost"]
 
@@ -34,7 +35,7 @@ class AnonymousHost(MappedHost):
         capacity: int = 32,
     ) -> None:
         if give_back not in _ADVICE:
-            raise InputError(f"{give_back!r} is not a way to give memory back: expected dontneed or free")
+            raise InputError(f"{shown(give_back)} is not a way to give memory back: expected dontneed or free")
         super().__init__(size, capacity)
         self._advice = _ADVICE[give_back]
         self.reads_zero = give_back == "dontneed"

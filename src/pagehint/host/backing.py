@@ -26,6 +26,7 @@ import cython
 import numpy as np
 
 from pagehint.errors import InputError
+from pagehint.units import shown, whole_number
 
 __all__ = ["AREA_PAGES", "PAGE_SIZES", "Backing"]
 
@@ -49,6 +50,7 @@ _HUGE = cython.declare(cython.uchar, 2)
 
 _ALL = cython.declare(cython.ulonglong, 0xFFFF_FFFF_FFFF_FFFF)
 _NO_LIMIT = cython.declare(cython.longlong, 1 << 62)
+_MOST_PAGES = 1 << 52
 
 
 @cython.final
@@ -67,17 +69,22 @@ class Backing:
     - `collapsed`: 4 KiB pages that came back by `collapse`
     """
 
-    def __init__(self, pages: cython.longlong, page_size: str = "4KiB", limit: object = None) -> None:
-        if pages < 1:
-            raise InputError(f"a guest of {pages} pages can't be backed: it needs at least 1")
+    def __init__(self, pages: object, page_size: str = "4KiB", limit: object = None) -> None:
+        pages = whole_number("a guest's pages", pages, 1, _MOST_PAGES)
         if page_size not in PAGE_SIZES:
-            raise InputError(f"{page_size!r} is not a page size of a host: expected one of {', '.join(PAGE_SIZES)}")
+            raise InputError(
+                f"{shown(page_size)} is not a page size of a host: expected one of {', '.join(PAGE_SIZES)}"
+            )
         if limit is not None and page_size == "2MiB":
             raise InputError("a host that backs by 2MiB can't be overcommitted: huge pages are not swapped")
         if getattr(self, "pages", 0):
             raise InputError("a backing is made once")
-        if limit is not None and limit < AREA_PAGES:
-            raise InputError(f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}, 2 MiB")
+        if limit is not None:
+            limit = whole_number("a host's pages", limit, 0, _MOST_PAGES)
+            if limit < AREA_PAGES:
+                raise InputError(
+                    f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}, 2 MiB"
+                )
         self.page_size = page_size
         self.limit = _NO_LIMIT if limit is None else limit
         self._mode = PAGE_SIZES.index(page_size)
@@ -112,25 +119,27 @@ class Backing:
         self.discards = self.empty_discards = self.splits = 0
         self.swapped_out = self.swapped_in = self.collapsed = 0
 
-    def touch(self, pfn: cython.longlong, order: cython.int) -> tuple[int, int]:
+    def touch(self, pfn: object, order: object) -> tuple[int, int]:
         """The guest uses a block; returns the host's faults: (of 4 KiB, of 2 MiB). O(areas + words that fault).
 
         What lies beyond the memory is ignored. Bringing in a swapped page is no fault: see `swapped_in`.
         """
         small: cython.longlong
         large: cython.longlong
-        _check_order(order)
+        first: cython.longlong = _pfn(pfn)
+        size: cython.int = _order(order)
         with self._lock:
             small, large = self.faults_4kib, self.faults_2mib
-            self._touch(pfn, order)
+            self._touch(first, size)
             small, large = self.faults_4kib - small, self.faults_2mib - large
         return small, large
 
-    def discard(self, pfn: cython.longlong, order: cython.int) -> int:
+    def discard(self, pfn: object, order: object) -> int:
         """Gives a block back; returns the pages that were backed and now aren't. O(areas + words of backed ones)."""
-        _check_order(order)
+        first: cython.longlong = _pfn(pfn)
+        size: cython.int = _order(order)
         with self._lock:
-            return self._discard(pfn, order)
+            return self._discard(first, size)
 
     def discard_blocks(self, pfns: cython.const[cython.longlong][:], orders: cython.const[cython.uchar][:]) -> int:
         """Gives the blocks of a batch back, in its order; returns the pages that were backed and now aren't."""
@@ -200,12 +209,12 @@ class Backing:
         self._swap_out(-1)
         self.swapped_out = 0
 
-    def collapse(self, areas: int) -> int:
+    def collapse(self, areas: object) -> int:
         """khugepaged looks at the next `areas` areas, round and round; returns the pages that came back. O(areas).
 
         Of a split area that has any page it makes a huge one, swapped pages too. Only ``THP`` has split areas.
         """
-        most: cython.longlong = areas
+        most: cython.longlong = whole_number("areas", areas, 0, _MOST_PAGES)
         with self._lock:
             return self._collapse(most)
 
@@ -450,9 +459,12 @@ def _mask(pfn: cython.longlong, stop: cython.longlong) -> cython.ulonglong:
 
 
 @cython.cfunc
-def _check_order(order: cython.int) -> cython.void:
-    if not 0 <= order < _ORDERS:
-        raise InputError(f"{order} is not an order: expected 0 to {_ORDERS - 1}")
+def _pfn(pfn):
+    return whole_number("pfn", pfn, -(1 << 63), (1 << 63) - 1)
+
+
+def _order(order):
+    return whole_number("order", order, 0, _ORDERS - 1)
 
 
 def _check_lengths(pfns, orders):

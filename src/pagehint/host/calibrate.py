@@ -21,6 +21,7 @@ from pagehint.host.anonymous import AnonymousHost
 from pagehint.host.costs import Costs
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
 from pagehint.host.shared import MemfdHost
+from pagehint.units import shown
 
 __all__ = ["calibrate"]
 
@@ -43,7 +44,7 @@ def calibrate(memory: Literal["anonymous", "memfd"] = "anonymous") -> Costs:
     kind of memory by huge pages. Raises InputError, OSError.
     """
     if memory not in ("anonymous", "memfd"):
-        raise InputError(f"{memory!r} can't be calibrated: expected anonymous or memfd")
+        raise InputError(f"{shown(memory)} can't be calibrated: expected anonymous or memfd")
     small = [_round(memory, mmap.PAGESIZE) for _ in range(_ROUNDS)]
     costs = {
         "fault_4kib": median(one.fault for one in small),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pagehint.errors import HostError, InputError, PagehintError
 from pagehint.host import libc
 from pagehint.host.blocks import Blocks, check_capacity
-from pagehint.units import format_size, parse_size
+from pagehint.units import format_size, parse_size, shown
 
 __all__ = ["HUGE_PAGE", "MappedHost"]
 
@@ -43,7 +43,7 @@ class MappedHost(ABC):
         self.capacity = capacity
         if self.size < 1 or self.size % self._granule:
             raise InputError(
-                f"{size!r} is not a size for this memory: expected a multiple of {format_size(self._granule)}"
+                f"{shown(size)} is not a size for this memory: expected a multiple of {format_size(self._granule)}"
             )
         check_capacity(capacity)
         try:

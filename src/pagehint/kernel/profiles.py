@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pagehint.errors import InputError
-from pagehint.units import format_count
+from pagehint.units import format_count, shown
 
 __all__ = [
     "LINUX_5_3",
@@ -138,7 +138,7 @@ _TAKEN_OVER = {(6, 12): 29, (6, 14): 7}
 def check_profile(profile: object) -> None:
     """Raise InputError unless this is a KernelProfile."""
     if not isinstance(profile, KernelProfile):
-        raise InputError(f"profile {profile!r}: expected a KernelProfile, such as LINUX_6_1")
+        raise InputError(f"profile {shown(profile)}: expected a KernelProfile, such as LINUX_6_1")
 
 
 def release_of(text: str | None) -> tuple[int, int] | None:

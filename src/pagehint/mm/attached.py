@@ -38,6 +38,7 @@ else:
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
 
 _OLDEST = 1 << 61  # ns
+_MOST_BUDGET = 1 << 62
 
 
 def _cpu(pcp):
@@ -269,7 +270,10 @@ class Attachable(Ranges):
         self._now = whole_number("now", now, 0, (1 << 63) - 1)
 
     def _indices(self, pfns):
-        pages = np.asarray(pfns).astype(np.int64) - self.start_pfn
+        given = np.asarray(pfns)
+        if given.ndim != 1 or (len(given) and given.dtype.kind not in "iu"):
+            raise InputError(f"pfns are {given.dtype} of shape {given.shape}: expected whole numbers, in one dimension")
+        pages = given.astype(np.int64) - self.start_pfn
         if len(pages) and not 0 <= pages.min() <= pages.max() < self._pages:
             raise InputError(f"pfns outside the zone, which has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
         return pages
@@ -335,7 +339,7 @@ class Attachable(Ranges):
         ring: cython.Py_ssize_t = self._list(order, migratetype)
         which: cython.int = ring & 31
         kind: cython.int = ring >> 5
-        left: cython.Py_ssize_t = budget
+        left: cython.Py_ssize_t = _whole("budget", budget, -_MOST_BUDGET, _MOST_BUDGET)
         wrong: cython.Py_ssize_t
         begun: cython.bint
         if kind == ISOLATE:

@@ -4,10 +4,13 @@ Each list is a ring buffer: tasks take and give at its front, refills and drains
 free to their user and taken to the buddy. Guarded by the zone's lock.
 """
 
+from operator import index
+
 import cython
 import numpy as np
 
 from pagehint.errors import InputError
+from pagehint.units import whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.buddy import Buddy
@@ -59,6 +62,12 @@ def pcp_high_max(high, managed, cpus):
     return max(managed // 8 // cpus, high)
 
 
+def _limits(batch, high, high_max, most_batch, most_high):
+    batch = whole_number("per-CPU lists: batch", batch, 1, most_batch)
+    high = whole_number("per-CPU lists: high", high, 0, most_high)
+    return batch, high, high if high_max is None else whole_number("per-CPU lists: high_max", high_max, high, most_high)
+
+
 @cython.cclass
 class PerCpuLists:
     """One CPU's lists of one zone: order 0 (Linux 5.3), or orders 0 to 3 and the pageblock order (6.1).
@@ -69,12 +78,8 @@ class PerCpuLists:
     """
 
     def __init__(self, buddy: Buddy, cpu, batch, high, high_max=None):
-        most = high if high_max is None or not buddy.profile.pcp_tunes else high_max
-        if not 1 <= batch <= 1 << 16 or not 0 <= high <= most <= 1 << 32:
-            raise InputError(
-                f"per-CPU lists: batch {batch} (1 to {1 << 16}), high {high} (0 to {1 << 32}), high_max {most} (from "
-                "high on)"
-            )
+        cpu = whole_number("per-CPU lists: cpu", cpu, 0, (1 << 31) - 1)
+        batch, high, most = _limits(batch, high, high_max if buddy.profile.pcp_tunes else None, 1 << 16, 1 << 32)
         if getattr(self, "buddy", None) is not None:
             raise InputError("per-CPU lists are made once")
         self.cpu = cpu
@@ -119,18 +124,14 @@ class PerCpuLists:
 
         Raises InputError.
         """
-        most = high if high_max is None or not self._tunes else high_max
-        if not 1 <= batch <= self._most_batch or not 0 <= high <= most <= self._most_high:
-            raise InputError(
-                f"per-CPU lists: batch {batch} (1 to {self._most_batch}), high {high} to {most} (0 to "
-                f"{self._most_high})"
-            )
+        high_max = high_max if self._tunes else None
+        batch, high, most = _limits(batch, high, high_max, self._most_batch, self._most_high)
         self._limit_to(batch, high, most)
 
     def resume(self, high):
         """Lists that tune themselves go on from this `high`. The zone must be at rest."""
         if self._tunes and self._high_min < self._high_max:
-            self.high = min(max(high, 0), self._high_max)
+            self.high = min(max(index(high), 0), self._high_max)
 
     @cython.cfunc
     @cython.inline

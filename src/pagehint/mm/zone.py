@@ -1,6 +1,7 @@
 """A zone: one range of page frames with its own free lists, counters and lock (docs/spec/1)."""
 
 from functools import partial
+from itertools import islice
 from operator import index
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3, check_profile
 from pagehint.mm.check import check
-from pagehint.units import power_of_two, whole_number
+from pagehint.units import power_of_two, shown, whole_number
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.fallback import choose_fallback
@@ -48,9 +49,9 @@ class Watermarks(NamedTuple):
 
 def _watermarks(given, pages):
     try:
-        wanted = Watermarks(*map(index, given))
+        wanted = Watermarks(*map(index, islice(given, len(Watermarks._fields) + 1)))
     except TypeError:
-        raise InputError(f"watermarks {given!r}: expected three whole numbers of pages") from None
+        raise InputError(f"watermarks {shown(given)}: expected three whole numbers of pages") from None
     if not 0 <= wanted.min <= wanted.low <= wanted.high <= pages:
         raise InputError(f"{wanted}: expected 0 <= min <= low <= high <= the zone's {pages} pages")
     return wanted
@@ -96,7 +97,7 @@ class Zone(Spans):
         check_profile(profile)
         marks = _watermarks(watermarks, pages)
         if not isinstance(name, str):
-            raise InputError(f"name {name!r}: expected a str")
+            raise InputError(f"name {shown(name)}: expected a str")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed)
         choose_fallback(self)
         populated: cython.Py_ssize_t = present

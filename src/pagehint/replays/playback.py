@@ -28,7 +28,7 @@ from pagehint.replays.start import Start, check_trace, first_request
 from pagehint.replays.timeline import Timeline, reserve_of
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_price, parse_time
+from pagehint.units import parse_price, parse_time, shown
 
 __all__ = ["Placement", "Playback"]
 
@@ -63,16 +63,16 @@ class Playback:
         own_times: OwnTimes | None = None,
     ) -> None:
         if placement not in ("simulated", "recorded"):
-            raise InputError(f"placement {placement!r}: expected simulated or recorded")
+            raise InputError(f"placement {shown(placement)}: expected simulated or recorded")
         check_trace(trace)
         # Before all else: one that can't be read is not to be said at the end.
         self.snapshots = trace.snapshot, trace.final_snapshot
         if design is not None and not isinstance(design, Design):
-            raise InputError(f"{design!r} is no design: expected one such as PageReporting(), or None")
+            raise InputError(f"{shown(design)} is no design: expected one such as PageReporting(), or None")
         if host is not None and not isinstance(host, ModelHost):
-            raise InputError(f"{host!r} is no modelled host: expected a ModelHost, or None")
+            raise InputError(f"{shown(host)} is no modelled host: expected a ModelHost, or None")
         if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
-            raise InputError(f"touch {touch!r}: expected a set of some of alloc, zone_alloc, free")
+            raise InputError(f"touch {shown(touch)}: expected a set of some of alloc, zone_alloc, free")
         step = None if sample is None else parse_time(sample)
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")

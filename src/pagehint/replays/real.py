@@ -14,6 +14,7 @@ from pagehint.host.model import ModelHost
 from pagehint.host.shared import MemfdHost
 from pagehint.mm.batch import Batch
 from pagehint.replays.engine import Engine
+from pagehint.units import shown
 
 __all__ = ["RealKind", "RealMemory", "RealResidency"]
 
@@ -49,7 +50,7 @@ class RealMemory:
 
     def __init__(self, kind: RealKind, host: ModelHost, pages: int) -> None:
         if kind not in ("anonymous", "memfd"):
-            raise InputError(f"host {kind!r}: expected anonymous or memfd")
+            raise InputError(f"host {shown(kind)}: expected anonymous or memfd")
         if host.page_size == "2MiB" or host.memory is not None:
             raise InputError(f"host {kind}: this machine's memory is backed by 4KiB or THP, and not overcommitted here")
         if kind == "memfd" and host.page_size == "THP":

@@ -42,7 +42,7 @@ from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
-from pagehint.units import LONGEST_TIME, format_time
+from pagehint.units import LONGEST_TIME, format_time, shown
 
 __all__ = [
     "Start",
@@ -64,7 +64,7 @@ _MAX_ORDER = 10
 def check_trace(trace: object) -> None:
     """Raise InputError unless it is a Trace."""
     if not isinstance(trace, Trace):
-        raise InputError(f"{trace!r} is no recording: expected a Trace, such as Trace.open(path)")
+        raise InputError(f"{shown(trace)} is no recording: expected a Trace, such as Trace.open(path)")
 
 
 def guest_reporting(trace: Trace) -> PageReporting:

@@ -310,5 +310,5 @@ def reserve_of(design: Design, zone: Zone) -> int:
 def _reason(design: Design, zone: Zone, known: Collection[str]) -> str:
     reason = "watermark" if zone.free_pages < reserve_of(design, zone) else design.holds_back(zone)
     if not isinstance(reason, str) or reason not in known:
-        raise InputError(f"{design.label}: holds_back() said {reason!r}, which is none of its reasons: declare it")
+        raise InputError(f"{design.label}: holds_back() said {shown(reason)}, which is none of its reasons: declare it")
     return reason

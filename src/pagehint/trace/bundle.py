@@ -40,7 +40,7 @@ from pagehint.trace.tables import (
     read_batches,
     read_table,
 )
-from pagehint.units import format_time
+from pagehint.units import format_time, shown
 
 __all__ = ["Trace"]
 
@@ -219,7 +219,9 @@ class Trace:
         names = EVENT_SCHEMA.names if columns is None else list(columns)
         for name in names:
             if name not in EVENT_SCHEMA.names:
-                raise InputError(f"events have no column {name!r}: expected some of {', '.join(EVENT_SCHEMA.names)}")
+                raise InputError(
+                    f"events have no column {shown(name)}: expected some of {', '.join(EVENT_SCHEMA.names)}"
+                )
         path = self.path / "events.parquet"
         row, last_time = 0, None
         sums = MetaCheck() if not self._events_checked and MetaCheck.COLUMNS.issubset(names) else None

@@ -66,7 +66,9 @@ def reasons_of(designs: Iterable[Design | type[Design] | None] = ()) -> dict[str
     for design in (*DESIGNS.values(), *designs):
         for name, meaning in {} if design is None else design.reasons.items():
             if reasons.setdefault(name, meaning) != meaning:
-                raise InputError(f"{label_of(design)}: its reason {name!r} means something else already: rename it")
+                raise InputError(
+                    f"{label_of(design)}: its reason {shown(name)} means something else already: rename it"
+                )
     return reasons
 
 
@@ -82,7 +84,7 @@ def find_design(name: str) -> type[Design] | None:
     place, colon, wanted = name.rpartition(":")
     if not (colon and place and wanted):
         known = ", ".join([*DESIGNS, NONE])
-        raise InputError(f"{name!r} is no design: expected some of {known}, or one of your own: FILE.py:CLASS")
+        raise InputError(f"{shown(name)} is no design: expected some of {known}, or one of your own: FILE.py:CLASS")
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     design = getattr(module, wanted, None)
     if design is None:

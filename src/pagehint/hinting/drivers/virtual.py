@@ -5,6 +5,7 @@ import cython
 from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.conversation import Conversation
+from pagehint.units import shown
 
 __all__ = ["VirtualWorker"]
 
@@ -151,7 +152,9 @@ class VirtualWorker:
             elif isinstance(action, Idle):
                 break
             else:
-                raise InputError(f"{type(self.design).__name__}: it said {action!r}: expected Idle or Sleep of rest()")
+                raise InputError(
+                    f"{type(self.design).__name__}: it said {shown(action)}: expected Idle or Sleep of rest()"
+                )
         return interrupt
 
     def _count(self, now):

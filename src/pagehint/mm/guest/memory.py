@@ -17,7 +17,7 @@ from pagehint.mm.guest.snapshot import snapshot_zones
 from pagehint.mm.guest.watermarks import watermark_ok
 from pagehint.mm.guest.zones import GuestZone, build_zones, zonelists
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_size, whole_number
+from pagehint.units import parse_size, shown, whole_number
 
 __all__ = ["GuestMemory", "PageCounts"]
 
@@ -159,7 +159,7 @@ class GuestMemory:
                 wish = self._wishes[gfp, node] = self._wish(gfp, node)
             return _Request(order, self._cpu(cpu), wish)
         except TypeError:
-            told = f"order {order!r}, gfp {gfp!r}, node {node!r}, cpu {cpu!r}"
+            told = f"order {shown(order)}, gfp {shown(gfp)}, node {shown(node)}, cpu {shown(cpu)}"
             raise InputError(f"{told}: expected whole numbers") from None
 
     def _wish(self, gfp: int, node: int) -> _Wish:
@@ -297,7 +297,7 @@ class GuestMemory:
         try:
             place = bisect_right(self._starts, pfn) - 1
         except TypeError:
-            raise InputError(f"pfn {pfn!r}: expected a whole number") from None
+            raise InputError(f"pfn {shown(pfn)}: expected a whole number") from None
         if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
             return self.guest_zones[place]
         raise InputError(f"pfn {pfn}: no zone of this guest has it")
