@@ -22,11 +22,12 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.costs import Costs
 from pagehint.kernel.profiles import KernelProfile, kernel_profile
 from pagehint.replays import playback
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.observers.best_possible import page_costs
 from pagehint.replays.playback import Playback
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Totals
-from pagehint.replays.scan import COLUMNS, FREE_AT_START
+from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.start import Start
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import backed_at_start, guest_host

@@ -9,9 +9,10 @@ import pytest
 
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.replays import start
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.engine import Engine
 from pagehint.replays.replay import replay
-from pagehint.replays.scan import COLUMNS, Scan
+from pagehint.replays.scan import Scan
 from pagehint.replays.start import Start
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA, pack_fallback

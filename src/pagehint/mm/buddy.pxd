@@ -54,6 +54,8 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef Py_ssize_t _first(self, int order, int migratetype) noexcept nogil
     @cython.final
+    cdef Py_ssize_t _first_fit(self, int order, int migratetype) noexcept nogil
+    @cython.final
     cdef void _insert(self, Py_ssize_t i, int order, int migratetype, Py_ssize_t after) noexcept nogil
     @cython.final
     cdef void _add(self, Py_ssize_t i, int order, int migratetype, bint tail) noexcept nogil

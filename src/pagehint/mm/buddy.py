@@ -140,6 +140,20 @@ class Buddy(HintingState):
         first: cython.Py_ssize_t = self._links[2 * ((migratetype << 5) + order)]
         return page_of(first) if first >= LISTS else -1
 
+    # The first block of at least this order, of the smallest there is; or -1.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _first_fit(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        found: cython.int
+        i: cython.Py_ssize_t
+        for found in range(order, self.max_order):
+            i = self._first(found, migratetype)
+            if i >= 0:
+                return i
+        return -1
+
     # Behind an entry.
     @cython.cfunc
     @cython.inline
@@ -359,15 +373,13 @@ class Buddy(HintingState):
     @cython.nogil
     @cython.exceptval(check=False)
     def _rmqueue_smallest(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        i: cython.Py_ssize_t = self._first_fit(order, migratetype)
         found: cython.int
-        i: cython.Py_ssize_t
-        for found in range(order, self.max_order):
-            i = self._first(found, migratetype)
-            if i >= 0:
-                self._unlink(i)
-                self._split(i, found, order, migratetype)
-                return i
-        return -1
+        if i >= 0:
+            found = self._state[i] & ORDER
+            self._unlink(i)
+            self._split(i, found, order, migratetype)
+        return i
 
     def _free_in_pageblock(self, pageblock):
         begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo

@@ -1,16 +1,12 @@
 cimport cython
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.zone cimport Zone
+from pagehint.replays.columns cimport Columns
+from pagehint.replays.list_searches cimport ListSearches
 from pagehint.replays.observers.best_possible cimport BestPossible
 from pagehint.replays.on_the_way cimport OnTheWay
 from pagehint.replays.pages cimport Pages
 from pagehint.replays.refills cimport Refills
-
-cdef extern from *:
-    """
-    #define PAGEHINT_NOWHERE 0xffffffffLL
-    """
-    const long long NOWHERE "PAGEHINT_NOWHERE"
 
 # Why a run over events ended.
 cdef enum:
@@ -25,22 +21,15 @@ cdef enum:
     NEXT = 1
     BY_PLACE = 2
 
-cdef enum:
-    LEAST_LOOKED_AT = 3  # the smallest order of which compaction looks for a pageblock to move things from
-    MOST_LOOKED_AT = 33  # and how many blocks it looks at
-    WALKS = 4  # through all pages, to find out where compaction began
-
 # From so many blocks in a row that were chosen as recorded on, the lists agree.
 cdef enum:
     AGREED = 10000
 
 cdef enum:
     NO_TYPE = 255
-    NEAR = 256  # rows
 
 cdef enum:
     AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much
-    AT_REST = 10000000  # ns: compaction that has taken nothing for so long is another
 
 # Most that a balloon tells its device of at once.
 cdef enum:
@@ -80,6 +69,7 @@ cdef class Engine(Pages):
     cdef readonly long long turned
     cdef readonly long long followed
     cdef int _agreed
+    cdef public bint several_cpus
     cdef public bint touch_alloc
     cdef public bint touch_zone_alloc
     cdef public bint touch_free
@@ -99,20 +89,9 @@ cdef class Engine(Pages):
     cdef bint _is_pcp[32]
     cdef int _max_order
     cdef int _refilling
-    cdef long long _compacted  # the last row at which compaction took a block
-    cdef Py_ssize_t _reached  # the end of that block
-    cdef long long _reached_at
-    cdef long long _walked
-    cdef bint _sweeping
 
-    cdef object _batch
-    cdef const long long *_times
-    cdef const unsigned short *_cpus
-    cdef const unsigned char *_events
-    cdef const long long *_pfns
-    cdef const unsigned char *_orders
-    cdef const unsigned char *_types
-    cdef const int *_details
+    cdef Columns _columns
+    cdef ListSearches _searches
     cdef Py_ssize_t _k
     cdef Py_ssize_t _count
     cdef public Py_ssize_t _row
@@ -157,19 +136,9 @@ cdef class Engine(Pages):
     @cython.final
     cdef int _untie(self) except -1 nogil
     @cython.final
-    cdef bint _wait_for_frees(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
-    @cython.final
     cdef void _note_last_free(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _pass_over(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
-    @cython.final
-    cdef bint _wait_for_lock(self) noexcept nogil
-    @cython.final
-    cdef int _goes_on_as(self, Py_ssize_t k) noexcept nogil
-    @cython.final
-    cdef Py_ssize_t _before_on_cpu(self) noexcept nogil
-    @cython.final
-    cdef void _turn(self) noexcept nogil
     @cython.final
     cdef bint _follow(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
@@ -182,12 +151,6 @@ cdef class Engine(Pages):
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
-    @cython.final
-    cdef void _look_for_source(self, Py_ssize_t pageblock) noexcept nogil
-    @cython.final
-    cdef bint _sweeps(self, Py_ssize_t pfn, bint looked) noexcept nogil
-    @cython.final
-    cdef bint _is_first_down(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
     @cython.final

@@ -8,6 +8,7 @@ pages differ; with recorded placement they are the same. Two sets of model pages
 import cython
 import numpy as np
 
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.scan import CPUS, NO_ROWS
 from pagehint.replays.ties import Ties
 
@@ -15,10 +16,8 @@ if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.fallback import alloc_next
     from cython.cimports.pagehint.mm.page import (
-        FREE,
         HIGHATOMIC,
         HINTED,
-        KIND,
         LISTS,
         MOVABLE,
         ORDER,
@@ -28,6 +27,17 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.replays.columns import (
+        ALLOC,
+        CMA,
+        EXTFRAG,
+        FREED,
+        ISOLATED,
+        ISOLATING,
+        PCPU_DRAIN,
+        ZONE_ALLOC,
+        Columns,
+    )
     from cython.cimports.pagehint.replays.engine import (
         AGREED,
         ALLOCATED_IN_BULK,
@@ -35,7 +45,6 @@ if cython.compiled:
         ANOMALIES,
         AT_END,
         AT_ONCE,
-        AT_REST,
         AT_TIME,
         BEYOND_ORDER,
         BY_PLACE,
@@ -46,74 +55,51 @@ if cython.compiled:
         FREED_UNALLOCATED,
         IN_PIECES,
         INFLATED_AT_ONCE,
-        LEAST_LOOKED_AT,
-        MOST_LOOKED_AT,
-        NEAR,
         NEXT,
         NO_TYPE,
         NOT_PLACED,
-        NOWHERE,
         OUTSIDE,
         RANG,
         STALLED,
         TAKEN_TWICE,
-        WALKS,
     )
+    from cython.cimports.pagehint.replays.list_searches import ListSearches
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.on_the_way import OnTheWay
-    from cython.cimports.pagehint.replays.pages import Pages, has
+    from cython.cimports.pagehint.replays.pages import NOWHERE, Pages, has
     from cython.cimports.pagehint.replays.refills import NEVER
-    from cython.cimports.pagehint.replays.scan import (
-        ALLOC,
-        BOOT,
-        CMA,
-        COMPACTED,
-        EXTFRAG,
-        FREED,
-        ISOLATED,
-        ISOLATING,
-        PCPU_DRAIN,
-        SCANNED,
-        STARTS_USED,
-        TOLD,
-        ZONE_ALLOC,
-    )
+    from cython.cimports.pagehint.replays.scan import BOOT, COMPACTED, SCANNED, STARTS_USED, TOLD
 else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, block_pages, page_of
+    from pagehint.mm.page import HINTED, LISTS, ORDER, block_pages, page_of
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
-    from pagehint.replays.observers.best_possible import BestPossible
-    from pagehint.replays.on_the_way import OnTheWay
-    from pagehint.replays.pages import Pages, has
-    from pagehint.replays.refills import NEVER
-    from pagehint.replays.scan import (
+    from pagehint.replays.columns import (
         ALLOC,
-        BOOT,
         CMA,
-        COMPACTED,
         EXTFRAG,
         FREED,
         ISOLATED,
         ISOLATING,
         PCPU_DRAIN,
-        SCANNED,
-        STARTS_USED,
-        TOLD,
         ZONE_ALLOC,
+        Columns,
     )
+    from pagehint.replays.list_searches import ListSearches
+    from pagehint.replays.observers.best_possible import BestPossible
+    from pagehint.replays.on_the_way import OnTheWay
+    from pagehint.replays.pages import NOWHERE, Pages, has
+    from pagehint.replays.refills import NEVER
+    from pagehint.replays.scan import BOOT, COMPACTED, SCANNED, STARTS_USED, TOLD
 
     MOVABLE, RECLAIMABLE, HIGHATOMIC = map(int, (Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC))
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE = range(3)
     AGREED = 10000
-    NEAR = 256
-    AT_ONCE, AT_REST = 5 * 10**6, 10**7
+    AT_ONCE = 5 * 10**6
     INFLATED_AT_ONCE = 256
-    LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS = 3, 33, 4
-    NOWHERE = 0xFFFFFFFF
     NO_TYPE = 255
     (
         OUTSIDE,
@@ -131,9 +117,8 @@ else:
     ) = range(12)
 
 
-__all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
+__all__ = ["ANOMALY_NAMES", "Engine"]
 
-COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 ANOMALY_NAMES = (
     "outside every zone",
     "allocated twice",
@@ -185,14 +170,15 @@ class Engine(Pages):
         self.turned = self.followed = 0
         self._agreed = AGREED
         self._started = self._give_up = False
-        self._cpu = self._refilling = self._compacted = self._reached = -1
-        self._reached_at = self._walked = 0
-        self._sweeping = False
+        self._cpu = self._refilling = -1
         self._isolating_array = np.full(CPUS, -1, np.int64)
         self._inflated_count = 0
+        self._columns = Columns()
+        self._searches = ListSearches(self.mapped)
         self._on_the_way = OnTheWay()
         self._last_freed_array = np.zeros(pages, np.uint8)
         self._has_last_freed = False
+        self.several_cpus = True
         self._last_row = 0
         self.may_come_straight(NO_ROWS[0])
         if cython.compiled:
@@ -342,18 +328,7 @@ class Engine(Pages):
         self._count = len(arrays[0])
         self._k = 0
         arrays, self._tied = self._ties.load(arrays, self._row)
-        self._batch = arrays
-        if cython.compiled:
-            self._times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, arrays[0].ctypes.data))
-            self._cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, arrays[1].ctypes.data))
-            self._events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[2].ctypes.data))
-            self._pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, arrays[3].ctypes.data))
-            self._orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[4].ctypes.data))
-            self._types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[5].ctypes.data))
-            self._details = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[6].ctypes.data))
-        else:
-            views = [memoryview(array) for array in arrays]
-            self._times, self._cpus, self._events, self._pfns, self._orders, self._types, self._details = views
+        self._columns.load(arrays)
 
     def run(self, until, give_up=False):
         """Apply events before time `until`. Returns AT_END (of this batch), AT_TIME, RANG (the event before notified:
@@ -377,7 +352,7 @@ class Engine(Pages):
     @property
     def next_time(self):
         """The time of the next change by this batch's events; where there is none, the present time."""
-        return min(self._times[self._k], self._next_use) if self._k < self._count else self.now
+        return min(self._columns._times[self._k], self._next_use) if self._k < self._count else self.now
 
     @property
     def anomalies(self):
@@ -525,7 +500,9 @@ class Engine(Pages):
             # Mostly the recorded block is its list's first, and nothing is on its way.
             if self._on_the_way.count or self._zone._first(order, migratetype) != zone_pfn:
                 if self._on_the_way.has_any:
-                    late = self._wait_for_frees(zone_pfn, order, migratetype)
+                    late = self._on_the_way._wait(
+                        self._zone, self._columns, self._row, self._k, zone_pfn, order, migratetype
+                    )
                 if self._has_last_freed and order == 0:
                     self._pass_over(zone_pfn, order, migratetype)
             i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
@@ -556,18 +533,6 @@ class Engine(Pages):
             self._touch(pfn, order)
         return AT_END
 
-    # See OnTheWay. True if frees come right behind what happens now.
-    def _wait_for_frees(self, i, order, migratetype):
-        falls_back: cython.bint = False
-        late: cython.bint = False
-        before: cython.Py_ssize_t
-        if self._on_the_way.count:
-            before = self._before_on_cpu()
-            falls_back = self._events[self._k] == EXTFRAG or (before >= 0 and self._events[before] == EXTFRAG)
-            late = self._wait_for_lock()
-        self._on_the_way._wait_for_take(self._zone, self._row + self._k, i, order, migratetype, falls_back)
-        return late
-
     def _note_last_free(self, pfn, order):
         row: cython.Py_ssize_t = self._row + self._k
         while self._last_rows[self._last_row] < row:
@@ -589,57 +554,16 @@ class Engine(Pages):
             self._give(buddy, 0, False, NO_TYPE)
             first = self._zone._first(0, migratetype)
 
-    # A refill or a drain holds the lock from its first block to its last.
-    def _wait_for_lock(self):
-        before: cython.Py_ssize_t = self._before_on_cpu()
-        start: cython.Py_ssize_t = self._zone.start_pfn
-        if before < 0 or not start <= self._pfns[before] < start + self._zone._pages:
-            return False
-        if self._goes_on_as(self._k) == 0 or self._goes_on_as(before) != self._goes_on_as(self._k):
-            return False
-        return self._on_the_way._wait_for_lock(self._zone, self._row + before)
-
-    # What comes one after the other under one lock: 1 a refill, 2 a drain, 0 neither.
-    def _goes_on_as(self, k):
-        kind: cython.int = self._events[k]
-        if kind == PCPU_DRAIN:
-            return 2
-        return 1 if kind == EXTFRAG or (kind == ZONE_ALLOC and self._details[k] > 0) else 0
-
-    # The row of the CPU's event before this one, if it is near; or -1.
-    def _before_on_cpu(self):
-        k: cython.Py_ssize_t = self._k - 1
-        while k >= max(self._k - NEAR, 0):
-            if self._cpus[k] == self._cpus[self._k]:
-                return k
-            k -= 1
-        return -1
-
     # What is free in contiguous areas, which movable pages are lent, stands on the atomic reserve's lists.
     def _has_cma(self, order):
-        found: cython.int = order
-        while found < self._max_order and self._zone._first(found, HIGHATOMIC) < 0:
-            found += 1
-        return found < self._max_order
-
-    # Compaction may have turned the lists, which no event tells.
-    def _turn(self):
-        self.turned += 1
-        if self.follows:
-            self._agreed = 0
+        return self._zone._first_fit(order, HIGHATOMIC) >= 0
 
     # Take the recorded block instead of the first that fits, until enough in a row have been the same.
     def _follow(self, i, order, migratetype):
-        first: cython.Py_ssize_t
-        found: cython.int
         self.followed += 1
-        for found in range(order, self._max_order):
-            first = self._zone._first(found, migratetype)
-            if first >= 0:
-                if first == i:
-                    self._agreed += 1
-                    return False
-                break
+        if self._zone._first_fit(order, migratetype) == i:
+            self._agreed += 1
+            return False
         self._agreed = 0
         return self._zone._take_block(i, order, migratetype)
 
@@ -731,86 +655,20 @@ class Engine(Pages):
         self._anomalies[FREED_UNALLOCATED] += missing
         self._anomalies[ALLOCATED_IN_BULK] += bulk and not by_boot
 
-    # Compaction takes a block by its place. Where it looked into a list for it, the list then starts behind the block.
+    # Compaction takes a block by its place.
     def _compact(self, pfn, order, looked, source):
-        i: cython.Py_ssize_t = pfn - self._zone.start_pfn
-        word: cython.int = self._zone._state[i]
-        if self._compacted == self._row + self._k:
-            return self._take(pfn, order, MOVABLE, BY_PLACE)  # once more: it found nothing while blocks were in flight
-        self._compacted = self._row + self._k
-        self._sweeping = self._sweeps(pfn, looked and order >= LEAST_LOOKED_AT)
-        self._reached, self._reached_at = pfn + block_pages(order), self.now
-        if self._sweeping:
-            return self._take(pfn, order, MOVABLE, BY_PLACE)
-        if source >= 0:
-            self._look_for_source(source)
-        if looked and (word & (KIND | ORDER)) == (FREE | order):
-            self._zone._turn_behind(i)
-        ended = self._take(pfn, order, MOVABLE, BY_PLACE)
-        self._turn()
+        turns: cython.bint = self._searches._takes(self._zone, self._row + self._k, pfn, order, looked, source)
+        ended: cython.int = self._take(pfn, order, MOVABLE, BY_PLACE)
+        if turns:
+            self.turned += 1
+            if self.follows:
+                self._agreed = 0
         return ended
-
-    # Whether compaction looks into no lists, as where no allocation waits for it: it takes what it comes to on its way
-    # down from the zone's end. One that looks into them may go on like that where it finds no more.
-    def _sweeps(self, pfn, looked):
-        shift: cython.int = self._zone.pageblock_order
-        start: cython.Py_ssize_t = self._zone.start_pfn
-        if start < self._reached <= start + self._zone._pages:
-            if pfn >= self._reached if pfn >> shift == (self._reached - 1) >> shift else pfn < self._reached:
-                return self._sweeping
-            if self.now - self._reached_at < AT_REST:
-                return False
-        return not looked and self._is_first_down(pfn)
-
-    # Whether nothing that compaction would take is free (in the recording) between the zone's end and this block. All
-    # such walks together are as long as the events and four times the pages: what is farther is not known to be free.
-    def _is_first_down(self, pfn):
-        size: cython.Py_ssize_t = block_pages(self._zone.pageblock_order)
-        end: cython.Py_ssize_t = self._zone.start_pfn + self._zone._pages
-        begin: cython.Py_ssize_t = (end - 1) & -size
-        free: cython.Py_ssize_t
-        k: cython.Py_ssize_t
-        while begin > pfn:
-            self._walked += end - begin
-            if self._walked > WALKS * self.pages + self._row + self._k:
-                return False
-            if self._zone._types[self._zone._pageblock(begin - self._zone.start_pfn)] == MOVABLE:
-                free = 0
-                for k in range(begin, end):
-                    free += self._map[k] == NOWHERE
-                if 0 < free < size:
-                    return False
-            end = begin
-            begin -= size
-        for k in range(max(begin, self._zone.start_pfn), pfn):  # noqa: SIM110
-            if self._map[k] == NOWHERE:
-                return False
-        return True
-
-    # For a pageblock to move things from, compaction looks at the first blocks of lists, the largest first. The list
-    # where it found one in the pageblock, or had enough, then starts behind the last that it looked at.
-    def _look_for_source(self, pageblock):
-        head: cython.Py_ssize_t
-        e: cython.Py_ssize_t
-        i: cython.Py_ssize_t
-        looked: cython.int = 0
-        order: cython.int = self._zone.pageblock_order - 1
-        while order >= LEAST_LOOKED_AT and looked < MOST_LOOKED_AT:
-            head = (MOVABLE << 5) + order
-            e = self._zone._links[2 * head]
-            while e != head:
-                i = page_of(e)
-                if looked == MOST_LOOKED_AT or (i + self._zone.start_pfn) >> self._zone.pageblock_order == pageblock:
-                    self._zone._turn_behind(i)
-                    return
-                looked += 1
-                e = self._zone._links[2 * e]
-            order -= 1
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
         ended: cython.int
-        refill: cython.bint = kind == EXTFRAG or self._details[k] > 0
+        refill: cython.bint = kind == EXTFRAG or self._columns._details[k] > 0
         if kind == ISOLATED:
             return self._compact(pfn, order, verdict == COMPACTED, -2 - self._blocks[self._v - 1])
         if not self.zone_events:
@@ -820,7 +678,7 @@ class Engine(Pages):
             how = NEXT
         else:
             self._zone._steals = False
-        ended = self._take(pfn, order, self._types[k], how)
+        ended = self._take(pfn, order, self._columns._types[k], how)
         if ended != STALLED:
             self._refilling = cpu if refill else -1
             if self.zone_level:
@@ -834,16 +692,16 @@ class Engine(Pages):
         waiting: cython.Py_ssize_t = 0
         self._refills._remove(pfn)  # that it came back was lost
         if refill:
-            which = self._refills._list(pfn, cpu, order, self._types[k])
+            which = self._refills._list(pfn, cpu, order, self._columns._types[k])
         if which >= 0:
-            if not self._refills._begins(which, self._times[k]):
+            if not self._refills._begins(which, self._columns._times[k]):
                 self._refills._add(which, pfn)
                 return
             while waiting >= 0:
                 waiting = self._refills._pop(which)
                 if waiting >= 0:
                     self._allocated(waiting, order)
-            self._next_use = min(self._next_use, self._refills._begin(which, self._times[k]))
+            self._next_use = min(self._next_use, self._refills._begin(which, self._columns._times[k]))
         self._allocated(pfn, order)
 
     # What is on CPUs' lists, and used by now.
@@ -878,10 +736,10 @@ class Engine(Pages):
         return True
 
     def _event(self, k):
-        kind: cython.int = self._events[k]
-        order: cython.int = self._orders[k]
-        pfn: cython.Py_ssize_t = self._pfns[k]
-        cpu: cython.int = self._cpus[k]
+        kind: cython.int = self._columns._events[k]
+        order: cython.int = self._columns._orders[k]
+        pfn: cython.Py_ssize_t = self._columns._pfns[k]
+        cpu: cython.int = self._columns._cpus[k]
         verdict: cython.int = 0
         ended: cython.int
         keeps: cython.bint
@@ -902,7 +760,7 @@ class Engine(Pages):
                 return AT_END
             pfn = self._isolating[cpu]
             order = 0
-            while block_pages(order) < self._details[k]:
+            while block_pages(order) < self._columns._details[k]:
                 order += 1
         elif kind != ALLOC and kind != FREED and kind != ZONE_ALLOC and kind != PCPU_DRAIN and verdict == 0:
             return AT_END
@@ -924,18 +782,20 @@ class Engine(Pages):
             if self.zone_level and self._was_used(pfn, order, True):
                 self._freed(pfn, order, True)
             if self.zone_events:
-                keeps = self._keeps_types and self._types[k] != CMA
-                late = self._on_the_way.count > 0 and self._wait_for_lock()
-                self._give(pfn, order, False, self._types[k] if keeps else NO_TYPE)
+                keeps = self._keeps_types and self._columns._types[k] != CMA
+                late = self._on_the_way.count > 0 and self._on_the_way._wait_for_lock(
+                    self._zone, self._columns, self._row, k
+                )
+                self._give(pfn, order, False, self._columns._types[k] if keeps else NO_TYPE)
                 if late:
                     self._on_the_way._redo_held(self._zone, self._row + k)
             return AT_END
         if kind == ALLOC:
             if not self.zone_events:
-                ended = self._take(pfn, order, self._types[k], FIRST_FIT)
+                ended = self._take(pfn, order, self._columns._types[k], FIRST_FIT)
             elif self._map[pfn] == NOWHERE:
                 # It never was on a list: compaction captured it as it was freed.
-                ended = self._take(pfn, order, self._types[k], BY_PLACE)
+                ended = self._take(pfn, order, self._columns._types[k], BY_PLACE)
             elif self.zone_level:
                 self._was_used(pfn, order, False)
                 return AT_END
@@ -958,7 +818,7 @@ class Engine(Pages):
             if self._last_rows[self._last_row] <= self._row + k:
                 self._note_last_free(pfn, order)
         if verdict or not self.zone_events or not self._is_pcp[order]:
-            if kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
+            if self.several_cpus and kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
                 self._frees_straight(pfn, order, cpu)
             self._give(pfn, order, verdict == BOOT, NO_TYPE)
         return AT_END
@@ -978,13 +838,13 @@ class Engine(Pages):
 
     def _run(self, until):
         while self._k < self._count:
-            while self._next_use < self._times[self._k] and self._next_use < until:
+            while self._next_use < self._columns._times[self._k] and self._next_use < until:
                 self._use()
-            if self._times[self._k] >= until:
+            if self._columns._times[self._k] >= until:
                 return AT_TIME
             if self._k == self._tied:
                 self._untie()
-            self._pass_time(self._times[self._k])
+            self._pass_time(self._columns._times[self._k])
             if self._event(self._k) == STALLED:
                 return STALLED
             self._give_up = False

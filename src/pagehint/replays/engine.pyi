@@ -11,10 +11,9 @@ from pagehint.replays.observers.best_possible import BestPossible
 from pagehint.replays.pages import Pages
 from pagehint.replays.refills import Refills
 
-__all__ = ["ANOMALY_NAMES", "COLUMNS", "Engine"]
+__all__ = ["ANOMALY_NAMES", "Engine"]
 
 ANOMALY_NAMES: tuple[str, ...]
-COLUMNS: tuple[str, ...]
 
 class Engine(Pages):
     _row: int
@@ -35,6 +34,8 @@ class Engine(Pages):
     """How often compaction may have turned lists."""
     followed: int
     """Blocks that were taken as recorded since then, where the engine `follows`."""
+    several_cpus: bool
+    """False: no event can come while another CPU has a zone's lock."""
     touch_alloc: bool
     touch_zone_alloc: bool
     touch_free: bool

@@ -1,5 +1,6 @@
 cimport cython
 from pagehint.mm.zone cimport Zone
+from pagehint.replays.columns cimport Columns
 
 cdef enum:
     MOST = 16  # frees at once
@@ -8,6 +9,7 @@ cdef enum:
     FIELDS = 4  # of each buddy
     NEVER_WHOLE = 31  # an order that no block has
     LONGEST = 50000000  # ns
+    NEAR = 256  # rows
 
 cdef class OnTheWay:
     cdef int count
@@ -60,7 +62,15 @@ cdef class OnTheWay:
     @cython.final
     cdef void _put_back(self, Zone zone, int k) noexcept nogil
     @cython.final
-    cdef bint _wait_for_lock(self, Zone zone, long long since) noexcept nogil
+    cdef bint _wait(
+        self, Zone zone, Columns columns, long long first, Py_ssize_t k, Py_ssize_t i, int order, int migratetype
+    ) noexcept nogil
+    @cython.final
+    cdef bint _wait_for_lock(self, Zone zone, Columns columns, long long first, Py_ssize_t k) noexcept nogil
+    @cython.final
+    cdef int _goes_on_as(self, Columns columns, Py_ssize_t k) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _before_on_cpu(self, Columns columns, Py_ssize_t k) noexcept nogil
     @cython.final
     cdef void _wait_for_take(
         self, Zone zone, long long row, Py_ssize_t i, int order, int migratetype, bint falls_back
@@ -72,8 +82,6 @@ cdef class OnTheWay:
     ) noexcept nogil
     @cython.final
     cdef bint _hides(self, int k, Py_ssize_t first, Py_ssize_t i) noexcept nogil
-    @cython.final
-    cdef Py_ssize_t _first_fit(self, Zone zone, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _redo(self, Zone zone, int k, long long row) noexcept nogil
     @cython.final

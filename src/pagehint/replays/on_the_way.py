@@ -22,19 +22,22 @@ if cython.compiled:
         page_of,
     )
     from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
     from cython.cimports.pagehint.replays.on_the_way import (
         AHEAD,
         FIELDS,
         LEVELS,
         LONGEST,
         MOST,
+        NEAR,
         NEVER_WHOLE,
     )
 else:
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages, entry, page_of
     from pagehint.mm.zone import Zone
+    from pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
-    MOST, AHEAD, LEVELS, FIELDS, NEVER_WHOLE = 16, 8, 16, 4, 31
+    MOST, AHEAD, LEVELS, FIELDS, NEVER_WHOLE, NEAR = 16, 8, 16, 4, 31, 256
     LONGEST = 5 * 10**7
 
 __all__ = ["OnTheWay"]
@@ -214,27 +217,62 @@ class OnTheWay:
         self._stand(zone, self._head[k], self._whole[k], self._type[k], self._before[k], self._behind[k])
         zone._count(self._type[k], block_pages(self._order[k]))
 
-    # A CPU has held the zone's lock since this row: undo the frees that come behind what it does now. True if there are
-    # any: `_redo_held` them once it is done.
-    def _wait_for_lock(self, zone: Zone, since):
-        k: cython.int
+    # Block `i` is taken at row `k` of the columns, which begin at the recording's row `first`. True if frees come right
+    # behind that: `_redo_held` them once it is done.
+    def _wait(self, zone: Zone, columns: Columns, first, k, i, order, migratetype):
+        falls_back: cython.bint = False
+        late: cython.bint = False
+        before: cython.Py_ssize_t
+        if self.count:
+            before = self._before_on_cpu(columns, k)
+            falls_back = columns._events[k] == EXTFRAG or (before >= 0 and columns._events[before] == EXTFRAG)
+            late = self._wait_for_lock(zone, columns, first, k)
+        self._wait_for_take(zone, first + k, i, order, migratetype, falls_back)
+        return late
+
+    # A refill or a drain holds the lock from its first block to its last: undo the frees that come behind what it does
+    # now. True if there are any.
+    def _wait_for_lock(self, zone: Zone, columns: Columns, first, k):
+        free: cython.int
+        before: cython.Py_ssize_t = self._before_on_cpu(columns, k)
+        start: cython.Py_ssize_t = zone.start_pfn
         found: cython.bint = False
-        for k in range(self.count):
-            self._is_held[k] = (
-                not self._is_off[k]
-                and self._row[k] >= since
-                and self._zone[k] == zone.start_pfn
-                and self._time[k] < zone._now
-                and self._undo(zone, k)
+        if before < 0 or not start <= columns._pfns[before] < start + zone._pages:
+            return False
+        if self._goes_on_as(columns, k) == 0 or self._goes_on_as(columns, before) != self._goes_on_as(columns, k):
+            return False
+        for free in range(self.count):
+            self._is_held[free] = (
+                not self._is_off[free]
+                and self._row[free] >= first + before
+                and self._zone[free] == zone.start_pfn
+                and self._time[free] < zone._now
+                and self._undo(zone, free)
             )
-            found = found or self._is_held[k]
+            found = found or self._is_held[free]
         return found
 
-    # Block `i` is taken: undo the frees that come behind that, and redo what came before. `falls_back`: its own type
+    # What comes one after the other under one lock: 1 a refill, 2 a drain, 0 neither.
+    def _goes_on_as(self, columns: Columns, k):
+        kind: cython.int = columns._events[k]
+        if kind == PCPU_DRAIN:
+            return 2
+        return 1 if kind == EXTFRAG or (kind == ZONE_ALLOC and columns._details[k] > 0) else 0
+
+    # The row of the CPU's event before this one, if it is near; or -1.
+    def _before_on_cpu(self, columns: Columns, k):
+        before: cython.Py_ssize_t = k - 1
+        while before >= max(k - NEAR, 0):
+            if columns._cpus[before] == columns._cpus[k]:
+                return before
+            before -= 1
+        return -1
+
+    # Undo the frees that come behind what takes block `i`, and redo what came before. `falls_back`: its own type
     # has no block left.
     def _wait_for_take(self, zone: Zone, row, i, order, migratetype, falls_back):
         k: cython.int = self.count - 1
-        first: cython.Py_ssize_t = self._first_fit(zone, order, migratetype)
+        first: cython.Py_ssize_t = zone._first_fit(order, migratetype)
         while k >= 0 and first != i and not (falls_back and first < 0):
             if self._zone[k] == zone.start_pfn and not self._is_held[k] and self._time[k] < zone._now:
                 first = self._try(zone, k, row, first, i, order, migratetype, falls_back)
@@ -250,19 +288,19 @@ class OnTheWay:
             self._redo(zone, k, row)
         elif not self._hides(k, first, i) or not self._undo(zone, k):
             return first
-        first = self._first_fit(zone, order, migratetype)
+        first = zone._first_fit(order, migratetype)
         if first == i or (falls_back and first < 0):
             return first
         if not self._is_off[k]:
             self._undo(zone, k)
-            return self._first_fit(zone, order, migratetype)
+            return zone._first_fit(order, migratetype)
         before, behind = self._before[k], self._behind[k]
         self._redo(zone, k, row)
-        first = self._first_fit(zone, order, migratetype)
+        first = zone._first_fit(order, migratetype)
         if first != i and self._undo(zone, k):
             self._before[k], self._behind[k] = before, behind
             self._put_back(zone, k)
-            first = self._first_fit(zone, order, migratetype)
+            first = zone._first_fit(order, migratetype)
         return first
 
     # Whether either lies in the block that the free became part of.
@@ -270,15 +308,6 @@ class OnTheWay:
         head: cython.Py_ssize_t = self._head[k]
         end: cython.Py_ssize_t = head + block_pages(self._whole[k])
         return head <= first < end or head <= i < end
-
-    def _first_fit(self, zone: Zone, order, migratetype):
-        i: cython.Py_ssize_t
-        found: cython.int
-        for found in range(order, zone.max_order):
-            i = zone._first(found, migratetype)
-            if i >= 0:
-                return i
-        return -1
 
     def _redo(self, zone: Zone, k, row):
         self._is_off[k] = False

@@ -18,8 +18,9 @@ from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
 from pagehint.mm.zone import Zone
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.device import ReplayDevice
-from pagehint.replays.engine import COLUMNS, Engine
+from pagehint.replays.engine import Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.own_times import OwnTimes
 from pagehint.replays.real import RealKind, RealMemory

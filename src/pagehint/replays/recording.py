@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pagehint.replays.scan import COLUMNS
+from pagehint.replays.columns import COLUMNS
 from pagehint.trace.bundle import Trace
 
 __all__ = ["Recording", "recording_of"]

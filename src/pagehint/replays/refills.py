@@ -11,12 +11,12 @@ import numpy as np
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
+    from cython.cimports.pagehint.replays.columns import PCPU_DRAIN, ZONE_ALLOC
     from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
-    from cython.cimports.pagehint.replays.scan import PCPU_DRAIN, ZONE_ALLOC
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
-    from pagehint.replays.scan import PCPU_DRAIN, ZONE_ALLOC
+    from pagehint.replays.columns import PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     A_CPU, SMALL, PAUSE, NEVER = 13, 3, 20000, 1 << 62

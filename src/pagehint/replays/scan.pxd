@@ -1,16 +1,5 @@
 cimport cython
-
-# The kinds of event (trace/events.py).
-cdef enum:
-    ALLOC = 65
-    FREED = 70
-    BATCHED = 66
-    ZONE_ALLOC = 90
-    PCPU_DRAIN = 68
-    EXTFRAG = 88
-    ISOLATING = 73
-    ISOLATED = 105
-    PUTBACK = 80
+from pagehint.replays.columns cimport Columns
 
 cdef enum:
     STARTS_FREE = 1
@@ -20,9 +9,6 @@ cdef enum:
 
 cdef enum:
     UNTOLD = 254  # a pageblock's first type: can't be known any more
-
-cdef enum:
-    CMA = 4  # an event's type, of a kernel that has it: contiguous areas, which movable pages are lent
 
 cdef enum:
     FIRST_OF_ALL = 0x7FFFFFFF
@@ -47,6 +33,7 @@ cdef enum:
 
 cdef class Scan:
     cdef readonly Py_ssize_t pages
+    cdef Columns _columns
     cdef readonly object at_start
     cdef readonly object first_types
     cdef readonly object first_left
@@ -146,7 +133,4 @@ cdef class Scan:
     @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final
-    cdef void _rows(
-        self, Py_ssize_t count, const long long *times, const unsigned short *cpus, const unsigned char *events, const long long *pfns,
-        const unsigned char *orders, const unsigned char *types, const int *details
-    ) noexcept nogil
+    cdef void _rows(self, Py_ssize_t count, Columns columns) noexcept nogil

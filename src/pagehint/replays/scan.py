@@ -7,29 +7,34 @@ what only later ones tell: which frees went straight to the zone, what compactio
 import cython
 import numpy as np
 
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
-    from cython.cimports.pagehint.replays.scan import (
+    from cython.cimports.pagehint.replays.columns import (
         ALLOC,
         BATCHED,
-        BOOT,
         CMA,
-        COMPACTED,
         EXTFRAG,
+        FREED,
+        ISOLATED,
+        ISOLATING,
+        PCPU_DRAIN,
+        PUTBACK,
+        ZONE_ALLOC,
+        Columns,
+    )
+    from cython.cimports.pagehint.replays.scan import (
+        BOOT,
+        COMPACTED,
         FIRST,
         FIRST_OF_ALL,
         FIRST_PAGEBLOCK,
-        FREED,
         INFLATED,
-        ISOLATED,
-        ISOLATING,
         MAX_ORDER,
         ORDINARY,
-        PCPU_DRAIN,
-        PUTBACK,
         REMOVAL,
         SCANNED,
         STARTS_FREE,
@@ -40,38 +45,32 @@ if cython.compiled:
         SURPLUS,
         TOLD,
         UNTOLD,
-        ZONE_ALLOC,
     )
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
-    from pagehint.trace.events import Event
+    from pagehint.replays.columns import (
+        ALLOC,
+        BATCHED,
+        CMA,
+        EXTFRAG,
+        FREED,
+        ISOLATED,
+        ISOLATING,
+        PCPU_DRAIN,
+        PUTBACK,
+        ZONE_ALLOC,
+        Columns,
+    )
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
-
-    ALLOC, FREED, BATCHED, ZONE_ALLOC, PCPU_DRAIN, EXTFRAG, ISOLATING, ISOLATED, PUTBACK = map(
-        int,
-        (
-            Event.ALLOC,
-            Event.FREE,
-            Event.FREE_BATCHED,
-            Event.ZONE_ALLOC,
-            Event.PCPU_DRAIN,
-            Event.EXTFRAG,
-            Event.ISOLATE,
-            Event.ISOLATE_RETURN,
-            Event.PUTBACK,
-        ),
-    )
     STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
     UNTOLD = 254
-    CMA = 4
 
 __all__ = [
-    "COLUMNS",
     "CPUS",
     "FREED_WHOLE_AT_START",
     "FREE_AT_START",
@@ -88,7 +87,6 @@ NO_ROWS = np.zeros(0, np.int64), np.zeros(0, np.int64)
 if not cython.compiled:
     STARTS_FREE, STARTS_USED, STARTS_PER_CPU = FREE_AT_START, USED_AT_START, PER_CPU_AT_START
     STARTS_FREED_WHOLE = FREED_WHOLE_AT_START
-COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 
 
 @cython.cclass
@@ -108,6 +106,7 @@ class Scan:
     """
 
     def __init__(self, pages, pageblock_order, zone_events, profile, load, zone_level=False, batch=1 << 31):
+        self._columns = Columns()
         self.pages = pages
         self.zone_level = zone_level
         self.zone_events = zone_events
@@ -192,8 +191,9 @@ class Scan:
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns COLUMNS."""
-        times, cpus, events, pfns, orders, types, details = (batch[name] for name in COLUMNS)
-        count: cython.Py_ssize_t = len(events)
+        times, cpus, events = batch["time"], batch["cpu"], batch["event"]
+        self._columns.load([batch[name] for name in COLUMNS])
+        count: cython.Py_ssize_t = self._columns.count
         self._load_row = int(np.searchsorted(times, self._load))
         rows, verdicts = self._make_room(count)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
@@ -202,19 +202,13 @@ class Scan:
         if cython.compiled:
             self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
             self._skipped_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, skipped.ctypes.data))
-            _times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
-            _cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
-            _events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, events.ctypes.data))
-            _pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
-            _orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, orders.ctypes.data))
-            _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, types.ctypes.data))
-            _details = cython.cast(cython.p_int, cython.cast(cython.size_t, details.ctypes.data))
-            with cython.nogil:
-                self._rows(count, _times, _cpus, _events, _pfns, _orders, _types, _details)
         else:
-            self._isolations_out = memoryview(isolations.reshape(-1))
-            self._skipped_out = memoryview(skipped.reshape(-1))
-            self._rows(count, *map(memoryview, (times, cpus, events, pfns, orders, types, details)))
+            self._isolations_out, self._skipped_out = (
+                memoryview(isolations.reshape(-1)),
+                memoryview(skipped.reshape(-1)),
+            )
+        with cython.nogil:
+            self._rows(count, self._columns)
         self._keep(rows, verdicts)
         self._isolations.append(isolations[: self._isolation_count])
         self._skipped.append(skipped[: self._skipped_count].copy())
@@ -447,7 +441,9 @@ class Scan:
         self._surplus_end[cpu] = 0
         return False
 
-    def _rows(self, count, times, cpus, events, pfns, orders, types, details):
+    def _rows(self, count, columns: Columns):
+        times, cpus, events, pfns = columns._times, columns._cpus, columns._events, columns._pfns
+        orders, types, details = columns._orders, columns._types, columns._details
         k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
         end: cython.Py_ssize_t

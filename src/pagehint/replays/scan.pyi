@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from pagehint.kernel.profiles import KernelProfile
 
 __all__ = [
-    "COLUMNS",
     "CPUS",
     "FREED_WHOLE_AT_START",
     "FREE_AT_START",
@@ -18,7 +17,6 @@ __all__ = [
     "Scan",
 ]
 
-COLUMNS: tuple[str, ...]
 CPUS: int
 NO_ROWS: tuple[NDArray[np.int64], NDArray[np.int64]]
 FREE_AT_START: int

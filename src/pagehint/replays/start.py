@@ -20,12 +20,13 @@ from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
 from pagehint.replays.balloon import Inflations
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
 from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.pages import waiting
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
-from pagehint.replays.scan import COLUMNS, FREE_AT_START, UNSEEN, USED_AT_START, Scan
+from pagehint.replays.scan import FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import (
     NO_MEMORY,
     PAGEBLOCK_ORDER,
@@ -186,6 +187,7 @@ class Start:
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     last_freed: NDArray[np.int64]
+    cpus: int
     evidence: Evidence
     load: int
     """When the device comes (ns)."""
@@ -248,6 +250,7 @@ class Start:
             ties=seen.ties,
             in_bulk=seen.in_bulk,
             last_freed=seen.last_freed,
+            cpus=len(seen.cpus),
             evidence=seen.evidence,
             load=load,
             on_lists=seen.on_lists,
@@ -308,6 +311,7 @@ class Start:
                 )
         engine.start_from(self.at_start.states)
         engine.may_come_straight(self.last_freed)
+        engine.several_cpus = self.cpus > 1
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)
         return engine

@@ -160,10 +160,9 @@ class BreakEven(Design):
         return min(room, max(int(self._credit) - self.batch.pages, 0) >> order)
 
     def work(self) -> Work:
-        first = self._survival is None
         if self._survival is None:
-            self._survival = Survival(self.zones)
-        if self._survival.look(self.now) or first:
+            self._survival, self._later = Survival(self.zones), self.per_cpu_time
+        if self._survival.look(self.now):
             self._later = self.per_cpu_time
         self._earn()
         parking, self._parking = self._parking, False

@@ -1,0 +1,12 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "Columns"]
+
+COLUMNS: tuple[str, ...]
+
+class Columns:
+    count: int
+    def __init__(self) -> None: ...
+    def load(self, arrays: list[NDArray[Any]]) -> None: ...
