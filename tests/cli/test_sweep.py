@@ -141,7 +141,10 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
         assert line.startswith("no hinting ") or re.search(
             r", order \d+, delay [0-9.]+ m?s, 32 blocks +\d\.\d{3} ", line
         )
-    assert "At 15 CPU seconds a GiB·min: " in page.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    assert "At 15 CPU seconds a GiB·min: " in written
+    assert ": <code>pagehint calibrate</code> measures this machine&#x27;s.</p>" in written
+    assert "<b>Warnings</b>" not in written
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ def test_memory_pressure_and_pins_are_told_in_words(tmp_path: Path) -> None:
     assert line is not None
     assert "waited for memory 1.5 % of the last 10 s, 2 % of the last minute" in line
     assert "all of them 0.5 %" in line
+    assert "0.25 % of the last 5 minutes" in line
     assert found.to_dict()["pressure"]["some"]["avg300"] == 0.25
     assert any("up to 2.0 MiB" in line for line in found.warnings)
     path.write_text("MemTotal: 1 kB\nMemFree: 1 kB\nsome avg10=0.00 avg60=0.00 avg300=0.00 total=9\n")

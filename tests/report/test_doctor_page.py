@@ -29,6 +29,7 @@ _LINES = """
 const parts = getComputedStyle(document.querySelector('#brings .errorbar path')).stroke.match(/\\d+/g).map(Number);
 return (parts[0] + parts[1] + parts[2]) / 3;
 """
+_SPANS = "return ['causes', 'brings'].map(name => document.querySelectorAll(`#${name} .errorbar path`).length);"
 _WIDE = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;"
 
 
@@ -54,6 +55,8 @@ def test_every_chart_is_drawn_by_day_and_by_night(show: Show, page_file: Path, s
         back, text = (page.run(_BRIGHTNESS, name) for name in ("backgroundColor", "color"))
         assert (back > 200 > 100 > text) if scheme == "light" else (back < 60 < 150 < text)
         assert page.run(_LINES) < 100 if scheme == "light" else page.run(_LINES) > 150
+        exact, bounds = page.run(_SPANS)
+        assert exact == 0 < bounds
         assert page.run(_WIDE) <= 0
         titles = [each.text for each in page.driver.find_elements(By.TAG_NAME, "h2")]
         assert "What to do, the most for the least cost first" in titles

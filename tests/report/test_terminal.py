@@ -19,16 +19,18 @@ def screen_of(run: Run, baseline: Run, width: int = 80) -> str:
 
 
 def test_warnings_come_first_on_the_screen_and_stand_out_on_the_page(runs: dict[str, Run]) -> None:
-    lost = replace(runs["reporting"], recording={**runs["reporting"].recording, "warnings": ["10 <events> were lost"]})
+    lost = replace(
+        runs["reporting"], recording={**runs["reporting"].recording, "warnings": ["10 <events> were lost: `--buffers`"]}
+    )
     console = Console(width=100, file=StringIO(), highlight=False)
     print_run(console, lost, runs["none"])
     print_runs(console, [lost, lost], runs["none"])
     screen = console.file.getvalue()  # type: ignore[attr-defined]
-    assert screen.count("Warning: 10 <events> were lost.") == 2
+    assert screen.count("Warning: 10 <events> were lost: `--buffers`.") == 2
     assert screen.index("Warning: ") < screen.index("come back")
     page = page_of([lost], runs["none"])
     assert page.index('<div class="warning">') < page.index("<section>")
-    assert "<li>10 &lt;events&gt; were lost.</li>" in page
+    assert "<li>10 &lt;events&gt; were lost: <code>--buffers</code>.</li>" in page
     assert '<div class="warning">' not in page_of([runs["reporting"]], runs["none"])
 
 
@@ -40,9 +42,9 @@ def test_it_says_the_figures_at_any_width(width: int, runs: dict[str, Run]) -> N
     said = " ".join(screen.split())
     totals = run.totals
     for figure in (
-        f"{none.totals.footprint:.3g} GiB·min",
-        f"{totals.footprint:.3g} GiB·min",
-        f"{totals.ideal_footprint:.3g} GiB·min",
+        f"{none.totals.footprint:.3f} GiB·min",
+        f"{totals.footprint:.3f} GiB·min",
+        f"{totals.ideal_footprint:.3f} GiB·min",
         f"{totals.given_back >> 20:,} MiB came back",
         f"{totals.refaults:,} faults",
         f"{totals.batches:,} batches",

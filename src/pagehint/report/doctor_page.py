@@ -74,11 +74,11 @@ def _bar(
     known = [max(size.least, 0.0) if size.value is None else size.value for size in sizes]
     sure = [round(bar / _MIB, 3) for bar in known]
     ends = [size.likely or (size.least, size.most) for size in sizes]
-    more = [
-        round(((bar if most is None else most) - bar) / _MIB, 3) for (_, most), bar in zip(ends, known, strict=True)
+    spans = [
+        ((bar if most is None else most) - bar, bar - least) for (least, most), bar in zip(ends, known, strict=True)
     ]
-    less = [round((bar - least) / _MIB, 3) for (least, _), bar in zip(ends, known, strict=True)]
-    lines = {"thickness": 1.5, "color": COLOURS["measured"]}
+    more, less = ([round(span[side] / _MIB, 3) for span in spans] for side in (0, 1))
+    lines = {"thickness": 1.5, "color": COLOURS["measured"], "visible": any(map(any, spans))}
     value, name = ("x", "y") if lying else ("y", "x")
     return {
         "type": "bar",

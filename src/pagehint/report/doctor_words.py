@@ -164,7 +164,7 @@ def pressure_line(found: Diagnosis) -> str | None:
     text = (
         f"memory pressure: some processes waited for memory {some['avg10']:g} % of the last 10 s, {some['avg60']:g} %"
     )
-    text += f" of the last minute, {some['avg300']:g} % of the last 5"
+    text += f" of the last minute, {some['avg300']:g} % of the last 5 minutes"
     return f"{text}; all of them {full:g} % of the last minute" if full else text
 
 

@@ -1,6 +1,7 @@
 """A self-contained page, which needs nothing else: a title, sentences, sections, and the charts in them."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -27,10 +28,10 @@ def filled_page(
     template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
-        about=escape(about),
-        lead=escape(lead),
+        about=_words(about),
+        lead=_words(lead),
         warnings=warning_box(warnings),
-        notes="\n".join(f'<p class="note">{escape(line)}</p>' for line in notes),
+        notes="\n".join(f'<p class="note">{_words(line)}</p>' for line in notes),
         sections="\n".join(sections),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         figures=_in_script(figures),
@@ -48,7 +49,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "
 
 def section(title: str, body: str, note: str = "") -> str:
     """A part of the page: `body` is HTML."""
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
+    said = f'<p class="note">{_words(note)}</p>' if note else ""
     return f"<section><h2>{escape(title)}</h2>{said}{body}</section>"
 
 
@@ -66,8 +67,13 @@ def charts(places: Sequence[str], two: bool = False) -> str:
 
 def warning_box(lines: Iterable[str]) -> str:
     """What the rest doesn't rest on firmly, as HTML; nothing if there is nothing."""
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{_words(line)}</li>" for line in lines)
     return f'<div class="warning"><b>Warnings</b><ul>{items}</ul></div>' if items else ""
+
+
+# A command stands between backticks, for terminals.
+def _words(text: str) -> str:
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 # In a script element a "<" may begin a comment, a nested script or the element's end, whatever the type says.

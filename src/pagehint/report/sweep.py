@@ -141,8 +141,8 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
         f"{', '.join(names)}: {len(sweep.rows)} runs",
         f"pagehint sweep of {format_count(len(names), 'recording')}.",
         lead,
-        [f"{line}." for line in (*sweep.warnings, *doubts)],
-        others,
+        [f"{line}." for line in sweep.warnings],
+        [*others, *(f"{line}." for line in doubts)],
         [
             section(title, charts([chart("front", figure.layout.height, title)]), note),
             section("The front", front),

@@ -131,7 +131,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
         rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
     rows.append(("in use", run.totals.ideal_footprint, "blue"))
     for name, value, style in rows:
-        table.add_row(f"  {escape(name)}", f"{value:.3g} GiB·min", bar(value, most, max(width - 40, 0), style))
+        table.add_row(f"  {escape(name)}", f"{value:.3f} GiB·min", bar(value, most, max(width - 40, 0), style))
     title = "Host memory over the time"
     if run is not baseline and share is not None:
         rest = run.totals.footprint - run.totals.ideal_footprint
