@@ -420,10 +420,10 @@ def at_once_report() -> None:
 
 def picture(made: list[Cell]) -> str:
     """A line a cell: the best possible at its left, mainline, the best in hindsight and ours, in multiples of it."""
-    width, left, top, bottom = 760, 150, 70, 42
+    prices = {cell.price for cell in made}
+    width, left, top, bottom = 760, 150 if len(prices) == 1 else 200, 70, 42
     height = top + 12 * len(made) + bottom
     most = max(2.0, *(max(cell.mainline, cell.best, cell.ours) / cell.possible for cell in made)) * 1.1
-    prices = {cell.price for cell in made}
 
     def x(ratio: float) -> float:
         return left + (width - left - 20) * math.log(max(ratio, 1.0)) / math.log(most)

@@ -82,7 +82,10 @@ def test_every_key_of_json_is_on_its_page() -> None:
     found = pagehint.diagnose(
         [path for path in sorted(guest.iterdir()) if not path.name.startswith("after_")]
     ).to_dict()
+    trace = pagehint.example()
+    run = pagehint.replay(trace, pagehint.guest_reporting(trace)).to_dict()
     documented = {
+        "metrics": (run, set()),
         "doctor": (found, {"zones", "held_back", "used_by", "sources", "reporting", "advice", "next_file"}),
         "sweep": (
             pagehint.sweep(
