@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from pagehint.cli import guest as command
 from pagehint.cli.guest import _compare
 from pagehint.trace.recorder.guest.boot import GuestSettings
 from pagehint.trace.shipped import example
@@ -20,3 +21,16 @@ def test_a_matrix_says_how_far_a_second_guest_is(capsys):
     }
     assert rows["on"] * 2 == rows["again"]
     assert float(rows["on"][0]) < 1 < float(rows["off"][0])
+
+
+def test_where_one_guest_needs_emulation_the_others_begin_with_it(tmp_path, monkeypatch):
+    """Booting them takes minutes: only what each would be booted with is asked here."""
+    tried = []
+
+    def boot(settings, *rest):
+        tried.append(settings.accel)
+        return example("phased"), "tcg", 0
+
+    monkeypatch.setattr(command, "boot", boot)
+    command.guest("sleep 1", output=tmp_path / "guests", matrix="reporting=on,off")
+    assert tried == ["auto", "tcg", "tcg"]

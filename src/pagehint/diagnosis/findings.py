@@ -10,6 +10,7 @@ from pagehint.diagnosis.free_memory import Setting
 from pagehint.diagnosis.holders import HeldBack
 from pagehint.diagnosis.page_map import PageMap
 from pagehint.diagnosis.zones import ZoneState
+from pagehint.units import format_size
 
 __all__ = ["Advice", "Diagnosis"]
 
@@ -68,6 +69,10 @@ class Diagnosis:
     advice: list[Advice] = field(default_factory=list)
     cannot: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        free = "nothing tells how much is" if self.free is None else format_size(self.free)
+        return f"<Diagnosis: {free} free, {len(self.advice)} pieces of advice>"
 
     def tells_nothing(self, action: str | None, size: Bounds) -> bool:
         """Whether bounds of what an action brings, a key of ACTIONS, are as far apart as all that it could move."""

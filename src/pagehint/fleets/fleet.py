@@ -118,6 +118,10 @@ class Fleet:
     outcomes: tuple[Outcome, ...]
     warnings: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        designs = ", ".join(each.label for each in self.outcomes)
+        return f"<Fleet of {self.guests:,} guests on {format_size(self.memory)}: {designs}>"
+
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has: bytes, seconds, shares of time."""
         rows: dict[str, list[dict[str, Any]]] = {

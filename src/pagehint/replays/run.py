@@ -15,6 +15,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import HostStatistics
 from pagehint.replays.drawing import drawing
 from pagehint.replays.real import RealResidency
+from pagehint.units import format_size
 
 __all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
 
@@ -132,6 +133,13 @@ class Run:
     host: HostStatistics
     real: RealResidency | None
     """What the kernel measured, where the replay ran on this machine's memory too."""
+
+    def __repr__(self) -> str:
+        totals = self.totals
+        return (
+            f"<Run of {self.recording['name']}, {self.settings['design']}: {totals.footprint:.3f} GiB*min resident, "
+            f"{totals.ideal_footprint:.3f} in use, {format_size(totals.given_back)} given back>"
+        )
 
     @property
     def reasons(self) -> dict[str, str]:

@@ -122,6 +122,9 @@ class Study:
     """The runs themselves, where they were kept."""
     baseline_runs: list[Run]
 
+    def __repr__(self) -> str:
+        return f"<Study: {self.table.num_rows:,} runs>"
+
     def to_html(self, path: str | Path) -> None:
         """Write one page of the runs beside each other. Raises OSError, and InputError if they were not kept, or are of
 

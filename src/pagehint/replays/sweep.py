@@ -94,6 +94,9 @@ class Sweep:
     warnings: list[str]
     """What its figures don't rest on firmly."""
 
+    def __repr__(self) -> str:
+        return f"<Sweep: {len(self.rows):,} runs, {len(self.front):,} settings on the front>"
+
     def to_dict(self) -> dict[str, Any]:
         """In plain types: what `--json` prints."""
         return {

@@ -63,6 +63,9 @@ class Trace:
         self._finding = threading.RLock()
         self._events_checked = False
 
+    def __repr__(self) -> str:
+        return f"<Trace {self.path.name}: Linux {self.meta.kernel or 'unknown'}, {self.num_events:,} events>"
+
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return Trace.open, (self._source,)
 
