@@ -56,6 +56,11 @@ def with_own_times(without: Prediction, prediction: Prediction) -> str:
     )
 
 
+# Charts begin at 0 s: these times are those of `info`, and of --json.
+def _clock(time: int) -> str:
+    return f"{time / 1e9:.2f} s of the guest's clock"
+
+
 class _Passes:
     """The recorded guest's passes beside those of the replay: the nearest, where one is nearer than the delay."""
 
@@ -100,7 +105,7 @@ class _Passes:
             first = self.recorded[self.ours < 0][0]
             lines.append(
                 f"{len(self.recorded) - len(known):,} of the guest's {len(self.recorded):,} passes have none here, "
-                f"the first at {first / 1e9:.2f} s: which blocks were free was not the same"
+                f"the first at {_clock(first)}: which blocks were free was not the same"
             )
         return lines
 
@@ -121,7 +126,7 @@ class _Passes:
             return []
         return [
             f"{len(alone):,} of the {len(gave):,} passes that gave memory back here have none in the guest, the first "
-            f"at {alone[0] / 1e9:.2f} s: it reported nothing then, as where its balloon's driver is away for a while"
+            f"at {_clock(alone[0])}: it reported nothing then, as where its balloon's driver is away for a while"
         ]
 
 
@@ -139,7 +144,7 @@ def _elsewhere(playback: Playback, passes: _Passes) -> list[str]:
     if len(marks) > 1 and len(wrong) and marks[wrong[0], 1] >= _LEAST_PLACED * marks[wrong[0], 0]:
         time = playback.passes[wrong[0]]
         placed, alike = marks[-1] - marks[wrong[0]]
-        line += f", {percent(alike / placed, 1)} of those after the pass at {time / 1e9:.2f} s"
+        line += f", {percent(alike / placed, 1)} of those after the pass at {_clock(time)}"
         late = passes.late_at(time)
         if abs(late) >= _LATER:
             line += f", which came {format_time(abs(late))} {'later' if late > 0 else 'sooner'} in the guest"
@@ -164,7 +169,7 @@ def _off(playback: Playback, passes: _Passes) -> list[str]:
     parts = [
         (coming, f"where it shows what comes up to {format_time(SOON)} later, as a sample takes its time"),
         (between, "between a pass here and the guest's"),
-        (rest, f"else, from {times[np.argmax(rest)] / 1e9:.2f} s on"),
+        (rest, f"else, from {_clock(times[np.argmax(rest)])} on"),
     ]
     told = [f"{100 * share:.3f} % {where}" for which, where in parts if (share := off[which].sum()) >= _LEAST_PART]
     line = f"residency is {100 * off.sum():.3f} % off what was measured: {'; '.join(told)}"
