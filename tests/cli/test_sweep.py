@@ -147,6 +147,14 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert "<b>Warnings</b>" not in written
 
 
+def test_of_several_recordings_it_says_which_loses_most() -> None:
+    """That none lost more than 74.6 % read as if that were little."""
+    ended = pagehint("sweep", SHIPPED, example("pandas").path, "--design", "reporting", "--order", 9, "--order", 4)
+    assert ended.returncode == 0, ended.stderr
+    said = " ".join(ended.stdout.split())
+    assert re.search(r"; against its own best (phased|pandas) loses most, [0-9.]+ %", said), said
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -60,7 +60,7 @@ def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
         worst = max(best["regret"], key=lambda name: best["regret"][name])
         if len(best["regret"]) > 1:
             loss = percent(best["regret"][worst], 1)
-            line += f"; no recording loses more than {loss} against its own best ({worst})"
+            line += f"; against its own best {worst} loses most, {loss}"
         if best["near"]:
             others = format_count(best["near"], "other setting")
             line += f"; {others} within 5 % of it, so that the choice among them is not firm"
