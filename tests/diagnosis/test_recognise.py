@@ -372,7 +372,7 @@ def test_a_setting_that_a_file_has_twice_is_told_once(tmp_path: Path, second: in
     assert found.evidence.reporting.order == order
     assert not any("again" in line for line in found.warnings)
     assert any("the reporting order more than once" in line for line in found.warnings) == warned
-    assert [what for _, what in found.evidence.sources].count("the reporting order") == 1
+    assert [what for _, what in found.evidence.sources].count("page_reporting_order") == 1
 
 
 def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
@@ -416,6 +416,9 @@ def test_a_boot_log_tells_that_reporting_is_on(tmp_path: Path) -> None:
         assert found.setting.on is True
         assert found.free == 500000 << 10
         assert reporting_line(found).startswith("free page reporting: on, order 9")
+        assert ("dmesg.txt", "the kernel's word that reporting is on") in [
+            (Path(name).name, what) for name, what in found.evidence.sources
+        ]
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,10 @@ def test_the_command_and_its_page(tmp_path):
     path = parquet(tmp_path / "a<b>.parquet", [(0, 300 * MIB), (S, 100 * MIB), (2 * S, 0)])
     command = [sys.executable, "-m", "pagehint", "fleet", f"{path}:40@8h-18h", "--host-memory", "8GiB"]
     done = subprocess.run([*command, "--html", tmp_path / "fleet.html"], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("On 8 GiB fit, at a risk of 0.0001")
+    said = " ".join(done.stdout.split())
+    assert said.startswith(
+        "On 8 GiB fit, at a risk of 0.0001 (the share of time in which more is held than there is): "
+    )
     page = (tmp_path / "fleet.html").read_text()
     assert "a<b>" not in page
     assert "How many fit, at which risk" in page

@@ -386,12 +386,12 @@ def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     orders = [int(order[1]) for order in _ORDER.finditer(text)]
     if _REPORTING_ON in text:
         evidence.reporting.on = evidence.reporting.device = True
-        yield "whether reporting is on"
+        yield "the kernel's word that reporting is on"
     if orders:
         evidence.reporting.order = orders[-1]
         if len(set(orders)) > 1:
             evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
-        yield "the reporting order"
+        yield "page_reporting_order"
 
 
 # What /proc's files and free tell is not taken from others: these fill up what is not known. `texts` are the lines,

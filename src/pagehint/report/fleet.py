@@ -39,7 +39,7 @@ def fleet_sentences(found: Fleet) -> list[str]:
     parts[0] = parts[0].replace("with no hinting", "without hinting").replace("with measured", "as measured")
     lines = [
         f"On {format_size(found.memory)} fit, at a risk of {_plain(risk)} "
-        "(of the time that more is held than there is): " + "; ".join(parts)
+        "(the share of time in which more is held than there is): " + "; ".join(parts)
     ]
     if all(not outcome.fits[risk] for outcome in found.outcomes):
         lines.append("One guest alone is more than this host has")

@@ -209,7 +209,7 @@ def _cost(run: Run) -> RenderableType:
     if totals.best_possible is not None and totals.best_possible_lists is not None:
         least, listed = (about(round(each * 1e9)) for each in (totals.best_possible, totals.best_possible_lists))
         best = f"; the best possible is {least}, and {listed} with CPUs' lists left alone"
-    table.add_row("  in all", f"{about(round(totals.cost * 1e9))}, what is free and resident {price}{best}")
+    table.add_row("  in all", f"{about(round(totals.cost * 1e9))} with what is free and resident, {price}{best}")
     if run.host.swapped_out:
         swap = (
             f"{format_count(run.host.swapped_out, 'page')} out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"
