@@ -536,28 +536,3 @@ def test_the_kernels_own_log_ends() -> None:
     command = [sys.executable, "-m", "pagehint", "doctor", "/dev/kmsg"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or "nothing that tells of free memory" in done.stderr
-
-
-NODES = [
-    "".join(
-        f"Node {node} {name + ':':15} {kib:8} kB\n"
-        for name, kib in (("MemTotal", 4 << 20), ("MemFree", (node + 1) << 20), ("FilePages", 1 << 20))
-    )
-    for node in (0, 1)
-]
-
-
-@pytest.mark.parametrize("prefix", ["", "web-1: "])
-def test_nodes_counts_are_added(prefix: str, tmp_path: Path) -> None:
-    """The node was taken for a prefix, and the last node's memory for all there is."""
-    path = tmp_path / "meminfo"
-    for text, total, free, alone in (
-        ("".join(NODES), 8, 3, False),
-        ("".join(NODES) + NODES[0], 8, 3, False),
-        (NODES[0], 4, 1, False),
-        (NODES[1], 4, 2, True),
-    ):
-        path.write_text("".join(f"{prefix}{line}\n" for line in text.splitlines()))
-        found = diagnose(path)
-        assert (found.total, found.free) == (total << 30, free << 30)
-        assert any("of node 1 alone" in warning for warning in found.warnings) == alone

@@ -90,6 +90,8 @@ class Evidence:
     types: PageTypeInfo = field(default_factory=PageTypeInfo)
     zones: list[ZoneInfo] = field(default_factory=list)
     meminfo: dict[str, int] = field(default_factory=dict)
+    nodes: dict[int, dict[str, int]] = field(default_factory=dict)
+    """meminfo of NUMA nodes, which each tells of a part of the machine."""
     vmstat: dict[str, int] = field(default_factory=dict)
     free_tool: dict[str, int] = field(default_factory=dict)
     totals: list[tuple[str, int]] = field(default_factory=list)

@@ -15,24 +15,24 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
-from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
 from pagehint.diagnosis.pasted import decoded, is_wide, machines_of, plain_lines, telling
+from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument, packed_elsewise, reading, standard_input
-from pagehint.proc.counters import parse_pressure, parse_unused_names, parse_vmstat
+from pagehint.proc.counters import parse_pressure, parse_unused_names
 from pagehint.proc.kpageflags import KPageFlag
-from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_buddyinfo, parse_pagetypeinfo
+from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
-from pagehint.units import format_size
 
 __all__ = ["read_files"]
 
@@ -48,11 +48,11 @@ _MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
 _FREE_TEXT = 4 << 20
 _RATIO = 10
 _PATIENCE = 5000  # ms
-_NEAR = 1.3  # pages of one size are at least twice as large as those of the next
-_ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 _PRINTED = bytes([9, 10, 13, 27, *range(32, 127)])
 _STANDARD_INPUT = Path("-")
-_KERNEL_LOG = "a kernel log"  # of several, all reports count
+_KERNEL_LOG = "a kernel log"
+_OF_NODES = "the meminfo of nodes"
+_SEVERAL = {_KERNEL_LOG, _OF_NODES}  # each counts
 _OF_FOLDERS = [
     *(
         f"{folder}{name}"
@@ -80,30 +80,6 @@ _ZONE_FIELD = re.compile(
     r"|[a-z_]{2,40}:?\s+\d{1,30})",
     re.ASCII,
 )
-# As the kernel prints it, without a colon, or with figures and units that somebody made handy.
-_MEMINFO = re.compile(
-    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s+)"
-    r"(\d{1,3}(?:([ ,.'])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
-    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
-    re.ASCII,
-)
-_BELOW_ZERO = re.compile(
-    r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
-    r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
-    re.ASCII,
-)
-_NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
-_KNOWN = {
-    "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
-    "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
-    "Zswapped", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable",
-    "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
-    "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
-    "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
-    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
-    "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
-}  # fmt: skip
-_MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
     r"|htlb|cma|direct|pageoutrun|cow|kstack)\w*\s+\d{1,20}",
@@ -126,15 +102,13 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     evidence = Evidence()
     for path, may_be_silent in _files(map(Path, paths)):
         for what, name in _read(evidence, path, may_be_silent):
-            if what != _KERNEL_LOG and any(what == earlier for _, earlier in evidence.sources):
+            if what not in _SEVERAL and any(what == earlier for _, earlier in evidence.sources):
                 evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
             evidence.sources.append((name, what))
     if not evidence.sources:
         raise InputError("no files that tell of memory: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    settle(evidence)
     evidence.warnings = list(dict.fromkeys(evidence.warnings))
-    _leave_out_types_of_others(evidence)
-    _settle_page_size(evidence)
-    _warn_of_several_machines(evidence)
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
     if evidence.kernel is None and versions:
         evidence.kernel = versions[-1]
@@ -292,24 +266,37 @@ def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = as_meminfo_lines(as_proc_lines(plain_lines(_ends(telling(without_repeats(text)), evidence, name))), _KNOWN)
+    lines = as_meminfo_lines(
+        as_proc_lines(plain_lines(_ends(telling(without_repeats(text)), evidence, name))), MEMINFO_NAMES
+    )
     plain = "\n".join(lines)
     parts = _parts(lines)
     whole = text if text.lstrip()[:1] in ("{", "[") else ""
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
-        evidence.buddy = buddy
-        yield "buddyinfo"
+        adds = evidence.buddy.keys().isdisjoint(buddy)
+        yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
+        evidence.buddy = evidence.buddy | buddy if adds else buddy
     for line in parts["odd"][:3]:
         evidence.warnings.append(f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}")
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
     if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
-        evidence.zones = zones
-        yield "zoneinfo"
-    if meminfo := _meminfo(lines, evidence, name):
+        adds = {(zone.node, zone.name) for zone in evidence.zones}.isdisjoint((zone.node, zone.name) for zone in zones)
+        yield "zoneinfo, more zones" if adds and evidence.zones else "zoneinfo"
+        evidence.zones = evidence.zones + zones if adds else zones
+    meminfo, nodes = read_meminfo(lines, evidence, name)
+    if meminfo:
         evidence.meminfo = meminfo
         yield "meminfo"
-    counters = _counters(parts["vmstat"], evidence, name)
+    if nodes:
+        evidence.warnings += [
+            f"{name}: holds node {node}'s meminfo again: what was read last counts"
+            for node, counts in nodes.items()
+            if evidence.nodes.get(node, counts) != counts
+        ]
+        evidence.nodes |= nodes
+        yield _OF_NODES
+    counters = read_vmstat(parts["vmstat"], evidence, name)
     # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
     if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
@@ -336,7 +323,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
                 "report's"
             )
         yield _KERNEL_LOG
-    below_zero = [line for line in lines if "-" in line and _is_below_zero(line)]
+    below_zero = [line for line in lines if "-" in line and is_below_zero(line)]
     if below_zero:
         evidence.warnings.append(
             f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
@@ -401,7 +388,7 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         if not evidence.buddy and (blocks := parse(lines)):
             evidence.buddy = blocks
             yield what
-    if not evidence.meminfo and "MemFree" in (of_nodes := parse_numastat(lines)):
+    if not (evidence.meminfo or evidence.nodes) and "MemFree" in (of_nodes := parse_numastat(lines)):
         of_nodes.setdefault("Cached", of_nodes.get("FilePages", 0))
         of_nodes.setdefault("Buffers", 0)
         evidence.meminfo = of_nodes
@@ -442,7 +429,7 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
             parts["pagetypeinfo"].append(line)
         elif _COUNT_ROW.fullmatch(line):
             parts["pagetypeinfo" if state == "pageblocks" else "buddyinfo"].append(line)
-        elif _ODD_ROW.match(line) and not _is_below_zero(line):
+        elif _ODD_ROW.match(line) and not is_below_zero(line):
             parts["odd"].append(line)
         elif _ZONE_HEAD.fullmatch(line):
             state = "zoneinfo"
@@ -558,135 +545,3 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
         if any(zone.protection or ())
     ]
     return list(by_key.values())
-
-
-def _counters(rows: list[str], evidence: Evidence, name: str) -> dict[str, int]:
-    tables: list[list[str]] = [[]]
-    for row in rows:
-        if row.startswith("nr_free_pages") and any(each.startswith("nr_free_pages") for each in tables[-1]):
-            tables.append([])
-        tables[-1].append(" ".join(row.split()))
-    return _last([parse_vmstat("\n".join(table), name) for table in tables], "vmstat", evidence, name)
-
-
-# Of two machines or moments, none is made: the last alone counts. What a tool gives twice is one.
-def _last(tables: list[dict[str, int]], what: str, evidence: Evidence, name: str) -> dict[str, int]:
-    *others, last = tables
-    for table in reversed(others):
-        if all(table.get(key, value) == value for key, value in last.items()):
-            last = table | last
-        else:
-            evidence.warnings.append(f"{name}: has {what} more than once: the last one counts")
-            break
-    return last
-
-
-def _is_below_zero(line: str) -> bool:
-    match = _BELOW_ZERO.fullmatch(line)
-    return match is not None and (match[1] is None or match[1] in _KNOWN)
-
-
-def _meminfo(lines: list[str], evidence: Evidence, name: str) -> dict[str, int]:
-    whole: dict[str, int] = {}
-    tables = [whole]
-    nodes: dict[str, dict[str, int]] = {}
-    for line in lines:
-        of_node = _NODE_MEMINFO.match(line)
-        for key, between, figure, _, unit in _MEMINFO.findall(line):
-            if key not in _KNOWN or (value := _kib(between, figure, unit)) is None:
-                continue
-            if of_node is not None:
-                nodes.setdefault(of_node[1], {})[key] = value
-            else:
-                if key in whole and key in ("MemTotal", "MemFree"):
-                    whole = {}
-                    tables.append(whole)
-                whole[key] = value
-    whole = _last(tables, "meminfo", evidence, name)
-    by_node: Counter[str] = Counter()
-    for counts in nodes.values():
-        by_node.update(counts)
-    if "FilePages" in by_node:
-        by_node.setdefault("Cached", by_node["FilePages"])
-        by_node.setdefault("Buffers", 0)
-    found = whole if len(whole) > 1 or "MemTotal" in whole or "MemFree" in whole else by_node
-    if found is by_node and len(nodes) == 1 and "0" not in nodes:
-        evidence.warnings.append(f"{name}: is of node {min(nodes)} alone: what other nodes have is not counted")
-    return dict(found) if "MemTotal" in found or "MemFree" in found or len(found) > 2 else {}
-
-
-# Without a unit only where it stands as the kernel prints it.
-def _kib(between: str, figure: str, unit: str) -> int | None:
-    as_printed = between[0] == ":" and len(between) > 1
-    if (not unit and not as_printed) or (between.isspace() and unit != "kB"):
-        return None
-    number = parse_figure(figure, unit, decimals="GT")
-    if number is None or not (unit or number.is_integer()):
-        return None
-    return int(number * FIGURE_UNITS[unit[0].upper()]) >> 10 if unit else int(number)
-
-
-def _leave_out_types_of_others(evidence: Evidence) -> None:
-    odd = of_another_machine(evidence.types, evidence.buddy, evidence.zones)
-    if odd is None:
-        return
-    left_out = ": it is left out" if evidence.buddy else ""
-    evidence.warnings.append(f"pagetypeinfo is of another machine, or of another moment ({odd}){left_out}")
-    if evidence.buddy:
-        evidence.types = PageTypeInfo()
-
-
-# Counts of pages beside counts of KiB tell a page's size; else what the kernel's settings for each size look like.
-def _settle_page_size(evidence: Evidence) -> None:
-    sizes = (4096, 16384, 65536, 8192)
-    printed = [report.page_size for report in evidence.reports if report.page_size is not None]
-    columns = max(map(len, evidence.buddy.values()), default=0)
-    columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
-    huge = evidence.meminfo.get("Hugepagesize")
-    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
-    ratio = kib * 1024 / pages if kib and pages and pages > 1000 else 0
-    near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
-    if printed:
-        evidence.page_size = printed[-1]
-    elif not _MAPPED_BY_4K.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
-        evidence.page_size = 4096  # x86 and s390x, whatever else its kernel counts as free
-    elif near:
-        (evidence.page_size,) = near
-    elif huge == 1024:  # s390x
-        evidence.page_size = 4096
-    elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
-        evidence.page_size = 65536
-    elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
-        evidence.page_size = 16384
-    else:
-        return
-    if evidence.page_size != 4096 and not printed:
-        evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
-
-
-# What is rounded, or counted in other units, is of one machine still, as is what a balloon took from a kernel.
-def _warn_of_several_machines(evidence: Evidence) -> None:
-    totals = [(what, size, size) for what, size in evidence.totals]
-    if size := evidence.meminfo.get("MemTotal", 0) << 10:
-        totals.insert(0, ("meminfo", size, size))
-    pages = evidence.reports[-1].pages if evidence.reports else {}
-    if pages.get("RAM", 0) > pages.get("reserved", 0):
-        whole = pages["RAM"] * evidence.page_size
-        totals.append((_KERNEL_LOG, whole - pages.get("reserved", 0) * evidence.page_size, whole))
-    for what, least, most in totals[1:]:
-        first, size, _ = totals[0]
-        near = min(max(size, least), most)
-        if abs(size - near) > max(size, near) * _ROUNDED + max(_rounded_to(size), _rounded_to(near)):
-            evidence.warnings.append(
-                f"{first} has {format_size(size)} in all, {what} {format_size(near)}: they are of several machines, or "
-                "of moments with more and less memory: name the files of one"
-            )
-            return
-
-
-def _rounded_to(size: int) -> int:
-    return next((unit for unit in (1 << 30, 10**9) if size % unit == 0), 0)
-
-
-def _free_pages(evidence: Evidence) -> int | None:
-    return next(iter(evidence.free_pages().values()), None)

@@ -1,0 +1,98 @@
+"""What all the files together say: of which size a page is, and whether they are of one machine."""
+
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.pasted_counters import sum_of_nodes
+from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine
+from pagehint.units import format_size
+
+__all__ = ["settle"]
+
+_MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
+_NEAR = 1.3  # pages of one size are at least twice as large as those of the next
+_ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
+
+
+def settle(evidence: Evidence) -> None:
+    """Complete evidence of which all files are read: nodes' memory, the size of a page, what does not fit. O(zones)."""
+    _add_nodes(evidence)
+    _leave_out_types_of_others(evidence)
+    _settle_page_size(evidence)
+    _warn_of_several_machines(evidence)
+
+
+# A machine's own meminfo counts before its nodes'.
+def _add_nodes(evidence: Evidence) -> None:
+    if not evidence.nodes or evidence.meminfo:
+        return
+    evidence.meminfo = sum_of_nodes(evidence.nodes)
+    if len(evidence.nodes) == 1 and 0 not in evidence.nodes:
+        (node,) = evidence.nodes
+        evidence.warnings.append(f"meminfo is of node {node} alone: what other nodes have is not counted")
+
+
+def _leave_out_types_of_others(evidence: Evidence) -> None:
+    odd = of_another_machine(evidence.types, evidence.buddy, evidence.zones)
+    if odd is None:
+        return
+    left_out = ": it is left out" if evidence.buddy else ""
+    evidence.warnings.append(f"pagetypeinfo is of another machine, or of another moment ({odd}){left_out}")
+    if evidence.buddy:
+        evidence.types = PageTypeInfo()
+
+
+# Counts of pages beside counts of KiB tell a page's size; else what the kernel's settings for each size look like.
+def _settle_page_size(evidence: Evidence) -> None:
+    sizes = (4096, 16384, 65536, 8192)
+    printed = [report.page_size for report in evidence.reports if report.page_size is not None]
+    columns = max(map(len, evidence.buddy.values()), default=0)
+    columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
+    huge = evidence.meminfo.get("Hugepagesize")
+    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
+    ratio = kib * 1024 / pages if kib and pages and pages > 1000 else 0
+    near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
+    if printed:
+        evidence.page_size = printed[-1]
+    elif not _MAPPED_BY_4K.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
+        evidence.page_size = 4096  # x86 and s390x, whatever else its kernel counts as free
+    elif near:
+        (evidence.page_size,) = near
+    elif huge == 1024:  # s390x
+        evidence.page_size = 4096
+    elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
+        evidence.page_size = 65536
+    elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
+        evidence.page_size = 16384
+    else:
+        return
+    if evidence.page_size != 4096 and not printed:
+        evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# What is rounded, or counted in other units, is of one machine still, as is what a balloon took from a kernel.
+def _warn_of_several_machines(evidence: Evidence) -> None:
+    totals = [(what, size, size) for what, size in evidence.totals]
+    if size := evidence.meminfo.get("MemTotal", 0) << 10:
+        totals.insert(0, ("meminfo", size, size))
+    if totals and (size := sum(counts.get("MemTotal", 0) for counts in evidence.nodes.values()) << 10):
+        totals.append(("the nodes' meminfo", size, max(size, totals[0][1])))
+    pages = evidence.reports[-1].pages if evidence.reports else {}
+    if pages.get("RAM", 0) > pages.get("reserved", 0):
+        whole = pages["RAM"] * evidence.page_size
+        totals.append(("a kernel log", whole - pages.get("reserved", 0) * evidence.page_size, whole))
+    for what, least, most in totals[1:]:
+        first, size, _ = totals[0]
+        near = min(max(size, least), most)
+        if abs(size - near) > max(size, near) * _ROUNDED + max(_rounded_to(size), _rounded_to(near)):
+            evidence.warnings.append(
+                f"{first} has {format_size(size)} in all, {what} {format_size(near)}: they are of several machines, or "
+                "of moments with more and less memory: name the files of one"
+            )
+            return
+
+
+def _rounded_to(size: int) -> int:
+    return next((unit for unit in (1 << 30, 10**9) if size % unit == 0), 0)
+
+
+def _free_pages(evidence: Evidence) -> int | None:
+    return next(iter(evidence.free_pages().values()), None)

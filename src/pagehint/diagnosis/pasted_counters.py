@@ -1,0 +1,112 @@
+"""meminfo's and vmstat's counters as people paste them: of a machine, or of its nodes."""
+
+import re
+from collections import Counter
+
+from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+from pagehint.proc.counters import parse_vmstat
+
+__all__ = ["MEMINFO_NAMES", "is_below_zero", "read_meminfo", "read_vmstat", "sum_of_nodes"]
+
+# As the kernel prints it, without a colon, or with figures and units that somebody made handy.
+_MEMINFO = re.compile(
+    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s+)"
+    r"(\d{1,3}(?:([ ,.'])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
+    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
+    re.ASCII,
+)
+_BELOW_ZERO = re.compile(
+    r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
+    r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
+    re.ASCII,
+)
+_NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
+MEMINFO_NAMES = {
+    "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
+    "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
+    "Zswapped", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable",
+    "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
+    "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
+    "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
+    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
+    "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
+}  # fmt: skip
+"""What /proc/meminfo and the nodes' meminfo call their figures."""
+
+
+def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[str, int], dict[int, dict[str, int]]]:
+    """KiB by name of the machine's meminfo, and by node of the nodes'; empty where the lines tell too little.
+
+    Of several of one, the last counts, which the evidence's warnings say. O(length).
+    """
+    tables: dict[int | None, list[dict[str, int]]] = {None: [{}]}
+    for line in lines:
+        of_node = _NODE_MEMINFO.match(line)
+        of_one = tables.setdefault(None if of_node is None else int(of_node[1]), [{}])
+        for key, between, figure, _, unit in _MEMINFO.findall(line):
+            if key not in MEMINFO_NAMES or (value := _kib(between, figure, unit)) is None:
+                continue
+            if key in of_one[-1] and key in ("MemTotal", "MemFree"):
+                of_one.append({})
+            of_one[-1][key] = value
+    found = {
+        node: _last(of_one, "meminfo" if node is None else f"node {node}'s meminfo", evidence, name)
+        for node, of_one in tables.items()
+    }
+    told = {node: counts for node, counts in found.items() if _tells(counts)}
+    return told.pop(None, {}), {node: counts for node, counts in told.items() if node is not None}
+
+
+def _tells(counts: dict[str, int]) -> bool:
+    return "MemTotal" in counts or "MemFree" in counts or len(counts) > 2
+
+
+def sum_of_nodes(nodes: dict[int, dict[str, int]]) -> dict[str, int]:
+    """KiB by the names of the machine's meminfo, of nodes' together. O(counters)."""
+    found: Counter[str] = Counter()
+    for counts in nodes.values():
+        found.update(counts)
+    if "FilePages" in found:
+        found.setdefault("Cached", found["FilePages"])
+        found.setdefault("Buffers", 0)
+    return dict(found)
+
+
+def read_vmstat(rows: list[str], evidence: Evidence, name: str) -> dict[str, int]:
+    """The counters by name; of several tables the last counts, which the evidence's warnings say. O(length)."""
+    tables: list[list[str]] = [[]]
+    for row in rows:
+        if row.startswith("nr_free_pages") and any(each.startswith("nr_free_pages") for each in tables[-1]):
+            tables.append([])
+        tables[-1].append(" ".join(row.split()))
+    return _last([parse_vmstat("\n".join(table), name) for table in tables], "vmstat", evidence, name)
+
+
+# Of two machines or moments, none is made: the last alone counts. What a tool gives twice is one.
+def _last(tables: list[dict[str, int]], what: str, evidence: Evidence, name: str) -> dict[str, int]:
+    *others, last = tables
+    for table in reversed(others):
+        if all(table.get(key, value) == value for key, value in last.items()):
+            last = table | last
+        else:
+            evidence.warnings.append(f"{name}: has {what} more than once: the last one counts")
+            break
+    return last
+
+
+def is_below_zero(line: str) -> bool:
+    """Whether a line gives a count that is below zero, which none is. O(length)."""
+    match = _BELOW_ZERO.fullmatch(line)
+    return match is not None and (match[1] is None or match[1] in MEMINFO_NAMES)
+
+
+# Without a unit only where it stands as the kernel prints it.
+def _kib(between: str, figure: str, unit: str) -> int | None:
+    as_printed = between[0] == ":" and len(between) > 1
+    if (not unit and not as_printed) or (between.isspace() and unit != "kB"):
+        return None
+    number = parse_figure(figure, unit, decimals="GT")
+    if number is None or not (unit or number.is_integer()):
+        return None
+    return int(number * FIGURE_UNITS[unit[0].upper()]) >> 10 if unit else int(number)

@@ -1,0 +1,74 @@
+"""meminfo of a machine's nodes is added up, whichever files it is in."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from tests.diagnosis.conftest import DATA
+
+NODES = [
+    "".join(
+        f"Node {node} {name + ':':15} {kib:8} kB\n"
+        for name, kib in (("MemTotal", 4 << 20), ("MemFree", (node + 1) << 20), ("FilePages", 1 << 20))
+    )
+    for node in (0, 1)
+]
+
+
+@pytest.mark.parametrize("prefix", ["", "web-1: "])
+def test_nodes_counts_are_added(prefix: str, tmp_path: Path) -> None:
+    """The node was taken for a prefix, and the last node's memory for all there is."""
+    path = tmp_path / "meminfo"
+    for text, total, free, alone in (
+        ("".join(NODES), 8, 3, False),
+        ("".join(NODES) + NODES[0], 8, 3, False),
+        (NODES[0], 4, 1, False),
+        (NODES[1], 4, 2, True),
+    ):
+        path.write_text("".join(f"{prefix}{line}\n" for line in text.splitlines()))
+        found = diagnose(path)
+        assert (found.total, found.free) == (total << 30, free << 30)
+        assert any("of node 1 alone" in warning for warning in found.warnings) == alone
+
+
+def _given(folder: Path, *texts: str) -> list[Path]:
+    paths = [folder / f"meminfo-{place}" for place in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+LATER = NODES[0].replace(f"{1 << 20:8} kB", f"{1 << 19:8} kB", 1)
+
+
+@pytest.mark.parametrize(
+    ("texts", "total", "free", "said"),
+    [
+        (NODES, 8, 3, None),
+        ([NODES[1], NODES[0]], 8, 3, None),
+        ([NODES[0], NODES[0]], 4, 1, None),
+        ([*NODES, LATER], 8, 2.5, "meminfo-2: holds node 0's meminfo again: what was read last counts"),
+        ([NODES[0] + LATER, NODES[1]], 8, 2.5, "meminfo-0: has node 0's meminfo more than once: the last one counts"),
+        ([*NODES, "MemTotal: 8388608 kB\nMemFree: 3145700 kB\n"], 8, 3145700 / (1 << 20), None),
+        (["MemTotal: 8388608 kB\nMemFree: 3145700 kB\n", NODES[1]], 8, 3145700 / (1 << 20), None),
+        (["MemTotal: 4194304 kB\nMemFree: 1045700 kB\n", *NODES], 4, 1045700 / (1 << 20), "are of several machines"),
+    ],
+    ids=["two", "the other first", "one twice", "one later", "one later in a file", "and all", "all, one", "another's"],
+)
+def test_nodes_in_several_files(texts: list[str], total: float, free: float, said: str | None, tmp_path: Path) -> None:
+    found = diagnose(_given(tmp_path, *texts))
+    assert (found.total, found.free) == (total * (1 << 30), free * (1 << 30))
+    assert [said in warning for warning in found.warnings] == [True] if said else not found.warnings
+
+
+@pytest.mark.parametrize("name", ["buddyinfo", "zoneinfo"])
+def test_zones_in_several_files_are_those_of_one_machine(name: str, tmp_path: Path) -> None:
+    """The last file's were all."""
+    text = (DATA / "compile612" / f"{name}.txt").read_text()
+    both = text + text.replace("Node 0", "Node 1")
+    together = diagnose(_given(tmp_path, both)).to_dict()
+    apart = diagnose(_given(tmp_path, text, text.replace("Node 0", "Node 1"))).to_dict()
+    assert {**apart, "sources": together["sources"]} == together
+    again = diagnose(_given(tmp_path, both, text))
+    assert [f"holds {name} again: what was read last counts" in warning for warning in again.warnings] == [True]
