@@ -1,63 +1,25 @@
 """What is given to the doctor is found by what is in it, whole or cut off, in files and pipes."""
 
-import bz2
 import contextlib
-import gzip
 import io
 import json
-import lzma
-import os
-import subprocess
-import sys
-import tarfile
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
-from pagehint.proc.kpageflags import KPageFlag
 from pagehint.report.doctor import print_doctor
 from pagehint.report.doctor_words import pressure_line, reporting_line
-from tests.diagnosis.conftest import DATA, snapshot_files
+from tests.diagnosis.conftest import DATA
 from tests.diagnosis.samples import SAMPLES
 from tests.diagnosis.test_repeats import FREE
 
 PASTED = sorted((Path(__file__).parent / "data" / "pasted").iterdir())
 BUDDYINFO = "Node 0, zone    DMA32    100     50     25     12      6      3      1      1      1      0    200\n"
-
-
-def test_a_pipe_that_nobody_writes_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(recognise, "_PATIENCE", 10)
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(InputError, match="a pipe that nobody writes to"):
-        diagnose([tmp_path / "pipe"])
-
-
-def test_a_pipe_that_somebody_writes_to(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "buddyinfo").write_text(BUDDYINFO)
-    with (tmp_path / "buddyinfo").open() as text:
-        writer = subprocess.Popen(["sh", "-c", 'exec cat > "$0"', str(tmp_path / "pipe")], stdin=text)
-    found = diagnose([tmp_path / "pipe"])
-    assert writer.wait() == 0
-    (tmp_path / "pipe").unlink()
-    assert found.to_dict() | {"sources": None} == diagnose([tmp_path / "buddyinfo"]).to_dict() | {"sources": None}
-
-
-def test_a_few_bytes_that_unpack_to_much_text(tmp_path):
-    """Half a megabyte was a minute's work, and 1.7 GB; a page map is as large as its guest."""
-    (tmp_path / "log.gz").write_bytes(gzip.compress(b"MemFree: 12 kB\n" * 600_000))
-    with pytest.raises(InputError, match="unpacks to more than 4 MiB: unpack it, and name the result"):
-        diagnose([tmp_path / "log.gz"])
-    flags = np.full(1 << 21, KPageFlag.BUDDY, "<u8")
-    (tmp_path / "kpageflags.gz").write_bytes(gzip.compress(flags.tobytes()))
-    assert diagnose([tmp_path / "kpageflags.gz"]).to_dict()
 
 
 @pytest.mark.parametrize("path", PASTED, ids=lambda path: path.stem)
@@ -118,27 +80,6 @@ def test_an_order_is_advised_where_the_kernel_takes_one(tmp_path: Path, kernel: 
     assert all("after the driver" in risk for risk in risks if says != "pages")
 
 
-@pytest.mark.parametrize("name", ["kpagecount", "kpageflags", "map"])
-def test_zeros_are_no_map(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(bytes(1 << 20))
-    with pytest.raises(InputError, match="nothing but zeros: expected /proc/kpageflags or kpagecount"):
-        diagnose(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    "start", [b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\0\x3e\0\1\0\0\0" + bytes(range(200)), b""]
-)
-def test_a_foreign_binary_stream_is_read_no_further_than_shows_it(tmp_path: Path, start: bytes) -> None:
-    """Of a pipe, 512 MiB were held, twice."""
-    with (tmp_path / "core").open("wb") as file:
-        file.write(start)
-        file.truncate(2 << 30)
-    with (tmp_path / "core").open("rb") as file:
-        with pytest.raises(InputError, match=r"core: (has no page of a free block|nothing but zeros)"):
-            recognise._whole(file, 0, "core")
-        assert file.tell() <= (1 << 20 if start else 64 << 20)
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -174,68 +115,6 @@ def test_what_no_machine_has_is_refused(tmp_path: Path, counts: str, why: str) -
         (tmp_path / "pasted").write_text(row)
         with pytest.raises(InputError, match=rf"pasted: line \d: {why}"):
             diagnose(tmp_path / "pasted")
-
-
-@pytest.mark.parametrize("with_buddyinfo", [True, False])
-def test_a_pagetypeinfo_of_another_machine_is_said(with_buddyinfo: bool) -> None:
-    own = [path for path in snapshot_files("compile612") if with_buddyinfo or "buddyinfo" not in path.name]
-    others = [path for path in own if "pagetypeinfo" not in path.name]
-    foreign = diagnose([*others, DATA / "pasted" / "pagetypeinfo_with_cma.txt"])
-    (warning,) = (line for line in foreign.warnings if "of another machine, or of another moment" in line)
-    assert "zone DMA32 has 1,656 pageblocks" in warning
-    assert warning.endswith("it is left out") == with_buddyinfo
-    if with_buddyinfo:
-        assert foreign.zones == diagnose(others).zones
-    assert not any("another machine" in line for line in diagnose(own).warnings)
-
-
-MEMINFO = "MemTotal: {} kB\nMemFree: 400000 kB\n"
-PSUTIL = "svmem(total={}, available=9, percent=9.0, used=9, free=400000, active=9, inactive=9, buffers=9, cached=9)\n"
-
-
-@pytest.mark.parametrize(
-    ("texts", "says"),
-    [
-        (
-            [SAMPLES["6.18"], MEMINFO.format(16 << 20)],
-            "meminfo has 16 GiB in all, a kernel log 1.907 GiB: they are of several",
-        ),
-        (
-            [MEMINFO.format(8 << 20), PSUTIL.format(16 << 30)],
-            "meminfo has 8 GiB in all, glances, psutil or telegraf 16 GiB",
-        ),
-        (
-            [PSUTIL.format(16 << 30), "ansible_memtotal_mb: 7700\nansible_memfree_mb: 900\n"],
-            "16 GiB in all, Ansible's facts 7",
-        ),
-        ([SAMPLES["6.18"], MEMINFO.format(1_950_000)], None),
-        ([SAMPLES["6.18"], MEMINFO.format(1_990_000)], None),  # a balloon gave it back
-        ([PSUTIL.format(15 * 10**9 + 5), "ansible_memtotal_mb: 14305\nansible_memfree_mb: 900\n"], None),
-    ],
-)
-def test_files_of_machines_with_more_and_less_memory_are_said(
-    tmp_path: Path, texts: list[str], says: str | None
-) -> None:
-    """One machine's free memory was set beside another's total, and nothing said so."""
-    files = []
-    for number, text in enumerate(texts):
-        files.append(tmp_path / f"file{number}.txt")
-        files[-1].write_text(text)
-    warnings = [line for line in diagnose(files).warnings if "several machines" in line]
-    assert [says in line for line in warnings] == [True] if says else not warnings
-
-
-def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
-    data = gzip.decompress((DATA / "press61" / "kpageflags.u64.gz").read_bytes())
-    half = len(data) // 2
-    packed = gzip.compress(data[:half]) + gzip.compress(data[half:])
-    (tmp_path / "map.gz").write_bytes(packed)
-    others = [path for path in snapshot_files("press61") if "kpageflags" not in path.name]
-    whole = diagnose(snapshot_files("press61"))
-    assert diagnose([tmp_path / "map.gz", *others]).free_resident == whole.free_resident
-    (tmp_path / "map.gz").write_bytes(packed[:-20])
-    with pytest.raises(InputError, match="in the middle of its compressed data"):
-        diagnose(tmp_path / "map.gz")
 
 
 @pytest.mark.parametrize(
@@ -285,24 +164,6 @@ def test_rows_cut_off_are_left_out_however_many(tmp_path: Path, orders: list[int
     assert [line.split()[-1] for line in left_out] == [name for name in names if name not in kept]
 
 
-@pytest.mark.parametrize(
-    ("free_kib", "page_size", "warned"),
-    [(4 * 50_000, 4096, False), (64 * 50_000, 65536, False), (30 * 50_000, 4096, True), (10**7, 4096, True)],
-)
-def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, warned: bool) -> None:
-    """Whatever MemFree was, the size of pages that was nearest to it was taken, and nothing said."""
-    (tmp_path / "buddyinfo").write_text(f"Node 0, zone   Normal {50_000 - 40_960} {' 0' * 9} 40\n")
-    (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemFree: {free_kib} kB\nMemAvailable: 5 kB\n")
-    found = diagnose([tmp_path / "buddyinfo", tmp_path / "meminfo"])
-    assert found.evidence.page_size == page_size
-    assert any("they are not of one machine" in line for line in found.warnings) == warned
-
-
-def test_a_read_that_fails_names_its_file() -> None:
-    with pytest.raises(InputError, match=r"^/proc/self/mem: Input/output error: it can't be read$"):
-        diagnose([Path("/proc/self/mem")])
-
-
 _ROUTINE = "[{:8d}.123456] e1000e 0000:00:19.0 eth0: link is up, full duplex, memory page free to swap, rx and tx\n"
 
 
@@ -327,26 +188,6 @@ def test_what_a_long_log_says_besides_changes_nothing(
     found = [diagnose([path]).to_dict() for path in (alone, within)]
     assert str(found[0]).replace(str(alone), "") == str(found[1]).replace(str(within), "")
     assert read[1] <= read[0] + 200
-
-
-def test_a_foreign_file_is_not_read_to_its_end(tmp_path: Path) -> None:
-    """Some GiB of zeros, or a disk image, were held in memory, twice."""
-    zeros, image = tmp_path / "zeros", tmp_path / "image"
-    zeros.touch()
-    os.truncate(zeros, 8 << 30)
-    image.write_bytes(np.random.default_rng(1).bytes(4096))
-    os.truncate(image, 8 << 30)
-    for path, says in ((zeros, "nothing but zeros"), (image, "no page of a free block")):
-        code = f"""
-import resource, sys
-import pagehint.cli.main, pagehint.cli.doctor
-resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
-sys.argv = ["pagehint", "doctor", {str(path)!r}]
-pagehint.cli.main.main()
-"""
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert says in done.stderr
 
 
 def test_rows_that_are_many_times_there_are_said_once(tmp_path: Path) -> None:
@@ -393,16 +234,6 @@ def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
     (tmp_path / "empty/meminfo").write_text("")
     with pytest.raises(InputError, match="no files that tell of memory"):
         diagnose(tmp_path / "empty")
-
-
-@pytest.mark.parametrize(
-    ("pack", "said"), [(lzma.compress, "an xz archive: unpack it with `xz -dc < "), (bz2.compress, "a bzip2 archive")]
-)
-def test_what_is_packed_otherwise_is_said(tmp_path: Path, pack: Callable[[bytes], bytes], said: str) -> None:
-    """It was said to be no page map."""
-    (tmp_path / "sos").write_bytes(pack(BUDDYINFO.encode() * 9))
-    with pytest.raises(InputError, match=f"sos: is {said}.*, and name what was in it$"):
-        diagnose(tmp_path / "sos")
 
 
 def test_a_boot_log_tells_that_reporting_is_on(tmp_path: Path) -> None:
@@ -515,24 +346,3 @@ def test_of_numbers_in_json_little_is_held(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert found.free_tool["free"] == 5 << 30
     assert most < 4 * path.stat().st_size
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_an_archive_of_more_than_texts_is_said_to_be_one(packed: bool, tmp_path: Path) -> None:
-    """It was said to be no page map."""
-    map_, text, archive = tmp_path / "kpageflags", tmp_path / "meminfo", tmp_path / "all.tar"
-    map_.write_bytes(np.arange(1 << 12, dtype="<u8").tobytes())
-    text.write_text("MemTotal: 1048576 kB\nMemFree: 524288 kB\n")
-    with tarfile.open(archive, "w:gz" if packed else "w") as whole:
-        whole.add(map_, "kpageflags")
-        whole.add(text, "meminfo")
-    with pytest.raises(InputError, match="a tar archive of more than texts: unpack it"):
-        diagnose(archive)
-
-
-@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="reads the kernel's own log")
-def test_the_kernels_own_log_ends() -> None:
-    """It was waited for ever for more of it."""
-    command = [sys.executable, "-m", "pagehint", "doctor", "/dev/kmsg"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0 or "nothing that tells of free memory" in done.stderr

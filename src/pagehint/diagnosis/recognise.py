@@ -1,67 +1,36 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
-import gzip
-import io
-import os
 import re
-import select
-import stat
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.free_tool import parse_free
+from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import decoded, is_wide, machines_of, plain_lines, telling
+from pagehint.diagnosis.pasted import decoded, machines_of, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, packed_elsewise, reading, standard_input
+from pagehint.inputs import as_argument
 from pagehint.proc.counters import parse_pressure, parse_unused_names
-from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
 
 __all__ = ["read_files"]
 
-_MOST_TEXT = 256 << 20
-_MOST_MAP = 512 << 20
-_MOST_STREAM = 4 << 30  # a page map whose size nobody tells: of 2 TiB
-_MOST_FLAGS = (1 << 48) - 1
+_START = 1 << 20  # of what is refused
 _MOST_END = 4 << 20
-_PACKED = b"\x1f\x8b"
-_CHUNK = 1 << 20
-_MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
-# Text that is packed: each line of it is work.
-_FREE_TEXT = 4 << 20
-_RATIO = 10
-_PATIENCE = 5000  # ms
-_PRINTED = bytes([9, 10, 13, 27, *range(32, 127)])
-_STANDARD_INPUT = Path("-")
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _SEVERAL = {_KERNEL_LOG, _OF_NODES}  # each counts
-_OF_FOLDERS = [
-    *(
-        f"{folder}{name}"
-        for folder in ("proc/", "")
-        for name in ("buddyinfo", "zoneinfo", "meminfo", "pagetypeinfo", "vmstat", "slabinfo", "pressure/memory")
-    ),
-    *("kpageflags", "kpagecount", "kpageflags.gz", "kpagecount.gz"),
-    *("sos_commands/kernel/dmesg", "var/log/dmesg", "dmesg", "dmesg.txt"),
-]
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
@@ -100,7 +69,7 @@ _LOG = re.compile(
 def read_files(paths: Iterable[str | Path]) -> Evidence:
     """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
     evidence = Evidence()
-    for path, may_be_silent in _files(map(Path, paths)):
+    for path, may_be_silent in files_of(map(Path, paths)):
         for what, name in _read(evidence, path, may_be_silent):
             if what not in _SEVERAL and any(what == earlier for _, earlier in evidence.sources):
                 evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
@@ -115,37 +84,26 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     return evidence
 
 
-# Of a folder, such as a sos report's, those files that tell of memory, where they do.
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    for path in paths:
-        if path == _STANDARD_INPUT or not path.is_dir():
-            yield path, False
-            continue
-        inside = [path / name for name in _OF_FOLDERS if (path / name).is_file()]
-        if not inside:
-            raise InputError(
-                f"{printable(str(path))}: a folder in which there is no {', '.join(_OF_FOLDERS[:3])}...: name the files"
-            )
-        yield from ((each, True) for each in inside)
-
-
 def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple[str, str]]:
-    name = "standard input" if path == _STANDARD_INPUT else printable(str(path))
-    data = _contents(path, name)
-    if _is_binary(data):
-        yield _page_map(evidence, data, name), name
+    name = "standard input" if path == STANDARD_INPUT else printable(str(path))
+    data = bytes_of(path, name)
+    if is_binary(data):
+        what, words = page_map_of(data, name)
+        if what == "kpageflags":
+            evidence.page_flags = words
+        else:
+            evidence.page_counts = words
+        yield what, name
         return
-    if len(data) > _MOST_TEXT:
-        raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
     text = decoded(data)
     del data
     before = len(evidence.warnings)
     found = list(_text(evidence, text, name))
     if not found and not may_be_silent:
         what = "holds nothing that tells of free memory" if text.strip() else "is empty"
-        start = text[:_CHUNK]
+        start = text[:_START]
         if _PAGE_EVENT.search(start):
-            file = "FILE" if path == _STANDARD_INPUT else as_argument(path)
+            file = "FILE" if path == STANDARD_INPUT else as_argument(path)
             raise InputError(
                 f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
                 "of it, for `pagehint run`"
@@ -160,107 +118,6 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
         )
     for what in found:
         yield what, name
-
-
-def _contents(path: Path, name: str) -> bytearray:
-    if path == _STANDARD_INPUT:
-        data = _whole(standard_input(), 0, name)
-    else:
-        with reading(name), _open(path, name) as file:
-            data = _whole(file, os.fstat(file.fileno()).st_size, name)
-    return _unpacked(data, name) if data[:2] == _PACKED else data
-
-
-# What is no page map is told by its first pages: a disk image is not read to its end, from a pipe neither.
-def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
-    whole = bytearray()
-    most = _MOST_TEXT + 1
-    binary = False
-    while len(whole) < most and (chunk := file.read(min(_CHUNK, most - len(whole)))):
-        if not whole and chunk[:2] == _PACKED:
-            most = max(size, _MOST_MAP)
-        elif not whole and (packed := packed_elsewise(chunk, name if size else None)) is not None:
-            raise InputError(f"{name}: is {packed}{', and name what was in it' if size else ''}")
-        elif not whole and _is_binary(chunk):
-            binary, most = True, max(size, _MOST_STREAM)
-        if binary and int(np.frombuffer(chunk, "<u8", len(chunk) // 8).max(initial=0)) > _MOST_FLAGS:
-            raise _foreign(whole or chunk, name)
-        whole += chunk
-        if binary and len(whole) == _MOST_ZEROS and not whole.strip(b"\0"):
-            raise _only_zeros(name)
-    return whole
-
-
-# Chunk by chunk into one buffer: what a few bytes unpack to is held once. Several members, one after the other, are one
-# file: so a map that is written in pieces is packed.
-def _unpacked(data: bytearray, name: str) -> bytearray:
-    stream, whole = gzip.GzipFile(fileobj=io.BytesIO(data)), bytearray()
-    most, most_text = _MOST_MAP, min(_MOST_TEXT, _FREE_TEXT + _RATIO * len(data))
-    try:
-        while len(whole) <= most and (chunk := stream.read(_CHUNK)):
-            whole += chunk
-            most = _MOST_MAP if _is_binary(whole) else most_text
-    except EOFError:
-        raise InputError(f"{name}: ends in the middle of its compressed data: copy it again") from None
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged ({error}): copy it again") from None
-    if len(whole) > most:
-        raise InputError(f"{name}: unpacks to more than {most >> 20} MiB: unpack it, and name the result")
-    return whole
-
-
-# A pipe may be read here, as in `pagehint doctor <(dmesg)`, but only one that somebody writes to. The kernel's own log
-# ends where it would wait for more.
-def _open(path: Path, name: str) -> BinaryIO:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-        if is_pipe:
-            waiting = select.poll()
-            waiting.register(descriptor, select.POLLIN)
-            if not waiting.poll(_PATIENCE):
-                raise InputError(f"{name}: a pipe that nobody writes to: name a file, or `<(command)`")
-        os.set_blocking(descriptor, is_pipe or os.isatty(descriptor))
-        return open(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _is_binary(data: bytes | bytearray) -> bool:
-    start = data[:4096]
-    others = start.replace(b"\0", b"")
-    # Texts of a machine that went down hold zeros too.
-    return len(others) < len(start) and not is_wide(start) and len(others.translate(None, _PRINTED)) >= len(others) / 8
-
-
-def _foreign(data: bytes | bytearray, name: str) -> InputError:
-    if data[257:262] == b"ustar":
-        return InputError(f"{name}: a tar archive of more than texts: unpack it, and name what was in it")
-    return InputError(f"{name}: has no page of a free block in it: expected /proc/kpageflags, 8 bytes a page")
-
-
-def _only_zeros(name: str) -> InputError:
-    return InputError(f"{name}: nothing but zeros: expected /proc/kpageflags or kpagecount, copied whole")
-
-
-def _page_map(evidence: Evidence, data: bytes | bytearray, name: str) -> str:
-    if len(data) % 8:
-        raise InputError(
-            f"{name}: {len(data)} bytes are not whole 8-byte entries: expected /proc/kpageflags, copied whole"
-        )
-    words: NDArray[np.uint64] = np.frombuffer(data, "<u8")
-    largest = int(words.max(initial=0))
-    if not largest:
-        raise _only_zeros(name)
-    # A count of mappings is small; among flags, some page is reserved or not there.
-    if "kpagecount" in name or ("kpageflags" not in name and largest < KPageFlag.NOPAGE):
-        evidence.page_counts = words
-        return "kpagecount"
-    if largest > _MOST_FLAGS or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
-        raise _foreign(data, name)
-    evidence.page_flags = words
-    return "kpageflags"
 
 
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:

@@ -1,0 +1,71 @@
+"""What files together say of a page's size, and whether they are of one machine."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from tests.diagnosis.conftest import DATA, snapshot_files
+from tests.diagnosis.samples import SAMPLES
+
+
+@pytest.mark.parametrize("with_buddyinfo", [True, False])
+def test_a_pagetypeinfo_of_another_machine_is_said(with_buddyinfo: bool) -> None:
+    own = [path for path in snapshot_files("compile612") if with_buddyinfo or "buddyinfo" not in path.name]
+    others = [path for path in own if "pagetypeinfo" not in path.name]
+    foreign = diagnose([*others, DATA / "pasted" / "pagetypeinfo_with_cma.txt"])
+    (warning,) = (line for line in foreign.warnings if "of another machine, or of another moment" in line)
+    assert "zone DMA32 has 1,656 pageblocks" in warning
+    assert warning.endswith("it is left out") == with_buddyinfo
+    if with_buddyinfo:
+        assert foreign.zones == diagnose(others).zones
+    assert not any("another machine" in line for line in diagnose(own).warnings)
+
+
+MEMINFO = "MemTotal: {} kB\nMemFree: 400000 kB\n"
+PSUTIL = "svmem(total={}, available=9, percent=9.0, used=9, free=400000, active=9, inactive=9, buffers=9, cached=9)\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (
+            [SAMPLES["6.18"], MEMINFO.format(16 << 20)],
+            "meminfo has 16 GiB in all, a kernel log 1.907 GiB: they are of several",
+        ),
+        (
+            [MEMINFO.format(8 << 20), PSUTIL.format(16 << 30)],
+            "meminfo has 8 GiB in all, glances, psutil or telegraf 16 GiB",
+        ),
+        (
+            [PSUTIL.format(16 << 30), "ansible_memtotal_mb: 7700\nansible_memfree_mb: 900\n"],
+            "16 GiB in all, Ansible's facts 7",
+        ),
+        ([SAMPLES["6.18"], MEMINFO.format(1_950_000)], None),
+        ([SAMPLES["6.18"], MEMINFO.format(1_990_000)], None),  # a balloon gave it back
+        ([PSUTIL.format(15 * 10**9 + 5), "ansible_memtotal_mb: 14305\nansible_memfree_mb: 900\n"], None),
+    ],
+)
+def test_files_of_machines_with_more_and_less_memory_are_said(
+    tmp_path: Path, texts: list[str], says: str | None
+) -> None:
+    """One machine's free memory was set beside another's total, and nothing said so."""
+    files = []
+    for number, text in enumerate(texts):
+        files.append(tmp_path / f"file{number}.txt")
+        files[-1].write_text(text)
+    warnings = [line for line in diagnose(files).warnings if "several machines" in line]
+    assert [says in line for line in warnings] == [True] if says else not warnings
+
+
+@pytest.mark.parametrize(
+    ("free_kib", "page_size", "warned"),
+    [(4 * 50_000, 4096, False), (64 * 50_000, 65536, False), (30 * 50_000, 4096, True), (10**7, 4096, True)],
+)
+def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, warned: bool) -> None:
+    """Whatever MemFree was, the size of pages that was nearest to it was taken, and nothing said."""
+    (tmp_path / "buddyinfo").write_text(f"Node 0, zone   Normal {50_000 - 40_960} {' 0' * 9} 40\n")
+    (tmp_path / "meminfo").write_text(f"MemTotal: 99999999 kB\nMemFree: {free_kib} kB\nMemAvailable: 5 kB\n")
+    found = diagnose([tmp_path / "buddyinfo", tmp_path / "meminfo"])
+    assert found.evidence.page_size == page_size
+    assert any("they are not of one machine" in line for line in found.warnings) == warned
