@@ -98,6 +98,10 @@ FORMS: dict[str, Form] = {
     "Loki": _records(_loki),
     "Loki, the latest first": _records(lambda lines: _loki(lines[::-1])),
     "the latest first": lambda text: "\n".join(text.splitlines()[::-1]) + "\n",
+    "Google Cloud's logs": _records(
+        lambda lines: [{"insertId": "a", "jsonPayload": {"message": line}, "severity": "INFO"} for line in lines]
+    ),
+    "CDATA": lambda text: f"<out><![CDATA[{text}]]></out>\n",
     "Elasticsearch": _records(lambda lines: {"hits": [{"_source": {"host": "a", "message": line}} for line in lines]}),
     "Ansible": lambda text: json.dumps({"stdout": text, "stdout_lines": text.splitlines()}),
     "YAML": lambda text: "log: |\n" + textwrap.indent(text, "  "),

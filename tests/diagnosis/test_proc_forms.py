@@ -43,6 +43,20 @@ FORMS: dict[str, Form] = {
     "HTML with classes": lambda text: f'<pre class="x"><code class="y">{html.escape(text)}</code></pre>',
     "syslog, RFC 5424": each('<4>1 2026-11-28T00:47:11.003Z web-1 collect 123 ID47 [exampleSDID@32473 iut="3"] {}'),
     "journalctl -o short-iso": each("2026-11-28T00:47:11+0100 web-1 collect[12]: {}"),
+    "journalctl -o json-pretty": lambda text: "".join(
+        f"{json.dumps({'_HOSTNAME': 'web-1', 'MESSAGE': line, 'PRIORITY': '6'}, indent=8)}\n"
+        for line in text.splitlines()
+    ),
+    "journalctl -o export": lambda text: "".join(
+        f"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1795974502123456\n_HOSTNAME=web-1\nMESSAGE={line}\n\n"
+        for line in text.splitlines()
+    ),
+    "Google Cloud's logs": lambda text: json.dumps(
+        [{"insertId": "a", "jsonPayload": {"message": line}, "severity": "INFO"} for line in text.splitlines()]
+    ),
+    "spaces of Latin-1 that don't break": lambda text: text.replace("  ", "\xa0 ").encode("latin-1"),
+    "dashes of a word processor": lambda text: text.replace("-", "\u2013"),
+    "CDATA": lambda text: f"<out><![CDATA[{text}]]></out>\n",
     "Kubernetes": each("2026-11-28T00:47:11.123456789Z {}"),
     "JSON with a field unknown": records(
         lambda line: {"time": "2026-11-28T00:47:11Z", "n": 3, "event": {"text": line}}
@@ -79,6 +93,36 @@ def test_files_of_proc_say_the_same(tmp_path: Path, names: tuple[str, ...], form
     plain.write_text(text)
     data = FORMS[form](text)
     pasted.write_bytes(data.encode() if isinstance(data, str) else data)
+    assert told(pasted) == told(plain)
+
+
+# Tools whose first line is none that tells what it is of.
+TOOLS = {
+    "free": "   total   used    free  shared  buff/cache  available\n"
+    "Mem:  8000000 100000 7000000 1000  900000  7800000\n",
+    "vmstat": " r  b swpd   free   buff  cache   si   so   bi    bo\n"
+    " 1  0    0 7000000  59544 840456    0    0  715  1229\n",
+    "vmstat -s": "     8000000 K total memory\n      100000 K used memory\n     7000000 K free memory\n",
+    "top": "MiB Mem :   7812.5 total,   6835.9 free,     97.7 used,    878.9 buff/cache\n",
+}
+
+
+@pytest.mark.parametrize("form", ["{}", "a> {}", "Nov 29 17:48:22 web-1 sh[123]: {}", "[pod/debug-7fb/sh] {}"])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_tools_say_the_same_behind_prefixes(form: str, tool: str, tmp_path: Path) -> None:
+    """Of all but free, none was learned."""
+    path = tmp_path / "pasted.txt"
+    path.write_text("".join(f"{form.format(line)}\n" for line in TOOLS[tool].splitlines()))
+    assert diagnose(path).to_dict()["free_mib"] == pytest.approx(7000000 / 1024, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["pagetypeinfo", "zoneinfo", "meminfo", "vmstat", "free"])
+def test_the_latest_line_first(name: str, tmp_path: Path) -> None:
+    """Of zoneinfo, another zone's counts were vmstat's."""
+    text = TOOLS[name] if name in TOOLS else (FOLDER / f"{name}.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(text)
+    pasted.write_text("\n".join(text.splitlines()[::-1]) + "\n")
     assert told(pasted) == told(plain)
 
 

@@ -346,3 +346,27 @@ def test_of_numbers_in_json_little_is_held(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert found.free_tool["free"] == 5 << 30
     assert most < 4 * path.stat().st_size
+
+
+@pytest.mark.parametrize("name", ["compile510", "compile612", "compile618", "press61"])
+def test_vmstat_behind_zoneinfo_is_no_zones(name: str, tmp_path: Path) -> None:
+    """Its counters were the last zone's, which has no pages, and all of them were there twice."""
+    texts = [(DATA / name / f"{file}.txt").read_text() for file in ("zoneinfo", "vmstat")]
+    both = tmp_path / "both"
+    apart = [tmp_path / "zoneinfo", tmp_path / "vmstat"]
+    both.write_text("".join(texts))
+    for path, text in zip(apart, texts, strict=True):
+        path.write_text(text)
+    assert diagnose(both).to_dict() | {"sources": None} == diagnose(apart).to_dict() | {"sources": None}
+
+
+@pytest.mark.parametrize("words", [("pages free",), ("nr_free_pages",), ("nr_free", "pages free"), ("   ", ":")])
+def test_zones_without_their_headings_are_none(words: tuple[str, ...], tmp_path: Path) -> None:
+    """What the last zone has was taken for all that is free."""
+    lines = (DATA / "compile612" / "zoneinfo.txt").read_text().splitlines()
+    path = tmp_path / "grepped"
+    path.write_text("".join(f"{line}\n" for line in lines if "Node" not in line and any(map(line.__contains__, words))))
+    with pytest.raises(InputError, match="free pages of zones without their headings, Node 0, zone "):
+        diagnose(path)
+    path.write_text("nr_free_pages 1234567\nnr_free_pages 1230000\n")
+    assert diagnose(path).free == 1230000 * 4096

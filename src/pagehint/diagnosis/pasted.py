@@ -36,7 +36,7 @@ _PREFIX = re.compile(
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
     r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}:(?:\d+:)?"
-    r"|<(?:pre|code|p|div|td|li)(?:\s[^<>]{0,80})?>|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
+    r"|<[a-z][\w:.-]{0,30}(?:\s[^<>]{0,80})?>|<!\[CDATA\[|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",
     re.ASCII,
@@ -70,6 +70,8 @@ _ODD_CHARACTERS = dict.fromkeys(map(ord, "\0\u200b\u200c\u200d\u2060\ufeff"))
 _ODD_CHARACTERS |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 # What East Asian keyboards write: full width, and a comma without a space.
 _ODD_CHARACTERS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0xFF0C: ", "}
+# What word processors make of hyphens and of a minus.
+_ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-")
 # As Markdown has them, where they would mean something else.
 _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")
@@ -123,7 +125,8 @@ _MESSAGES = dict.fromkeys(
 )
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
-    r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b",
+    r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b"
+    r"|r\s+b\s+swpd\s+free\b|[KMGTPE]iB Mem\s?:|\d{1,20} [KkMm] (?:total|free) memory\b",
     re.ASCII,
 )
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
@@ -133,10 +136,22 @@ _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
     r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
-    r"|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
+    r"|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
     re.ASCII,
 )
-_COUNTERS = re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ ")
+_HEADING = re.compile(
+    r"(?P<log>Mem-[Ii]nfo:$)|^(?:(?P<zone>Node\s+\d{1,9}, zone\s+\w{1,20}$)|(?P<types>Page block order:)"
+    r"|(?P<free>total\s+used\s+free\b)|(?P<table>r\s+b\s+swpd\s+free\b))",
+    re.ASCII,
+)
+# What stands below each of them, and at no other place.
+_BELOW = {
+    "log": re.compile(r"\bactive_anon:\d+ |\bfree_pcp:\d+ "),
+    "zone": re.compile(r"^(?:per-node stats|pages free\s+\d+)$", re.ASCII),
+    "types": re.compile(r"^Pages per block:"),
+    "free": re.compile(r"^\S{1,20}:\s*\d"),
+    "table": re.compile(r"^\d+(?:\s+\d+){9}", re.ASCII),
+}
 _MOST_END = 16
 _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
 _MOST_TAGS = 100
@@ -144,12 +159,25 @@ _LAST_TAGS = re.compile(r"(?:\s{0,9}</[\w:.-]{1,30}>)+\Z")
 _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 # Of a table with quotes, the times after the message.
 _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
+# What journalctl -o export writes beside a message.
+_OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
 def decoded(data: bytes | bytearray) -> str:
     """Text of bytes in UTF-8, UTF-16 or UTF-32; what isn't text in it is replaced."""
-    return data.decode(_wide_as(data) or "utf-8-sig", errors="replace")
+    wide = _wide_as(data)
+    if wide is None and b"\xa0" in data and not _is_utf_8(data):
+        data = data.replace(b"\xa0", b" ")  # what single bytes have for a space that no line breaks at
+    return data.decode(wide or "utf-8-sig", errors="replace")
+
+
+def _is_utf_8(data: bytes | bytearray) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def is_wide(data: bytes | bytearray) -> bool:
@@ -234,6 +262,8 @@ def _split(text: str) -> Iterator[str]:
 def plain_lines(text: str) -> list[str]:
     """The lines without prefixes, spaces at both ends, and breaks within rows of counts. O(length)."""
     text = _ESCAPED.sub(r"\1", _strings(text))
+    if "__REALTIME_TIMESTAMP=" in text:
+        text = _OF_EXPORT.sub("", text)
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if _count(_SOFT_BREAK, text) + text.count("=3D") > _count(_PLAIN_EQUALS, text):
@@ -295,11 +325,13 @@ def _alike(line: str) -> str:
     return _NUMBER.sub("0", (prefix[0].rstrip() if prefix else "") or line[:_BEGINNING].split(" ")[0])
 
 
-# Some tools show a log's last line first: then what follows Mem-Info, or the OOM killer's coming, stands before it.
+# Some tools show a text's last line first: then what follows a heading, or the OOM killer's coming, stands before it.
 def _downwards(lines: list[str]) -> list[str]:
     for before, here, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
-        if here.endswith(("Mem-Info:", "Mem-info:")):
-            return lines[::-1] if _COUNTERS.search(before) and not _COUNTERS.search(after) else lines
+        if (heading := _HEADING.search(here)) is not None:
+            below = _BELOW[heading.lastgroup or ""]
+            if (above := below.search(before)) is not None or below.search(after):
+                return lines[::-1] if above and not below.search(after) else lines
     came = [place for place, line in enumerate(lines) if "invoked oom-killer" in line]
     went = [place for place, line in enumerate(lines) if ": Killed process " in line]
     return lines[::-1] if came and went and went[0] < came[0] and went[-1] < came[-1] else lines
@@ -369,12 +401,30 @@ def _strings(text: str) -> str:
     try:
         entry = _loaded(text)
     except (ValueError, RecursionError):
-        return "\n".join(_PYTHON_LIST.split(text)) if text.startswith("['") else text
+        if text.startswith("['"):
+            return "\n".join(_PYTHON_LIST.split(text))
+        return "\n".join(_said(each) or "" for each in _records(text)) or text
     return text if _is_message(entry) else _all_strings(entry)
 
 
+# Of several, one after the other, each on lines of its own; none where it is something else.
+def _records(text: str) -> list[object]:
+    found: list[object] = []
+    place = len(text) - len(text.lstrip())
+    if text[place : place + 3].split("\n")[0].strip() != "{":
+        return []
+    try:
+        while place < len(text):
+            entry, end = _DECODER.raw_decode(text, place)
+            found.append(entry)
+            place = end + len(text[end : end + _BLOCK]) - len(text[end : end + _BLOCK].lstrip())
+    except (ValueError, RecursionError):
+        return []
+    return found
+
+
 def _loaded(text: str) -> object:
-    return json.loads(text, object_hook=_without_numbers)
+    return _DECODER.decode(text)
 
 
 # An object as it is read, so that what tells nothing is soon gone.
@@ -389,6 +439,9 @@ def _without_numbers(entry: dict[str, object]) -> object:
         or {name: value for name, value in entry.items() if value and isinstance(value, str | list | dict)}
         or None
     )
+
+
+_DECODER = json.JSONDecoder(object_hook=_without_numbers)
 
 
 def _all_strings(whole: object) -> str:
@@ -406,10 +459,17 @@ def _all_strings(whole: object) -> str:
         elif isinstance(entry, list) and texts and _is_lines(entry) and "\n".join(entry).strip() in texts:
             continue
         elif isinstance(entry, list):
-            entries += [each for each in reversed(entry) if isinstance(each, str | list | dict)]
+            parts = _by_field(entry) if entry[1:] and all(map(_is_message, entry)) else entry
+            entries += [each for each in reversed(parts) if isinstance(each, str | list | dict)]
         elif isinstance(entry, dict):
             entries += [_named(*item) for item in reversed(entry.items()) if isinstance(item[1], str | list | dict)]
     return "\n".join(found)
+
+
+# The messages of a log's records stand together.
+def _by_field(records: list[dict[str, object]]) -> list[object]:
+    names = dict.fromkeys(name for record in records for name in record)
+    return [[record[name] for record in records if name in record] for name in names]
 
 
 # A line of meminfo that somebody took apart.
@@ -478,9 +538,13 @@ def _or_else(text: str | None, other: str) -> str:
 # hold the message, every string, a line each; None: no JSON.
 def _message(line: str) -> str | None:
     try:
-        whole = entry = _loaded(line)
+        return _said(_loaded(line))
     except (ValueError, RecursionError):
         return None
+
+
+def _said(whole: object) -> str | None:
+    entry = whole
     while isinstance(entry, dict):
         entry = next((entry[name] for name in _MESSAGES if name in entry), None)
     if isinstance(entry, list) and all(isinstance(each, int) and 0 <= each < 256 for each in entry):

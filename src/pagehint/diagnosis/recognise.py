@@ -49,6 +49,9 @@ _ZONE_FIELD = re.compile(
     r"|[a-z_]{2,40}:?\s+\d{1,30})",
     re.ASCII,
 )
+_PAGES_FREE = re.compile(r"pages free\s+\d+", re.ASCII)
+_EMPTY = re.compile(r"present\s+0")
+_OF_VMSTAT = "pgfault", "pgpgin"  # and of no zone
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
     r"|htlb|cma|direct|pageoutrun|cow|kstack)\w*\s+\d{1,20}",
@@ -153,7 +156,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         ]
         evidence.nodes |= nodes
         yield _OF_NODES
-    counters = read_vmstat(parts["vmstat"], evidence, name)
+    counters = {} if _are_of_zones(parts, evidence, name) else read_vmstat(parts["vmstat"], evidence, name)
     # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
     if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
@@ -275,9 +278,14 @@ def _note_total(evidence: Evidence, what: str, sizes: dict[str, int]) -> None:
 
 # One grammar a line; only a zone's row of counts needs the heading before it, and zoneinfo's fields their zone.
 def _parts(lines: list[str]) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {name: [] for name in ("buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat", "odd")}
+    names = "buddyinfo", "pagetypeinfo", "zoneinfo", "vmstat", "odd", "headless"
+    parts: dict[str, list[str]] = {name: [] for name in names}
     state = ""
+    is_over = False
     for line in lines:
+        # After a zone's own count, or one without pages, which has none, it is vmstat's.
+        if state == "zoneinfo" and line.startswith("nr_free_pages "):
+            state, is_over = ("", False) if is_over else (state, True)
         if _TYPE_HEAD.fullmatch(line):
             state = "pageblocks" if line.startswith("Number") else "pagetypeinfo"
             parts["pagetypeinfo"].append(line)
@@ -289,17 +297,34 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
         elif _ODD_ROW.match(line) and not is_below_zero(line):
             parts["odd"].append(line)
         elif _ZONE_HEAD.fullmatch(line):
-            state = "zoneinfo"
+            state, is_over = "zoneinfo", False
             parts["zoneinfo"].append(line)
         elif state == "zoneinfo" and _ZONE_FIELD.fullmatch(line):
             parts["zoneinfo"].append(line)
+            is_over = _EMPTY.fullmatch(line) is not None or (is_over and _PAGES_FREE.fullmatch(line) is None)
             if line.startswith("start_pfn"):
                 state = ""
         elif _VMSTAT.fullmatch(line):
             parts["vmstat"].append(line)
+        elif _PAGES_FREE.fullmatch(line):
+            parts["headless"].append(line)
         elif state == "pageblocks":
             state = ""
     return parts
+
+
+# Zones have counters by the same names as vmstat. Without the zones' headings, as grep leaves them, nobody tells whose.
+def _are_of_zones(parts: dict[str, list[str]], evidence: Evidence, name: str) -> bool:
+    rows = parts["vmstat"]
+    free = [int(row.split()[1]) for row in rows if row.startswith("nr_free_pages ")]
+    only_free = free[1:] and all(row.startswith("nr_free_") for row in rows) and max(free) > 2 * min(free)
+    if not (only_free or parts["headless"]) or any(row.startswith(_OF_VMSTAT) for row in rows):
+        return False
+    evidence.warnings.append(
+        f"{name}: free pages of zones without their headings, Node 0, zone ...: which are whose is not told, and they "
+        "are left out; copy /proc/zoneinfo whole"
+    )
+    return True
 
 
 # A row with fewer columns than the most is cut off. One with more than the others holds what stood after it, where the

@@ -225,20 +225,21 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
     return {name: number * page_size for name, number in pages.items()} if "total" in pages else {}
 
 
-# A row may have words behind the last column, as the time is printed, and figures with units of their own.
+# A row may have words behind the last column, as the time is printed, and figures with units of their own. It may be
+# cut off behind what is read of it.
 def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iterator[dict[str, float]]:
     columns: dict[str, int] = {}
-    width = 0
+    least = 0
     separator = _CELLS
     for line in lines:
         if mark in line:
             separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
             head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
-            width = len(head)
+            least = min(len(head), max(columns.values(), default=0) + 2)
         elif columns and (line[:1].isdigit() or separator is _SEPARATORS):
             words = separator.split(line)
-            cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= width else [None]
+            cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= least else [None]
             if None not in cells:
                 sizes = (
                     float(cell[1]) * (FIGURE_UNITS[cell[2].upper()] if cell[2] else unit) for cell in cells if cell
