@@ -73,9 +73,12 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
 def _quantity(value: str | SupportsIndex, units: dict[str, int], what: str, example: str) -> int:
     if isinstance(value, str):
         return _parse(value, units, what, example)
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+    try:
+        number = index(value) if not isinstance(value, bool) else None
+    except TypeError:
+        number = None
+    if number is None:
         raise InputError(f"{shown(value)} is not a {what}: expected a whole number, or text such as {example}")
-    number = index(value)
     if number < 0:
         raise InputError(f"{shown(number)} is not a {what}: it is negative")
     return number

@@ -195,6 +195,16 @@ def test_alignment(make: Make) -> None:
     assert [block.address % 4096 for block in blocks] == [0] * 4
 
 
+def test_shapes_and_thresholds_without_an_end(make: Make) -> None:
+    """A range was counted to its end, and a threshold above 64 bits was an error of C's."""
+    arena = make("64MiB", hugepages=False)
+    with pytest.raises(ValueError, match="dimension"):
+        arena.zeros(range(10**18))
+    with arena.numpy(10**30):
+        assert len(np.ones(1 << 20)) == 1 << 20
+    assert arena.stats().live == 0
+
+
 def test_huge_pages_where_they_are_asked_for(make: Make, huge_bytes: Callable[[int], int]) -> None:
     with open("/sys/kernel/mm/transparent_hugepage/enabled") as file:
         if "[never]" in file.read():

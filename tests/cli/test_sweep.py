@@ -165,7 +165,7 @@ def test_of_several_recordings_it_says_which_loses_most() -> None:
         (["--set", "age=3", "--design", "reporting,hinting"], "--set age is no setting of reporting or hinting"),
         (["--at-most-slowdown", "much"], "--at-most-slowdown much: expected a share"),
         (["--give-back-within", "soon"], "--give-back-within: 'soon' is not a time"),
-        (["--workers", "0"], "0 workers"),
+        (["--workers", "0"], "workers 0: expected 1"),
         (["--at-most-refaults", "-1"], "the most faults again -1: expected 0 to"),
         (["--price", "-3"], "a price of -3.0: expected"),
         (["--out", "/dev/null"], "choose another folder"),

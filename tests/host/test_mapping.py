@@ -204,7 +204,7 @@ def test_bad_input(make: Make) -> None:
 
 @pytest.mark.parametrize("base", [AnonymousHost, MemfdHost])
 def test_bad_capacity(base: type[Any]) -> None:
-    with pytest.raises(InputError, match="a device of capacity 0"):
+    with pytest.raises(InputError, match="a device's capacity 0"):
         base("1MiB", capacity=0)
 
 

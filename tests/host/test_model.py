@@ -114,7 +114,11 @@ def test_start_is_a_new_guest(batch: Callable[..., Any]) -> None:
     ("make", "text"),
     [
         (lambda: ModelHost("1GiB"), "'1GiB' is not a page size of a host: expected one of 4KiB, 2MiB, THP"),
-        (lambda: ModelHost(capacity=0), "a device of capacity 0"),
+        (lambda: ModelHost(capacity=0), "a device's capacity 0: expected 1 to"),
+        (lambda: ModelHost(capacity=1.5), "a device's capacity 1.5: expected 1 to"),
+        (lambda: ModelHost(costs=5), "costs 5: expected Costs"),
+        (lambda: ModelHost("THP", khugepaged="no"), "khugepaged 'no': expected True or False"),
+        (lambda: ModelHost(memory=int), "<class 'int'> is not a size"),
         (lambda: ModelHost(memory="1MiB"), "256 pages are too little memory"),
         (lambda: ModelHost(memory="lots"), "'lots' is not a size"),
         (lambda: ModelHost("2MiB", memory="1GiB"), "huge pages are not swapped"),

@@ -132,6 +132,8 @@ def test_what_fails_ends_a_design_that_never_returns(phased: ph.Trace) -> None:
         (("reporting", {"magic": 3}), "magic is no setting of reporting"),
         (("reporting", {"order": 32}), "order 32: expected 0 to 31"),
         (("reporting", {"capacity": 0}), "capacity 0: expected"),
+        ((5,), "5 is no design: expected a name, or a class"),
+        ((int,), "<class 'int'> is no design"),
     ],
 )
 def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> None:
@@ -139,8 +141,11 @@ def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> No
         ph.study(phased, *arguments)
     with pytest.raises(InputError, match="needs a recording"):
         ph.study([])
-    with pytest.raises(InputError, match="0 workers"):
-        ph.study(phased, workers=0)
+    with pytest.raises(InputError, match="ground 5: expected a Ground"):
+        ph.study(phased, ground=5)
+    for workers in (0, float("nan"), "2"):
+        with pytest.raises(InputError, match=r"workers .*: expected 1 to"):
+            ph.study(phased, workers=workers)
 
 
 def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Path) -> None:

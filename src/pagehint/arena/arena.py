@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from operator import index
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, cast
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arena"]
 
+_MOST_DIMENSIONS = 64  # NumPy's
 _PATIENCE = 10.0  # seconds that an allocation waits for blocks in flight
 
 
@@ -45,7 +47,7 @@ def _sizes(shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
     try:
         return (index(cast(SupportsIndex, shape)),)
     except TypeError:  # an array has __index__ too, whatever its size
-        return tuple(map(index, cast(Sequence[SupportsIndex], shape)))
+        return tuple(map(index, islice(cast(Sequence[SupportsIndex], shape), _MOST_DIMENSIONS + 1)))
 
 
 class Arena:
@@ -128,7 +130,7 @@ class Arena:
 
         They may outlive it. It holds for this thread. What the arena has no room for comes from malloc, as always.
         """
-        return NumpyHandler(self.pages, self._open_memory(), self._address, parse_size(threshold))
+        return NumpyHandler(self.pages, self._open_memory(), self._address, min(parse_size(threshold), self.limit + 1))
 
     def _array(self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike, zeroed: bool) -> NDArray[Any]:
         kind = np.dtype(dtype)

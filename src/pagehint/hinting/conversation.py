@@ -113,8 +113,10 @@ class Conversation:
         self._runs += 1
         self._outcome = self._all = None
         self._run = self.work()
-        if self._run is not None and not hasattr(self._run, "send"):
+        if self._run is not None and not (hasattr(self._run, "send") and hasattr(self._run, "__next__")):
             run, self._run = self._run, None
+            if hasattr(run, "close"):
+                run.close()  # a coroutine, of which Python says that nobody awaited it
             raise InputError(
                 f"{type(self).__name__}: its work() gave {shown(run)}: expected a generator, with a yield in it"
             )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, ClassVar
 
 from pagehint.errors import BusyError, InputError, without_frames
@@ -35,6 +36,30 @@ __all__ = ["Design", "Statistics"]
 _SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
 _LONGEST_PAUSE = 60 * 10**9
 _MOST_DOUBLINGS = 20
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
+def _check_class(design: "type[Design]") -> None:
+    name = design.__name__
+    if not _is_words(design.label):
+        raise InputError(f"{name} has label {shown(design.label)}: expected a text of one line")
+    reasons = design.reasons
+    if not isinstance(reasons, Mapping) or not all(map(_is_words, (*reasons, *reasons.values()))):
+        raise InputError(f"{name} has reasons {shown(reasons)}: expected names, each with what it means: {{...}}")
+    if not isinstance(design.released, Mapping | None):
+        raise InputError(
+            f"{name} has released {shown(design.released)}: expected names, each with what it is fixed to: {{...}}"
+        )
+    for what in ("order", "delay"):
+        value = getattr(design, what)
+        if isinstance(value, str | float | None):
+            raise InputError(f"{name} has {what} {shown(value)}: expected a whole number, or a Setting")
+    for what, method in vars(design).items():
+        if hasattr(Design, what) and (iscoroutinefunction(method) or isasyncgenfunction(method)):
+            raise InputError(f"{name}: {what}() is async, and nobody awaits it: write it with def alone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,7 @@ class Design(Conversation, ABC):
         cls.settings = {**kept, **declared}
         if "label" not in vars(cls):
             cls.label = cls.__name__
+        _check_class(cls)
 
     def __init__(self, *values: Any, **settings: Any) -> None:
         super().__init__()

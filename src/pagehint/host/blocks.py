@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.units import whole_number
 
 __all__ = ["PAGE_BYTES", "Blocks", "OtherBlocks", "check_capacity"]
 
@@ -33,5 +33,4 @@ class OtherBlocks:
 
 def check_capacity(capacity: int) -> None:
     """Raise InputError unless a device can take a block."""
-    if capacity < 1:
-        raise InputError(f"a device of capacity {capacity} can take no block: it needs at least 1")
+    whole_number("a device's capacity", capacity, 1, 1 << 20)

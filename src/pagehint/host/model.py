@@ -13,7 +13,7 @@ from pagehint.errors import InputError
 from pagehint.host.backing import Backing
 from pagehint.host.blocks import PAGE_BYTES, Blocks, check_capacity
 from pagehint.host.costs import Costs
-from pagehint.units import parse_size
+from pagehint.units import parse_size, shown
 
 __all__ = ["KHUGEPAGED_PERIOD", "HostStatistics", "ModelHost"]
 
@@ -77,10 +77,14 @@ class ModelHost:
         khugepaged: bool = False,
     ) -> None:
         check_capacity(capacity)
+        if not isinstance(khugepaged, bool):
+            raise InputError(f"khugepaged {shown(khugepaged)}: expected True or False")
         if khugepaged and page_size != "THP":
             raise InputError(f"khugepaged makes huge pages of a THP host's small ones: this one backs by {page_size}")
         self.khugepaged = khugepaged
         self.page_size = page_size
+        if costs is not None and not isinstance(costs, Costs):
+            raise InputError(f"costs {shown(costs)}: expected Costs, or None")
         self.costs = Costs() if costs is None else costs
         self.memory = None if memory is None else min(parse_size(memory), _MOST_MEMORY)
         self.capacity = capacity

@@ -12,7 +12,7 @@ from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_count
+from pagehint.units import format_count, shown
 
 __all__ = ["CAPACITY", "OWN_PRICE", "Plan", "in_words", "kind_of", "plans_of"]
 
@@ -75,7 +75,11 @@ class Plan:
 
 def kind_of(design: str | type[Design]) -> type[Design] | None:
     """The class of a design by its name; None: no hinting."""
-    return find_design(design) if isinstance(design, str) else design
+    if isinstance(design, str):
+        return find_design(design)
+    if not (isinstance(design, type) and issubclass(design, Design)):
+        raise InputError(f"{shown(design)} is no design: expected a name, or a class that derives from Design")
+    return design
 
 
 def plans_of(

@@ -27,11 +27,13 @@ from pagehint.replays.start import usual_capacity
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
+from pagehint.units import shown, whole_number
 
 __all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_plans"]
 
 _MEMORY = 2 << 30  # of all replays at once, where nobody says how many
 _BYTES_A_PAGE = 40
+_MOST_WORKERS = 1 << 16
 _PATIENCE = 1  # s for runs that aren't waited for any more to notice
 
 Result = TypeVar("Result")
@@ -165,6 +167,8 @@ def study(
     listed = [recordings] if isinstance(recordings, Trace | str | Path) else list(recordings)
     if not listed:
         raise InputError("a study needs a recording at least")
+    if not isinstance(shared, Ground):
+        raise InputError(f"ground {shown(ground)}: expected a Ground")
     wanted = designs if isinstance(designs, Sequence) and not isinstance(designs, str) else [designs]
     grid = {name: _values(value) for name, value in (settings or {}).items()}
     opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]
@@ -291,8 +295,8 @@ def run_tasks(
     """
     if executor is not None:
         return _run_on(executor, tasks, work, progress, done)
-    if workers is not None and workers < 1:
-        raise InputError(f"{workers} workers: a study needs 1 at least")
+    if workers is not None:
+        workers = whole_number("workers", workers, 1, _MOST_WORKERS)
     if not tasks:
         return []
     threads = min(_usual_workers(tasks) if workers is None else workers, len(tasks))

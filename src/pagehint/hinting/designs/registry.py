@@ -99,26 +99,10 @@ def find_design(name: str) -> type[Design] | None:
         raise InputError(
             f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
         )
-    _check_words(design, f"{place}: {wanted}")
+    if design.label in (*DESIGNS, NONE):
+        raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
     _outside[module.__name__] = _outside[design.__module__] = place
     return design
-
-
-def _check_words(design: type[Design], name: str) -> None:
-    def is_words(value: object) -> bool:
-        return isinstance(value, str) and value.isprintable() and bool(value.strip())
-
-    if not is_words(design.label):
-        raise InputError(f"{name} has label {shown(design.label)}: expected a text of one line")
-    reasons = design.reasons
-    if not isinstance(reasons, Mapping) or not all(map(is_words, (*reasons, *reasons.values()))):
-        raise InputError(f"{name} has reasons {shown(reasons)}: expected names, each with what it means: {{...}}")
-    if not isinstance(design.released, Mapping | None):
-        raise InputError(
-            f"{name} has released {shown(design.released)}: expected names, each with what it is fixed to: {{...}}"
-        )
-    if design.label in (*DESIGNS, NONE):
-        raise InputError(f"{name} has the label {design.label!r}, as one of the package's: choose another")
 
 
 def _is_design(value: object) -> TypeGuard[type[Design]]:
@@ -158,6 +142,8 @@ def _load_module(name: str) -> ModuleType:
 
 
 def _not_loaded(place: str, error: BaseException) -> InputError:
+    if isinstance(error, InputError):
+        return InputError(f"{place}: {error}")
     line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
     return InputError(f"{place}{line}: can't be loaded: {type(error).__name__}: {printable(str(error))[:200]}")
 
