@@ -68,6 +68,7 @@ AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES
   0       4k  ffff88013ffd5068       0      0
  10    4096k  ffff88013ffd53d8      50  51200
 """
+LARGE_BLOCKS = CRASH_BLOCKS.replace("  4k", " 64k").replace("4096k", "65536k")
 TOTALS = {
     "top": (TOP, 3012.5, 7953.6),
     "top in GiB, French": (
@@ -112,6 +113,15 @@ TOTALS = {
     "numactl -H": ("node 0 size: 1963 MB\nnode 0 free: 211 MB\nnode 1 size: 2000 MB\nnode 1 free: 100 MB\n", 311, 3963),
     "crash, kmem -i, pages of 64 KiB": (CRASH, 4625.688, 7726.312),
     "crash, kmem -f": (CRASH_BLOCKS, 212.008, None),
+    "crash, kmem -f, pages of 64 KiB": (LARGE_BLOCKS, 3392.125, None),
+    "dumpsys meminfo": (
+        "Total RAM: 5,702,032K (status normal)\n Free RAM: 2,345,678K (  300,000K cached pss + 1,900,000K cached kernel"
+        " +   145,678K free)\n Used RAM: 3,098,000K (2,500,000K used pss +   598,000K kernel)\n", 142.264, 5568.391
+    ),
+    "dumpsys meminfo, old": (
+        "Total RAM: 2957612 kB (status normal)\n"
+        " Free RAM: 1234567 kB (300000 cached pss + 900000 cached kernel + 34567 free)\n", 33.757, 2888.293
+    ),
 }  # fmt: skip
 
 
@@ -126,6 +136,14 @@ def test_totals_of_tools(tmp_path: Path, tool: str) -> None:
     assert [word for word in ("MiB", "kB") if any(f"for {word}" in each for each in found["warnings"])] == [
         guessed[each] for each in guessed if each == tool
     ]
+
+
+@pytest.mark.parametrize("text", [CRASH, LARGE_BLOCKS])
+def test_crash_tells_the_size_of_a_page(tmp_path: Path, text: str) -> None:
+    """It stayed 4 KiB."""
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    assert diagnose(path).setting.page_size == 65536
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 def settle(evidence: Evidence) -> None:
     """Complete evidence of which all files are read: nodes' memory, the size of a page, what does not fit. O(zones)."""
     _add_nodes(evidence)
+    if evidence.indices:
+        instead = "buddyinfo tells it" if evidence.buddy else "it tells no amount: add /proc/buddyinfo"
+        evidence.warnings.append(f"{evidence.indices[-1]}: left out, as {instead}")
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
     _warn_of_several_machines(evidence)
@@ -44,6 +47,8 @@ def _leave_out_types_of_others(evidence: Evidence) -> None:
 def _settle_page_size(evidence: Evidence) -> None:
     sizes = (4096, 16384, 65536, 8192)
     printed = [report.page_size for report in evidence.reports if report.page_size is not None]
+    if evidence.told_page_size in sizes:
+        printed = [evidence.told_page_size, *printed]
     columns = max(map(len, evidence.buddy.values()), default=0)
     columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
     huge = evidence.meminfo.get("Hugepagesize")

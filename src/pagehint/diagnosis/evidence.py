@@ -84,6 +84,8 @@ class Evidence:
     """
 
     page_size: int = 4096
+    told_page_size: int | None = None
+    """As a tool prints it."""
     live: bool = False
     sources: list[tuple[str, str]] = field(default_factory=list)
     buddy: dict[ZoneKey, list[int]] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Evidence:
     vmstat: dict[str, int] = field(default_factory=dict)
     free_tool: dict[str, int] = field(default_factory=dict)
     totals: list[tuple[str, int]] = field(default_factory=list)
+    indices: list[str] = field(default_factory=list)
+    """What debugfs' fragmentation indices tell, in words."""
     reports: list[MemoryReport] = field(default_factory=list)
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)
     unused_names: float | None = None

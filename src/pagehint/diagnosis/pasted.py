@@ -57,8 +57,8 @@ _TELLING = (
     # Everyday words of logs, as what the kernel and free print has them.
     "free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s",
     "of memory", "memory: ", "swap cache", "swpd", "kbmem",
-    # Those of named_figures.
-    "MEM,", "mem,", "mem_", "mem.", "memory/", "memory.", "svmem",
+    # Those of Android's dumpsys, and of named_figures.
+    " RAM:", "MEM,", "mem,", "mem_", "mem.", "memory/", "memory.", "svmem",
 )  # fmt: skip
 # Who quotes a mail as it was sent puts ">" before each of its parts.
 _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")

@@ -8,6 +8,7 @@ from pathlib import Path
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
+from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
@@ -16,7 +17,13 @@ from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_block
 from pagehint.diagnosis.pasted import decoded, machines_of, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
-from pagehint.diagnosis.tools import parse_crash_blocks, parse_numastat, parse_totals, tells_nothing_free
+from pagehint.diagnosis.tools import (
+    crash_page_size,
+    parse_crash_blocks,
+    parse_numastat,
+    parse_totals,
+    tells_nothing_free,
+)
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument
 from pagehint.proc.counters import parse_pressure, parse_unused_names
@@ -30,7 +37,8 @@ _START = 1 << 20  # of what is refused
 _MOST_END = 4 << 20
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
-_SEVERAL = {_KERNEL_LOG, _OF_NODES}  # each counts
+_INDICES = "fragmentation indices"
+_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES}  # each counts
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
@@ -79,6 +87,8 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
             evidence.sources.append((name, what))
     if not evidence.sources:
         raise InputError("no files that tell of memory: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    if all(what == _INDICES for _, what in evidence.sources):
+        raise InputError(f"{evidence.indices[-1]}, but not how much that is: add /proc/buddyinfo, which tells both")
     settle(evidence)
     evidence.warnings = list(dict.fromkeys(evidence.warnings))
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
@@ -136,6 +146,10 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         adds = evidence.buddy.keys().isdisjoint(buddy)
         yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
         evidence.buddy = evidence.buddy | buddy if adds else buddy
+    if indices := parse_indices(parts["odd"]):
+        evidence.indices += [f"{name}: {each}" for each in indices]
+        parts["odd"] = []
+        yield _INDICES
     for line in parts["odd"][:3]:
         evidence.warnings.append(f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}")
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
@@ -248,6 +262,7 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         if not evidence.buddy and (blocks := parse(lines)):
             evidence.buddy = blocks
             yield what
+    evidence.told_page_size = crash_page_size(lines) or evidence.told_page_size
     if not (evidence.meminfo or evidence.nodes) and "MemFree" in (of_nodes := parse_numastat(lines)):
         of_nodes.setdefault("Cached", of_nodes.get("FilePages", 0))
         of_nodes.setdefault("Buffers", 0)

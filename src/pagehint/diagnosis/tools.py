@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pagehint.diagnosis.evidence import ZoneKey
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 
-__all__ = ["parse_crash_blocks", "parse_numastat", "parse_totals", "tells_nothing_free"]
+__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "tells_nothing_free"]
 
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
@@ -33,6 +33,11 @@ _CRASH_ZONE = re.compile(
     r"\d\s+([A-Z]\w{1,15})\s+\d{1,15}\s+\d{1,15}\s+(?:[0-9a-f]{8,16}\s+)?[0-9a-f]{1,16}\s+\d{1,15}", re.ASCII
 )
 _CRASH_AREA = re.compile(r"(\d{1,2})\s+(\d{1,9})k\s+[0-9a-f]{8,16}\s+(\d{1,15})\s+(\d{1,15})", re.ASCII)
+_ANDROID_TOTAL = re.compile(r"Total RAM:\s{0,20}([\d,]{1,20}) ?(?:K|kB)\b.{0,80}", re.ASCII)
+_ANDROID_FREE = re.compile(
+    r"Free RAM:.{1,120}?([\d,]{1,20})(?:K| ?kB)? cached kernel\s{0,9}\+\s{0,20}([\d,]{1,20})(?:K| ?kB)? free\b.{0,80}",
+    re.ASCII,
+)
 _NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){0,1024}Total", re.ASCII)
 _NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){1,1025})", re.ASCII)
 _NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
@@ -98,6 +103,7 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
         "vmstat -s": _statistics,
         "numactl -H": _nodes,
         "crash's kmem -i": _crash_totals,
+        "Android's dumpsys meminfo": _android,
     }
     for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
         # In units that are larger than all of it nothing is told.
@@ -210,18 +216,37 @@ def _nodes(lines: list[str]) -> dict[str, int]:
     return found
 
 
+# What processes of no use hold goes when they do, not with the page cache.
+def _android(lines: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in lines:
+        if (match := _ANDROID_TOTAL.fullmatch(line)) is not None:
+            found |= _sizes([("total", match[1], "K")])
+        elif (match := _ANDROID_FREE.fullmatch(line)) is not None:
+            found |= _sizes([("buff_cache", match[1], "K"), ("free", match[2], "K")])
+    return found
+
+
+def crash_page_size(lines: list[str]) -> int | None:
+    """Bytes of a page, as crash's ``kmem -f`` prints them, or ``kmem -i`` by its totals; None where they don't tell.
+
+    O(length).
+    """
+    for line in lines:
+        if (area := _CRASH_AREA.fullmatch(line)) is not None and int(area[1]) <= 20:
+            return int(area[2]) << 10 >> int(area[1])
+        total = _CRASH_TOTAL.fullmatch(line)
+        if total is not None and total[1] == "TOTAL MEM" and total[4] and int(total[2]):
+            size = _sizes([("total", total[3], total[4][0])]).get("total", 0) / int(total[2])
+            return min(_PAGE_SIZES, key=lambda each: abs(each - size))
+    return None
+
+
 def _crash_totals(lines: list[str]) -> dict[str, int]:
     names = {"TOTAL MEM": "total", "FREE": "free", "BUFFERS": "buffers", "CACHED": "cached"}
-    pages: dict[str, int] = {}
-    page_size = 4096
-    for line in lines:
-        if (match := _CRASH_TOTAL.fullmatch(line)) is None:
-            continue
-        if match[1] == "TOTAL MEM" and match[4] and int(match[2]):
-            size = _sizes([("total", match[3], match[4][0])]).get("total", 0) / int(match[2])
-            page_size = min(_PAGE_SIZES, key=lambda each: abs(each - size))
-        if match[1] in names:
-            pages[names[match[1]]] = int(match[2])
+    page_size = crash_page_size(lines) or _PAGE_SIZES[0]
+    found = filter(None, map(_CRASH_TOTAL.fullmatch, lines))
+    pages = {names[match[1]]: int(match[2]) for match in found if match[1] in names}
     return {name: number * page_size for name, number in pages.items()} if "total" in pages else {}
 
 
