@@ -76,3 +76,25 @@ def test_on_one_line() -> None:
     assert parsed(line + line)[2] is False
     assert parsed(line + line.replace("20651224", "20651220"))[2] is True
     assert parse_free(["SwapUse 0 CachUse 1 MemUse 2"]) is None
+
+
+FIGURES = [24683656, 1214216, 20980816, 8964, 2854996, 23469440]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "|"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_spreadsheets(mark: str, quote: str) -> None:
+    """Nothing was read of it."""
+    text = "".join(
+        mark.join(f"{quote}{word}{quote}" for word in line.split()) + "\n" for line in row(FIGURES, 1).splitlines()
+    )
+    assert parsed(text) == parsed(mark + text) == parsed(row(FIGURES, 1))
+    assert parsed(text.replace("2854996", "2.8G").replace("23469440", "22G"))[0]["available"] == 22 << 30
+
+
+def test_a_row_without_its_head() -> None:
+    """Old and new columns begin alike."""
+    sure = {"total": 24683656 << 10, "free": 20980816 << 10, "shmem": 8964 << 10}
+    assert parsed(row(FIGURES, 1).splitlines()[1]) == (sure, None, False)
+    assert parsed("Mem:  15Gi  1.2Gi  7.5Gi  9.0Mi  7.0Gi  14Gi")[0]["free"] == int(7.5 * (1 << 30))
+    assert parse_free(["Mem: 1 2"]) is None

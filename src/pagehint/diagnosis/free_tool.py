@@ -15,6 +15,9 @@ _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
 _ONE_LINE = re.compile(
     r"SwapUse\s+\d{1,20}\s+CachUse\s+(\d{1,20})\s+MemUse\s+(\d{1,20})\s+MemFree\s+(\d{1,20})", re.ASCII
 )
+_OF_FREE = re.compile(r'[,;|" ]{0,4}(?:total"?[,;|]|Mem:"?[,;|])')
+_SEPARATORS = re.compile("[,;|]")
+_CELL = re.compile(r"\s*(?:[a-z/]{4,12}|[\d.]{1,20}(?:[KMGTP]i?|B)?B?)?\s*", re.ASCII)
 _RULE = re.compile(r"[-|+: ─┼]+")
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
@@ -28,7 +31,8 @@ def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | No
     Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
     to 2 TiB, and smaller ones where all figures are whole pages. O(length).
     """
-    found = list(_rows(lines)) or list(_on_one_line(lines))
+    lines = list(map(_spaced, lines))
+    found = list(_rows(lines)) or list(_on_one_line(lines)) or list(_without_head(lines))
     return (*found[-1], any(each != found[-1] for each in found)) if found else None
 
 
@@ -41,18 +45,38 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
             continue
         if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
             continue
-        words = [value.groups(default="") for value in map(_VALUE.fullmatch, row[2].split()) if value is not None]
-        figures = [figure for text, unit in words if (figure := parse_figure(text, unit)) is not None]
-        # In units that are larger than all of it nothing is told.
-        if len(figures) < len(row[2].split()) or not figures[0]:
-            continue
-        units = [unit for _, unit in words]
-        size, guessed = (1, None) if any(units) else _guess(figures)
-        sizes = [
-            int(figure * size * FIGURE_UNITS[(unit or "B")[0].upper()])
-            for figure, unit in zip(figures, units, strict=True)
-        ]
-        yield _columns(sizes, head), guessed
+        if (figures := _figures(row[2].split())) is not None:
+            yield _columns(figures[0], head), figures[1]
+
+
+# Bytes, and the unit that is guessed where they have none.
+def _figures(texts: list[str]) -> tuple[list[int], str | None] | None:
+    words = [value.groups(default="") for value in map(_VALUE.fullmatch, texts) if value is not None]
+    figures = [figure for text, unit in words if (figure := parse_figure(text, unit)) is not None]
+    # In units that are larger than all of it nothing is told.
+    if len(figures) < len(texts) or not figures[0]:
+        return None
+    units = [unit for _, unit in words]
+    size, guessed = (1, None) if any(units) else _guess(figures)
+    sizes = [
+        int(figure * size * FIGURE_UNITS[(unit or "B")[0].upper()]) for figure, unit in zip(figures, units, strict=True)
+    ]
+    return sizes, guessed
+
+
+# As grep leaves it: its last columns differ between versions.
+def _without_head(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+    for line in lines:
+        row = _ROW.fullmatch(line)
+        if row is not None and row[1] == "Mem" and (figures := _figures(row[2].split())) is not None:
+            yield _columns(figures[0][:4], []), figures[1]
+
+
+# A spreadsheet's row, whose figures have no thousands apart.
+def _spaced(line: str) -> str:
+    cells = _SEPARATORS.split(line.replace('"', "")) if _OF_FREE.match(line) and len(line.split()) < 4 else []
+    is_row = len(cells) > 4 and all(cell == cells[0] or _CELL.fullmatch(cell) for cell in cells)
+    return " ".join(cells) if is_row else line
 
 
 # With -L: what is in use, and no total.
