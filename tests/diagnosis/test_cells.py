@@ -87,8 +87,18 @@ def test_tables_with_tabs_and_numbers_without_units(text: str, tmp_path: Path) -
         "Name\tValue\nMemTotal\t976\nMemFree\t390\n",
         "MemTotal\tMemFree\n400000\t1000000\n",
         json.dumps({"MemTotal": 976, "MemFree": 390}),
+        json.dumps({"MemTotal": 24105, "MemFree": 20466}),
+        json.dumps({"memTotal": 24683656, "memFree": 21028724}),
     ],
-    ids=["nodes", "MiB", "MiB a row", "more free than there is", "MiB as JSON"],
+    ids=[
+        "nodes",
+        "MiB",
+        "MiB a row",
+        "more free than there is",
+        "MiB as JSON",
+        "MiB of a larger one",
+        "KiB by names that Podman has for bytes",
+    ],
 )
 def test_figures_of_something_else_are_not_taken_for_kib(text: str, tmp_path: Path) -> None:
     path = tmp_path / "meminfo.txt"

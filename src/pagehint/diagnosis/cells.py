@@ -88,7 +88,8 @@ def _of_words(head: list[str], cells: list[str], names: Collection[str]) -> list
 def _unit(figures: dict[str, str]) -> str | None:
     if not {"MemTotal", "MemFree"} <= figures.keys() or not all(figure.isdecimal() for figure in figures.values()):
         return None
-    total, counts = int(figures["MemTotal"]), list(map(int, figures.values()))
+    total, free, counts = int(figures["MemTotal"]), int(figures["MemFree"]), list(map(int, figures.values()))
     if total >= _SMALLEST << 10 and all(count % _PAGE == 0 for count in counts):
         return "bytes"
-    return "kB" if _SMALLEST <= total < _LARGEST and int(figures["MemFree"]) <= total else None
+    of_pages = (total | free) % (_PAGE >> 10) == 0
+    return "kB" if of_pages and _SMALLEST <= total < _LARGEST and free <= total else None

@@ -14,12 +14,14 @@ _FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]?\d)?)"
 _ALONE = _FIGURE + r"(?![\d.eE]|,\d|\s?[kKMGTPE]i?[Bb]?\b)"  # a unit or thousands apart would say something else
 _MOST_MOMENTS = 10_000  # that are read: the last
 _KIB, _MIB = 1 << 10, 1 << 20
+_PAGE = 4096
 
 
 class _Source(NamedTuple):
     """A tool: `figure` finds one, with the groups name and figure, and unit and machine where it has them; `within`
     finds what holds all figures of one moment, where the names say too little alone. `needs` are counters that must be
-    there beside what is free. A text without the `mark` is none of the tool's.
+    there beside what is free. Of `whole_pages`, other figures are none of the tool's, nor is a text without
+    the `mark`.
     """
 
     mark: str
@@ -28,6 +30,7 @@ class _Source(NamedTuple):
     unit: int = 1
     within: str | None = None
     needs: frozenset[str] = frozenset()
+    whole_pages: bool = False
 
 
 _OF_PSUTIL = {name: name for name in ("total", "free", "available", "buffers", "cached", "shmem", "slab")} | {
@@ -166,6 +169,7 @@ _TOOLS = {
         rf"\bmem(?P<name>Free|Total)['\"]?: {_ALONE}",
         {"Free": "free", "Total": "total"},
         needs=frozenset({"total"}),
+        whole_pages=True,
     ),
     "virsh nodememstats": _Source(
         "KiB",
@@ -219,6 +223,8 @@ def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[
             machine = (match["machine"] or whose) if has_machine else whose
             unit = FIGURE_UNITS[match["unit"]] if has_unit and match["unit"] else source.unit
             size = int(float(match["figure"]) * unit)
+            if source.whole_pages and size % _PAGE:
+                continue
             sizes = begun.setdefault(machine, {})
             if sizes.get(name, size) != size:
                 yield machine, sizes
