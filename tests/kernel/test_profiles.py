@@ -1,5 +1,8 @@
 """The table of kernel profiles, and how a version finds its row."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from pagehint.errors import InputError
@@ -38,6 +41,16 @@ def test_versions_choose_the_profile() -> None:
 @pytest.mark.parametrize("version", [None, "", "unknown"])
 def test_without_a_version_it_is_6_1(version: str | None) -> None:
     assert kernel_profile(version).name == "6.1"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pcp": "tunes"}, {"pcp": None}, {"fallback": "steals"}, {"fallback": []}, {"most_min_free_kbytes": -1.5}],
+)
+def test_rules_that_nobody_knows_are_refused(wrong: dict[str, Any]) -> None:
+    """Lists and fallbacks followed another kernel's rules without a word."""
+    with pytest.raises(InputError, match=f"a profile's {next(iter(wrong))} .*: expected "):
+        replace(PROFILES[0], **wrong)
 
 
 def test_rows_ascend_and_have_names_of_their_own() -> None:

@@ -2,10 +2,10 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from pagehint.errors import InputError
-from pagehint.units import format_count, shown
+from pagehint.units import format_count, shown, whole_number
 
 __all__ = [
     "LINUX_5_3",
@@ -28,7 +28,7 @@ Fallback = Literal["moving", "taking", "claim, then steal"]
 
 @dataclass(frozen=True, slots=True)
 class KernelProfile:
-    """How one generation of Linux keeps its free lists and sets its limits."""
+    """How one generation of Linux keeps its free lists and sets its limits. Raises InputError for rules of no name."""
 
     name: str
     """The kernel that stands for it."""
@@ -56,6 +56,13 @@ class KernelProfile:
     `tuned`, and `seldom` drained for blocks of orders 1 to 3."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
+
+    def __post_init__(self) -> None:
+        for what, known in (("fallback", Fallback), ("pcp", Pcp)):
+            value = getattr(self, what)
+            if not isinstance(value, str) or value not in get_args(known):
+                raise InputError(f"a profile's {what} {shown(value)}: expected one of {', '.join(get_args(known))}")
+        whole_number("a profile's most_min_free_kbytes", self.most_min_free_kbytes, 0, 1 << 40)
 
     @property
     def pcp_above_order_0(self) -> bool:

@@ -471,6 +471,22 @@ ZONEINFO = """Node 0, zone    DMA32
 
 
 @pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ((None, np.zeros(8192, np.uint64)), "zoneinfo None: expected the file's text"),
+        ((b"Node", np.zeros(8192, np.uint64)), "zoneinfo b'Node': expected"),
+        ((ZONEINFO, np.zeros(8192, np.uint64), 5), "pagetypeinfo 5: expected"),
+        ((ZONEINFO, [0] * 8192), r"kpageflags \[0, 0.*: expected a one-dimensional array of uint64"),
+        ((ZONEINFO, np.zeros(8192)), r"kpageflags array\(.*: expected"),
+        ((ZONEINFO, np.zeros((2, 4096), np.uint64)), r"kpageflags array\(.*: expected"),
+    ],
+)
+def test_what_is_no_snapshot_is_refused(files, says):
+    with pytest.raises(InputError, match=says):
+        GuestMemory.from_snapshot(*files)
+
+
+@pytest.mark.parametrize(
     ("printed", "kernel", "high"),
     [("high_min: 90\nhigh_max: 300\n", "6.12", 90), ("", "6.12", 28)],
 )

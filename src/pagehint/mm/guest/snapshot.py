@@ -15,6 +15,7 @@ from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import page_states
 from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneLayout, zone_layouts
+from pagehint.units import shown
 
 __all__ = ["snapshot_zones"]
 
@@ -25,6 +26,11 @@ def snapshot_zones(
     zoneinfo: str, kpageflags: NDArray[np.uint64], pagetypeinfo: str | None, profile: KernelProfile
 ) -> list[GuestZone]:
     """The zones of a running guest, as ``GuestMemory.from_snapshot`` says. Raises InputError. O(pages)."""
+    for what, text in (("zoneinfo", zoneinfo), ("pagetypeinfo", pagetypeinfo or "")):
+        if not isinstance(text, str):
+            raise InputError(f"{what} {shown(text)}: expected the file's text")
+    if not isinstance(kpageflags, np.ndarray) or kpageflags.ndim != 1 or kpageflags.dtype != np.uint64:
+        raise InputError(f"kpageflags {shown(kpageflags)}: expected a one-dimensional array of uint64")
     types = parse_pagetypeinfo(pagetypeinfo, "pagetypeinfo") if pagetypeinfo else PageTypeInfo()
     order = 9 if types.pageblock_order is None else types.pageblock_order
     return list(_zones(zone_layouts(zoneinfo, "zoneinfo"), kpageflags, types, order, profile))
