@@ -1,6 +1,7 @@
 """Runs NumPy's own tests on an arena: every array of a byte or more comes from it. Says which fail only there.
 
 Arguments go to pytest: `python benchmarks/numpy_suite.py -k linalg`. All of it takes about 2 x 6 minutes.
+It wants pytest and hypothesis (`pip install '.[test]'`).
 """
 
 import argparse
