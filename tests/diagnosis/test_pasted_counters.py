@@ -72,3 +72,17 @@ def test_zones_in_several_files_are_those_of_one_machine(name: str, tmp_path: Pa
     assert {**apart, "sources": together["sources"]} == together
     again = diagnose(_given(tmp_path, both, text))
     assert [f"holds {name} again: what was read last counts" in warning for warning in again.warnings] == [True]
+
+
+@pytest.mark.parametrize("form", ["{}   {}\n", "{} | {}\n", "-{}\n+{}\n"], ids=["paste", "diff -y", "diff -u"])
+def test_two_moments_side_by_side(form: str, tmp_path: Path) -> None:
+    """The later one's total was with the earlier."""
+    text = (DATA / "compile612" / "meminfo.txt").read_text()
+    later = text.replace("MemFree:  ", "MemFree: 1")
+    lines = zip(text.splitlines(), later.splitlines(), strict=True)
+    (both,) = _given(tmp_path, "".join(form.format(*pair) for pair in lines))
+    alone = tmp_path / "alone"
+    alone.write_text(later)
+    found, expected = diagnose(both), diagnose(alone)
+    assert (found.total, found.free) == (expected.total, expected.free)
+    assert any("has meminfo more than once: the last one counts" in warning for warning in found.warnings)

@@ -54,6 +54,11 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
         node: _last(of_one, "meminfo" if node is None else f"node {node}'s meminfo", evidence, name)
         for node, of_one in tables.items()
     }
+    # Side by side, of one machine.
+    for node, of_one in tables.items():
+        totals = {counts["MemTotal"] for counts in of_one if "MemTotal" in counts}
+        if found[node] and len(totals) == 1:
+            found[node].setdefault("MemTotal", totals.pop())
     told = {node: counts for node, counts in found.items() if _tells(counts)}
     return told.pop(None, {}), {node: counts for node, counts in told.items() if node is not None}
 

@@ -3,6 +3,8 @@
 import re
 from collections import deque
 from collections.abc import Iterator
+from itertools import repeat
+from operator import rshift
 
 from pagehint.diagnosis.memory_report import MOST_REPORTS
 from pagehint.diagnosis.pasted import blocks_of
@@ -48,6 +50,10 @@ def without_repeats(text: str) -> str:
         if stays:
             kept.append(block)
             continue
+        words = {kind for kind in set(_kinds(block)) if kind[0]}
+        if of_other <= 0 and "Node" not in block and (not words or (not keeps and seen.issuperset(words))):
+            kept += [block] if keeps else []
+            continue
         for line, kind in zip(block.split("\n"), _kinds(block), strict=True):
             of_other -= len(line) + 1
             if "Node" in line and (zone := _ZONE.search(line)) is not None:
@@ -83,4 +89,4 @@ def _has_report(block: str) -> bool:
 # Of each line, without its figures; a row of them is longer than a heading.
 def _kinds(block: str) -> Iterator[tuple[str, int]]:
     bare = block.translate(_BARE).split("\n")
-    return zip(bare, (len(line) >> 4 for line in block.split("\n")), strict=True)
+    return zip(bare, map(rshift, map(len, block.split("\n")), repeat(4)), strict=False)
