@@ -65,6 +65,15 @@ def test_what_can_not_be_is_named(tmp_path: Path, more: dict[str, Any], error: s
         read_table(write(tmp_path / "a.parquet", MARK_SCHEMA, **more), MARK_SCHEMA)
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    """It was said to be missing, among those that were found."""
+    path = tmp_path / "marks.parquet"
+    table = pa.table({"time": pa.array([5]), "text": pa.array(["a"])})
+    pq.write_table(table.append_column("text", table["text"]), path)
+    with pytest.raises(InputError, match="has 2 columns 'text', expected one"):
+        read_table(path, MARK_SCHEMA)
+
+
 def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"time": [1]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"a\.parquet: .*text"):

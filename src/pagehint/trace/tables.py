@@ -150,6 +150,10 @@ def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa
 def check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
     """Raise InputError unless `found` has the columns of `expected`; more columns are allowed."""
     for field in expected:
+        if found.names.count(field.name) > 1:
+            raise InputError(
+                f"{path}: has {found.names.count(field.name)} columns {field.name!r}, expected one: make it again"
+            )
         index = found.get_field_index(field.name)
         if index < 0:
             raise InputError(
