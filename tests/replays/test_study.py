@@ -148,6 +148,21 @@ def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> No
             ph.study(phased, workers=workers)
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"prices": ["dear"]}, "a price of 'dear': expected"),
+        ({"prices": [float("nan")]}, "a price of nan: expected"),
+        ({"ground": 5}, "ground 5: expected a Ground"),
+        ({"budget": 5}, "budget 5: expected a Budget"),
+    ],
+)
+def test_what_no_sweep_can_do(asked: Any, says: str, phased: ph.Trace) -> None:
+    """Replays were done first, and then it was an error from within."""
+    with pytest.raises(InputError, match=says):
+        ph.sweep([phased], ["reporting"], {"order": [9], "delay": ["2s"], "capacity": [32]}, **asked)
+
+
 def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Path) -> None:
     """Two replays of a guest of 256 GiB at once took 5 GiB."""
     small, large = (

@@ -24,7 +24,7 @@ from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.trace.bundle import Trace
-from pagehint.units import whole_number
+from pagehint.units import parse_price, shown, whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
 
@@ -143,7 +143,11 @@ def sweep(
     has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
     grid = {**usual, **(settings or {})}
-    asked = list(dict.fromkeys(prices)) or [shared.price]
+    if not isinstance(shared, Ground):
+        raise InputError(f"ground {shown(ground)}: expected a Ground")
+    if not isinstance(budget, Budget | None):
+        raise InputError(f"budget {shown(budget)}: expected a Budget, or None")
+    asked = list(dict.fromkeys(map(parse_price, prices))) or [shared.price]
     if options is not None:
         options = {**{name: name for name in grid}, **options}
     tasks: list[Task] = []
