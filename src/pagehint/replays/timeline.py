@@ -1,6 +1,7 @@
 """Samples of a replay on its way: what is resident, what of it is free, and why it stayed behind."""
 
 from collections.abc import Collection
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -271,7 +272,8 @@ class Timeline:
         """There are no more samples."""
         if not self._totals_only:
             self._count(now, self._counts)
-        rows = np.array(self._rows, np.int64).reshape(-1, len(self._fields))
+        # A third of what NumPy takes to find out that these are tuples of int.
+        rows = np.fromiter(chain.from_iterable(self._rows), np.int64).reshape(-1, len(self._fields))
         rows[:, 1:-1] *= PAGE_BYTES
         self.rows = rows
 
