@@ -69,15 +69,20 @@ def verify(array: np.ndarray, pattern: int) -> None:
 
 
 class Worker(threading.Thread):
-    """One thread: allocates, fills, verifies, frees, until told to stop."""
+    """One thread: allocates, fills, verifies, frees, until told to stop, or until all have verified their share."""
 
-    def __init__(self, arena: Arena, seed: int, stop: threading.Event, parcels: Any) -> None:
+    def __init__(
+        self, arena: Arena, seed: int, stop: threading.Event, parcels: Any, tallies: list[Tally], share: float
+    ) -> None:
         super().__init__()
         self.arena = arena
         self.random = random.Random(seed)
         self.stop = stop
         self.parcels = parcels
         self.tally = Tally()
+        self.tallies = tallies
+        self.tallies.append(self.tally)
+        self.share = share
         self.seed = seed
         self.held: list[tuple[int, np.ndarray]] = []
 
@@ -85,6 +90,8 @@ class Worker(threading.Thread):
         try:
             while not self.stop.is_set():
                 self.step()
+                if sum(tally.verified_bytes for tally in self.tallies) >= self.share:
+                    self.stop.set()
             while self.held:
                 self.release()
         except BaseException:
@@ -97,7 +104,7 @@ class Worker(threading.Thread):
             self.release()
         else:
             self.allocate()
-        if chance < 0.004:
+        if chance < 0.02:
             self.fork()
         elif chance > 0.98:
             with contextlib.suppress(OSError):
@@ -203,13 +210,11 @@ def own_arenas(number: int, arguments: argparse.Namespace, parcels: Any, results
         make_it_fail(arena, seed)
         stop = threading.Event()
         to = parcels if settings["host"] == "memfd" else None
-        workers = [Worker(arena, seed * 100 + k, stop, to) for k in range(arguments.threads)]
+        share = min(wanted - total.verified_bytes, arguments.per_arena * 10**9)
+        tallies: list[Tally] = []
+        workers = [Worker(arena, seed * 100 + k, stop, to, tallies, share) for k in range(arguments.threads)]
         for worker in workers:
             worker.start()
-        share = min(wanted - total.verified_bytes, arguments.per_arena * 10**9)
-        while not stop.wait(0.02):
-            if sum(worker.tally.verified_bytes for worker in workers) >= share:
-                stop.set()
         for worker in workers:
             worker.join()
             total.add(worker.tally)
