@@ -3,6 +3,8 @@
 import re
 from collections.abc import Collection
 
+from pagehint.diagnosis.figure import SMALLEST_PAGE
+
 __all__ = ["as_meminfo_lines"]
 
 _SEPARATORS = ",;"
@@ -15,7 +17,6 @@ _OF_UNIT = re.compile(r"(?: ?[(\[]k[iI]?B[)\]]|_k[iI]?[bB]|:)\Z")
 _UNIT_APART = re.compile(r" ?(?:[(\[]k[iI]?B[)\]]|(?<=\d )k[iI]?B\b)")
 _MOST_BESIDE = 2  # words of a row more or fewer than its head has, as of a time and a date
 _SMALLEST, _LARGEST = 1 << 14, 1 << 31  # KiB: of a machine
-_PAGE = 4096
 
 
 def as_meminfo_lines(lines: list[str], names: Collection[str]) -> list[str]:
@@ -89,7 +90,7 @@ def _unit(figures: dict[str, str]) -> str | None:
     if not {"MemTotal", "MemFree"} <= figures.keys() or not all(figure.isdecimal() for figure in figures.values()):
         return None
     total, free, counts = int(figures["MemTotal"]), int(figures["MemFree"]), list(map(int, figures.values()))
-    if total >= _SMALLEST << 10 and all(count % _PAGE == 0 for count in counts):
+    if total >= _SMALLEST << 10 and all(count % SMALLEST_PAGE == 0 for count in counts):
         return "bytes"
-    of_pages = (total | free) % (_PAGE >> 10) == 0
+    of_pages = (total | free) % (SMALLEST_PAGE >> 10) == 0
     return "kB" if of_pages and _SMALLEST <= total < _LARGEST and free <= total else None

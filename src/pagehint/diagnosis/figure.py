@@ -2,10 +2,12 @@
 
 import re
 
-__all__ = ["FIGURE_UNITS", "parse_figure"]
+__all__ = ["FIGURE_UNITS", "SMALLEST_PAGE", "parse_figure"]
 
 FIGURE_UNITS = {"B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50, "E": 1 << 60}
 """Bytes by a unit's first letter."""
+SMALLEST_PAGE = 4096
+"""Bytes: what counts memory in pages gives multiples of it, whatever the machine."""
 
 _PLAIN = re.compile(r"\d+(?:[.,]\d*)?", re.ASCII)
 _APART = re.compile(r"\d{1,3}([ ,.'])\d{3}((?:\1\d{3})*)((?!\1)[.,]\d+)?", re.ASCII)

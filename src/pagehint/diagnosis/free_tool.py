@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
 
 __all__ = ["parse_free"]
 
@@ -92,7 +92,7 @@ def _on_one_line(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]
 # hundreds.
 def _guess(figures: list[float]) -> tuple[int, str | None]:
     total = figures[0]
-    if total >= 1 << 31 or (total >= _SMALLEST << 10 and all(figure % 4096 == 0 for figure in figures)):
+    if total >= 1 << 31 or (total >= _SMALLEST << 10 and all(figure % SMALLEST_PAGE == 0 for figure in figures)):
         return 1, "bytes"
     if total >= _SMALLEST and all(figure % 4 == 0 for figure in figures):
         return 1 << 10, None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
-from pagehint.diagnosis.figure import FIGURE_UNITS
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE
 
 __all__ = ["parse_named_figures"]
 
@@ -14,7 +14,6 @@ _FIGURE = r"(?P<figure>\d{1,20}(?:\.\d{1,20})?(?:e\+?[01]?\d)?)"
 _ALONE = _FIGURE + r"(?![\d.eE]|,\d|\s?[kKMGTPE]i?[Bb]?\b)"  # a unit or thousands apart would say something else
 _MOST_MOMENTS = 10_000  # that are read: the last
 _KIB, _MIB = 1 << 10, 1 << 20
-_PAGE = 4096
 
 
 class _Source(NamedTuple):
@@ -223,7 +222,7 @@ def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[
             machine = (match["machine"] or whose) if has_machine else whose
             unit = FIGURE_UNITS[match["unit"]] if has_unit and match["unit"] else source.unit
             size = int(float(match["figure"]) * unit)
-            if source.whole_pages and size % _PAGE:
+            if source.whole_pages and size % SMALLEST_PAGE:
                 continue
             sizes = begun.setdefault(machine, {})
             if sizes.get(name, size) != size:

@@ -166,18 +166,13 @@ _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 def decoded(data: bytes | bytearray) -> str:
     """Text of bytes in UTF-8, UTF-16 or UTF-32; what isn't text in it is replaced."""
-    wide = _wide_as(data)
-    if wide is None and b"\xa0" in data and not _is_utf_8(data):
-        data = data.replace(b"\xa0", b" ")  # what single bytes have for a space that no line breaks at
-    return data.decode(wide or "utf-8-sig", errors="replace")
-
-
-def _is_utf_8(data: bytes | bytearray) -> bool:
+    encoding = _wide_as(data) or "utf-8-sig"
     try:
-        data.decode()
+        return data.decode(encoding)
     except UnicodeDecodeError:
-        return False
-    return True
+        if encoding == "utf-8-sig" and b"\xa0" in data:
+            data = data.replace(b"\xa0", b" ")  # what single bytes have for a space that no line breaks at
+        return data.decode(encoding, errors="replace")
 
 
 def is_wide(data: bytes | bytearray) -> bool:

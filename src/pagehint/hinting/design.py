@@ -114,7 +114,7 @@ class Design(Conversation, ABC):
         given = dict(zip(names, values, strict=False))
         unknown = [name for name in settings if name not in names or name in given]
         if unknown or len(values) > len(names):
-            what = f"{shown(unknown[0])}" if unknown else f"{len(values)} values"
+            what = shown(unknown[0]) if unknown else f"{len(values)} values"
             expected = f"each of {', '.join(names)} at most once" if names else "none"
             raise InputError(f"{what}: no settings of {self.label}: expected {expected}")
         for name, setting in self.settings.items():

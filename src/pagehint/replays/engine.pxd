@@ -93,7 +93,6 @@ cdef class Engine(Pages):
     cdef Columns _columns
     cdef ListSearches _searches
     cdef Py_ssize_t _k
-    cdef Py_ssize_t _count
     cdef public Py_ssize_t _row
     cdef object _ties
     cdef long long _tied

@@ -164,7 +164,7 @@ class Engine(Pages):
         self.waits = np.zeros(200_001, np.int64)
         self._most_wait = 200_000
         self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2].copy()
-        self._count = self._k = self._row = self._v = 0
+        self._k = self._row = self._v = 0
         self.now = self.placed = self.placed_as_recorded = 0
         self.resident_time = self.used_time = 0.0
         self.turned = self.followed = 0
@@ -324,8 +324,7 @@ class Engine(Pages):
     def load(self, batch):
         """The next events: a dict of the columns COLUMNS."""
         arrays = [batch[name] for name in COLUMNS]
-        self._row += self._count
-        self._count = len(arrays[0])
+        self._row += self._columns.count
         self._k = 0
         arrays, self._tied = self._ties.load(arrays, self._row)
         self._columns.load(arrays)
@@ -352,7 +351,7 @@ class Engine(Pages):
     @property
     def next_time(self):
         """The time of the next change by this batch's events; where there is none, the present time."""
-        return min(self._columns._times[self._k], self._next_use) if self._k < self._count else self.now
+        return min(self._columns._times[self._k], self._next_use) if self._k < self._columns.count else self.now
 
     @property
     def anomalies(self):
@@ -784,7 +783,7 @@ class Engine(Pages):
             if self.zone_events:
                 keeps = self._keeps_types and self._columns._types[k] != CMA
                 late = self._on_the_way.count > 0 and self._on_the_way._wait_for_lock(
-                    self._zone, self._columns, self._row, k
+                    self._zone, self._columns, self._row, k, self._on_the_way._before_on_cpu(self._columns, k)
                 )
                 self._give(pfn, order, False, self._columns._types[k] if keeps else NO_TYPE)
                 if late:
@@ -837,7 +836,7 @@ class Engine(Pages):
             pfn = self._on_the_way._done(cpu, self.now)
 
     def _run(self, until):
-        while self._k < self._count:
+        while self._k < self._columns.count:
             while self._next_use < self._columns._times[self._k] and self._next_use < until:
                 self._use()
             if self._columns._times[self._k] >= until:

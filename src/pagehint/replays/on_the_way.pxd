@@ -66,7 +66,9 @@ cdef class OnTheWay:
         self, Zone zone, Columns columns, long long first, Py_ssize_t k, Py_ssize_t i, int order, int migratetype
     ) noexcept nogil
     @cython.final
-    cdef bint _wait_for_lock(self, Zone zone, Columns columns, long long first, Py_ssize_t k) noexcept nogil
+    cdef bint _wait_for_lock(
+        self, Zone zone, Columns columns, long long first, Py_ssize_t k, Py_ssize_t before
+    ) noexcept nogil
     @cython.final
     cdef int _goes_on_as(self, Columns columns, Py_ssize_t k) noexcept nogil
     @cython.final

@@ -226,15 +226,14 @@ class OnTheWay:
         if self.count:
             before = self._before_on_cpu(columns, k)
             falls_back = columns._events[k] == EXTFRAG or (before >= 0 and columns._events[before] == EXTFRAG)
-            late = self._wait_for_lock(zone, columns, first, k)
+            late = self._wait_for_lock(zone, columns, first, k, before)
         self._wait_for_take(zone, first + k, i, order, migratetype, falls_back)
         return late
 
     # A refill or a drain holds the lock from its first block to its last: undo the frees that come behind what it does
-    # now. True if there are any.
-    def _wait_for_lock(self, zone: Zone, columns: Columns, first, k):
+    # now, at row `k`; `before`: as of `_before_on_cpu`. True if there are any.
+    def _wait_for_lock(self, zone: Zone, columns: Columns, first, k, before):
         free: cython.int
-        before: cython.Py_ssize_t = self._before_on_cpu(columns, k)
         start: cython.Py_ssize_t = zone.start_pfn
         found: cython.bint = False
         if before < 0 or not start <= columns._pfns[before] < start + zone._pages:

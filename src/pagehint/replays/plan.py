@@ -7,7 +7,7 @@ from typing import Any
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.registry import NONE, all_settings, find_design, label_of
+from pagehint.hinting.designs.registry import NONE, all_settings, find_design, is_design, label_of
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.start import guest_reporting, usual_capacity
@@ -77,7 +77,7 @@ def kind_of(design: str | type[Design]) -> type[Design] | None:
     """The class of a design by its name; None: no hinting."""
     if isinstance(design, str):
         return find_design(design)
-    if not (isinstance(design, type) and issubclass(design, Design)):
+    if not is_design(design):
         raise InputError(f"{shown(design)} is no design: expected a name, or a class that derives from Design")
     return design
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import cython
 import numpy as np
 
+from pagehint.replays.columns import COLUMNS
+
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.replays.columns import PCPU_DRAIN, ZONE_ALLOC
@@ -120,7 +122,7 @@ class RefillScan(Lists):
         room = self._count + int(((batch["event"] == ZONE_ALLOC) & (batch["detail"] > 0)).sum())
         if room > len(self._found[0]):
             self._found = [np.append(each, np.zeros(room, each.dtype)) for each in self._found]
-        columns = (batch[name] for name in ("time", "cpu", "event", "pfn", "order", "migratetype", "detail"))
+        columns = (batch[name] for name in COLUMNS)
         self._look(*columns, *self._found, self._of_array, self._now_array)
 
     def _look(

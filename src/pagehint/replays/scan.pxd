@@ -133,4 +133,4 @@ cdef class Scan:
     @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final
-    cdef void _rows(self, Py_ssize_t count, Columns columns) noexcept nogil
+    cdef void _rows(self, Columns columns) noexcept nogil

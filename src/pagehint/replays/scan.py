@@ -193,7 +193,7 @@ class Scan:
         """Look at a batch of events: a dict of the columns COLUMNS."""
         times, cpus, events = batch["time"], batch["cpu"], batch["event"]
         self._columns.load([batch[name] for name in COLUMNS])
-        count: cython.Py_ssize_t = self._columns.count
+        count = self._columns.count
         self._load_row = int(np.searchsorted(times, self._load))
         rows, verdicts = self._make_room(count)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
@@ -208,7 +208,7 @@ class Scan:
                 memoryview(skipped.reshape(-1)),
             )
         with cython.nogil:
-            self._rows(count, self._columns)
+            self._rows(self._columns)
         self._keep(rows, verdicts)
         self._isolations.append(isolations[: self._isolation_count])
         self._skipped.append(skipped[: self._skipped_count].copy())
@@ -441,7 +441,7 @@ class Scan:
         self._surplus_end[cpu] = 0
         return False
 
-    def _rows(self, count, columns: Columns):
+    def _rows(self, columns: Columns):
         times, cpus, events, pfns = columns._times, columns._cpus, columns._events, columns._pfns
         orders, types, details = columns._orders, columns._types, columns._details
         k: cython.Py_ssize_t
@@ -454,7 +454,7 @@ class Scan:
         known: cython.bint
         cpu: cython.int
         order: cython.int
-        for k in range(count):
+        for k in range(columns.count):
             kind = events[k]
             pfn = pfns[k]
             cpu = cpus[k]

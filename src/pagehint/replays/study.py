@@ -29,7 +29,7 @@ from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
 from pagehint.units import shown, whole_number
 
-__all__ = ["Ground", "Study", "Task", "row_of", "run_tasks", "study", "study_plans"]
+__all__ = ["Ground", "Study", "Task", "ground_of", "row_of", "run_tasks", "study", "study_plans"]
 
 _MEMORY = 2 << 30  # of all replays at once, where nobody says how many
 _BYTES_A_PAGE = 40
@@ -55,6 +55,14 @@ class Ground:
     price: float = PRICE
     khugepaged: bool = False
     """The host's runs; see `ModelHost`."""
+
+
+def ground_of(ground: Ground | None, **common: Any) -> Ground:
+    """What is given, or without it one of these fields. Raises InputError for what is no Ground."""
+    shared = Ground(**common) if ground is None else ground
+    if not isinstance(shared, Ground):
+        raise InputError(f"ground {shown(ground)}: expected a Ground")
+    return shared
 
 
 @dataclass(frozen=True)
@@ -163,12 +171,10 @@ def study(
     many as a recording has, for each run; from any thread. Raises InputError; memory: ``workers`` replays, and the
     events of as many recordings (up to 16 million each).
     """
-    shared = Ground(**common) if ground is None else ground
+    shared = ground_of(ground, **common)
     listed = [recordings] if isinstance(recordings, Trace | str | Path) else list(recordings)
     if not listed:
         raise InputError("a study needs a recording at least")
-    if not isinstance(shared, Ground):
-        raise InputError(f"ground {shown(ground)}: expected a Ground")
     wanted = designs if isinstance(designs, Sequence) and not isinstance(designs, str) else [designs]
     grid = {name: _values(value) for name, value in (settings or {}).items()}
     opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]

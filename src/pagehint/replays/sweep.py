@@ -22,7 +22,7 @@ from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
-from pagehint.replays.study import Ground, Task, run_tasks
+from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_price, shown, whole_number
 
@@ -131,7 +131,7 @@ def sweep(
     is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``;
     ``total(events)`` is called once, with how many ``progress`` will be told of. Raises InputError.
     """
-    shared = Ground() if ground is None else ground
+    shared = ground_of(ground)
     opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
     if not opened:
         raise InputError("a sweep needs a recording at least")
@@ -143,8 +143,6 @@ def sweep(
     has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
     grid = {**usual, **(settings or {})}
-    if not isinstance(shared, Ground):
-        raise InputError(f"ground {shown(ground)}: expected a Ground")
     if not isinstance(budget, Budget | None):
         raise InputError(f"budget {shown(budget)}: expected a Budget, or None")
     asked = list(dict.fromkeys(map(parse_price, prices))) or [shared.price]

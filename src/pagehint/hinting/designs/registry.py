@@ -18,7 +18,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 from pagehint.units import shown
 
-__all__ = ["DESIGNS", "NONE", "all_settings", "blame", "find_design", "label_of", "reasons_of"]
+__all__ = ["DESIGNS", "NONE", "all_settings", "blame", "find_design", "is_design", "label_of", "reasons_of"]
 
 DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
@@ -89,11 +89,11 @@ def find_design(name: str) -> type[Design] | None:
     design = getattr(module, wanted, None)
     if design is None:
         own = [
-            each.__name__ for each in vars(module).values() if _is_design(each) and each.__module__ == module.__name__
+            each.__name__ for each in vars(module).values() if is_design(each) and each.__module__ == module.__name__
         ]
         hint = f"it has {', '.join(own)}" if own else "it has no design"
         raise InputError(f"{place}: there is no {wanted} in it: {hint}")
-    if not _is_design(design):
+    if not is_design(design):
         raise InputError(f"{place}: {wanted} is no design: expected a class that derives from pagehint.Design")
     if inspect.isabstract(design):
         raise InputError(
@@ -105,7 +105,8 @@ def find_design(name: str) -> type[Design] | None:
     return design
 
 
-def _is_design(value: object) -> TypeGuard[type[Design]]:
+def is_design(value: object) -> TypeGuard[type[Design]]:
+    """Whether it is a class that derives from Design."""
     return isinstance(value, type) and issubclass(value, Design) and value is not Design
 
 
