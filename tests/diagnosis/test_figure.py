@@ -62,8 +62,8 @@ def test_free_and_the_other_tools_read_alike() -> None:
     top = "Mem:  16,384,000k total,  2,097,152k used,  8,388,608k free,    59,544k buffers"
     atop = "MEM | tot   1.234,5M | free  987,6M | cache 1.005M |".replace(" | ", "  ").rstrip(" |")
     read = {what: sizes for what, sizes, _ in parse_totals([top, atop])}
-    assert read["top"]["total"] == found[0]["total"] == 16384000 << 10
-    assert read["top"]["free"] == found[0]["free"] == 8388608 << 10
+    assert read["top"]["total"] == found[0].sizes["total"] == 16384000 << 10
+    assert read["top"]["free"] == found[0].sizes["free"] == 8388608 << 10
     assert read["atop"] == {
         "total": int(1234.5 * (1 << 20)),
         "free": int(987.6 * (1 << 20)),

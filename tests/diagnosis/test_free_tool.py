@@ -20,7 +20,7 @@ Swap:            0            0            0
 def parsed(text: str) -> tuple[dict[str, int], str | None, bool]:
     found = parse_free(plain_lines(text))
     assert found is not None
-    return found
+    return found[0].sizes, found[0].unit, found[1]
 
 
 def row(figures: list[int], unit: int) -> str:
@@ -98,3 +98,56 @@ def test_a_row_without_its_head() -> None:
     assert parsed(row(FIGURES, 1).splitlines()[1]) == (sure, None, False)
     assert parsed("Mem:  15Gi  1.2Gi  7.5Gi  9.0Mi  7.0Gi  14Gi")[0]["free"] == int(7.5 * (1 << 30))
     assert parse_free(["Mem: 1 2"]) is None
+
+
+GIB, GB = 1 << 30, 10**9
+NEW = """               total        used        free      shared  buff/cache   available
+Mem:             25G        876M         23G        9.1M        1.3G         24G
+"""
+OLD = """              total        used        free      shared  buff/cache   available
+Mem:            25G        876M         23G        9.1M        1.3G         24G
+"""
+OF_BUSYBOX = OLD.replace(" 25G", "23.5G").replace(" 23G", "21.7G")
+OF_TOYBOX = """\t\ttotal        used        free      shared     buffers
+Mem:              24G        1.9G         22G        8.6M         18M
+-/+ buffers/cache:           1.9G         22G
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "least", "most"),
+    [
+        (NEW.replace("G", "Gi").replace("M ", "Mi "), 23 * GIB, 23 * GIB, 24 * GIB),
+        (NEW, 23 * GB, 23 * GB, 24 * GB),
+        (OLD, 23 * GIB, 23 * GB, 24 * GIB),
+        (" ".join(OLD.splitlines()[1].split()), 23 * GIB, 23 * GB, 24 * GIB),
+        (OF_BUSYBOX, 21.7 * GIB, 21.65 * GIB, 21.75 * GIB),
+        (OF_TOYBOX, 22 * GIB, 21.5 * GIB, 23 * GIB),
+    ],
+    ids=["procps", "procps --si", "procps, old or --si", "spaces lost", "busybox", "toybox"],
+)
+def test_a_g_is_what_its_tool_means(tmp_path: Path, text: str, size: float, least: float, most: float) -> None:
+    """Each was taken for a GiB without a word, 7 % too much with --si, and for no more than it was cut off to."""
+    (tmp_path / "free").write_text(text + "\n")
+    found = diagnose(tmp_path / "free")
+    assert found.free == int(size)
+    assert found.free_resident["waiting"].most == pytest.approx(most, abs=1)
+    assert found.would_bring["reporting"][9].most == pytest.approx(most, abs=1)
+    said = [warning for warning in found.warnings if f"from {int(least) >> 20:,} to {int(most) >> 20:,} MiB" in warning]
+    assert bool(said) == (most > 1.03 * least)
+    assert ("1000 or of 1024" in "".join(said)) == (least == 23 * GB and most == 24 * GIB)
+
+
+def test_what_is_cut_off_to_0_is_not_nothing(tmp_path: Path) -> None:
+    (tmp_path / "free").write_text(row([4 * GIB, 1, GIB - 1, 1, 2 * GIB, 3 * GIB], GIB))
+    found = diagnose(tmp_path / "free")
+    assert (found.free, found.free_resident["waiting"].most) == (0, GIB)
+    assert found.used_by["cache_and_slab"].most == 3 * GIB
+    assert any("from 0 to 1,024 MiB are free" in warning for warning in found.warnings)
+
+
+def test_a_later_file_tells_what_is_rounded(tmp_path: Path) -> None:
+    (tmp_path / "free").write_text(NEW)
+    (tmp_path / "meminfo").write_text("MemTotal: 24684084 kB\nMemFree: 22461000 kB\n")
+    found = diagnose([tmp_path / "free", tmp_path / "meminfo"])
+    assert found.free_resident["waiting"].most == 22461000 << 10

@@ -103,7 +103,7 @@ _SIZES = st.integers(0, 1 << 40)
      "anon", "slab_reclaimable", "slab_unreclaimable", "page_tables", "buff_cache", "hugetlb", "balloon"]
 ), _SIZES))  # fmt: skip
 def test_whatever_counters_say_nothing_is_below_0_or_turned_round(memory: dict[str, int]) -> None:
-    found = used_by_counters(memory)
+    found = used_by_counters(memory, {})
     assert found.keys() <= {*USED_WORDS, "cache_and_slab"}
     for name, size in found.items():
         assert 0 <= size.least <= (size.least if size.most is None else size.most), name
@@ -115,7 +115,7 @@ def test_whatever_counters_say_nothing_is_below_0_or_turned_round(memory: dict[s
 def test_the_rest_is_what_no_counter_names() -> None:
     memory = {"total": 1000 * MIB, "free": 300 * MIB, "active_file": 100 * MIB, "inactive_file": 200 * MIB,
               "anon": 150 * MIB, "dirty": 10 * MIB, "mapped": 40 * MIB, "slab_reclaimable": 50 * MIB}  # fmt: skip
-    found = used_by_counters(memory)
+    found = used_by_counters(memory, {})
     assert found["other"].least == (1000 - 300 - 300 - 150 - 50) * MIB
     assert (found["cache_clean"].least, found["cache_clean"].most) == (250 * MIB, 290 * MIB)
     assert (found["cache_mapped"].least, found["cache_mapped"].most) == (0, 40 * MIB)

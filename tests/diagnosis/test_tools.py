@@ -252,3 +252,32 @@ def test_of_several_logs_every_report_counts(tmp_path: Path) -> None:
     found = diagnose([tmp_path / "6.1, two nodes", tmp_path / "6.18"])
     assert len(found.failures) == 2
     assert not any("again" in warning for warning in found.warnings)
+
+
+def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path) -> None:
+    """Of sar -A the last table's figures were taken for free memory: none; nmon's rows of disks for its memory."""
+    path = tmp_path / "text"
+    head = "Linux 6.18.44 (vm) \t11/29/26 \t_x86_64_\t(2 CPU)\n\n"
+    path.write_text(
+        f"{head}21:16:07    kbmemfree   kbavail kbmemused  %memused kbbuffers  kbcached  kbcommit\n"
+        "21:16:08     22506028  23600332    749440      3.04     18552   1207892    991552\n"
+        "21:16:09     22476540  23574212    775556      3.14     18552   1211068   1014324\n"
+        "Average:     22491284  23587272    762498      3.09     18552   1209480   1002938\n\n"
+        "21:16:07    kbswpfree kbswpused  %swpused  kbswpcad   %swpcad\n"
+        "21:16:08            0         0      0.00         0      0.00\n\n"
+        "21:16:07      pgpgin/s pgpgout/s   fault/s  majflt/s  pgfree/s pgscank/s pgscand/s\n"
+        "21:16:08          0.00      0.00    111.00      0.00    222.00      0.00      0.00\n"
+    )
+    assert diagnose(path).free == 22476540 << 10
+    path.write_text(
+        "# hostname;interval;timestamp;kbmemfree;kbavail\nvm;1;2026-11-29 21:16:08 UTC;22506028;23600332\n"
+        "# hostname;interval;timestamp;kbswpfree;kbswpused;%swpused\nvm;1;2026-11-29 21:16:08 UTC;0;0;0\n"
+    )
+    assert diagnose(path).free == 22506028 << 10
+    path.write_text(
+        "MEM,Memory MB vm,memtotal,hightotal,lowtotal,swaptotal,memfree,highfree\n"
+        "DISKBUSY,Disk %Busy vm,loop0,loop1,loop2,vda,vdb,vdc,vdd\n"
+        "MEM,T0001,24105.6,-0.0,-0.0,0.0,21917.9,-0.0\n"
+        "DISKBUSY,T0001,0.0,0.0,0.0,2.3,0.0,0.0,0.0\n"
+    )
+    assert diagnose(path).free == int(21917.9 * MIB)

@@ -96,6 +96,8 @@ class Evidence:
     """meminfo of NUMA nodes, which each tells of a part of the machine."""
     vmstat: dict[str, int] = field(default_factory=dict)
     free_tool: dict[str, int] = field(default_factory=dict)
+    free_ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Bytes that a figure of `free_tool` stands for, at the least and at the most, where it is rounded."""
     totals: list[tuple[str, int]] = field(default_factory=list)
     indices: list[str] = field(default_factory=list)
     """What debugfs' fragmentation indices tell, in words."""
@@ -145,6 +147,11 @@ class Evidence:
         if report is not None and report.hugetlb is not None:
             found.setdefault("hugetlb", report.hugetlb)
         return found
+
+    def rounded(self) -> dict[str, tuple[int, int]]:
+        """Of memory()'s figures those that were printed rounded: bytes, at the least and at the most."""
+        memory = self.memory()
+        return {name: ends for name, ends in self.free_ends.items() if memory.get(name) == self.free_tool[name]}
 
     def free_pages(self) -> dict[str, int]:
         """Free pages by the file that counts them; buddyinfo first, which alone may be there."""

@@ -70,6 +70,8 @@ def examine(evidence: Evidence) -> Diagnosis:
     warnings = list(evidence.warnings)
     free_bytes = sum(zone.free for zone in zones if zone.free is not None) * setting.page_size if zones else None
     free = free_bytes or memory.get("free")
+    rounded = evidence.rounded()
+    most_free = free if free_bytes else rounded.get("free", (0, free))[1]
     page_map, mapped_zones = _page_map(evidence, zones, setting, warnings)
     held: list[HeldBack] = []
     drained = None
@@ -83,9 +85,10 @@ def examine(evidence: Evidence) -> Diagnosis:
         drained = drained_most(page_map, setting.pageblock_order, per_cpu, setting.page_size)
         held = held_back(page_map, setting.pageblock_order, setting.page_size)
     else:
-        found = from_counts(zones, setting) if zones else from_total(free, setting)
-        used = used_by_counters(memory)
-        _bring_from_counters(found, used, setting, free, memory.get("total"), zones)
+        found = from_counts(zones, setting) if zones else from_total(most_free, setting)
+        used = used_by_counters(memory, rounded)
+        total = rounded.get("total", (0, memory.get("total")))[1]
+        _bring_from_counters(found, used, setting, most_free, total, zones)
     diagnosis = Diagnosis(
         evidence,
         zones,

@@ -3,10 +3,11 @@
 import itertools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
+from pagehint.diagnosis.figure import SMALLEST_PAGE, parse_figure
 
-__all__ = ["parse_free"]
+__all__ = ["FreeTool", "parse_free"]
 
 _ROW = re.compile(
     r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)", re.ASCII
@@ -21,22 +22,46 @@ _CELL = re.compile(r"\s*(?:[a-z/]{4,12}|[\d.]{1,20}(?:[KMGTP]i?|B)?B?)?\s*", re.
 _RULE = re.compile(r"[-|+: ─┼]+")
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
+_OF_BUSYBOX = re.compile(r"\d{2,4}\.\d[KMGTP]", re.ASCII)
+_OF_TOYBOX = 5  # columns; older procps have 6, newer ones 6 or 7
+_FIRST = re.compile(r"Mem: {1,19}[\d.]{1,12}[KMGTP](?= )", re.ASCII)
+_WIDTH = 20
+_DECIMALS = re.compile(r"[.,](\d{1,2})[^\d]*\Z", re.ASCII)
+_LETTERS = "BKMGTPE"
 _SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
 
 
-def parse_free(lines: list[str]) -> tuple[dict[str, int], str | None, bool] | None:
-    """Bytes of free's line Mem: ``total``, ``free``, ``shmem``, ``cached``, ``available``; None where there is none.
-    Of several the last counts; the third value is whether they differ.
+class FreeTool(NamedTuple):
+    """free's line Mem: bytes of the columns ``total``, ``free``, ``shmem``, ``cached``, ``available``.
+
+    `unit` is the one that was guessed, where the figures have none. `ends` are the least and the most that a figure
+    may stand for, where it is rounded; `is_doubtful` says that nothing tells units of 1000 from those of 1024.
+    """
+
+    sizes: dict[str, int]
+    unit: str | None
+    ends: dict[str, tuple[int, int]]
+    is_doubtful: bool
+
+
+class _Figure(NamedTuple):
+    least: int
+    size: int
+    most: int
+
+
+def parse_free(lines: list[str]) -> tuple[FreeTool, bool] | None:
+    """free's line Mem; None where there is none. Of several the last counts; the second value is whether they differ.
 
     Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
     to 2 TiB, and smaller ones where all figures are whole pages. O(length).
     """
     lines = list(map(_spaced, lines))
     found = list(_rows(lines)) or list(_on_one_line(lines)) or list(_without_head(lines))
-    return (*found[-1], any(each != found[-1] for each in found)) if found else None
+    return (found[-1], any(each != found[-1] for each in found)) if found else None
 
 
-def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+def _rows(lines: list[str]) -> Iterator[FreeTool]:
     for above, line in itertools.pairwise(line for line in lines if _RULE.fullmatch(line) is None):
         if (row := _ROW.fullmatch(line)) is None:
             continue
@@ -45,31 +70,56 @@ def _rows(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
             continue
         if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
             continue
-        if (figures := _figures(row[2].split())) is not None:
-            yield _columns(figures[0], head), figures[1]
-
-
-# Bytes, and the unit that is guessed where they have none.
-def _figures(texts: list[str]) -> tuple[list[int], str | None] | None:
-    words = [value.groups(default="") for value in map(_VALUE.fullmatch, texts) if value is not None]
-    figures = [figure for text, unit in words if (figure := parse_figure(text, unit)) is not None]
-    # In units that are larger than all of it nothing is told.
-    if len(figures) < len(texts) or not figures[0]:
-        return None
-    units = [unit for _, unit in words]
-    size, guessed = (1, None) if any(units) else _guess(figures)
-    sizes = [
-        int(figure * size * FIGURE_UNITS[(unit or "B")[0].upper()]) for figure, unit in zip(figures, units, strict=True)
-    ]
-    return sizes, guessed
+        if (found := _read(row, head)) is not None:
+            yield found
 
 
 # As grep leaves it: its last columns differ between versions.
-def _without_head(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+def _without_head(lines: list[str]) -> Iterator[FreeTool]:
     for line in lines:
         row = _ROW.fullmatch(line)
-        if row is not None and row[1] == "Mem" and (figures := _figures(row[2].split())) is not None:
-            yield _columns(figures[0][:4], []), figures[1]
+        if row is not None and row[1] == "Mem" and (found := _read(row, [])) is not None:
+            yield found
+
+
+def _read(row: re.Match[str], head: list[str]) -> FreeTool | None:
+    texts = row[2].split()
+    words = [value.groups(default="") for value in map(_VALUE.fullmatch, texts) if value is not None]
+    numbers = [number for text, unit in words if (number := parse_figure(text, unit)) is not None]
+    # In units that are larger than all of it nothing is told.
+    if len(numbers) < len(texts) or not numbers[0]:
+        return None
+    units = [unit for _, unit in words]
+    size, guessed = (1, None) if any(units) else _guess(numbers)
+    bases = _bases(row[0], texts)
+    figures = []
+    for number, (text, unit) in zip(numbers, words, strict=True):
+        sizes = [size * base ** _LETTERS.index((unit or "B")[0].upper()) for base in bases]
+        below, above = _rounded(text, len(texts)) if sizes[-1] > 1 << 10 else (0, 0)
+        least, most = max(number - below, 0) * sizes[0], (number + above) * sizes[-1]
+        figures.append(_Figure(int(least), int(number * sizes[-1]), int(most)))
+    columns = _columns(figures if head else figures[:4], head)
+    ends = {name: (figure.least, figure.most) for name, figure in columns.items() if figure.least < figure.most}
+    return FreeTool({name: figure.size for name, figure in columns.items()}, guessed, ends, len(bases) > 1)
+
+
+# A G of free is 10^9 bytes with --si. Without it, it is a GiB to busybox and toybox, which have no --si, and to procps
+# before 3.3.15; later ones write Gi, and their rows are wider from 3.3.17 on.
+def _bases(line: str, texts: list[str]) -> list[int]:
+    units = [text.lstrip("0123456789.,") for text in texts]
+    of_1024 = any("i" in unit for unit in units) or len(texts) == _OF_TOYBOX or any(map(_OF_BUSYBOX.match, texts))
+    if of_1024 or all(unit in ("", "B", "b") for unit in units):
+        return [1024]
+    first = _FIRST.match(line)
+    return [1000] if first is not None and first.end() == _WIDTH else [1000, 1024]
+
+
+# By how much a figure may be too high, and too low, in its unit: procps cuts off what it prints without decimals.
+def _rounded(text: str, columns: int) -> tuple[float, float]:
+    if (decimals := _DECIMALS.search(text)) is not None:
+        half = 0.5 / 10 ** len(decimals[1])
+        return half, half
+    return (0.5 if columns == _OF_TOYBOX else 0), 1
 
 
 # A spreadsheet's row, whose figures have no thousands apart.
@@ -80,12 +130,12 @@ def _spaced(line: str) -> str:
 
 
 # With -L: what is in use, and no total.
-def _on_one_line(lines: list[str]) -> Iterator[tuple[dict[str, int], str | None]]:
+def _on_one_line(lines: list[str]) -> Iterator[FreeTool]:
     for line in lines:
         if (match := _ONE_LINE.fullmatch(line)) is not None:
             cached, used, free = map(float, match.groups())
             unit, guessed = _guess([cached + used + free, cached, used, free])
-            yield {"free": int(free * unit), "cached": int(cached * unit)}, guessed
+            yield FreeTool({"free": int(free * unit), "cached": int(cached * unit)}, guessed, {}, False)
 
 
 # Free rounds down to what it shows in: among MiB, or with --si, that all figures are multiples of 4 is one chance in
@@ -102,7 +152,7 @@ def _guess(figures: list[float]) -> tuple[int, str | None]:
 
 
 # total used free shared buff/cache available; wide: buffers and cache apart; old: buffers, cached, and no available.
-def _columns(sizes: list[int], head: list[str]) -> dict[str, int]:
+def _columns(sizes: list[_Figure], head: list[str]) -> dict[str, _Figure]:
     found = {"total": sizes[0], "free": sizes[2]}
     if len(sizes) > 3:
         found["shmem"] = sizes[3]

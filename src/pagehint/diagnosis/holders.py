@@ -82,8 +82,25 @@ def used_by_map(pages: PageMap, page_size: int, per_cpu: int | None, unmanaged: 
     return {name: exactly(number * page_size) for name, number in found.items() if number}
 
 
-def used_by_counters(memory: dict[str, int]) -> dict[str, Bounds]:
-    """Bytes by holder, from a machine's counters."""
+def used_by_counters(memory: dict[str, int], rounded: dict[str, tuple[int, int]]) -> dict[str, Bounds]:
+    """Bytes by holder, from a machine's counters. `rounded`: of those that are, bytes at the least and at the most."""
+    used = _used_by(memory)
+    if not rounded:
+        return used
+    # Of what lies in the cache, shared memory is no part.
+    least, most = (
+        _used_by(memory | {name: ends[end if name != "shmem" else 1 - end] for name, ends in rounded.items()})
+        for end in (0, 1)
+    )
+    return {name: _both(least.get(name, size), most.get(name, size)) for name, size in used.items()}
+
+
+def _both(one: Bounds, other: Bounds) -> Bounds:
+    known = one.most is not None and other.most is not None
+    return Bounds(min(one.least, other.least), max(one.most or 0, other.most or 0) if known else None)
+
+
+def _used_by(memory: dict[str, int]) -> dict[str, Bounds]:
     found: dict[str, Bounds] = {}
     shmem = memory.get("shmem", 0)
     if "active_file" in memory and "inactive_file" in memory:

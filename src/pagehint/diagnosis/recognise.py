@@ -9,7 +9,7 @@ from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.fragmentation import parse_indices
-from pagehint.diagnosis.free_tool import parse_free
+from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
@@ -35,6 +35,7 @@ __all__ = ["read_files"]
 
 _START = 1 << 20  # of what is refused
 _MOST_END = 4 << 20
+_ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _INDICES = "fragmentation indices"
@@ -175,15 +176,10 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
         yield "vmstat"
-    if (columns := parse_free(lines)) is not None:
-        evidence.free_tool, unit, others = columns
-        _note_total(evidence, "the output of free", evidence.free_tool)
-        if others:
-            evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
-        if unit is not None:
-            evidence.warnings.append(f"{name}: free's figures are taken for {unit}, by their size")
+    if (of_free := parse_free(lines)) is not None:
+        _take_free(evidence, *of_free, name)
         yield "the output of free"
-    yield from _tools(evidence, lines, [plain, whole], name, columns is not None)
+    yield from _tools(evidence, lines, [plain, whole], name, of_free is not None)
     if caches := parse_slabinfo(text):
         evidence.slab_caches = caches
         yield "slabinfo"
@@ -253,6 +249,21 @@ def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if len(set(orders)) > 1:
             evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
         yield "page_reporting_order"
+
+
+def _take_free(evidence: Evidence, found: FreeTool, others: bool, name: str) -> None:
+    evidence.free_tool, evidence.free_ends = found.sizes, found.ends
+    _note_total(evidence, "the output of free", found.sizes)
+    if others:
+        evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
+    if found.unit is not None:
+        evidence.warnings.append(f"{name}: free's figures are taken for {found.unit}, by their size")
+    least, most = found.ends.get("free", (0, 0))
+    if most - least > max(_ROUNDED * most, _ROUNDED_LEAST):
+        why = "may be of powers of 1000 or of 1024" if found.is_doubtful else "are rounded"
+        evidence.warnings.append(
+            f"{name}: free's figures {why}: from {least >> 20:,} to {most >> 20:,} MiB are free; `free -b` tells it"
+        )
 
 
 # What /proc's files and free tell is not taken from others: these fill up what is not known. `texts` are the lines,

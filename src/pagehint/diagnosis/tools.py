@@ -59,6 +59,9 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
 }
 _CELLS = re.compile(r"[\s|]+")
 _SEPARATORS = re.compile("[,;]")
+# Of sar's next table, behind a time; sadf's.
+_OTHER_HEAD = re.compile(r"\d[\d:]{1,12}(?: [AP]M)?(?:\s+[A-Za-z%][\w%/.-]{0,30}){2,40}|# hostname;.{1,400}", re.ASCII)
+_NMON = "MEM,"  # begins its head and rows: others are of other tables
 _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _MOST_MIB = 2 << 20
@@ -256,13 +259,17 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
     columns: dict[str, int] = {}
     least = 0
     separator = _CELLS
+    of_kind = ""
     for line in lines:
         if mark in line:
             separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
             head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
+            of_kind = _NMON if line.startswith(_NMON) else ""
             least = min(len(head), max(columns.values(), default=0) + 2)
-        elif columns and (line[:1].isdigit() or separator is _SEPARATORS):
+        elif columns and _OTHER_HEAD.fullmatch(line) is not None:
+            columns = {}
+        elif columns and (line[:1].isdigit() or separator is _SEPARATORS) and (not of_kind or line.startswith(of_kind)):
             words = separator.split(line)
             cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= least else [None]
             if None not in cells:
