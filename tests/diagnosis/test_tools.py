@@ -281,3 +281,30 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         "DISKBUSY,T0001,0.0,0.0,0.0,2.3,0.0,0.0,0.0\n"
     )
     assert diagnose(path).free == int(21917.9 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Mach Virtual Memory Statistics: (page size of 16384 bytes)\nPages free:     12345.\n", "macOS' vm_stat, "),
+        (
+            "PhysMem: 15G used (2100M wired, 1500M compressor), 512M unused.\n",
+            "macOS' top, which is no Linux machine's",
+        ),
+        ("Mem: 123M Active, 456M Inact, 789M Wired, 100M Buf, 12M Free\n", "FreeBSD's top, which is no Linux"),
+        ("OS Name:       Microsoft Windows 11 Pro\nAvailable Physical Memory: 8,012 MB\n", "Windows, which is no"),
+        ("FreePhysicalMemory  TotalVisibleMemorySize\n8204288             16701440\n", "Windows, which is no"),
+        ("PMEM  /MB: 65535   total: 1234     vmk,45678 other,  18623 free\n", "ESXi's esxtop, which is no"),
+        ('{"memory": {"system": {"available_bytes": 2320671, "total_bytes": 25276}}}', "facter, which doesn't tell"),
+        ("memory => {\n  available_bytes => 2320671,\n", "facter, which doesn't tell"),
+        ("numa_hit   1\nnuma_miss  0\nnuma_foreign   0\n", "numastat without -m, which doesn't tell"),
+        ("Linux 6.18.44 (vm) \t11/29/26 \t_x86_64_\t(2 CPU)\n", "sar without -r, which doesn't tell"),
+        ("free.value 23206715392\nslab.value 23206715\n", "munin, a form of it that is not read"),
+        ("<memory>\n<memfree>22506028</memfree>\n</memory>\n", "sadf -x, a form of it that is not read"),
+    ],
+)
+def test_what_else_is_refused_is_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "text").write_text(text)
+    with pytest.raises(InputError) as refused:
+        diagnose(tmp_path / "text")
+    assert f"text: holds the output of {words}" in str(refused.value)

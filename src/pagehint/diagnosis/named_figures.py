@@ -39,7 +39,7 @@ _OF_PSUTIL = {name: name for name in ("total", "free", "available", "buffers", "
 _PSUTIL_NAMES = "|".join(_OF_PSUTIL)
 _TOOLS = {
     "glances, psutil or telegraf": _Source(
-        "percent",
+        "ercent",
         rf"\b(?P<name>{_PSUTIL_NAMES})['\"]?(?:=|: ?){_FIGURE}(?=\s{{0,40}}[,)}}])",
         _OF_PSUTIL,
         within=r"[({][^(){}]{0,4000}+[)}]",

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from operator import gt, lt
 from typing import TypeGuard
 
+from pagehint.diagnosis.records import as_printed
+
 __all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling"]
 
 _ESCAPES = re.compile(
@@ -161,6 +163,8 @@ _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
 # What journalctl -o export writes beside a message.
 _OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
+_RECORD = re.compile(r"^[ \t]{0,40}(?:\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n))", re.MULTILINE)
+_MOST_ODD = 16  # that are begun, and are no JSON
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
@@ -391,31 +395,32 @@ def _by_task(lines: list[str]) -> list[str]:
 
 # A text that is JSON as a whole: its strings, a line or more each.
 def _strings(text: str) -> str:
-    if text.lstrip()[:1] not in ("{", "[", '"'):
-        return text
-    try:
-        entry = _loaded(text)
-    except (ValueError, RecursionError):
-        if text.startswith("['"):
-            return "\n".join(_PYTHON_LIST.split(text))
-        return "\n".join(_said(each) or "" for each in _records(text)) or text
-    return text if _is_message(entry) else _all_strings(entry)
+    if text.lstrip()[:1] in ("{", "[", '"'):
+        try:
+            entry = _loaded(text)
+        except (ValueError, RecursionError):
+            if text.startswith("['"):
+                return "\n".join(_PYTHON_LIST.split(text))
+        else:
+            return text if _is_message(entry) else _all_strings(entry)
+    return _with_json_said(text) if "{" in text else text
 
 
-# Of several, one after the other, each on lines of its own; none where it is something else.
-def _records(text: str) -> list[object]:
-    found: list[object] = []
-    place = len(text) - len(text.lstrip())
-    if text[place : place + 3].split("\n")[0].strip() != "{":
-        return []
-    try:
-        while place < len(text):
-            entry, end = _DECODER.raw_decode(text, place)
-            found.append(entry)
-            place = end + len(text[end : end + _BLOCK]) - len(text[end : end + _BLOCK].lstrip())
-    except (ValueError, RecursionError):
-        return []
-    return found
+# Records on lines of their own, and what a shell or a mail has before them. One on one line is one of a log.
+def _with_json_said(text: str) -> str:
+    parts: list[str] = []
+    done = odd = 0
+    for start in _RECORD.finditer(text):
+        if start.start() < done or odd > _MOST_ODD:
+            continue
+        try:
+            entry, end = _DECODER.raw_decode(text, start.end() - 1)
+        except (ValueError, RecursionError):
+            odd += 1
+            continue
+        parts += [text[done : start.start()], _said(entry) or ""]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
 def _loaded(text: str) -> object:
@@ -426,8 +431,8 @@ def _loaded(text: str) -> object:
 def _without_numbers(entry: dict[str, object]) -> object:
     if _is_message(entry):
         return entry
-    if "MemTotal" in entry and "MemFree" in entry:
-        return [f"{name} {value}" for name, value in entry.items() if isinstance(value, str | int)]
+    if (printed := as_printed(entry)) is not None:
+        return printed
     metric = _metric(entry) if "metric" in entry else None
     return (
         metric

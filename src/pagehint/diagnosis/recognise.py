@@ -22,7 +22,7 @@ from pagehint.diagnosis.tools import (
     parse_crash_blocks,
     parse_numastat,
     parse_totals,
-    tells_nothing_free,
+    refused_tool,
 )
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument
@@ -122,8 +122,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
                 f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
                 "of it, for `pagehint run`"
             )
-        if (tool := tells_nothing_free([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
-            what = f"holds the output of {tool}, which doesn't tell what is free"
+        if (tool := refused_tool([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
+            what = f"holds the output of {tool}"
         if left_out := [warning for warning in evidence.warnings[before:] if "left out" in warning]:
             raise InputError(f"{left_out[-1]}. Nothing else of it tells of free memory")
         raise InputError(
@@ -142,7 +142,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     )
     plain = "\n".join(lines)
     parts = _parts(lines)
-    whole = text if text.lstrip()[:1] in ("{", "[") else ""
+    whole = text if "{" in text else ""
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
         adds = evidence.buddy.keys().isdisjoint(buddy)
         yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"

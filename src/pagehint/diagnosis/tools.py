@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pagehint.diagnosis.evidence import ZoneKey
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 
-__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "tells_nothing_free"]
+__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_tool"]
 
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
@@ -55,6 +55,16 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
         {"memtotal": "total", "memfree": "free", "cached": "cached", "buffers": "buffers"},
         1 << 20,
     ),
+    "glances --stdout-csv": (
+        "mem.free,",
+        {f"mem.{name}": name for name in ("total", "free", "available", "buffers", "cached")},
+        1,
+    ),
+    "osquery": (
+        "memory_total",
+        {"memory_total": "total", "memory_free": "free", "buffers": "buffers", "cached": "cached"},
+        1,
+    ),
     "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
 _CELLS = re.compile(r"[\s|]+")
@@ -83,7 +93,7 @@ _NO_FREE = {
     "hostnamectl": r"(?:Static hostname|Machine ID): .{1,120}",
     "inxi": r"System RAM: total: .{1,120}|.{0,120}\bMemory: [\d./ ]{1,30}[KMG]iB.{0,20}used: .{1,80}",
     "neofetch": r"Memory: [\d.]{1,12} ?[MG]iB / [\d.]{1,12} ?[MG]iB.{0,40}",
-    "facter": r"memory => \{",
+    "facter": r'memory => \{|.{0,400}\bavailable_bytes"?(?: =>|:) \d{1,20}\b.{0,400}',
     "lsmem": r"RANGE\s+SIZE\s+STATE\s.{1,40}|Total online memory: .{1,40}",
     "lshw": r"\*-memory.{0,20}",
     "dmidecode": r"Handle 0x[0-9A-F]{4}, DMI type .{1,40}",
@@ -92,6 +102,27 @@ _NO_FREE = {
     "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
+    "sar without -r": r"Linux \d\S{1,80} \(\S{1,80}\)\s.{1,60} CPU\)",
+    "vmstat -d": r"disk- -+reads-+ -+writes-+ -+IO-+",
+    "numastat without -m": r"numa_foreign(?:\s+\d{1,20}){1,64}",
+}
+_UNREAD = {
+    "jc --proc-zoneinfo": r'.{0,4000}"pagesets": ?\[.{0,4000}',
+    "sadf -x": r"<memfree>\d{1,20}</memfree>",
+    "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
+    "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
+}
+_FOREIGN = {
+    "macOS' vm_stat": r"Mach Virtual Memory Statistics: .{1,60}",
+    "macOS' top": r"PhysMem: .{1,80} unused\.",
+    "FreeBSD's top": r"Mem: .{1,80} Wired,.{1,80} Free",
+    "Windows": r"OS Name: {1,40}Microsoft Windows.{0,80}|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}",
+    "ESXi's esxtop": r"PMEM {1,9}/MB: .{1,120}",
+}
+_REFUSED = {
+    "which doesn't tell what is free": _NO_FREE,
+    "a form of it that is not read": _UNREAD,
+    "which is no Linux machine's": _FOREIGN,
 }
 
 
@@ -154,11 +185,13 @@ def parse_numastat(lines: list[str]) -> dict[str, int]:
     return found
 
 
-def tells_nothing_free(lines: list[str]) -> str | None:
-    """The tool whose output this is, if it is one that doesn't tell how much is free."""
-    return next(
-        (tool for tool, words in _NO_FREE.items() if any(map(re.compile(words, re.ASCII).fullmatch, lines))), None
-    )
+def refused_tool(lines: list[str]) -> str | None:
+    """The tool whose output this is, and why it is not read, if it is one of those. O(length)."""
+    for why, tools in _REFUSED.items():
+        for tool, words in tools.items():
+            if any(map(re.compile(words, re.ASCII).fullmatch, lines)):
+                return f"{tool}, {why}"
+    return None
 
 
 # Without a unit in KiB. By name, without those that are no figures.
