@@ -2,6 +2,8 @@ import json
 import tracemalloc
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pagehint.diagnosis.pasted import decoded, plain_lines, telling
 
@@ -198,7 +200,12 @@ def test_of_a_long_text_what_is_near_a_telling_line_stays() -> None:
     silent = [f"line {number}" for number in range(200_000)]
     lines = [*silent[:100_000], "MemFree: 5 kB", *silent[100_000:]]
     kept = telling("\n".join(lines)).split("\n")
-    assert kept == [*lines[100_000 - 30 : 100_000 + 31], *lines[-30:]]
+    # A KiB of lines is kept with one of them.
+    first, last = lines.index(kept[0]), lines.index(kept[-31])
+    assert kept == [*lines[first : last + 1], *lines[-30:]]
+    assert first <= 100_000 - 30
+    assert last >= 100_000 + 30
+    assert last - first < 200
 
 
 def test_of_long_json_the_strings_that_tell_stay() -> None:
@@ -207,3 +214,27 @@ def test_of_long_json_the_strings_that_tell_stay() -> None:
     found = plain_lines(telling(json.dumps([*processes, {"mem": {"MemFree": "512 kB"}}, *processes])))
     assert "MemFree: 512 kB" in found
     assert len(found) < 200
+
+
+@settings(max_examples=20)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["", "x", "y" * 50, "MemFree: 1 kB", "z" * 20_000]), st.integers(1, 400)), max_size=12
+    )
+)
+def test_of_a_long_text_no_line_that_tells_is_lost(runs: list[tuple[str, int]]) -> None:
+    """In their order, with what stands around; a line that tells nothing is cut where it is long."""
+    lines = [line for line, times in runs for _ in range(times)]
+    lines = [f"{number} {line}" if line else "" for number, line in enumerate([*lines, *["x"] * 200_000])]
+    kept = telling("\n".join(lines)).split("\n")
+    places = {line[: 1 << 14]: place for place, line in enumerate(lines) if line}
+    found = [places[line[: 1 << 14]] for line in kept if line]
+    assert found == sorted(found)
+    near = {around for place, line in enumerate(lines) if "Mem" in line for around in range(place - 30, place + 31)}
+    assert {place for place in near if 0 <= place < len(lines) and lines[place]} <= set(found)
+
+
+def test_a_text_without_line_breaks_that_tells_nothing_is_soon_gone() -> None:
+    """All readers went through it: 40 MB took 5 s."""
+    assert len(telling("1 " * (1 << 20))) == 1 << 14
+    assert len(telling("MemFree: " * (1 << 18))) == 9 << 18

@@ -50,6 +50,7 @@ _PLAIN = re.compile(
 )
 _LONG = 1 << 20
 _BLOCK = 1 << 14
+_PIECE = 1 << 10
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
 # In any line that one of the readers looks for.
 _TELLING = (
@@ -163,7 +164,8 @@ _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
 # What journalctl -o export writes beside a message.
 _OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
-_RECORD = re.compile(r"^[ \t]{0,40}(?:\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n))", re.MULTILINE)
+_RECORD = re.compile(r"\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n)")
+_MOST_INDENT = 40
 _MOST_ODD = 16  # that are begun, and are no JSON
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
@@ -214,37 +216,35 @@ def telling(text: str) -> str:
     before: deque[str] = deque(maxlen=_AROUND)
     after = 0
     for block in blocks_of(text):
-        lines = block.split("\n")
         tells = _tells(block)
-        here = [] if tells else lines[:after]
-        if not tells:
-            before.extend(lines[after:])
-            after = max(after - len(lines), 0)
-        for line in lines if tells else []:
-            if len(lines) == 1 or _tells(line):
-                here += before
+        for piece in blocks_of(block, size=_PIECE) if tells else [block]:
+            if tells and _tells(piece):
+                kept += [*before, piece]
                 before.clear()
-                after = _AROUND + 1
-            if after:
-                here.append(line)
-                after -= 1
-            else:
-                before.append(line)
-        if here:
-            kept.append("\n".join(here))
+                after = _AROUND
+                continue
+            # Of a text without line breaks, or of nothing but those, the most is never taken apart.
+            lines = piece.split("\n", after)
+            kept += map(_short, lines[:after])
+            before.extend(_short(line) for rest in lines[after:] for line in rest.rsplit("\n", _AROUND)[-_AROUND:])
+            after -= min(len(lines), after)
     return "\n".join([*kept, *before])
 
 
+def _short(line: str) -> str:
+    return line[:_BLOCK]
+
+
 def _tells(text: str) -> bool:
-    return any(word in text for word in _TELLING)
+    return not text.isspace() and any(map(text.__contains__, _TELLING))
 
 
-def blocks_of(text: str, end: int | None = None) -> Iterator[str]:
-    """The text up to `end` in pieces of whole lines, without the line break between two: what is made of each is soon
-    gone.
+def blocks_of(text: str, end: int | None = None, size: int = _BLOCK) -> Iterator[str]:
+    """The text up to `end` in pieces of whole lines, of `size` and more, without the line break between two: what is
+    made of each is soon gone.
     """
     begin = 0
-    while (stop := text.find("\n", begin + _BLOCK, end)) >= 0:
+    while (stop := text.find("\n", begin + size, end)) >= 0:
         yield text[begin:stop]
         begin = stop + 1
     yield text[begin:end]
@@ -410,15 +410,17 @@ def _strings(text: str) -> str:
 def _with_json_said(text: str) -> str:
     parts: list[str] = []
     done = odd = 0
-    for start in _RECORD.finditer(text):
-        if start.start() < done or odd > _MOST_ODD:
+    for start in map(re.Match.start, _RECORD.finditer(text)):
+        if start < done or text[max(start - _MOST_INDENT, 0) : start].rpartition("\n")[2].strip():
             continue
         try:
-            entry, end = _DECODER.raw_decode(text, start.end() - 1)
+            entry, end = _DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             odd += 1
+            if odd > _MOST_ODD:
+                break
             continue
-        parts += [text[done : start.start()], _said(entry) or ""]
+        parts += [text[done:start], _said(entry) or ""]
         done = end
     return "".join([*parts, text[done:]])
 
@@ -434,13 +436,10 @@ def _without_numbers(entry: dict[str, object]) -> object:
     if (printed := as_printed(entry)) is not None:
         return printed
     metric = _metric(entry) if "metric" in entry else None
-    return (
-        metric
-        or {name: value for name, value in entry.items() if value and isinstance(value, str | list | dict)}
-        or None
-    )
+    return metric or {name: value for name, value in entry.items() if value and value.__class__ in _TEXTS} or None
 
 
+_TEXTS = {str, list, dict}
 _DECODER = json.JSONDecoder(object_hook=_without_numbers)
 
 

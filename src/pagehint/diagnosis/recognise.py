@@ -33,7 +33,7 @@ from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
 
 __all__ = ["read_files"]
 
-_START = 1 << 20  # of what is refused
+_START = 1 << 18  # of what is refused
 _MOST_END = 4 << 20
 _ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 _KERNEL_LOG = "a kernel log"
@@ -122,7 +122,7 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
                 f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
                 "of it, for `pagehint run`"
             )
-        if (tool := refused_tool([*plain_lines(start), *map(str.strip, start.split("\n"))])) is not None:
+        if (tool := refused_tool({*plain_lines(start), *map(str.strip, start.split("\n"))})) is not None:
             what = f"holds the output of {tool}"
         if left_out := [warning for warning in evidence.warnings[before:] if "left out" in warning]:
             raise InputError(f"{left_out[-1]}. Nothing else of it tells of free memory")
@@ -142,7 +142,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     )
     plain = "\n".join(lines)
     parts = _parts(lines)
-    whole = text if "{" in text else ""
+    whole = _ends(text, evidence, name) if "{" in text else ""
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
         adds = evidence.buddy.keys().isdisjoint(buddy)
         yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
@@ -204,14 +204,14 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
 
 # Of too much, the start and the end: whole lines.
 def _ends(text: str, evidence: Evidence, name: str) -> str:
-    first, last = text.rfind("\n", 0, _MOST_END) + 1, text.find("\n", max(len(text) - _MOST_END, 0))
-    if last < first or len(text) <= 2 * _MOST_END:
+    if len(text) <= 2 * _MOST_END:
         return text
+    first, last = text.rfind("\n", 0, _MOST_END), text.find("\n", len(text) - _MOST_END)
     evidence.warnings.append(
         f"{name}: more than {2 * _MOST_END >> 20} MiB of it may tell of memory: the first and the last "
         f"{_MOST_END >> 20} MiB of that are read"
     )
-    return text[:first] + text[last:]
+    return f"{text[: _MOST_END if first < 0 else first]}\n{text[-_MOST_END if last < 0 else last + 1 :]}"
 
 
 # Whether it has reports.

@@ -41,7 +41,7 @@ def without_repeats(text: str) -> str:
     end = text.rfind("\n", 0, start) + 1
     if not end:
         return text
-    seen = set().union(*map(_kinds, blocks_of(text[end:])))
+    seen = set().union(*(_kinds(_once(block)) for block in blocks_of(text[end:])))
     zones = set(_ZONE.findall(text, end))
     kept: list[str] = []
     keeps = False
@@ -50,7 +50,7 @@ def without_repeats(text: str) -> str:
         if stays:
             kept.append(block)
             continue
-        words = {kind for kind in set(_kinds(block)) if kind[0]}
+        words = {kind for kind in _kinds(_once(block)) if kind[0]}
         if of_other <= 0 and "Node" not in block and (not words or (not keeps and seen.issuperset(words))):
             kept += [block] if keeps else []
             continue
@@ -84,6 +84,11 @@ def _with_reports(text: str, end: int) -> Iterator[tuple[str, bool]]:
 
 def _has_report(block: str) -> bool:
     return any(word in block for word in _OF_REPORTS) or (" free:" in block and _OF_ZONE.search(block) is not None)
+
+
+# Of a text with short lines most are there again.
+def _once(block: str) -> str:
+    return "\n".join(set(block.split("\n")))
 
 
 # Of each line, without its figures; a row of them is longer than a heading.

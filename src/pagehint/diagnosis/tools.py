@@ -1,7 +1,7 @@
 """Totals of memory as tools print them: top, atop, vmstat, sar, numastat, and crash on a dump."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from pagehint.diagnosis.evidence import ZoneKey
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
@@ -185,7 +185,7 @@ def parse_numastat(lines: list[str]) -> dict[str, int]:
     return found
 
 
-def refused_tool(lines: list[str]) -> str | None:
+def refused_tool(lines: Collection[str]) -> str | None:
     """The tool whose output this is, and why it is not read, if it is one of those. O(length)."""
     for why, tools in _REFUSED.items():
         for tool, words in tools.items():
