@@ -86,3 +86,37 @@ def test_two_moments_side_by_side(form: str, tmp_path: Path) -> None:
     found, expected = diagnose(both), diagnose(alone)
     assert (found.total, found.free) == (expected.total, expected.free)
     assert any("has meminfo more than once: the last one counts" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(("size", "told"), [("Hugepagesize:       2048 kB\n", False), ("", True)])
+def test_huge_pages_of_older_kernels_and_of_nodes_are_counted(tmp_path: Path, size: str, told: bool) -> None:
+    """They were taken for the kernel's own memory, 8 GiB of 16."""
+    text = (
+        "MemTotal: 16777216 kB\nMemFree: 2097152 kB\nAnonPages: 2097152 kB\nActive(file): 0 kB\nInactive(file): 0 kB\n"
+    )
+    text += f"HugePages_Total:    4096\nHugePages_Free:     4096\n{size}"
+    (tmp_path / "meminfo").write_text("".join(f"{'' if size else 'Node 0 '}{line}\n" for line in text.splitlines()))
+    found = diagnose(tmp_path / "meminfo")
+    assert (found.used_by["hugetlb"].best, found.used_by["other"].best) == (8 << 30, 4 << 30)
+    assert any("4,096 huge pages are taken to be of 2 MiB" in warning for warning in found.warnings) == told
+
+
+def test_two_figures_in_a_row_are_told_of(tmp_path: Path) -> None:
+    """Of a table of before and after the first was taken without a word."""
+    (tmp_path / "table").write_text(
+        "| | before | after |\n|---|---|---|\n"
+        "| MemTotal | 16777216 kB | 16777216 kB |\n"
+        "| MemFree | 1000000 kB | 3000000 kB |\n"
+    )
+    found = diagnose(tmp_path / "table")
+    assert found.free == 1000000 << 10
+    assert any("several figures of MemFree in a row" in warning for warning in found.warnings)
+
+
+def test_a_dictionary_of_pythons_and_aligned_columns(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("{'MemTotal': 24684084, 'MemFree': 18544600, 'Cached': 3}\n")
+    assert diagnose(tmp_path / "meminfo").free == 18544600 << 10
+    (tmp_path / "buddyinfo").write_text(
+        "Node  0,  zone  DMA32   1  2      4      2      5     4     3    4    5    3  751\n"
+    )
+    assert diagnose(tmp_path / "buddyinfo").zones[0].counts == [1, 2, 4, 2, 5, 4, 3, 4, 5, 3, 751]

@@ -298,7 +298,12 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         ('{"memory": {"system": {"available_bytes": 2320671, "total_bytes": 25276}}}', "facter, which doesn't tell"),
         ("memory => {\n  available_bytes => 2320671,\n", "facter, which doesn't tell"),
         ("numa_hit   1\nnuma_miss  0\nnuma_foreign   0\n", "numastat without -m, which doesn't tell"),
-        ("Linux 6.18.44 (vm) \t11/29/26 \t_x86_64_\t(2 CPU)\n", "sar without -r, which doesn't tell"),
+        ("Linux 6.18.44 (vm) \t11/29/26 \t_x86_64_\t(2 CPU)\n", "sar without a table of memory, which doesn't tell"),
+        (
+            "earlyoom[1]: mem avail:  1234 of  7953 MiB (15.52%), swap free: 0 of 0 MiB ( 0.00%)\n",
+            "earlyoom, which doe",
+        ),
+        ("             flags\tpage-count       MB  symbolic-flags\t\t\tlong-symbolic-flags\n", "page-types, a form of"),
         ("free.value 23206715392\nslab.value 23206715\n", "munin, a form of it that is not read"),
         ("<memory>\n<memfree>22506028</memfree>\n</memory>\n", "sadf -x, a form of it that is not read"),
     ],
@@ -308,3 +313,53 @@ def test_what_else_is_refused_is_named(tmp_path: Path, text: str, words: str) ->
     with pytest.raises(InputError) as refused:
         diagnose(tmp_path / "text")
     assert f"text: holds the output of {words}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[1.5] Out of memory: Killed process 12 (java) total-vm:8kB, anon-rss:4kB\n",
+            "the OOM killer's last lines, which",
+        ),
+        (
+            "Nov 28 00:47:11 n1 kernel: Memory cgroup out of memory: Kill process 12 (java) score 1\n",
+            "from `invoked oom-",
+        ),
+        (
+            "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom\n",
+            "the OOM killer's",
+        ),
+        ("      Reason:       OOMKilled\n      Exit Code:    137\n", "a container's end, which doesn't tell"),
+        ("[12.3] virtio_balloon virtio3: Out of puff! Can't get 1 pages\n", "the balloon driver's lines, which"),
+        ("00:05.0 Unclassified device [00ff]: Red Hat, Inc. Virtio memory balloon\n", "a balloon device's name, which"),
+        ("virtio_balloon         28672  0\n", "a balloon device's name, which"),
+    ],
+)
+def test_lines_that_tell_too_little_are_named(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "text").write_text(text)
+    with pytest.raises(InputError) as refused:
+        diagnose(tmp_path / "text")
+    assert f"holds {words}" in str(refused.value) or words in str(refused.value)
+
+
+def test_numastat_in_few_columns_atopsar_and_vmstat_in_bytes(tmp_path: Path) -> None:
+    """Bytes were taken for KiB, without a word, and the others refused."""
+    path = tmp_path / "text"
+    path.write_text(
+        "Per-node system memory usage (in MBs):\n                 Node 0 Node 1 Total\n"
+        "                 ------ ------ -----\nMemTotal          13530  13530 27060\n"
+        "MemFree            7314   7314 14628\n"
+    )
+    assert diagnose(path).free == 14628 * MIB
+    path.write_text(
+        "22:01:46  memtotal memfree buffers cached dirty slabmem  swptotal swpfree _mem_\n"
+        "22:01:47    24105M  17917M     50M  3477M   27M    435M        0M      0M\n"
+    )
+    assert (diagnose(path).free, diagnose(path).total) == (17917 * MIB, 24105 * MIB)
+    path.write_text(
+        " r  b   swpd   free   buff  cache   si   so    bi    bo   in   cs us sy id wa st\n"
+        " 7  0      0 18988171264 52625408 4055093248    0    0   597  1313  441 1071 80  9 10  0  0\n"
+    )
+    assert diagnose(path).free == 18988171264
+    assert "taken for bytes" in diagnose(path).warnings[0]

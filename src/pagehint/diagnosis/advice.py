@@ -29,9 +29,9 @@ def advise(found: Diagnosis) -> list[Advice]:
     last what may bring or take anything. Where nothing is sure, first to find out what decides; nothing where no file
     tells of the machine's free memory.
     """
-    if found.free is None:
-        return []
     device = _device(found)
+    if found.free is None:
+        return device if found.evidence.reporting.on is False else []
     offers = [*device, *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
     worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
     sure = [each for each in worth if each in device or found.page_map is not None or each.brings.least > 0]
@@ -75,7 +75,10 @@ def _device(found: Diagnosis) -> list[Advice]:
             )
         ]
     command = (
-        "modprobe virtio_balloon" if device else "-device virtio-balloon-pci,free-page-reporting=on (QEMU, at start)"
+        "modprobe virtio_balloon"
+        if device
+        else "-device virtio-balloon-pci,free-page-reporting=on (QEMU), or <memballoon model='virtio' "
+        "freePageReporting='on'/> (libvirt), at start"
     )
     return [
         Advice(

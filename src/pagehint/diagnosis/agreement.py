@@ -20,6 +20,7 @@ def settle(evidence: Evidence) -> None:
         evidence.warnings.append(f"{evidence.indices[-1]}: left out, as {instead}")
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
+    _count_huge_pages(evidence)
     _warn_of_several_machines(evidence)
 
 
@@ -71,6 +72,18 @@ def _settle_page_size(evidence: Evidence) -> None:
         return
     if evidence.page_size != 4096 and not printed:
         evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# Kernels before 4.16 and nodes give the number of huge pages alone, nodes without their size.
+def _count_huge_pages(evidence: Evidence) -> None:
+    pages = evidence.meminfo.get("HugePages_Total", 0)
+    if not pages or "Hugetlb" in evidence.meminfo:
+        return
+    size = evidence.meminfo.get("Hugepagesize")
+    if size is None:
+        size = (evidence.page_size >> 10) * (evidence.page_size >> 3)
+        evidence.warnings.append(f"the nodes' {pages:,} huge pages are taken to be of {format_size(size << 10)}")
+    evidence.meminfo["Hugetlb"] = pages * size
 
 
 # What is rounded, or counted in other units, is of one machine still, as is what a balloon took from a kernel.

@@ -96,6 +96,7 @@ _OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}(?:,\d{3}){0,5})+", re.ASCII)
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
+_ZONE_APART = re.compile(r",\s{2,20}zone\b")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _KIB = re.compile(r"\d{1,19} kB", re.ASCII)
 _PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
@@ -401,6 +402,8 @@ def _strings(text: str) -> str:
         except (ValueError, RecursionError):
             if text.startswith("['"):
                 return "\n".join(_PYTHON_LIST.split(text))
+            if text.startswith("{'"):
+                return _or_else(_message(text.replace("'", '"')), text)
         else:
             return text if _is_message(entry) else _all_strings(entry)
     return _with_json_said(text) if "{" in text else text
@@ -519,7 +522,7 @@ def _plain(line: str) -> str:
     if _NUMBERED.fullmatch(line) is None:
         line = (line[:-_MOST_END] + _AT_END.sub("", line[-_MOST_END:])).rstrip()
     if line.startswith("Node "):
-        line = line.replace("|", " ").rstrip()
+        line = _ZONE_APART.sub(", zone", line.replace("|", " ").rstrip(), count=1)
         if _WITH_THOUSANDS.fullmatch(line) is not None:
             line = _BETWEEN_THOUSANDS.sub("", line)
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:

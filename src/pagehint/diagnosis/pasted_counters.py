@@ -16,6 +16,7 @@ _MEMINFO = re.compile(
     r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
     re.ASCII,
 )
+_SIDE_BY_SIDE = re.compile(r"\bMemFree:?(?:\s+\d[\d,.]{0,20}\s?[kKMG]i?B\b){2}", re.ASCII)
 _BELOW_ZERO = re.compile(
     r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
     r"|([A-Z]\w{2,40}(?:\(\w{1,10}\))?):)\s+-\d{1,20}(?:\s.{0,400})?",
@@ -54,6 +55,8 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
         node: _last(of_one, "meminfo" if node is None else f"node {node}'s meminfo", evidence, name)
         for node, of_one in tables.items()
     }
+    if any("MemFree" in line and _SIDE_BY_SIDE.search(line) for line in lines):
+        evidence.warnings.append(f"{name}: has several figures of MemFree in a row: the first of each row counts")
     # Side by side, of one machine.
     for node, of_one in tables.items():
         totals = {counts["MemTotal"] for counts in of_one if "MemTotal" in counts}

@@ -11,6 +11,7 @@ from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
+from pagehint.diagnosis.host_setup import configured_reporting
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
@@ -22,7 +23,7 @@ from pagehint.diagnosis.tools import (
     parse_crash_blocks,
     parse_numastat,
     parse_totals,
-    refused_tool,
+    refused_text,
 )
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument
@@ -122,8 +123,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
                 f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
                 "of it, for `pagehint run`"
             )
-        if (tool := refused_tool({*plain_lines(start), *map(str.strip, start.split("\n"))})) is not None:
-            what = f"holds the output of {tool}"
+        if (refused := refused_text({*plain_lines(start), *map(str.strip, start.split("\n"))})) is not None:
+            what = f"holds {refused}"
         if left_out := [warning for warning in evidence.warnings[before:] if "left out" in warning]:
             raise InputError(f"{left_out[-1]}. Nothing else of it tells of free memory")
         raise InputError(
@@ -200,6 +201,11 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
         )
     yield from _single_lines(evidence, plain, name)
+    if (device := configured_reporting(text)) is not None:
+        evidence.reporting.device = evidence.reporting.device or device
+        if not device and evidence.reporting.on is None:
+            evidence.reporting.on = False
+        yield "how the host sets up the VM"
 
 
 # Of too much, the start and the end: whole lines.

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from pagehint.diagnosis.evidence import ZoneKey
-from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
 
-__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_tool"]
+__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_text"]
 
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
@@ -39,7 +39,7 @@ _ANDROID_FREE = re.compile(
     re.ASCII,
 )
 _NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){0,1024}Total", re.ASCII)
-_NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}\.\d{2}){1,1025})", re.ASCII)
+_NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}(?:\.\d{2})?){1,1025})", re.ASCII)
 _NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
 _PAGE_SIZES = (4096, 16384, 65536)
 # Which column of a table is what, and in which unit; None: whole pages in KiB, or MiB.
@@ -54,6 +54,11 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
         "memtotal,",
         {"memtotal": "total", "memfree": "free", "cached": "cached", "buffers": "buffers"},
         1 << 20,
+    ),
+    "atopsar -m": (
+        "swptotal",
+        {"memtotal": "total", "memfree": "free", "buffers": "buffers", "cached": "cached"},
+        1,
     ),
     "glances --stdout-csv": (
         "mem.free,",
@@ -102,13 +107,15 @@ _NO_FREE = {
     "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
-    "sar without -r": r"Linux \d\S{1,80} \(\S{1,80}\)\s.{1,60} CPU\)",
+    "earlyoom": r"(?:.{0,80}: )?mem avail: +\d{1,12} of +\d{1,12} MiB .{1,80}",
+    "sar without a table of memory": r"Linux \d\S{1,80} \(\S{1,80}\)\s.{1,60} CPU\)",
     "vmstat -d": r"disk- -+reads-+ -+writes-+ -+IO-+",
     "numastat without -m": r"numa_foreign(?:\s+\d{1,20}){1,64}",
 }
 _UNREAD = {
     "jc --proc-zoneinfo": r'.{0,4000}"pagesets": ?\[.{0,4000}',
     "sadf -x": r"<memfree>\d{1,20}</memfree>",
+    "page-types": r"flags\s+page-count\s+MB\s+symbolic-flags.{0,60}",
     "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
     "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
 }
@@ -119,10 +126,21 @@ _FOREIGN = {
     "Windows": r"OS Name: {1,40}Microsoft Windows.{0,80}|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}",
     "ESXi's esxtop": r"PMEM {1,9}/MB: .{1,120}",
 }
+_OF_KERNEL = {
+    "the OOM killer's last lines, which don't tell what is free: give all of them, from `invoked oom-killer` on": (
+        r"(?:.{0,80}: )?(?:Memory cgroup out|Out) of memory: Kill(?:ed)? process .{1,400}|oom-kill:constraint=.{1,800}"
+    ),
+    "a container's end, which doesn't tell what is free": r"(?:Reason: +)?OOMKilled|\"OOMKilled\": true,?",
+    "the balloon driver's lines, which don't tell what is free": r"(?:.{0,40}: )?Out of puff! .{1,80}",
+    "a balloon device's name, which doesn't tell whether it reports free pages, nor what is free": (
+        r".{1,60}Virtio (?:1\.0 )?memory balloon.{0,40}|virtio_balloon +\d{1,9} +\d.{0,80}"
+    ),
+}
 _REFUSED = {
-    "which doesn't tell what is free": _NO_FREE,
-    "a form of it that is not read": _UNREAD,
-    "which is no Linux machine's": _FOREIGN,
+    **_OF_KERNEL,
+    **{f"the output of {tool}, which doesn't tell what is free": words for tool, words in _NO_FREE.items()},
+    **{f"the output of {tool}, a form of it that is not read": words for tool, words in _UNREAD.items()},
+    **{f"the output of {tool}, which is no Linux machine's": words for tool, words in _FOREIGN.items()},
 }
 
 
@@ -185,12 +203,11 @@ def parse_numastat(lines: list[str]) -> dict[str, int]:
     return found
 
 
-def refused_tool(lines: Collection[str]) -> str | None:
-    """The tool whose output this is, and why it is not read, if it is one of those. O(length)."""
-    for why, tools in _REFUSED.items():
-        for tool, words in tools.items():
-            if any(map(re.compile(words, re.ASCII).fullmatch, lines)):
-                return f"{tool}, {why}"
+def refused_text(lines: Collection[str]) -> str | None:
+    """What this is, and why it is not read, if it is known. O(length)."""
+    for what, words in _REFUSED.items():
+        if any(map(re.compile(words, re.ASCII).fullmatch, lines)):
+            return what
     return None
 
 
@@ -315,6 +332,8 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
 # Whole pages are multiples of 4 KiB; with -S k, m or M they are not.
 def _table_unit(rows: list[dict[str, float]]) -> tuple[int, str | None]:
     size = sum(rows[-1].values())
+    if size >= _SMALL << 10 and all(value % SMALLEST_PAGE == 0 for row in rows for value in row.values()):
+        return 1, "bytes"
     if all(value % 4 == 0 for row in rows for value in row.values()) and size >= _SMALL:
         return 1 << 10, None
     return (1000, "kB") if size >= _MOST_MIB else (1 << 20, "MiB")

@@ -139,7 +139,8 @@ def reporting_line(found: Diagnosis, parameters: bool = True) -> str:
     order = f"order {setting.order} ({format_size(setting.page_size << setting.order)})"
     if setting.on is None:
         assumed = "" if reporting.order is not None else " (assumed: the pageblock order)"
-        return f"free page reporting: not known whether it is on (the guest's boot log tells); {order}{assumed}"
+        device = "the VM has a device for it; " if reporting.device else ""
+        return f"free page reporting: {device}not known whether it is on (the guest's boot log tells); {order}{assumed}"
     if not setting.on:
         why = (
             "a balloon device offers it, but no driver serves it"
