@@ -63,6 +63,7 @@ cdef class Buddy(HintingState):
     cdef Py_ssize_t _before_tail_position(self, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _unlink(self, Py_ssize_t i) noexcept nogil
+    cdef void _unlink_hinted(self, Py_ssize_t e, int state) noexcept nogil  # not final: no compiler copies it into loops
     @cython.final
     cdef void _count(self, int migratetype, Py_ssize_t pages) noexcept nogil
     @cython.final

@@ -78,11 +78,13 @@ class HintedLists(Buddy):
     # The cycle's part under the lock (sections 6 and 8)
 
     def _begin(self):
+        order: cython.int
         which: cython.int
-        for which in range(LISTS):
-            if self._hinted[which & 31] and not self._counts_exist:  # what was loaded may be hinted anywhere
-                self._hinted_tail(which)
-            self._boundary[which] = which
+        for order in range(self.max_order):
+            for which in range(order, LISTS, 32):
+                if self._hinted[order] and not self._counts_exist:  # what was loaded may be hinted anywhere
+                    self._hinted_tail(which)
+                self._boundary[which] = which
         self._counts_exist = True
         self._active = True
 

@@ -40,7 +40,7 @@ class PageHinting(Design):
     @property
     def request_count(self) -> int:
         """Zones that are requested."""
-        return sum(zone.requested for zone in self.zones)
+        return sum([zone.requested for zone in self.zones])
 
     def threshold(self) -> int:
         return self.high_water_mark

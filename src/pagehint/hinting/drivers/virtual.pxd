@@ -1,14 +1,15 @@
+from pagehint.hinting.clock cimport Timer, VirtualClock
 from pagehint.hinting.conversation cimport Conversation
 
 cdef class VirtualWorker:
     cdef readonly Conversation design
-    cdef readonly object clock
+    cdef readonly VirtualClock clock
     cdef tuple _zones
     cdef object _react_time
     cdef object _on_begin
     cdef object _rest_time
     cdef object _react
-    cdef object _timer
+    cdef Timer _timer
     cdef object _reacting
     cdef bint _overridden
     cdef bint _stepping
@@ -18,7 +19,7 @@ cdef class VirtualWorker:
     cdef long long _asked_at
     cdef long _asked
 
-    cdef _set_timer(self)
+    cdef Timer _set_timer(self)
     cdef _disarm(self)
     cdef _arm(self, time)
     cdef _act(self)
