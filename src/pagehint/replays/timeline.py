@@ -1,7 +1,7 @@
 """Samples of a replay on its way: what is resident, what of it is free, and why it stayed behind."""
 
 from collections.abc import Collection
-from itertools import chain
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,8 @@ class Timeline:
         twice = next((name for name in (RUN, *self._fields) if [RUN, *self._fields].count(name) > 1), None)
         if twice is not None:
             raise InputError(f"{label_of(design)}: its reason {twice!r} is a column of the timeline too: rename it")
-        self._rows: list[tuple[int, ...]] = []
+        self._packed = Struct(f"={len(self._fields)}q")
+        self._rows: list[bytes] = []
         self.rows = np.zeros((0, len(self._fields)), np.int64)
         self._next_row = _NEVER
         self._next_count = _NEVER
@@ -219,7 +220,7 @@ class Timeline:
             del self._rows[1::2]
             assert self.step is not None
             self.step *= 2
-        self._rows.append(row)
+        self._rows.append(self._packed.pack(*row))
 
     def _row(self, now: int) -> tuple[int, ...]:
         engine, zones, batches = self._engine, self._start.zones, len(self._device.batches)
@@ -272,8 +273,7 @@ class Timeline:
         """There are no more samples."""
         if not self._totals_only:
             self._count(now, self._counts)
-        # A third of what NumPy takes to find out that these are tuples of int.
-        rows = np.fromiter(chain.from_iterable(self._rows), np.int64).reshape(-1, len(self._fields))
+        rows = np.frombuffer(bytearray().join(self._rows), np.int64).reshape(-1, len(self._fields))
         rows[:, 1:-1] *= PAGE_BYTES
         self.rows = rows
 
