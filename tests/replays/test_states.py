@@ -1,5 +1,6 @@
 """What each page was before the first event: by events, by flags, and where neither tells, by counts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +28,16 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Trace:
 
 
 def settled(
-    trace: Trace, seen: dict[tuple[int, int], int], flags: np.ndarray | None, layout: ZoneLayout | None = None
+    trace: Trace,
+    seen: dict[tuple[int, int], int],
+    flags: np.ndarray | None,
+    layout: ZoneLayout | None = None,
+    told: Sequence[int] = (),
 ) -> PageStates:
     at_start = np.full(PAGES, UNSEEN, np.uint8)
     for (begin, end), state in seen.items():
         at_start[begin:end] = state
-    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, None, None)
+    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, None, None, np.array(told, np.int64))
 
 
 def test_a_pages_own_event_tells_before_its_flags_do(bare: Trace) -> None:
@@ -62,6 +67,15 @@ def test_a_block_that_was_told_before_is_known_by_its_first_page_while_it_is_fre
     flags[[512, 1024]] |= np.uint64(KPageFlag.UPTODATE)
     found = settled(bare, {(1024, 1025): USED_AT_START}, flags)
     assert np.flatnonzero(found.reported).tolist() == [512]
+
+
+def test_a_block_that_was_told_before_its_flags_were_read_was_not_told_at_the_start(bare: Trace) -> None:
+    """One whose flags were read behind the first pass was stepped over in it: 12 % of the blocks were placed."""
+    flags = np.full(PAGES, LRU, np.uint64)
+    flags[512:2048] = BUDDY
+    flags[[512, 1024, 1536]] |= np.uint64(KPageFlag.UPTODATE)
+    found = settled(bare, {}, flags, told=[1024, -1, PAGES])
+    assert np.flatnonzero(found.reported).tolist() == [512, 1536]
 
 
 def test_what_has_no_memory_yet_and_is_freed_later_only_comes(bare: Trace) -> None:

@@ -559,6 +559,8 @@ class Scan:
                     self._bursts += 1
                     self._burst[cpu] = self._bursts
             elif kind == PUTBACK and self._isolated[pfn]:
+                if types[k] == CMA:
+                    self._typed(pfn, end, CMA)
                 self.least_told = min(self.least_told, order)
                 self._isolated[pfn] = 0
                 self._pending -= 1

@@ -116,8 +116,10 @@ def first_request(trace: Trace) -> int | None:
     reporting, passes = trace.meta.reporting, recorded_passes(trace)
     if reporting is None or reporting.delay_ns is None or not len(passes):
         return None
-    came = reporting.device_load_ns
-    return _request_of(trace, passes, reporting.delay_ns) if came is None or came < (trace.meta.first_ns or 0) else None
+    came, first = reporting.device_load_ns, trace.meta.first_ns or 0
+    asked = _request_of(trace, passes, reporting.delay_ns)
+    # A driver that is built into the kernel was there, whatever says that it came.
+    return asked if came is None or min(came, asked) < first else None
 
 
 def _request_of(trace: Trace, passes: NDArray[np.int64], delay: int) -> int:
@@ -352,9 +354,9 @@ def _look(
     progress: Callable[[int], None] | None,
 ) -> _Look:
     inflations = Inflations(trace)
-    early, named = _read(trace, layouts, scan, inflations, refills, progress)
+    early, named, told = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
-    found = pages_at_start(trace, layouts, scan.at_start, flags, early, named)
+    found = pages_at_start(trace, layouts, scan.at_start, flags, early, named, told)
     order = pageblock_order(trace)
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
@@ -385,7 +387,8 @@ def _look(
     )
 
 
-# The pages that events name before reading the snapshot's page flags began, and before it ended; None: no mark tells.
+# The pages that events name before reading the snapshot's page flags began, and before it ended (None: no mark tells);
+# and the first pages (pfns) of the blocks that were told before it ended.
 def _read(
     trace: Trace,
     layouts: list[ZoneLayout],
@@ -393,8 +396,9 @@ def _read(
     inflations: Inflations,
     refills: RefillScan | None,
     progress: Callable[[int], None] | None,
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None, NDArray[np.int64]]:
     named: dict[str, NDArray[np.bool_]] = {}
+    told = [np.zeros(0, np.int64)]
     # Between two events: what was told, and left the lists for that; or a mark.
     between: list[tuple[int, NDArray[np.int64] | str]] = [*departures(trace, layouts)]
     marks = [(mark_time(trace, text), text) for text in (SNAPSHOT_BEGUN, SNAPSHOT_READ)]
@@ -408,6 +412,8 @@ def _read(
             named[what] = scan.at_start != UNSEEN
         else:
             scan.told(what)
+            if SNAPSHOT_READ not in named:
+                told.append(what[:, 0])
 
     for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
         inflations.add(batch)
@@ -417,7 +423,10 @@ def _read(
         while begin < len(times):
             end = int(np.searchsorted(times, between[-1][0])) if between else len(times)
             if begin < end:
-                scan.add({name: column[begin:end] for name, column in batch.items()})
+                part = {name: column[begin:end] for name, column in batch.items()}
+                scan.add(part)
+                if SNAPSHOT_READ not in named:
+                    told.append(part["pfn"][part["event"] == Event.PUTBACK])
             if end < len(times):
                 go_on()
             begin = max(begin, end)
@@ -425,7 +434,8 @@ def _read(
             progress(len(batch["event"]))
     while between:
         go_on()
-    return named.get(SNAPSHOT_BEGUN), named.get(SNAPSHOT_READ)
+    first_told = np.concatenate(told) if marks[1][0] is not None else told[0]
+    return named.get(SNAPSHOT_BEGUN), named.get(SNAPSHOT_READ), first_told
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).

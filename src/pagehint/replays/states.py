@@ -92,11 +92,13 @@ def pages_at_start(
     flags: NDArray[np.uint64] | None,
     early: NDArray[np.bool_] | None,
     named: NDArray[np.bool_] | None,
+    told: NDArray[np.int64],
 ) -> PageStates:
     """Settle what a Scan left UNSEEN in `at_start`, which becomes the states. O(pages).
 
     `flags`: the snapshot's kpageflags; `early` and `named` (bool a page): those that events name before reading these
-    began, and before it ended; None: nothing tells. Raises InputError.
+    began, and before it ended; None: nothing tells. `told`: the first pages (pfns) of what the guest told before that.
+    Raises InputError.
     """
     inside = np.zeros(len(at_start), np.bool_)
     for layout in layouts:
@@ -112,6 +114,7 @@ def pages_at_start(
         if named is not None and trace.meta.events.get(Event.ZONE_ALLOC.letter):
             _not_yet_free(found, kinds, named, _least_reported(trace))
         _settle_by_flags(found, layouts, flags, kinds, inside, early)
+        found.reported[told[(told >= 0) & (told < len(at_start))]] = False
         if snapshot is not None:
             found.doubts += _doubts_of_flags(snapshot, int(np.count_nonzero(kinds.free)))
     else:

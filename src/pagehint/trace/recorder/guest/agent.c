@@ -368,7 +368,8 @@ static int init(void) {
     write_text(INSTANCE "/tracing_on", "1");
     ask_clock();
     snapshot("init", pages);
-    piece_text("balloon", "%llu", (unsigned long long)now());
+    if (access("/sys/bus/virtio/drivers/virtio_balloon", F_OK)) /* else it is built in, and came at boot */
+        piece_text("balloon", "%llu", (unsigned long long)now());
     insert_all("/balloon");
     probe();
     each_event(1);
