@@ -1,5 +1,6 @@
 """Two real guests, booted here: what one predicts, beside what was measured of it and of the other."""
 
+import gzip
 import io
 import os
 import re
@@ -18,8 +19,9 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.timer import Tick, recorded_passes, timer_tick
 from pagehint.trace.recorder.frames import FrameWriter
+from pagehint.trace.recorder.guest import image
 from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _listening, _record, boot, fit_clock
-from pagehint.trace.recorder.guest.image import busybox, cpio, find_kernel
+from pagehint.trace.recorder.guest.image import Kernel, busybox, cpio, find_kernel
 from pagehint.trace.recorder.qmp import socket_address
 from pagehint.trace.snapshot import Snapshot
 
@@ -196,6 +198,19 @@ def test_an_archive_that_linux_reads(tmp_path):
     tool = ["cpio", "-it", "--quiet"] if shutil.which("cpio") else ["bsdtar", "-tf", "-"]
     listed = subprocess.run(tool, input=data, capture_output=True, check=True)
     assert listed.stdout.split() == [b"bin", b"bin/a", b"bin/b"]
+
+
+@pytest.mark.parametrize("built_in", [False, True])
+def test_probes_of_a_balloon_whose_driver_is_built_in_name_no_module(built_in, tmp_path, monkeypatch):
+    """Of Ubuntu's kernels no event told when the host was done with a batch: a probe waited for the module."""
+    module = "" if built_in else "virtio_balloon:"
+    monkeypatch.setattr(image, "agent", lambda: b"")
+    monkeypatch.setattr(image, "busybox", lambda: tmp_path / "vmlinuz")
+    for name in ("vmlinuz", *(() if built_in else ("virtio_balloon.ko",))):
+        (tmp_path / name).write_bytes(b"")
+    made = gzip.decompress(image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "true", "page", 0, 64, None))
+    names = re.findall(rb"[pr]:pagehint/report(?:_ret)? (\S*)", made)
+    assert names == 2 * [f"{module}virtballoon_free_page_report".encode()]
 
 
 def test_kernels_that_are_none(tmp_path):

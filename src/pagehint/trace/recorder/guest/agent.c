@@ -246,16 +246,11 @@ static void each_event(int enable) {
         fclose(file);
 }
 
-/* A line that begins with | is for where the one before it is refused. */
 static void probe(void) {
     char line[256];
-    int done = 0;
     FILE *file = fopen("/probes", "r");
     while (file && fgets(line, sizeof line, file))
-        if (*line != '|')
-            done = !write_text(TRACEFS "/kprobe_events", line) || errno == EEXIST;
-        else if (!done)
-            write_text(TRACEFS "/kprobe_events", line + 1);
+        write_text(TRACEFS "/kprobe_events", line);
     if (file)
         fclose(file);
 }

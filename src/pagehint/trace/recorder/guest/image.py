@@ -230,15 +230,17 @@ def initramfs(
     """
     if disk:
         command = _IN_DISK + shlex.quote(command)
-    entries = [*system(kernel, disk), ("init", 0o100755, agent()), *_modules(kernel, "balloon", _BALLOON)]
+    balloon = _modules(kernel, "balloon", _BALLOON)
+    entries = [*system(kernel, disk), ("init", 0o100755, agent()), *balloon]
     entries += [(f"bin/{name}", 0o120777, b"/init") for name in _WORKLOADS]
     events = [f"kmem/{name} {name}\n" for name in event_names(level)]
     events += [f"pagehint/{name} {name}\n" for name, *_ in PROBES]
-    probes = []
-    for name, kind, function, fetch in PROBES:
-        places = ("virtio_balloon:", "") if function.startswith("virtballoon") else ("",)
-        lines = [f"{kind}:pagehint/{name} {place}{function} {fetch}\n" for place in places]
-        probes += [("|" if number else "") + line for number, line in enumerate(lines)]
+    # A module that isn't there yet is named: one that never comes is no error where only a return is probed.
+    module = f"{_BALLOON[0]}:" if len(balloon) > 1 else ""
+    probes = [
+        f"{kind}:pagehint/{name} {module if function.startswith('virtballoon') else ''}{function} {fetch}\n"
+        for name, kind, function, fetch in PROBES
+    ]
     events.append("ftrace/print print\n")
     entries += [
         ("events", 0o100644, "".join(events).encode()),
