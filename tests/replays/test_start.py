@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import PageReporting, timer_delay
+from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import kernel_profile
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.playback import Playback
@@ -326,6 +327,20 @@ def test_what_leaves_contiguous_areas_stays_apart(kernel: str, tmp_path: Path) -
     meta = Meta(recorder="test", source="test", kernel=kernel)
     trace = record(tmp_path / "t", rows, [zone(_PAGES)], meta, texts=texts, flags=free, migratetype=types)
     assert replay(trace, None).prediction.placed_as_recorded == 1.0
+
+
+def test_what_compaction_moves_to_is_in_use_and_what_it_gives_back_is_not(tmp_path: Path) -> None:
+    """Nobody had what was moved until it was freed, and no host backed it: 0.133 % off in one guest; now 0.017."""
+    ms = 10**6
+    rows: list[Row] = [("I", 8192, 3, 0), ("i", -1, 0, 0, 8), ("F", 8193, 0, 0), ("F", 8196, 2, 0)]
+    rows += [("F", 8192, 0, 0), ("F", 8194, 1, 0), ("Z", 8448, 8, 0)]
+    times = [0, 0, ms, 2 * ms, 300 * ms, 400 * ms, 500 * ms]
+    flags = flags_of((8192, 8704, _BUDDY))
+    trace = record(tmp_path / "t", rows, [zone(_PAGES)], flags=flags, times=times)
+    run = replay(trace, None, ModelHost(page_size="4KiB"), sample="1ms", backed=False)
+    used, resident = (np.array(run.timeline.column(name)) // 4096 for name in ("used", "resident"))
+    assert (used[[10, 299, 350, 450]] - used[450]).tolist() == [3, 3, 2, 0]
+    assert (resident[[10, 450]] - used[450]).tolist() == [3, 3]
 
 
 def test_what_is_put_back_as_contiguous_is_known_by_that(tmp_path: Path) -> None:

@@ -108,6 +108,9 @@ cdef class Engine(Pages):
     cdef OnTheWay _on_the_way
     cdef object _last_freed_array
     cdef unsigned char *_last_freed
+    cdef object _given_array
+    cdef const long long *_given
+    cdef Py_ssize_t _g
     cdef object _last_rows_array
     cdef const long long *_last_rows
     cdef Py_ssize_t _last_row
@@ -150,6 +153,8 @@ cdef class Engine(Pages):
     cdef void _allocated(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _freed(self, Py_ssize_t pfn, int order, bint by_boot) noexcept nogil
+    @cython.final
+    cdef void _move_to(self, Py_ssize_t pfn, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
     @cython.final

@@ -181,6 +181,8 @@ class Engine(Pages):
         self.several_cpus = True
         self._last_row = 0
         self.may_come_straight(NO_ROWS[0])
+        self.moves_to(np.zeros((0, 3), np.int64))
+        self._g = 0
         if cython.compiled:
             self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
             self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
@@ -245,6 +247,14 @@ class Engine(Pages):
             )
         else:
             self._last_rows = memoryview(self._last_rows_array)
+
+    def moves_to(self, given_back):
+        """Compaction moved pages to all that it took, but what it gave back: int64 (blocks, 3), as a Scan says it."""
+        self._given_array = np.append(given_back, [[NEVER, 0, 0]], axis=0)
+        if cython.compiled:
+            self._given = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._given_array.ctypes.data))
+        else:
+            self._given = memoryview(self._given_array.reshape(-1))
 
     def lay_on_lists(self, pfns, lists):
         """These blocks (int64), which count as taken, lie on CPUs' lists: CPU << 8 | order << 4 | migratetype (uint32).
@@ -658,11 +668,25 @@ class Engine(Pages):
     def _compact(self, pfn, order, looked, source):
         turns: cython.bint = self._searches._takes(self._zone, self._row + self._k, pfn, order, looked, source)
         ended: cython.int = self._take(pfn, order, MOVABLE, BY_PLACE)
+        if ended != STALLED and not self.zone_level:
+            self._move_to(pfn, pfn + block_pages(order))
         if turns:
             self.turned += 1
             if self.follows:
                 self._agreed = 0
         return ended
+
+    # No event tells of the pages that compaction moves to.
+    def _move_to(self, pfn, end):
+        while self._given[self._g] < self._row + self._k:
+            self._g += 3
+        while pfn < end:
+            if self._given[self._g] == self._row + self._k and self._given[self._g + 1] == pfn:
+                pfn += self._given[self._g + 2]
+                self._g += 3
+            else:
+                self._allocated(pfn, 0)
+                pfn += 1
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT

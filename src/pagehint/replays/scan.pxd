@@ -13,6 +13,7 @@ cdef enum:
 cdef enum:
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10  # the largest block's: of every kernel so far
+    KEPT_FOR = 100000000  # ns: compaction that takes nothing for so long has ended
 
 # What only a look at the whole recording tells of an event.
 cdef enum:
@@ -74,6 +75,12 @@ cdef class Scan:
     cdef list _isolations
     cdef long long *_isolations_out
     cdef Py_ssize_t _isolation_count
+    cdef list _given_back
+    cdef long long *_given_out
+    cdef Py_ssize_t _given_count
+    cdef object _kept_array
+    cdef long long *_kept
+    cdef long long _last_isolation
     cdef long long _bursts
     cdef object _burst_array
     cdef long long *_burst
@@ -109,6 +116,10 @@ cdef class Scan:
     cdef void _was_used(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef void _touched(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    @cython.final
+    cdef void _keeps(self, Py_ssize_t begin, Py_ssize_t end, long long since) noexcept nogil
+    @cython.final
+    cdef void _note_given_back(self, Py_ssize_t pfn, Py_ssize_t pages) noexcept nogil
     @cython.final
     cdef void _typed(self, Py_ssize_t begin, Py_ssize_t end, int migratetype) noexcept nogil
     @cython.final

@@ -33,6 +33,7 @@ if cython.compiled:
         FIRST_OF_ALL,
         FIRST_PAGEBLOCK,
         INFLATED,
+        KEPT_FOR,
         MAX_ORDER,
         ORDINARY,
         REMOVAL,
@@ -68,6 +69,7 @@ else:
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
+    KEPT_FOR = 10**8
     UNTOLD = 254
 
 __all__ = [
@@ -127,6 +129,11 @@ class Scan:
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
         self._looks = MOST_LOOKS
         self._isolations = [np.zeros((0, 5), np.int64)]
+        self._given_back = [np.zeros((0, 3), np.int64)]
+        self._given_count = 0
+        # By which isolation a page is off its list: its row, and 1.
+        self._kept_array = np.zeros(pages, np.int64)
+        self._last_isolation = -KEPT_FOR
         self._row = self._pending = self._n = self._bursts = 0
         self._burst_array = np.zeros(CPUS, np.int64)
         self._load = load
@@ -153,6 +160,7 @@ class Scan:
             self._last_free = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._last_free_array.ctypes.data)
             )
+            self._kept = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._kept_array.ctypes.data))
             self._isolated = cython.cast(
                 cython.p_longlong, cython.cast(cython.size_t, self._isolated_array.ctypes.data)
             )
@@ -179,6 +187,7 @@ class Scan:
             self._first_order = memoryview(self.first_order)
             self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
             self._taken = memoryview(self._taken_array)
+            self._kept = memoryview(self._kept_array)
             self._last_was = memoryview(self._last_was_array)
             self._before = memoryview(self._before_array)
             self._seen_cpus = memoryview(self._seen_array)
@@ -198,20 +207,22 @@ class Scan:
         rows, verdicts = self._make_room(count)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
         skipped = np.empty((np.count_nonzero(events == BATCHED), 2), np.int64)
-        self._isolation_count = self._skipped_count = 0
+        given_back = np.empty((np.count_nonzero(events == FREED), 3), np.int64)
+        self._isolation_count = self._skipped_count = self._given_count = 0
         if cython.compiled:
             self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
             self._skipped_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, skipped.ctypes.data))
+            self._given_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, given_back.ctypes.data))
         else:
-            self._isolations_out, self._skipped_out = (
-                memoryview(isolations.reshape(-1)),
-                memoryview(skipped.reshape(-1)),
+            self._isolations_out, self._skipped_out, self._given_out = (
+                memoryview(each.reshape(-1)) for each in (isolations, skipped, given_back)
             )
         with cython.nogil:
             self._rows(self._columns)
         self._keep(rows, verdicts)
         self._isolations.append(isolations[: self._isolation_count])
         self._skipped.append(skipped[: self._skipped_count].copy())
+        self._given_back.append(given_back[: self._given_count].copy())
         ties, looks = groups_of(times, cpus, self._looks)
         self._ties.append(ties + self._row)
         self._looks -= looks
@@ -319,6 +330,12 @@ class Scan:
         """Pages that left their zone before the device came, and are in use without any event since: pfns, int64."""
         return np.flatnonzero(self._taken_array & (not self.zone_level))
 
+    def given_back(self):
+        """What compaction took and did not need: int64 (blocks, 3), by the row at which it took it, and the pfn: that
+        row, pfn and pages."""
+        given = np.concatenate(self._given_back)
+        return given[np.lexsort((given[:, 1], given[:, 0]))]
+
     def last_freed(self):
         """Rows (int64, ascending) of frees to a CPU's list, or straight to the zone: no later event says which."""
         return np.sort(self._last_free_array[self._last_free_array > 0]) - 1 if self.zone_events else NO_ROWS[0]
@@ -360,6 +377,12 @@ class Scan:
         i: cython.Py_ssize_t
         for i in range(begin, end):
             self._taken[i] = 0
+            self._kept[i] = 0
+
+    def _keeps(self, begin, end, since):
+        i: cython.Py_ssize_t
+        for i in range(begin, end):
+            self._kept[i] = since
 
     def _typed(self, begin, end, migratetype):
         k: cython.Py_ssize_t
@@ -411,6 +434,14 @@ class Scan:
         self._isolations_out[at + 3] = self._burst[cpu]
         self._isolations_out[at + 4] = -1
         self._isolation_count += 1
+
+    # Compaction gives back what it did not need as it ends; what is freed later had been moved to.
+    def _note_given_back(self, pfn, pages):
+        at: cython.Py_ssize_t = 3 * self._given_count
+        self._given_out[at] = self._kept[pfn] - 1
+        self._given_out[at + 1] = pfn
+        self._given_out[at + 2] = pages
+        self._given_count += 1
 
     # What is freed right behind a CPU's isolations was moved to there.
     def _note_source(self, pfn, cpu):
@@ -475,7 +506,10 @@ class Scan:
                     self._isolated[pfn] = self._row + k + 1
                     self._pending += 1
                     self._note_isolation(k, pfn, details[k], cpu)
-                    self._told(pfn, min(pfn + details[k], self.pages))
+                    end = min(pfn + details[k], self.pages)
+                    self._told(pfn, end)
+                    self._last_isolation = times[k]
+                    self._keeps(pfn, end, self._row + k + 1)
                 continue
             if pfn < 0 or orders[k] > MAX_ORDER:
                 continue
@@ -516,6 +550,8 @@ class Scan:
             elif kind == FREED:
                 if last == ISOLATED:
                     self._note_source(pfn, cpu)
+                if self._kept[pfn] and times[k] - self._last_isolation < KEPT_FOR:
+                    self._note_given_back(pfn, end - pfn)
                 self._touched(pfn, end)
                 self._settled(pfn, end)
                 if order >= self._pageblock_order and not self._at_start[pfn]:
@@ -564,3 +600,4 @@ class Scan:
                 self.least_told = min(self.least_told, order)
                 self._isolated[pfn] = 0
                 self._pending -= 1
+                self._keeps(pfn, end, 0)

@@ -189,6 +189,7 @@ class Start:
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     last_freed: NDArray[np.int64]
+    given_back: NDArray[np.int64]
     cpus: int
     evidence: Evidence
     load: int
@@ -252,6 +253,7 @@ class Start:
             ties=seen.ties,
             in_bulk=seen.in_bulk,
             last_freed=seen.last_freed,
+            given_back=seen.given_back,
             cpus=len(seen.cpus),
             evidence=seen.evidence,
             load=load,
@@ -313,6 +315,7 @@ class Start:
                 )
         engine.start_from(self.at_start.states)
         engine.may_come_straight(self.last_freed)
+        engine.moves_to(self.given_back)
         engine.several_cpus = self.cpus > 1
         if self.on_lists is not None:
             self._lay_on_lists(engine, self.on_lists)
@@ -339,6 +342,7 @@ class _Look:
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     last_freed: NDArray[np.int64]
+    given_back: NDArray[np.int64]
     evidence: Evidence
     on_lists: OnLists | None
     refills: FoundRefills | None
@@ -379,6 +383,7 @@ def _look(
         ties=scan.ties(),
         in_bulk=scan.in_bulk(),
         last_freed=scan.last_freed(),
+        given_back=scan.given_back(),
         evidence=evidence,
         on_lists=on_lists,
         refills=None if refills is None else refills.found(trace.meta.last_ns or 0),
