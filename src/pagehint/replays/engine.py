@@ -668,7 +668,7 @@ class Engine(Pages):
     def _compact(self, pfn, order, looked, source):
         turns: cython.bint = self._searches._takes(self._zone, self._row + self._k, pfn, order, looked, source)
         ended: cython.int = self._take(pfn, order, MOVABLE, BY_PLACE)
-        if ended != STALLED and not self.zone_level:
+        if ended != STALLED:
             self._move_to(pfn, pfn + block_pages(order))
         if turns:
             self.turned += 1
@@ -676,17 +676,22 @@ class Engine(Pages):
                 self._agreed = 0
         return ended
 
-    # No event tells of the pages that compaction moves to.
+    # No event tells of the pages that compaction moves to. At zone level, some that it gave back are among them.
     def _move_to(self, pfn, end):
+        page: cython.Py_ssize_t
         while self._given[self._g] < self._row + self._k:
             self._g += 3
         while pfn < end:
             if self._given[self._g] == self._row + self._k and self._given[self._g + 1] == pfn:
                 pfn += self._given[self._g + 2]
                 self._g += 3
-            else:
-                self._allocated(pfn, 0)
-                pfn += 1
+                continue
+            page = self._map[pfn]
+            if page != NOWHERE:
+                self._set_used(page, True)
+            if self.touch_alloc and not self.zone_level:
+                self._touch(pfn, 0)
+            pfn += 1
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT

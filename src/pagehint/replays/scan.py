@@ -207,7 +207,7 @@ class Scan:
         rows, verdicts = self._make_room(count)
         isolations = np.empty((np.count_nonzero(events == ISOLATED), 5), np.int64)
         skipped = np.empty((np.count_nonzero(events == BATCHED), 2), np.int64)
-        given_back = np.empty((np.count_nonzero(events == FREED), 3), np.int64)
+        given_back = np.empty((np.count_nonzero((events == FREED) | (events == PCPU_DRAIN)), 3), np.int64)
         self._isolation_count = self._skipped_count = self._given_count = 0
         if cython.compiled:
             self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
@@ -528,6 +528,8 @@ class Scan:
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
                 self.drained_order = max(self.drained_order, order)
+                if self._kept[pfn] and times[k] - self._last_isolation < KEPT_FOR:
+                    self._note_given_back(pfn, end - pfn)
                 self._touched(pfn, end)
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
