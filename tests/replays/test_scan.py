@@ -63,7 +63,7 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
     assert (run.settings["kernel_profile"], run.settings["kernel_checked"]) == ("6.15", True)
     assert not any("fallbacks" in warning for warning in run.recording["warnings"])
     other = replay(trace, kernel="6.8")
-    assert (other.settings["kernel_profile"], other.settings["kernel_checked"]) == ("6.8", False)
+    assert (other.settings["kernel_profile"], other.settings["kernel_checked"]) == ("6.8", True)
     assert any("1 of its fallbacks take their page at once" in line for line in other.recording["warnings"])
     assert replay(record(tmp_path / "nameless", events, 4096, "")).settings["kernel_profile"] == "6.15"
 
@@ -73,7 +73,7 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
     [
         ("6.1.0", None),
         ("6.18", None),
-        ("6.8.12", "the rules of 6.8 are known from their description only: no guest with them was compared"),
+        ("6.8.12", None),
         ("5.4", "the rules of 5.3 are known from their description only: no guest with them was compared"),
         ("7.4-rc1", "the kernel is newer than those that are known: the rules of 6.17 are followed"),
     ],

@@ -104,7 +104,7 @@ LINUX_5_10 = KernelProfile(
 LINUX_5_15 = KernelProfile(
     "5.15",
     since=(5, 14),
-    checked=False,
+    checked=True,
     moved_to_tail=True,
     boot_to_tail=True,
     merge_by_type=False,
@@ -127,9 +127,9 @@ LINUX_6_1 = KernelProfile(
     pcp="one after the other",
     most_min_free_kbytes=262144,
 )
-LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), checked=False, pcp="tuned")
+LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), pcp="tuned")
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True, merge_retypes=True)
-LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), checked=True, fallback="claim, then steal")
+LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), fallback="claim, then steal")
 LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 16), pcp="tuned, seldom")
 
 PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
