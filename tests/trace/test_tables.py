@@ -74,6 +74,16 @@ def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
         read_table(path, MARK_SCHEMA)
 
 
+def test_a_long_footer_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    """It is 11 times as large in memory: a bundle of files of 20,000 tiny groups of rows took 1.2 GiB."""
+    path, table = tmp_path / "marks.parquet", pa.table({"time": [5] * 1000, "text": ["a"] * 1000})
+    pq.write_table(table.replace_schema_metadata({"more": "x" * (5 << 20)}), path)
+    with pytest.raises(InputError, match=r"bytes only say where its columns and groups of rows are: write it anew in"):
+        read_table(path, MARK_SCHEMA)
+    pq.write_table(table, path, row_group_size=1)
+    assert read_table(path, MARK_SCHEMA).num_rows == 1000
+
+
 def test_a_column_that_is_missing_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"time": [1]}), tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"a\.parquet: .*text"):

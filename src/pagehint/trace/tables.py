@@ -52,6 +52,9 @@ _FREE_ROWS = 1 << 20
 _ROWS_A_BYTE = 32
 _MOST_GROUP = 1 << 28
 _FREE_BYTES = 1 << 26
+# Arrow takes some 11 bytes for each of what a file says of its groups of rows and columns, before it can be asked.
+_FREE_FOOTER = 1 << 22
+_FOOTER_SHARE = 4
 _DESCRIPTORS = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd"  # a minimal guest lacks the latter
 _BYTES_A_BYTE = 200
 _BATCH_ROWS = 1 << 12
@@ -88,25 +91,40 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     Raises InputError where it isn't one, where it unpacks to more than a recording would, and for what Arrow raises
     in the with block.
     """
-    # Arrow's threads outlive Python's last line, and abort the process where they free a Python object after it:
-    # they read from the descriptor.
-    with (
-        open_input(path) as file,
-        parquet_errors(path),
-        pa.OSFile(f"{_DESCRIPTORS}/{file.fileno()}") as source,
-        pq.ParquetFile(source, page_checksum_verification=True) as parquet,
-    ):
-        size, metadata = os.fstat(file.fileno()).st_size, parquet.metadata
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        rows = sum(group.num_rows for group in groups)
-        if rows != metadata.num_rows or any(group.num_rows < 0 for group in groups):
-            raise InputError(f"{path}: damaged (it counts its rows in two ways): make it again")
-        if (most := max((group.total_byte_size for group in groups), default=0)) > _MOST_GROUP:
-            raise InputError(f"{path}: a group of its rows unpacks to {most} bytes, expected up to {_MOST_GROUP}")
-        if rows > _FREE_ROWS + _ROWS_A_BYTE * size:
-            raise InputError(f"{path}: unpacks to {rows} rows, far more than its {size} bytes: no recording does")
-        check_schema(path, parquet.schema_arrow, schema)
-        yield parquet
+    with open_input(path) as file, parquet_errors(path):
+        size = os.fstat(file.fileno()).st_size
+        _check_footer(path, file.fileno(), size)
+        # Arrow's threads outlive Python's last line, and abort the process where they free a Python object after it:
+        # they read from the descriptor.
+        with (
+            pa.OSFile(f"{_DESCRIPTORS}/{file.fileno()}") as source,
+            pq.ParquetFile(source, page_checksum_verification=True) as parquet,
+        ):
+            _check_groups(path, parquet.metadata, size)
+            check_schema(path, parquet.schema_arrow, schema)
+            yield parquet
+
+
+def _check_footer(path: Path, descriptor: int, size: int) -> None:
+    """Raise InputError where what a file says of its groups of rows is far more than their data want."""
+    footer = int.from_bytes(os.pread(descriptor, 4, max(0, size - 8)), "little")
+    if footer <= size and footer > _FREE_FOOTER + size // _FOOTER_SHARE:
+        raise InputError(
+            f"{path}: {footer} of its {size} bytes only say where its columns and groups of rows are: write it anew "
+            "in groups of 10,000 rows and more (pyarrow.parquet.write_table's row_group_size)"
+        )
+
+
+def _check_groups(path: Path, metadata: pq.FileMetaData, size: int) -> None:
+    """Raise InputError where a file's groups of rows are damaged, or unpack to more than a recording would."""
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    rows = sum(group.num_rows for group in groups)
+    if rows != metadata.num_rows or any(group.num_rows < 0 for group in groups):
+        raise InputError(f"{path}: damaged (it counts its rows in two ways): make it again")
+    if (most := max((group.total_byte_size for group in groups), default=0)) > _MOST_GROUP:
+        raise InputError(f"{path}: a group of its rows unpacks to {most} bytes, expected up to {_MOST_GROUP}")
+    if rows > _FREE_ROWS + _ROWS_A_BYTE * size:
+        raise InputError(f"{path}: unpacks to {rows} rows, far more than its {size} bytes: no recording does")
 
 
 def read_batches(file: pq.ParquetFile, path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
