@@ -1,5 +1,6 @@
 """What the command line says of itself."""
 
+import json
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 
 from pagehint.cli.app import app
 from pagehint.hinting.designs.registry import DESIGNS
+from pagehint.trace.shipped import example as shipped
 
 
 def test_as_a_module() -> None:
@@ -161,3 +163,31 @@ def test_the_list_of_commands_has_their_docstrings() -> None:
     for name, command in app.resolved_commands().items():
         if not name.startswith("-"):
             assert command.help.partition("\n")[0].replace("`", "") in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("record", "--for=soon"),
+        ("record", "--buffers=much"),
+        ("watch", "1", "--for=soon"),
+        ("guest", "--memory=much"),
+        ("doctor", "--watch=soon"),
+        ("import", "x", "-o", "y.pagetrace", "--clock-offset=soon"),
+    ],
+)
+def test_an_option_is_named_whose_value_is_no_quantity(words: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    option = next(word for word in words if word.startswith("--")).partition("=")[0]
+    assert done.returncode == 2
+    assert re.fullmatch(rf"pagehint: {option}: '\w+' is not a (time|size): expected .*\n", done.stderr)
+
+
+def test_a_url_is_a_recording_for_each_command() -> None:
+    """Run and info took it for a path, of which a slash was gone."""
+    pytest.importorskip("fsspec")
+    url = f"file://{shipped('pandas').path}"
+    for words, name in ((("info", url, "--json"), "path"), (("run", url, "--json"), "trace")):
+        done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)[name] == url

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
-from pagehint.cli.options import Json
+from pagehint.cli.options import Json, naming
 from pagehint.diagnosis.apply import STEPS, apply_action, check_action
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.examine import doctor as examine_machine
@@ -91,8 +91,9 @@ def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply:
         return
     if html is not None or json_ or apply is not None:
         raise InputError("--watch shows a live screen: leave --html, --json and --apply out")
-    if parse_time(watch) < parse_time("1s"):
-        raise InputError(f"--watch {watch}: expected 1s or more")
+    with naming("--watch"):
+        if parse_time(watch) < parse_time("1s"):
+            raise InputError(f"{watch}: expected 1s or more")
     if not sys.stdout.isatty():
         raise InputError("--watch needs a terminal: use --json for programs")
 

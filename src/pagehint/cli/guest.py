@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from pagehint.cli.options import naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
@@ -73,7 +74,8 @@ def guest(
         Several guests, such as "order=9,4 reporting=on,off": what the first predicts for the others' settings, beside
         what was measured in them, and in a second guest of each.
     """
-    size = parse_size(memory)
+    with naming("--memory"):
+        size = parse_size(memory)
     if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
         raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
     if disk is not None and not command:

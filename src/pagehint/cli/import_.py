@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pagehint.cli.bar import bar
+from pagehint.cli.options import naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
@@ -55,7 +56,8 @@ def import_(
         By how much the host's wall clock is ahead of the guest's trace clock, such as 1795821679.357s. Default: with
         --residency as a mark `CLOCK $(date +%s%N)` of the recording says; with --host it is fitted.
     """
-    offset = None if clock_offset is None else parse_time(clock_offset)
+    with naming("--clock-offset"):
+        offset = None if clock_offset is None else parse_time(clock_offset)
     if host is not None:
         if residency is not None:
             raise InputError("--residency and --host: choose one of them")

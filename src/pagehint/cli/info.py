@@ -21,7 +21,7 @@ from pagehint.units import format_count, format_size, format_time
 __all__ = ["info"]
 
 
-def info(trace: Path | None = None, /, *, json_: Json = False) -> None:
+def info(trace: str | Path | None = None, /, *, json_: Json = False) -> None:
     """Show what a trace bundle holds.
 
     For example:
@@ -31,7 +31,7 @@ def info(trace: Path | None = None, /, *, json_: Json = False) -> None:
     Parameters
     ----------
     trace
-        The bundle, NAME.pagetrace. Without it: the one that ships with the package.
+        The bundle, NAME.pagetrace or a URL of one. Without it: the one that ships with the package.
     json_
         Print it as JSON, times in ns of the guest's clock.
     """

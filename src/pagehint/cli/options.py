@@ -70,7 +70,8 @@ def _assignment(text: str) -> tuple[str, str]:
 
 def parse_for(text: str) -> float:
     """The seconds of --for. Raises InputError."""
-    time = parse_time(text)
+    with naming("--for"):
+        time = parse_time(text)
     if time < _LEAST_TIME:
         raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
     return time / 1e9

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pagehint.cli.options import For, parse_for
+from pagehint.cli.options import For, naming, parse_for
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
@@ -99,7 +99,8 @@ def record(
 
 def _buffer_kib(buffers: str) -> int:
     cpus, memory = os.cpu_count() or 1, memory_bytes()
-    size = parse_size(buffers) // 1024 // cpus
+    with naming("--buffers"):
+        size = parse_size(buffers) // 1024 // cpus
     if size < _LEAST_KIB:
         raise InputError(f"--buffers {buffers}: expected {_LEAST_KIB} KiB for each of the {cpus} CPUs at the least")
     if size * 1024 * cpus > memory // 2:

@@ -37,7 +37,7 @@ __all__ = ["run"]
 
 
 def run(
-    trace: Path | None = None,
+    trace: str | Path | None = None,
     /,
     *,
     example: str | None = None,
@@ -78,7 +78,7 @@ def run(
     Parameters
     ----------
     trace
-        The recording, NAME.pagetrace. Without it: one that ships with the package.
+        The recording, NAME.pagetrace or a URL of one. Without it: one that ships with the package.
     example
         Which of those: phased (Linux 6.1 frees in large steps; the default) or pandas (a pandas job on 6.12).
     design

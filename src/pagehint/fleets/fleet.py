@@ -238,7 +238,7 @@ class _Kinds:
             if not isinstance(each.source, Trace) and Path(each.source).suffix == ".parquet":
                 self._fixed[index] = steps_of_file(each.source)
                 continue
-            path = str(each.source.path if isinstance(each.source, Trace) else each.source)
+            path = each.source.where if isinstance(each.source, Trace) else str(each.source)
             if path not in opened:
                 opened[path] = each.source if isinstance(each.source, Trace) else Trace.open(each.source)
             if measured:

@@ -47,7 +47,7 @@ class Recording(Trace):
             self._kept = None
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return recording_of, (self._source,)
+        return recording_of, super().__reduce__()[1]
 
 
 @lru_cache(maxsize=2)

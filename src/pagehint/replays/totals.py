@@ -39,7 +39,7 @@ def make_run(playback: Playback) -> Run:
         phases = phases_given_back(trace, playback.passes, batches, rows)
         truth, memory_map = _truth(playback), timeline.memory_map()
     run = Run(
-        trace=str(trace.path),
+        trace=trace.where,
         recording=_recording(playback),
         design=None if playback.design is None else type(playback.design),
         settings=_settings(playback),

@@ -67,11 +67,12 @@ class Trace:
         return f"<Trace {self.path.name}: Linux {self.meta.kernel or 'unknown'}, {self.num_events:,} events>"
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return Trace.open, (self._source,)
+        return Trace.open, (str(self.path.absolute()) if self.url is None else self.url,)
 
     @property
-    def _source(self) -> str:
-        return str(self.path.absolute()) if self.url is None else self.url
+    def where(self) -> str:
+        """By what it was opened: its path, or a URL."""
+        return str(self.path) if self.url is None else self.url
 
     def _repr_html_(self) -> str:
         meta = self.meta

@@ -48,7 +48,7 @@ def describe(trace: Trace) -> dict[str, Any]:
     residency = trace.residency
     reported = trace.reported
     return {
-        "path": str(trace.path),
+        "path": trace.where,
         "recorder": meta.recorder,
         "source": meta.source,
         "kernel": meta.kernel,
