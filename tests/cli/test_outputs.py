@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from pagehint.host.costs import Costs
 from pagehint.report.output import Output
 
 SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
@@ -77,6 +81,31 @@ def test_a_folder_without_permission(command: list[str], tmp_path: Path, text: P
     told = refused(*command, folder / "out", *([text] if command[0] == "import" else []))
     assert told == f"pagehint: {folder / 'out'}: Permission denied: choose another output\n"
     assert list(folder.iterdir()) == []
+
+
+def test_no_output_takes_the_place_of_what_is_read(tmp_path: Path) -> None:
+    """Costs, a design's file, a fleet's guests and a sweep's recording were written over."""
+    recording = shutil.copytree(SHIPPED, tmp_path / "t.pagetrace")
+    costs, design, guest = tmp_path / "costs.json", tmp_path / "mine.py", tmp_path / "guest.parquet"
+    costs.write_text(Costs().to_json())
+    design.write_text("from pagehint import PageReporting\n\n\nclass Mine(PageReporting):\n    label = 'mine'\n")
+    pq.write_table(pa.table({"time": [0, 10**12], "resident": [1 << 30, 0]}), guest)
+    (tmp_path / "link").symlink_to(costs)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    fleet = ("fleet", f"{guest}:3", "--host-memory", "4GiB", "--html")
+    for command in (
+        ("run", recording, "--costs", costs, "--html", tmp_path / "link"),
+        ("run", recording, "--design", f"{design}:Mine", "--html", design),
+        ("sweep", recording, "--html", recording / "events.parquet"),
+        ("sweep", recording, "--out", recording),
+        ("sweep", recording, "--out", tmp_path, "--html", tmp_path / "rows.jsonl"),
+        (*fleet, guest),
+        (*fleet, recording / "meta.json", f"{recording}:2"),
+        ("doctor", recording / "snapshot" / "meminfo.txt", "--html", recording / "snapshot" / "meminfo.txt"),
+    ):
+        told = refused(*command)
+        assert "is one of the files to read: " in told or "lies in the recording " in told
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("command", [["run"], ["info"], ["doctor"], ["import", "-o", "/nowhere"]])

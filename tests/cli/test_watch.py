@@ -124,6 +124,15 @@ def test_a_folder_that_takes_no_file(machine, tmp_path):
     assert "No such file" in done.stderr
 
 
+def test_what_was_watched_is_not_written_over(machine, tmp_path):
+    """The default output of a second machine took the place of the first one's."""
+    (tmp_path / "host.parquet").write_text("before")
+    done = pagehint("watch", machine.pid, "--for", "300ms", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "pagehint: host.parquet: exists already: remove it first, or choose another output\n"
+    assert (tmp_path / "host.parquet").read_text() == "before"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
 @pytest.mark.parametrize("room", ["4k", "64k"])
 def test_a_full_disk(machine, tmp_path, room):

@@ -64,9 +64,7 @@ def doctor(
     if html is None:
         found = diagnose(files) if files else examine_machine()
     else:
-        if any(html.resolve() == each.resolve() for each in files):
-            raise InputError(f"--html {html}: is one of the files to read: choose another output")
-        with Output(html) as page:
+        with Output(html, files) as page:
             found = diagnose(files) if files else examine_machine()
             from pagehint.report.doctor_page import doctor_page
 

@@ -17,6 +17,7 @@ from pagehint.cli.options import (
     Texts,
     executor_at,
     naming,
+    read_files,
     setting_texts,
     split_names,
 )
@@ -116,7 +117,8 @@ def fleet(
     with naming("--overhead"):
         beside = parse_size(overhead)
     charged = Costs() if costs is None else Costs.read(costs)
-    with output_if(html) as page:
+    read = read_files([str(each.source) for each in listed], costs, names)
+    with output_if(html, read) as page:
         with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:
             found = fleet_of(
                 listed,

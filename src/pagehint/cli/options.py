@@ -1,8 +1,9 @@
 """What the options of several commands have in common: their types, and what their texts mean."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -20,6 +21,7 @@ __all__ = [
     "executor_at",
     "naming",
     "parse_for",
+    "read_files",
     "setting_texts",
     "split_names",
 ]
@@ -75,6 +77,12 @@ def parse_for(text: str) -> float:
     if time < _LEAST_TIME:
         raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
     return time / 1e9
+
+
+def read_files(sources: Iterable[str | Path], costs: Path | None, designs: Iterable[str]) -> list[str | Path]:
+    """What a command reads, so that no output takes its place: recordings, costs, and designs' FILE.py:CLASS."""
+    files = [*sources, *(name.rpartition(":")[0] for name in designs if ":" in name)]
+    return files if costs is None else [*files, costs]
 
 
 def executor_at(address: str | None) -> AbstractContextManager[Executor | None]:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import Hyphened, Json, PageSize, Sets, Texts, naming, setting_texts, split_names
+from pagehint.cli.options import Hyphened, Json, PageSize, Sets, Texts, naming, read_files, setting_texts, split_names
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
 from pagehint.host.costs import Costs
@@ -139,7 +139,7 @@ def run(
     opened = shipped(example or EXAMPLES[0]) if trace is None else Trace.open(trace)
     given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
     texts, options = setting_texts(given, set_)
-    _check_outputs(opened, out, html)
+    _check_outputs(out, html)
     plans = plans_of(opened, names, texts, options)
     charged = Costs() if costs is None else Costs.read(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else None)
@@ -165,7 +165,8 @@ def run(
         price,
         khugepaged,
     )
-    with output_if(out) as timeline, output_if(html) as page:
+    read = read_files([opened.path], costs, names)
+    with output_if(out, read) as timeline, output_if(html, read) as page:
         # The recording is read twice a run, and once more without hinting.
         with bar("replaying", opened.path.name, 2 * opened.num_events * (len(plans) + 1)) as shown:
             done = study_plans([(opened, plans)], ground, keep=True, real=host, progress=shown.advance)
@@ -191,12 +192,9 @@ def run(
 _NOT_PARQUET = frozenset((".csv", ".tsv", ".json", ".html", ".txt", ".xlsx"))
 
 
-# A recording is never written over, nor one output over the other.
-def _check_outputs(trace: Trace, out: Path | None, html: Path | None) -> None:
+# One output is never written over the other.
+def _check_outputs(out: Path | None, html: Path | None) -> None:
     targets = [Path(os.path.realpath(output)) for output in (out, html) if output is not None]
-    for target in targets:
-        if target.is_relative_to(trace.path.resolve()):
-            raise InputError(f"{target}: lies in the recording {trace.path}: choose another output")
     if out is not None and out.suffix.lower() in _NOT_PARQUET:
         raise InputError(f"--out {out}: the timeline is written as Parquet: name it {out.with_suffix('.parquet').name}")
     if html is not None and html.suffix.lower() == ".parquet":

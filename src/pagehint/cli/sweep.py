@@ -16,6 +16,7 @@ from pagehint.cli.options import (
     Texts,
     executor_at,
     naming,
+    read_files,
     setting_texts,
     split_names,
 )
@@ -24,9 +25,9 @@ from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design
 from pagehint.host.costs import Costs
 from pagehint.replays.run import PRICE
 from pagehint.replays.study import Ground
-from pagehint.replays.sweep import Budget
+from pagehint.replays.sweep import ROWS, Budget
 from pagehint.replays.sweep import sweep as sweep_of
-from pagehint.report.output import output_if
+from pagehint.report.output import check_unread, output_if
 from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 from pagehint.units import parse_time
@@ -114,7 +115,11 @@ def sweep(
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
     charged = Costs() if costs is None else Costs.read(costs)
     ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
-    with output_if(html) as page:
+    read = read_files([each.path for each in opened], costs, names)
+    if out is not None:
+        check_unread(out, read)
+        read.append(out / ROWS)
+    with output_if(html, read) as page:
         with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:
             found = sweep_of(
                 opened,

@@ -57,6 +57,8 @@ def watch(
     if (pid is None) == (qmp is None):
         raise InputError("name the machine's process, or QEMU's --qmp socket: one of the two")
     seconds = None if for_ is None else parse_for(for_)
+    if output.is_file():
+        raise InputError(f"{output}: exists already: remove it first, or choose another output")
     pid, ram = _machine(given := pid, qmp)
     with _stops() as stopped, Output(output) as made:
         say(f"process {pid} has {_words(ram)}; Ctrl-C ends it")

@@ -26,12 +26,12 @@ from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
 from pagehint.units import parse_price, shown, whole_number
 
-__all__ = ["CAPACITIES", "DELAYS", "ORDERS", "Budget", "Sweep", "sweep"]
+__all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "sweep"]
 
 ORDERS = (0, 2, 4, 6, 8, 9, 10)
 DELAYS = ("5ms", "20ms", "100ms", "500ms", "2s", "10s", "30s")
 CAPACITIES = (32, 256)
-_ROWS = "rows.jsonl"
+ROWS = "rows.jsonl"
 _OF_FILES = frozenset((".parquet", ".csv", ".tsv", ".json", ".jsonl", ".html", ".txt", ".gz", ".xlsx", ".png", ".svg"))
 _NEAR = 0.05
 
@@ -277,7 +277,7 @@ class _Kept:
         self._file: io.FileIO | None = None
         if folder is None:
             return
-        path = self._path = Path(folder) / _ROWS
+        path = self._path = Path(folder) / ROWS
         if path.parent.suffix.lower() in _OF_FILES and not path.parent.exists():
             raise InputError(
                 f"{folder}: ends like a file: rows are kept in a folder, name one, such as {path.parent.stem}"

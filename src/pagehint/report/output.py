@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -10,21 +11,23 @@ from typing import Self
 from pagehint.errors import InputError
 from pagehint.partial import claim, partial_path, remove_leftovers
 
-__all__ = ["Output", "output_if"]
+__all__ = ["Output", "check_unread", "output_if"]
 
 
 class Output:
     """A file that takes the place of `path` when it is written, whole; a context manager.
 
     It keeps the mode of a file that it replaces. That it can be written is seen at once, before work is spent on what
-    it is to hold. A device or a pipe is written directly. Raises InputError.
+    it is to hold. A device or a pipe is written directly. Raises InputError, also where `path` is one of the files, or
+    lies in one of the recordings, that are `read`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, read: Iterable[str | Path] = ()) -> None:
         self.path = Path(path)
         self._target = self.path
         if not str(path) or self.path.is_dir():
             raise InputError(f"{path or repr(path)}: is a folder: name a file in it")
+        check_unread(self.path, read)
         self._temp: Path | None = None
         self._lock = -1
         if self.path.exists() and not self.path.is_file():
@@ -87,6 +90,17 @@ class Output:
         return InputError(f"{self.path}: {error.strerror or error}: choose another output")
 
 
-def output_if(path: Path | None) -> AbstractContextManager[Output | None]:
-    """An output where one was asked for; None where `path` is. Raises InputError."""
-    return nullcontext() if path is None else Output(path)
+def check_unread(path: Path, read: Iterable[str | Path]) -> None:
+    """Raise InputError where an output is one of the files, or lies in one of the recordings, that are `read`."""
+    target = path.resolve()
+    for each in read:
+        real = Path(each).resolve()
+        if target == real:
+            raise InputError(f"{path}: is one of the files to read: choose another output")
+        if real in target.parents and (real / "meta.json").exists():
+            raise InputError(f"{path}: lies in the recording {each}: choose another output")
+
+
+def output_if(path: Path | None, read: Iterable[str | Path] = ()) -> AbstractContextManager[Output | None]:
+    """An output where one was asked for; None where `path` is. `read`: as for Output. Raises InputError."""
+    return nullcontext() if path is None else Output(path, read)
