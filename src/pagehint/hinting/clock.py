@@ -25,7 +25,10 @@ class Timer:
 
 @cython.cclass
 class VirtualClock:
-    """A deterministic clock in nanoseconds. What is due at the same time runs in the order in which it was set."""
+    """A deterministic clock in nanoseconds. What is due at the same time runs in the order in which it was set.
+
+    For one thread at a time: threads that share one take turns by a lock of their own.
+    """
 
     def __init__(self, now=0):
         self.now = now

@@ -1,5 +1,6 @@
 """A block is given back after a time that its order and the price set."""
 
+import math
 import queue
 
 import pytest
@@ -60,6 +61,26 @@ def test_the_price_may_change_while_it_runs():
     assert guest.told_after(100) == []
     guest.design.price = 100
     assert set(guest.told_after(500)) == {guest.block, guest.pages[1]}
+
+
+@pytest.mark.parametrize("price", ["much", math.nan, 0, None])
+def test_a_price_that_is_none_is_said_to_be_at_the_next_look(price):
+    guest = Guest(price=0.05)
+    guest.free()
+    guest.design.price = price
+    with pytest.raises(InputError, match="price"):
+        guest.told_after(100)
+
+
+@pytest.mark.parametrize("order", [-1, 32, 10**9, "9", 1.5, None])
+def test_an_order_that_no_block_has(order):
+    """It was an IndexError, or took minutes and all memory."""
+    for ask in (BreakEven().wait, BreakEven().break_even):
+        with pytest.raises(InputError, match=r"order .*: expected 0 to 31"):
+            ask(order)
+    if order != 32:
+        with pytest.raises(InputError, match=r"orders .*: expected 0 to 32"):
+            BreakEven().waits(order)
 
 
 def test_park_gives_back_all_that_is_free():

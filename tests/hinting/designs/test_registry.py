@@ -230,7 +230,7 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
         ("def values(self): return 5", "own.py: what it gave or set led to AttributeError"),
         ("def rest(self): return 'soon'", "Own: it said 'soon': expected Idle or Sleep of rest()"),
         ("def rest(self): return self.tell(self.zones[0])", "expected Idle or Sleep of rest()"),
-        ("def rest(self): return Sleep(self.now)", "gave nothing back, and no time passed"),
+        ("def rest(self): return Sleep(self.now)", "within 0 ns, and gave nothing back"),
         (
             "def work(self):\n        while True: yield self.tell(self.zones[0])",
             "Own: its work told of an empty batch 100,000 times: let it end",

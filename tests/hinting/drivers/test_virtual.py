@@ -185,21 +185,38 @@ def test_a_design_that_answers_itself_is_asked():
     worker.stop()
 
 
-class AtOnce(PageReporting):
+class Hasty(PageReporting):
+    step = 0
+
     def work(self):
-        self.schedule(0)
+        self.schedule(self.step)
         return
         yield
 
 
-def test_a_design_that_is_due_for_ever_at_one_time():
-    """The clock never went on, and nothing ended it."""
+@pytest.mark.parametrize(("step", "within"), [(0, "0 ns"), (1, r"\d+ us"), (1000, r"\d+ ms")])
+def test_a_design_that_is_due_for_ever_while_hardly_any_time_passes(step, within):
+    """The clock never went on, and nothing ended it, or it went on by a ns at a time."""
     clock = VirtualClock()
-    worker = VirtualWorker(AtOnce(), [Zone(1024)], clock)
+    design = Hasty()
+    design.step = step
+    worker = VirtualWorker(design, [Zone(1024)], clock)
     worker.start(Device(1))
-    with pytest.raises(
-        InputError,
-        match=r"AtOnce: at 2.000 s it was asked 100,000 times what to do, gave nothing back, and no time passed",
-    ):
+    says = rf"Hasty: at 2\.\d+ s it was asked 100,000 times what to do, within {within}, and gave nothing back: "
+    with pytest.raises(InputError, match=says):
         clock.run_until(10**10)
+    worker.stop()
+
+
+def test_a_design_that_looks_each_free_or_each_millisecond_goes_on():
+    clock = VirtualClock()
+    design = Hasty(delay=0)
+    worker = VirtualWorker(design, [zone := Zone(1024)], clock)
+    worker.start(Device(1))
+    design.step = 10**6
+    clock.run_until(3 * 10**11)
+    design.step = 10**12
+    for _ in range(150_000):
+        zone.free(zone.alloc(9), 9)
+        clock.advance(10)
     worker.stop()

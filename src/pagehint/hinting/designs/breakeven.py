@@ -10,7 +10,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.survival import FIRST_GUESS, Survival
 from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_price
+from pagehint.units import parse_price, whole_number
 
 __all__ = ["BreakEven"]
 
@@ -24,9 +24,14 @@ _CALL, _USUAL_BLOCKS = 20_000.0, 32
 _BLOCK = 1_000.0
 _PAGE, _LARGE = 60.0 + 1_500.0, (12_000.0 + 81_000.0) / 512  # a page given back and faulted in: alone, with its 2 MiB
 _LARGE_ORDER = 9
+_MOST_ORDERS = 32
 
 # How long a page waits on CPUs' lists that are full (ns), with which share of all pages they are, and the least of it.
 _ON_FULL_LISTS, _FULL, _LEAST = 2e9, 1 / 64, 1 / 4
+
+
+def _order(value: int) -> int:
+    return whole_number("order", value, 0, _MOST_ORDERS - 1)
 
 
 def _price(value: Any) -> float:
@@ -85,7 +90,7 @@ class BreakEven(Design):
     @property
     def _hold(self) -> float:
         """What a page that is kept for a ns costs (ns)."""
-        return float(self.price) / 60 / (1 << 18)
+        return _price(self.price) / 60 / (1 << 18)
 
     @property
     def share(self) -> float:
@@ -104,7 +109,11 @@ class BreakEven(Design):
         return _ON_FULL_LISTS * min(max(listed / (_FULL * pages), _LEAST), 1.0)
 
     def break_even(self, order: int) -> float:
-        """For how long (ns) a block of this order is kept at the cost of giving it back and faulting it in again."""
+        """For how long (ns) a block of this order is kept at the cost of giving it back and faulting it in again.
+
+        Raises InputError unless the order is 0 to 31.
+        """
+        order = _order(order)
         return self._break_evens(order + 1)[order]
 
     def _break_evens(self, orders: int) -> list[float]:
@@ -113,11 +122,16 @@ class BreakEven(Design):
         return [(block / (1 << order) + (_LARGE if order >= _LARGE_ORDER else _PAGE)) / hold for order in range(orders)]
 
     def wait(self, order: int) -> int:
-        """How long a block of this order stays free before it is given back (ns): 5 ms to 60 s."""
+        """How long a block of this order stays free before it is given back (ns): 5 ms to 60 s.
+
+        Raises InputError unless the order is 0 to 31.
+        """
+        order = _order(order)
         return self.waits(order + 1)[order]
 
     def waits(self, orders: int) -> list[int]:
-        """``wait`` of each order below this one."""
+        """``wait`` of each order below this one. Raises InputError unless it is 0 to 32."""
+        orders = whole_number("orders", orders, 0, _MOST_ORDERS)
         share, later = self.share, self._later
         return [round(min(max(share * (even - later), _SHORTEST), _LONGEST)) for even in self._break_evens(orders)]
 

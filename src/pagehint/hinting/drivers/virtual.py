@@ -5,11 +5,12 @@ import cython
 from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.conversation import Conversation
-from pagehint.units import shown
+from pagehint.units import format_time, shown
 
 __all__ = ["VirtualWorker"]
 
-_MOST_AT_ONCE = 100_000  # actions that give nothing back while no time passes: it would go on so for ever
+_AT_ONCE = 10**9
+_MOST_AT_ONCE = 100_000  # actions that give nothing back in that time, of no free's doing: it would go on so for ever
 
 
 @cython.cclass
@@ -22,7 +23,7 @@ class VirtualWorker:
     in flight, ``stalled`` the time that they took (ns).
 
     Whoever moves the clock gets InputError from a design that does nothing again and again while no time passes, or
-    says what is no action.
+    hardly any, and from one that says what is no action.
     """
 
     def __init__(self, design, zones, clock, react_time=None, on_begin=None, rest_time=None):
@@ -40,8 +41,8 @@ class VirtualWorker:
         self._reacting = None
         self._stepping = self._waited_for = False
         self.stalls = self.stalled = 0
-        self._asked_at = -1
-        self._asked = 0  # at this time, since the device was told of a batch
+        self._asked_at = 0
+        self._asked = 0  # since then, and since the device was told of a batch, or a zone notified of a free
 
     def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
@@ -67,6 +68,7 @@ class VirtualWorker:
             self.design.abort()
 
     def _notified(self, zone):
+        self._asked = 0
         self.design.notified(zone, self.clock.now)
         if self.design.pending is not None and not self._stepping and self._reacting is None:
             self._arm(self.design.pending)
@@ -158,13 +160,14 @@ class VirtualWorker:
         return interrupt
 
     def _count(self, now):
-        if now != self._asked_at:
+        if now - self._asked_at >= _AT_ONCE:
             self._asked_at, self._asked = now, 0
         self._asked += 1
         if self._asked > _MOST_AT_ONCE:
             raise InputError(
                 f"{type(self.design).__name__}: at {now / 1e9:.3f} s it was asked {_MOST_AT_ONCE:,} times what to do, "
-                "gave nothing back, and no time passed: schedule() its work, or let rest() sleep, until later"
+                f"within {format_time(now - self._asked_at)}, and gave nothing back: schedule() its work, or let "
+                "rest() sleep, until later"
             )
 
     def _tell(self):
