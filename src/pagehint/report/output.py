@@ -92,9 +92,9 @@ class Output:
 
 def check_unread(path: Path, read: Iterable[str | Path]) -> None:
     """Raise InputError where an output is one of the files, or lies in one of the recordings, that are `read`."""
-    target = path.resolve()
+    target = Path(os.path.realpath(path))
     for each in read:
-        real = Path(each).resolve()
+        real = Path(os.path.realpath(each))
         if target == real:
             raise InputError(f"{path}: is one of the files to read: choose another output")
         if real in target.parents and (real / "meta.json").exists():
