@@ -147,6 +147,16 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert "<b>Warnings</b>" not in written
 
 
+def test_each_price_is_answered_in_large_print(tmp_path: Path) -> None:
+    """All but the first were a note."""
+    page = tmp_path / "page.html"
+    prices = ("--price", 5, "--price", 15, "--at-most-refaults", 100)
+    ended = pagehint("sweep", SHIPPED, *SMALL, *prices, "--html", page)
+    assert ended.returncode == 0, ended.stderr
+    leads = re.findall('<p class="lead">(At 5|At 15|With 100 faults) .*?</p>', page.read_text(encoding="utf-8"))
+    assert sorted(leads) == ["At 15", "At 5", "With 100 faults"]
+
+
 def test_of_several_recordings_it_says_which_loses_most() -> None:
     """That none lost more than 74.6 % read as if that were little."""
     ended = pagehint("sweep", SHIPPED, example("pandas").path, "--design", "reporting", "--order", 9, "--order", 4)

@@ -235,7 +235,7 @@ def test_few_waits_and_batches(runs: dict[str, Run], show: Show, tmp_path: Path)
     assert page.run(ticks, "waits") >= 3
     widths = "return [...document.querySelectorAll('#sizes .bars path')].map(e => e.getBoundingClientRect().width)"
     assert min(page.run(widths)) >= 1.5
-    assert "25.0 % of it waited 200 s or longer" in page.run("return document.body.textContent")
+    assert "25.0 % of it waited 200 s or longer" in " ".join(page.run("return document.body.textContent").split())
     sizes = run.batches.slice(0, 1).set_column(2, "blocks", [[7]])
     path.write_text(page_of([replace(run, batches=sizes)]), encoding="utf-8")
     page = show(path)

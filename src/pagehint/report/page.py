@@ -12,6 +12,8 @@ from plotly.offline import get_plotlyjs
 
 from pagehint.report.figures import DARK
 
+_BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:[num]?s|min|h|[KMGTP]?i?B|GiB·min|%)(?!\w))")
+
 __all__ = ["chart", "charts", "filled_page", "html_table", "section", "warning_box"]
 
 
@@ -24,15 +26,16 @@ def filled_page(
     sections: Iterable[str],
     figures: Mapping[str, Any],
 ) -> str:
-    """The page. `sections` are HTML, all else is text; `figures` are plotly's by the id of their element."""
+    """The page. `sections` are HTML, all else is text, a paragraph a line of `lead`; `figures` are plotly's by the id
+    of their element."""
     template = Template((files("pagehint.report") / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(title),
-        about=_words(about),
-        lead=_words(lead),
-        warnings=warning_box(warnings),
-        notes="\n".join(f'<p class="note">{_words(line)}</p>' for line in notes),
-        sections="\n".join(sections),
+        title=_together(escape(title)),
+        about=_together(_words(about)),
+        lead=_together("\n".join(f'<p class="lead">{_words(line)}</p>' for line in lead.splitlines())),
+        warnings=_together(warning_box(warnings)),
+        notes=_together("\n".join(f'<p class="note">{_words(line)}</p>' for line in notes)),
+        sections=_together("\n".join(sections)),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
         figures=_in_script(figures),
         dark=_in_script(DARK),
@@ -69,6 +72,11 @@ def warning_box(lines: Iterable[str]) -> str:
     """What the rest doesn't rest on firmly, as HTML; nothing if there is nothing."""
     items = "".join(f"<li>{_words(line)}</li>" for line in lines)
     return f'<div class="warning"><b>Warnings</b><ul>{items}</ul></div>' if items else ""
+
+
+# No line ends between a figure and its unit.
+def _together(html: str) -> str:
+    return _BEFORE_A_UNIT.sub("\u00a0", html)
 
 
 # A command stands between backticks, for terminals.

@@ -43,29 +43,30 @@ def _own(row: Mapping[str, Any], words: Words) -> str:
 
 def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
     """What the sweep recommends, and what is uncertain about it."""
-    lines = []
-    for best in sweep.best:
-        if "budget" in best:
-            lines += [_within(best, words), *_released(best, words)]
-            continue
-        price, cost = best["price"], best["cost"]
-        line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
-        present = sum(
-            price * (row["footprint"] - row["ideal_footprint"]) + (row["guest_time"] + row["host_time"]) / 1e9
-            for row in sweep.present
-        )
-        line += f", as recorded ({_own(sweep.present[0], words)}) it is {_seconds(present)}"
-        if best["regret_possible"] is not None:
-            line += f", and the best possible {_seconds(best['best_possible'])}"
-        worst = max(best["regret"], key=lambda name: best["regret"][name])
-        if len(best["regret"]) > 1:
-            loss = percent(best["regret"][worst], 1)
-            line += f"; against its own best {worst} loses most, {loss}"
-        if best["near"]:
-            others = format_count(best["near"], "other setting")
-            line += f"; {others} within 5 % of it, so that the choice among them is not firm"
-        lines += [line, *_released(best, words)]
+    lines = [line for best in sweep.best for line in (_recommended(sweep, best, words), *_released(best, words))]
     return [*lines, *doubts]
+
+
+def _recommended(sweep: Sweep, best: Mapping[str, Any], words: Words) -> str:
+    if "budget" in best:
+        return _within(best, words)
+    price, cost = best["price"], best["cost"]
+    line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
+    present = sum(
+        price * (row["footprint"] - row["ideal_footprint"]) + (row["guest_time"] + row["host_time"]) / 1e9
+        for row in sweep.present
+    )
+    line += f", as recorded ({_own(sweep.present[0], words)}) it is {_seconds(present)}"
+    if best["regret_possible"] is not None:
+        line += f", and the best possible {_seconds(best['best_possible'])}"
+    worst = max(best["regret"], key=lambda name: best["regret"][name])
+    if len(best["regret"]) > 1:
+        loss = percent(best["regret"][worst], 1)
+        line += f"; against its own best {worst} loses most, {loss}"
+    if best["near"]:
+        others = format_count(best["near"], "other setting")
+        line += f"; {others} within 5 % of it, so that the choice among them is not firm"
+    return line
 
 
 def _released(best: Mapping[str, Any], words: Words) -> list[str]:
@@ -131,7 +132,8 @@ def _table(sweep: Sweep, words: Words) -> tuple[list[str], list[list[str]]]:
 def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
     """A page with the picture of all settings, the front among them, and the guests' own."""
     figure = _figure(sweep, words)
-    lead, *others = [f"{line}." for line in sentences(sweep, words, [])]
+    lead = "\n".join(f"{_recommended(sweep, best, words)}." for best in sweep.best)
+    others = [line for best in sweep.best for line in _released(best, words)]
     names = list(dict.fromkeys(row["recording"] for row in sweep.rows))
     head, rows = _table(sweep, words)
     title = "Memory against time"
@@ -142,7 +144,7 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
         f"pagehint sweep of {format_count(len(names), 'recording')}.",
         lead,
         [f"{line}." for line in sweep.warnings],
-        [*others, *(f"{line}." for line in doubts)],
+        [f"{line}." for line in (*others, *doubts)],
         [
             section(title, charts([chart("front", figure.layout.height, title)]), note),
             section("The front", front),
