@@ -363,9 +363,11 @@ static int init(void) {
     write_text(INSTANCE "/tracing_on", "1");
     ask_clock();
     snapshot("init", pages);
-    if (access("/sys/bus/virtio/drivers/virtio_balloon", F_OK)) /* else it is built in, and came at boot */
-        piece_text("balloon", "%llu", (unsigned long long)now());
+    int built_in = !access("/sys/bus/virtio/drivers/virtio_balloon", F_OK);
     insert_all("/balloon");
+    /* Behind it, as it may take seconds on a busy host; one that is built in came at boot. */
+    if (!built_in)
+        piece_text("balloon", "%llu", (unsigned long long)now());
     probe();
     each_event(1);
     each_event(0);
