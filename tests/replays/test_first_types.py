@@ -22,7 +22,12 @@ PAGES = BLOCKS * 512
 
 
 def types(
-    trace: Trace, seen: list[int], free: list[int] | None = None, flags: np.ndarray | None = None, booting: bool = False
+    trace: Trace,
+    seen: list[int],
+    free: list[int] | None = None,
+    flags: np.ndarray | None = None,
+    booting: bool = False,
+    reported: int | None = None,
 ) -> list[int]:
     """Of these pageblocks, of which those of the numbers `free` are wholly free, all others in use."""
     states = np.full(PAGES, USED_AT_START, np.uint8)
@@ -30,6 +35,8 @@ def types(
         states[block * 512 : block * 512 + 512] = FREE_AT_START
     none = np.zeros(PAGES, np.bool_)
     found = PageStates(states, none, none.copy(), none.copy(), booting)
+    if reported is not None:
+        found.reported[reported] = True
     # And one behind the last.
     at = np.array([*seen, UNSEEN], np.uint8)
     left, order = np.zeros(PAGES, np.uint32), np.zeros(PAGES, np.uint8)
@@ -90,6 +97,19 @@ def test_a_snapshots_counts_tell_of_pageblocks_that_no_event_names(tmp_path: Pat
     assert types(trace, [UNSEEN] * BLOCKS, flags=flags.astype(np.uint32), booting=True)[0] == MOVABLE
     # What an event told stays, whatever the counts say.
     assert types(trace, [RECLAIMABLE] + [UNSEEN] * 7, flags=flags.astype(np.uint32))[0] == RECLAIMABLE
+
+
+@pytest.mark.parametrize("told", [1, 3])
+def test_what_was_told_before_is_movable(told: int, tmp_path: Path) -> None:
+    """Telling makes it so. A guest of 7.3 was placed to 25 % where other free pageblocks were taken for UNMOVABLE's."""
+    flags = np.full(PAGES, int(KPageFlag.LRU), np.uint64)
+    for block in (1, 3):
+        flags[512 * block : 512 * block + 512] = int(KPageFlag.BUDDY)
+    one = [0] * 9 + [1, 0]
+    text = _pagetypeinfo({"Unmovable": one, "Movable": one}, [1, BLOCKS - 1, 0, 0, 0])
+    trace = record(tmp_path / "a", [("Z", 0, 0, 0)], [zone(PAGES)], texts={"pagetypeinfo": text}, flags=flags)
+    found = types(trace, [UNSEEN] * BLOCKS, flags=flags.astype(np.uint32), reported=512 * told)
+    assert [found[told], found[4 - told]] == [MOVABLE, UNMOVABLE]
 
 
 def test_what_a_pass_tells_first_is_of_the_first_type(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What each page was before the first event: by events, by flags, and where neither tells, by counts."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.scan import FREE_AT_START, FREED_WHOLE_AT_START, PER_CPU_AT_START, UNSEEN, USED_AT_START
-from pagehint.replays.states import NO_MEMORY, PageStates, is_late, mark_time, pages_at_start
+from pagehint.replays.states import NO_MEMORY, Named, PageStates, is_late, mark_time, pages_at_start
 from pagehint.trace import Meta, Trace
 from pagehint.trace.meta import ZoneLayout
 
@@ -32,12 +31,12 @@ def settled(
     seen: dict[tuple[int, int], int],
     flags: np.ndarray | None,
     layout: ZoneLayout | None = None,
-    told: Sequence[int] = (),
+    named: Named | None = None,
 ) -> PageStates:
     at_start = np.full(PAGES, UNSEEN, np.uint8)
     for (begin, end), state in seen.items():
         at_start[begin:end] = state
-    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, None, None, np.array(told, np.int64))
+    return pages_at_start(trace, [layout or zone(PAGES)], at_start, flags, named or Named())
 
 
 def test_a_pages_own_event_tells_before_its_flags_do(bare: Trace) -> None:
@@ -74,8 +73,18 @@ def test_a_block_that_was_told_before_its_flags_were_read_was_not_told_at_the_st
     flags = np.full(PAGES, LRU, np.uint64)
     flags[512:2048] = BUDDY
     flags[[512, 1024, 1536]] |= np.uint64(KPageFlag.UPTODATE)
-    found = settled(bare, {}, flags, told=[1024, -1, PAGES])
+    found = settled(bare, {}, flags, named=Named(told=np.array([1024, -1, PAGES])))
     assert np.flatnonzero(found.reported).tolist() == [512, 1536]
+
+
+def test_what_the_first_pass_stepped_over_was_told_before(bare: Trace) -> None:
+    """Allocated between the pass and the reading of its flags, it was told here a second time: 88 % were placed."""
+    flags = np.full(PAGES, LRU, np.uint64)
+    at_pass, read = np.zeros(PAGES, np.bool_), np.zeros(PAGES, np.bool_)
+    at_pass[1024:1536] = read[512:2048] = True
+    seen = {(512, 2048): FREE_AT_START, (2048, 2050): FREE_AT_START}
+    found = settled(bare, seen, flags, named=Named(at_pass=at_pass, read=read, told=np.array([1536])))
+    assert np.flatnonzero(found.reported[[512, 1024, 1536, 2048]]).tolist() == [0]
 
 
 def test_what_has_no_memory_yet_and_is_freed_later_only_comes(bare: Trace) -> None:

@@ -59,6 +59,11 @@ def types_at_start(
         zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
         here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
         zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
+        told = _told_before(zone, found.reported[layout.start_pfn : layout.end_pfn], pageblock_order)
+        told = told[~known[told]]
+        types[told], known[told] = Migratetype.MOVABLE, True
+        if len(told):
+            zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
         bounds = info.bounds(layout.node, layout.name)
         if trace.meta.events.get(Event.ZONE_ALLOC.letter) and "CMA" in counts and "HighAtomic" in counts:
             counts = {
@@ -74,6 +79,19 @@ def types_at_start(
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds, unlike)
     _line_up(types, known, told_first(trace, layouts, 1 << pageblock_order), layouts, pageblock_order)
     return types
+
+
+# Which pageblocks are MOVABLE, as what is free in them was told: int64.
+def _told_before(zone: Zone, reported: NDArray[np.bool_], pageblock_order: int) -> NDArray[np.int64]:
+    state = zone.page_state
+    heads = np.flatnonzero((state & KIND == FREE) & reported)
+    orders = (state[heads] & ORDER).astype(np.int64)
+    heads, orders = heads[orders >= pageblock_order - 1] + zone.start_pfn, orders[orders >= pageblock_order - 1]
+    spans = [np.zeros(0, np.int64)]
+    for order in np.unique(orders).tolist():
+        size = 1 << max(order - pageblock_order, 0)
+        spans.append(((heads[orders == order] >> pageblock_order)[:, None] + np.arange(size)).ravel())
+    return np.concatenate(spans)
 
 
 # An allocation takes the smallest block that is large enough: what stayed free and is smaller is of another type. Bool

@@ -32,6 +32,7 @@ from pagehint.replays.states import (
     PAGEBLOCK_ORDER,
     SNAPSHOT_BEGUN,
     SNAPSHOT_READ,
+    Named,
     PageStates,
     is_late,
     mark_time,
@@ -59,6 +60,7 @@ _MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
 _MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any size
 _HUGE_PAGE = 512
+_FIRST_PASS = "the first pass"
 _MAX_ORDER = 10
 
 
@@ -358,15 +360,15 @@ def _look(
     progress: Callable[[int], None] | None,
 ) -> _Look:
     inflations = Inflations(trace)
-    early, named, told = _read(trace, layouts, scan, inflations, refills, progress)
+    named = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
-    found = pages_at_start(trace, layouts, scan.at_start, flags, early, named, told)
+    found = pages_at_start(trace, layouts, scan.at_start, flags, named)
     order = pageblock_order(trace)
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
     on_lists = None
     if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
-        on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, early, scan)
+        on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, named.begun, scan)
     balloon = inflations.rows()
     types = types_at_start(trace, layouts, scan.first_types, found, lower, order, scan.first_left, scan.first_order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
@@ -392,8 +394,6 @@ def _look(
     )
 
 
-# The pages that events name before reading the snapshot's page flags began, and before it ended (None: no mark tells);
-# and the first pages (pfns) of the blocks that were told before it ended.
 def _read(
     trace: Trace,
     layouts: list[ZoneLayout],
@@ -401,12 +401,13 @@ def _read(
     inflations: Inflations,
     refills: RefillScan | None,
     progress: Callable[[int], None] | None,
-) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None, NDArray[np.int64]]:
+) -> Named:
     named: dict[str, NDArray[np.bool_]] = {}
     told = [np.zeros(0, np.int64)]
     # Between two events: what was told, and left the lists for that; or a mark.
     between: list[tuple[int, NDArray[np.int64] | str]] = [*departures(trace, layouts)]
     marks = [(mark_time(trace, text), text) for text in (SNAPSHOT_BEGUN, SNAPSHOT_READ)]
+    marks += [(int(time), _FIRST_PASS) for time in trace.report_times[:1]]
     between += [(time, text) for time, text in marks if time is not None]
     between.sort(key=lambda each: each[0])
     between.reverse()  # of one time the first comes first
@@ -439,8 +440,9 @@ def _read(
             progress(len(batch["event"]))
     while between:
         go_on()
-    first_told = np.concatenate(told) if marks[1][0] is not None else told[0]
-    return named.get(SNAPSHOT_BEGUN), named.get(SNAPSHOT_READ), first_told
+    read = named.get(SNAPSHOT_READ)
+    known = told[: None if marks[1][0] is not None else 1]
+    return Named(named.get(SNAPSHOT_BEGUN), named.get(_FIRST_PASS), read, np.concatenate(known))
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).

@@ -30,6 +30,7 @@ __all__ = [
     "PAGEBLOCK_ORDER",
     "SNAPSHOT_BEGUN",
     "SNAPSHOT_READ",
+    "Named",
     "PageStates",
     "is_late",
     "mark_time",
@@ -67,6 +68,17 @@ class PageStates:
     doubts: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Named:
+    """Which pages (bool) events name before reading the page flags began, before the first pass told its first batch,
+    and before reading ended; None: nothing tells. `told`: the first pages (pfns) of the blocks told before that."""
+
+    begun: NDArray[np.bool_] | None = None
+    at_pass: NDArray[np.bool_] | None = None
+    read: NDArray[np.bool_] | None = None
+    told: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
 def pageblock_order(trace: Trace) -> int:
     """The order of the guest's pageblocks; where the recording doesn't tell, the usual one."""
     return trace.meta.pageblock_order or PAGEBLOCK_ORDER
@@ -90,15 +102,11 @@ def pages_at_start(
     layouts: list[ZoneLayout],
     at_start: NDArray[np.uint8],
     flags: NDArray[np.uint64] | None,
-    early: NDArray[np.bool_] | None,
-    named: NDArray[np.bool_] | None,
-    told: NDArray[np.int64],
+    named: Named,
 ) -> PageStates:
     """Settle what a Scan left UNSEEN in `at_start`, which becomes the states. O(pages).
 
-    `flags`: the snapshot's kpageflags; `early` and `named` (bool a page): those that events name before reading these
-    began, and before it ended; None: nothing tells. `told`: the first pages (pfns) of what the guest told before that.
-    Raises InputError.
+    `flags`: the snapshot's kpageflags. Raises InputError.
     """
     inside = np.zeros(len(at_start), np.bool_)
     for layout in layouts:
@@ -111,10 +119,13 @@ def pages_at_start(
     if flags is not None:
         flags = flags[: len(at_start)]
         kinds = page_states(flags)
-        if named is not None and trace.meta.events.get(Event.ZONE_ALLOC.letter):
-            _not_yet_free(found, kinds, named, _least_reported(trace))
-        _settle_by_flags(found, layouts, flags, kinds, inside, early)
-        found.reported[told[(told >= 0) & (told < len(at_start))]] = False
+        least = _least_reported(trace)
+        if named.read is not None and trace.meta.events.get(Event.ZONE_ALLOC.letter):
+            _not_yet_free(found, kinds, named.read, least)
+        _settle_by_flags(found, layouts, flags, kinds, inside, named.begun)
+        if named.at_pass is not None and named.read is not None:
+            _stepped_over(found, kinds, named.read & ~named.at_pass, least)
+        found.reported[named.told[(named.told >= 0) & (named.told < len(at_start))]] = False
         if snapshot is not None:
             found.doubts += _doubts_of_flags(snapshot, int(np.count_nonzero(kinds.free)))
     else:
@@ -144,6 +155,16 @@ def _not_yet_free(found: PageStates, kinds: FlaggedStates, named: NDArray[np.boo
     wrong = free & kinds.present & ~kinds.free & ~named[:known]
     wrong[: len(whole) * least_reported] &= ~np.repeat(whole, least_reported)
     states[wrong] = PER_CPU_AT_START
+
+
+# The first pass told what was free and not told before. Which it stepped over, flags that were read later can't say of
+# what was allocated in between.
+def _stepped_over(found: PageStates, kinds: FlaggedStates, since: NDArray[np.bool_], least_reported: int) -> None:
+    known = len(kinds.free)
+    free = found.states[:known] == FREE_AT_START
+    whole = free[: known // least_reported * least_reported].reshape(-1, least_reported).all(axis=1)
+    gone = (free & since[:known] & ~kinds.free)[: len(whole) * least_reported]
+    found.reported[: len(gone)] |= gone & np.repeat(whole, least_reported)
 
 
 def _least_reported(trace: Trace) -> int:
