@@ -6,6 +6,7 @@ import quopri
 import re
 import textwrap
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import plain_lines
+from pagehint.errors import InputError
+from tests.diagnosis.conftest import DATA
 from tests.diagnosis.samples import SAMPLES
 
 Form = Callable[[str], str]
@@ -306,3 +309,21 @@ def test_a_zone_of_which_only_the_blocks_are_not_known_came_closest(tmp_path: Pa
         path.write_text("".join(f"{line[:width]}\n" for line in text.splitlines()))
         found.append(diagnose(path).failures[0].reason)
     assert found == ["fragmentation", "unknown"]
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "tools" / "read").iterdir()), ids=lambda path: path.stem)
+def test_no_form_makes_other_figures_of_what_tools_print(tmp_path: Path, path: Path) -> None:
+    """What a form leaves of a text may be too little. Parts of rows were read as rows, and other tables than sar's of
+    memory; of numbers that a terminal broke, their beginnings.
+    """
+    text = path.read_text()
+    known = diagnose(path)
+    pasted = tmp_path / "pasted.txt"
+    # Turned round, what stands below "nocache" is below "real".
+    forms = FORMS if "yaml" not in path.name else {form: FORMS[form] for form in FORMS if "latest first" not in form}
+    for form, pass_on in forms.items():
+        pasted.write_text(pass_on(text))
+        with suppress(InputError):
+            found = diagnose(pasted)
+            assert found.free is None or found.free == pytest.approx(known.free, abs=1024), form
+            assert found.total is None or found.total == known.total, form

@@ -370,3 +370,9 @@ def test_zones_without_their_headings_are_none(words: tuple[str, ...], tmp_path:
         diagnose(path)
     path.write_text("nr_free_pages 1234567\nnr_free_pages 1230000\n")
     assert diagnose(path).free == 1230000 * 4096
+
+
+def test_of_several_boots_the_last_ones_kernel_counts(tmp_path: Path) -> None:
+    log = tmp_path / "journal.txt"
+    log.write_text(f"Linux version 5.10.0 (gcc)\n-- Boot 1 --\nLinux version 6.12.9 (gcc)\n{SAMPLES['6.12, CMA']}")
+    assert diagnose(log).evidence.kernel == "6.12.9"

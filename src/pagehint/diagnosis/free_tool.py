@@ -10,7 +10,8 @@ from pagehint.diagnosis.figure import SMALLEST_PAGE, parse_figure
 __all__ = ["FreeTool", "parse_free"]
 
 _ROW = re.compile(
-    r"(\S{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)", re.ASCII
+    r"([^\s\d]{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){2,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)",
+    re.ASCII,
 )
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)
 _ONE_LINE = re.compile(
@@ -28,7 +29,7 @@ _FIRST = re.compile(r"Mem: {1,19}[\d.]{1,12}[KMGTP](?= )", re.ASCII)
 _WIDTH = 20
 _DECIMALS = re.compile(r"[.,](\d{1,2})[^\d]*\Z", re.ASCII)
 _LETTERS = "BKMGTPE"
-_SWAP = ("swap", "échange", "auslagerung", "swapp", "intercambio")
+_NO_MEMORY = ("average", "swap", "échange", "auslagerung", "swapp", "intercambio")
 
 
 class FreeTool(NamedTuple):
@@ -66,9 +67,9 @@ def _rows(lines: list[str]) -> Iterator[FreeTool]:
         if (row := _ROW.fullmatch(line)) is None:
             continue
         head = above.lower().split()
-        if not 3 <= len(head) <= 10 or any(char.isdigit() or char == ":" for char in above):
+        if not 3 <= len(head) <= 10 or any(char.isdigit() or char in ":%" for char in above):
             continue
-        if row[1].lower().startswith(_SWAP) or ("free" not in head and len(head) not in (6, 7)):
+        if row[1].lower().startswith(_NO_MEMORY) or ("free" not in head and len(head) not in (6, 7)):
             continue
         if (found := _read(row, head)) is not None:
             yield found

@@ -156,6 +156,7 @@ _TOOLS = {
             "available-memory": "available",
             "disk-caches": "buff_cache",
         },
+        whole_pages=True,
     ),
     "Proxmox' ballooninfo": _Source(
         "total_mem",

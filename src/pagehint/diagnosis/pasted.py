@@ -130,7 +130,9 @@ _MESSAGES = dict.fromkeys(
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
     r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b"
-    r"|r\s+b\s+swpd\s+free\b|[KMGTPE]iB Mem\s?:|\d{1,20} [KkMm] (?:total|free) memory\b",
+    r"|r\s+b\s+swpd\s+free\b|[KMGTPE]iB Mem\s?:|\d{1,20} [KkMm] (?:total|free) memory\b"
+    r"|\d\d:\d\d:\d\d(?: [AP]M)?\s+kbmemfree\b|Mem: \d{1,12}K used|MEM\s+(?:\|\s*)?tot\s"
+    r"|node \d{1,4} (?:cpus|size|free):|(?:Node \d{1,4}\s+){1,64}Total\s*$|\+-{4,}\+-{4,}",
     re.ASCII,
 )
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
@@ -145,7 +147,7 @@ _STARTS = re.compile(
 )
 _HEADING = re.compile(
     r"(?P<log>Mem-[Ii]nfo:$)|^(?:(?P<zone>Node\s+\d{1,9}, zone\s+\w{1,20}$)|(?P<types>Page block order:)"
-    r"|(?P<free>total\s+used\s+free\b)|(?P<table>r\s+b\s+swpd\s+free\b))",
+    r"|(?P<free>total\s+used\s+free\b)|(?P<table>r\s+b\s+swpd\s+free\b))|(?P<sar>\bkbmemfree\b)",
     re.ASCII,
 )
 # What stands below each of them, and at no other place.
@@ -155,6 +157,7 @@ _BELOW = {
     "types": re.compile(r"^Pages per block:"),
     "free": re.compile(r"^\S{1,20}:\s*\d"),
     "table": re.compile(r"^\d+(?:\s+\d+){9}", re.ASCII),
+    "sar": re.compile(r"\b\d\d:\d\d:\d\d(?: [AP]M)?\s+\d", re.ASCII),
 }
 _MOST_END = 16
 _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")

@@ -239,8 +239,9 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
 
 # What one line tells alone, wherever it stands.
 def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
-    if evidence.kernel is None and (version := _VERSION.search(text)) is not None:
-        evidence.kernel = version[1] or version[2]
+    # Of several boots, the last.
+    if evidence.kernel is None and (versions := _VERSION.findall(text)):
+        evidence.kernel = versions[-1][0] or versions[-1][1]
     evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
     shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
     if known := [share for share in shares if share is not None]:

@@ -1,5 +1,6 @@
 """Totals of memory as tools print them: top, atop, vmstat, sar, numastat, and crash on a dump."""
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator
 
@@ -74,9 +75,20 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
 }
 _CELLS = re.compile(r"[\s|]+")
 _SEPARATORS = re.compile("[,;]")
-# Of sar's next table, behind a time; sadf's.
-_OTHER_HEAD = re.compile(r"\d[\d:]{1,12}(?: [AP]M)?(?:\s+[A-Za-z%][\w%/.-]{0,30}){2,40}|# hostname;.{1,400}", re.ASCII)
-_NMON = "MEM,"  # begins its head and rows: others are of other tables
+# Of sar's next table, behind a time and what else stands before a line; sadf's.
+_OTHER_HEAD = re.compile(
+    r"(?:\S{0,30}\d\S{0,30}\s+){1,3}(?:[AP]M\s+)?[A-Za-z%][\w%/.-]{0,30}(?:\s+[A-Za-z%][\w%/.-]{0,30}){1,40}"
+    r"|# hostname;.{1,400}",
+    re.ASCII,
+)
+# Of a head that was broken: the rests of its rows would be rows.
+_REST_OF_HEAD = re.compile(r"[a-z]{1,8}(?:\s+[a-z]{1,8}){1,20}", re.ASCII)
+# Of a table whose head begins so, the rows do.
+_BEGINNINGS = re.compile("MEM,"), re.compile(r"\d\d[:.]\d\d[:.]\d\d\b", re.ASCII)
+_MOST_CUT = 2  # words of a row less than its head, where both are cut off
+_FIGURES, _ANYTHING = re.compile(r"\d", re.ASCII), re.compile("")
+# Times and words may stand around their rows, or the end be cut off.
+_OF_ANY_LENGTH = {"swpd", "kbmemfree", "swptotal", "used  free  buff  cach"}
 _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _MOST_MIB = 2 << 20
@@ -307,26 +319,37 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
 # cut off behind what is read of it.
 def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iterator[dict[str, float]]:
     columns: dict[str, int] = {}
-    least = 0
-    separator = _CELLS
-    of_kind = ""
-    for line in lines:
+    least = most = 0
+    separator, begins = _CELLS, _FIGURES
+    for above, line in itertools.pairwise(["", *lines]):
         if mark in line:
             separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
             head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
-            of_kind = _NMON if line.startswith(_NMON) else ""
-            least = min(len(head), max(columns.values(), default=0) + 2)
-        elif columns and _OTHER_HEAD.fullmatch(line) is not None:
+            others = _ANYTHING if separator is _SEPARATORS else _FIGURES
+            begins = next((each for each in _BEGINNINGS if each.match(line)), others)
+            least, most = len(head), len(head)
+            if mark in _OF_ANY_LENGTH and separator is _CELLS:
+                least = max(min(least, max(columns.values(), default=0) + 2), least - _MOST_CUT)
+                most = 2 * _MOST_WORDS
+        elif not columns:
+            continue
+        elif _OTHER_HEAD.fullmatch(line) or (
+            mark in above and _REST_OF_HEAD.fullmatch(line) and len(line.split()) >= least
+        ):
             columns = {}
-        elif columns and (line[:1].isdigit() or separator is _SEPARATORS) and (not of_kind or line.startswith(of_kind)):
+        elif begins.match(line) is not None:
             words = separator.split(line)
-            cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if len(words) >= least else [None]
+            is_whole = least <= len(words) <= most
+            cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if is_whole else [None]
             if None not in cells:
                 sizes = (
                     float(cell[1]) * (FIGURE_UNITS[cell[2].upper()] if cell[2] else unit) for cell in cells if cell
                 )
-                yield dict(zip(columns, sizes, strict=True))
+                row = dict(zip(columns, sizes, strict=True))
+                # The rest of a broken row has no total, or a wrong one.
+                if "total" not in row or 0 < row["total"] >= row.get("free", 0):
+                    yield row
 
 
 # Whole pages are multiples of 4 KiB; with -S k, m or M they are not.
