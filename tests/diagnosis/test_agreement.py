@@ -69,3 +69,26 @@ def test_files_of_two_machines(tmp_path: Path, free_kib: int, page_size: int, wa
     found = diagnose([tmp_path / "buddyinfo", tmp_path / "meminfo"])
     assert found.evidence.page_size == page_size
     assert any("they are not of one machine" in line for line in found.warnings) == warned
+
+
+@pytest.mark.parametrize(("start", "size"), [(1 << 20, 4096), (1 << 18, 16384), (1 << 16, 65536)])
+def test_where_normal_begins_tells_a_pages_size(tmp_path: Path, start: int, size: int) -> None:
+    """Of zoneinfo alone pages of 64 KiB were taken for 4 KiB, without a word: a sixteenth of what is free."""
+    path = tmp_path / "zoneinfo"
+    path.write_text(
+        "Node 0, zone    DMA32\n  pages free     0\n        spanned  0\n        present  0\n        managed  0\n"
+        "Node 0, zone   Normal\n  pages free     10000\n        min      100\n        low      125\n"
+        f"        spanned  65536\n        present  65536\n        managed  65000\n  start_pfn:           {start}\n"
+    )
+    found = diagnose(path)
+    assert (found.setting.page_size, found.free) == (size, 10000 * size)
+    assert any("pages are taken to be of" in warning for warning in found.warnings) == (size > 4096)
+
+
+@pytest.mark.parametrize(("more", "told"), [("", True), ("direct_map_level2_splits 12\n", False)])
+def test_that_vmstat_alone_tells_no_pages_size_is_said(tmp_path: Path, more: str, told: bool) -> None:
+    path = tmp_path / "vmstat"
+    path.write_text(f"nr_free_pages 123456\nnr_zone_active_file 1\n{more}pgfault 4\n")
+    found = diagnose(path)
+    assert found.free == 123456 << 12
+    assert any("which vmstat doesn't tell" in warning for warning in found.warnings) == told

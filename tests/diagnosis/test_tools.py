@@ -363,3 +363,9 @@ def test_numastat_in_few_columns_atopsar_and_vmstat_in_bytes(tmp_path: Path) -> 
     )
     assert diagnose(path).free == 18988171264
     assert "taken for bytes" in diagnose(path).warnings[0]
+
+
+def test_dools_shares_are_no_sizes(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("------memory-percent---\n used  free  cach  avai\n  5.1  60.2  30.1  90.2\n")
+    with pytest.raises(InputError, match="nothing that tells of free memory"):
+        diagnose(tmp_path / "text")

@@ -8,6 +8,7 @@ from pagehint.units import format_size
 __all__ = ["settle"]
 
 _MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
+_OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remote_flush"}
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 
@@ -64,14 +65,29 @@ def _settle_page_size(evidence: Evidence) -> None:
         (evidence.page_size,) = near
     elif huge == 1024:  # s390x
         evidence.page_size = 4096
+    elif (by_place := _size_by_place(evidence)) is not None:
+        evidence.page_size = by_place
     elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
         evidence.page_size = 65536
     elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
         evidence.page_size = 16384
     else:
+        if evidence.vmstat and not (evidence.zones or columns) and _OF_X86.isdisjoint(evidence.vmstat):
+            evidence.warnings.append(
+                "pages are taken to be of 4 KiB, which vmstat doesn't tell: where `getconf PAGESIZE` says more, all is "
+                "that much more; /proc/meminfo beside it would tell"
+            )
         return
     if evidence.page_size != 4096 and not printed:
         evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# Where there is a zone DMA32, Normal begins at 4 GiB.
+def _size_by_place(evidence: Evidence) -> int | None:
+    starts = {zone.start_pfn for zone in evidence.zones if zone.name == "Normal" and zone.present}
+    if not any(zone.name == "DMA32" for zone in evidence.zones):
+        return None
+    return next((size for size in (65536, 16384) if (4 << 30) // size in starts), None)
 
 
 # Kernels before 4.16 and nodes give the number of huge pages alone, nodes without their size.

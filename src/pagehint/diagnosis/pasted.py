@@ -276,7 +276,7 @@ def plain_lines(text: str) -> list[str]:
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in _by_task(_by_machine(_whole(list(_split(text))))) for part in _apart(line)]
-    lines = [part for line in lines for part in _plain(line).split("\n")]
+    lines = [part.strip() for line in lines for part in _plain(line).split("\n")]
     return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
 
 

@@ -71,6 +71,7 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
         {"memory_total": "total", "memory_free": "free", "buffers": "buffers", "cached": "cached"},
         1,
     ),
+    "dool": ("used  free  cach  avai", {"free": "free", "cach": "cached", "avai": "available"}, 1),
     "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
 _CELLS = re.compile(r"[\s|]+")
@@ -88,7 +89,7 @@ _BEGINNINGS = re.compile("MEM,"), re.compile(r"\d\d[:.]\d\d[:.]\d\d\b", re.ASCII
 _MOST_CUT = 2  # words of a row less than its head, where both are cut off
 _FIGURES, _ANYTHING = re.compile(r"\d", re.ASCII), re.compile("")
 # Times and words may stand around their rows, or the end be cut off.
-_OF_ANY_LENGTH = {"swpd", "kbmemfree", "swptotal", "used  free  buff  cach"}
+_OF_ANY_LENGTH = {"swpd", "kbmemfree", "swptotal", "used  free  buff  cach", "used  free  cach  avai"}
 _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _MOST_MIB = 2 << 20
@@ -175,7 +176,8 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
             yield what, sizes, None
     for what, (mark, names, known) in _TABLES.items():
         rows = list(_rows(lines, mark, names, known or 1))
-        if rows:
+        # Without units, dool's are shares.
+        if rows and (known != 1 or sum(rows[-1].values()) >= _SMALL << 10):
             unit, guessed = (1, None) if known is not None else _table_unit(rows)
             yield what, {name: int(value * unit) for name, value in rows[-1].items()}, guessed
 
