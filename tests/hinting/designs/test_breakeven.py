@@ -55,6 +55,16 @@ def test_large_blocks_before_single_pages():
     assert guest.zone.check() == []
 
 
+def test_what_is_freed_does_not_wait_for_a_look_that_was_set_for_less():
+    guest = Guest(price=0.2)
+    guest.zone.free(guest.pages[1], 0)
+    guest.told_after(100)
+    large, next_look = guest.design.wait(9) // MS, (guest.clock.next_time - guest.clock.now) // MS
+    assert large + 500 < next_look
+    guest.zone.free(guest.block, 9)
+    assert guest.told_after(2 * large + 110) == [guest.block]
+
+
 def test_the_price_may_change_while_it_runs():
     guest = Guest(price=0.05)
     guest.free()

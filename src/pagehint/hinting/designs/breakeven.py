@@ -16,6 +16,7 @@ __all__ = ["BreakEven"]
 
 _USUAL_PRICE = 15.0
 _SHORTEST, _LONGEST = 5 * 10**6, 60 * 10**9
+_SOON = 100 * 10**6
 _NEVER = -(1 << 62)
 _LARGEST_BUDGET = 10**6
 
@@ -151,6 +152,8 @@ class BreakEven(Design):
         if self._asked and not self.stopping:
             self._asked, self._parking = False, True
             self.pending = self.now
+        if self.pending is not None and not self._failures:  # the next look was set before this free
+            self.pending = min(self.pending, self.now + _SOON)
         self.schedule(_SHORTEST)
 
     @property
