@@ -1,6 +1,6 @@
 """What type each pageblock of a recorded guest has before the first event."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from pagehint.mm.guest.pageblock_types import fit_pageblock_types
 from pagehint.mm.page import FREE, KIND, ORDER, TYPE_SHIFT
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
+from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.replays.scan import FREE_AT_START
 from pagehint.replays.states import PageStates
 from pagehint.replays.told_blocks import told_first
@@ -22,6 +23,7 @@ __all__ = ["CMA", "types_at_start"]
 CMA = 4
 """The type of a kernel's that has it, in its events."""
 _UNSEEN = 255
+_KEPT = ("CMA", "HighAtomic")  # types that a pageblock keeps when what is free in it is told
 _LEAST_PASSES = 2  # one may be a block that lay on another list than its pageblock's
 
 
@@ -45,7 +47,7 @@ def types_at_start(
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
         _forget_taken_over(seen, free, pageblock_order)
     elif trace.snapshot is not None and trace.snapshot.pagetypeinfo().types[CMA : CMA + 1] == ("CMA",):
-        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo().pageblocks, pageblock_order)
+        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo(), None if found.booting else flags, pageblock_order)
     known = seen <= Migratetype.HIGHATOMIC
     types = _by_buddies(seen)
     if flags is None or found.booting or trace.snapshot is None or trace.snapshot.odd_types() is not None:
@@ -60,7 +62,8 @@ def types_at_start(
         here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
         zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
         told = _told_before(zone, found.reported[layout.start_pfn : layout.end_pfn], pageblock_order)
-        told = told[~known[told]]
+        pageblocks = info.pageblocks.get((layout.node, layout.name), {})
+        told = told[~known[told] & (not any(pageblocks.get(name) for name in _KEPT))]
         types[told], known[told] = Migratetype.MOVABLE, True
         if len(told):
             zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
@@ -170,16 +173,60 @@ def _by_buddies(seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 # CMA's pageblocks (contiguous areas for devices, lent to movable pages) become the atomic reserve's, which nobody falls
 # back to either: events tell what leaves them. An area reaches from the first that events name to the last, where no
-# more of a zone are CMA's.
+# more of a zone are CMA's; and from where on as many as are CMA's have what is free of it, in the snapshot.
 def _fill_cma(
     seen: NDArray[np.uint8],
     layouts: list[ZoneLayout],
-    counts: Mapping[tuple[int, str], Mapping[str, int]],
+    info: PageTypeInfo,
+    flags: NDArray[np.uint32] | None,
     pageblock_order: int,
 ) -> None:
     for layout in layouts:
+        key = layout.node, layout.name
         first = layout.start_pfn >> pageblock_order
-        named = first + np.flatnonzero(seen[first : (layout.end_pfn - 1 >> pageblock_order) + 1] == CMA)
-        seen[named] = Migratetype.HIGHATOMIC
-        if len(named) and np.ptp(named) < counts.get((layout.node, layout.name), {}).get("CMA", 0):
-            seen[named[0] : named[-1] + 1] = Migratetype.HIGHATOMIC
+        here = seen[first : (layout.end_pfn - 1 >> pageblock_order) + 1]
+        named, count = np.flatnonzero(here == CMA), info.pageblocks.get(key, {}).get("CMA", 0)
+        if len(named) and np.ptp(named) < count:
+            here[named[0] : named[-1] + 1] = Migratetype.HIGHATOMIC
+        here[named] = Migratetype.HIGHATOMIC
+        free = info.free.get(key, {}).get("CMA")
+        if free is None or flags is None or len(flags) < layout.end_pfn or not 0 < count <= len(here):
+            continue
+        begin = _area(layout, here, named, flags[layout.start_pfn : layout.end_pfn], free, count, pageblock_order)
+        if begin is not None:
+            here[begin : begin + count] = Migratetype.HIGHATOMIC
+
+
+# Where an area of so many pageblocks begins that has all that are named, none that is another type's, and most nearly
+# so many free blocks of each order; of several the last, as boot takes it from the end. None: it isn't one area.
+def _area(
+    layout: ZoneLayout,
+    seen: NDArray[np.uint8],
+    named: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    free: Sequence[int],
+    count: int,
+    pageblock_order: int,
+) -> int | None:
+    zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
+    if len(free) < zone.max_order:
+        return None
+    zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, np.full(len(seen), Migratetype.MOVABLE, np.uint8))
+    state = zone.page_state
+    heads = np.flatnonzero(state & KIND == FREE)
+    places = (heads + layout.start_pfn >> pageblock_order) - (layout.start_pfn >> pageblock_order)
+    sums = np.zeros((len(seen) + 1, len(free)), np.int64)
+    np.add.at(sums, (places + 1, state[heads] & ORDER), 1)
+    sums = np.cumsum(sums, axis=0)
+    others = np.append(0, np.cumsum(seen <= Migratetype.RECLAIMABLE))
+    off = (np.abs(sums[count:] - sums[:-count] - np.array(free)) << np.arange(len(free))).sum(axis=1)
+    within = np.zeros(len(seen) + 1, np.bool_)  # a block goes on from the pageblock before
+    for order in range(pageblock_order + 1, len(free)):
+        for k in range(1, 1 << order - pageblock_order):
+            within[places[state[heads] & ORDER == order] + k] = True
+    off[(others[count:] > others[:-count]) | within[count:] | within[:-count]] = np.iinfo(np.int64).max
+    begins = np.arange(len(off))
+    if len(named):
+        off[(begins > named[0]) | (begins + count <= named[-1])] = np.iinfo(np.int64).max
+    best = len(off) - 1 - int(np.argmin(off[::-1]))
+    return best if off[best] <= count << pageblock_order >> 4 else None
