@@ -183,6 +183,23 @@ def test_an_option_is_named_whose_value_is_no_quantity(words: tuple[str, ...]) -
     assert re.fullmatch(rf"pagehint: {option}: '\w+' is not a (time|size): expected .*\n", done.stderr)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("watch", "1.6"),
+        ("guest", "--cpus", "1.5"),
+        ("sweep", "--at-most-refaults", "0x"),
+        ("fleet", "a:1", "--host-memory", "1GiB", "--seed=x"),
+    ],
+)
+def test_what_is_no_whole_number_is_not_rounded(words: tuple[str, ...]) -> None:
+    """Process 4711.6 was 4712, and half a fault none."""
+    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    value = words[-1].rpartition("=")[2]
+    assert f"'{value}': expected a whole number. `pagehint {words[0]} --help` tells more.\n" in done.stderr
+
+
 def test_a_url_is_a_recording_for_each_command() -> None:
     """Run and info took it for a path, of which a slash was gone."""
     pytest.importorskip("fsspec")

@@ -107,7 +107,7 @@ def test_until_it_ends(machine, tmp_path):
         (("1073741824",), "no process 1073741824"),
         (("--qmp", "/nowhere/qmp"), "/nowhere/qmp: No such file"),
         (("1", "--qmp", "x"), "one of the two"),
-        (("x",), "Invalid value"),
+        (("x",), "'x': expected a whole number"),
         (("-5",), "no process -5"),
     ],
 )

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from pagehint.cli.options import naming
+from pagehint.cli.options import Whole, naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
@@ -36,7 +36,7 @@ def guest(
     kernel: str = "linux-image-cloud-amd64",
     disk: Path | None = None,
     memory: str = "1GiB",
-    cpus: int = 2,
+    cpus: Whole = 2,
     reporting: str = "on",
     accel: Literal["auto", "kvm", "tcg"] = "auto",
     matrix: str | None = None,

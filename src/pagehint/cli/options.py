@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from pagehint.errors import InputError
-from pagehint.units import format_time, parse_time
+from pagehint.units import format_time, parse_time, shown
 
 __all__ = [
     "For",
@@ -18,6 +18,7 @@ __all__ = [
     "PageSize",
     "Sets",
     "Texts",
+    "Whole",
     "executor_at",
     "naming",
     "parse_for",
@@ -26,6 +27,17 @@ __all__ = [
     "split_names",
 ]
 
+
+# Cyclopts rounds: a process 4711.6 was 4712.
+def _whole(kind: type, tokens: Sequence[Token]) -> int:
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)}: expected a whole number.") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
 Sets = Annotated[list[str] | None, Parameter(name="--set", negative=())]

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pagehint.cli.options import For, parse_for
+from pagehint.cli.options import For, Whole, parse_for
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.report.output import Output
@@ -27,7 +27,7 @@ _STEP = 0.2
 
 
 def watch(
-    pid: int | None = None,
+    pid: Whole | None = None,
     *,
     qmp: Path | None = None,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("host.parquet"),

@@ -55,12 +55,14 @@ def read_frames(file: BinaryIO, where: str) -> Iterator[tuple[str, bytes]]:
         match = _HEAD.fullmatch(head)
         if match is None or int(match[2]) > _MOST_BYTES:
             if len(head) < _MOST_HEAD and not head.endswith(b"\n"):
-                raise InputError(f"{where}: cut off after {number - 1} pieces: the recorder ended in the middle")
+                raise InputError(
+                    f"{where}: cut off after {number - 1} pieces: the recorder ended too soon: record it again"
+                )
             raise InputError(f"{where}: piece {number}: expected NAME BYTES, found {head[:40]!r}: damaged on its way?")
         name, size = match[1].decode("ascii"), int(match[2])
         data = file.read(size)
         if len(data) != size:
-            raise InputError(f"{where}: cut off in piece {number}: the recorder ended in the middle")
+            raise InputError(f"{where}: cut off in piece {number}: the recorder ended too soon: record it again")
         if name == "end":
             return
         yield name, data
