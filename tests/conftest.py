@@ -1,4 +1,6 @@
-"""Hypothesis runs the same examples every time (profile ci); HYPOTHESIS_PROFILE=long looks for new ones, for longer."""
+"""Hypothesis runs the same examples every time (profile ci; quick has fewer); HYPOTHESIS_PROFILE=long looks for new
+ones, for longer.
+"""
 
 import os
 import signal
@@ -9,7 +11,8 @@ from hypothesis import HealthCheck, settings
 
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_QUIET)
-settings.register_profile("long", deadline=None, suppress_health_check=_QUIET, print_blob=True)
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=20)
+settings.register_profile("long", max_examples=2000, deadline=None, suppress_health_check=_QUIET, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # What a script starts in its background ignores Ctrl-C, and so would all that the tests start.

@@ -1,6 +1,5 @@
 """A zone and its hinting against the naive model: the whole state is compared after every step and in every react."""
 
-import os
 from collections import deque
 from itertools import compress, cycle, takewhile
 
@@ -18,7 +17,6 @@ from pagehint.mm.zone import Zone
 
 from .naive import NaiveHinting, NaiveZone
 
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 MS = 10**6
 
 
@@ -323,7 +321,5 @@ class ZoneAgainstModel(RuleBasedStateMachine):
             self.alike()
 
 
-ZoneAgainstModel.TestCase.settings = settings(
-    max_examples=3000 if LONG else 150, stateful_step_count=100 if LONG else 50
-)
+ZoneAgainstModel.TestCase.settings = settings(stateful_step_count=50)
 TestZoneAgainstModel = ZoneAgainstModel.TestCase

@@ -184,4 +184,4 @@ class Guest(RuleBasedStateMachine):
 
 
 TestGuest = Guest.TestCase
-TestGuest.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGuest.settings = settings(stateful_step_count=40, deadline=None)
