@@ -119,7 +119,7 @@ cdef class Scan:
     @cython.final
     cdef void _keeps(self, Py_ssize_t begin, Py_ssize_t end, long long since) noexcept nogil
     @cython.final
-    cdef void _note_given_back(self, Py_ssize_t pfn, Py_ssize_t pages) noexcept nogil
+    cdef void _note_given_back(self, Py_ssize_t pfn, Py_ssize_t pages, long long time) noexcept nogil
     @cython.final
     cdef void _typed(self, Py_ssize_t begin, Py_ssize_t end, int migratetype) noexcept nogil
     @cython.final

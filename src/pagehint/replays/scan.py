@@ -436,8 +436,10 @@ class Scan:
         self._isolation_count += 1
 
     # Compaction gives back what it did not need as it ends; what is freed later had been moved to.
-    def _note_given_back(self, pfn, pages):
+    def _note_given_back(self, pfn, pages, time):
         at: cython.Py_ssize_t = 3 * self._given_count
+        if not self._kept[pfn] or time - self._last_isolation >= KEPT_FOR:
+            return
         self._given_out[at] = self._kept[pfn] - 1
         self._given_out[at + 1] = pfn
         self._given_out[at + 2] = pages
@@ -528,8 +530,7 @@ class Scan:
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
                 self.drained_order = max(self.drained_order, order)
-                if self._kept[pfn] and times[k] - self._last_isolation < KEPT_FOR:
-                    self._note_given_back(pfn, end - pfn)
+                self._note_given_back(pfn, end - pfn, times[k])
                 self._touched(pfn, end)
                 if self._last_free[pfn] and self._last_was[pfn] == FIRST_PAGEBLOCK:
                     self._was_used(pfn, end)
@@ -552,8 +553,7 @@ class Scan:
             elif kind == FREED:
                 if last == ISOLATED:
                     self._note_source(pfn, cpu)
-                if self._kept[pfn] and times[k] - self._last_isolation < KEPT_FOR:
-                    self._note_given_back(pfn, end - pfn)
+                self._note_given_back(pfn, end - pfn, times[k])
                 self._touched(pfn, end)
                 self._settled(pfn, end)
                 if order >= self._pageblock_order and not self._at_start[pfn]:
