@@ -8,6 +8,7 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import arena_processes
@@ -188,6 +189,33 @@ def test_descriptors_are_closed(make: Make, until: Until) -> None:
         del handle
     assert until(lambda: len(arena._leases) == 0)
     assert until(lambda: len(os.listdir("/proc/self/fd")) == before)
+
+
+def test_what_was_dropped_has_room_before_its_watcher_has_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    arena = make("64MiB", host="memfd")
+    monkeypatch.setattr(arena._leases, "_watch", lambda woken: os.close(woken))
+    kept = arena.share(arena.alloc(MIB))
+    for _ in range(100):
+        arena.share(arena.alloc(MIB))
+    assert len(arena._leases) < 40
+    del kept
+    arena._leases.end_dropped()
+    assert len(arena._leases) == 0
+
+
+def test_leases_are_ended_by_several_threads(make: Make, until: Until) -> None:
+    arena = make("64MiB", host="memfd")
+
+    def share(_: int) -> None:
+        for _ in range(200):
+            handle = arena.share(arena.alloc(MIB))
+            handle.open()[:1] = b"x"
+            del handle
+            arena._leases.end_dropped()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(share, range(4)))
+    assert until(lambda: arena.stats().live == 0)
 
 
 def test_pickling_within_a_process(make: Make) -> None:

@@ -164,6 +164,7 @@ class Arena:
     def _alloc_slowly(self, memory: memoryview, size: int, zeroed: bool) -> Block:
         """Wait for blocks in flight, which may be all that is left."""
         self._check_owner()
+        self._leases.end_dropped()
         note = "free blocks, or make the arena larger"
         deadline = time.monotonic() + _PATIENCE
         while size <= self.limit and self.pages.in_flight_pages:
@@ -181,7 +182,7 @@ class Arena:
                 self.pages.waited(lock)
             if block is not None:
                 return block
-        # What was in flight may have come back before it was looked for.
+        # What was in flight, or shared, may have come back before it was looked for.
         block = allocate(self.pages, memory, self._address, size, zeroed) if size <= self.limit else None
         if block is not None:
             return block

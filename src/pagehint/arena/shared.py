@@ -9,7 +9,7 @@ import mmap
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import reduction
 from typing import Any
 
@@ -71,6 +71,7 @@ class Leases:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[int, memoryview] = {}
+        self._ending: set[int] = set()
         self._waker = -1
 
     def __len__(self) -> int:
@@ -88,6 +89,14 @@ class Leases:
                 threading.Thread(target=self._watch, args=(woken,), name="pagehint-leases", daemon=True).start()
         return write
 
+    def end_dropped(self) -> None:
+        """Let go of what nobody holds any more, without waiting for the thread that watches. O(leases)."""
+        with self._lock:
+            watched = dict(self._kept)
+        poll = _poll(watched)
+        for fd, _ in poll.poll(0):
+            self._end(fd, watched[fd])
+
     def _watch(self, woken: int) -> None:
         while True:
             with self._lock:
@@ -96,19 +105,30 @@ class Leases:
                     os.close(self._waker)
                     self._waker = -1
                     return
-                watched = list(self._kept)
-            poll = select.poll()
+                watched = dict(self._kept)
+            poll = _poll(watched)
             poll.register(woken, select.POLLIN)
-            for fd in watched:
-                poll.register(fd, 0)  # its end is always reported
             ended = [fd for fd, _ in poll.poll() if fd != woken]
             if not ended:
                 os.read(woken, 4096)
             for fd in ended:
-                self._end(fd)
+                self._end(fd, watched[fd])
 
-    def _end(self, fd: int) -> None:
-        self._kept[fd].release()  # outside the lock: this may free the block
+    def _end(self, fd: int, view: memoryview) -> None:
+        with self._lock:
+            # Another thread may have ended it since, and its number may be another's.
+            if self._kept.get(fd) is not view or fd in self._ending:
+                return
+            self._ending.add(fd)
+        view.release()  # outside the lock: this may free the block
         with self._lock:
             del self._kept[fd]
+            self._ending.remove(fd)
         os.close(fd)
+
+
+def _poll(watched: Iterable[int]) -> select.poll:
+    poll = select.poll()
+    for fd in watched:
+        poll.register(fd, 0)  # its end is always reported
+    return poll
