@@ -86,11 +86,6 @@ def test_prefixes_that_nobody_named_are_learned(form: str) -> None:
     assert plain_lines("\n".join(form.format(line) for line in BLOCK)) == list(BLOCK)
 
 
-def test_bytes_of_a_journal_as_json() -> None:
-    assert plain_lines(json.dumps({"MESSAGE": list(b"Mem-Info:")})) == ["Mem-Info:"]
-    assert plain_lines('{"MESSAGE": [300, "x"]}') == ['{"MESSAGE": [300, "x"]}']
-
-
 def test_logs_kept_as_json_and_lines_run_together() -> None:
     assert plain_lines('{"MESSAGE": "Mem-Info:"}\n{"log":"[ 1.0] Mem-Info:\\n"}') == ["Mem-Info:", "Mem-Info:"]
     assert plain_lines("Mem-Info:\\nfree:1\\nx") == ["Mem-Info:", "free:1", "x"]
@@ -120,14 +115,6 @@ def test_a_tasks_prefix_has_no_more_digits_than_a_log_has() -> None:
         lines = [form.format(task, word) for task, word in ((1, "a"), (2, "b"), (1, "c"))]
         assert [line[-1] for line in plain_lines("\n".join(lines))] == ["a", "b", "c"]
     assert plain_lines("9" * 1_000_000) == ["9" * 1_000_000]
-
-
-def test_a_texts_lines_are_told_from_lists_of_something_else() -> None:
-    """Each list was written out at each depth: five hundred of them around a megabyte took half a minute."""
-    assert plain_lines(json.dumps(["['x']\n['y']", [["x"], ["y"]]])) == ["['x']", "['y']", "x", "y"]
-    assert plain_lines(json.dumps(["x\ny", [[["x", "y"]]]])) == ["x", "y"]
-    text = "x" * 1_000_000
-    assert plain_lines("[" * 500 + f'"{text}\\n{text}"' + "]" * 500) == [text, text]
 
 
 def test_long_runs_of_spaces_take_no_time() -> None:
@@ -206,14 +193,6 @@ def test_of_a_long_text_what_is_near_a_telling_line_stays() -> None:
     assert first <= 100_000 - 30
     assert last >= 100_000 + 30
     assert last - first < 200
-
-
-def test_of_long_json_the_strings_that_tell_stay() -> None:
-    """All of some million strings went through what cleans a line."""
-    processes = [{"name": f"process {number}", "command": ["/usr/bin/python"] * 9} for number in range(10_000)]
-    found = plain_lines(telling(json.dumps([*processes, {"mem": {"MemFree": "512 kB"}}, *processes])))
-    assert "MemFree: 512 kB" in found
-    assert len(found) < 200
 
 
 @settings(max_examples=20)

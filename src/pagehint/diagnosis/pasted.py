@@ -8,14 +8,12 @@ all lines that begin with the like of it, other digits in it or not.
 
 import codecs
 import html
-import json
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from operator import gt, lt
-from typing import TypeGuard
 
-from pagehint.diagnosis.records import as_printed
+from pagehint.diagnosis.json_text import message_of, strings_of
 
 __all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling"]
 
@@ -98,8 +96,6 @@ _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _ZONE_APART = re.compile(r",\s{2,20}zone\b")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
-_KIB = re.compile(r"\d{1,19} kB", re.ASCII)
-_PYTHON_LIST = re.compile(r"['\"], ['\"]|^\['|'\]\s*\Z")
 # Each count bounded: what is no prefix is tried at each of its first characters.
 _TASK = re.compile(
     r"[^\n]{0,80}?(?:\[ {0,12}(?P<s>\d{1,12}\.\d{1,9})\] ?\[ {0,12}"
@@ -124,17 +120,16 @@ _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:|lowmem_r
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
 _FREE_HEAD = re.compile(r"total\s+used\s+free(?:\s+shared)?(?:\s+buff/cache)?")
 _FREE_COLUMNS = re.compile(r"(?:buff/cache\s+)?available")
-_MESSAGES = dict.fromkeys(
-    ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
-)
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
     r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b"
     r"|r\s+b\s+swpd\s+free\b|[KMGTPE]iB Mem\s?:|\d{1,20} [KkMm] (?:total|free) memory\b"
     r"|\d\d:\d\d:\d\d(?: [AP]M)?\s+kbmemfree\b|Mem: \d{1,12}K used|MEM\s+(?:\|\s*)?tot\s"
-    r"|node \d{1,4} (?:cpus|size|free):|(?:Node \d{1,4}\s+){1,64}Total\s*$|\+-{4,}\+-{4,}",
+    r"|node \d{1,4} (?:cpus|size|free):|(?:Node \d{1,4}\s+){1,64}Total\s*$|\+-{4,}\+-{4,}"
+    r"|(?<=[\]:>F ] )(?<!['\"]: )[\[{]$",
     re.ASCII,
 )
+_BRACKETS = {"{", "["}
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
 _LEAST_WIDTH, _NEAR, _BEGINNING = 40, 12, 6
 _NUMBER = re.compile(r"\s*\d+")
@@ -142,7 +137,7 @@ _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
     r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
-    r"|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
+    r"|\d\d:\d\d:\d\d\s|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
     re.ASCII,
 )
 _HEADING = re.compile(
@@ -168,9 +163,6 @@ _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
 # What journalctl -o export writes beside a message.
 _OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
-_RECORD = re.compile(r"\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n)")
-_MOST_INDENT = 40
-_MOST_ODD = 16  # that are begun, and are no JSON
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
@@ -215,7 +207,7 @@ def telling(text: str) -> str:
     """
     if len(text) < _LONG:
         return text
-    text = _strings(text)
+    text = strings_of(text)
     kept: list[str] = []
     before: deque[str] = deque(maxlen=_AROUND)
     after = 0
@@ -264,7 +256,7 @@ def _split(text: str) -> Iterator[str]:
 
 def plain_lines(text: str) -> list[str]:
     """The lines without prefixes, spaces at both ends, and breaks within rows of counts. O(length)."""
-    text = _ESCAPED.sub(r"\1", _strings(text))
+    text = _ESCAPED.sub(r"\1", strings_of(text))
     if "__REALTIME_TIMESTAMP=" in text:
         text = _OF_EXPORT.sub("", text)
     if "\\n" in text and text.count("\\n") > text.count("\n"):
@@ -276,8 +268,11 @@ def plain_lines(text: str) -> list[str]:
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in _by_task(_by_machine(_whole(list(_split(text))))) for part in _apart(line)]
-    lines = [part.strip() for line in lines for part in _plain(line).split("\n")]
-    return _downwards(list(_unwrapped(_without_learned_prefixes(lines))))
+    lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
+    # Each of its lines had a prefix.
+    if not _BRACKETS.isdisjoint(lines):
+        lines = strings_of("\n".join(lines)).split("\n")
+    return _downwards(list(_unwrapped(lines)))
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:
@@ -397,109 +392,6 @@ def _by_task(lines: list[str]) -> list[str]:
     return [line for report in reports for line in report]
 
 
-# A text that is JSON as a whole: its strings, a line or more each.
-def _strings(text: str) -> str:
-    if text.lstrip()[:1] in ("{", "[", '"'):
-        try:
-            entry = _loaded(text)
-        except (ValueError, RecursionError):
-            if text.startswith("['"):
-                return "\n".join(_PYTHON_LIST.split(text))
-            if text.startswith("{'"):
-                return _or_else(_message(text.replace("'", '"')), text)
-        else:
-            return text if _is_message(entry) else _all_strings(entry)
-    return _with_json_said(text) if "{" in text else text
-
-
-# Records on lines of their own, and what a shell or a mail has before them. One on one line is one of a log.
-def _with_json_said(text: str) -> str:
-    parts: list[str] = []
-    done = odd = 0
-    for start in map(re.Match.start, _RECORD.finditer(text)):
-        if start < done or text[max(start - _MOST_INDENT, 0) : start].rpartition("\n")[2].strip():
-            continue
-        try:
-            entry, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            odd += 1
-            if odd > _MOST_ODD:
-                break
-            continue
-        parts += [text[done:start], _said(entry) or ""]
-        done = end
-    return "".join([*parts, text[done:]])
-
-
-def _loaded(text: str) -> object:
-    return _DECODER.decode(text)
-
-
-# An object as it is read, so that what tells nothing is soon gone.
-def _without_numbers(entry: dict[str, object]) -> object:
-    if _is_message(entry):
-        return entry
-    if (printed := as_printed(entry)) is not None:
-        return printed
-    metric = _metric(entry) if "metric" in entry else None
-    return metric or {name: value for name, value in entry.items() if value and value.__class__ in _TEXTS} or None
-
-
-_TEXTS = {str, list, dict}
-_DECODER = json.JSONDecoder(object_hook=_without_numbers)
-
-
-def _all_strings(whole: object) -> str:
-    entries = [whole]
-    found: list[str] = []
-    texts: set[str] = set()
-    while entries:
-        entry = entries.pop()
-        if isinstance(entry, str):
-            if not entry.isdigit():
-                found.append(entry)
-            if "\n" in entry:
-                texts.add(entry.strip())
-        # A text's lines, beside the text.
-        elif isinstance(entry, list) and texts and _is_lines(entry) and "\n".join(entry).strip() in texts:
-            continue
-        elif isinstance(entry, list):
-            parts = _by_field(entry) if entry[1:] and all(map(_is_message, entry)) else entry
-            entries += [each for each in reversed(parts) if isinstance(each, str | list | dict)]
-        elif isinstance(entry, dict):
-            entries += [_named(*item) for item in reversed(entry.items()) if isinstance(item[1], str | list | dict)]
-    return "\n".join(found)
-
-
-# The messages of a log's records stand together.
-def _by_field(records: list[dict[str, object]]) -> list[object]:
-    names = dict.fromkeys(name for record in records for name in record)
-    return [[record[name] for record in records if name in record] for name in names]
-
-
-# A line of meminfo that somebody took apart.
-def _named(name: str, value: object) -> object:
-    return f"{name}: {value}" if isinstance(value, str) and _KIB.fullmatch(value) else value
-
-
-# One of Prometheus' answers to a query, as its exporters write it.
-def _metric(entry: dict[str, object]) -> str | None:
-    labels, values = entry.get("metric"), entry.get("value") or entry.get("values")
-    if not isinstance(labels, dict) or not isinstance(values, list) or not values:
-        return None
-    last = values[-1][-1] if isinstance(values[-1], list) and values[-1] else values[-1]
-    named = ",".join(f'{name}="{value}"' for name, value in labels.items() if name != "__name__")
-    return f"{labels.get('__name__')}{{{named}}} {last}"
-
-
-def _is_lines(entry: list[object]) -> TypeGuard[list[str]]:
-    return all(isinstance(each, str) for each in entry)
-
-
-def _is_message(entry: object) -> bool:
-    return isinstance(entry, dict) and not _MESSAGES.keys().isdisjoint(entry)
-
-
 def _plain(line: str) -> str:
     line = line.strip()
     if _PLAIN.fullmatch(line) is not None:
@@ -507,12 +399,12 @@ def _plain(line: str) -> str:
     if line.endswith(">"):
         line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
     if line.endswith("}") and (begin := line.find("{")) >= 0:
-        line = _or_else(_message(line[begin:]), line)
+        line = message_of(line[begin:], line)
     elif line.endswith('"]') and line.startswith("["):
-        line = _or_else(_message(line), line)
+        line = message_of(line, line)
     line = _CELLS_AFTER.sub("", line)
     if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
-        line = _or_else(_message(quoted[1]), line) if quoted[1] else quoted[2].replace("''", "'")
+        line = message_of(quoted[1], line) if quoted[1] else quoted[2].replace("''", "'")
     if "&" in line:
         line = html.unescape(line).replace("\xa0", " ").strip()
     for _ in range(_MOST_PREFIXES):
@@ -533,30 +425,6 @@ def _plain(line: str) -> str:
     if (row := _OF_SPREADSHEET.fullmatch(line)) is not None:
         return f"{row[1]} {' '.join(re.findall('[0-9]+', row[2]))}"
     return line.replace(" | ", " ") if " | " in line else line
-
-
-def _or_else(text: str | None, other: str) -> str:
-    return other if text is None else text
-
-
-# A log kept as JSON, a line each; journalctl writes what isn't plain as a list of bytes. Where no field is known to
-# hold the message, every string, a line each; None: no JSON.
-def _message(line: str) -> str | None:
-    try:
-        return _said(_loaded(line))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _said(whole: object) -> str | None:
-    entry = whole
-    while isinstance(entry, dict):
-        entry = next((entry[name] for name in _MESSAGES if name in entry), None)
-    if isinstance(entry, list) and all(isinstance(each, int) and 0 <= each < 256 for each in entry):
-        entry = bytes(entry).decode(errors="replace")
-    if isinstance(entry, str):
-        return entry.strip()
-    return None if _is_message(whole) else _all_strings(whole)
 
 
 def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
@@ -583,7 +451,7 @@ def _shape(prefix: str) -> str:
     return shape + (r"(?:\s++|\Z)" if prefix.rstrip()[-1:].isalnum() else r"\s*+")
 
 
-def _unwrapped(lines: Iterator[str]) -> Iterator[str]:
+def _unwrapped(lines: list[str]) -> Iterator[str]:
     parts: list[str] = []
     for line in lines:
         if not line:

@@ -23,7 +23,8 @@ _FORMS = {
     ("zone", "node", "free_chunks"): "Node {node}, zone {zone} {free_chunks}",
     ("zone", "node", "type", "free"): "Node {node}, zone {zone}, type {type} {free}",
 }
-_KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "page_block_order"}
+_OF_PSUTIL = {"total", "available", "free", "buffers"}
+_KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "page_block_order", "available"}
 
 
 def as_printed(entry: dict[str, object]) -> str | list[object] | None:
@@ -38,6 +39,10 @@ def as_printed(entry: dict[str, object]) -> str | list[object] | None:
     if entry.get("type") == "Mem" and "free" in entry:
         columns = [name for name in _FREE_COLUMNS if name in entry]
         return f"{' '.join(columns)}\nMem: {' '.join(str(entry[name]) for name in columns)}"
+    if entry.keys() >= _OF_PSUTIL and any(name.endswith("ercent") for name in entry):
+        return (
+            f"svmem({', '.join(f'{name}={value}' for name, value in entry.items() if isinstance(value, int | float))})"
+        )
     if "page_block_order" in entry:
         return list(_of_types(entry))
     for keys, form in _FORMS.items():
