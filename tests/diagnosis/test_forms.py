@@ -145,6 +145,9 @@ FORMS: dict[str, Form] = {
     ),
     "wrapped at 72": _wrapped(72),
     "wrapped at 76 and quoted": _wrapped(76, "> "),
+    "wrapped at 40": _wrapped(40),
+    "broken at 40": _broken(40),
+    "broken at 60": _broken(60),
     "broken at 80": _broken(80),
     "broken at 100": _broken(100),
 }

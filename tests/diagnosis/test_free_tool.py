@@ -1,6 +1,8 @@
 """The output of free: units that nobody names, old and new columns, one line."""
 
 import random
+import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.pasted import plain_lines
+from pagehint.errors import InputError
 
 HEAD = "               total        used        free      shared  buff/cache   available\n"
 BUSYBOX = """             total         used         free       shared      buffers
@@ -35,7 +38,9 @@ def test_the_unit_by_the_figures(size: int, unit: int, name: str | None) -> None
         pytest.skip("below 256 it is taken for GiB")
     for seed in range(50):
         random.seed(seed)
-        pages = [size // 4096 - random.randrange(5000), *(random.randrange(1, size // 8192) for _ in range(5))]
+        total = size // 4096 - random.randrange(5000)
+        free, shared, cache, available = (random.randrange(1, total // 2) for _ in range(4))
+        pages = [total, total - free - cache, free, shared, cache, available]
         found, guessed, others = parsed(row([each * 4096 for each in pages], unit))
         assert (guessed, others) == (name, False)
         assert found["free"] == pages[2] * 4096 // unit * unit
@@ -89,7 +94,9 @@ def test_a_spreadsheets(mark: str, quote: str) -> None:
         mark.join(f"{quote}{word}{quote}" for word in line.split()) + "\n" for line in row(FIGURES, 1).splitlines()
     )
     assert parsed(text) == parsed(mark + text) == parsed(row(FIGURES, 1))
-    assert parsed(text.replace("2854996", "2.8G").replace("23469440", "22G"))[0]["available"] == 22 << 30
+    for figure, size in zip(FIGURES, ("24G", "1.2G", "20G", "8.8M", "2.8G", "22G"), strict=True):
+        text = text.replace(str(figure), size)
+    assert parsed(text)[0]["available"] == 22 << 30
 
 
 def test_a_row_without_its_head() -> None:
@@ -151,3 +158,36 @@ def test_a_later_file_tells_what_is_rounded(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 24684084 kB\nMemFree: 22461000 kB\n")
     found = diagnose([tmp_path / "free", tmp_path / "meminfo"])
     assert found.free_resident["waiting"].most == 22461000 << 10
+
+
+OF_MIB = (
+    HEAD
+    + """Mem:           24105        1812       20683           8        1940       22293
+Swap:              0           0           0
+"""
+)
+OF_UNITS = (
+    HEAD
+    + """Mem:            23Gi       1.8Gi        20Gi       8.5Mi       1.9Gi        21Gi
+Swap:             0B          0B          0B
+"""
+)
+
+
+@pytest.mark.parametrize("width", range(20, 80))
+@pytest.mark.parametrize("text", [OF_MIB, OF_UNITS])
+def test_what_a_narrow_terminal_broke_is_read_or_refused(tmp_path: Path, text: str, width: int) -> None:
+    """Of a row that was broken within a figure, 2 and 12 MiB were said to be free."""
+    path = tmp_path / "text.txt"
+    lines = text.splitlines()
+    path.write_text("".join(f"{line[at : at + width]}\n" for line in lines for at in range(0, len(line), width)))
+    with suppress(InputError):
+        assert (diagnose(path).free or 0) >> 20 == (20683 if text is OF_MIB else 20480)
+    path.write_text("".join(f"{part}\n" for line in lines for part in textwrap.wrap(line, width)))
+    assert (diagnose(path).free or 0) >> 20 == (20683 if text is OF_MIB else 20480)
+
+
+def test_what_to_do_about_broken_rows_is_said(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("Mem:          24105        18\n12       20683        8\n  1940      22293\n")
+    with pytest.raises(InputError, match="the output of free, whose lines are broken: a wider window prints them whol"):
+        diagnose(tmp_path / "text")

@@ -1,6 +1,8 @@
 """What top, vmstat, crash, node_exporter and others print: totals are read; what tells nothing of free is named."""
 
 import json
+import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -370,3 +372,21 @@ def test_dools_shares_are_no_sizes(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("------memory-percent---\n used  free  cach  avai\n  5.1  60.2  30.1  90.2\n")
     with pytest.raises(InputError, match="nothing that tells of free memory"):
         diagnose(tmp_path / "text")
+
+
+@pytest.mark.parametrize("width", range(20, 80))
+def test_top_that_a_narrow_terminal_broke_is_read_or_refused(tmp_path: Path, width: int) -> None:
+    path = tmp_path / "text.txt"
+    lines = TOP.splitlines()
+    path.write_text("".join(f"{line[at : at + width]}\n" for line in lines for at in range(0, len(line), width)))
+    with suppress(InputError):
+        assert diagnose(path).free == int(3012.5 * MIB)
+    path.write_text("".join(f"{part}\n" for line in lines for part in textwrap.wrap(line, width)))
+    assert diagnose(path).free == int(3012.5 * MIB)
+
+
+@pytest.mark.parametrize("name", ["sar_-r", "sar_-A"])
+def test_sar_that_is_shown_latest_first(tmp_path: Path, name: str) -> None:
+    """It was said to have no table of memory, or to be no such thing."""
+    (tmp_path / "text").write_text("\n".join((DATA / "tools" / "read" / f"{name}.txt").read_text().splitlines()[::-1]))
+    assert diagnose(tmp_path / "text").free == 3072 * MIB

@@ -24,7 +24,8 @@ _RULE = re.compile(r"[-|+: ─┼]+")
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
 _OF_BUSYBOX = re.compile(r"\d{2,4}\.\d[KMGTP]", re.ASCII)
-_OF_TOYBOX = 5  # columns; older procps have 6, newer ones 6 or 7
+_OF_TOYBOX, _OF_PROCPS = 5, 6  # columns; newer procps have 7 with -w
+_MOST_OF_IT = 0.75
 _FIRST = re.compile(r"Mem: {1,19}[\d.]{1,12}[KMGTP](?= )", re.ASCII)
 _WIDTH = 20
 _DECIMALS = re.compile(r"[.,](\d{1,2})[^\d]*\Z", re.ASCII)
@@ -91,6 +92,9 @@ def _read(row: re.Match[str], head: list[str]) -> FreeTool | None:
     if len(numbers) < len(texts) or not numbers[0]:
         return None
     units = [unit for _, unit in words]
+    # Broken off from it.
+    if any(units) and any(number and not unit for number, unit in zip(numbers, units, strict=True)):
+        return None
     size, guessed = (1, None) if any(units) else _guess(numbers)
     bases = _bases(row[0], texts)
     figures = []
@@ -99,9 +103,20 @@ def _read(row: re.Match[str], head: list[str]) -> FreeTool | None:
         below, above = _rounded(text, len(texts)) if sizes[-1] > 1 << 10 else (0, 0)
         least, most = max(number - below, 0) * sizes[0], (number + above) * sizes[-1]
         figures.append(_Figure(int(least), int(number * sizes[-1]), int(most)))
+    if not _adds_up(figures, head):
+        return None
     columns = _columns(figures if head else figures[:4], head)
     ends = {name: (figure.least, figure.most) for name, figure in columns.items() if figure.least < figure.most}
     return FreeTool({name: figure.size for name, figure in columns.items()}, guessed, ends, len(bases) > 1)
+
+
+# Of a row that was broken within a figure it doesn't: what is used, free and cache is all, or more.
+def _adds_up(figures: list[_Figure], head: list[str]) -> bool:
+    if "free" in head and len(figures) > len(head):
+        return False
+    cache = figures[4:6] if len(figures) > _OF_PROCPS else figures[4:5]
+    parts = sum(figure.most for figure in (*figures[1:3], *cache))
+    return figures[2].least <= figures[0].most and (not cache or parts >= _MOST_OF_IT * figures[0].least)
 
 
 # A G of free is 10^9 bytes with --si. Without it, it is a GiB to busybox and toybox, which have no --si, and to procps

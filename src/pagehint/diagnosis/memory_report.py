@@ -75,7 +75,7 @@ class MemoryReport:
 # A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
 # are counted: the time is in proportion to the text, whatever is in it.
 _EVENT = re.compile(
-    r"(?P<failure>:\s{1,9}(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?\border:"
+    r"(?P<failure>:\s{1,9}(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
     r"|vmalloc\s{1,9}error:\s{1,9}size\s{1,9}\d{1,19},\s{1,9}page\s{1,9}order\s{1,9})(?P<order>-?\d{1,3})(?=\W)"
     r"(?:,(?:\s+failed\s+to\s+allocate\s+pages,)?\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
     r"|(?P<oom>\sinvoked\s{1,9}oom-killer:\s{1,9}gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"

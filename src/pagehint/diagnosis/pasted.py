@@ -116,10 +116,16 @@ _REPORT = re.compile(
 _OF_REPORTS = "Mem-", "allocation", "vmalloc", "oom-killer"
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
-_ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|Mem:|Swap:|lowmem_reserve\[\]:).*", re.ASCII)
+_ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|lowmem_reserve\[\]:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
-_FREE_HEAD = re.compile(r"total\s+used\s+free(?:\s+shared)?(?:\s+buff/cache)?")
-_FREE_COLUMNS = re.compile(r"(?:buff/cache\s+)?available")
+_FREE_COLUMN = r"(?:used|free|shared|buff/cache|buffers|cached?|available)"
+_FREE_HEAD = re.compile(rf"total(?:\s+{_FREE_COLUMN})*")
+_FREE_COLUMNS = re.compile(rf"{_FREE_COLUMN}(?:\s+{_FREE_COLUMN})*")
+_FREE_ROW = re.compile(r"(?:Mem|Swap):.*", re.ASCII)
+_SIZE = r"\d[\d.,]{0,20}(?:[KMGTP]i?)?B?"
+_FREE_SIZES = re.compile(rf"{_SIZE}(?:\s+{_SIZE})*", re.ASCII)
+_TOP_ROW = re.compile(r"[KMGTPE]iB (?:Mem|Swap) ?:.*", re.ASCII)
+_TOP_COMMAS = 3, 2  # of Mem and of Swap
 _AFTER_PREFIX = re.compile(
     r"Mem-[Ii]nfo:$|Node\s+\d{1,9}, zone\s|Node\s+\d{1,9}\s+[A-Z]\w{1,15}\s+free:|lowmem_reserve\[\]:"
     r"|(?:Node\s+\d{1,9}\s+)?Mem(?:Total|Free):\s|Page block order:|nr_free_pages \d|total\s+used\s+free\b"
@@ -137,7 +143,8 @@ _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
     r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
-    r"|\d\d:\d\d:\d\d\s|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z)",
+    r"|\d\d:\d\d:\d\d\s|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z"
+    r"|(?:(?:shared|buff/cache|available)\s{0,9}){1,3}\Z|(?:\d[\d.,]{0,20}(?:[KMGTP]i?)?B?(?:\s{1,20}|\Z)){1,6}\Z)",
     re.ASCII,
 )
 _HEADING = re.compile(
@@ -154,6 +161,7 @@ _BELOW = {
     "table": re.compile(r"^\d+(?:\s+\d+){9}", re.ASCII),
     "sar": re.compile(r"\b\d\d:\d\d:\d\d(?: [AP]M)?\s+\d", re.ASCII),
 }
+_LEAST_OF_SAR = 6  # columns, of a head that is whole
 _MOST_END = 16
 _AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
 _MOST_TAGS = 100
@@ -327,12 +335,19 @@ def _alike(line: str) -> str:
 def _downwards(lines: list[str]) -> list[str]:
     for before, here, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False):
         if (heading := _HEADING.search(here)) is not None:
-            below = _BELOW[heading.lastgroup or ""]
-            if (above := below.search(before)) is not None or below.search(after):
-                return lines[::-1] if above and not below.search(after) else lines
+            above, below = (_is_below(heading, line) for line in (before, after))
+            if above or below:
+                return lines[::-1] if above and not below else lines
     came = [place for place, line in enumerate(lines) if "invoked oom-killer" in line]
     went = [place for place, line in enumerate(lines) if ": Killed process " in line]
     return lines[::-1] if came and went and went[0] < came[0] and went[-1] < came[-1] else lines
+
+
+# Of sar's tables, the next one's rows have other columns.
+def _is_below(heading: re.Match[str], line: str) -> bool:
+    kind = heading.lastgroup or ""
+    is_like = kind != "sar" or _LEAST_OF_SAR <= len(line.split()) == len(heading.string.split())
+    return is_like and _BELOW[kind].search(line) is not None
 
 
 def _apart(line: str) -> list[str]:
@@ -470,6 +485,11 @@ def _continues(parts: list[str], line: str) -> bool:
     first, last = parts[0], parts[-1]
     if len(first) > 500:
         return False
+    if _TOP_ROW.fullmatch(first):
+        words = " ".join(parts)
+        return words.count(", ") + last.endswith(",") < _TOP_COMMAS["Swap" in first] or last[-1] in ",.0123456789"
+    if _FREE_ROW.fullmatch(first) and _FREE_SIZES.fullmatch(line):
+        return True
     if _COUNTS.fullmatch(line):
         return _ROW.fullmatch(first) is not None
     if first.startswith("Number of blocks"):

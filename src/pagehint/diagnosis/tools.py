@@ -132,6 +132,10 @@ _UNREAD = {
     "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
     "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
 }
+_BROKEN = {
+    "free": rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}",
+    "top": r"[KMGTPE]iB Mem ?: .{0,40}[1-9].{0,200}",
+}
 _FOREIGN = {
     "macOS' vm_stat": r"Mach Virtual Memory Statistics: .{1,60}",
     "macOS' top": r"PhysMem: .{1,80} unused\.",
@@ -153,6 +157,10 @@ _REFUSED = {
     **_OF_KERNEL,
     **{f"the output of {tool}, which doesn't tell what is free": words for tool, words in _NO_FREE.items()},
     **{f"the output of {tool}, a form of it that is not read": words for tool, words in _UNREAD.items()},
+    **{
+        f"the output of {tool}, whose lines are broken: a wider window prints them whole": words
+        for tool, words in _BROKEN.items()
+    },
     **{f"the output of {tool}, which is no Linux machine's": words for tool, words in _FOREIGN.items()},
 }
 
