@@ -141,7 +141,7 @@ def test_totals_of_tools(tmp_path: Path, tool: str) -> None:
     path.write_text(text)
     found = diagnose(path).to_dict()
     assert (found["free_mib"], found["memory_mib"]) == (pytest.approx(free, abs=0.001), total)
-    guessed = {"vmstat -S M": "MiB", "vmstat -S k": "kB"}
+    guessed = {"vmstat -S k": "kB"}
     assert [word for word in ("MiB", "kB") if any(f"for {word}" in each for each in found["warnings"])] == [
         guessed[each] for each in guessed if each == tool
     ]
@@ -183,6 +183,45 @@ def test_what_they_tell_besides_free(tmp_path: Path) -> None:
     path.write_text(CRASH_BLOCKS)
     zones = diagnose(path).zones
     assert [(zone.node, zone.name, (zone.counts or [])[10]) for zone in zones] == [(0, "DMA", 3), (1, "Normal", 50)]
+
+
+def test_what_vmstats_m_is_its_command_tells_or_it_lies_between_bounds(tmp_path: Path) -> None:
+    """10^6 bytes were taken for a MiB, 5 % more."""
+    path = tmp_path / "text.txt"
+    rows = VMSTAT.replace("16977352  59544 3620920", "   17384     60    3707").replace(
+        "16900000  59544 3620920", "   17305     60    3707"
+    )
+    path.write_text(rows)
+    found = diagnose(path)
+    assert found.free == 17305 * MIB
+    assert found.evidence.rounded()["free"] == (17305 * 10**6, 17306 * MIB)
+    assert "from 16,503 to 17,306 MiB are free; `vmstat -S K` tells it" in found.warnings[0]
+    for command, unit in (("vmstat -S m 1", 10**6), ("vmstat -t -SM 1 2", MIB), ("vmstat -wt --unit m", 10**6)):
+        path.write_text(f"root@web-1:~# {command}\n{rows}")
+        found = diagnose(path)
+        assert (found.free, found.evidence.rounded(), found.warnings) == (17305 * unit, {}, [])
+
+
+def test_tables_of_several_machines(tmp_path: Path) -> None:
+    """The last one's were read without a word."""
+    rows = [
+        {"host": host, "memory_total": str(8 << 30), "memory_free": str(free << 20), "buffers": "0", "cached": "4096"}
+        for host, free in (("web-1", 1000), ("db-2", 3000))
+    ]
+    path = tmp_path / "text.txt"
+    for several in (rows, rows[::-1]):
+        path.write_text(json.dumps(several))
+        found = diagnose(path)
+        assert found.free == int(several[1]["memory_free"])
+        assert any("osquery tells of several machines, or of moments with" in line for line in found.warnings)
+    path.write_text(json.dumps(rows[:1] * 2))
+    assert not diagnose(path).warnings
+    path.write_text(
+        "22:01:46  memtotal memfree buffers cached dirty slabmem  swptotal swpfree _mem_\n"
+        "22:01:47    24105M  17917M     50M  3477M   27M    435M        0M      0M\n"
+        "22:01:48    12105M   7917M     50M  3477M   27M    435M        0M      0M\n"
+    )
+    assert any("atopsar -m tells of several machines" in line for line in diagnose(path).warnings)
 
 
 def test_proc_counts_before_tools(tmp_path: Path) -> None:

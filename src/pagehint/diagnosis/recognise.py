@@ -19,6 +19,7 @@ from pagehint.diagnosis.pasted import decoded, machines_of, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import (
+    Totals,
     crash_page_size,
     parse_crash_blocks,
     parse_numastat,
@@ -287,8 +288,7 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         evidence.meminfo = of_nodes
         yield "numastat -m"
     for what, sizes, machines, again in parse_named_figures(texts):
-        _note_total(evidence, what, sizes)
-        evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
+        _take_sizes(evidence, what, sizes, {}, beside_free)
         if machines:
             evidence.warnings.append(
                 f"{name}: the figures of {what} are of several machines: those of {printable(machines[-1])} are read"
@@ -296,12 +296,37 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         if again:
             evidence.warnings.append(f"{name}: has the figures of {what} more than once: the last whole ones count")
         yield what
-    for what, sizes, unit in parse_totals(lines):
-        _note_total(evidence, what, sizes)
-        evidence.free_tool = sizes | evidence.free_tool if beside_free else evidence.free_tool | sizes
-        if unit is not None:
-            evidence.warnings.append(f"{name}: the figures of {what} are taken for {unit}, by their size")
-        yield what
+    for totals in parse_totals(lines):
+        _take_sizes(evidence, totals.what, totals.sizes, totals.ends, beside_free)
+        _warn_of_totals(evidence, totals, name)
+        yield totals.what
+
+
+def _take_sizes(
+    evidence: Evidence, what: str, sizes: dict[str, int], ends: dict[str, tuple[int, int]], beside_free: bool
+) -> None:
+    _note_total(evidence, what, sizes)
+    for key, size in sizes.items():
+        if not (beside_free and key in evidence.free_tool):
+            evidence.free_tool[key] = size
+            evidence.free_ends.pop(key, None)
+            evidence.free_ends |= {key: ends[key]} if key in ends else {}
+
+
+def _warn_of_totals(evidence: Evidence, totals: Totals, name: str) -> None:
+    what = totals.what
+    if totals.ends:
+        least, most = totals.ends["free"]
+        evidence.warnings.append(
+            f"{name}: {what} may be in MiB or, with -S m, of 1000 * 1000 bytes: from {least >> 20:,} to "
+            f"{most >> 20:,} MiB are free; `vmstat -S K` tells it"
+        )
+    elif totals.unit is not None:
+        evidence.warnings.append(f"{name}: the figures of {what} are taken for {totals.unit}, by their size")
+    if totals.others:
+        evidence.warnings.append(
+            f"{name}: {what} tells of several machines, or of moments with more and less memory: the last row counts"
+        )
 
 
 def _note_total(evidence: Evidence, what: str, sizes: dict[str, int]) -> None:

@@ -3,11 +3,12 @@
 import itertools
 import re
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from pagehint.diagnosis.evidence import ZoneKey
 from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
 
-__all__ = ["crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_text"]
+__all__ = ["Totals", "crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_text"]
 
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
@@ -74,6 +75,8 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
     "dool": ("used  free  cach  avai", {"free": "free", "cach": "cached", "avai": "available"}, 1),
     "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
+_OF_ONE_ROW = {"osquery"}  # a machine
+_ASKED_UNIT = re.compile(r"\bvmstat\s(?:.{0,60}\s)?(?:-\w{0,8}S|--unit)[\s=]{0,3}([kKmM])\b")
 _CELLS = re.compile(r"[\s|]+")
 _SEPARATORS = re.compile("[,;]")
 # Of sar's next table, behind a time and what else stands before a line; sadf's.
@@ -165,11 +168,23 @@ _REFUSED = {
 }
 
 
-def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | None]]:
-    """Of each tool whose output is in the lines: its name, bytes by the names of COUNTERS, and a unit that was guessed.
+@dataclass(frozen=True)
+class Totals:
+    """What a tool prints: bytes by the names of COUNTERS; the last output of several counts.
 
-    Of several outputs of one tool the last counts. O(length).
+    `unit` is the one that was guessed, where the figures have none, `ends` the least and the most that a figure may
+    stand for, and `others` says that there are totals of other machines, or of moments with more and less memory.
     """
+
+    what: str
+    sizes: dict[str, int]
+    unit: str | None = None
+    ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+    others: bool = False
+
+
+def parse_totals(lines: list[str]) -> Iterator[Totals]:
+    """What each tool prints whose output is in the lines. O(length)."""
     read = {
         "top": _top,
         "atop": _atop,
@@ -181,13 +196,18 @@ def parse_totals(lines: list[str]) -> Iterator[tuple[str, dict[str, int], str | 
     for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
         # In units that are larger than all of it nothing is told.
         if "free" in sizes and sizes.get("total") != 0:
-            yield what, sizes, None
+            yield Totals(what, sizes)
     for what, (mark, names, known) in _TABLES.items():
         rows = list(_rows(lines, mark, names, known or 1))
         # Without units, dool's are shares.
         if rows and (known != 1 or sum(rows[-1].values()) >= _SMALL << 10):
-            unit, guessed = (1, None) if known is not None else _table_unit(rows)
-            yield what, {name: int(value * unit) for name, value in rows[-1].items()}, guessed
+            least, unit, guessed = (1, 1, None) if known is not None else _table_unit(rows, lines)
+            sizes = {name: int(value * unit) for name, value in rows[-1].items()}
+            ends = {name: (int(value * least), int((value + 1) * unit)) for name, value in rows[-1].items()}
+            others = len({row.get("total") for row in rows}) > 1 or (
+                what in _OF_ONE_ROW and any(map(rows[-1].__ne__, rows))
+            )
+            yield Totals(what, sizes, guessed, ends if least < unit else {}, others)
 
 
 def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
@@ -362,11 +382,17 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
                     yield row
 
 
-# Whole pages are multiples of 4 KiB; with -S k, m or M they are not.
-def _table_unit(rows: list[dict[str, float]]) -> tuple[int, str | None]:
+# The least and the most that one of vmstat's figures stands for, and its unit if it was guessed. Whole pages are
+# multiples of 4 KiB; with -S k, m or M they are not.
+def _table_unit(rows: list[dict[str, float]], lines: list[str]) -> tuple[int, int, str | None]:
+    asked = {match[1] for line in lines if "vmstat" in line and (match := _ASKED_UNIT.search(line)) is not None}
+    if len(asked) == 1:
+        (letter,) = asked
+        unit = _THOUSANDS.get(letter) or FIGURE_UNITS[letter]
+        return unit, unit, None
     size = sum(rows[-1].values())
     if size >= _SMALL << 10 and all(value % SMALLEST_PAGE == 0 for row in rows for value in row.values()):
-        return 1, "bytes"
+        return 1, 1, "bytes"
     if all(value % 4 == 0 for row in rows for value in row.values()) and size >= _SMALL:
-        return 1 << 10, None
-    return (1000, "kB") if size >= _MOST_MIB else (1 << 20, "MiB")
+        return 1 << 10, 1 << 10, None
+    return (1000, 1000, "kB") if size >= _MOST_MIB else (1000**2, 1 << 20, "MiB")
