@@ -61,7 +61,7 @@ def test_free_and_the_other_tools_read_alike() -> None:
     assert found is not None
     top = "Mem:  16,384,000k total,  2,097,152k used,  8,388,608k free,    59,544k buffers"
     atop = "MEM | tot   1.234,5M | free  987,6M | cache 1.005M |".replace(" | ", "  ").rstrip(" |")
-    read = {what: sizes for what, sizes, _ in parse_totals([top, atop])}
+    read = {totals.what: totals.sizes for totals in parse_totals([top, atop])}
     assert read["top"]["total"] == found[0].sizes["total"] == 16384000 << 10
     assert read["top"]["free"] == found[0].sizes["free"] == 8388608 << 10
     assert read["atop"] == {

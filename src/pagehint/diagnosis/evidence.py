@@ -42,6 +42,7 @@ COUNTERS = {
 }
 """Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
 
+_ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 _REPORTED = {
     "free": "free",
     "active_file": "active_file",
@@ -152,6 +153,11 @@ class Evidence:
         """Of memory()'s figures those that were printed rounded: bytes, at the least and at the most."""
         memory = self.memory()
         return {name: ends for name, ends in self.free_ends.items() if memory.get(name) == self.free_tool[name]}
+
+    def rough(self, name: str) -> tuple[int, int] | None:
+        """The least and the most bytes of a figure of memory() that is printed so roughly that it matters; or None."""
+        least, most = self.rounded().get(name, (0, 0))
+        return (least, most) if most - least > max(_ROUNDED * most, _ROUNDED_LEAST) else None
 
     def free_pages(self) -> dict[str, int]:
         """Free pages by the file that counts them; buddyinfo first, which alone may be there."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import Failure
 from pagehint.diagnosis.free_memory import Setting
@@ -74,6 +74,15 @@ class Diagnosis:
         free = "nothing tells how much is" if self.free is None else format_size(self.free)
         return f"<Diagnosis: {free} free, {len(self.advice)} pieces of advice>"
 
+    @property
+    def free_bounds(self) -> Bounds | None:
+        """`free`, or the bounds between which it lies, where it is printed roughly."""
+        return self._bounds("free", self.free)
+
+    def _bounds(self, name: str, size: int | None) -> Bounds | None:
+        ends = self.evidence.rough(name) if size == self.evidence.memory().get(name) else None
+        return None if size is None else exactly(size) if ends is None else Bounds(*ends)
+
     def tells_nothing(self, action: str | None, size: Bounds) -> bool:
         """Whether bounds of what an action brings, a key of ACTIONS, are as far apart as all that it could move."""
         if self.free is None or size.value is not None or size.most is None or size.least >= 0:
@@ -100,8 +109,8 @@ class Diagnosis:
             },
             "pressure": self.evidence.pressure,
             "settings": self.evidence.settings,
-            "memory_mib": None if self.total is None else round(self.total / _MIB, 3),
-            "free_mib": None if self.free is None else round(self.free / _MIB, 3),
+            "memory_mib": _mib(self._bounds("total", self.total)),
+            "free_mib": _mib(self.free_bounds),
             "zones": [_zone(zone) for zone in self.zones],
             "free_resident": {name: _mib(size) for name, size in self.free_resident.items()},
             "would_bring": {
@@ -133,7 +142,9 @@ class Diagnosis:
         }
 
 
-def _mib(size: Bounds) -> float | list[float | None] | None:
+def _mib(size: Bounds | None) -> float | list[float | None] | None:
+    if size is None:
+        return None
     if size.value is not None or size.is_exact:
         return _round(size.best)
     return [_round(size.least), _round(size.most)]

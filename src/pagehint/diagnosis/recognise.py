@@ -37,7 +37,6 @@ __all__ = ["read_files"]
 
 _START = 1 << 18  # of what is refused
 _MOST_END = 4 << 20
-_ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _INDICES = "fragmentation indices"
@@ -266,8 +265,8 @@ def _take_free(evidence: Evidence, found: FreeTool, others: bool, name: str) -> 
         evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
     if found.unit is not None:
         evidence.warnings.append(f"{name}: free's figures are taken for {found.unit}, by their size")
-    least, most = found.ends.get("free", (0, 0))
-    if most - least > max(_ROUNDED * most, _ROUNDED_LEAST):
+    if (rough := evidence.rough("free")) is not None:
+        least, most = rough
         why = "may be of powers of 1000 or of 1024" if found.is_doubtful else "are rounded"
         evidence.warnings.append(
             f"{name}: free's figures {why}: from {least >> 20:,} to {most >> 20:,} MiB are free; `free -b` tells it"

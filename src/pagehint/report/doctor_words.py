@@ -174,10 +174,10 @@ def headline(found: Diagnosis) -> str:
     causes = {name: size for name, size in found.free_resident.items() if name != "given_back"}
     if found.free is None and found.failures and all(failure.kind == "cgroup oom" for failure in found.failures):
         return "The kernel's report of a cgroup's limit doesn't tell how much of the machine's memory is free"
-    if found.free is None:
+    if (free := found.free_bounds) is None:
         return "Nothing tells how much is free"
     given = found.free_resident.get("given_back", ZERO)
-    whole = mib(found.free)
+    whole = range_of(free)
     if not all(size.is_exact for size in causes.values()):
         large = found.would_bring["reporting"][found.setting.order]
         return f"{whole} are free, {range_of(large)} of it in blocks that reporting can take and may not have taken yet"
