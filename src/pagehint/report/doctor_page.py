@@ -154,12 +154,18 @@ def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     orders = order_columns(found)
     names = [f"order {order}" for order in orders]
     data = [
-        _bar(names, [found.would_bring[action][order] for order in orders], _ACTION_COLOURS[action], False, words)
+        _bar(
+            list(map(str, orders)),
+            [found.would_bring[action][order] for order in orders],
+            _ACTION_COLOURS[action],
+            False,
+            words,
+        )
         for action, words in ACTIONS.items()
         if action in found.would_bring
     ]
-    axes = {"yaxis": {"title": {"text": "MiB"}}, "barmode": "group"}
-    drawn = _figure(figures, "brings", data, 340, **axes)
+    axes = {"yaxis": {"title": {"text": "MiB"}}, "xaxis": {"title": {"text": "order"}, "type": "category"}}
+    drawn = _figure(figures, "brings", data, 340, barmode="group", **axes)
     note = "The bars are what is sure, or the best guess; the lines, and the figures in brackets, what it may be."
     return section(TITLES["brings"], drawn + html_table(["", *names], brings_rows(found)), note)
 

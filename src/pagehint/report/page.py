@@ -43,9 +43,13 @@ def filled_page(
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table of texts as HTML, of the CSS class `kind`."""
+    """A table of texts as HTML, of the CSS class `kind`. Of one of words a narrow window shows each row as a list."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    cells = [f'<td data-head="{escape(cell)}">' if kind == "words" else "<td>" for cell in head]
+    body = "".join(
+        "<tr>" + "".join(f"{cell}{escape(text)}</td>" for cell, text in zip(cells, row, strict=True)) + "</tr>"
+        for row in rows
+    )
     of = f' class="{kind}"' if kind else ""
     return f"<table{of}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
