@@ -1,6 +1,7 @@
 """The commands around recordings of this machine: what they print, what they refuse."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,7 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
     made = run("record", "-o", tmp_path / "a.pagetrace", "--for", "100ms")
     assert made.returncode == 0, made.stderr
     text = made.stdout.decode()
+    assert re.search(r" in 0\.\d s, and \d+\.\d s before and after, as page flags were read; the recorder took ", text)
     assert "What this recording can tell" in text
     assert "--level page tells them apart" in text
     assert "what its host really held" in text

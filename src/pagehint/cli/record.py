@@ -54,7 +54,8 @@ def record(
         The bundle to make; default: the machine's name and the time, .pagetrace. `-`: to standard output, for
         `pagehint import -` elsewhere, so that nothing is written here; what the command prints goes to standard error.
     for_
-        How long, such as 60s.
+        How long, such as 60s. Page flags are read before and after: a tenth of a second a GiB of memory, more where the
+        machine is busy.
     level
         zone: what leaves and comes back to the zones' free lists (a compile takes no longer, a program that only faults
         pages in up to a fifth more, without kprobes a third). page: every allocation and free too (such a program takes
@@ -81,7 +82,7 @@ def record(
         put = FrameWriter(sys.stdout.buffer)
         recorded = go(put, lambda progress: _line(progress, None), sys.stderr.fileno())
         sys.stdout.buffer.flush()
-        say(f"{format_size(recorded.bytes)} of ring buffers in {recorded.seconds:.1f} s")
+        say(f"{format_size(recorded.bytes)} of ring buffers {_in(recorded)}")
         _warn(recorded)
         _pass_on(recorded)
         return
@@ -108,12 +109,19 @@ def _buffer_kib(buffers: str) -> int:
     return size
 
 
+def _in(recorded: Recorded) -> str:
+    return f"in {recorded.seconds:.1f} s, and {recorded.around_seconds:.1f} s before and after, as page flags were read"
+
+
 def _line(progress: Progress, importer: RecordingImporter | None) -> str:
+    if progress.reading:
+        return "page flags are read"
     parts = [f"{progress.seconds:.0f} s"]
+    whole = progress.seconds + progress.around_seconds
     if importer is None:
-        parts.append(f"{format_size(round(progress.bytes / progress.seconds))}/s")
+        parts.append(f"{format_size(round(progress.bytes / whole))}/s")
     else:
-        parts.append(f"{importer.num_events / progress.seconds:,.0f} events/s")
+        parts.append(f"{importer.num_events / whole:,.0f} events/s")
         parts.append(f"{importer.lost:,} lost" if importer.lost else "none lost")
     parts.append(
         f"itself {percent(progress.cpu_seconds / progress.seconds, 1)} of a CPU, {format_size(progress.memory_bytes)}"
@@ -148,7 +156,7 @@ def _summary(trace: Trace, recorded: Recorded) -> None:
     own = recorded.cpu_seconds / max(recorded.seconds, 1e-9)
     cpus = format_count(meta.cpus, "CPU")
     print(
-        f"{trace.path}: {format_count(trace.num_events, 'event')} in {recorded.seconds:.1f} s, by {cpus}; the "
+        f"{trace.path}: {format_count(trace.num_events, 'event')} of {cpus} {_in(recorded)}; the "
         f"recorder took {percent(own, 1)} of a CPU and {format_size(recorded.memory_bytes)}"
     )
     print("\nWhat this recording can tell:")

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -311,6 +312,20 @@ def test_allocations_are_recorded_from_the_first_direct_compaction_on(monkeypatc
             if event.joinpath("enable").read_text() == "1*\n":
                 break
         assert event.joinpath("enable").read_text() == "1*\n"
+
+
+def test_the_time_asked_for_is_between_the_snapshots(monkeypatch):
+    """`--for 3s` was said to have lasted 9 s on a busy machine, most of which went into page flags."""
+
+    def slow(*_):
+        time.sleep(0.7)
+        return []
+
+    monkeypatch.setattr("pagehint.trace.recorder.record.put_snapshot", slow)
+    result = record(lambda *_: None, seconds=0.3)
+    assert 0.3 <= result.seconds < 1
+    assert result.around_seconds >= 1.4
+    assert result.cpu_seconds <= result.seconds
 
 
 def test_a_command_that_is_not_there(tmp_path):

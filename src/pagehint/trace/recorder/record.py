@@ -37,11 +37,14 @@ _CLOCK_MONOTONIC_COARSE = 6
 
 @dataclass
 class Progress:
-    """How a recording goes: seconds, ring buffer bytes read, the recorder's CPU seconds and memory so far."""
+    """How a recording goes: seconds between its snapshots, the recorder's CPU seconds in these; ring buffer bytes read,
+    and the recorder's memory. `around_seconds`: before and after them, in which page flags are read; `reading`: now."""
 
     seconds: float = 0.0
-    bytes: int = 0
     cpu_seconds: float = 0.0
+    around_seconds: float = 0.0
+    reading: bool = False
+    bytes: int = 0
     memory_bytes: int = 0
 
 
@@ -73,7 +76,7 @@ def record(
     stdout: int | None = None,
 ) -> Recorded:
     """Record this machine, and put the pieces; until `command` ends, or `seconds` have passed, or one of
-    `ending_signals`, which ends the command too.
+    `ending_signals`, which ends the command too. Before and after that, snapshots are taken: 0.1 us a page and more.
 
     `buffer`: KiB of each CPU's ring buffer. `progress` is told once a second. `stdout`: a descriptor for the command's
     output; default: as ours. Raises InputError where this machine can't record.
@@ -146,9 +149,10 @@ class _Recorder:
         self._progress = progress
         self._bytes = 0
         self._missing = list(instance.missing)
-        self._begun = self._shown = time.monotonic()
-        self._used = _cpu_seconds()
-        self._round = self._begun
+        self._begun = self._shown = self._round = time.monotonic()
+        # The time and the recorder's CPU seconds after the first snapshot, and before the last.
+        self._first: tuple[float, float] | None = None
+        self._last: tuple[float, float] | None = None
         self._period = _SHORTEST
         self._wakes = True
 
@@ -177,6 +181,7 @@ class _Recorder:
             self._put(f"format/{name}", text.encode())
         self._drain()
         self._snapshot("init")
+        self._first = _used()
 
     def wait(self, seconds: float | None, process: subprocess.Popen[bytes] | None) -> tuple[int | None, int | None]:
         """Read the buffers until it is time; returns the status of the command, and its process where it goes on."""
@@ -224,6 +229,7 @@ class _Recorder:
 
     def end(self, status: int | None, running: int | None, stale: int) -> Recorded:
         """Take the last snapshot, stop, and read what is left."""
+        self._last = _used()
         self._snapshot("final")
         self._instance.stop()
         self._drain()
@@ -269,13 +275,17 @@ class _Recorder:
         return most
 
     def _now(self) -> Progress:
+        now = _used()
+        first, last = self._first or now, self._last or now
+        seconds, cpu_seconds = last[0] - first[0], last[1] - first[1]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return Progress(time.monotonic() - self._begun, self._bytes, _cpu_seconds() - self._used, memory)
+        reading = self._first is None or self._last is not None
+        return Progress(seconds, cpu_seconds, now[0] - self._begun - seconds, reading, self._bytes, memory)
 
 
-def _cpu_seconds() -> float:
+def _used() -> tuple[float, float]:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return time.monotonic(), used.ru_utime + used.ru_stime
 
 
 def _start(command: Sequence[str], stdout: int | None) -> subprocess.Popen[bytes]:
