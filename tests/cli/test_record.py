@@ -57,12 +57,12 @@ def test_a_command_that_fails_is_recorded_and_its_status_passed_on(tmp_path, out
 
 
 STUBBORN = """
-import os, signal
+import os, signal, time
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
 print(os.getpid(), flush=True)
 while not ended:
-    signal.pause()
+    time.sleep(0.01)
 print("told", flush=True)
 {rest}
 """
