@@ -191,16 +191,20 @@ def test_descriptors_are_closed(make: Make, until: Until) -> None:
     assert until(lambda: len(os.listdir("/proc/self/fd")) == before)
 
 
-def test_what_was_dropped_has_room_before_its_watcher_has_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_dropped_has_room_before_its_watcher_has_run(
+    make: Make, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arena = make("64MiB", host="memfd")
-    monkeypatch.setattr(arena._leases, "_watch", lambda woken: os.close(woken))
+    leases, watch, woken = arena._leases, arena._leases._watch, list[int]()
+    monkeypatch.setattr(leases, "_watch", woken.append)
     kept = arena.share(arena.alloc(MIB))
     for _ in range(100):
         arena.share(arena.alloc(MIB))
-    assert len(arena._leases) < 40
+    assert len(leases) < 40
     del kept
-    arena._leases.end_dropped()
-    assert len(arena._leases) == 0
+    assert until(lambda: len(woken) == 1)
+    watch(woken[0])
+    assert len(leases) == 0
 
 
 def test_leases_are_ended_by_several_threads(make: Make, until: Until) -> None:

@@ -98,14 +98,18 @@ def zone_free(counts: list[int]) -> int:
 
 @_as_root
 def test_free_and_used_add_up_to_what_the_kernel_says() -> None:
-    found = doctor()
-    meminfo = found.evidence.meminfo
-    resident = sum(size.best for name, size in found.free_resident.items() if name != "per_cpu")
-    total = meminfo["MemTotal"] << 10
-    # Not MemFree: there are kernels that count in it what they have not given to the zones yet.
-    assert abs(resident - found.evidence.vmstat["nr_free_pages"] * found.evidence.page_size) < 0.05 * total
-    assert abs(found.used_by["slab"].best - (meminfo["Slab"] << 10)) < 0.02 * total
-    assert found.to_dict()["would_bring"]["reporting"]["0"] >= found.to_dict()["would_bring"]["reporting"]["9"]
+    for _ in range(20):  # the page flags are read after the kernel's sums: others use and free memory between
+        found = doctor()
+        meminfo = found.evidence.meminfo
+        resident = sum(size.best for name, size in found.free_resident.items() if name != "per_cpu")
+        total = meminfo["MemTotal"] << 10
+        # Not MemFree: there are kernels that count in it what they have not given to the zones yet.
+        free_differs = abs(resident - found.evidence.vmstat["nr_free_pages"] * found.evidence.page_size) / total
+        slab_differs = abs(found.used_by["slab"].best - (meminfo["Slab"] << 10)) / total
+        assert found.to_dict()["would_bring"]["reporting"]["0"] >= found.to_dict()["would_bring"]["reporting"]["9"]
+        if free_differs < 0.05 and slab_differs < 0.02:
+            return
+    pytest.fail(f"free memory differs by {free_differs:.1%} of all, slab by {slab_differs:.1%}")
 
 
 @_as_root
