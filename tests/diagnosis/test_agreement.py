@@ -92,3 +92,20 @@ def test_that_vmstat_alone_tells_no_pages_size_is_said(tmp_path: Path, more: str
     found = diagnose(path)
     assert found.free == 123456 << 12
     assert any("which vmstat doesn't tell" in warning for warning in found.warnings) == told
+
+
+def test_a_logs_report_of_another_moment_tells_nothing_of_what_is_free(tmp_path: Path) -> None:
+    """Its zones were taken for today's, whatever meminfo or free said."""
+    path = tmp_path / "text.txt"
+    for free in (
+        "MemTotal:        1950000 kB\nMemFree:         1048576 kB\n",
+        "               total        used        free      shared  buff/cache   available\n"
+        "Mem:         1950000      301424     1048576       10000      600000     1500000\n",
+    ):
+        path.write_text(f"{SAMPLES['6.18']}{free}")
+        found = diagnose(path)
+        assert (found.free, found.zones, len(found.failures)) == (1 << 30, [], 1)
+        assert "another moment, when 62 MiB were free, not 1,024 as in the other files" in "".join(found.warnings)
+        path.write_text(f"{SAMPLES['6.18']}{free.replace('1048576', '  64200')}")
+        found = diagnose(path)
+        assert (found.free, len(found.zones), found.warnings) == (64160 << 10, 1, [])

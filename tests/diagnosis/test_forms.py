@@ -75,6 +75,17 @@ FORMS: dict[str, Form] = {
     "journalctl -o json-seq": lambda text: "".join(
         f"\x1e{json.dumps({'MESSAGE': line})}\n" for line in text.splitlines()
     ),
+    "journalctl -o short-monotonic": _each("[12345.678901] web-1 kernel: {}"),
+    "journalctl -o short-delta": _each("[12345.678901 <    0.000012 >] web-1 kernel: {}"),
+    "journalctl -o with-unit": _each("Mon 2026-01-05 09:12:33 UTC web-1 init.scope/kernel: {}"),
+    "journalctl -o export": lambda text: "".join(
+        f"__CURSOR=s=1;i=2\n_TRANSPORT=kernel\nMESSAGE={message}\n_SOURCE_MONOTONIC_TIMESTAMP=1\n\n".replace(
+            "\x00", "\n"
+        )
+        for message in _messages(text)
+    ),
+    "journalctl -o json-sse": _each('data: {{"_TRANSPORT": "kernel", "MESSAGE": "{}"}}\n'),
+    "klog": _each("2026-01-05T09:12:33.1Z stderr F I0105 09:12:33.123456       1 dmesg.go:42] [12345.678901] {}"),
     "rsyslog": _log("Nov 28 00:47:11 web-1 kernel: [  532.610402] ", "#012 "),
     "rsyslog, all in one": lambda text: "Nov 28 00:47:11 web-1 kernel: " + text.replace("\n", "#012"),
     "a table": _each('2026-11-28 00:47:11,web-1,"{}"'),
@@ -296,9 +307,9 @@ def test_a_report_that_lacks_a_zone_is_said_to(tmp_path: Path) -> None:
     path.write_text(text)
     assert not any("are missing" in line for line in diagnose(path).warnings)
     path.write_text("".join(f"{line}\n" for line in text.splitlines() if not line.startswith("Node 1 Normal")))
-    assert "the log's last report counts 125 MiB free, its zones have 62: lines of several" in "".join(
-        diagnose(path).warnings
-    )
+    found = diagnose(path)
+    assert "the log's last report counts 125 MiB free, its zones have 62: lines of several" in "".join(found.warnings)
+    assert found.to_dict()["free_mib"] == [62.656, 125.312]
 
 
 def test_a_zone_of_which_only_the_blocks_are_not_known_came_closest(tmp_path: Path) -> None:

@@ -376,3 +376,22 @@ def test_of_several_boots_the_last_ones_kernel_counts(tmp_path: Path) -> None:
     log = tmp_path / "journal.txt"
     log.write_text(f"Linux version 5.10.0 (gcc)\n-- Boot 1 --\nLinux version 6.12.9 (gcc)\n{SAMPLES['6.12, CMA']}")
     assert diagnose(log).evidence.kernel == "6.12.9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root@vm:~# cat /sys/module/page_reporting/parameters/page_reporting_order\n5\nroot@vm:~# cat /proc/meminfo\n",
+        "==> /sys/module/page_reporting/parameters/page_reporting_order <==\n5\n\n==> /proc/meminfo <==\n",
+        "/sys/module/page_reporting/parameters/page_reporting_order:5\n",
+        "page_reporting.page_reporting_order=5\n",
+    ],
+)
+def test_the_order_of_reporting_as_shells_print_it(tmp_path: Path, text: str) -> None:
+    """It was lost but of the last."""
+    path = tmp_path / "text"
+    path.write_text(f"{text}MemTotal:        8010372 kB\nMemFree:         1048576 kB\n")
+    found = diagnose(path)
+    assert (found.evidence.reporting.order, found.free) == (5, 1 << 30)
+    path.write_text("$ cat parameters/page_reporting_order\n5 files\nMemTotal: 8010372 kB\nMemFree: 1048576 kB\n")
+    assert diagnose(path).evidence.reporting.order is None

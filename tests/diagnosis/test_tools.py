@@ -381,6 +381,11 @@ def test_what_else_is_refused_is_named(tmp_path: Path, text: str, words: str) ->
         ("[12.3] virtio_balloon virtio3: Out of puff! Can't get 1 pages\n", "the balloon driver's lines, which"),
         ("00:05.0 Unclassified device [00ff]: Red Hat, Inc. Virtio memory balloon\n", "a balloon device's name, which"),
         ("virtio_balloon         28672  0\n", "a balloon device's name, which"),
+        ("[ 12.345678] SLUB: Unable to allocate memory on node -1, gfp=0xcc0(GFP_KERNEL)\n", "SLUB's lines, which"),
+        ("[ 12.3] vmap allocation for size 8392704 failed: use vmalloc=<size> to increase size\n", "vmalloc's lines,"),
+        ("[ 10.1] cma: cma_alloc: linux,cma: alloc failed, req-size: 2048 pages, ret: -12\n", "a contiguous area's"),
+        ("[ 0.1] Memory: 3912345K/4193744K available (20480K kernel code)\n", "the boot's line of memory, which"),
+        ("01-05 09:12:33.1 512 512 I lowmemorykiller: Kill 'a.b' (12), uid 10100\n", "Android's lowmemorykiller's l"),
     ],
 )
 def test_lines_that_tell_too_little_are_named(tmp_path: Path, text: str, words: str) -> None:

@@ -11,6 +11,7 @@ _MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remote_flush"}
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
+_OTHER_MOMENT, _OTHER_MOMENT_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, other memory is free
 
 
 def settle(evidence: Evidence) -> None:
@@ -23,6 +24,7 @@ def settle(evidence: Evidence) -> None:
     _settle_page_size(evidence)
     _count_huge_pages(evidence)
     _warn_of_several_machines(evidence)
+    _tell_past_reports(evidence)
 
 
 # A machine's own meminfo counts before its nodes'.
@@ -122,6 +124,26 @@ def _warn_of_several_machines(evidence: Evidence) -> None:
                 "of moments with more and less memory: name the files of one"
             )
             return
+
+
+# What a failed allocation saw is no more what other files tell of.
+def _tell_past_reports(evidence: Evidence) -> None:
+    report = next((each for each in reversed(evidence.reports) if each.zones), None)
+    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
+    free = pages * evidence.page_size if pages is not None else None if kib is None else kib << 10
+    least, most = (free, free) if free is not None else evidence.free_ends.get("free", (None, None))
+    if least is None:
+        least = most = evidence.free_tool.get("free")
+    if report is None or least is None or most is None:
+        return
+    then = sum(zone.values.get("free", 0) for zone in report.zones.values())
+    near = min(max(then, least), most)
+    if abs(then - near) > _OTHER_MOMENT * max(then, near) + _OTHER_MOMENT_LEAST:
+        evidence.reports_are_past = True
+        evidence.warnings.append(
+            f"the log's last report is of another moment, when {then >> 20:,} MiB were free, not {near >> 20:,} as in "
+            "the other files: it tells why allocations failed, not what is free"
+        )
 
 
 def _rounded_to(size: int) -> int:

@@ -103,6 +103,8 @@ class Evidence:
     indices: list[str] = field(default_factory=list)
     """What debugfs' fragmentation indices tell, in words."""
     reports: list[MemoryReport] = field(default_factory=list)
+    reports_are_past: bool = False
+    """Other files tell of another moment, in which more or less is free."""
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)
     unused_names: float | None = None
     """The share of the cached names of files (dentries) that nobody uses."""
@@ -121,7 +123,7 @@ class Evidence:
         """Bytes by the names of COUNTERS: of meminfo, else vmstat, zoneinfo, the log's last report, or free."""
         found: dict[str, int] = {}
         pages = self.vmstat or self._zone_counters()
-        report = self.reports[-1] if self.reports else None
+        report = self.reports[-1] if self.reports and not self.reports_are_past else None
         for name, (of_meminfo, of_vmstat) in COUNTERS.items():
             if of_meminfo in self.meminfo:
                 found[name] = self.meminfo[of_meminfo] << 10

@@ -15,6 +15,7 @@ from pagehint.units import format_size
 __all__ = ["Advice", "Diagnosis"]
 
 _MIB = 1 << 20
+_APART, _APART_LEAST = 0.1, 16 << 20  # what a log's zones have, and its counter
 _COSTS = {"none": 1, "low": 2, "medium": 4, "high": 8}
 
 
@@ -76,7 +77,12 @@ class Diagnosis:
 
     @property
     def free_bounds(self) -> Bounds | None:
-        """`free`, or the bounds between which it lies, where it is printed roughly."""
+        """`free`, or the bounds between which it lies, where it is printed roughly, or a log lacks zones."""
+        evidence = self.evidence
+        counted = evidence.memory().get("free", 0)
+        of_log = not (evidence.zones or evidence.buddy or evidence.types.free)
+        if self.free is not None and of_log and counted - self.free > _APART * counted + _APART_LEAST:
+            return Bounds(self.free, counted)
         return self._bounds("free", self.free)
 
     def _bounds(self, name: str, size: int | None) -> Bounds | None:

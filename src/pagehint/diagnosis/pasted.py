@@ -35,7 +35,7 @@ _PREFIX = re.compile(
     r"|(?:vm)?kernel(?:\[\d+\])?:"
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
-    r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}:(?:\d+:)?"
+    r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}(?<!_order):(?:\d+:)?"
     r"|<[a-z][\w:.-]{0,30}(?:\s[^<>]{0,80})?>|<!\[CDATA\[|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",

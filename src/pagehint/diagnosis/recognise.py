@@ -70,7 +70,11 @@ _VMSTAT = re.compile(
 _VERSION = re.compile(
     r"(?:Linux version (\d{1,3}\.\d{1,3}\S{0,80})|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d)", re.ASCII
 )
-_ORDER = re.compile(r"(?:page_reporting[./])?page_reporting_order *[:=]? *(\d{1,3})(?!\d)", re.ASCII)
+# On the line behind it too, as cat, tail and head print it.
+_ORDER = re.compile(
+    r"(?:page_reporting[./])?page_reporting_order(?: *[:=]? *|(?: *<==)?\n(?=\d{1,3}$))(\d{1,3})(?!\d)",
+    re.ASCII | re.MULTILINE,
+)
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
 _REPORTING_ON = "Free page reporting enabled"
 _LOG = re.compile(

@@ -151,6 +151,22 @@ _OF_KERNEL = {
         r"(?:.{0,80}: )?(?:Memory cgroup out|Out) of memory: Kill(?:ed)? process .{1,400}|oom-kill:constraint=.{1,800}"
     ),
     "a container's end, which doesn't tell what is free": r"(?:Reason: +)?OOMKilled|\"OOMKilled\": true,?",
+    "SLUB's lines, which don't tell what is free: give the `page allocation failure` beside them": (
+        r"(?:.{0,40}: )?SLUB: Unable to allocate memory on .{1,120}"
+    ),
+    "vmalloc's lines, whose range of addresses is full, not memory: a 32-bit kernel takes more with vmalloc=SIZE": (
+        r"(?:.{0,80}: )?vmap allocation for size \d{1,20} failed.{0,120}"
+    ),
+    "a contiguous area's lines, which don't tell what is free beside it: give /proc/meminfo and /proc/pagetypeinfo": (
+        r"cma: .{1,200}|(?:.{0,40}: )?cma_alloc: .{0,80}alloc failed.{0,80}"
+    ),
+    "the boot's line of memory, which tells what was free before anything ran": (
+        r"Memory: \d{1,15}[kK]/\d{1,15}[kK] available .{0,300}"
+    ),
+    "Android's lowmemorykiller's lines, which don't tell what is free": (
+        r"(?:.{0,80}: ?)?(?:lowmemorykiller: Kill(?:ing)?|Killing) '[^']{1,80}' \(.{1,300}"
+        r"|(?:.{0,80} )?lowmemorykiller: Kill.{1,300}"
+    ),
     "the balloon driver's lines, which don't tell what is free": r"(?:.{0,40}: )?Out of puff! .{1,80}",
     "a balloon device's name, which doesn't tell whether it reports free pages, nor what is free": (
         r".{1,60}Virtio (?:1\.0 )?memory balloon.{0,40}|virtio_balloon +\d{1,9} +\d.{0,80}"

@@ -80,7 +80,7 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
             state.is_lower_bound = cut or not types <= kinds.keys()
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
-    if not states and evidence.reports:
+    if not states and not evidence.reports_are_past:
         states = dict(_of_reports(evidence.reports, evidence.page_size))
     for state in states.values():
         if state.free is None and state.counts is not None:
