@@ -165,6 +165,15 @@ def test_the_list_of_commands_has_their_docstrings() -> None:
             assert command.help.partition("\n")[0].replace("`", "") in done.stdout
 
 
+def test_the_list_of_commands_loads_none_of_their_libraries() -> None:
+    """It took three times as long."""
+    command = [sys.executable, "-X", "importtime", "-m", "pagehint", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "cyclopts" in loaded
+    assert not {"numpy", "pyarrow", "pagehint.cli.run", "pagehint.cli.info"} & loaded
+
+
 @pytest.mark.parametrize(
     "words",
     [

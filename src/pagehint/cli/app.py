@@ -1,5 +1,6 @@
 """The command line: every command is a file of its own in this folder."""
 
+import ast
 import itertools
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from errno import ENOSPC
 from importlib.metadata import version
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -28,22 +30,25 @@ app = cyclopts.App(
     name="pagehint", help="Free page hinting: what a guest could give back to its host.", version=_version
 )
 app.register_install_completion_command(help="Have the shell complete pagehint's commands and options.")
-# By name: a command's libraries are loaded when it runs, or when its docstring is shown, which is its help.
-for _name in (
-    "run",
-    "sweep",
-    "fleet",
-    "doctor",
-    "script",
-    "record",
-    "watch",
-    "guest",
-    "mark",
-    "import",
-    "info",
-    "calibrate",
-):
-    _module = "import_" if _name == "import" else _name
+_COMMANDS = {
+    name: "import_" if name == "import" else name
+    for name in (
+        "run",
+        "sweep",
+        "fleet",
+        "doctor",
+        "script",
+        "record",
+        "watch",
+        "guest",
+        "mark",
+        "import",
+        "info",
+        "calibrate",
+    )
+}
+# By name: a command's libraries are loaded when it runs, or when its own help is shown.
+for _name, _module in _COMMANDS.items():
     app.command(f"pagehint.cli.{_module}:{_module}", name=_name)
 
 
@@ -68,7 +73,7 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
             signal.signal(number, _ended)
         _refuse_empty(sys.argv[1:])
         if not sys.argv[1:] or sys.argv[1] in app.help_flags:
-            app.resolved_commands()
+            _describe_commands()
         command, bound, _ = app.parse_args(exit_on_error=False, print_error=False)
         try:
             signal.signal(signal.SIGINT, interrupt)
@@ -126,6 +131,15 @@ def _refuse_own_design(error: BaseException) -> None:
 def _done(ends: list[signal.Signals]) -> None:
     for number in (signal.SIGINT, *ends):
         signal.signal(number, signal.SIG_IGN)
+
+
+# In the list of commands each has its docstring's first line, which is read here: to import them takes a second.
+def _describe_commands() -> None:
+    for name, module in _COMMANDS.items():
+        source = ast.parse(Path(__file__).with_name(f"{module}.py").read_bytes())
+        (command,) = (each for each in source.body if isinstance(each, ast.FunctionDef) and each.name == module)
+        del app[name]
+        app.command(f"pagehint.cli.{module}:{module}", name=name, help=ast.get_docstring(command))
 
 
 # A path of nothing would be the folder that it is called in.
