@@ -143,3 +143,8 @@ class Conversation:
             self._failures = 0
         else:
             self.count_error(error)
+
+    def _check_reacted(self):
+        """Of a design's own ``reacted``, which was called: the device would be told of the same blocks for ever."""
+        if self._telling is not None:
+            raise InputError(f"{type(self).__name__}: its reacted() ended no react: call super().reacted() in it")

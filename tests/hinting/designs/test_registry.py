@@ -2,6 +2,7 @@
 reasons work everywhere."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -144,6 +145,18 @@ def test_designs_that_are_none(
         Path("bad.py").write_text(code)
     with pytest.raises(InputError, match=says):
         find_design(name)
+
+
+def test_a_file_that_no_design_is(tmp_path: Path) -> None:
+    """A link to itself was a traceback, and a file of 5 GB was read wholly."""
+    link, large = tmp_path / "link.py", tmp_path / "large.py"
+    link.symlink_to(link)
+    with pytest.raises(InputError, match=r"link\.py: no such file"):
+        find_design(f"{link}:Own")
+    large.touch()
+    os.truncate(large, 5 << 30)
+    with pytest.raises(InputError, match=r"large\.py: is larger than 16 MiB: no design's source is"):
+        find_design(f"{large}:Own")
 
 
 @pytest.mark.parametrize(

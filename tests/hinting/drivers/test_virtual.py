@@ -185,6 +185,21 @@ def test_a_design_that_answers_itself_is_asked():
     worker.stop()
 
 
+class Deaf(PageHinting):
+    def reacted(self, error, now):
+        pass
+
+
+def test_a_design_whose_own_reacted_ends_no_react_is_refused():
+    """The device was told of the same blocks for ever."""
+    clock = VirtualClock()
+    worker = VirtualWorker(Deaf(), [Zone(4 * BLOCK)], clock)
+    worker.start(device := Device(8))
+    with pytest.raises(InputError, match=r"^Deaf: its reacted\(\) ended no react: call super\(\)\.reacted\(\) in it$"):
+        clock.run_until(10**9)
+    assert len(device.batches) == 1
+
+
 class Hasty(PageReporting):
     step = 0
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ __all__ = ["DESIGNS", "NONE", "all_settings", "blame", "find_design", "is_design
 DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
 
+_MOST_BYTES = 16 << 20
 _OWN = "pagehint_design_"
 _outside: dict[str, str] = {}  # modules that designs from outside the package are of, and what the user calls them
 
@@ -112,11 +114,13 @@ def is_design(value: object) -> TypeGuard[type[Design]]:
 
 def _load_file(path: Path) -> ModuleType:
     # Known by its whole path: a file is loaded once, and its classes can be found again.
-    name = f"{_OWN}{path.resolve()}"
+    name = f"{_OWN}{os.path.realpath(path)}"
     if name in sys.modules:
         return sys.modules[name]
     if not path.is_file():
         raise InputError(f"{path}: no such file: expected FILE.py:CLASS")
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB: no design's source is")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

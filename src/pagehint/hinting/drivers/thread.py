@@ -169,6 +169,7 @@ class _Loop:
         except BaseException as raised:
             error = raised
         self.design.reacted(error, time.monotonic_ns())
+        self.design._check_reacted()
         del error  # it holds this frame
         self._serve_waiters()
 

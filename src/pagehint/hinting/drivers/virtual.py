@@ -184,6 +184,7 @@ class VirtualWorker:
             self._asked = 0
         if self._overridden:
             self.design.reacted(error, self.clock.now)
+            self.design._check_reacted()
         else:
             self.design._tell(error, self.clock.now)
         return None if error is None or isinstance(error, Exception) else error
