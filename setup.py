@@ -45,8 +45,9 @@ COMPILED = [
 # Churn takes 5 % less time with these, replays and the arena no less: elsewhere they only take the compiler's.
 LISTS = ["-O3", "-finline-limit=5000"]
 
-# Every module's first lines, so that a lock is the same one in all of them.
-LOCK = "src/pagehint/lock.h"
+# Every module's first lines, so that a lock is the same one in all of them, and no object is made by halves.
+HEADERS = ["src/pagehint/lock.h", "src/pagehint/classes.h"]
+INCLUDED = [argument for header in HEADERS for argument in ("-include", header)]
 
 # Made by Cython: what its views of arrays need, compiled once and not once a module.
 SHARED = "pagehint._cyutility"
@@ -75,8 +76,8 @@ if __name__ == "__main__":
                 Extension(
                     SHARED,
                     [f"src/{SHARED.replace('.', '/')}.c"],
-                    extra_compile_args=["-O1", "-g0", "-include", LOCK],
-                    depends=[LOCK],
+                    extra_compile_args=["-O1", "-g0", *INCLUDED],
+                    depends=HEADERS,
                 )
             ]
             + [
@@ -84,8 +85,8 @@ if __name__ == "__main__":
                     f"pagehint.{name.replace('/', '.')}",
                     [f"src/pagehint/{name}.py"],
                     # Without what debuggers want, which Python's own flags ask for: a quarter of the compiler's time.
-                    extra_compile_args=["-g0", *(LISTS if name.startswith("mm/") else ["-O2"]), "-include", LOCK],
-                    depends=[LOCK],
+                    extra_compile_args=["-g0", *(LISTS if name.startswith("mm/") else ["-O2"]), *INCLUDED],
+                    depends=HEADERS,
                     include_dirs=[numpy.get_include()],
                     define_macros=[("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
                 )
@@ -95,6 +96,7 @@ if __name__ == "__main__":
             nthreads=os.cpu_count() or 1,
             build_dir="build/cython",  # not among the sources: a package has the C that people write, and no other
             compiler_directives={
+                "auto_pickle": False,  # a state from elsewhere could be any
                 "language_level": 3,
                 "boundscheck": False,
                 "wraparound": False,

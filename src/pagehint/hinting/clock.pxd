@@ -1,7 +1,11 @@
+cimport cython
+
+@cython.final
 cdef class Timer:
     cdef readonly object time
     cdef readonly object action
 
+@cython.final
 cdef class VirtualClock:
     cdef readonly object now
     cdef list _timers

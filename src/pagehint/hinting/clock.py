@@ -10,6 +10,7 @@ from pagehint.errors import InputError
 __all__ = ["Timer", "VirtualClock"]
 
 
+@cython.final
 @cython.cclass
 class Timer:
     """Something due at a time; ``cancel()`` it, or let it run."""
@@ -23,6 +24,7 @@ class Timer:
         self.action = None
 
 
+@cython.final
 @cython.cclass
 class VirtualClock:
     """A deterministic clock in nanoseconds. What is due at the same time runs in the order in which it was set.

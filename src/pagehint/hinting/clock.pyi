@@ -1,8 +1,9 @@
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, final
 
 __all__ = ["Timer", "VirtualClock"]
 
+@final
 class Timer:
     @property
     def time(self) -> int: ...
@@ -14,6 +15,7 @@ class Timer:
 class _Follower(Protocol):
     now: int
 
+@final
 class VirtualClock:
     @property
     def now(self) -> int: ...

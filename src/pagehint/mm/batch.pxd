@@ -1,5 +1,6 @@
 cimport cython
 
+@cython.final
 cdef class Batch:
     cdef readonly Py_ssize_t capacity
     cdef object _pfns_array

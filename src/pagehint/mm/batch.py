@@ -15,6 +15,7 @@ _MOST = 1 << 20
 Block = namedtuple("Block", "pfn order", module="pagehint.mm.batch")
 
 
+@cython.final
 @cython.cclass
 class Batch:
     """Up to ``capacity`` blocks (1 to 2**20), in the order in which they were pulled; a sequence of Block(pfn, order).

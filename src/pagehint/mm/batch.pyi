@@ -1,5 +1,5 @@
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ class Block(NamedTuple):
     pfn: int
     order: int
 
+@final
 class Batch:
     capacity: int
     def __init__(self, capacity: int) -> None: ...

@@ -10,6 +10,7 @@ cdef class PerCpuLists
 ctypedef Py_ssize_t (*Wanted)(PerCpuLists pcp, int order) noexcept nogil
 ctypedef void (*Drain)(PerCpuLists pcp, int which, int order) noexcept nogil
 
+@cython.final
 cdef class PerCpuLists:
     cdef readonly Buddy buddy
     cdef readonly int cpu

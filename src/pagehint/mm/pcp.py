@@ -68,6 +68,7 @@ def _limits(batch, high, high_max, most_batch, most_high):
     return batch, high, high if high_max is None else whole_number("per-CPU lists: high_max", high_max, high, most_high)
 
 
+@cython.final
 @cython.cclass
 class PerCpuLists:
     """One CPU's lists of one zone: order 0 (Linux 5.3), or orders 0 to 3 and the pageblock order (6.1).

@@ -1,3 +1,5 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ def pcp_batch(managed: int, page_size: int = 4096) -> int: ...
 def pcp_high(profile: KernelProfile, batch: int, low_watermark: int, cpus: int) -> int: ...
 def pcp_high_max(high: int, managed: int, cpus: int) -> int: ...
 
+@final
 class PerCpuLists:
     buddy: Buddy
     cpu: int

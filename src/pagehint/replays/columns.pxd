@@ -1,3 +1,4 @@
+cimport cython
 # The kinds of event (trace/events.py).
 cdef enum:
     ALLOC = 65
@@ -13,6 +14,7 @@ cdef enum:
 cdef enum:
     CMA = 4  # an event's type, of a kernel that has it: contiguous areas, which movable pages are lent
 
+@cython.final
 cdef class Columns:
     cdef list _arrays
     cdef readonly Py_ssize_t count

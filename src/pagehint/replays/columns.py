@@ -28,6 +28,7 @@ COLUMNS = ("time", "cpu", "event", "pfn", "order", "migratetype", "detail")
 _TYPES = tuple(map(np.dtype, ("i8", "u2", "u1", "i8", "u1", "u1", "i4")))
 
 
+@cython.final
 @cython.cclass
 class Columns:
     """The COLUMNS of some events: int64 ns, uint16, uint8, int64, uint8, uint8, int32, as many rows of each."""

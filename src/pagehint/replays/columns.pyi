@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, final
 
 from numpy.typing import NDArray
 
@@ -6,6 +6,7 @@ __all__ = ["COLUMNS", "Columns"]
 
 COLUMNS: tuple[str, ...]
 
+@final
 class Columns:
     count: int
     def __init__(self, *args: object, **kwargs: object) -> None: ...

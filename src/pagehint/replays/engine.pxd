@@ -50,6 +50,7 @@ cdef enum:
     IN_PIECES = 10
     ANOMALIES = 11
 
+@cython.final
 cdef class Engine(Pages):
     cdef readonly list zones
     cdef readonly bint recorded

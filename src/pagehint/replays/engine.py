@@ -134,6 +134,7 @@ ANOMALY_NAMES = (
 )
 
 
+@cython.final
 @cython.cclass
 class Engine(Pages):
     """Applies events to `zones` and `backing`. `pcps[zone index, cpu]`: per-CPU lists, for a recording that has no

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ __all__ = ["ANOMALY_NAMES", "Engine"]
 
 ANOMALY_NAMES: tuple[str, ...]
 
+@final
 class Engine(Pages):
     _row: int
     zones: list[Zone]

@@ -7,6 +7,7 @@ cdef enum:
     WALKS = 4  # through all pages, to find out where compaction began
     AT_REST = 10000000  # ns: compaction that has taken nothing for so long is another
 
+@cython.final
 cdef class ListSearches:
     cdef object _mapped
     cdef const unsigned int *_map

@@ -20,6 +20,7 @@ else:
 __all__ = ["ListSearches"]
 
 
+@cython.final
 @cython.cclass
 class ListSearches:
     """Turns lists as compaction does that looks into them for blocks. `mapped` (uint32, one a page): where the model

@@ -11,6 +11,7 @@ cdef enum:
     LONGEST = 50000000  # ns
     NEAR = 256  # rows
 
+@cython.final
 cdef class OnTheWay:
     cdef int count
     cdef bint has_any  # or had

@@ -43,6 +43,7 @@ else:
 __all__ = ["OnTheWay"]
 
 
+@cython.final
 @cython.cclass
 class OnTheWay:
     """The latest free of each CPU that went straight to a zone, until the CPU's next event. At most MOST of them: O(1).

@@ -31,6 +31,7 @@ cdef class Lists:
     @cython.final
     cdef bint _begins(self, Py_ssize_t which, long long now) noexcept nogil
 
+@cython.final
 cdef class RefillScan(Lists):
     cdef tuple _of_lists
     cdef Py_ssize_t _pages
@@ -39,6 +40,7 @@ cdef class RefillScan(Lists):
     cdef object _now_array
     cdef list _found
 
+@cython.final
 cdef class Refills(Lists):
     cdef Py_ssize_t _pages
     cdef object _next_array

@@ -100,6 +100,7 @@ class Lists:
         return begins
 
 
+@cython.final
 @cython.cclass
 class RefillScan(Lists):
     """Looks for the refills in batches of events, before a replay. Memory: 4 bytes a page, 24 a refill."""
@@ -183,6 +184,7 @@ class RefillScan(Lists):
         )
 
 
+@cython.final
 @cython.cclass
 class Refills(Lists):
     """Blocks that wait on the lists while a recording is replayed: a ring each, in the order of their refill.

@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 from numpy import int64, uint32
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ class FoundRefills:
 class Lists:
     def __init__(self, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
 
+@final
 class RefillScan(Lists):
     def __init__(self, pages: int, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
     def found(self, end: int) -> FoundRefills: ...
 
+@final
 class Refills(Lists):
     def __init__(self, pages: int, found: FoundRefills) -> None: ...

@@ -32,6 +32,7 @@ cdef enum:
     FIRST_PAGEBLOCK = 2
     SURPLUS = 3  # right after its block's allocation: more than was wanted
 
+@cython.final
 cdef class Scan:
     cdef readonly Py_ssize_t pages
     cdef Columns _columns

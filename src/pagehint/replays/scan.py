@@ -91,6 +91,7 @@ if not cython.compiled:
     STARTS_FREED_WHOLE = FREED_WHOLE_AT_START
 
 
+@cython.final
 @cython.cclass
 class Scan:
     """Looks at a recording's events, batch by batch; the rest says what was found.

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ PER_CPU_AT_START: int
 UNSEEN: int
 USED_AT_START: int
 
+@final
 class Scan:
     _row: int
     pages: int

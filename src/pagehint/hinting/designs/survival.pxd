@@ -1,6 +1,8 @@
 # Only compiled code sees what is in it.
+cimport cython
 from pagehint.mm.attached cimport Attachable
 
+@cython.final
 cdef class _Panel:
     cdef Attachable _zone
     cdef object _random
@@ -15,4 +17,4 @@ cdef class _Panel:
     cdef unsigned int[::1] _freed
     cdef unsigned int[::1] _freed_before
 
-    cdef long long _draw(self) except -1
+    cdef long long _draw(self) except *

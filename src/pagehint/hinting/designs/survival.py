@@ -61,6 +61,7 @@ class Survival:
         return True
 
 
+@cython.final
 @cython.cclass
 class _Panel:
     """Pages of a zone, and what they were when they were last looked at."""

@@ -1,6 +1,8 @@
+cimport cython
 from pagehint.hinting.clock cimport Timer, VirtualClock
 from pagehint.hinting.conversation cimport Conversation
 
+@cython.final
 cdef class VirtualWorker:
     cdef readonly Conversation design
     cdef readonly VirtualClock clock

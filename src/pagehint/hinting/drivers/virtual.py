@@ -13,6 +13,7 @@ _AT_ONCE = 10**9
 _MOST_AT_ONCE = 100_000  # actions that give nothing back in that time, of no free's doing: it would go on so for ever
 
 
+@cython.final
 @cython.cclass
 class VirtualWorker:
     """Runs a design over ``zones`` on a VirtualClock: deterministic, in the caller's thread.

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from typing import final
 
 from pagehint.hinting.action import React
 from pagehint.hinting.clock import VirtualClock
@@ -6,6 +7,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
 
+@final
 class VirtualWorker:
     design: Design
     clock: VirtualClock

@@ -3,6 +3,7 @@ cimport cython
 cdef enum:
     AREA_ORDER = 9
 
+@cython.final
 cdef class BestPossible:
     cdef readonly double free
     cdef readonly double listed

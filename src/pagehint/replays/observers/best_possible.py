@@ -35,6 +35,7 @@ def page_costs(page_size, costs, capacity):
     return (gone[0] + back[0], gone[1] + back[1]), gone
 
 
+@cython.final
 @cython.cclass
 class BestPossible:
     """Sums up both bounds (ns): over all that is free to the user, and over what reaches the zone's lists, where what

@@ -1,3 +1,5 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,7 @@ __all__ = ["BestPossible", "page_costs"]
 
 def page_costs(page_size: str, costs: Costs, capacity: int) -> tuple[tuple[float, float], tuple[float, float]]: ...
 
+@final
 class BestPossible:
     free: float
     listed: float

@@ -28,6 +28,7 @@ cdef enum:
     MOST_ORDER = 20
     NO_VALUE = 255
 
+@cython.final
 cdef class PageDecoder:
     cdef readonly long long lost
     cdef readonly long long uncounted

@@ -70,6 +70,7 @@ _NO_PAGES = np.zeros(0, np.uint8)
 _MAY_LACK = frozenset(("percpu_refill",))
 
 
+@cython.final
 @cython.cclass
 class PageDecoder:
     """Decodes pages of one machine; `layout` and `formats` are what its tracefs says of them.

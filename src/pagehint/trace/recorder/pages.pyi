@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, final
 
 from numpy.typing import NDArray
 
@@ -7,6 +7,7 @@ from pagehint.trace.recorder.formats import EventFormat, PageLayout
 
 __all__ = ["PageDecoder"]
 
+@final
 class PageDecoder:
     lost: int
     uncounted: int
