@@ -109,3 +109,13 @@ def test_a_log_that_begins_with_a_bracket_is_no_json(tmp_path: Path) -> None:
     alone, within = (diagnose(tmp_path / f"{name}.txt").failures for name in ("alone", "within"))
     assert alone
     assert within == alone
+
+
+def test_of_rows_whose_head_is_far_the_last_counts(tmp_path: Path) -> None:
+    """Each was searched for each word that tells, and for its like: 50 MiB took two seconds."""
+    head = " r  b   swpd   free   buff  cache   si   so    bi    bo   in   cs us sy id wa st\n"
+    row = " 7  0      0 {:8} 52624 4055092    0    0   597  1313  441 1071 80  9 10  0  0\n"
+    text = head + "".join(row.format(4 * at) for at in range(250_000, 320_000))
+    assert without_repeats(text) is text
+    (tmp_path / "text").write_text(text)
+    assert diagnose(tmp_path / "text").free == 4 * 319_999 << 10

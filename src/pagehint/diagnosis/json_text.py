@@ -4,7 +4,7 @@ import json
 import re
 from typing import TypeGuard
 
-from pagehint.diagnosis.records import as_printed
+from pagehint.diagnosis.records import KEYS, as_printed
 
 __all__ = ["message_of", "strings_of"]
 
@@ -60,14 +60,15 @@ def _loaded(text: str) -> object:
 
 # An object as it is read, so that what tells nothing is soon gone.
 def _without_numbers(entry: dict[str, object]) -> object:
-    if _is_message(entry):
-        return entry
-    if (printed := as_printed(entry)) is not None:
-        return printed
-    metric = _metric(entry) if "metric" in entry else None
-    return metric or {name: value for name, value in entry.items() if value and value.__class__ in _TEXTS} or None
+    if not _KEYS.isdisjoint(entry):
+        if _is_message(entry):
+            return entry
+        if (printed := as_printed(entry) or _metric(entry)) is not None:
+            return printed
+    return {name: value for name, value in entry.items() if value and value.__class__ in _TEXTS} or None
 
 
+_KEYS = {*_MESSAGES, *KEYS, "metric"}
 _TEXTS = {str, list, dict}
 _DECODER = json.JSONDecoder(object_hook=_without_numbers)
 

@@ -15,7 +15,7 @@ from operator import gt, lt
 
 from pagehint.diagnosis.json_text import message_of, strings_of
 
-__all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling"]
+__all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling", "tells"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
@@ -136,6 +136,7 @@ _AFTER_PREFIX = re.compile(
     re.ASCII,
 )
 _BRACKETS = {"{", "["}
+_OF_JSON = re.compile(r'[{}\[\]]{1,2},?|"[\w.-]{1,60}": ?(?:[{\[]|"?\d[\d.]{0,20}(?: ?[kKMG]i?B)?"?,?)', re.ASCII)
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
 _LEAST_WIDTH, _NEAR, _BEGINNING = 40, 12, 6
 _NUMBER = re.compile(r"\s*\d+")
@@ -220,9 +221,9 @@ def telling(text: str) -> str:
     before: deque[str] = deque(maxlen=_AROUND)
     after = 0
     for block in blocks_of(text):
-        tells = _tells(block)
-        for piece in blocks_of(block, size=_PIECE) if tells else [block]:
-            if tells and _tells(piece):
+        may_tell = tells(block)
+        for piece in blocks_of(block, size=_PIECE) if may_tell else [block]:
+            if may_tell and tells(piece):
                 kept += [*before, piece]
                 before.clear()
                 after = _AROUND
@@ -239,8 +240,9 @@ def _short(line: str) -> str:
     return line[:_BLOCK]
 
 
-def _tells(text: str) -> bool:
-    return not text.isspace() and any(map(text.__contains__, _TELLING))
+def tells(text: str) -> bool:
+    """Whether it may tell of memory: nothing without letters does. O(length)."""
+    return text.lower() != text.upper() and any(map(text.__contains__, _TELLING))
 
 
 def blocks_of(text: str, end: int | None = None, size: int = _BLOCK) -> Iterator[str]:
@@ -277,9 +279,9 @@ def plain_lines(text: str) -> list[str]:
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in _by_task(_by_machine(_whole(list(_split(text))))) for part in _apart(line)]
     lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
-    # Each of its lines had a prefix.
+    # Each of its lines had a prefix. What is a figure by its name stays too.
     if not _BRACKETS.isdisjoint(lines):
-        lines = strings_of("\n".join(lines)).split("\n")
+        lines = [*strings_of("\n".join(lines)).split("\n"), *filter(_OF_JSON.fullmatch, lines)]
     return _downwards(list(_unwrapped(lines)))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES
 
-__all__ = ["as_printed"]
+__all__ = ["KEYS", "as_printed"]
 
 _NAMES = "name", "key", "field", "metric"
 _COUNTER = re.compile(r"(?:nr|pg|thp|numa|compact|workingset)_?[a-z]\w{1,60}", re.ASCII)
@@ -23,13 +23,13 @@ _FORMS = {
     ("zone", "node", "free_chunks"): "Node {node}, zone {zone} {free_chunks}",
     ("zone", "node", "type", "free"): "Node {node}, zone {zone}, type {type} {free}",
 }
-_OF_PSUTIL = {"total", "available", "free", "buffers"}
-_KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "page_block_order", "available"}
+KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "page_block_order"}
+"""What has none of them as a key is no object of memory."""
 
 
 def as_printed(entry: dict[str, object]) -> str | list[object] | None:
     """What an object says, as lines, or what they are made of; None where it is none of memory. O(size)."""
-    if _KEYS.isdisjoint(entry):
+    if KEYS.isdisjoint(entry):
         return None
     if "value" in entry:
         return _figure(entry)
@@ -39,10 +39,6 @@ def as_printed(entry: dict[str, object]) -> str | list[object] | None:
     if entry.get("type") == "Mem" and "free" in entry:
         columns = [name for name in _FREE_COLUMNS if name in entry]
         return f"{' '.join(columns)}\nMem: {' '.join(str(entry[name]) for name in columns)}"
-    if entry.keys() >= _OF_PSUTIL and any(name.endswith("ercent") for name in entry):
-        return (
-            f"svmem({', '.join(f'{name}={value}' for name, value in entry.items() if isinstance(value, int | float))})"
-        )
     if "page_block_order" in entry:
         return list(_of_types(entry))
     for keys, form in _FORMS.items():

@@ -7,7 +7,7 @@ from itertools import repeat
 from operator import rshift
 
 from pagehint.diagnosis.memory_report import MOST_REPORTS
-from pagehint.diagnosis.pasted import blocks_of
+from pagehint.diagnosis.pasted import blocks_of, tells
 
 __all__ = ["without_repeats"]
 
@@ -35,6 +35,8 @@ def without_repeats(text: str) -> str:
     if len(text) < _LONG or _JSON.match(text) is not None:
         return text
     end = text.find("\n", len(text) - _LAST) + 1
+    if not tells(text[end:]):
+        return text
     start = end
     for heading in _HEADING.finditer(text, max(end - _LAST, 0), end):
         start = heading.start()
