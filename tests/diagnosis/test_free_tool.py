@@ -12,6 +12,7 @@ from pagehint.diagnosis.free_tool import parse_free
 from pagehint.diagnosis.pasted import plain_lines
 from pagehint.errors import InputError
 
+MIB = 1 << 20
 HEAD = "               total        used        free      shared  buff/cache   available\n"
 BUSYBOX = """             total         used         free       shared      buffers
 Mem:        246796       118160       128636            0         4588
@@ -191,3 +192,23 @@ def test_what_to_do_about_broken_rows_is_said(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("Mem:          24105        18\n12       20683        8\n  1940      22293\n")
     with pytest.raises(InputError, match="the output of free, whose lines are broken: a wider window prints them whol"):
         diagnose(tmp_path / "text")
+
+
+@pytest.mark.parametrize(
+    ("command", "unit"),
+    [
+        ("$ free -m", MIB),
+        ("root@web-1:~# free -mt -s 1", MIB),
+        ("free --mega", 10**6),
+        ("# free -m --si", 10**6),
+        ("$ free --giga -w", 10**9),
+        ("> sudo free -k", 1 << 10),
+        ("$ free -t", 1 << 10),
+    ],
+)
+def test_its_command_tells_the_unit(command: str, unit: int) -> None:
+    """The figures of a guest of 123 MiB were taken for GiB, those of --mega for MiB."""
+    text = f"{command}\n{HEAD}Mem:             123          45          60           1          18          70\n"
+    assert parsed(text) == ({"total": 123 * unit, "free": 60 * unit, "shmem": unit, "buff_cache": 18 * unit,
+                             "available": 70 * unit}, None, False)  # fmt: skip
+    assert parsed(f"{text}$ free -b\n")[1] == "GiB"

@@ -395,3 +395,14 @@ def test_the_order_of_reporting_as_shells_print_it(tmp_path: Path, text: str) ->
     assert (found.evidence.reporting.order, found.free) == (5, 1 << 30)
     path.write_text("$ cat parameters/page_reporting_order\n5 files\nMemTotal: 8010372 kB\nMemFree: 1048576 kB\n")
     assert diagnose(path).evidence.reporting.order is None
+
+
+@pytest.mark.parametrize("before", ["", "/proc/zoneinfo:"])
+def test_free_pages_of_zones_are_no_vmstat(tmp_path: Path, before: str) -> None:
+    """Of zones of nearly one size the last's were taken for all."""
+    path = tmp_path / "text"
+    path.write_text(f"{before}      nr_free_pages 235154\n{before}      nr_free_pages 243278\n")
+    with pytest.raises(InputError, match="free pages of zones without their headings"):
+        diagnose(path)
+    path.write_text("nr_free_pages 235154\nnr_free_pages 243278\n")
+    assert diagnose(path).free == 243278 << 12

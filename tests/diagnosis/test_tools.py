@@ -381,6 +381,7 @@ def test_what_else_is_refused_is_named(tmp_path: Path, text: str, words: str) ->
         ("[12.3] virtio_balloon virtio3: Out of puff! Can't get 1 pages\n", "the balloon driver's lines, which"),
         ("00:05.0 Unclassified device [00ff]: Red Hat, Inc. Virtio memory balloon\n", "a balloon device's name, which"),
         ("virtio_balloon         28672  0\n", "a balloon device's name, which"),
+        ("MEM | tot     7.8G | free    3.", "the output of atop, whose lines are broken"),
         ("[ 12.345678] SLUB: Unable to allocate memory on node -1, gfp=0xcc0(GFP_KERNEL)\n", "SLUB's lines, which"),
         ("[ 12.3] vmap allocation for size 8392704 failed: use vmalloc=<size> to increase size\n", "vmalloc's lines,"),
         ("[ 10.1] cma: cma_alloc: linux,cma: alloc failed, req-size: 2048 pages, ret: -12\n", "a contiguous area's"),

@@ -21,6 +21,10 @@ _OF_FREE = re.compile(r'[,;|" ]{0,4}(?:total"?[,;|]|Mem:"?[,;|])')
 _SEPARATORS = re.compile("[,;|]")
 _CELL = re.compile(r"\s*(?:[a-z/]{4,12}|[\d.]{1,20}(?:[KMGTP]i?|B)?B?)?\s*", re.ASCII)
 _RULE = re.compile(r"[-|+: ─┼]+")
+_COMMAND = re.compile(r"(?:\A|[#$>%|;] ?)(?:sudo )?free((?: -[-a-z]{1,10}(?:[ =]\d{1,6})?)+)\Z", re.ASCII)
+_UNITS_OF_1024 = [1, 1 << 10, 1 << 20, 1 << 30]
+_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "--kilo": 1000, "--mega": 1000**2, "--giga": 1000**3}
+_UNITS |= {"--bytes": 1, "--kibi": 1 << 10, "--mebi": 1 << 20, "--gibi": 1 << 30}
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
 _OF_BUSYBOX = re.compile(r"\d{2,4}\.\d[KMGTP]", re.ASCII)
@@ -55,15 +59,26 @@ class _Figure(NamedTuple):
 def parse_free(lines: list[str]) -> tuple[FreeTool, bool] | None:
     """free's line Mem; None where there is none. Of several the last counts; the second value is whether they differ.
 
-    Without units in it, they are guessed by the size of the figures, and named too: expected are machines of 256 MiB
-    to 2 TiB, and smaller ones where all figures are whole pages. O(length).
+    Without units in it, they are those of its command, or else guessed by the size of the figures, and named too:
+    expected are machines of 256 MiB to 2 TiB, and smaller ones where all figures are whole pages. O(length).
     """
     lines = list(map(_spaced, lines))
-    found = list(_rows(lines)) or list(_on_one_line(lines)) or list(_without_head(lines))
+    asked = _asked(lines)
+    found = list(_rows(lines, asked)) or list(_on_one_line(lines)) or list(_without_head(lines, asked))
     return (found[-1], any(each != found[-1] for each in found)) if found else None
 
 
-def _rows(lines: list[str]) -> Iterator[FreeTool]:
+# Bytes of the unit that the command asks for, if it is there, and all of several ask for the same.
+def _asked(lines: list[str]) -> int | None:
+    units = set()
+    for command in (match[1].split() for line in lines if "free -" in line and (match := _COMMAND.search(line))):
+        words = [each for word in command for each in ([word] if word.startswith("--") else word[1:])]
+        unit = next((_UNITS[word] for word in words if word in _UNITS), 1 << 10)
+        units.add(1000 ** _UNITS_OF_1024.index(unit) if "--si" in words and unit in _UNITS_OF_1024 else unit)
+    return units.pop() if len(units) == 1 else None
+
+
+def _rows(lines: list[str], asked: int | None) -> Iterator[FreeTool]:
     for above, line in itertools.pairwise(line for line in lines if _RULE.fullmatch(line) is None):
         if (row := _ROW.fullmatch(line)) is None:
             continue
@@ -72,19 +87,19 @@ def _rows(lines: list[str]) -> Iterator[FreeTool]:
             continue
         if row[1].lower().startswith(_NO_MEMORY) or ("free" not in head and len(head) not in (6, 7)):
             continue
-        if (found := _read(row, head)) is not None:
+        if (found := _read(row, head, asked)) is not None:
             yield found
 
 
 # As grep leaves it: its last columns differ between versions.
-def _without_head(lines: list[str]) -> Iterator[FreeTool]:
+def _without_head(lines: list[str], asked: int | None) -> Iterator[FreeTool]:
     for line in lines:
         row = _ROW.fullmatch(line)
-        if row is not None and row[1] == "Mem" and (found := _read(row, [])) is not None:
+        if row is not None and row[1] == "Mem" and (found := _read(row, [], asked)) is not None:
             yield found
 
 
-def _read(row: re.Match[str], head: list[str]) -> FreeTool | None:
+def _read(row: re.Match[str], head: list[str], asked: int | None) -> FreeTool | None:
     texts = row[2].split()
     words = [value.groups(default="") for value in map(_VALUE.fullmatch, texts) if value is not None]
     numbers = [number for text, unit in words if (number := parse_figure(text, unit)) is not None]
@@ -95,7 +110,7 @@ def _read(row: re.Match[str], head: list[str]) -> FreeTool | None:
     # Broken off from it.
     if any(units) and any(number and not unit for number, unit in zip(numbers, units, strict=True)):
         return None
-    size, guessed = (1, None) if any(units) else _guess(numbers)
+    size, guessed = (1, None) if any(units) else _guess(numbers) if asked is None else (asked, None)
     bases = _bases(row[0], texts)
     figures = []
     for number, (text, unit) in zip(numbers, words, strict=True):

@@ -61,6 +61,7 @@ _ZONE_FIELD = re.compile(
 )
 _PAGES_FREE = re.compile(r"pages free\s+\d+", re.ASCII)
 _EMPTY = re.compile(r"present\s+0")
+_INDENTED = re.compile(r"(?:^|:) {5,8}nr_free_pages ", re.MULTILINE)
 _OF_VMSTAT = "pgfault", "pgpgin"  # and of no zone
 _VMSTAT = re.compile(
     r"(?:nr|pg|numa|workingset|thp|compact|balloon|drop|kswapd|allocstall|oom|unevictable|slabs|swap|zswp|zone|vma|ksm"
@@ -176,7 +177,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         ]
         evidence.nodes |= nodes
         yield _OF_NODES
-    counters = {} if _are_of_zones(parts, evidence, name) else read_vmstat(parts["vmstat"], evidence, name)
+    counters = {} if _are_of_zones(parts, text, evidence, name) else read_vmstat(parts["vmstat"], evidence, name)
     # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
     if any(counter.startswith("nr_") for counter in counters):
         evidence.vmstat = counters
@@ -375,10 +376,11 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
 
 
 # Zones have counters by the same names as vmstat. Without the zones' headings, as grep leaves them, nobody tells whose.
-def _are_of_zones(parts: dict[str, list[str]], evidence: Evidence, name: str) -> bool:
+def _are_of_zones(parts: dict[str, list[str]], text: str, evidence: Evidence, name: str) -> bool:
     rows = parts["vmstat"]
     free = [int(row.split()[1]) for row in rows if row.startswith("nr_free_pages ")]
-    only_free = free[1:] and all(row.startswith("nr_free_") for row in rows) and max(free) > 2 * min(free)
+    only_free = free[1:] and all(row.startswith("nr_free_") for row in rows)
+    only_free = only_free and (max(free) > 2 * min(free) or _INDENTED.search(text) is not None)
     if not (only_free or parts["headless"]) or any(row.startswith(_OF_VMSTAT) for row in rows):
         return False
     evidence.warnings.append(

@@ -22,7 +22,7 @@ _OLD_TOP_PART = re.compile(rf"{_SIZE}\+? ?(total|used|free|shrd|buffers|buff|cac
 _AVAILABLE = re.compile(r"([KMGTPE])iB Swap ?:.{1,120}?(\d[\d.,]{0,20}) avail Mem", re.ASCII)
 _OLD_CACHED = re.compile(r"Swap ?: .{1,120}?(\d{1,20})([kKMGT]?) cached", re.ASCII)
 _ATOP = re.compile(r"MEM\s+tot\s.{1,300}", re.ASCII)
-_ATOP_PART = re.compile(rf"\b(tot|free|cache|buff|shmem)\s+{_SIZE}\b", re.ASCII)
+_ATOP_PART = re.compile(r"\b(tot|free|cache|buff|shmem)\s+(\d[\d.,]{0,20})([BKMGTPE])\b", re.ASCII)
 _STATISTIC = re.compile(
     r"(\d{1,20}) (?:([bBkKmM]) )?(?:bytes )?(total memory|free memory|buffer memory|swap cache)", re.ASCII
 )
@@ -137,6 +137,7 @@ _UNREAD = {
 }
 _BROKEN = {
     "free": rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}",
+    "atop": r"MEM\s+(?:\|\s+)?tot\s.{1,300}",
     "top": r"[KMGTPE]iB Mem ?: .{0,40}[1-9].{0,200}",
 }
 _FOREIGN = {
