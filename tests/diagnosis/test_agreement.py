@@ -109,3 +109,18 @@ def test_a_logs_report_of_another_moment_tells_nothing_of_what_is_free(tmp_path:
         path.write_text(f"{SAMPLES['6.18']}{free.replace('1048576', '  64200')}")
         found = diagnose(path)
         assert (found.free, len(found.zones), found.warnings) == (64160 << 10, 1, [])
+
+
+def test_logs_of_several_machines(tmp_path: Path) -> None:
+    """One file's report was taken for all, without a word."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text(SAMPLES["6.18"])
+    other.write_text(SAMPLES["6.12, CMA"])
+    assert not diagnose([one, other]).warnings
+    other.write_text(SAMPLES["6.12, CMA"].replace("500000 pages RAM", "900000 pages RAM"))
+    assert "they are of several machines, or of moments" in "".join(diagnose([one, other]).warnings)
+    for name, path in (("web-1", one), ("db-2", other)):
+        path.write_text("".join(f"Nov 28 00:47:11 {name} kernel: {line}\n" for line in SAMPLES["6.18"].splitlines()))
+    assert diagnose([one, other]).warnings == [
+        "a log of several machines (web-1, db-2): what is free is the last report's"
+    ]

@@ -2,6 +2,7 @@
 
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.pasted_counters import sum_of_nodes
+from pagehint.errors import printable
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine
 from pagehint.units import format_size
 
@@ -23,6 +24,9 @@ def settle(evidence: Evidence) -> None:
     _leave_out_types_of_others(evidence)
     _settle_page_size(evidence)
     _count_huge_pages(evidence)
+    if evidence.machines[1:]:
+        names = printable(", ".join(evidence.machines[:4]))
+        evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
     _warn_of_several_machines(evidence)
     _tell_past_reports(evidence)
 
@@ -111,10 +115,11 @@ def _warn_of_several_machines(evidence: Evidence) -> None:
         totals.insert(0, ("meminfo", size, size))
     if totals and (size := sum(counts.get("MemTotal", 0) for counts in evidence.nodes.values()) << 10):
         totals.append(("the nodes' meminfo", size, max(size, totals[0][1])))
-    pages = evidence.reports[-1].pages if evidence.reports else {}
-    if pages.get("RAM", 0) > pages.get("reserved", 0):
-        whole = pages["RAM"] * evidence.page_size
-        totals.append(("a kernel log", whole - pages.get("reserved", 0) * evidence.page_size, whole))
+    for report in reversed(evidence.reports):
+        pages, page_size = report.pages, report.page_size or evidence.page_size
+        if pages.get("RAM", 0) > pages.get("reserved", 0):
+            whole = pages["RAM"] * page_size
+            totals.append(("a kernel log", whole - pages.get("reserved", 0) * page_size, whole))
     for what, least, most in totals[1:]:
         first, size, _ = totals[0]
         near = min(max(size, least), most)

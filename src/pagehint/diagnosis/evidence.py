@@ -103,6 +103,8 @@ class Evidence:
     indices: list[str] = field(default_factory=list)
     """What debugfs' fragmentation indices tell, in words."""
     reports: list[MemoryReport] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
+    """Those whose reports these are, as syslog and journalctl name them."""
     reports_are_past: bool = False
     """Other files tell of another moment, in which more or less is free."""
     pressure: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -193,11 +193,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         evidence.pressure = pressure
         yield "memory pressure"
     if _LOG.search(plain) is not None and _read_log(evidence, lines, name):
-        if (machines := machines_of(text))[1:]:
-            evidence.warnings.append(
-                f"{name}: a log of several machines ({printable(', '.join(machines[:4]))}): what is free is the last "
-                "report's"
-            )
+        evidence.machines = list(dict.fromkeys([*evidence.machines, *machines_of(text)]))
         yield _KERNEL_LOG
     below_zero = [line for line in lines if "-" in line and is_below_zero(line)]
     if below_zero:
