@@ -86,6 +86,18 @@ FORMS: dict[str, Form] = {
     ),
     "journalctl -o json-sse": _each('data: {{"_TRANSPORT": "kernel", "MESSAGE": "{}"}}\n'),
     "klog": _each("2026-01-05T09:12:33.1Z stderr F I0105 09:12:33.123456       1 dmesg.go:42] [12345.678901] {}"),
+    "Firecracker's console": _each("[anonymous-instance:fc_vcpu 0] [   12.345678] {}"),
+    "netconsole": _each("2026-01-05 09:12:33 10.0.0.5 6.8.0,4,1234,12345678901,-,ncfrag=0/900;{}"),
+    "pstore": lambda text: "Panic#1 Part1\n" + _each("<4>[12345.678901] {}")(text),
+    "GitHub's actions": _each("2026-01-05T09:12:33.1234567Z \x1b[36;1m[   12.345678] {}\x1b[0m"),
+    "a list in HTML": lambda text: "".join(
+        f'<li class="li1"><div class="de1">[12345.678901] {html.escape(line)}</div></li>' for line in text.splitlines()
+    ),
+    "numbers on lines of their own": lambda text: "".join(
+        f"{at}\n[12345.678901] {line}\n" for at, line in enumerate(text.splitlines(), 1)
+    ),
+    "wrapped at 78 with the task's number": lambda text: _wrapped(78)(_each("[12345.678901][    T0] {}")(text)),
+    "spaces that don't break, and empty lines": lambda text: text.replace("\n", "\n\n").replace(" ", "\xa0"),
     "rsyslog": _log("Nov 28 00:47:11 web-1 kernel: [  532.610402] ", "#012 "),
     "rsyslog, all in one": lambda text: "Nov 28 00:47:11 web-1 kernel: " + text.replace("\n", "#012"),
     "a table": _each('2026-11-28 00:47:11,web-1,"{}"'),
