@@ -42,7 +42,7 @@ class ZoneLevel(Bundle):
             yield {name: np.ascontiguousarray(column[~out]) for name, column in batch.items()}
 
 
-@pytest.mark.parametrize(("name", "most"), [("phased", 0.0005), ("pandas", 0.01), ("db612", 0.006)])
+@pytest.mark.parametrize(("name", "most"), [("phased", 0.0005), ("pandas", 0.002), ("db612", 0.001)])
 def test_it_shows_nearly_the_same(name, most, tmp_path):
     whole = Trace.open(_DATA / "db612.pagetrace") if name == "db612" else example(name)
     with copy_bundle(ZoneLevel(whole.path, whole.meta), tmp_path / "zone.pagetrace") as (writer, meta):
@@ -89,7 +89,7 @@ def test_how_much_may_lie_on_lists(kernel, told, most, tmp_path):
 
 def used(path: Path, *rows: Row) -> int:
     """Of the pages that these events of CPU 0 name, 100 ns apart, those in use after them; P is of no page."""
-    meta = Meta(recorder="test", source="test", level="zone", zones=[zone(2048)])
+    meta = Meta(recorder="test", source="test", level="zone", zones=[replace(zone(2048), pcp_batch=30)])
     trace = record(path, rows, [zone(2048)], meta, step=100)
     one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
     named = {pfn + k for _, pfn, order, *_ in rows if pfn for k in range(1 << order)}

@@ -1,5 +1,6 @@
 """What refills brought to CPUs' lists, at zone level: found by a look at the recording, used evenly until the next."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pagehint.kernel.profiles import LINUX_5_10, LINUX_6_1, LINUX_6_8, KernelProfile
 from pagehint.replays.playback import Playback
 from pagehint.replays.refills import FoundRefills, RefillScan
 from pagehint.replays.totals import make_run
@@ -26,11 +28,17 @@ def _batch(events: list[Event]) -> dict[str, NDArray[Any]]:
     return {name: np.array(column, kind) for name, kind, column in zip(names, types, columns, strict=True)}
 
 
-def _found(events: list[Event], above_order_0: bool = True, pieces: int = 1) -> FoundRefills:
-    scan = RefillScan(1 << 16, [1 << 12, 1 << 16], above_order_0, 9)
+def _found(
+    events: list[Event],
+    profile: KernelProfile = LINUX_6_1,
+    pieces: int = 1,
+    flags: NDArray[np.uint64] | None = None,
+) -> FoundRefills:
+    """A batch is 1 page below pfn 4096, and 31 above."""
+    scan = RefillScan(1 << 16, [1 << 12, 1 << 16], [1, 31], profile, 9)
     for part in np.array_split(np.arange(len(events)), pieces):
         scan.add(_batch([events[k] for k in part]))
-    return scan.found(10 * _S)
+    return scan.found(10 * _S, flags)
 
 
 def _rows(found: FoundRefills) -> list[tuple[int, int, int]]:
@@ -43,11 +51,78 @@ def _refill(time: int, pfn: int, blocks: int, order: int = 0, cpu: int = 0, migr
 
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_from_one_refill_to_the_next(pieces: int) -> None:
-    events = [*_refill(0, 8192, 30), *_refill(_S, 9000, 5), *_refill(4 * _S, 9100, 2)]
-    # What is drained before the next was not used; afterwards it had been.
-    events += [(_S // 2, "D", 8192 + 29, 0, 0, 1, 0), (2 * _S, "D", 8192, 0, 0, 1, 0), (3 * _S, "D", 9004, 0, 0, 1, 0)]
-    # Of what came last half is used by the end.
-    assert _rows(_found(sorted(events), pieces=pieces)) == [(0, _S, 29), (_S, 4 * _S, 4), (4 * _S, 16 * _S, 2)]
+    events = [*_refill(0, 8192, 31), *_refill(_S, 9000, 31), *_refill(4 * _S, 9100, 31)]
+    # Of what came last half is used by the end, and no slower than what came before.
+    soon = 4 * _S + 16 * 3 * _S // 31
+    assert _rows(_found(events, pieces=pieces)) == [(0, _S, 31), (_S, 4 * _S, 31), (4 * _S, soon, 16)]
+
+
+def _drain(time: int, pfn: int, cpu: int = 0, migratetype: int = 1) -> Event:
+    return time, "D", pfn, 0, cpu, migratetype, 0
+
+
+def test_a_list_is_drained_from_its_end() -> None:
+    refill = _refill(0, 8192, 31)
+    later = _refill(_S, 9000, 31)
+    # What comes last goes first, unused.
+    unused = [_drain(_S // 2, 8222), _drain(_S // 2, 8221)]
+    assert _rows(_found(refill + unused + later))[0] == (0, _S, 29)
+    # Any other block had been used, and freed to the list's beginning: all of them were used by then.
+    used = [_drain(_S // 3, 8200), _drain(_S // 2, 8222)]
+    assert _rows(_found(refill + used + later))[0] == (0, _S // 3, 31)
+    before = _refill(-_S, 8100, 31)
+    assert _rows(_found(before + refill + [_drain(_S // 3, 8100)] + later))[1] == (0, _S // 3, 31)
+    # From another list nothing follows.
+    for other in _drain(_S // 3, 8200, cpu=1), _drain(_S // 3, 8200, migratetype=0):
+        assert _rows(_found([*refill, other, *later]))[0] == (0, _S, 31)
+
+
+def test_what_is_drained_tells_that_the_list_lay_idle() -> None:
+    """What was used before went as fast as what the refill before had brought."""
+    events = [*_refill(0, 8192, 31), *_refill(31 * 10**6, 9000, 31), _drain(_S, 9030), *_refill(5 * _S, 9100, 31)]
+    assert _rows(_found(events))[:2] == [(0, 31 * 10**6, 31), (31 * 10**6, 61 * 10**6, 30)]
+    # Not slower.
+    events = [*_refill(0, 8192, 31), *_refill(9 * _S, 9000, 31), _drain(9 * _S + 50 * _US, 9030)]
+    events += _refill(9 * _S + 100 * _US, 9100, 31)
+    assert _rows(_found(events))[1] == (9 * _S, 9 * _S + 100 * _US, 30)
+
+
+@pytest.mark.parametrize(
+    ("first", "meanwhile", "refills"),
+    [
+        (20, [], 1),  # the host took the CPU away, which has the zone's lock
+        (20, [(_S // 2, "F", 10000, 5, 0, 255, 0)], 2),  # the CPU did something else
+        (20, [(_S // 2, "F", 10000, 5, 1, 255, 0)], 1),
+        (20, [_drain(_S // 2, 10000, cpu=1)], 2),  # another had the lock
+        (20, [_drain(_S // 2, 100, cpu=1)], 1),  # of another zone
+        (31, [], 2),  # it had brought a batch
+        (30, [], 2),  # a fallback took one
+    ],
+)
+def test_a_refill_goes_on_after_a_pause(first: int, meanwhile: list[Event], refills: int) -> None:
+    events = [*_refill(0, 8192, first), *meanwhile, *_refill(_S, 9000, 11)]
+    assert len(_found(events).begins) == refills
+
+
+def test_lists_that_tune_themselves_bring_twice_as_much() -> None:
+    events = [*_refill(0, 8192, 62), *_refill(_S, 9000, 11)]
+    assert len(_found(events, LINUX_6_8).begins) == 2
+    events = [*_refill(0, 8192, 50), *_refill(_S, 9000, 12)]
+    assert len(_found(events, LINUX_6_8).begins) == 1
+    # More than that is another refill, however soon; of blocks of higher orders, nothing is doubled.
+    assert len(_found(_refill(0, 8192, 1000), LINUX_6_8).begins) == 2
+    assert len(_found(_refill(0, 8192, 70)).begins) == 3
+    assert len(_found(_refill(0, 8192, 30, order=1), LINUX_6_8).begins) == 2
+
+
+def test_page_flags_tell_what_was_used_by_the_end() -> None:
+    flags = np.zeros(1 << 16, np.uint64)
+    flags[[8196, 8300]] = 1 << 5
+    assert _rows(_found(_refill(0, 8192, 31), flags=flags)) == [(0, 10 * _S, 5)]
+    assert _rows(_found([*_refill(0, 8192, 31), *_refill(_S, 9000, 31)], flags=flags)) == [
+        (0, _S, 31),
+        (_S, _S + _S // 31, 1),
+    ]
 
 
 def test_each_list_has_its_own() -> None:
@@ -58,18 +133,19 @@ def test_each_list_has_its_own() -> None:
         _refill(4, 8216, 1, order=3),
         _refill(5, 8704, 1, order=9),
         _refill(6, 100, 1),  # of the other zone
+        _refill(7, 9216, 1, order=9, migratetype=0),
     ]
     found = _found([event for each in lists for event in each])
     assert found.cpus == 4
-    assert sorted(found.begins.tolist()) == [1, 2, 3, 4, 5, 6]
-    assert np.count_nonzero(np.diff(found.first)) == 6
+    assert sorted(found.begins.tolist()) == [1, 2, 3, 4, 5, 6, 7]
+    assert np.count_nonzero(np.diff(found.first)) == 7
     # Other orders have none; before 5.13, single pages alone.
     assert not len(_found(_refill(1, 8192, 1, order=4)).begins)
-    assert _rows(_found([event for each in lists for event in each], above_order_0=False)) == [
-        (6, 20 * _S - 6, 1),
-        (1, 20 * _S - 1, 1),
-        (3, 20 * _S - 3, 1),
-        (2, 20 * _S - 2, 1),
+    assert _rows(_found([event for each in lists for event in each], LINUX_5_10)) == [
+        (6, 10 * _S, 1),
+        (1, 10 * _S, 1),
+        (3, 10 * _S, 1),
+        (2, 10 * _S, 1),
     ]
 
 
@@ -80,9 +156,11 @@ def test_pages_of_no_list() -> None:
     assert _rows(_found([no_refill, nowhere, failed, (4, "D", 8192, 0, 0, 1, 0)])) == []
 
 
-def _used(path: Path, rows: list[Row], times: list[int], kernel: str | None = None) -> list[int]:
+def _used(path: Path, rows: list[Row], times: list[int], kernel: str | None = None, batch: int = 12) -> list[int]:
     """Pages in use beyond those at the start, each 100 ms."""
-    meta = Meta(recorder="test", source="test", level="zone", kernel=kernel, zones=[zone(2048)])
+    meta = Meta(
+        recorder="test", source="test", level="zone", kernel=kernel, zones=[replace(zone(2048), pcp_batch=batch)]
+    )
     trace = record(path, rows, [zone(2048)], meta, times=times)
     one = Playback(trace, None, None, "simulated", "100ms", False, frozenset({"alloc"}), None)
     run = one.run(make_run)
@@ -93,7 +171,7 @@ def _used(path: Path, rows: list[Row], times: list[int], kernel: str | None = No
 def test_they_are_used_evenly_where_nothing_else_happens(tmp_path: Path) -> None:
     """The first at once, the others at equal distances, though no event comes meanwhile; what is drained never is."""
     rows: list[Row] = [("Z", 600 + k, 0, 0, 1) for k in range(12)]
-    rows += [("D", 610, 0, 0), ("D", 611, 0, 0), ("Z", 700, 0, 0, 1), ("M", -1, 255)]
+    rows += [("D", 611, 0, 0), ("D", 610, 0, 0), ("Z", 700, 0, 0, 1), ("M", -1, 255)]
     times = [*range(0, 12 * _US, _US), _S - 2, _S - 1, _S, 2 * _S]
     used = _used(tmp_path / "a.t", rows, times)
     assert used[1:11] == pytest.approx(range(2, 12), abs=1)
@@ -111,6 +189,6 @@ def test_a_refill_that_begins_with_a_fallback_is_used_evenly_too(tmp_path: Path)
 
 def test_what_comes_back_before_is_not_used(tmp_path: Path) -> None:
     rows: list[Row] = [("Z", 600 + k, 0, 0, 1) for k in range(4)]
-    rows += [("D", 600 + k, 0, 0) for k in range(1, 4)] + [("Z", 700, 0, 0, 1)]
+    rows += [("D", 600 + k, 0, 0) for k in (3, 2, 1)] + [("Z", 700, 0, 0, 1)]
     used = _used(tmp_path / "a.t", rows, [0, 1, 2, 3, 5, 6, 7, _S])
     assert used[1] == used[-2] == 1

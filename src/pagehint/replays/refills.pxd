@@ -2,7 +2,7 @@ cimport cython
 
 cdef enum:
     PAUSE = 20000  # ns: a refill's first blocks follow each other sooner
-    A_CPU = 13  # lists of a CPU in a zone: of orders 0 to 3, three types each, and of pageblocks
+    A_CPU = 14  # lists of a CPU in a zone: of orders 0 to 3, three types each, and of pageblocks, movable and other
     SMALL = 3  # the largest of those orders
 
 cdef extern from *:
@@ -19,26 +19,32 @@ cdef class Lists:
     cdef bint _above_order_0
     cdef int _pageblock_order
     cdef readonly Py_ssize_t _lists
-    cdef object _first_array
-    cdef object _last_array
-    cdef long long *_first
-    cdef long long *_last
 
     @cython.final
     cdef Py_ssize_t _list(self, Py_ssize_t pfn, int cpu, int order, int migratetype) noexcept nogil
     @cython.final
     cdef int _order(self, Py_ssize_t which) noexcept nogil
     @cython.final
-    cdef bint _begins(self, Py_ssize_t which, long long now) noexcept nogil
+    cdef int _zone_of(self, Py_ssize_t pfn) noexcept nogil
 
 @cython.final
 cdef class RefillScan(Lists):
     cdef tuple _of_lists
     cdef Py_ssize_t _pages
     cdef Py_ssize_t _count
+    cdef int _factor
+    cdef object _batches_array
     cdef object _of_array
+    cdef object _place_array
     cdef object _now_array
+    cdef object _first_array
+    cdef object _last_array
+    cdef object _on_cpu_array
+    cdef object _in_zone_array
     cdef list _found
+
+    @cython.final
+    cdef bint _is_whole(self, long long brought, long long batch, int doubled) noexcept nogil
 
 @cython.final
 cdef class Refills(Lists):
@@ -66,6 +72,8 @@ cdef class Refills(Lists):
     cdef long long *_step
     cdef long long *_due
 
+    @cython.final
+    cdef bint _begins(self, Py_ssize_t which, long long now) noexcept nogil
     @cython.final
     cdef long long _begin(self, Py_ssize_t which, long long now) noexcept nogil
     @cython.final

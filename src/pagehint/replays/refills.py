@@ -1,7 +1,8 @@
 """What refills brought to CPUs' lists, where a recording does not tell when it is allocated.
 
-A list is refilled when it is empty: by then all that the refill before brought was allocated, but what was drained. It
-counts as allocated one block after the other, at equal distances from one refill to the next.
+A list is refilled when it is empty: by then all that the refill before brought was allocated, but what was drained, the
+last block first. It counts as allocated one block after the other, at equal distances from one refill to the next. Of
+which some was drained, the list lay idle: the others went as fast as what the refill before had brought.
 """
 
 from dataclasses import dataclass
@@ -13,15 +14,17 @@ from pagehint.replays.columns import COLUMNS
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
-    from cython.cimports.pagehint.replays.columns import PCPU_DRAIN, ZONE_ALLOC
+    from cython.cimports.pagehint.mm.pcp import MOST_FACTOR
+    from cython.cimports.pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
     from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
-    from pagehint.replays.columns import PCPU_DRAIN, ZONE_ALLOC
+    from pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
-    A_CPU, SMALL, PAUSE, NEVER = 13, 3, 20000, 1 << 62
+    A_CPU, SMALL, PAUSE, NEVER = 14, 3, 20000, 1 << 62
+    MOST_FACTOR = 5
 
 __all__ = ["FoundRefills", "RefillScan", "Refills"]
 
@@ -48,14 +51,13 @@ class FoundRefills:
 @cython.cclass
 class Lists:
     """The lists of CPUs in each zone (`zone_ends`: pfns, ascending): of single pages, and, where `above_order_0`, of a
-    few more, and of pageblocks; and when each had its latest refill."""
+    few more, and of pageblocks."""
 
     def __init__(self, zone_ends, above_order_0, pageblock_order):
         self._ends_array = np.append(np.array(zone_ends, np.int64), NEVER)
         self._zones = len(self._ends_array)
         self._above_order_0 = above_order_0
         self._pageblock_order = pageblock_order if above_order_0 else -1
-        self._first_array, self._last_array = (np.zeros(0, np.int64) for _ in range(2))
         self._cpus = self._lists = 0
         if cython.compiled:
             self._ends = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._ends_array.ctypes.data))
@@ -66,65 +68,84 @@ class Lists:
     def _grow(self, cpus):
         self._cpus = cpus
         self._lists = A_CPU * self._zones * cpus
-        more = np.full(self._lists - len(self._first_array), -2 * PAUSE, np.int64)
-        self._first_array, self._last_array = (np.append(a, more) for a in (self._first_array, self._last_array))
-        if cython.compiled:
-            self._first = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._first_array.ctypes.data))
-            self._last = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._last_array.ctypes.data))
-        else:
-            self._first, self._last = memoryview(self._first_array), memoryview(self._last_array)
 
     # The number of a list, or -1.
     def _list(self, pfn, cpu, order, migratetype):
-        zone: cython.int = 0
         first: cython.Py_ssize_t = cpu
         if cpu >= self._cpus:
             return -1
-        while pfn >= self._ends[zone]:
-            zone += 1
-        first = A_CPU * (first * self._zones + zone)
+        first = A_CPU * (first * self._zones + self._zone_of(pfn))
         if order == 0 or (order <= SMALL and self._above_order_0):
             return first + 3 * order + (migratetype if migratetype <= RECLAIMABLE else MOVABLE)
-        return first + A_CPU - 1 if order == self._pageblock_order else -1
+        if order != self._pageblock_order:
+            return -1
+        return first + A_CPU - (1 if migratetype == MOVABLE else 2)
+
+    def _zone_of(self, pfn):
+        zone: cython.int = 0
+        while pfn >= self._ends[zone]:
+            zone += 1
+        return zone
 
     def _order(self, which):
         kind: cython.int = which % A_CPU
-        return self._pageblock_order if kind == A_CPU - 1 else kind // 3
-
-    # Whether a block that comes now is the first of a refill: to use what one brought takes longer than to bring it.
-    def _begins(self, which, now):
-        begins: cython.bint = now - self._last[which] > max(self._last[which] - self._first[which], PAUSE)
-        if begins:
-            self._first[which] = now
-        self._last[which] = now
-        return begins
+        return self._pageblock_order if kind >= A_CPU - 2 else kind // 3
 
 
 @cython.final
 @cython.cclass
 class RefillScan(Lists):
-    """Looks for the refills in batches of events, before a replay. Memory: 4 bytes a page, 24 a refill."""
+    """Looks for the refills in batches of events, before a replay. Memory: 8 bytes a page, 32 a refill.
 
-    def __init__(self, pages, zone_ends, above_order_0, pageblock_order):
-        super().__init__(zone_ends, above_order_0, pageblock_order)
-        self._of_lists = zone_ends, above_order_0, pageblock_order
+    `batches`: the lists' batch in each zone, pages.
+    """
+
+    def __init__(self, pages, zone_ends, batches, profile, pageblock_order):
+        super().__init__(zone_ends, profile.pcp_above_order_0, pageblock_order)
+        self._of_lists = zone_ends, profile.pcp_above_order_0, pageblock_order
         self._pages = pages
         self._count = 0
+        self._factor = MOST_FACTOR if profile.pcp_tunes else 0
+        self._batches_array = np.append(np.array(batches, np.int64), 1)
         self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
+        self._place_array = np.zeros(pages, np.uint32)  # the how manieth it was there
         self._now_array = np.zeros(0, np.uint32)  # a list's
-        self._found = [np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.int64, np.uint32)]
+        # When a list's refill began, and brought its latest block; of a CPU and of a zone, the list of its last event.
+        self._first_array, self._last_array, self._on_cpu_array = (np.zeros(0, np.int64) for _ in range(3))
+        self._in_zone_array = np.full(self._zones, -1, np.int64)
+        self._found = [np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.int64, np.uint32, np.uint32)]
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns of Scan."""
         cpus = int(batch["cpu"].max(initial=0)) + 1
         if cpus > self._cpus:
+            self._on_cpu_array = np.append(self._on_cpu_array, np.full(cpus - self._cpus, -1, np.int64))
             self._grow(cpus)
-            self._now_array = np.append(self._now_array, np.zeros(self._lists - len(self._now_array), np.uint32))
+            more = self._lists - len(self._now_array)
+            self._now_array = np.append(self._now_array, np.zeros(more, np.uint32))
+            self._first_array, self._last_array = (
+                np.append(each, np.full(more, -2 * PAUSE, np.int64)) for each in (self._first_array, self._last_array)
+            )
         room = self._count + int(((batch["event"] == ZONE_ALLOC) & (batch["detail"] > 0)).sum())
         if room > len(self._found[0]):
             self._found = [np.append(each, np.zeros(room, each.dtype)) for each in self._found]
-        columns = (batch[name] for name in COLUMNS)
-        self._look(*columns, *self._found, self._of_array, self._now_array)
+        self._look(
+            *(batch[name] for name in COLUMNS),
+            *self._found,
+            *(self._of_array, self._place_array, self._now_array),
+            *(self._first_array, self._last_array, self._on_cpu_array, self._in_zone_array, self._batches_array),
+        )
+
+    # Whether a refill that brought so many may be over: it brings a batch, or one that was doubled so often at most.
+    # Some are taken by fallbacks, without an event of this kind.
+    def _is_whole(self, brought, batch, doubled):
+        k: cython.int
+        whole: cython.longlong
+        for k in range(doubled + 1):
+            whole = batch << k
+            if whole - min(whole // 8, whole // 64 + 1) <= brought <= whole:
+                return True
+        return False
 
     def _look(
         self,
@@ -139,49 +160,107 @@ class RefillScan(Lists):
         begins: cython.longlong[:],
         ends: cython.longlong[:],
         used: cython.uint[:],
+        brought: cython.uint[:],
         of: cython.uint[:],
+        place: cython.uint[:],
         now: cython.uint[:],
+        first: cython.longlong[:],
+        last: cython.longlong[:],
+        on_cpu: cython.longlong[:],
+        in_zone: cython.longlong[:],
+        batches: cython.const[cython.longlong][:],
     ):
         k: cython.Py_ssize_t
         which: cython.Py_ssize_t
+        zone: cython.Py_ssize_t
         refill: cython.Py_ssize_t
         pfn: cython.longlong
+        pause: cython.longlong
+        batch: cython.longlong
+        order: cython.int
+        doubled: cython.int
+        begins_now: cython.bint
         with cython.nogil:
             for k in range(len(events)):
                 pfn = pfns[k]
-                if not 0 <= pfn < self._pages:
+                if events[k] == EXTFRAG:
                     continue
-                if events[k] == ZONE_ALLOC and details[k] > 0:
-                    which = self._list(pfn, cpus[k], orders[k], types[k])
-                    if which < 0:
-                        continue
-                    if self._begins(which, times[k]):
-                        if now[which]:
+                if not 0 <= pfn < self._pages or (events[k] != ZONE_ALLOC and events[k] != PCPU_DRAIN):
+                    on_cpu[cpus[k]] = -1
+                    continue
+                which = self._list(pfn, cpus[k], orders[k], types[k])
+                zone = self._zone_of(pfn)
+                if events[k] == ZONE_ALLOC and details[k] > 0 and which >= 0:
+                    pause = times[k] - last[which]
+                    order = self._order(which)
+                    batch = batches[zone]
+                    if order > 0 and batch > 1:
+                        batch = max(batch >> order, 2)
+                    doubled = 0 if order > 0 else self._factor
+                    # The CPU has the zone's lock meanwhile: no other event comes, of it or of the zone.
+                    if now[which] == 0 or brought[now[which] - 1] >= batch << doubled:
+                        begins_now = True
+                    elif pause <= max(last[which] - first[which], PAUSE):
+                        begins_now = False
+                    elif on_cpu[cpus[k]] == which and in_zone[zone] == which:
+                        begins_now = self._is_whole(brought[now[which] - 1], batch, doubled)
+                        first[which] += pause
+                    else:
+                        begins_now = True
+                    if begins_now:
+                        if now[which] and ends[now[which] - 1] == NEVER:
                             ends[now[which] - 1] = times[k]
                         lists[self._count] = which
-                        begins[self._count] = times[k]
+                        begins[self._count] = first[which] = times[k]
                         ends[self._count] = NEVER
-                        used[self._count] = 0
+                        used[self._count] = brought[self._count] = 0
                         self._count += 1
                         now[which] = self._count
                     refill = now[which] - 1
+                    last[which] = times[k]
+                    on_cpu[cpus[k]] = in_zone[zone] = which
                     used[refill] += 1
+                    brought[refill] += 1
                     of[pfn] = refill + 1
-                elif events[k] == PCPU_DRAIN and of[pfn]:
+                    place[pfn] = brought[refill]
+                    continue
+                on_cpu[cpus[k]] = in_zone[zone] = -1
+                if events[k] == PCPU_DRAIN and of[pfn]:
+                    # A list is drained from its end: first of what its refill brought last, if that was not used.
                     refill = of[pfn] - 1
                     of[pfn] = 0
-                    if ends[refill] == NEVER:
+                    if ends[refill] == NEVER and place[pfn] == used[refill]:
                         used[refill] -= 1
+                    elif lists[refill] == which and ends[now[which] - 1] == NEVER:
+                        ends[now[which] - 1] = times[k]
 
-    def found(self, end):
-        """All of them, where the recording ends at `end`: of what was brought last, half counts as used by then."""
-        lists, begins, ends, used = (each[: self._count] for each in self._found)
-        ends = np.where(ends == NEVER, 2 * end - begins, ends)
+    def found(self, end, flags):
+        """All of them, where the recording ends at `end`.
+
+        Of what was brought last, those up to the last whose page has any of kpageflags (`flags`, uint64) at the end are
+        used by then; where nothing tells (None), half.
+        """
+        lists, begins, ends, used, brought = (each[: self._count] for each in self._found)
+        left = ends == NEVER
+        at_end = np.where(used < brought, used, (used + 1) // 2)
+        if flags is not None:
+            of = self._of_array[: len(flags)]
+            pfns = np.flatnonzero((of > 0) & (flags[: len(of)] != 0))
+            at_end = np.ones(self._count, np.uint32)
+            np.maximum.at(at_end, of[pfns] - 1, self._place_array[pfns])
+        used = np.where(left, np.minimum(used, at_end), used)
         order = np.argsort(lists, kind="stable")
-        first = np.searchsorted(lists[order], np.arange(self._lists + 1))
-        return FoundRefills(
-            *self._of_lists, self._cpus, first.astype(np.int64), begins[order], ends[order], used[order]
+        lists, begins, ends, used, brought = (
+            each[order] for each in (lists, begins, np.minimum(ends, end), used, brought)
         )
+        steps = (ends - begins) / np.maximum(used, 1)
+        before = np.roll(steps, 1)
+        before[lists != np.roll(lists, 1)] = np.inf
+        before[:1] = np.inf
+        idle = (used < brought) & (before < steps)
+        ends[idle] = begins[idle] + (before[idle] * used[idle]).astype(np.int64)
+        first = np.searchsorted(lists, np.arange(self._lists + 1))
+        return FoundRefills(*self._of_lists, self._cpus, first.astype(np.int64), begins, ends, used.astype(np.uint32))
 
 
 @cython.final
@@ -232,18 +311,25 @@ class Refills(Lists):
             self._left, self._step = memoryview(self._left_array), memoryview(self._step_array)
             self._due = memoryview(self._due_array)
 
-    # A refill begins, and its first block is used at once. Returns when its next one is.
+    # Whether a refill of this list begins. What begins with a fallback that takes its page has its next block a moment
+    # later.
+    def _begins(self, which, now):
+        refill: cython.longlong = self._refill[which]
+        return refill < self._found_first[which + 1] and self._found_begins[refill] <= now + PAUSE
+
+    # It does, and its first block is used at once. Returns when its next one is.
     def _begin(self, which, now):
         refill: cython.longlong = self._refill[which]
-        end: cython.longlong = self._found_first[which + 1]
-        # What begins with a fallback that takes its page has its next block a moment later.
-        while refill < end and self._found_begins[refill] < now - PAUSE:
+        used: cython.longlong
+        while refill < self._found_first[which + 1] and self._found_begins[refill] <= now + PAUSE:
             refill += 1
         self._refill[which] = refill
+        refill -= 1
+        used = self._found_used[refill]
         self._due[which] = NEVER
-        if refill < end and self._found_begins[refill] <= now + PAUSE and self._found_used[refill] > 1:
-            self._left[which] = self._found_used[refill] - 1
-            self._step[which] = max((self._found_ends[refill] - now) // self._found_used[refill], 1)
+        if used > 1:
+            self._left[which] = used - 1
+            self._step[which] = max((self._found_ends[refill] - now) // used, 1)
             self._due[which] = now + self._step[which]
         return self._due[which]
 

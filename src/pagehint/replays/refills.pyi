@@ -2,8 +2,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from numpy import int64, uint32
+from numpy import int64, uint32, uint64
 from numpy.typing import NDArray
+
+from pagehint.kernel.profiles import KernelProfile
 
 __all__ = ["FoundRefills", "RefillScan", "Refills"]
 
@@ -23,9 +25,11 @@ class Lists:
 
 @final
 class RefillScan(Lists):
-    def __init__(self, pages: int, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
+    def __init__(
+        self, pages: int, zone_ends: list[int], batches: list[int], profile: KernelProfile, pageblock_order: int
+    ) -> None: ...
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None: ...
-    def found(self, end: int) -> FoundRefills: ...
+    def found(self, end: int, flags: NDArray[uint64] | None) -> FoundRefills: ...
 
 @final
 class Refills(Lists):

@@ -223,8 +223,14 @@ class Start:
             scan = Scan(pages, block_order, zone_events, profile, load, meta.level == "zone", batch)
             refills = None
             if scan.zone_level:
-                ends = sorted(layout.end_pfn for layout in layouts)
-                refills = RefillScan(pages, ends, profile.pcp_above_order_0, block_order)
+                above = sorted(layouts, key=lambda layout: layout.end_pfn)
+                refills = RefillScan(
+                    pages,
+                    [layout.end_pfn for layout in above],
+                    [layout.pcp_batch or pcp_batch(layout.managed) for layout in above],
+                    profile,
+                    block_order,
+                )
             return _look(trace, layouts, scan, refills, progress)
 
         seen = trace.once(profile, look)
@@ -375,6 +381,10 @@ def _look(
     evidence = Evidence(
         scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch
     )
+    found_refills = None
+    if refills is not None:
+        at_end = None if trace.final_snapshot is None else trace.final_snapshot.kpageflags()
+        found_refills = refills.found(trace.meta.last_ns or 0, at_end)
     return _Look(
         at_start=found,
         first_left=scan.first_left,
@@ -388,7 +398,7 @@ def _look(
         given_back=scan.given_back(),
         evidence=evidence,
         on_lists=on_lists,
-        refills=None if refills is None else refills.found(trace.meta.last_ns or 0),
+        refills=found_refills,
         balloon=len(balloon[0]),
         least_told=scan.least_told,
     )
