@@ -259,3 +259,17 @@ def test_the_shipped_recording():
     assert runs[0].footprint < runs[1].footprint
     assert runs[0].refaults >= runs[2].refaults
     assert runs[0].allocations_delayed == 0
+
+
+@pytest.mark.parametrize("host", ["THP", "4KiB"])
+@pytest.mark.parametrize(
+    ("price", "budget", "capacity"),
+    [(1e-9, None, 32), (1e9, None, 1), (1e9, "0.2%", 32), (1e9, 1e-12, 32), (1e9, 1e6, 1 << 20)],
+)
+def test_extreme_settings(host, price, budget, capacity):
+    """No allocation waits, and a budget is kept."""
+    design = BreakEven(price=price, budget=budget)
+    totals = ph.replay(example(), design, ph.ModelHost(host, capacity=capacity), sample=None).totals
+    assert totals.allocations_delayed == 0
+    if design.budget is not None:
+        assert totals.refaults <= design.budget * totals.ideal_footprint * (1 << 18)
