@@ -212,3 +212,12 @@ def test_its_command_tells_the_unit(command: str, unit: int) -> None:
     assert parsed(text) == ({"total": 123 * unit, "free": 60 * unit, "shmem": unit, "buff_cache": 18 * unit,
                              "available": 70 * unit}, None, False)  # fmt: skip
     assert parsed(f"{text}$ free -b\n")[1] == "GiB"
+
+
+def test_of_a_row_that_is_cut_off_the_last_figure_is_none(tmp_path: Path) -> None:
+    """Of a table whose right was cut off, a thousandth was free."""
+    (tmp_path / "text").write_text(
+        "               total        used       fre\nMem:        24683656     4329992     17008\n"
+    )
+    with pytest.raises(InputError, match="the output of free, whose lines are broken"):
+        diagnose(tmp_path / "text")

@@ -47,7 +47,7 @@ def test_json_each_line_of_which_has_a_prefix(tmp_path: Path, prefix: str, first
     figures = {"total": 24684084 << 10, "available": 23665616 << 10, "buffers": 0, "free": 22662808 << 10}
     for value in (
         {"MemTotal": 24684084, "MemFree": 22662808},
-        [{"type": "Mem", "total": 24684084, "used": 1018468, "free": 22662808}],
+        [{"type": "Mem", "total": 24684084, "used": 1018468, "free": 22662808, "shared": 8872}],
         {"mem": {**figures, "percent": 4.1}},
         {"mem": {"percent": 4.1, **figures}},
         {"ansible_facts": {"ansible_memory_mb": {"real": {"free": 22662808 >> 10, "total": 24105, "used": 1974}}}},

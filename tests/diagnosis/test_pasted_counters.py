@@ -1,5 +1,6 @@
 """meminfo of a machine's nodes is added up, whichever files it is in."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,7 @@ def test_zones_in_several_files_are_those_of_one_machine(name: str, tmp_path: Pa
 def test_two_moments_side_by_side(form: str, tmp_path: Path) -> None:
     """The later one's total was with the earlier."""
     text = (DATA / "compile612" / "meminfo.txt").read_text()
-    later = text.replace("MemFree:  ", "MemFree: 1")
+    later = re.sub(r"(MemFree: +) (\d)", r"\g<1>1\2", text)
     lines = zip(text.splitlines(), later.splitlines(), strict=True)
     (both,) = _given(tmp_path, "".join(form.format(*pair) for pair in lines))
     alone = tmp_path / "alone"
@@ -120,3 +121,9 @@ def test_a_dictionary_of_pythons_and_aligned_columns(tmp_path: Path) -> None:
         "Node  0,  zone  DMA32   1  2      4      2      5     4     3    4    5    3  751\n"
     )
     assert diagnose(tmp_path / "buddyinfo").zones[0].counts == [1, 2, 4, 2, 5, 4, 3, 4, 5, 3, 751]
+
+
+def test_a_figure_that_was_broken_is_none(tmp_path: Path) -> None:
+    """Its first digits were taken for all of it."""
+    (path,) = _given(tmp_path, "MemTotal:         990904 kB\nMemFree:          8 45956 kB\n")
+    assert diagnose(path).free is None

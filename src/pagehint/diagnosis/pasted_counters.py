@@ -13,7 +13,7 @@ __all__ = ["MEMINFO_NAMES", "is_below_zero", "read_meminfo", "read_vmstat", "sum
 _MEMINFO = re.compile(
     r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s+)"
     r"(\d{1,3}(?:([ ,.'])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
-    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s|$))",
+    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s*$|\s+[^\d\s]))",
     re.ASCII,
 )
 _SIDE_BY_SIDE = re.compile(r"\bMemFree:?(?:\s+\d[\d,.]{0,20}\s?[kKMG]i?B\b){2}", re.ASCII)
