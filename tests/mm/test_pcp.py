@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, kernel_profile
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_5_15, LINUX_6_1, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
@@ -130,6 +130,36 @@ def test_linux_6_1_drains_32_batches_at_the_most():
         if pcp.count <= before:
             drained.append(before + 1 - pcp.count)
     assert drained == [10, 20, 40, 80, 160, 320, 320, 320]
+
+
+def test_linux_5_15_drains_all_but_a_batch_at_the_most():
+    """So it was in recordings of Ubuntu's 5.15.0: 63 to 4032 pages, and then 6865 of 6928."""
+    zone, pcp = make(LINUX_5_15, batch=63, high=6928)
+    pages = iter([zone.alloc(0) for _ in range(15000)])
+    drained = []
+    while len(drained) < 8:
+        before = pcp.count
+        zone.free(next(pages), 0, pcp)
+        if pcp.count <= before:
+            drained.append(before + 1 - pcp.count)
+    assert drained == [63, 126, 252, 504, 1008, 2016, 4032, 6865]
+
+
+def test_linux_5_15_keeps_blocks_of_order_1_to_3():
+    """It kept them on 507 of 513 occasions on which 6.1 drains."""
+    zone, pcp = make(LINUX_5_15, batch=10, high=100)
+    pages = iter([zone.alloc(0) for _ in range(200)])
+    block, another = zone.alloc(2), zone.alloc(2)
+    while pcp.count < 99:
+        zone.free(next(pages), 0, pcp)
+    zone.free(next(pages), 0, pcp)
+    assert pcp.count == 90
+    zone.free(block, 2, pcp)
+    assert pcp.count == 94
+    while pcp.count < 97:
+        zone.free(next(pages), 0, pcp)
+    zone.free(another, 2, pcp)
+    assert pcp.count == 101 - 20
 
 
 def test_linux_6_1_keeps_no_blocks_of_order_1_to_3_while_frees_follow_on_frees():

@@ -306,10 +306,22 @@ class _Zone:
 
 # Fitted to guests whose slabinfo is known. Lists are drained for slabs of several pages, of which many are freed; from
 # 6.16 on hardly ever: single pages of slab are freed last, and most of them stay there.
-_KEEP: dict[Pcp, float] = {"in turn": 0.22, "one after the other": 0.05, "tuned": 0.05, "tuned, seldom": 0.85}
+_KEEP: dict[Pcp, float] = {
+    "in turn": 0.22,
+    "one after the other": 0.05,
+    "one after the other, often": 0.05,
+    "tuned": 0.05,
+    "tuned, seldom": 0.85,
+}
 _OF_SINGLE = 0.75
 # Pages that stay scattered, for each CPU and one more; and of slabs that a journal holds, which lie side by side.
-_SCATTERED: dict[Pcp, int] = {"in turn": 30, "one after the other": 14, "tuned": 6, "tuned, seldom": 6}
+_SCATTERED: dict[Pcp, int] = {
+    "in turn": 30,
+    "one after the other": 14,
+    "one after the other, often": 14,
+    "tuned": 6,
+    "tuned, seldom": 6,
+}
 _OF_JOURNAL = 0.4
 
 

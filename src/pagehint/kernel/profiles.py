@@ -22,7 +22,7 @@ __all__ = [
     "release_of",
 ]
 
-Pcp = Literal["in turn", "one after the other", "tuned", "tuned, seldom"]
+Pcp = Literal["in turn", "one after the other", "one after the other, often", "tuned", "tuned, seldom"]
 Fallback = Literal["moving", "taking", "claim, then steal"]
 
 
@@ -52,8 +52,9 @@ class KernelProfile:
     MOVABLE lists; else only the pageblock's type changes."""
     pcp: Pcp
     """How a CPU's lists are kept: of order 0 only, drained `in turn` at a fixed length; `one after the other`, more
-    each time that frees follow on frees; or `tuned`, whose refills, drains and length follow what the CPU does; or
-    `tuned`, and `seldom` drained for blocks of orders 1 to 3."""
+    each time that frees follow on frees; so too, 32 batches at most, and `often` for blocks of orders 1 to 3; or
+    `tuned`, whose refills, drains and length follow what the CPU does; or `tuned`, and `seldom` drained for blocks of
+    orders 1 to 3."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
 
@@ -124,7 +125,7 @@ LINUX_6_1 = KernelProfile(
     fallback="moving",
     taking_moves=False,
     merge_retypes=False,
-    pcp="one after the other",
+    pcp="one after the other, often",
     most_min_free_kbytes=262144,
 )
 LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), pcp="tuned")

@@ -82,5 +82,7 @@ cdef Py_ssize_t wanted_as_set(PerCpuLists pcp, int order) noexcept nogil
 cdef Py_ssize_t wanted_tuned(PerCpuLists pcp, int order) noexcept nogil
 cdef void drain_in_turn(PerCpuLists pcp, int which, int order) noexcept nogil
 cdef void drain_one_after_the_other(PerCpuLists pcp, int which, int order) noexcept nogil
+cdef void drain_doubled(PerCpuLists pcp, int which, int most_factor) noexcept nogil
+cdef void drain_often(PerCpuLists pcp, int which, int order) noexcept nogil
 cdef void drain_tuned(PerCpuLists pcp, int which, int order) noexcept nogil
 cdef void choose_rules(PerCpuLists pcp, object rule)

@@ -381,19 +381,29 @@ def drain_in_turn(pcp, which, order):
     pcp._drain_in_turn(pcp.batch)
 
 
-# 6.1 drains more each time that frees follow on frees, and all for orders 1 to 3.
-def drain_one_after_the_other(pcp, which, order):
-    count: cython.Py_ssize_t
-    most: cython.Py_ssize_t
-    if pcp._free_factor and 0 < order <= 3:
-        pcp._drain_from(pcp._count, which)
-    elif pcp.high < pcp.batch:
+# Twice as much each time that frees follow on frees.
+def drain_doubled(pcp, which, most_factor):
+    count: cython.Py_ssize_t = pcp.batch << pcp._free_factor
+    most: cython.Py_ssize_t = pcp.high - pcp.batch
+    if most < 0:
         pcp._drain_from(1, which)
     else:
-        count = pcp.batch << pcp._free_factor
-        most = pcp.high - pcp.batch
-        pcp._free_factor += count < most and pcp._free_factor < MOST_FACTOR
+        pcp._free_factor += count < most and pcp._free_factor < most_factor
         pcp._drain_from(max(min(count, most), pcp.batch), which)
+
+
+# Linux 5.15: as long as the lists are too long.
+def drain_one_after_the_other(pcp, which, order):
+    if pcp._count >= pcp.high:
+        drain_doubled(pcp, which, 32)
+
+
+# Linux 6.1: and all for orders 1 to 3, while frees follow on frees.
+def drain_often(pcp, which, order):
+    if pcp._free_factor and 0 < order <= 3:
+        pcp._drain_from(pcp._count, which)
+    else:
+        drain_doubled(pcp, which, MOST_FACTOR)
 
 
 # From 6.7 on: as much as was freed of late. `_free_factor` counts those pages here; an allocation halves it, too.
@@ -435,6 +445,8 @@ def choose_rules(pcp, rule):
         pcp._drain = drain_in_turn
     elif rule == "one after the other":
         pcp._drain = drain_one_after_the_other
+    elif rule == "one after the other, often":
+        pcp._drain = drain_often
     else:
         pcp._wanted = wanted_tuned
         pcp._drain = drain_tuned
