@@ -190,7 +190,7 @@ def test_what_a_narrow_terminal_broke_is_read_or_refused(tmp_path: Path, text: s
 
 def test_what_to_do_about_broken_rows_is_said(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("Mem:          24105        18\n12       20683        8\n  1940      22293\n")
-    with pytest.raises(InputError, match="the output of free, whose lines are broken: a wider window prints them whol"):
+    with pytest.raises(InputError, match="the output of free, whose lines are broken or missing: give all"):
         diagnose(tmp_path / "text")
 
 

@@ -437,3 +437,17 @@ def test_sar_that_is_shown_latest_first(tmp_path: Path, name: str) -> None:
     """It was said to have no table of memory, or to be no such thing."""
     (tmp_path / "text").write_text("\n".join((DATA / "tools" / "read" / f"{name}.txt").read_text().splitlines()[::-1]))
     assert diagnose(tmp_path / "text").free == 3072 * MIB
+
+
+def test_numactl_that_is_there_twice_or_lacks_a_node(tmp_path: Path) -> None:
+    """The first was added to itself, the other's nodes were all."""
+    text = (
+        "available: 2 nodes (0-1)\nnode 0 cpus: 0 1\nnode 0 size: 1963 MB\nnode 0 free: 211 MB\nnode 1 cpus: 2 3\n"
+        "node 1 size: 2000 MB\nnode 1 free: 100 MB\nnode distances:\n"
+    )
+    path = tmp_path / "text"
+    path.write_text(text + text)
+    found = diagnose(path)
+    assert (found.free, found.total) == (311 * MIB, 3963 * MIB)
+    for cut in ("node 1 cpus", "node 1 size", "node 1 free"):
+        assert "numactl -H, whose lines are broken or missing" in _refusal(path, text.partition(cut)[0])

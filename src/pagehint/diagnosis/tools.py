@@ -42,7 +42,7 @@ _ANDROID_FREE = re.compile(
 )
 _NUMASTAT_HEAD = re.compile(r"(?:Node\s\d{1,4}\s+){0,1024}Total", re.ASCII)
 _NUMASTAT = re.compile(r"([A-Z][\w()]{2,30})((?:\s+\d{1,12}(?:\.\d{2})?){1,1025})", re.ASCII)
-_NUMACTL = re.compile(r"node \d{1,4} (size|free): (\d{1,12}) MB", re.ASCII)
+_NUMACTL = re.compile(r"node (\d{1,4}) (size|free): (\d{1,12}) MB|available: (\d{1,4}) nodes? .{1,200}", re.ASCII)
 _PAGE_SIZES = (4096, 16384, 65536)
 # Which column of a table is what, and in which unit; None: whole pages in KiB, or MiB.
 _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
@@ -136,6 +136,7 @@ _UNREAD = {
     "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
 }
 _BROKEN = {
+    "numactl -H": r"node \d{1,4} free: \d{1,12} MB",
     "free": rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}",
     "atop": r"MEM\s+(?:\|\s+)?tot\s.{1,300}",
     "top": r"[KMGTPE]iB Mem ?: .{0,40}[1-9].{0,200}",
@@ -178,7 +179,7 @@ _REFUSED = {
     **{f"the output of {tool}, which doesn't tell what is free": words for tool, words in _NO_FREE.items()},
     **{f"the output of {tool}, a form of it that is not read": words for tool, words in _UNREAD.items()},
     **{
-        f"the output of {tool}, whose lines are broken: a wider window prints them whole": words
+        f"the output of {tool}, whose lines are broken or missing: give all of them, from a wide window": words
         for tool, words in _BROKEN.items()
     },
     **{f"the output of {tool}, which is no Linux machine's": words for tool, words in _FOREIGN.items()},
@@ -320,12 +321,19 @@ def _statistics(lines: list[str]) -> dict[str, int]:
     return found
 
 
+# Of what lacks some of them, nothing is told.
 def _nodes(lines: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for match in filter(None, map(_NUMACTL.fullmatch, lines)):
-        name = "total" if match[1] == "size" else "free"
-        found[name] = found.get(name, 0) + (int(match[2]) << 20)
-    return found
+    found: dict[str, dict[str, int]] = {"size": {}, "free": {}}
+    expected = None
+    for node, what, size, nodes in (match.groups() for match in map(_NUMACTL.fullmatch, lines) if match is not None):
+        if nodes is not None:
+            expected = int(nodes)
+        else:
+            found[what][node] = int(size) << 20
+    total, free = found["size"], found["free"]
+    if not free or total.keys() != free.keys() or expected not in (None, len(free)):
+        return {}
+    return {"total": sum(total.values()), "free": sum(free.values())}
 
 
 # What processes of no use hold goes when they do, not with the page cache.
