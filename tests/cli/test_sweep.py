@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,15 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     ended = pagehint(*command)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "not a sweep's" in ended.stderr
+
+
+def test_a_recording_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """Its rows could not be kept: a traceback."""
+    recording = os.fsencode(tmp_path) + b"/\xff.pagetrace"
+    shutil.copytree(os.fsencode(example().path), recording)
+    ended = pagehint("sweep", os.fsdecode(recording), *SMALL[-4:], "--design", "reporting", "--out", tmp_path / "kept")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "kept" / "rows.jsonl").stat().st_size
 
 
 def test_the_screen_and_the_page(tmp_path: Path) -> None:

@@ -155,6 +155,20 @@ def test_a_narrow_window(show: Show, three: Path) -> None:
         page.driver.set_window_size(size["width"], size["height"])
 
 
+def test_in_a_phones_window_the_charts_names_are_whole(show: Show, three: Path) -> None:
+    """The reasons' longest name ended outside."""
+    page = show(three)
+    size = {"width": 360, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page = show(three)
+        names = """return [...document.querySelectorAll('.legendtext')].map(
+            each => each.closest('svg').getBoundingClientRect().right - each.getBoundingClientRect().right)"""
+        assert min(page.run(names)) >= 0
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_nothing_to_show(show: Show, phased: Trace, tmp_path: Path) -> None:
     path = tmp_path / "none.html"
     run = replay(phased, None)

@@ -233,9 +233,9 @@ def row_of_sweep(run: Run) -> dict[str, Any]:
 
 # The same recording elsewhere, or fetched again, is the same.
 def _mark(recording: Recording) -> str:
-    mark = hashlib.sha256(recording.path.name.encode())
+    mark = hashlib.sha256(os.fsencode(recording.path.name))
     for path in sorted(path for path in recording.path.rglob("*") if path.is_file()):
-        mark.update(str(path.relative_to(recording.path)).encode())
+        mark.update(os.fsencode(path.relative_to(recording.path)))
         with path.open("rb") as file:
             mark.update(hashlib.file_digest(file, "sha256").digest())
     return mark.hexdigest()

@@ -213,6 +213,16 @@ def test_probes_of_a_balloon_whose_driver_is_built_in_name_no_module(built_in, t
     assert names == 2 * [f"{module}virtballoon_free_page_report".encode()]
 
 
+def test_a_command_that_is_not_utf_8_goes_to_the_guest_as_it_is(tmp_path, monkeypatch):
+    """It was a traceback."""
+    monkeypatch.setattr(image, "agent", lambda: b"")
+    monkeypatch.setattr(image, "busybox", lambda: tmp_path / "vmlinuz")
+    for name in ("vmlinuz", "virtio_balloon.ko"):
+        (tmp_path / name).write_bytes(b"")
+    made = image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "echo \udcff", "page", 0, 64, None)
+    assert b"\necho \xff\n" in gzip.decompress(made)
+
+
 def test_kernels_that_are_none(tmp_path):
     with pytest.raises(InputError, match="neither a file nor the name of a package"):
         find_kernel("no such thing")

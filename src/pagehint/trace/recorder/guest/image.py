@@ -246,6 +246,6 @@ def initramfs(
         ("events", 0o100644, "".join(events).encode()),
         ("probes", 0o100644, "".join(probes).encode()),
         ("settings", 0o100644, f"{hold} {buffer_kib} {'-' if order is None else order}\n".encode()),
-        ("command", 0o100644, f"/bin/busybox --install -s /bin\n{command}\n".encode()),
+        ("command", 0o100644, os.fsencode(f"/bin/busybox --install -s /bin\n{command}\n")),
     ]
     return gzip.compress(cpio(entries), 1, mtime=0)
