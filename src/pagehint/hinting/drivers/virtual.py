@@ -4,6 +4,7 @@ import cython
 
 from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, Idle, React, Sleep
+from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.conversation import Conversation
 from pagehint.units import format_time, shown
 
@@ -27,7 +28,9 @@ class VirtualWorker:
     hardly any, and from one that says what is no action.
     """
 
-    def __init__(self, design, zones, clock, react_time=None, on_begin=None, rest_time=None):
+    def __init__(
+        self, design: Conversation, zones, clock: VirtualClock, react_time=None, on_begin=None, rest_time=None
+    ):
         self.design = design
         self.clock = clock
         self._zones = tuple(zones)
