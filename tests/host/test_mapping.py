@@ -48,6 +48,19 @@ def memory(host: MappedHost) -> NDArray[np.uint8]:
     return np.frombuffer(host.view(0, host.size), np.uint8)
 
 
+@every()
+def test_nobody_moves_the_memory(make: Make) -> None:
+    """What was set was taken: mincore wrote beyond its answer, and what was given back lay anywhere."""
+    host = make("1MiB")
+    for name in ("size", "page_size", "address"):
+        with pytest.raises(AttributeError):
+            setattr(host, name, 1 << 40)
+    for size in ("1PiB", "2MiB", 7):
+        with pytest.raises(InputError, match="is made once"):
+            type(host).__init__(host, size)  # type: ignore[arg-type]
+    assert (host.size, len(host.resident_map()), host.resident()) == (MIB, 256, 0)
+
+
 @every("anonymous-free")
 def test_a_batch_comes_back(make: Make, batch: Batches, kernel: Any) -> None:
     host = make("16MiB")

@@ -29,17 +29,18 @@ _MINCORE_BYTES = 1 << 30  # asked at once: the answer is a byte a page
 class MappedHost(ABC):
     """A device that gives back pages of a mapping in this process.
 
-    `size`, `page_size`: bytes; `address`: of the first page, good until `close` and as long as views live; `capacity`:
-    blocks in a batch; `reads_zero`: whether memory reads as zeros once it was given back.
+    `capacity`: blocks in a batch; `reads_zero`: whether memory reads as zeros once it was given back.
     """
 
-    page_size = mmap.PAGESIZE
     reads_zero = True
     _granule = mmap.PAGESIZE  # what the size is a multiple of
     _alignment = mmap.PAGESIZE
 
     def __init__(self, size: int | str, capacity: int) -> None:
-        self.size = parse_size(size)
+        # What is given back lies between two addresses: nobody moves them.
+        if hasattr(self, "_size"):
+            raise InputError(f"{type(self).__name__}: is made once")
+        self._size = parse_size(size)
         self.capacity = capacity
         if self.size < 1 or self.size % self._granule:
             raise InputError(
@@ -53,7 +54,22 @@ class MappedHost(ABC):
             raise HostError(error.errno, text) from None
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self._offset = -start % self._alignment
-        self.address = start + self._offset
+        self._address = start + self._offset
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._size
+
+    @property
+    def page_size(self) -> int:
+        """Bytes: the machine's."""
+        return mmap.PAGESIZE
+
+    @property
+    def address(self) -> int:
+        """Of the first page, good until `close` and as long as views live."""
+        return self._address
 
     # Makes a mapping that holds `size` bytes from the first aligned address in it.
     @abstractmethod

@@ -32,9 +32,9 @@ class MemfdHost(MappedHost):
     """
 
     _flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    _file: _File | None = None
 
     def __init__(self, size: int | str, hugepages: bool = False, capacity: int = 32) -> None:
-        self._file: _File | None = None
         super().__init__(size, capacity)
         self._ask_for_pages(hugepages)
 
