@@ -153,7 +153,7 @@ def _no_zone_events(playback: Playback) -> list[str]:
         return []
     return [
         "no zone events were recorded (kmem:mm_page_alloc_zone_locked, kmem:mm_page_pcpu_drain): when CPUs' lists are "
-        "refilled and drained is the model's own, by which residency was 0.04 to 7.2 % off in 47 recordings, half of "
+        "refilled and drained is the model's own, by which residency was 0.04 to 7.2 % off in 49 recordings, half of "
         "them 1.3 % or more"
     ]
 
