@@ -20,6 +20,7 @@ MIB = 1 << 20
         (UNKNOWN, "not known"),
         (Bounds(0, 40 * MIB), "0 to 40 MiB"),
         (Bounds(3 * MIB, None), "at least 3 MiB"),
+        (Bounds(-6 * MIB, None), "not known"),
         (Bounds(20 * MIB, 20 * MIB + 1), "20 MiB"),
         (Bounds(0, 100 * MIB, 44 * MIB, (17 * MIB, 73 * MIB)), "44 MiB (17 to 73)"),
         (Bounds(0, 100 * MIB, 44 * MIB, (44 * MIB, 44 * MIB)), "44 MiB"),

@@ -70,7 +70,7 @@ def range_of(size: Bounds, unit: str = " MiB") -> str:
         ends = [_number(end) for end in size.likely or ()]
         return _number(size.best) + unit + (f" ({' to '.join(ends)})" if len(set(ends)) > 1 else "")
     if size.most is None:
-        return f"at least {_number(size.least)}{unit}" if size.least else "not known"
+        return f"at least {_number(size.least)}{unit}" if size.least > 0 else "not known"
     if _number(size.least) == _number(size.most):
         return _number(size.most) + unit
     if unit and size.least < 0 < size.most:
