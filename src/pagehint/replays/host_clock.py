@@ -130,7 +130,7 @@ def _coarse(predicted: _Steps, samples: _Steps, around: int | None) -> int:
         if not len(samples.times):
             raise InputError("the host watched at another time than the guest was recorded, by the guest's own clock")
     for what, steps in (("recording", predicted), ("watch", samples)):
-        lasts = int(steps.times[-1] - steps.times[0])
+        lasts = int(steps.times[-1]) - int(steps.times[0])
         if not _BIN <= lasts <= _LONGEST:
             raise InputError(f"the {what} lasts {format_time(lasts)}: its clock can't be fitted: give --clock-offset")
     guest, host = _changes(predicted), _changes(samples)
