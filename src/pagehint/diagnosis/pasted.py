@@ -11,11 +11,12 @@ import html
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
-from operator import gt, lt
 
+from pagehint.diagnosis.interleaved import by_machine, by_task
 from pagehint.diagnosis.json_text import message_of, strings_of
+from pagehint.diagnosis.pieces import PIECE, pieces_of
 
-__all__ = ["blocks_of", "decoded", "is_wide", "machines_of", "plain_lines", "telling", "tells"]
+__all__ = ["decoded", "is_wide", "plain_lines", "telling", "tells"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
@@ -47,8 +48,7 @@ _PLAIN = re.compile(
     r"(?!Node |[A-Z][a-z]{2}\s|\S{0,70}\s{0,9}kernel|kern|user|daemon)[A-Za-z_][\w ():,.=/%+-]*+(?<=[\w):])", re.ASCII
 )
 _LONG = 1 << 20
-_BLOCK = 1 << 14
-_PIECE = 1 << 10
+_SMALL_PIECE = 1 << 10
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
 # In any line that one of the readers looks for.
 _TELLING = (
@@ -96,24 +96,6 @@ _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}
 _RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
 _ZONE_APART = re.compile(r",\s{2,20}zone\b")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
-# Each count bounded: what is no prefix is tried at each of its first characters.
-_TASK = re.compile(
-    r"[^\n]{0,80}?(?:\[ {0,12}(?P<s>\d{1,12}\.\d{1,9})\] ?\[ {0,12}"
-    r"|\d{1,5},\d{1,20},(?P<us>\d{1,20}),[^;]{0,40}?caller=)(?P<task>[TC]\d{1,10})[\];,]",
-    re.ASCII,
-)
-_MACHINE = re.compile(
-    r"(?:<\d{1,3}>(?:1 )?)?(?:(?:\d{4} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,9})?"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
-    r" (?P<machine>[\w.:-]{1,80}) kernel\b",
-    re.ASCII,
-)
-# Where a report begins: at its head, or at its block where it has no head.
-_REPORT = re.compile(
-    r"(?P<info>\bMem-[Ii]nfo:)|\bpage[\s>]+allocation[\s>]+(?:failure|stalls)\b|\bvmalloc[\s>]+error:"
-    r"|\binvoked[\s>]+oom-killer:"
-)
-_OF_REPORTS = "Mem-", "allocation", "vmalloc", "oom-killer"
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|lowmem_reserve\[\]:).*", re.ASCII)
@@ -220,9 +202,9 @@ def telling(text: str) -> str:
     kept: list[str] = []
     before: deque[str] = deque(maxlen=_AROUND)
     after = 0
-    for block in blocks_of(text):
+    for block in pieces_of(text):
         may_tell = tells(block)
-        for piece in blocks_of(block, size=_PIECE) if may_tell else [block]:
+        for piece in pieces_of(block, size=_SMALL_PIECE) if may_tell else [block]:
             if may_tell and tells(piece):
                 kept += [*before, piece]
                 before.clear()
@@ -237,7 +219,7 @@ def telling(text: str) -> str:
 
 
 def _short(line: str) -> str:
-    return line[:_BLOCK]
+    return line[:PIECE]
 
 
 def tells(text: str) -> bool:
@@ -245,21 +227,10 @@ def tells(text: str) -> bool:
     return text.lower() != text.upper() and any(map(text.__contains__, _TELLING))
 
 
-def blocks_of(text: str, end: int | None = None, size: int = _BLOCK) -> Iterator[str]:
-    """The text up to `end` in pieces of whole lines, of `size` and more, without the line break between two: what is
-    made of each is soon gone.
-    """
-    begin = 0
-    while (stop := text.find("\n", begin + size, end)) >= 0:
-        yield text[begin:stop]
-        begin = stop + 1
-    yield text[begin:end]
-
-
 # Lines that are there again are held once.
 def _split(text: str) -> Iterator[str]:
     held: dict[str, str] = {}
-    for block in blocks_of(text):
+    for block in pieces_of(text):
         for line in _BREAK.split(block):
             yield held.setdefault(line, line)
 
@@ -272,12 +243,12 @@ def plain_lines(text: str) -> list[str]:
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if _count(_SOFT_BREAK, text) + text.count("=3D") > _count(_PLAIN_EQUALS, text):
-        text = "\n".join(_QUOTED_BYTES.sub(_unquoted, block) for block in blocks_of(_SOFT_BREAK.sub("", text)))
+        text = "\n".join(_QUOTED_BYTES.sub(_unquoted, block) for block in pieces_of(_SOFT_BREAK.sub("", text)))
     if _CLOSING.search(text):
         text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
-    lines = [part for line in _by_task(_by_machine(_whole(list(_split(text))))) for part in _apart(line)]
+    lines = [part for line in by_task(by_machine(_whole(list(_split(text))))) for part in _apart(line)]
     lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
     # Each of its lines had a prefix. What is a figure by its name stays too.
     if not _BRACKETS.isdisjoint(lines):
@@ -356,57 +327,6 @@ def _apart(line: str) -> list[str]:
     if " [" in line and len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
         return parts
     return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
-
-
-def machines_of(text: str) -> list[str]:
-    """The names of the machines whose kernels' reports of memory a log gathers, as syslog and journalctl write them.
-    O(length).
-    """
-    lines = (line for block in blocks_of(text) if _report(block) for line in block.split("\n") if _report(line))
-    found = filter(None, map(_MACHINE.match, lines))
-    return list(dict.fromkeys(match["machine"] for match in found))
-
-
-def _report(text: str) -> re.Match[str] | None:
-    return _REPORT.search(text) if any(word in text for word in _OF_REPORTS) else None
-
-
-# What several machines wrote at one time, to one log: each one's lines together.
-def _by_machine(lines: list[str]) -> list[str]:
-    found: dict[str, list[str]] = {}
-    machine = ""
-    for line in lines:
-        match = _MACHINE.match(line)
-        machine = machine if match is None else match["machine"]
-        found.setdefault(machine, []).append(line)
-    return [line for each in found.values() for line in each]
-
-
-# Two tasks that print at one time take turns: where each line names its task, each report's lines together, and the
-# reports as they began.
-def _by_task(lines: list[str]) -> list[str]:
-    found = [_TASK.match(line) for line in lines]
-    if not any(found):
-        return lines
-    times = [float(match["s"] or match["us"]) for match in found if match is not None]
-    if sum(map(gt, times, times[1:])) > sum(map(lt, times, times[1:])):
-        lines, found = lines[::-1], found[::-1]
-    reports: list[list[str]] = []
-    latest: dict[str, list[str]] = {}
-    headed: set[str] = set()
-    task = ""
-    for line, after, match in zip(lines, [*lines[1:], ""], found, strict=True):
-        task = task if match is None else match["task"]
-        begins = _report(f"{line}\n{after}")
-        if begins is not None and begins.start() > len(line):
-            begins = None
-        if task not in latest or (begins is not None and not (begins["info"] and task in headed)):
-            latest[task] = []
-            reports.append(latest[task])
-        if begins is not None:
-            (headed.discard if begins["info"] else headed.add)(task)
-        latest[task].append(line)
-    return [line for report in reports for line in report]
 
 
 def _plain(line: str) -> str:

@@ -12,10 +12,11 @@ from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
 from pagehint.diagnosis.host_setup import configured_reporting
+from pagehint.diagnosis.interleaved import machines_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import decoded, machines_of, plain_lines, telling
+from pagehint.diagnosis.pasted import decoded, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.tools import (

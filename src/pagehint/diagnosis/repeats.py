@@ -7,7 +7,8 @@ from itertools import repeat
 from operator import rshift
 
 from pagehint.diagnosis.memory_report import MOST_REPORTS
-from pagehint.diagnosis.pasted import blocks_of, tells
+from pagehint.diagnosis.pasted import tells
+from pagehint.diagnosis.pieces import pieces_of
 
 __all__ = ["without_repeats"]
 
@@ -43,7 +44,7 @@ def without_repeats(text: str) -> str:
     end = text.rfind("\n", 0, start) + 1
     if not end:
         return text
-    seen = set().union(*(_kinds(_once(block)) for block in blocks_of(text[end:])))
+    seen = set().union(*(_kinds(_once(block)) for block in pieces_of(text[end:])))
     zones = set(_ZONE.findall(text, end))
     kept: list[str] = []
     keeps = False
@@ -71,7 +72,7 @@ def without_repeats(text: str) -> str:
 def _with_reports(text: str, end: int) -> Iterator[tuple[str, bool]]:
     waiting: deque[str] = deque()
     after = reports = 0
-    for block in blocks_of(text, end):
+    for block in pieces_of(text, end):
         waiting.append(block)
         if reports <= MOST_REPORTS and _has_report(block):
             reports += block.count("Mem-Info") + block.count("Mem-info")
