@@ -130,7 +130,9 @@ def format_time(time: int) -> str:
 def mib(size: float) -> str:
     """Bytes as MiB for people: ``"1,256 MiB"``."""
     value = size / (1 << 20)
-    return f"{value:,.0f} MiB" if value >= 10 or value == 0 else f"{value:.2g} MiB"
+    if abs(value) >= 10 or value == 0:
+        return f"{value:,.0f} MiB"
+    return f"{value:.2g} MiB" if abs(value) >= 0.001 else "< 0.001 MiB"
 
 
 def format_count(number: int, one: str, many: str | None = None) -> str:

@@ -79,9 +79,18 @@ def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 MiB"), (4096, "0.0039 MiB"), (5 << 19, "2.5 MiB"), (1 << 31, "2,048 MiB")]
+    ("size", "text"),
+    [
+        (0, "0 MiB"),
+        (0.45, "< 0.001 MiB"),
+        (4096, "0.0039 MiB"),
+        (5 << 19, "2.5 MiB"),
+        (1 << 31, "2,048 MiB"),
+        (-1 << 31, "-2,048 MiB"),
+    ],
 )
-def test_sizes(size: int, text: str) -> None:
+def test_sizes(size: float, text: str) -> None:
+    """A mean of less than a byte was 4.3e-07 MiB, and one below zero -2e+03 MiB."""
     assert mib(size) == text
 
 
