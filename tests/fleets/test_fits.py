@@ -1,18 +1,20 @@
 """How many fit, and how sure a risk is."""
 
+from functools import partial
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagehint.fleets.fits import fits, interval
-from pagehint.fleets.superpose import Crowd, held
+from pagehint.fleets.superpose import Crowd, held, risk
 from tests.fleets.guests import MIB, ONE, steps
 
 
 def test_how_many_fit():
     risks = (0.3, 1e-2, 1e-6)
-    for risk, count in zip(risks, fits([Crowd(ONE, 1)], 2000 * MIB, risks), strict=True):
-        assert held([Crowd(ONE, count)], 2000 * MIB).p_over <= risk < held([Crowd(ONE, count + 1)], 2000 * MIB).p_over
+    for most, count in zip(risks, fits([Crowd(ONE, 1)], 2000 * MIB, risks), strict=True):
+        assert held([Crowd(ONE, count)], 2000 * MIB).p_over <= most < held([Crowd(ONE, count + 1)], 2000 * MIB).p_over
     assert fits([Crowd(ONE, 1)], 50 * MIB, [0.5]) == [0]
 
 
@@ -42,15 +44,19 @@ def test_more_memory_and_more_risk_never_fit_fewer(pairs, mib):
     assert less[0] >= mib // peak  # as many as never hold too much
 
 
+def _over(memory, crowds):
+    return risk(crowds, memory)
+
+
 def test_an_interval_tells_what_a_recording_is_too_short_to_say():
     steady = steps(*[(1, 100), (1, 400)] * 160)
-    (low, high) = interval([Crowd(steady, 1)], 200 * MIB, 0.0, np.random.default_rng(1))
+    (low, high) = interval([Crowd(steady, 1)], partial(_over, 200 * MIB), np.random.default_rng(1))
     assert low <= held([Crowd(steady, 1)], 200 * MIB).p_over <= high
     assert high - low < 0.01  # all its stretches are alike
     once = steps((31, 100), (1, 400))  # one stretch of 16 has all of it: drawn 0, 1, 2 or 3 times
-    (low, high) = interval([Crowd(once, 1)], 200 * MIB, 0.0, np.random.default_rng(1))
+    (low, high) = interval([Crowd(once, 1)], partial(_over, 200 * MIB), np.random.default_rng(1))
     assert low == 0
     assert 2 / 32 <= high <= 4 / 32
-    same = [interval([Crowd(once, 1)], 200 * MIB, 0.0, np.random.default_rng(7)) for _ in range(2)]
+    same = [interval([Crowd(once, 1)], partial(_over, 200 * MIB), np.random.default_rng(7)) for _ in range(2)]
     assert same[0] == same[1]
-    assert interval([Crowd(steps((1, 100)), 5)], 499 * MIB, 0.0, np.random.default_rng(1)) == (1, 1)
+    assert interval([Crowd(steps((1, 100)), 5)], partial(_over, 499 * MIB), np.random.default_rng(1)) == (1, 1)

@@ -59,6 +59,14 @@ def test_guests_by_their_steps_and_hours(tmp_path):
     assert max(outcome.fits.values()) < 20
 
 
+def test_an_interval_is_of_the_whole_day(tmp_path):
+    """It was of the worst hours alone: above the host all the time, 0.42 to 0.42 of it."""
+    path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 300 * MIB)])
+    (outcome,) = fleet([Guests(path, 10), Guests(path, 20, 8 * 3600.0, 18 * 3600.0)], "2GiB").outcomes
+    assert outcome.p_over == pytest.approx(1)
+    assert outcome.interval == pytest.approx((1, 1))
+
+
 @pytest.mark.parametrize(
     ("more", "error"),
     [

@@ -1,6 +1,6 @@
 """How many guests fit on a host, and how sure a risk is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,15 +45,17 @@ def fits(crowds: Sequence[Crowd], memory: int, risks: Sequence[float], together:
     return found
 
 
-def interval(crowds: Sequence[Crowd], memory: int, together: float, random: np.random.Generator) -> tuple[float, float]:
-    """Between which the risk lies in 95 of 100 cases, as far as the recordings' length tells.
+def interval(
+    crowds: Sequence[Crowd], over: Callable[[Sequence[Crowd]], float], random: np.random.Generator
+) -> tuple[float, float]:
+    """Between which the risk, which is `over(crowds)`, lies in 95 of 100 cases, as far as the recordings' length tells.
 
     Each recording is cut into 16 stretches, and 40 others are made of them, drawn at random with repetition.
     """
     found = []
     for _ in range(_RESAMPLED):
         drawn = [replace(crowd, steps=_drawn(crowd.steps, random)) for crowd in crowds]
-        found.append(risk(drawn, memory, together))
+        found.append(over(drawn))
     low, high = np.quantile(found, [0.025, 0.975])
     return float(low), float(high)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
-from pagehint.fleets.superpose import Crowd, Held, held
+from pagehint.fleets.superpose import Crowd, Held, held, risk
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.replays.plan import CAPACITY, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
@@ -190,12 +191,12 @@ def fleet(
         crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
         day = _day(listed, crowds, memory, together)
         begin, end, _ = max(day, key=lambda each: (each[2].p_over, each[2].mean))
-        there = [crowd for crowd, each in zip(crowds, listed, strict=True) if each.runs_at(begin)]
+        there = _there(listed, crowds, begin)
         share = (end - begin) / _DAY
-        low, high = interval(there, memory, together, random)
-        counts = fits(there, memory, [min(risk / share, 1.0) for risk in risks], together)
+        between = interval(crowds, partial(_over, listed, memory, together), random)
+        counts = fits(there, memory, [min(each / share, 1.0) for each in risks], together)
         most = dict(zip(risks, counts, strict=True))
-        outcomes.append(Outcome(design, values, label, tuple(crowds), day, (low * share, high * share), most))
+        outcomes.append(Outcome(design, values, label, tuple(crowds), day, between, most))
     guests_in_all = sum(each.count for each in listed)
     return Fleet(memory, guests_in_all, together, parked, tuple(outcomes), kinds.warnings)
 
@@ -208,7 +209,7 @@ def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, pa
         if not (0 <= each.begin <= _DAY and 0 <= each.end <= _DAY and each.begin != each.end):
             raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
     whole_number("the number of all guests", sum(each.count for each in guests), 1, MOST_GUESTS)
-    if not risks or not all(1e-12 <= risk < 1 for risk in risks):
+    if not risks or not all(1e-12 <= each < 1 for each in risks):
         raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
     for name, share in (("together", together), ("parked", parked)):
         if not 0 <= share <= 1:
@@ -218,12 +219,26 @@ def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, pa
 def _day(
     guests: Sequence[Guests], crowds: Sequence[Crowd], memory: int, together: float
 ) -> tuple[tuple[float, float, Held], ...]:
-    edges = sorted({0.0, _DAY, *(edge for each in guests for edge in (each.begin, each.end))})
-    day = []
-    for begin, end in pairwise(edges):
-        there = [crowd for crowd, each in zip(crowds, guests, strict=True) if each.runs_at(begin)]
-        day.append((begin, end, held(there, memory, together)))
-    return tuple(day)
+    return tuple(
+        (begin, end, held(_there(guests, crowds, begin), memory, together)) for begin, end in _stretches(guests)
+    )
+
+
+def _over(guests: Sequence[Guests], memory: int, together: float, crowds: Sequence[Crowd]) -> float:
+    """The share of the day in which they hold more than the host has."""
+    return sum(
+        (end - begin) / _DAY * risk(_there(guests, crowds, begin), memory, together)
+        for begin, end in _stretches(guests)
+    )
+
+
+# Within one the same guests run.
+def _stretches(guests: Sequence[Guests]) -> list[tuple[float, float]]:
+    return [*pairwise(sorted({0.0, _DAY, *(edge for each in guests for edge in (each.begin, each.end))}))]
+
+
+def _there(guests: Sequence[Guests], crowds: Sequence[Crowd], time: float) -> list[Crowd]:
+    return [crowd for crowd, each in zip(crowds, guests, strict=True) if each.runs_at(time)]
 
 
 class _Kinds:
