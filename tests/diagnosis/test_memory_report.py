@@ -184,6 +184,26 @@ def test_vmalloc_fails_too() -> None:
     assert reason(head + block(kib=30000)) == ("watermark", "DMA32")
 
 
+@pytest.mark.parametrize(
+    ("words", "order", "size", "why"),
+    [
+        ("vmalloc: allocation failure, allocated 1048576 of 8388608 bytes", 0, 4096, "watermark"),
+        ("vmalloc size 8388608 allocation failure: page order 9 allocation failed", 9, 2 << 20, "watermark"),
+        ("vmalloc: allocation failure: 8388608 bytes", None, 8388608, "vmalloc"),
+        ("vmalloc size 8388608 allocation failure: vm_struct allocation failed", None, 8388608, "vmalloc"),
+        ("vmalloc error: size 83886080000, exceeds total pages", None, 83886080000, "vmalloc"),
+        ("vmalloc error: size 8388608, vm_struct allocation failed", None, 8388608, "vmalloc"),
+    ],
+)
+def test_vmalloc_in_each_kernels_words(words: str, order: int | None, size: int, why: str) -> None:
+    head = f"insmod: {words}, mode:0xcc0(GFP_KERNEL), nodemask=(null)\n"
+    reports, _ = parse_memory_reports(plain_lines(head + block(kib=30000)))
+    (failure,) = explain_failures(reports, 4096)
+    assert (failure.process, failure.order, failure.size, failure.flags) == ("insmod", order, size, ("GFP_KERNEL",))
+    assert failure.reason == why
+    assert f"insmod: allocation failed: {'' if order is None else 'order'}" in failure_lines(failure)[0]
+
+
 def test_an_allocation_for_dma_looks_at_no_other_zone() -> None:
     head = HEAD.replace("0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO)", "0x1(GFP_DMA)")
     reports, _ = parse_memory_reports(plain_lines(head + block()))

@@ -77,9 +77,14 @@ class Failure:
 
     @property
     def reason(self) -> str:
-        """The reason in the zone that came closest, small zones left out; ``"limit"``: its cgroup's was reached."""
+        """The reason in the zone that came closest, small zones left out.
+
+        ``"limit"``: its cgroup's was reached; ``"vmalloc"``: it failed before any page was asked for.
+        """
         if self.kind == "cgroup oom":
             return "limit"
+        if self.size is not None and self.order is None:
+            return "vmalloc"
         return "unknown" if self.closest is None else self.closest.reason
 
     @property
@@ -130,7 +135,8 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     verdicts: list[ZoneVerdict] = []
     skipped: list[str] = []
     nodes: list[int] = []
-    for zone in sorted(report.zones.values(), key=lambda zone: (zone.node, -_place(zone.name))):
+    asked = {} if report.vmalloc is not None else report.zones
+    for zone in sorted(asked.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
         if _place(zone.name) > top or (report.nodes is not None and zone.node not in report.nodes):
             if state.managed or state.free:
@@ -147,7 +153,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
         report.kind,
         report.process,
         report.order,
-        None if report.order is None else page_size << min(order, 30),
+        report.vmalloc if report.order is None else page_size << min(order, 30),
         report.flags,
         can_wait,
         bool(flags & _RESERVES),

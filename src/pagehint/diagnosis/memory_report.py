@@ -61,6 +61,8 @@ class MemoryReport:
     """Those that it may take memory of; None: the report doesn't tell, or any."""
     limit: int | None = None
     """Bytes that its cgroup may use, where that was reached."""
+    vmalloc: int | None = None
+    """Bytes asked of vmalloc, where it failed before any page was asked for."""
     kernel: str | None = None
     pages: dict[str, int] = field(default_factory=dict)
     """Counters in pages by the kernel's names (``active_anon``), and ``RAM``, ``reserved``, ``cma reserved``..."""
@@ -75,9 +77,14 @@ class MemoryReport:
 # A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
 # are counted: the time is in proportion to the text, whatever is in it.
 _EVENT = re.compile(
-    r"(?P<failure>:\s{1,9}(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
-    r"|vmalloc\s{1,9}error:\s{1,9}size\s{1,9}\d{1,19},\s{1,9}page\s{1,9}order\s{1,9})(?P<order>-?\d{1,3})(?=\W)"
-    r"(?:,(?:\s+failed\s+to\s+allocate\s+pages,)?\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
+    r"(?P<failure>:\s{1,9}(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
+    r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)\s{1,9}page\s{1,9}order\s{1,9})"
+    r"(?P<order>-?\d{1,3})(?=\W)(?:,?\s{1,9}failed\s{1,9}to\s{1,9}allocate\s{1,9}pages|\s{1,9}allocation\s{1,9}failed)?"
+    r"|vmalloc:\s{1,9}allocation\s{1,9}failure,\s{1,9}allocated\s{1,9}\d{1,19}\s{1,9}of\s{1,9}\d{1,19}\s{1,9}bytes"
+    r"|vmalloc(?::\s{1,9}allocation\s{1,9}failure:\s{1,9}(?P<bytes>\d{1,19})\s{1,9}bytes"
+    r"|\s{1,9}(?:error:\s{1,9})?size\s{1,9}(?P<size>\d{1,19})(?:,|\s{1,9}allocation\s{1,9}failure:)"
+    r"\s{1,9}(?:exceeds\s{1,9}total\s{1,9}pages|vm_struct\s{1,9}allocation\s{1,9}failed)))"
+    r"(?:,\s*mode:(?P<mode>0x[0-9a-fA-F]{1,16}|\d{1,10})(?=\W)(?:\((?P<flags>[A-Za-z0-9_|\s]{0,800})\))?)?)"
     r"|(?P<oom>\sinvoked\s{1,9}oom-killer:\s{1,9}gfp_mask=(?P<oom_mode>0x[0-9a-fA-F]{1,16})(?=\W)"
     r"(?:\((?P<oom_flags>[A-Za-z0-9_|\s]{0,800})\))?[^\n]{0,200}?(?:\n[^\n]{0,200}?)?\border=(?P<oom_order>-?\d{1,3})(?=\W))"
     r"|(?P<info>\bMem-[Ii]nfo:)"
@@ -155,7 +162,11 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     if event is not None and event["failure"]:
         report.kind = "failure"
         report.process = _before(event)
-        report.order, report.mode = max(int(event["order"]), 0), _mode(event["mode"])
+        report.mode = _mode(event["mode"])
+        if size := event["bytes"] or event["size"]:
+            report.vmalloc = int(size)
+        else:
+            report.order = max(int(event["order"] or 0), 0)
         report.flags = _names(event["flags"])
     elif event is not None and event["oom"]:
         report.kind = "oom"

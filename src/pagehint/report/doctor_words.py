@@ -50,6 +50,7 @@ _REASONS = {
     "reserve": "enough was free, but it is kept for other allocations",
     "lowmem": "enough was free, but it is kept from allocations that may take higher zones (lowmem_reserve)",
     "limit": "its cgroup's limit was reached",
+    "vmalloc": "not for want of free pages: it asked for more than the machine has, or vmalloc's addresses are used up",
     "fragmentation": "enough was free, but in blocks that are too small",
     "none": "it could have been served at the moment this was printed: memory was freed meanwhile, or a limit of the"
     " process's own (a cpuset, a cgroup) held",
@@ -250,8 +251,9 @@ def failure_lines(failure: Failure) -> list[str]:
     """A failed allocation explained: a title, and lines."""
     who = f"{printable(failure.process)}: " if failure.process else ""
     what = f"{who}{_KINDS[failure.kind]}"
-    if failure.order is not None and failure.size is not None:
-        what += f": order {failure.order} ({format_size(failure.size)})"
+    if failure.size is not None:
+        size = format_size(failure.size)
+        what += f": {size}" if failure.order is None else f": order {failure.order} ({size})"
         if failure.flags:
             what += f", {printable('|'.join(failure.flags))}"
     lines = [what, f"Why: {_why(failure)}{_where(failure)}."]
