@@ -100,6 +100,12 @@ def test_large_blocks_of_types_that_it_may_not_use_are_said_to_be_that(tmp_path:
     assert ["of types that it may not use" in each for each in told] == [False, True]
 
 
+def test_a_zero_has_no_sign(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("Mem-Info:\n" + block())
+    assert "-0.0," not in str(diagnose(path).to_dict())
+
+
 def test_lines_that_a_pager_cut_tell_less_and_it_is_said(tmp_path: Path) -> None:
     text = HEAD + block(orders=LARGE)
     cut = "".join(f"{line[:119]}>\n" if len(line) > 120 else f"{line}\n" for line in text.splitlines())

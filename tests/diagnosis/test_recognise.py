@@ -70,6 +70,21 @@ def test_a_cgroups_report_alone_tells_nothing_of_the_machine(tmp_path: Path) -> 
     assert "Free memory, by" not in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Linux version 5.15.0-91-generic (gcc) #1",
+        "$ uname -a\nLinux vm 5.15.0-91-generic #101-Ubuntu SMP x86_64 GNU/Linux",
+        "[root@vm ~]# uname -r\n5.15.0-91-generic",
+        "           Kernel: Linux 5.15.0-91-generic",
+    ],
+)
+def test_the_kernel_as_people_give_it(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "pasted"
+    path.write_text(f"{words}\nNode 0, zone Normal{' 90000' * 9} 100 100\n")
+    assert diagnose(path).evidence.kernel == "5.15.0-91-generic"
+
+
 @pytest.mark.parametrize(("kernel", "says"), [("5.10.0", None), ("6.1.0", "after the driver"), ("6.12.9", "pages")])
 def test_an_order_is_advised_where_the_kernel_takes_one(tmp_path: Path, kernel: str, says: str | None) -> None:
     path = tmp_path / "buddyinfo.txt"

@@ -157,7 +157,8 @@ def _mib(size: Bounds | None) -> float | list[float | None] | None:
 
 
 def _round(size: float | None) -> float | None:
-    return None if size is None else round(size / _MIB, 3)
+    # A zero has no sign.
+    return None if size is None else round(size / _MIB, 3) + 0.0
 
 
 def _zone(zone: ZoneState) -> dict[str, Any]:

@@ -70,7 +70,9 @@ _VMSTAT = re.compile(
     re.ASCII,
 )
 _VERSION = re.compile(
-    r"(?:Linux version (\d{1,3}\.\d{1,3}\S{0,80})|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d)", re.ASCII
+    r"(?:Linux version |\buname -r\n|Kernel: Linux )(\d{1,3}\.\d{1,3}\S{0,80})"
+    r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d",
+    re.ASCII,
 )
 # On the line behind it too, as cat, tail and head print it.
 _ORDER = re.compile(
