@@ -183,6 +183,16 @@ def test_a_cgroups_limit() -> None:
     assert (failure.kind, failure.reason, failure.limit) == ("cgroup oom", "limit", 512 << 20)
 
 
+def test_the_oom_killer_called_by_hand() -> None:
+    head = "kworker/0:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=-1, oom_score_adj=0\n"
+    (failure,) = explain_failures(parse_memory_reports(plain_lines(head + block()))[0], 4096)
+    assert (failure.kind, failure.order, failure.reason, failure.closest) == ("sysrq oom", None, "sysrq", None)
+    assert failure_lines(failure)[:2] == [
+        "kworker/0:1: the OOM killer was called",
+        "Why: somebody called it by SysRq F, whatever was free.",
+    ]
+
+
 def test_vmalloc_fails_too() -> None:
     head = "python3: vmalloc error: size 4096, page order 0, failed to allocate pages, mode:0xcc2(GFP_KERNEL|__GFP_HIGHMEM), nodemask=(null)\n"  # noqa: E501
     (report,), _ = parse_memory_reports(plain_lines(head + block(kib=30000)))

@@ -79,10 +79,13 @@ class Failure:
     def reason(self) -> str:
         """The reason in the zone that came closest, small zones left out.
 
-        ``"limit"``: its cgroup's was reached; ``"vmalloc"``: it failed before any page was asked for.
+        ``"limit"``: its cgroup's was reached; ``"vmalloc"``: it failed before any page was asked for; ``"sysrq"``:
+        somebody called the OOM killer by SysRq.
         """
         if self.kind == "cgroup oom":
             return "limit"
+        if self.kind == "sysrq oom":
+            return "sysrq"
         if self.size is not None and self.order is None:
             return "vmalloc"
         return "unknown" if self.closest is None else self.closest.reason
@@ -135,7 +138,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     verdicts: list[ZoneVerdict] = []
     skipped: list[str] = []
     nodes: list[int] = []
-    asked = {} if report.vmalloc is not None else report.zones
+    asked = {} if report.order is None else report.zones
     for zone in sorted(asked.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
         if _place(zone.name) > top or (report.nodes is not None and zone.node not in report.nodes):

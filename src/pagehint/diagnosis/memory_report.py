@@ -49,7 +49,10 @@ class ReportedZone:
 
 @dataclass
 class MemoryReport:
-    """One report. `kind` is ``"failure"``, ``"oom"``, ``"cgroup oom"`` or ``"report"`` (a Mem-Info block alone)."""
+    """One report.
+
+    `kind` is ``"failure"``, ``"oom"``, ``"cgroup oom"``, ``"sysrq oom"`` or ``"report"`` (a Mem-Info block alone).
+    """
 
     kind: str
     process: str | None = None
@@ -169,9 +172,11 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
             report.order = max(int(event["order"] or 0), 0)
         report.flags = _names(event["flags"])
     elif event is not None and event["oom"]:
-        report.kind = "oom"
+        order = int(event["oom_order"])
+        # By SysRq F the kernel prints order -1: nothing was asked for.
+        report.kind = "oom" if order >= 0 else "sysrq oom"
         report.process = _before(event)
-        report.order, report.mode = max(int(event["oom_order"]), 0), int(event["oom_mode"], 16)
+        report.order, report.mode = order if order >= 0 else None, int(event["oom_mode"], 16)
         report.flags = _names(event["oom_flags"])
         if _CGROUP.search(text):
             report.kind = "cgroup oom"

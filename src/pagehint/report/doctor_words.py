@@ -50,6 +50,7 @@ _REASONS = {
     "reserve": "enough was free, but it is kept for other allocations",
     "lowmem": "enough was free, but it is kept from allocations that may take higher zones (lowmem_reserve)",
     "limit": "its cgroup's limit was reached",
+    "sysrq": "somebody called it by SysRq F, whatever was free",
     "vmalloc": "not for want of free pages: it asked for more than the machine has, or vmalloc's addresses are used up",
     "fragmentation": "enough was free, but in blocks that are too small",
     "none": "it could have been served at the moment this was printed: memory was freed meanwhile, or a limit of the"
@@ -60,6 +61,7 @@ _HYPERVISORS = {"Xen": "Xen", "Apple": "Apple's Virtualization framework"}
 _KINDS = {
     "failure": "allocation failed",
     "oom": "the OOM killer was called",
+    "sysrq oom": "the OOM killer was called",
     "cgroup oom": "the OOM killer was called for a cgroup that reached its limit, not for the machine",
 }
 
