@@ -144,7 +144,9 @@ class Conversation:
         else:
             self.count_error(error)
 
-    def _check_reacted(self):
-        """Of a design's own ``reacted``, which was called: the device would be told of the same blocks for ever."""
+    def _end_react(self, error, now):
+        """What drivers call: ``reacted``, or a design's own, which must end the react: else the device would be told of
+        the same blocks for ever."""
+        self.reacted(error, now)
         if self._telling is not None:
             raise InputError(f"{type(self).__name__}: its reacted() ended no react: call super().reacted() in it")

@@ -66,3 +66,19 @@ def test_stopped_in_a_react_it_ends_with_it(stepper):
     assert not stepper.design.started
     zone.free(zone.alloc(10), 10)
     assert not zone.requested
+
+
+def test_a_design_whose_own_reacted_ends_no_react_is_refused():
+    """Each further step gave the same React."""
+
+    class Deaf(PageReporting):
+        def reacted(self, error, now):
+            pass
+
+    stepper = Stepper(Deaf(), [Zone(64 * 1024)], now=5)
+    stepper.start(Device())
+    stepper.now = stepper.step().until
+    stepper.step()
+    stepper.step()
+    with pytest.raises(InputError, match=r"^Deaf: its reacted\(\) ended no react"):
+        stepper.reacted()

@@ -45,7 +45,7 @@ class Stepper:
         if self.reacting is None:
             raise InputError("no react runs")
         self.reacting = None
-        self.design.reacted(error, self.now)
+        self.design._end_react(error, self.now)
 
     def _notified(self, zone: Zone) -> None:
         self.design.notified(zone, self.now)

@@ -168,8 +168,7 @@ class _Loop:
             device.react(react.batch)
         except BaseException as raised:
             error = raised
-        self.design.reacted(error, time.monotonic_ns())
-        self.design._check_reacted()
+        self.design._end_react(error, time.monotonic_ns())
         del error  # it holds this frame
         self._serve_waiters()
 

@@ -187,8 +187,7 @@ class VirtualWorker:
         if error is None:
             self._asked = 0
         if self._overridden:
-            self.design.reacted(error, self.clock.now)
-            self.design._check_reacted()
+            self.design._end_react(error, self.clock.now)
         else:
             self.design._tell(error, self.clock.now)
         return None if error is None or isinstance(error, Exception) else error
