@@ -99,17 +99,22 @@ def test_linux_5_3_drains_from_the_lists_in_turn():
     assert [zone.alloc(0, 0, pcp) for _ in range(2)] == unmovable[4:][::-1]
 
 
-def test_linux_6_1_drains_more_each_time_that_frees_follow_on_frees():
-    zone, pcp = make(batch=10, high=100)
-    pages = iter([zone.alloc(0) for _ in range(2000)])
-    drained = []
-    for _ in range(400):
+def drained(zone, pcp, pages, times):
+    """How many pages go in each of the first drains, while these are freed one after the other."""
+    found = []
+    while len(found) < times:
         before = pcp.count
         zone.free(next(pages), 0, pcp)
         if pcp.count <= before:
-            drained.append(before + 1 - pcp.count)
+            found.append(before + 1 - pcp.count)
+    return found
+
+
+def test_linux_6_1_drains_more_each_time_that_frees_follow_on_frees():
+    zone, pcp = make(batch=10, high=100)
+    pages = iter([zone.alloc(0) for _ in range(2000)])
     # batch << factor, at most high - batch.
-    assert drained[:6] == [10, 20, 40, 80, 90, 90]
+    assert drained(zone, pcp, pages, 6) == [10, 20, 40, 80, 90, 90]
     # Each allocation halves the factor.
     for _ in range(5):
         zone.alloc(0, 1, pcp)
@@ -123,26 +128,14 @@ def test_linux_6_1_drains_32_batches_at_the_most():
     """As its stable releases do: so it was in recordings of 6.1.192."""
     zone, pcp = make(batch=10, high=1000)
     pages = iter([zone.alloc(0) for _ in range(5000)])
-    drained = []
-    while len(drained) < 8:
-        before = pcp.count
-        zone.free(next(pages), 0, pcp)
-        if pcp.count <= before:
-            drained.append(before + 1 - pcp.count)
-    assert drained == [10, 20, 40, 80, 160, 320, 320, 320]
+    assert drained(zone, pcp, pages, 8) == [10, 20, 40, 80, 160, 320, 320, 320]
 
 
 def test_linux_5_15_drains_all_but_a_batch_at_the_most():
     """So it was in recordings of Ubuntu's 5.15.0: 63 to 4032 pages, and then 6865 of 6928."""
     zone, pcp = make(LINUX_5_15, batch=63, high=6928)
     pages = iter([zone.alloc(0) for _ in range(15000)])
-    drained = []
-    while len(drained) < 8:
-        before = pcp.count
-        zone.free(next(pages), 0, pcp)
-        if pcp.count <= before:
-            drained.append(before + 1 - pcp.count)
-    assert drained == [63, 126, 252, 504, 1008, 2016, 4032, 6865]
+    assert drained(zone, pcp, pages, 8) == [63, 126, 252, 504, 1008, 2016, 4032, 6865]
 
 
 def test_linux_5_15_keeps_blocks_of_order_1_to_3():

@@ -135,11 +135,15 @@ def _warn_of_several_machines(evidence: Evidence) -> None:
 def _tell_past_reports(evidence: Evidence) -> None:
     report = next((each for each in reversed(evidence.reports) if each.zones), None)
     kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
-    free = pages * evidence.page_size if pages is not None else None if kib is None else kib << 10
-    least, most = (free, free) if free is not None else evidence.free_ends.get("free", (None, None))
-    if least is None:
-        least = most = evidence.free_tool.get("free")
-    if report is None or least is None or most is None:
+    if pages is not None:
+        least = most = pages * evidence.page_size
+    elif kib is not None:
+        least = most = kib << 10
+    elif (size := evidence.free_tool.get("free")) is not None:
+        least, most = evidence.free_ends.get("free", (size, size))
+    else:
+        return
+    if report is None:
         return
     then = sum(zone.values.get("free", 0) for zone in report.zones.values())
     near = min(max(then, least), most)

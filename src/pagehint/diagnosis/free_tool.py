@@ -23,8 +23,13 @@ _CELL = re.compile(r"\s*(?:[a-z/]{4,12}|[\d.]{1,20}(?:[KMGTP]i?|B)?B?)?\s*", re.
 _RULE = re.compile(r"[-|+: ─┼]+")
 _COMMAND = re.compile(r"(?:\A|[#$>%|;] ?)(?:sudo )?free((?: -[-a-z]{1,10}(?:[ =]\d{1,6})?)+)\Z", re.ASCII)
 _UNITS_OF_1024 = [1, 1 << 10, 1 << 20, 1 << 30]
-_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "--kilo": 1000, "--mega": 1000**2, "--giga": 1000**3}
-_UNITS |= {"--bytes": 1, "--kibi": 1 << 10, "--mebi": 1 << 20, "--gibi": 1 << 30}
+_UNITS = {
+    **dict(zip("bkmg", _UNITS_OF_1024, strict=True)),
+    **dict(zip(("--bytes", "--kibi", "--mebi", "--gibi"), _UNITS_OF_1024, strict=True)),
+    "--kilo": 1000,
+    "--mega": 1000**2,
+    "--giga": 1000**3,
+}
 _SMALLEST = 16 << 10  # KiB: of a machine
 _MOST_MIB = 1 << 21
 _OF_BUSYBOX = re.compile(r"\d{2,4}\.\d[KMGTP]", re.ASCII)

@@ -24,7 +24,7 @@ def strings_of(text: str) -> str:
     """
     if text.lstrip()[:1] in ("{", "[", '"'):
         try:
-            entry = _loaded(text)
+            entry = _DECODER.decode(text)
         except (ValueError, RecursionError):
             if text.startswith("['"):
                 return "\n".join(_PYTHON_LIST.split(text))
@@ -52,10 +52,6 @@ def _with_json_said(text: str) -> str:
         parts += [text[done:start], _said(entry) or ""]
         done = end
     return "".join([*parts, text[done:]])
-
-
-def _loaded(text: str) -> object:
-    return _DECODER.decode(text)
 
 
 # An object as it is read, so that what tells nothing is soon gone.
@@ -129,7 +125,7 @@ def message_of(record: str, other: str) -> str:
     known to hold it; `other` where it is no JSON. O(length).
     """
     try:
-        said = _said(_loaded(record))
+        said = _said(_DECODER.decode(record))
     except (ValueError, RecursionError):
         return other
     return other if said is None else said

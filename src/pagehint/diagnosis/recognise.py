@@ -313,7 +313,8 @@ def _take_sizes(
         if not (beside_free and key in evidence.free_tool):
             evidence.free_tool[key] = size
             evidence.free_ends.pop(key, None)
-            evidence.free_ends |= {key: ends[key]} if key in ends else {}
+            if key in ends:
+                evidence.free_ends[key] = ends[key]
 
 
 def _warn_of_totals(evidence: Evidence, totals: Totals, name: str) -> None:
