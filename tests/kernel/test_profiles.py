@@ -21,7 +21,8 @@ def test_versions_choose_the_profile() -> None:
         "5.15.0-1051-azure": "5.15",
         "5.18.0": "6.1",
         "6.1.0-56-cloud-amd64": "6.1",
-        "6.6.87.2-microsoft-standard-WSL2": "6.1",
+        "6.6.87.2-microsoft-standard-WSL2": "6.6",
+        "6.2.0-39-generic": "6.6",
         "6.8.0-31-generic": "6.8",
         "6.10.14": "6.10",
         "6.12.28": "6.10",
@@ -45,7 +46,14 @@ def test_without_a_version_it_is_6_1(version: str | None) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"pcp": "tunes"}, {"pcp": None}, {"fallback": "steals"}, {"fallback": []}, {"most_min_free_kbytes": -1.5}],
+    [
+        {"pcp": "tunes"},
+        {"pcp": None},
+        {"fallback": "steals"},
+        {"fallback": []},
+        {"reporting_order": "any"},
+        {"most_min_free_kbytes": -1.5},
+    ],
 )
 def test_rules_that_nobody_knows_are_refused(wrong: dict[str, Any]) -> None:
     """Lists and fallbacks followed another kernel's rules without a word."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import closed_by, free_from
-from pagehint.kernel.profiles import release_of
+from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
 from pagehint.units import format_size
 
@@ -14,7 +14,6 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
-_WITH_PARAMETER = (5, 14)
 _NO_REPORTING = {
     "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
     "Apple": (
@@ -74,6 +73,16 @@ def _device(found: Diagnosis) -> list[Advice]:
                 "the guest has that much less until it is raised again",
             )
         ]
+    if reporting_order(found.evidence) == "none":
+        return [
+            Advice(
+                "take a kernel that has free page reporting, and turn it on",
+                ready,
+                "high",
+                "a kernel of 5.7 or later, and a balloon device with free-page-reporting=on",
+                "the guest boots anew",
+            )
+        ]
     command = (
         "modprobe virtio_balloon"
         if device
@@ -95,13 +104,13 @@ def _order(found: Diagnosis) -> list[Advice]:
     setting, brings = found.setting, found.would_bring.get("reporting", {})
     if found.page_map is None and not any(zone.counts or zone.whole for zone in found.zones):
         return []
-    release = release_of(found.evidence.kernel)
-    if setting.on is False or setting.order not in brings or (release is not None and release < _WITH_PARAMETER):
+    rule = reporting_order(found.evidence)
+    if setting.on is False or setting.order not in brings or rule in ("none", "fixed"):
         return []
     since = ""
-    if release is None:
+    if rule is None:
         since = "; kernels before 5.14 have no such parameter, and those up to 6.1 take it after the driver is loaded"
-    elif release <= (6, 1):
+    elif rule == "set after the driver":
         since = "; this kernel takes it only after the driver is loaded"
     offers: list[Advice] = []
     told = 0.0

@@ -24,6 +24,7 @@ from pagehint.diagnosis.free_memory import (
     from_total,
 )
 from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_by_counters, used_by_map
+from pagehint.diagnosis.kernel_can import kernel_can
 from pagehint.diagnosis.live import read_machine
 from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.prediction import predict
@@ -103,6 +104,7 @@ def examine(evidence: Evidence) -> Diagnosis:
         drained,
         page_map,
         _next_file(evidence, zones),
+        kernel_can(evidence, setting),
         warnings=warnings,
     )
     _warn(diagnosis, memory)

@@ -67,6 +67,8 @@ class Diagnosis:
     """Bytes more in whole pageblocks, at the most, if per-CPU lists were empty; None without a page map."""
     page_map: PageMap | None = None
     next_file: tuple[str, str] | None = None
+    kernel_can: str | None = None
+    """What the kernel can do, in words, where its version is known."""
     advice: list[Advice] = field(default_factory=list)
     cannot: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Diagnosis:
         return {
             "sources": [{"file": name, "what": what} for name, what in self.evidence.sources],
             "kernel": self.evidence.kernel,
+            "kernel_can": self.kernel_can,
             "page_size": self.setting.page_size,
             "pageblock_order": self.setting.pageblock_order,
             "hypervisor": self.evidence.hypervisor,

@@ -15,6 +15,7 @@ __all__ = [
     "Evidence",
     "KernelProfile",
     "Pcp",
+    "ReportingOrder",
     "check_kernel",
     "check_profile",
     "is_version",
@@ -24,6 +25,7 @@ __all__ = [
 
 Pcp = Literal["in turn", "one after the other", "one after the other, often", "tuned", "tuned, seldom"]
 Fallback = Literal["moving", "taking", "claim, then steal"]
+ReportingOrder = Literal["none", "fixed", "set after the driver", "set"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,12 @@ class KernelProfile:
     orders 1 to 3."""
     most_min_free_kbytes: int
     """The most that min_free_kbytes is set to by itself."""
+    reporting_order: ReportingOrder
+    """The least order that free page reporting tells of: `none`, where it has no reporting; that of a pageblock,
+    `fixed`; `set` by a parameter, at boot or at any time; or only `set after the driver`, which overwrites it."""
 
     def __post_init__(self) -> None:
-        for what, known in (("fallback", Fallback), ("pcp", Pcp)):
+        for what, known in (("fallback", Fallback), ("pcp", Pcp), ("reporting_order", ReportingOrder)):
             value = getattr(self, what)
             if not isinstance(value, str) or value not in get_args(known):
                 raise InputError(f"a profile's {what} {shown(value)}: expected one of {', '.join(get_args(known))}")
@@ -88,6 +93,7 @@ LINUX_5_3 = KernelProfile(
     merge_retypes=False,
     pcp="in turn",
     most_min_free_kbytes=65536,
+    reporting_order="none",
 )
 LINUX_5_10 = KernelProfile(
     "5.10",
@@ -101,6 +107,7 @@ LINUX_5_10 = KernelProfile(
     merge_retypes=False,
     pcp="in turn",
     most_min_free_kbytes=262144,
+    reporting_order="fixed",
 )
 LINUX_5_15 = KernelProfile(
     "5.15",
@@ -114,6 +121,7 @@ LINUX_5_15 = KernelProfile(
     merge_retypes=False,
     pcp="one after the other",
     most_min_free_kbytes=262144,
+    reporting_order="set after the driver",
 )
 LINUX_6_1 = KernelProfile(
     "6.1",
@@ -127,13 +135,15 @@ LINUX_6_1 = KernelProfile(
     merge_retypes=False,
     pcp="one after the other, often",
     most_min_free_kbytes=262144,
+    reporting_order="set after the driver",
 )
-LINUX_6_8 = replace(LINUX_6_1, name="6.8", since=(6, 7), pcp="tuned")
+LINUX_6_6 = replace(LINUX_6_1, name="6.6", since=(6, 2), reporting_order="set")
+LINUX_6_8 = replace(LINUX_6_6, name="6.8", since=(6, 7), pcp="tuned")
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True, merge_retypes=True)
 LINUX_6_15 = replace(LINUX_6_10, name="6.15", since=(6, 15), fallback="claim, then steal")
 LINUX_6_17 = replace(LINUX_6_15, name="6.17", since=(6, 16), pcp="tuned, seldom")
 
-PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
+PROFILES = (LINUX_5_3, LINUX_5_10, LINUX_5_15, LINUX_6_1, LINUX_6_6, LINUX_6_8, LINUX_6_10, LINUX_6_15, LINUX_6_17)
 """All of them, oldest first."""
 
 _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?", re.ASCII)

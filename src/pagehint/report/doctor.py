@@ -21,6 +21,7 @@ from pagehint.report.doctor_words import (
     headline,
     held_lines,
     holders,
+    kernel_line,
     map_shares,
     next_file_line,
     order_columns,
@@ -130,8 +131,8 @@ def _parts(found: Diagnosis, width: int, form: _Form) -> dict[str, RenderableTyp
 
 def _subject(found: Diagnosis, brief: bool) -> Group:
     lines = [Text(subject(found), style="bold"), Text(reporting_line(found, parameters=not brief))]
-    if not brief and (pressure := pressure_line(found)) is not None:
-        lines.append(Text(pressure))
+    if not brief:
+        lines += [Text(line) for line in (kernel_line(found), pressure_line(found)) if line is not None]
     return Group(*lines, Text())
 
 

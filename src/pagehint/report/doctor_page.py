@@ -15,6 +15,7 @@ from pagehint.report.doctor_words import (
     headline,
     held_lines,
     holders,
+    kernel_line,
     map_shares,
     next_file_line,
     order_columns,
@@ -47,7 +48,9 @@ def doctor_page(found: Diagnosis) -> str:
     figures: dict[str, dict[str, Any]] = {}
     sections = [_failures(found), _causes(found, figures), _map(found, figures), _brings(found, figures)]
     sections += [_used(found, figures), _held(found), _advice(found), _cannot(found)]
-    notes = [f"{line[0].upper()}{line[1:]}" for line in (pressure_line(found),) if line] + found.evidence.missing
+    notes = [
+        f"{line[0].upper()}{line[1:]}" for line in (kernel_line(found), pressure_line(found)) if line
+    ] + found.evidence.missing
     if (more := next_file_line(found)) is not None:
         notes.append(more)
     return filled_page(

@@ -22,6 +22,7 @@ __all__ = [
     "headline",
     "held_lines",
     "holders",
+    "kernel_line",
     "map_shares",
     "next_file_line",
     "order_columns",
@@ -155,6 +156,11 @@ def reporting_line(found: Diagnosis, parameters: bool = True) -> str:
     others = [f"{name} {value}" for name, value in reporting.parameters.items() if name != ORDER_PARAMETER]
     more = f"; {', '.join(others)}" if others and parameters else ""
     return f"free page reporting: on, {order}, delay {delay}{more}"
+
+
+def kernel_line(found: Diagnosis) -> str | None:
+    """What the kernel can do, where its version is known."""
+    return None if found.kernel_can is None else f"what this kernel can do: {found.kernel_can}"
 
 
 def pressure_line(found: Diagnosis) -> str | None:
