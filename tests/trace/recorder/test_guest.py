@@ -83,13 +83,15 @@ def test_a_booted_guest_is_predicted(guests):
     assert trace.meta.clock is not None
     assert abs(trace.meta.clock.drift) < 1e-3
     assert trace.num_residency_bitmaps > 5  # of a busy host some 20, else many more
-    run = replay(trace, AsItCame.of(trace), sample=None)
-    assert run.prediction.residency_error <= 0.005
+    came = replay(trace, AsItCame.of(trace), sample=None)
+    assert came.prediction.residency_error <= 0.005
     run = replay(trace, guest_reporting(trace), sample=None)
-    told = run.passes.filter(pc.greater(run.passes["blocks"], 0))["time"].to_numpy()
-    recorded = recorded_passes(trace)
-    if len(told) == len(recorded) and np.abs(told - recorded).max() < 10**8:
-        assert run.prediction.residency_error <= 0.005
+    told, as_it_came = (each.passes.filter(pc.greater(each.passes["pages"], 0)) for each in (run, came))
+    if told["pages"] == as_it_came["pages"]:  # else a pass that a busy host delayed brought something else
+        late = np.abs(told["time"].to_numpy() - as_it_came["time"].to_numpy())
+        longer = late @ told["pages"].to_numpy() * 4096
+        measured = run.prediction.measured_mean * run.totals.duration
+        assert run.prediction.residency_error <= 0.005 + longer / measured
 
 
 @pytest.mark.slow

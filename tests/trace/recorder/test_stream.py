@@ -63,6 +63,22 @@ def test_in_smaller_pieces_it_is_the_same_recording(tmp_path: Path) -> None:
     assert rows(bundle(tmp_path / "a", split())) == rows(bundle(tmp_path / "b", pieces()))
 
 
+def test_a_cpu_that_is_kept_from_running_amid_an_event_is_waited_for(tmp_path: Path) -> None:
+    """Its host let it run 0.4 s later: its events came rounds after those of the other CPU."""
+    whole = bundle(tmp_path / "a", pieces())
+    end = rows(whole)[-1][0]
+
+    def stalled() -> Iterator[Piece]:
+        *others, first, second = pieces()
+        yield from (*others, second)
+        yield from (("round", b"%d" % (end + milliseconds * 10**6)) for milliseconds in (0, 5, 10, 400))
+        yield first
+
+    trace = bundle(tmp_path / "b", stalled())
+    assert trace.meta.anomalies == whole.meta.anomalies
+    assert rows(trace) == rows(whole)
+
+
 def test_snapshots_of_the_start_the_middle_and_the_end(tmp_path: Path) -> None:
     def with_snapshots() -> Iterator[Piece]:
         flags = bytes(range(256)) * 8

@@ -47,6 +47,8 @@ _SNAPSHOTS = {"init": "snapshot", "final": "final"}
 _LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
 _PAGE_SIZES = 512, 1 << 30
+# A virtual CPU may be kept from running amid the writing of an event, which has its time: for no longer than this (ns).
+_STALLED = 5 * 10**8
 
 
 class RecordingImporter:
@@ -132,11 +134,13 @@ class RecordingImporter:
             raise InputError(f"{self._source}: {name}: {text!r} is no time in ns")
         return int(text)
 
-    # Events are complete up to the round before: one may be written while a round is read.
+    # Events are complete up to an earlier round: one may be written while a round is read.
     def _round(self, time: int) -> None:
-        if self._complete is not None:
+        if self._complete is None:
+            self._complete = time
+        elif time - self._complete >= _STALLED:
             self._merge.complete(self._complete)
-        self._complete = time
+            self._complete = time
 
     def _start(self) -> PageDecoder:
         if self._layout is None:
