@@ -49,6 +49,8 @@ _PLAIN = re.compile(
 )
 _LONG = 1 << 20
 _SMALL_PIECE = 1 << 10
+_DIGITS = str.maketrans("", "", "0123456789")
+_MOST_SILENT = 8 << 20
 _AROUND = 30  # lines: what mail programs and terminals broke, and what tells which kernel it was
 # In any line that one of the readers looks for.
 _TELLING = (
@@ -201,9 +203,15 @@ def telling(text: str) -> str:
     text = strings_of(text)
     kept: list[str] = []
     before: deque[str] = deque(maxlen=_AROUND)
-    after = 0
+    silent: set[str] = set()
+    room, after = _MOST_SILENT, 0
     for block in pieces_of(text):
-        may_tell = tells(block)
+        # Most lines differ from others in figures only.
+        kinds = set(block.translate(_DIGITS).split("\n")) - silent
+        may_tell = tells(new := "\n".join(kinds))
+        if not may_tell and room > 0:
+            silent |= kinds
+            room -= len(new)
         for piece in pieces_of(block, size=_SMALL_PIECE) if may_tell else [block]:
             if may_tell and tells(piece):
                 kept += [*before, piece]

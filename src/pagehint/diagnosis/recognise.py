@@ -146,9 +146,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
-    lines = as_meminfo_lines(
-        as_proc_lines(plain_lines(_ends(telling(without_repeats(text)), evidence, name))), MEMINFO_NAMES
-    )
+    kept = _ends(telling(without_repeats(text)), evidence, name)
+    lines = as_meminfo_lines(as_proc_lines(plain_lines(kept)), MEMINFO_NAMES)
     plain = "\n".join(lines)
     parts = _parts(lines)
     whole = _ends(text, evidence, name) if "{" in text else ""
@@ -196,7 +195,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         evidence.pressure = pressure
         yield "memory pressure"
     if _LOG.search(plain) is not None and _read_log(evidence, lines, name):
-        evidence.machines = list(dict.fromkeys([*evidence.machines, *machines_of(text)]))
+        evidence.machines = list(dict.fromkeys([*evidence.machines, *machines_of(kept)]))
         yield _KERNEL_LOG
     below_zero = [line for line in lines if "-" in line and is_below_zero(line)]
     if below_zero:
