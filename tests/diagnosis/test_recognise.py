@@ -240,7 +240,7 @@ def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
     (report / "sos_commands/kernel").mkdir(parents=True)
     (report / "sos_commands/kernel/dmesg").write_text("[    0.000000] Linux version 6.12.9 (gcc)\n")
     found = diagnose(report)
-    assert [what for _, what in found.evidence.sources] == ["buddyinfo", "zoneinfo", "meminfo"]
+    assert [what for _, what in found.evidence.sources] == ["buddyinfo", "zoneinfo", "meminfo", "the kernel's version"]
     assert found.evidence.kernel == "6.12.9"
     assert found.zones == diagnose([report / "proc/buddyinfo", report / "proc/zoneinfo"]).zones
     with pytest.raises(InputError, match=r"sos_commands: a folder in which there is no proc/buddyinfo, .*"):
@@ -428,3 +428,51 @@ def test_rows_that_may_be_cut_off_are_said_to(tmp_path: Path) -> None:
     path = tmp_path / "text"
     path.write_text("Node 0, zone      DMA      0      0      0      0      0      1      1      1      0      1\n")
     assert any("rows of buddyinfo end behind order 9, as" in line for line in diagnose(path).warnings)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Linux version 6.1.0-28-amd64 (debian-kernel@lists.debian.org) #1 SMP Debian 6.1.119-1 (2024-11-22)\n",
+        "Linux web-1 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22) x86_64 GNU/Linux\n",
+        "6.1.0-28-amd64\n",
+        "BOOT_IMAGE=/boot/vmlinuz-6.1.0-28-amd64 root=UUID=4b0a ro quiet\n",
+        "kernel.hostname = web-1\nkernel.osrelease = 6.1.0-28-amd64\nkernel.ostype = Linux\n",
+        " Static hostname: web-1\n  Virtualization: kvm\n          Kernel: Linux 6.1.0-28-amd64\n",
+        "  Kernel Version:             6.1.0-28-amd64\n  OS Image:                   Debian GNU/Linux 12\n",
+    ],
+)
+def test_a_file_that_only_tells_the_kernel_is_read_beside_others(tmp_path: Path, text: str) -> None:
+    """`pagehint doctor FOLDER/*` stopped at a copy of /proc/version."""
+    version, meminfo = tmp_path / "version", tmp_path / "meminfo"
+    version.write_text(text)
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    for files in ([version, meminfo], [meminfo, version]):
+        found = diagnose(files)
+        assert found.evidence.kernel == "6.1.0-28-amd64"
+        assert found.warnings == []
+        assert "what is given at boot counts from 6.2 on" in (found.kernel_can or "")
+    with pytest.raises(InputError, match="version: tells which kernel it is, but nothing of free memory"):
+        diagnose(version)
+
+
+def test_all_files_of_a_folder_may_be_given(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    silent = {
+        "cpuinfo": "processor\t: 0\nmodel name\t: Some CPU\ncache size\t: 4096 KB\n",
+        "lscpu": "Architecture: x86_64\nCPU(s): 2\nL3 cache: 32 MiB\n",
+        "os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\n',
+        "uptime": "12345.67 23456.78\n",
+    }
+    for name, text in silent.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "slabinfo").write_text("")
+    found = diagnose(sorted(tmp_path.iterdir()))
+    assert found.free == 500000 << 10
+    of_silent, of_folder, of_empty = (line.replace(f"{tmp_path}/", "") for line in found.warnings)
+    assert of_silent == "cpuinfo, lscpu, os-release and 1 more: left out: holds nothing that tells of free memory"
+    assert of_folder.startswith("net: left out: a folder in which there is no proc/buddyinfo")
+    assert of_empty == "slabinfo: left out: is empty"
+    with pytest.raises(InputError, match="cpuinfo: holds nothing that tells of free memory: expected"):
+        diagnose(tmp_path / name for name in silent)

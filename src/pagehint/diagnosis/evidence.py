@@ -186,7 +186,9 @@ class Evidence:
 
 
 _HYPERVISORS = {
-    "Xen": re.compile(r"Hypervisor detected: Xen|paravirtualized kernel on Xen|Xen HVM domU"),
+    "Xen": re.compile(
+        r"Hypervisor (?:detected|vendor):\s+Xen|Virtualization: xen|paravirtualized kernel on Xen|Xen HVM domU"
+    ),
     "Apple": re.compile(r"Apple Virtualization"),
 }
 

@@ -6,7 +6,6 @@ import os
 import select
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +17,7 @@ from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument, packed_elsewise, reading, standard_input
 from pagehint.proc.kpageflags import KPageFlag
 
-__all__ = ["STANDARD_INPUT", "bytes_of", "files_of", "is_binary", "page_map_of"]
+__all__ = ["STANDARD_INPUT", "SilentError", "bytes_of", "files_of", "is_binary", "page_map_of"]
 
 STANDARD_INPUT = Path("-")
 """Its name on the command line."""
@@ -58,18 +57,23 @@ _DOCUMENTS = {
 }
 
 
-def files_of(paths: Iterable[Path]) -> Iterator[tuple[Path, bool]]:
-    """The files, and whether they may tell nothing: of a folder, such as a sos report's, those that tell of memory."""
-    for path in paths:
-        if path == STANDARD_INPUT or not path.is_dir():
-            yield path, False
-            continue
-        inside = [path / name for name in _OF_FOLDERS if (path / name).is_file()]
-        if not inside:
-            raise InputError(
-                f"{printable(str(path))}: a folder in which there is no {', '.join(_OF_FOLDERS[:3])}...: name the files"
-            )
-        yield from ((each, True) for each in inside)
+class SilentError(InputError):
+    """A file or folder that tells nothing of memory: bad input where no other does."""
+
+    def __init__(self, name: str, why: str, instead: str) -> None:
+        super().__init__(f"{name}: {why}: {instead}")
+        self.name, self.why = name, why
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself; of a folder, such as a sos report's, those in it that tell of memory. Raises SilentError."""
+    if path == STANDARD_INPUT or not path.is_dir():
+        return [path]
+    inside = [path / name for name in _OF_FOLDERS if (path / name).is_file()]
+    if not inside:
+        why = f"a folder in which there is no {', '.join(_OF_FOLDERS[:3])}..."
+        raise SilentError(printable(str(path)), why, "name the files")
+    return inside
 
 
 def bytes_of(path: Path, name: str) -> bytearray:

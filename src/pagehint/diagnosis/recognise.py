@@ -10,7 +10,7 @@ from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, hypervisor_of
 from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
-from pagehint.diagnosis.given import STANDARD_INPUT, bytes_of, files_of, is_binary, page_map_of
+from pagehint.diagnosis.given import STANDARD_INPUT, SilentError, bytes_of, files_of, is_binary, page_map_of
 from pagehint.diagnosis.host_setup import configured_reporting
 from pagehint.diagnosis.interleaved import machines_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
@@ -41,7 +41,9 @@ _MOST_END = 4 << 20
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _INDICES = "fragmentation indices"
-_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES}  # each counts
+_KERNEL = "the kernel's version"
+_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, _KERNEL}  # each counts
+_MOST_SILENT = 3  # that are named
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
 _LEAST_COLUMNS = 4 + 11
@@ -70,7 +72,8 @@ _VMSTAT = re.compile(
     re.ASCII,
 )
 _VERSION = re.compile(
-    r"(?:Linux version |\buname -r\n|Kernel: Linux )(\d{1,3}\.\d{1,3}\S{0,80})"
+    r"(?:Linux version |\buname -r\n|Kernel(?: Version)?:\s{1,20}(?:Linux )?|\bkernel\.osrelease\s?[=:]\s?"
+    r"|\bBOOT_IMAGE=\S{0,99}/vmlinuz-|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
     r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d",
     re.ASCII,
 )
@@ -90,13 +93,21 @@ _LOG = re.compile(
 def read_files(paths: Iterable[str | Path]) -> Evidence:
     """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
     evidence = Evidence()
-    for path, may_be_silent in files_of(map(Path, paths)):
-        for what, name in _read(evidence, path, may_be_silent):
-            if what not in _SEVERAL and any(what == earlier for _, earlier in evidence.sources):
-                evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
-            evidence.sources.append((name, what))
-    if not evidence.sources:
+    silent: list[SilentError] = []
+    for path in map(Path, paths):
+        try:
+            for file in files_of(path):
+                _read_file(evidence, file, file != path)
+        except SilentError as error:
+            silent.append(error)
+    if all(what == _KERNEL for _, what in evidence.sources):
+        if silent:
+            raise silent[0]
+        if evidence.sources:
+            name, _ = evidence.sources[0]
+            raise InputError(f"{name}: tells which kernel it is, but nothing of free memory: add /proc/buddyinfo")
         raise InputError("no files that tell of memory: name some, such as a copy of /proc/buddyinfo, or a kernel log")
+    evidence.warnings += _left_out(silent)
     if all(what == _INDICES for _, what in evidence.sources):
         raise InputError(f"{evidence.indices[-1]}, but not how much that is: add /proc/buddyinfo, which tells both")
     settle(evidence)
@@ -105,6 +116,23 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     if evidence.kernel is None and versions:
         evidence.kernel = versions[-1]
     return evidence
+
+
+# Who gives all files of a folder gives others too.
+def _left_out(silent: list[SilentError]) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
+    for error in silent:
+        names.setdefault(error.why, []).append(error.name)
+    for why, all_of in names.items():
+        more = f" and {len(all_of) - _MOST_SILENT:,} more" if len(all_of) > _MOST_SILENT else ""
+        yield f"{', '.join(all_of[:_MOST_SILENT])}{more}: left out: {why}"
+
+
+def _read_file(evidence: Evidence, path: Path, of_folder: bool) -> None:
+    for what, name in _read(evidence, path, of_folder):
+        if what not in _SEVERAL and any(what == earlier for _, earlier in evidence.sources):
+            evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
+        evidence.sources.append((name, what))
 
 
 def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple[str, str]]:
@@ -123,21 +151,24 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
     before = len(evidence.warnings)
     found = list(_text(evidence, text, name))
     if not found and not may_be_silent:
-        what = "holds nothing that tells of free memory" if text.strip() else "is empty"
+        why = "holds nothing that tells of free memory" if text.strip() else "is empty"
         start = text[:_START]
         if _PAGE_EVENT.search(start):
             file = "FILE" if path == STANDARD_INPUT else as_argument(path)
-            raise InputError(
-                f"{name}: a tracer's text of page events: `pagehint import {file} -o NAME.pagetrace` makes a recording "
-                "of it, for `pagehint run`"
+            raise SilentError(
+                name,
+                "a tracer's text of page events",
+                f"`pagehint import {file} -o NAME.pagetrace` makes a recording of it, for `pagehint run`",
             )
         if (refused := refused_text({*plain_lines(start), *map(str.strip, start.split("\n"))})) is not None:
-            what = f"holds {refused}"
+            why = f"holds {refused}"
         if left_out := [warning for warning in evidence.warnings[before:] if "left out" in warning]:
             raise InputError(f"{left_out[-1]}. Nothing else of it tells of free memory")
-        raise InputError(
-            f"{name}: {what}: expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of "
-            "free, or a kernel log with Mem-Info"
+        raise SilentError(
+            name,
+            why,
+            "expected buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags, the output of free, or a kernel "
+            "log with Mem-Info",
         )
     for what in found:
         yield what, name
@@ -243,8 +274,9 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
 # What one line tells alone, wherever it stands.
 def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     # Of several boots, the last.
-    if evidence.kernel is None and (versions := _VERSION.findall(text)):
-        evidence.kernel = versions[-1][0] or versions[-1][1]
+    if versions := _VERSION.findall(text):
+        evidence.kernel = evidence.kernel or versions[-1][0] or versions[-1][1]
+        yield _KERNEL
     evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
     shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
     if known := [share for share in shares if share is not None]:
