@@ -144,6 +144,27 @@ def test_print(show: Show, three: Path) -> None:
     assert 2 <= data.count(b"/Type /Page\n") <= 6
 
 
+@pytest.mark.parametrize("width", [600, 800, 1200])
+def test_what_is_printed_is_what_was_drawn(show: Show, three: Path, width: int) -> None:
+    """Charts drawn anew for paper, which is narrow and scaled, had names that were cut and lay above each other."""
+    page = show(three)
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page = show(three)
+        page.run(
+            """
+            const react = Plotly.react, paper = window.matchMedia("print");
+            window.drawnOnPaper = 0;
+            Plotly.react = (...all) => { window.drawnOnPaper += paper.matches; return react(...all); };
+            """
+        )
+        page.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+        assert page.run("return window.drawnOnPaper") == 0
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_narrow_window(show: Show, three: Path) -> None:
     page = show(three)
     size = page.driver.get_window_size()
