@@ -159,7 +159,7 @@ class Counting(Playback):
 @pytest.mark.parametrize("slow", [False, True])
 def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, design: object, slow: bool) -> None:
     host = ModelHost("THP", Costs(react_call=3e8) if slow else None)
-    counting = Counting(phased, design(), host, "simulated", "2s", True, _TOUCH, None)  # type: ignore[operator]
+    counting = Counting(phased, design(), host, "simulated", "250ms", True, _TOUCH, None)  # type: ignore[operator]
     run = counting.run(make_run)
     assert counting.rows > 40
     for zone in counting.start.zones:
@@ -172,7 +172,7 @@ def test_attribution_sums_to_free_and_resident_at_every_sample(phased: Trace, de
 @pytest.mark.parametrize(("page_size", "memory"), [("4KiB", "300MiB"), ("THP", "40MiB"), ("2MiB", None)])
 def test_what_is_in_use_is_counted_on_any_host(phased: Trace, page_size: str, memory: str | None) -> None:
     host = ModelHost(page_size, memory=memory)
-    Counting(phased, PageReporting(), host, "simulated", "2s", True, _TOUCH, None).run(make_run)
+    Counting(phased, PageReporting(), host, "simulated", "250ms", True, _TOUCH, None).run(make_run)
 
 
 def test_what_is_in_use_does_not_depend_on_the_step(phased: Trace) -> None:
@@ -244,7 +244,7 @@ def test_page_events_alone_go_through_the_models_own_per_cpu_lists(phased: Trace
     run = replay(pages, guest_reporting(pages))
     assert run.prediction.residency_error < 0.04
     assert run.attribution["per_cpu"] > 0
-    counting = Counting(pages, guest_reporting(pages), None, "simulated", "2s", True, _TOUCH, None)
+    counting = Counting(pages, guest_reporting(pages), None, "simulated", "250ms", True, _TOUCH, None)
     counting.run(make_run)
     assert counting.rows > 40
 

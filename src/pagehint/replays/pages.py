@@ -280,24 +280,24 @@ class Pages:
         words: cython.Py_ssize_t = (self.pages + 63) >> 6
         k: cython.Py_ssize_t
         row: cython.Py_ssize_t
-        end: cython.Py_ssize_t
-        counted: cython.Py_ssize_t  # up to this word, by the backing's areas
+        begin: cython.Py_ssize_t
+        end: cython.Py_ssize_t = 0
         count: cython.Py_ssize_t = rows
         resident: cython.longlong
         used: cython.longlong
         for row in range(count):
             resident = used = 0
-            end = (row + 1) * words // count
-            counted = 0
-            for k in range(row * words // count, end):
+            begin, end = end, (row + 1) * words // count
+            for k in range(begin, end):
                 used += popcount(self._used[k])
-                if k < counted:
-                    continue
+            k = begin
+            while k < end:
                 if k & 7 or k + 8 > end:
                     resident += popcount(self.backing._backed[k])
+                    k += 1
                 else:
                     resident += self.backing._count[k >> 3]
-                    counted = k + 8
+                    k += 8
             counts[2 * row] = resident
             counts[2 * row + 1] = used
         return out

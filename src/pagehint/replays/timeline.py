@@ -44,7 +44,7 @@ _MAP_ROWS = 256
 class Timeline:
     """Takes a row each `step` ns (None: never), and the predicted residency where one was measured.
 
-    Memory is bounded: at 32,768 rows every other one is dropped, and the step doubles. What is free and resident is
+    Memory is bounded: beyond 32,768 rows every other one is dropped, and the step doubles. What is free and resident is
     counted by reason each 50 ms, whatever the step is; what changes between two counts, at one moment. `totals_only`:
     nothing is counted or compared.
     """
@@ -64,17 +64,16 @@ class Timeline:
         self._trace, self._start, self._engine, self._host = trace, start, engine, host
         self._design, self._reasons, self._device = design, reasons, device
         self.asked = self.step = step
-        self._fields = (
-            *("time", "resident", "used", "free_resident"),
-            *reasons,
-            *("free", "given_back", "blocks"),
-        )
-        twice = next((name for name in (RUN, *self._fields) if [RUN, *self._fields].count(name) > 1), None)
+        self._fields = ("resident", "used", "free_resident", *reasons, "free", "given_back", "blocks")
+        names = [RUN, "time", *self._fields]
+        twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise InputError(f"{label_of(design)}: its reason {twice!r} is a column of the timeline too: rename it")
         self._packed = Struct(f"={len(self._fields)}q")
-        self._rows: list[bytes] = []
-        self.rows = np.zeros((0, len(self._fields)), np.int64)
+        # By its number, each row that differs from the one before.
+        self._rows: dict[int, bytes] = {}
+        self._row_count = 0
+        self._row_added: tuple[int, ...] = ()
         self._next_row = _NEVER
         self._next_count = _NEVER
         self._counted_at = 0
@@ -135,17 +134,12 @@ class Timeline:
         if now >= self._next_truth:
             self._predict(now, resident)
         if now >= self._next_row or now >= self._next_count:
-            row = self._row(now)
+            row = self._row()
         if now >= self._next_count:
-            self._count(now, row[4:-3])
+            self._count(now, row[3:-3])
             self._next_count = now + _COUNT_STEP
         if now >= self._next_row:
-            assert self.step is not None
-            self._add_row(row)
-            if now >= self._next_map:
-                self._map.append((now, self._engine.map_row(_MAP_ROWS)))
-                self._next_map = now + (self._end - self.begun) // _MAP_COLUMNS
-            self._next_row = now + self.step
+            self._add_rows(row, now + 1)
 
     # A sample shows what is resident at its time and soon after; what a pass tells meanwhile, it need not.
     def _predict(self, now: int, resident: int) -> None:
@@ -179,15 +173,13 @@ class Timeline:
         if self._counted_at == self._engine.now and self._next_count < time:
             self._next_count += (time - self._next_count) // _COUNT_STEP * _COUNT_STEP
             self._hold(self._next_count)
-        until = min(time, self._next_count, self._next_truth, self._next_map)
-        if self._next_row >= until:
-            return
-        assert self.step is not None
-        row = self._row(self._next_row)[1:]
-        while self._next_row < until:
-            self._engine.pass_time(self._next_row)
-            self._add_row((self._next_row, *row))
-            self._next_row += self.step
+        until = min(time, self._next_count, self._next_truth)
+        if self._next_row < until:
+            row = self._row()
+            assert self.step is not None
+            for each in range(self._next_row, until, self.step):
+                self._engine.pass_time(each)
+            self._add_rows(row, until)
 
     def _count(self, now: int, counts: tuple[int, ...]) -> None:
         """What was free and resident since the last count, whose integral is known, by reason.
@@ -215,14 +207,25 @@ class Timeline:
         self._counted = [counted + count * span for counted, count in zip(self._counted, self._counts, strict=True)]
         self._free_time += sum(self._counts) * span
 
-    def _add_row(self, row: tuple[int, ...]) -> None:
-        if len(self._rows) == MOST_ROWS:
-            del self._rows[1::2]
-            assert self.step is not None
+    def _add_rows(self, row: tuple[int, ...], until: int) -> None:
+        """All rows before `until` that are not there yet are alike."""
+        assert self.step is not None
+        if row is not self._row_added:
+            self._rows[self._row_count] = self._packed.pack(*row)
+            self._row_added = row
+        self._row_count = -((self.begun - until) // self.step)
+        while self._row_count > MOST_ROWS:
             self.step *= 2
-        self._rows.append(self._packed.pack(*row))
+            self._row_count = (self._row_count + 1) // 2
+            self._rows = {(number + 1) // 2: row for number, row in self._rows.items()}
+        last = self.begun + (self._row_count - 1) * self.step
+        while self._next_map <= last:
+            at = last - (last - self._next_map) // self.step * self.step
+            self._map.append((at, self._engine.map_row(_MAP_ROWS)))
+            self._next_map = at + max((self._end - self.begun) // _MAP_COLUMNS, 1)
+        self._next_row = last + self.step
 
-    def _row(self, now: int) -> tuple[int, ...]:
+    def _row(self) -> tuple[int, ...]:
         engine, zones, batches = self._engine, self._start.zones, len(self._device.batches)
         if self._host.memory is not None:
             engine.all_stale()  # it swaps wherever it likes
@@ -238,7 +241,7 @@ class Timeline:
             for zone, (_, untold) in zip(zones, self._listed, strict=True)
         ]
         if not changed and held == self._held:
-            return (now, *self._row_before[1:])
+            return self._row_before
         listed, per_cpu, mixed = engine.free_resident()
         reasons = dict.fromkeys(self._reasons, 0)
         reasons["per_cpu"] = per_cpu
@@ -258,7 +261,6 @@ class Timeline:
         free_resident = listed + per_cpu
         self._held = held
         self._row_before = (
-            now,
             backing.resident,
             backing.resident - free_resident,
             free_resident,
@@ -273,13 +275,16 @@ class Timeline:
         """There are no more samples."""
         if not self._totals_only:
             self._count(now, self._counts)
-        rows = np.frombuffer(bytearray().join(self._rows), np.int64).reshape(-1, len(self._fields))
-        rows[:, 1:-1] *= PAGE_BYTES
-        self.rows = rows
 
     def table(self) -> pa.Table:
         """The rows as an Arrow table."""
-        return pa.table({name: self.rows[:, k] for k, name in enumerate(self._fields)})
+        columns = np.frombuffer(bytearray().join(self._rows.values()), np.int64).reshape(-1, len(self._fields)).T
+        columns[:-1] *= PAGE_BYTES
+        numbers = np.array([*self._rows, self._row_count], np.int64)
+        alike = numbers[1:] - numbers[:-1]
+        times = self.begun + np.arange(self._row_count) * (self.step or 0)
+        rows = {name: np.repeat(column, alike) for name, column in zip(self._fields, columns, strict=True)}
+        return pa.table({"time": times, **rows})
 
     def attribution(self, free_footprint: float) -> dict[str, float]:
         """`free_footprint`, the exact integral of what is free and resident (GiB * minutes), by reason.
