@@ -94,3 +94,13 @@ def test_the_largest_machines_pass():
 def test_what_no_machine_says(text, error):
     with pytest.raises(InputError, match=error):
         zone_layouts(text, "zoneinfo")
+
+
+def test_of_zoneinfo_as_grep_leaves_it_a_list_s_limit_is_not_the_zone_s() -> None:
+    """`egrep 'Node|free|min|low|high'` leaves the lists' lines without their CPUs'."""
+    (zone,) = parse_zoneinfo(
+        "Node 0, zone   Normal\n  pages free     9000\n        min      100\n        low      125\n"
+        "        high     150\n              high:  0\n              high_min:  378\n",
+        "zoneinfo",
+    )
+    assert (zone.min, zone.low, zone.high) == (100, 125, 150)

@@ -1,8 +1,10 @@
 """What all the files together say: of which size a page is, and whether they are of one machine."""
 
 from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.diagnosis.pasted_counters import sum_of_nodes
 from pagehint.errors import printable
+from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine
 from pagehint.units import format_size
 
@@ -29,6 +31,21 @@ def settle(evidence: Evidence) -> None:
         evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
     _warn_of_several_machines(evidence)
     _tell_past_reports(evidence)
+    _settle_order(evidence)
+
+
+# What is read of a running machine counts before what its kernel was started with.
+def _settle_order(evidence: Evidence) -> None:
+    reporting = evidence.reporting
+    if reporting.order is not None or reporting.order_at_boot is None:
+        return
+    if reporting_order(evidence) in (None, "set"):
+        reporting.order = reporting.order_at_boot
+        return
+    evidence.warnings.append(
+        f"{ORDER_PARAMETER}={reporting.order_at_boot} of the kernel's command line counts from 6.2 on: before, it is "
+        "the pageblock order until it is set after boot"
+    )
 
 
 # A machine's own meminfo counts before its nodes'.

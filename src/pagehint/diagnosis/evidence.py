@@ -70,6 +70,8 @@ class Reporting:
     on: bool | None = None
     device: bool | None = None
     order: int | None = None
+    order_at_boot: int | None = None
+    """The order on the kernel's command line."""
     delay_ms: int | None = None
     capacity: int | None = None
     parameters: dict[str, str] = field(default_factory=dict)

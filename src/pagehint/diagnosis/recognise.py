@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
-from pagehint.diagnosis.evidence import Evidence, hypervisor_of
+from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, SilentError, bytes_of, files_of, is_binary, page_map_of
@@ -19,6 +19,7 @@ from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_block
 from pagehint.diagnosis.pasted import decoded, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
+from pagehint.diagnosis.single_lines import KERNEL, read_single_lines
 from pagehint.diagnosis.tools import (
     Totals,
     crash_page_size,
@@ -29,7 +30,7 @@ from pagehint.diagnosis.tools import (
 )
 from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument
-from pagehint.proc.counters import parse_pressure, parse_unused_names
+from pagehint.proc.counters import parse_pressure
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
@@ -41,8 +42,7 @@ _MOST_END = 4 << 20
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _INDICES = "fragmentation indices"
-_KERNEL = "the kernel's version"
-_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, _KERNEL}  # each counts
+_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, KERNEL}  # each counts
 _MOST_SILENT = 3  # that are named
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
@@ -71,19 +71,6 @@ _VMSTAT = re.compile(
     r"|htlb|cma|direct|pageoutrun|cow|kstack)\w*\s+\d{1,20}",
     re.ASCII,
 )
-_VERSION = re.compile(
-    r"(?:Linux version |\buname -r\n|Kernel(?: Version)?:\s{1,20}(?:Linux )?|\bkernel\.osrelease\s?[=:]\s?"
-    r"|\bBOOT_IMAGE=\S{0,99}/vmlinuz-|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
-    r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d",
-    re.ASCII,
-)
-# On the line behind it too, as cat, tail and head print it.
-_ORDER = re.compile(
-    r"(?:page_reporting[./])?page_reporting_order(?: *[:=]? *|(?: *<==)?\n(?=\d{1,3}$))(\d{1,3})(?!\d)",
-    re.ASCII | re.MULTILINE,
-)
-_DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
-_REPORTING_ON = "Free page reporting enabled"
 _LOG = re.compile(
     r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|vmalloc error:|invoked oom-killer|\bfree:\d{1,19}\s?kB"
     r"|\*\d{1,9}kB"
@@ -100,7 +87,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
                 _read_file(evidence, file, file != path)
         except SilentError as error:
             silent.append(error)
-    if all(what == _KERNEL for _, what in evidence.sources):
+    if all(what == KERNEL for _, what in evidence.sources):
         if silent:
             raise silent[0]
         if evidence.sources:
@@ -110,11 +97,11 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     evidence.warnings += _left_out(silent)
     if all(what == _INDICES for _, what in evidence.sources):
         raise InputError(f"{evidence.indices[-1]}, but not how much that is: add /proc/buddyinfo, which tells both")
-    settle(evidence)
-    evidence.warnings = list(dict.fromkeys(evidence.warnings))
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
     if evidence.kernel is None and versions:
         evidence.kernel = versions[-1]
+    settle(evidence)
+    evidence.warnings = list(dict.fromkeys(evidence.warnings))
     return evidence
 
 
@@ -234,7 +221,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
             f"{name}: no count is below zero: left out where it says {printable(below_zero[0][:80])}"
             + (f", and in {len(below_zero) - 1:,} more lines" if below_zero[1:] else "")
         )
-    yield from _single_lines(evidence, plain, name)
+    yield from read_single_lines(evidence, plain, name)
     if (device := configured_reporting(text)) is not None:
         evidence.reporting.device = evidence.reporting.device or device
         if not device and evidence.reporting.on is None:
@@ -269,28 +256,6 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
             "`dmesg` and `journalctl -k --no-pager` print them whole"
         )
     return bool(reports)
-
-
-# What one line tells alone, wherever it stands.
-def _single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
-    # Of several boots, the last.
-    if versions := _VERSION.findall(text):
-        evidence.kernel = evidence.kernel or versions[-1][0] or versions[-1][1]
-        yield _KERNEL
-    evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
-    shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
-    if known := [share for share in shares if share is not None]:
-        evidence.unused_names = known[-1]
-        yield "fs.dentry-state"
-    orders = [int(order[1]) for order in _ORDER.finditer(text)]
-    if _REPORTING_ON in text:
-        evidence.reporting.on = evidence.reporting.device = True
-        yield "the kernel's word that reporting is on"
-    if orders:
-        evidence.reporting.order = orders[-1]
-        if len(set(orders)) > 1:
-            evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
-        yield "page_reporting_order"
 
 
 def _take_free(evidence: Evidence, found: FreeTool, others: bool, name: str) -> None:

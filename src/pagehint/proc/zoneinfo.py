@@ -119,7 +119,8 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
             section = "pages"
         elif words == ["pagesets"]:
             section = "pagesets"
-        elif len(words) == 2:
+        # A list's "high: 0", without the CPU's line before it as grep leaves them, is not the zone's "high 7055".
+        elif len(words) == 2 and (zone.per_cpu or ":" not in line or words[0] not in _PER_CPU):
             _keep(zone, section, words[0], words[1], where, count)
     for zone in zones:
         _check(zone, where)

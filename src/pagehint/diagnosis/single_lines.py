@@ -1,0 +1,60 @@
+"""What one line of a text tells alone, wherever it stands: the kernel, the hypervisor, how reporting is set."""
+
+import re
+from collections.abc import Iterator
+
+from pagehint.diagnosis.evidence import Evidence, hypervisor_of
+from pagehint.proc.counters import parse_unused_names
+
+__all__ = ["KERNEL", "read_single_lines"]
+
+KERNEL = "the kernel's version"
+"""What a line with it is."""
+_MOST_DIGITS = 3  # of an order
+_VERSION = re.compile(
+    r"(?:Linux version |\buname -r\n|GNU/Linux |Kernel(?: Version)?:\s{1,20}(?:Linux )?|\bkernel\.osrelease\s?[=:]\s?"
+    r"|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
+    r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d|\bBOOT_IMAGE=\S{0,99}/vmlinuz-(\d{1,3}\.\d{1,3}\S{0,80})",
+    re.ASCII,
+)
+# On the line behind it too, as cat, tail and head print it.
+_ORDER = re.compile(
+    r"(?P<boot>\bpage_reporting\.)?page_reporting_order(?: *[:=]? *|(?: *<==)?\n(?=\S{1,10}$))"
+    r"(?P<order>-1\b|\d{1,10})(?!\d)",
+    re.ASCII | re.MULTILINE,
+)
+_DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
+_REPORTING_ON = "Free page reporting enabled"
+
+
+def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
+    """Take what one line tells alone into the evidence, and say what each is. O(length)."""
+    # Of several boots, the last; what a file is called counts where nothing else tells.
+    if versions := _VERSION.findall(text):
+        told = [first or other for first, other, _ in versions if first or other]
+        evidence.kernel = evidence.kernel or (told[-1] if told else versions[-1][2])
+        yield KERNEL
+    evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
+    shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
+    if known := [share for share in shares if share is not None]:
+        evidence.unused_names = known[-1]
+        yield "fs.dentry-state"
+    found = list(_ORDER.finditer(text))
+    orders = [_order(each["order"]) for each in found if not each["boot"]]
+    at_boot = [_order(each["order"]) for each in found if each["boot"]]
+    if _REPORTING_ON in text:
+        evidence.reporting.on = evidence.reporting.device = True
+        yield "the kernel's word that reporting is on"
+    if orders:
+        evidence.reporting.order = orders[-1]
+        if len(set(orders)) > 1:
+            evidence.warnings.append(f"{name}: has the reporting order more than once: the last one counts")
+        yield "page_reporting_order"
+    if at_boot:
+        evidence.reporting.order_at_boot = at_boot[-1]
+        yield "page_reporting_order at boot"
+
+
+# As it reads where nobody set it: None.
+def _order(word: str) -> int | None:
+    return int(word) if word.isdigit() and len(word) <= _MOST_DIGITS else None

@@ -1,0 +1,122 @@
+"""What one line tells alone: the kernel, and how reporting is set."""
+
+from pathlib import Path
+
+import pytest
+
+from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
+from pagehint.report.doctor_words import reporting_line
+from tests.diagnosis.samples import SAMPLES
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Linux version 5.15.0-91-generic (gcc) #1",
+        "$ uname -a\nLinux vm 5.15.0-91-generic #101-Ubuntu SMP x86_64 GNU/Linux",
+        "[root@vm ~]# uname -r\n5.15.0-91-generic",
+        "           Kernel: Linux 5.15.0-91-generic",
+    ],
+)
+def test_the_kernel_as_people_give_it(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "pasted"
+    path.write_text(f"{words}\nNode 0, zone Normal{' 90000' * 9} 100 100\n")
+    assert diagnose(path).evidence.kernel == "5.15.0-91-generic"
+
+
+@pytest.mark.parametrize(("second", "order", "warned"), [(9, 9, False), (4, 4, True)])
+def test_a_setting_that_a_file_has_twice_is_told_once(tmp_path: Path, second: int, order: int, warned: bool) -> None:
+    path = tmp_path / "sysctl"
+    path.write_text(
+        "MemTotal: 1000000 kB\nMemFree: 500000 kB\n"
+        + 2 * "fs.dentry-state = 100 50 45 0 0 0\n"
+        + f"page_reporting_order: 9\npage_reporting_order={second}\n"
+    )
+    found = diagnose(path)
+    assert found.evidence.reporting.order == order
+    assert not any("again" in line for line in found.warnings)
+    assert any("the reporting order more than once" in line for line in found.warnings) == warned
+    assert [what for _, what in found.evidence.sources].count("page_reporting_order") == 1
+
+
+def test_a_boot_log_tells_that_reporting_is_on(tmp_path: Path) -> None:
+    """The kernel says so when a device registers; it was not looked for."""
+    meminfo, log = tmp_path / "meminfo", tmp_path / "dmesg.txt"
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    log.write_text("[    0.523104] page_reporting: Free page reporting enabled\n")
+    assert "not known whether it is on (the guest's boot log tells)" in reporting_line(diagnose(meminfo))
+    for files in ([meminfo, log], [log, meminfo]):
+        found = diagnose(files)
+        assert found.setting.on is True
+        assert found.free == 500000 << 10
+        assert reporting_line(found).startswith("free page reporting: on, order 9")
+        assert ("dmesg.txt", "the kernel's word that reporting is on") in [
+            (Path(name).name, what) for name, what in found.evidence.sources
+        ]
+
+
+def test_of_several_boots_the_last_ones_kernel_counts(tmp_path: Path) -> None:
+    log = tmp_path / "journal.txt"
+    log.write_text(f"Linux version 5.10.0 (gcc)\n-- Boot 1 --\nLinux version 6.12.9 (gcc)\n{SAMPLES['6.12, CMA']}")
+    assert diagnose(log).evidence.kernel == "6.12.9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Linux version 6.1.0-28-amd64 (debian-kernel@lists.debian.org) #1 SMP Debian 6.1.119-1 (2024-11-22)\n",
+        "Linux web-1 6.1.0-28-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22) x86_64 GNU/Linux\n",
+        "6.1.0-28-amd64\n",
+        "BOOT_IMAGE=/boot/vmlinuz-6.1.0-28-amd64 root=UUID=4b0a ro quiet\n",
+        "kernel.hostname = web-1\nkernel.osrelease = 6.1.0-28-amd64\nkernel.ostype = Linux\n",
+        " Static hostname: web-1\n  Virtualization: kvm\n          Kernel: Linux 6.1.0-28-amd64\n",
+        "Welcome to Debian GNU/Linux 12 (bookworm) (GNU/Linux 6.1.0-28-amd64 x86_64)\n",
+        "  Kernel Version:             6.1.0-28-amd64\n  OS Image:                   Debian GNU/Linux 12\n",
+    ],
+)
+def test_a_file_that_only_tells_the_kernel_is_read_beside_others(tmp_path: Path, text: str) -> None:
+    """`pagehint doctor FOLDER/*` stopped at a copy of /proc/version."""
+    version, meminfo = tmp_path / "version", tmp_path / "meminfo"
+    version.write_text(text)
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    for files in ([version, meminfo], [meminfo, version]):
+        found = diagnose(files)
+        assert found.evidence.kernel == "6.1.0-28-amd64"
+        assert found.warnings == []
+        assert "what is given at boot counts from 6.2 on" in (found.kernel_can or "")
+    with pytest.raises(InputError, match="version: tells which kernel it is, but nothing of free memory"):
+        diagnose(version)
+
+
+@pytest.mark.parametrize(
+    ("version", "order", "warned"),
+    [("5.10.0-28-amd64", 9, True), ("6.1.0-28-amd64", 9, True), ("6.12.9", 5, False), (None, 5, False)],
+)
+def test_an_order_given_at_boot_counts_where_the_kernel_keeps_it(
+    tmp_path: Path, version: str | None, order: int, warned: bool
+) -> None:
+    """Up to 6.1 the driver overwrites it: without a word, it was taken for the order."""
+    log, buddyinfo, parameter = (tmp_path / name for name in ("dmesg", "buddyinfo", "page_reporting_order"))
+    log.write_text(
+        ("" if version is None else f"[    0.000000] Linux version {version} (gcc)\n")
+        + "[    0.000000] Command line: root=/dev/vda1 ro page_reporting.page_reporting_order=5\n"
+    )
+    buddyinfo.write_text(f"Node 0, zone Normal{' 90' * 11}\n")
+    found = diagnose([log, buddyinfo])
+    assert found.setting.order == order
+    assert any("of the kernel's command line counts from 6.2 on" in line for line in found.warnings) == warned
+    parameter.write_text("/sys/module/page_reporting/parameters/page_reporting_order:4\n")
+    found = diagnose([log, buddyinfo, parameter])
+    assert (found.setting.order, found.warnings) == (4, [])
+
+
+@pytest.mark.parametrize("value", ["-1", "4294967295"])
+def test_an_order_that_nobody_set_is_the_default(tmp_path: Path, value: str) -> None:
+    """It was said that the file holds nothing."""
+    parameter, buddyinfo = tmp_path / "order", tmp_path / "buddyinfo"
+    parameter.write_text(f"# cat /sys/module/page_reporting/parameters/page_reporting_order\n{value}\n")
+    buddyinfo.write_text(f"Node 0, zone Normal{' 90' * 11}\n")
+    found = diagnose([parameter, buddyinfo])
+    assert (found.setting.order, found.evidence.reporting.order, found.warnings) == (9, None, [])
+    assert "page_reporting_order" in [what for _, what in found.evidence.sources]
