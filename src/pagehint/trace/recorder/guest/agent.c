@@ -315,6 +315,11 @@ static int watch(pid_t child, uint64_t until) {
     }
 }
 
+static void set_order(const char *order) {
+    if (*order != '-')
+        write_text("/sys/module/page_reporting/parameters/page_reporting_order", order);
+}
+
 static void off(void) {
     sync();
     reboot(RB_POWER_OFF);
@@ -360,6 +365,8 @@ static int init(void) {
     piece_file("header_page", TRACEFS "/events/header_page");
     each_event(0);
     open_buffers();
+    /* A balloon that is built in reports already; one that isn't overwrites this up to 6.1. */
+    set_order(order);
     write_text(INSTANCE "/tracing_on", "1");
     ask_clock();
     snapshot("init", pages);
@@ -371,8 +378,7 @@ static int init(void) {
     probe();
     each_event(1);
     each_event(0);
-    if (*order != '-')
-        write_text("/sys/module/page_reporting/parameters/page_reporting_order", order);
+    set_order(order);
     balloon_features();
     piece_systems("/sys/module/page_reporting/parameters");
     struct timespec tick;
