@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pagehint.kernel.profiles import LINUX_5_10, LINUX_6_1, LINUX_6_8, KernelProfile
+from pagehint.kernel.profiles import LINUX_5_10, LINUX_6_1, LINUX_6_8, LINUX_6_10, KernelProfile
 from pagehint.replays.playback import Playback
 from pagehint.replays.refills import FoundRefills, RefillScan
 from pagehint.replays.totals import make_run
@@ -96,12 +96,49 @@ def test_what_is_drained_tells_that_the_list_lay_idle() -> None:
         (20, [_drain(_S // 2, 10000, cpu=1)], 2),  # another had the lock
         (20, [_drain(_S // 2, 100, cpu=1)], 1),  # of another zone
         (31, [], 2),  # it had brought a batch
-        (30, [], 2),  # a fallback took one
+        (30, [], 2),  # it had no room for more
     ],
 )
 def test_a_refill_goes_on_after_a_pause(first: int, meanwhile: list[Event], refills: int) -> None:
     events = [*_refill(0, 8192, first), *meanwhile, *_refill(_S, 9000, 11)]
     assert len(_found(events).begins) == refills
+
+
+def test_a_refill_goes_on_after_several_pauses() -> None:
+    events = [*_refill(0, 8192, 10), *_refill(_S, 8202, 10), *_refill(2 * _S, 8212, 11)]
+    # It is over as its last part is; what is drained from its end was not used, wherever it came.
+    drains = [_drain(3 * _S, 8222 - k) for k in range(12)]
+    assert _rows(_found(events + drains + _refill(4 * _S, 9000, 31)))[0] == (0, 4 * _S, 19)
+    assert _rows(_found(events + _refill(4 * _S, 9000, 31)))[0] == (0, 4 * _S, 31)
+    flags = np.zeros(1 << 16, np.uint64)
+    flags[8204] = 1 << 5
+    assert _rows(_found(events, flags=flags)) == [(0, 10 * _S, 13)]
+
+
+def test_what_brings_less_as_the_list_has_no_room_is_over_all_the_same() -> None:
+    """20 blocks are less than a batch; those and what comes next are not one, nor is what comes after that."""
+    events = [*_refill(0, 8192, 20), *_refill(_S, 8300, 31), *_refill(2 * _S, 8400, 31), *_refill(3 * _S, 8500, 1)]
+    assert _rows(_found(events))[:3] == [(0, _S, 20), (_S, 2 * _S, 31), (2 * _S, 3 * _S, 31)]
+    events = [*_refill(0, 8192, 15), *_refill(_S, 8300, 15), *_refill(2 * _S, 8400, 15)]
+    assert _found(events).begins.tolist() == [0, _S, 2 * _S]
+
+
+def _fallback(time: int, pfn: int) -> Event:
+    return time, "X", pfn, 0, 0, 1, 2 << 8
+
+
+def test_a_fallback_that_takes_its_page_brings_it() -> None:
+    """Since 6.10; unless the event before it has taken that page."""
+    events = [_fallback(-5, 8191), *_refill(0, 8192, 29), _fallback(50 * _US, 8230), *_refill(_S, 9000, 31)]
+    assert _rows(_found(events, LINUX_6_10))[0] == (-5, _S, 31)
+    assert _rows(_found(events, LINUX_6_8))[0] == (0, _S, 29)
+    claimed = [*_refill(0, 8192, 31), _fallback(50 * _US, 8222), *_refill(_S, 9000, 31)]
+    assert _rows(_found(claimed, LINUX_6_10))[0] == (0, _S, 31)
+
+
+def test_contiguous_areas_pages_come_to_a_list_too() -> None:
+    events = [(time, "Z", pfn, 0, 0, 4, 0) for time, _, pfn, *_ in _refill(0, 8192, 31)]
+    assert _rows(_found([*events, *_refill(_S, 9000, 31)]))[0] == (0, _S, 31)
 
 
 def test_lists_that_tune_themselves_bring_twice_as_much() -> None:
@@ -180,7 +217,7 @@ def test_they_are_used_evenly_where_nothing_else_happens(tmp_path: Path) -> None
 
 
 def test_a_refill_that_begins_with_a_fallback_is_used_evenly_too(tmp_path: Path) -> None:
-    """Since 6.10 a fallback takes its page: the look ahead counts what follows it, a moment later."""
+    """Since 6.10 a fallback takes its page."""
     rows: list[Row] = [("X", 600, 0, 0, 1), *(("Z", 601 + k, 0, 0, 1) for k in range(11)), ("Z", 700, 0, 0, 1)]
     rows += [("M", -1, 255)]
     used = _used(tmp_path / "a.t", rows, [*range(0, 12 * _US, _US), _S, 2 * _S], "6.12.0")

@@ -697,7 +697,10 @@ class Engine(Pages):
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
         ended: cython.int
-        refill: cython.bint = kind == EXTFRAG or self._columns._details[k] > 0
+        # That what comes from contiguous areas goes to a list, its event does not say.
+        refill: cython.bint = (
+            kind == EXTFRAG or self._columns._details[k] > 0 or (self.zone_level and self._columns._types[k] == CMA)
+        )
         if kind == ISOLATED:
             return self._compact(pfn, order, verdict == COMPACTED, -2 - self._blocks[self._v - 1])
         if not self.zone_events:

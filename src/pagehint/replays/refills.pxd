@@ -33,18 +33,27 @@ cdef class RefillScan(Lists):
     cdef Py_ssize_t _pages
     cdef Py_ssize_t _count
     cdef int _factor
+    cdef bint _fallback_removes
     cdef object _batches_array
+    cdef long long *_batches
     cdef object _of_array
     cdef object _place_array
     cdef object _now_array
     cdef object _first_array
     cdef object _last_array
     cdef object _on_cpu_array
+    cdef object _took_array
     cdef object _in_zone_array
     cdef list _found
 
     @cython.final
-    cdef bint _is_whole(self, long long brought, long long batch, int doubled) noexcept nogil
+    cdef long long _batch(self, Py_ssize_t which) noexcept nogil
+    @cython.final
+    cdef long long _most(self, Py_ssize_t which) noexcept nogil
+    @cython.final
+    cdef bint _is_whole(self, Py_ssize_t which, long long blocks) noexcept nogil
+    @cython.final
+    cdef void _settle(self, Py_ssize_t which, long long[:] ends, unsigned int[:] used, unsigned int[:] brought, unsigned int[:] rest_of, unsigned int[:] before, unsigned int[:] now) noexcept nogil
 
 @cython.final
 cdef class Refills(Lists):

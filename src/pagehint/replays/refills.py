@@ -15,12 +15,12 @@ from pagehint.replays.columns import COLUMNS
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.mm.pcp import MOST_FACTOR
-    from cython.cimports.pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
+    from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
     from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
-    from pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
+    from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     A_CPU, SMALL, PAUSE, NEVER = 14, 3, 20000, 1 << 62
@@ -95,7 +95,7 @@ class Lists:
 @cython.final
 @cython.cclass
 class RefillScan(Lists):
-    """Looks for the refills in batches of events, before a replay. Memory: 8 bytes a page, 32 a refill.
+    """Looks for the refills in batches of events, before a replay. Memory: 8 bytes a page, 40 a refill.
 
     `batches`: the lists' batch in each zone, pages.
     """
@@ -106,46 +106,96 @@ class RefillScan(Lists):
         self._pages = pages
         self._count = 0
         self._factor = MOST_FACTOR if profile.pcp_tunes else 0
+        self._fallback_removes = profile.fallback != "moving"
         self._batches_array = np.append(np.array(batches, np.int64), 1)
+        if cython.compiled:
+            self._batches = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._batches_array.ctypes.data))
+        else:
+            self._batches = memoryview(self._batches_array)
         self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
         self._place_array = np.zeros(pages, np.uint32)  # the how manieth it was there
         self._now_array = np.zeros(0, np.uint32)  # a list's
-        # When a list's refill began, and brought its latest block; of a CPU and of a zone, the list of its last event.
-        self._first_array, self._last_array, self._on_cpu_array = (np.zeros(0, np.int64) for _ in range(3))
+        # When a list's refill began, and brought its latest block; of a CPU and of a zone, the list of its last event;
+        # of a CPU, the page that its last event took.
+        self._first_array, self._last_array, self._on_cpu_array, self._took_array = (
+            np.zeros(0, np.int64) for _ in range(4)
+        )
         self._in_zone_array = np.full(self._zones, -1, np.int64)
-        self._found = [np.zeros(0, dtype) for dtype in (np.int64, np.int64, np.int64, np.uint32, np.uint32)]
+        # Each one's list, begin, end, and how many were used; how many it brought; whose rest it may be (plus one; 0:
+        # nobody's), and how many had come before.
+        self._found = [np.zeros(0, dtype) for dtype in (*(np.int64,) * 3, *(np.uint32,) * 4)]
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns of Scan."""
         cpus = int(batch["cpu"].max(initial=0)) + 1
         if cpus > self._cpus:
-            self._on_cpu_array = np.append(self._on_cpu_array, np.full(cpus - self._cpus, -1, np.int64))
+            self._on_cpu_array, self._took_array = (
+                np.append(each, np.full(cpus - self._cpus, -1, np.int64))
+                for each in (self._on_cpu_array, self._took_array)
+            )
             self._grow(cpus)
             more = self._lists - len(self._now_array)
             self._now_array = np.append(self._now_array, np.zeros(more, np.uint32))
             self._first_array, self._last_array = (
                 np.append(each, np.full(more, -2 * PAUSE, np.int64)) for each in (self._first_array, self._last_array)
             )
-        room = self._count + int(((batch["event"] == ZONE_ALLOC) & (batch["detail"] > 0)).sum())
+        room = self._count + int(((batch["event"] == ZONE_ALLOC) | (batch["event"] == EXTFRAG)).sum())
         if room > len(self._found[0]):
             self._found = [np.append(each, np.zeros(room, each.dtype)) for each in self._found]
         self._look(
             *(batch[name] for name in COLUMNS),
             *self._found,
             *(self._of_array, self._place_array, self._now_array),
-            *(self._first_array, self._last_array, self._on_cpu_array, self._in_zone_array, self._batches_array),
+            *(self._first_array, self._last_array, self._on_cpu_array, self._took_array, self._in_zone_array),
         )
 
-    # Whether a refill that brought so many may be over: it brings a batch, or one that was doubled so often at most.
-    # Some are taken by fallbacks, without an event of this kind.
-    def _is_whole(self, brought, batch, doubled):
-        k: cython.int
-        whole: cython.longlong
-        for k in range(doubled + 1):
-            whole = batch << k
-            if whole - min(whole // 8, whole // 64 + 1) <= brought <= whole:
-                return True
-        return False
+    # The least and the most that one of its refills brings at once, unless the list has no room.
+    def _batch(self, which):
+        batch: cython.longlong = self._batches[which // A_CPU % self._zones]
+        order: cython.int = self._order(which)
+        return max(batch >> order, 2) if order > 0 and batch > 1 else batch
+
+    def _most(self, which):
+        return self._batch(which) << (0 if self._order(which) > 0 else self._factor)
+
+    def _is_whole(self, which, blocks):
+        batch: cython.longlong = self._batch(which)
+        while batch < blocks and batch < self._most(which):
+            batch <<= 1
+        return blocks == batch
+
+    # What counts as a list's latest refill may be the rest of the one before, and so on: the host took the CPU away.
+    # Together they are one if they brought what one brings.
+    def _settle(
+        self,
+        which: cython.Py_ssize_t,
+        ends: cython.longlong[:],
+        used: cython.uint[:],
+        brought: cython.uint[:],
+        rest_of: cython.uint[:],
+        before: cython.uint[:],
+        now: cython.uint[:],
+    ) -> cython.void:
+        first: cython.Py_ssize_t = now[which]
+        k: cython.Py_ssize_t = first - 1
+        rest: cython.Py_ssize_t
+        joins: cython.bint
+        if first == 0 or rest_of[k] == 0:
+            return
+        joins = self._is_whole(which, before[k] + brought[k])
+        while rest_of[first - 1]:
+            first = rest_of[first - 1]
+        while k != first - 1:
+            rest, k = k, rest_of[k] - 1
+            if joins:
+                rest_of[rest] = first
+                used[first - 1] += used[rest]
+                brought[first - 1] += brought[rest]
+            else:
+                rest_of[rest] = before[rest] = 0
+        if joins:
+            now[which] = first
+            ends[first - 1] = NEVER
 
     def _look(
         self,
@@ -161,75 +211,89 @@ class RefillScan(Lists):
         ends: cython.longlong[:],
         used: cython.uint[:],
         brought: cython.uint[:],
+        rest_of: cython.uint[:],
+        before: cython.uint[:],
         of: cython.uint[:],
         place: cython.uint[:],
         now: cython.uint[:],
         first: cython.longlong[:],
         last: cython.longlong[:],
         on_cpu: cython.longlong[:],
+        took: cython.longlong[:],
         in_zone: cython.longlong[:],
-        batches: cython.const[cython.longlong][:],
     ):
         k: cython.Py_ssize_t
         which: cython.Py_ssize_t
         zone: cython.Py_ssize_t
         refill: cython.Py_ssize_t
+        was: cython.Py_ssize_t
+        cpu: cython.int
+        at: cython.uint
         pfn: cython.longlong
         pause: cython.longlong
-        batch: cython.longlong
-        order: cython.int
-        doubled: cython.int
         begins_now: cython.bint
+        goes_on: cython.bint
+        brings: cython.bint
         with cython.nogil:
             for k in range(len(events)):
                 pfn = pfns[k]
-                if events[k] == EXTFRAG:
+                cpu = cpus[k]
+                # A fallback takes its page by itself, unless it has been taken already.
+                if events[k] == EXTFRAG and (not self._fallback_removes or took[cpu] == pfn):
                     continue
-                if not 0 <= pfn < self._pages or (events[k] != ZONE_ALLOC and events[k] != PCPU_DRAIN):
-                    on_cpu[cpus[k]] = -1
+                took[cpu] = pfn if events[k] == ZONE_ALLOC else -1
+                if not 0 <= pfn < self._pages or events[k] not in (ZONE_ALLOC, EXTFRAG, PCPU_DRAIN):
+                    on_cpu[cpu] = -1
                     continue
-                which = self._list(pfn, cpus[k], orders[k], types[k])
+                which = self._list(pfn, cpu, orders[k], types[k])
                 zone = self._zone_of(pfn)
-                if events[k] == ZONE_ALLOC and details[k] > 0 and which >= 0:
+                brings = events[k] == EXTFRAG or (events[k] == ZONE_ALLOC and (details[k] > 0 or types[k] == CMA))
+                if brings and which >= 0:
+                    was = now[which]
                     pause = times[k] - last[which]
-                    order = self._order(which)
-                    batch = batches[zone]
-                    if order > 0 and batch > 1:
-                        batch = max(batch >> order, 2)
-                    doubled = 0 if order > 0 else self._factor
-                    # The CPU has the zone's lock meanwhile: no other event comes, of it or of the zone.
-                    if now[which] == 0 or brought[now[which] - 1] >= batch << doubled:
+                    goes_on = False
+                    if was == 0 or brought[was - 1] >= self._most(which):
                         begins_now = True
-                    elif pause <= max(last[which] - first[which], PAUSE):
-                        begins_now = False
-                    elif on_cpu[cpus[k]] == which and in_zone[zone] == which:
-                        begins_now = self._is_whole(brought[now[which] - 1], batch, doubled)
-                        first[which] += pause
                     else:
-                        begins_now = True
+                        begins_now = pause > max(last[which] - first[which], PAUSE)
+                        # It has the zone's lock meanwhile: no other event comes, of its CPU or of the zone.
+                        goes_on = begins_now and on_cpu[cpu] == which and in_zone[zone] == which
+                        if goes_on:
+                            goes_on = not self._is_whole(which, before[was - 1] + brought[was - 1])
                     if begins_now:
-                        if now[which] and ends[now[which] - 1] == NEVER:
-                            ends[now[which] - 1] = times[k]
+                        if not goes_on:
+                            self._settle(which, ends, used, brought, rest_of, before, now)
+                            was = now[which]
+                        if was and ends[was - 1] == NEVER:
+                            ends[was - 1] = times[k]
                         lists[self._count] = which
                         begins[self._count] = first[which] = times[k]
                         ends[self._count] = NEVER
                         used[self._count] = brought[self._count] = 0
+                        rest_of[self._count] = was if goes_on else 0
+                        before[self._count] = before[was - 1] + brought[was - 1] if goes_on else 0
                         self._count += 1
                         now[which] = self._count
                     refill = now[which] - 1
                     last[which] = times[k]
-                    on_cpu[cpus[k]] = in_zone[zone] = which
+                    on_cpu[cpu] = in_zone[zone] = which
                     used[refill] += 1
                     brought[refill] += 1
+                    if before[refill] + brought[refill] > self._most(which):
+                        self._settle(which, ends, used, brought, rest_of, before, now)
                     of[pfn] = refill + 1
                     place[pfn] = brought[refill]
                     continue
-                on_cpu[cpus[k]] = in_zone[zone] = -1
+                on_cpu[cpu] = in_zone[zone] = -1
                 if events[k] == PCPU_DRAIN and of[pfn]:
                     # A list is drained from its end: first of what its refill brought last, if that was not used.
                     refill = of[pfn] - 1
                     of[pfn] = 0
-                    if ends[refill] == NEVER and place[pfn] == used[refill]:
+                    self._settle(lists[refill], ends, used, brought, rest_of, before, now)
+                    at = before[refill] + place[pfn]
+                    if rest_of[refill]:
+                        refill = rest_of[refill] - 1
+                    if ends[refill] == NEVER and at == used[refill]:
                         used[refill] -= 1
                     elif lists[refill] == which and ends[now[which] - 1] == NEVER:
                         ends[now[which] - 1] = times[k]
@@ -240,25 +304,29 @@ class RefillScan(Lists):
         Of what was brought last, those up to the last whose page has any of kpageflags (`flags`, uint64) at the end are
         used by then; where nothing tells (None), half.
         """
-        lists, begins, ends, used, brought = (each[: self._count] for each in self._found)
+        lists, begins, ends, used, brought, rest_of, before = (each[: self._count] for each in self._found)
+        for which in range(self._lists):
+            self._settle(which, ends, used, brought, rest_of, before, self._now_array)
         left = ends == NEVER
         at_end = np.where(used < brought, used, (used + 1) // 2)
         if flags is not None:
             of = self._of_array[: len(flags)]
             pfns = np.flatnonzero((of > 0) & (flags[: len(of)] != 0))
             at_end = np.ones(self._count, np.uint32)
-            np.maximum.at(at_end, of[pfns] - 1, self._place_array[pfns])
+            of = of[pfns] - 1
+            np.maximum.at(at_end, np.where(rest_of[of], rest_of[of] - 1, of), before[of] + self._place_array[pfns])
         used = np.where(left, np.minimum(used, at_end), used)
         order = np.argsort(lists, kind="stable")
+        order = order[rest_of[order] == 0]
         lists, begins, ends, used, brought = (
             each[order] for each in (lists, begins, np.minimum(ends, end), used, brought)
         )
         steps = (ends - begins) / np.maximum(used, 1)
-        before = np.roll(steps, 1)
-        before[lists != np.roll(lists, 1)] = np.inf
-        before[:1] = np.inf
-        idle = (used < brought) & (before < steps)
-        ends[idle] = begins[idle] + (before[idle] * used[idle]).astype(np.int64)
+        previous = np.roll(steps, 1)
+        previous[lists != np.roll(lists, 1)] = np.inf
+        previous[:1] = np.inf
+        idle = (used < brought) & (previous < steps)
+        ends[idle] = begins[idle] + (previous[idle] * used[idle]).astype(np.int64)
         first = np.searchsorted(lists, np.arange(self._lists + 1))
         return FoundRefills(*self._of_lists, self._cpus, first.astype(np.int64), begins, ends, used.astype(np.uint32))
 
@@ -311,17 +379,16 @@ class Refills(Lists):
             self._left, self._step = memoryview(self._left_array), memoryview(self._step_array)
             self._due = memoryview(self._due_array)
 
-    # Whether a refill of this list begins. What begins with a fallback that takes its page has its next block a moment
-    # later.
+    # Whether a refill of this list begins.
     def _begins(self, which, now):
         refill: cython.longlong = self._refill[which]
-        return refill < self._found_first[which + 1] and self._found_begins[refill] <= now + PAUSE
+        return refill < self._found_first[which + 1] and self._found_begins[refill] <= now
 
     # It does, and its first block is used at once. Returns when its next one is.
     def _begin(self, which, now):
         refill: cython.longlong = self._refill[which]
         used: cython.longlong
-        while refill < self._found_first[which + 1] and self._found_begins[refill] <= now + PAUSE:
+        while refill < self._found_first[which + 1] and self._found_begins[refill] <= now:
             refill += 1
         self._refill[which] = refill
         refill -= 1
