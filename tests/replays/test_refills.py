@@ -193,13 +193,27 @@ def test_pages_of_no_list() -> None:
     assert _rows(_found([no_refill, nowhere, failed, (4, "D", 8192, 0, 0, 1, 0)])) == []
 
 
-def _used(path: Path, rows: list[Row], times: list[int], kernel: str | None = None, batch: int = 12) -> list[int]:
-    """Pages in use beyond those at the start, each 100 ms."""
+def test_what_lay_on_a_list_before() -> None:
+    """What comes from a list that was refilled by then, but by no refill."""
+    events = [_drain(0, 8000), *_refill(_S, 8192, 31), *(_drain(2 * _S + k, 8000 + 8 * k) for k in range(3))]
+    events += [_drain(2 * _S + 5, 8003, cpu=1), _drain(2 * _S + 6, 8004, migratetype=0), _drain(2 * _S + 7, 8192)]
+    found = _found(events)
+    assert found.at_start.tolist() == [8008, 8016]
+    assert len(set(found.at_start_on.tolist())) == 1
+    assert found.first[found.at_start_on[0]] == 0
+
+
+def _used(
+    path: Path, rows: list[Row], times: list[int], kernel: str | None = None, batch: int = 12, untouched: bool = False
+) -> list[int]:
+    """Pages in use beyond those at the start, each 100 ms; `untouched`: of which the host had backed none."""
     meta = Meta(
         recorder="test", source="test", level="zone", kernel=kernel, zones=[replace(zone(2048), pcp_batch=batch)]
     )
     trace = record(path, rows, [zone(2048)], meta, times=times)
     one = Playback(trace, None, None, "simulated", "100ms", False, frozenset({"alloc"}), None)
+    if untouched:
+        one.first = replace(one.first, backed=np.zeros_like(one.first.backed))
     run = one.run(make_run)
     used = [pages // 4096 for pages in run.timeline.column("used").to_pylist()]
     return [pages - used[0] for pages in used]
@@ -229,3 +243,13 @@ def test_what_comes_back_before_is_not_used(tmp_path: Path) -> None:
     rows += [("D", 600 + k, 0, 0) for k in (3, 2, 1)] + [("Z", 700, 0, 0, 1)]
     used = _used(tmp_path / "a.t", rows, [0, 1, 2, 3, 5, 6, 7, _S])
     assert used[1] == used[-2] == 1
+
+
+def test_what_the_host_had_not_backed_is_used_before_its_list_is_refilled(tmp_path: Path) -> None:
+    """As fast as what comes then."""
+    rows: list[Row] = [("M", -1, 255), *(("Z", 600 + k, 0, 0, 1) for k in range(12)), ("Z", 700, 0, 0, 1)]
+    rows += [*(("D", 300 + k, 0, 0) for k in range(4)), ("M", -1, 255)]
+    times = [0, *range(2 * _S, 2 * _S + 12 * _US, _US), 5 * _S, *range(6 * _S, 6 * _S + 4), 7 * _S]
+    used = _used(tmp_path / "a.t", rows, times, untouched=True)
+    assert [pages > 0 for pages in used] == [False] * 11 + [True] * 60  # three pages beyond 1 s: its area is resident
+    assert _used(tmp_path / "b.t", rows, times)[:20] == [0] * 20

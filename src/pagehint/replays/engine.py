@@ -284,6 +284,14 @@ class Engine(Pages):
         self.zone_level = True
         self._refills = refills
 
+    def lay_used(self, pfns, lists):
+        """At zone level, these blocks, which count as used, lie on lists: see `Refills.lay`."""
+        still = self.mapped[pfns] == pfns
+        for pfn, order in self._refills.lay(pfns[still], lists[still], self.now):
+            self._next_use = self.now
+            for page in range(pfn, pfn + (1 << order)):
+                self._set_used(page, False)
+
     def watch(self, best: BestPossible, backed):
         """From now on, with these pages backed (bool, one a page), `best` is told what becomes of each."""
         used, taken = (

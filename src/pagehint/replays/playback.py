@@ -244,6 +244,7 @@ class Playback:
     def _back(self) -> None:
         if not self.backed:
             self.backed = True
+            self.start.lay_untouched(self.engine, self.first.backed)
             self.host.backing.load(self.engine.model_pages(self.first.backed))
             self.engine.count_used()
             if self.device.real is not None:

@@ -38,6 +38,7 @@ cdef class RefillScan(Lists):
     cdef long long *_batches
     cdef object _of_array
     cdef object _place_array
+    cdef object _at_start_array
     cdef object _now_array
     cdef object _first_array
     cdef object _last_array

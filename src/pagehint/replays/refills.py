@@ -35,7 +35,8 @@ class FoundRefills:
 
     `zone_ends`, `above_order_0`, `pageblock_order`: as RefillScan had them. `cpus`: there are lists of so many.
     `first`: of each list, its first refill here; one more at the end. `begins`, `ends`: from when on blocks were
-    allocated, and when the last was gone (ns). `used`: how many were, and not drained.
+    allocated, and when the last was gone (ns). `used`: how many were, and not drained. `at_start`: blocks (pfns) that
+    were drained after a list's first refill, and had come to one before the recording began; `at_start_on`: to that.
     """
 
     zone_ends: list
@@ -46,6 +47,8 @@ class FoundRefills:
     begins: np.ndarray
     ends: np.ndarray
     used: np.ndarray
+    at_start: np.ndarray
+    at_start_on: np.ndarray
 
 
 @cython.cclass
@@ -95,7 +98,7 @@ class Lists:
 @cython.final
 @cython.cclass
 class RefillScan(Lists):
-    """Looks for the refills in batches of events, before a replay. Memory: 8 bytes a page, 40 a refill.
+    """Looks for the refills in batches of events, before a replay. Memory: 12 bytes a page, 40 a refill.
 
     `batches`: the lists' batch in each zone, pages.
     """
@@ -114,6 +117,7 @@ class RefillScan(Lists):
             self._batches = memoryview(self._batches_array)
         self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
         self._place_array = np.zeros(pages, np.uint32)  # the how manieth it was there
+        self._at_start_array = np.zeros(pages, np.uint32)  # the list on which it was before that, plus one
         self._now_array = np.zeros(0, np.uint32)  # a list's
         # When a list's refill began, and brought its latest block; of a CPU and of a zone, the list of its last event;
         # of a CPU, the page that its last event took.
@@ -145,7 +149,7 @@ class RefillScan(Lists):
         self._look(
             *(batch[name] for name in COLUMNS),
             *self._found,
-            *(self._of_array, self._place_array, self._now_array),
+            *(self._of_array, self._place_array, self._at_start_array, self._now_array),
             *(self._first_array, self._last_array, self._on_cpu_array, self._took_array, self._in_zone_array),
         )
 
@@ -215,6 +219,7 @@ class RefillScan(Lists):
         before: cython.uint[:],
         of: cython.uint[:],
         place: cython.uint[:],
+        at_start: cython.uint[:],
         now: cython.uint[:],
         first: cython.longlong[:],
         last: cython.longlong[:],
@@ -285,7 +290,11 @@ class RefillScan(Lists):
                     place[pfn] = brought[refill]
                     continue
                 on_cpu[cpu] = in_zone[zone] = -1
-                if events[k] == PCPU_DRAIN and of[pfn]:
+                if events[k] == PCPU_DRAIN and not place[pfn]:
+                    place[pfn] = 1
+                    if which >= 0 and now[which]:
+                        at_start[pfn] = which + 1
+                elif events[k] == PCPU_DRAIN and of[pfn]:
                     # A list is drained from its end: first of what its refill brought last, if that was not used.
                     refill = of[pfn] - 1
                     of[pfn] = 0
@@ -328,7 +337,17 @@ class RefillScan(Lists):
         idle = (used < brought) & (previous < steps)
         ends[idle] = begins[idle] + (previous[idle] * used[idle]).astype(np.int64)
         first = np.searchsorted(lists, np.arange(self._lists + 1))
-        return FoundRefills(*self._of_lists, self._cpus, first.astype(np.int64), begins, ends, used.astype(np.uint32))
+        at_start = np.flatnonzero(self._at_start_array)
+        return FoundRefills(
+            *self._of_lists,
+            self._cpus,
+            first.astype(np.int64),
+            begins,
+            ends,
+            used.astype(np.uint32),
+            at_start,
+            self._at_start_array[at_start] - 1,
+        )
 
 
 @cython.final
@@ -378,6 +397,28 @@ class Refills(Lists):
             )
             self._left, self._step = memoryview(self._left_array), memoryview(self._step_array)
             self._due = memoryview(self._due_array)
+
+    def lay(self, pfns, lists, now):
+        """These blocks lie on these lists (int64, uint32; as FoundRefills has them), and are used before it is first
+        refilled, as fast as what it gets then. Which do so, as that comes after `now`: their pfns and orders."""
+        which: cython.Py_ssize_t
+        pfn: cython.Py_ssize_t
+        refill: cython.Py_ssize_t
+        laid = []
+        for pfn, which in zip(pfns.tolist(), lists.tolist(), strict=True):
+            if self._found_begins[self._found_first[which]] > now:
+                self._add(which, pfn)
+                self._left[which] += 1
+                laid.append((pfn, self._order(which)))
+        for which in np.unique(lists).tolist():
+            refill = self._found_first[which]
+            if self._left[which]:
+                self._step[which] = min(
+                    (self._found_ends[refill] - self._found_begins[refill]) // max(self._found_used[refill], 1),
+                    (self._found_begins[refill] - now) // self._left[which],
+                )
+                self._due[which] = self._found_begins[refill] - self._left[which] * self._step[which]
+        return laid
 
     # Whether a refill of this list begins.
     def _begins(self, which, now):

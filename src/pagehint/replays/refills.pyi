@@ -19,6 +19,8 @@ class FoundRefills:
     begins: NDArray[int64]
     ends: NDArray[int64]
     used: NDArray[uint32]
+    at_start: NDArray[int64]
+    at_start_on: NDArray[uint32]
 
 class Lists:
     def __init__(self, zone_ends: list[int], above_order_0: bool, pageblock_order: int) -> None: ...
@@ -34,3 +36,4 @@ class RefillScan(Lists):
 @final
 class Refills(Lists):
     def __init__(self, pages: int, found: FoundRefills) -> None: ...
+    def lay(self, pfns: NDArray[int64], lists: NDArray[uint32], now: int) -> list[tuple[int, int]]: ...

@@ -309,6 +309,13 @@ class Start:
                 backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False
         return backed
 
+    def lay_untouched(self, engine: Engine, backed: NDArray[np.bool_]) -> None:
+        """At zone level, lay on CPUs' lists what was drained from there, unless it is `backed` (bool a page, as
+        recorded): nobody has used it yet."""
+        if self.refills is not None:
+            untouched = ~backed[self.refills.at_start]
+            engine.lay_used(self.refills.at_start[untouched], self.refills.at_start_on[untouched])
+
     def engine(self, backing: Backing, recorded: bool, follows: bool = False) -> Engine:
         """An engine over these zones, which nobody has used yet."""
         # Without zone events nothing tells which came first; and what stays where it was needs no order.
