@@ -78,6 +78,7 @@ class RecordingImporter:
         self._snapshots: dict[str, Snapshot] = {}
         self._open: tuple[str, dict[str, Path]] | None = None
         self.num_events = 0
+        self._reports = False
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +185,7 @@ class RecordingImporter:
             self._writer.add_mark(int(rows["time"][row]), text) for row, text in zip(marks, texts, strict=True)
         ]
         self.num_events += len(rows["time"])
+        self._reports |= bool((rows["event"] == Event.REPORT).any())
         self._writer.add_events(rows, lambda row: f"{self._source}: event {self.num_events - len(rows['time']) + row}")
 
     # Of an allocation that compacts memory, two rows of its task tell: its order and flags, and then its page.
@@ -255,7 +257,7 @@ class RecordingImporter:
             clock=clock,
             reporting=None
             if self._machine.get("hyperv") is True
-            else _reporting(self._system, pageblock_order, self._device_load),
+            else _reporting(self._system, pageblock_order, self._device_load, self._reports),
             lost=self._lost(),
             level=self._level(),
             system=self._system,
@@ -290,15 +292,18 @@ class RecordingImporter:
         return {kind: count for kind, count in found.items() if count}
 
 
-def _reporting(system: dict[str, str], pageblock_order: int | None, load: int | None) -> GuestReporting | None:
-    """What the machine's files say of free page reporting; None where they say nothing."""
+def _reporting(
+    system: dict[str, str], pageblock_order: int | None, load: int | None, reports: bool
+) -> GuestReporting | None:
+    """What the machine's files say of free page reporting, and that it `reports`; None where they say nothing."""
     features = [text for path, text in system.items() if path.endswith("/features")]
     parameters = {path.removeprefix(PARAMETERS): text for path, text in system.items() if path.startswith(PARAMETERS)}
-    if not features and not parameters:
+    if not features and not parameters and not reports:
         return None
-    on = any(map(offers_reporting, features))
-    if not on:
-        return GuestReporting(on=False, device_load_ns=load)
+    if not any(map(offers_reporting, features)):
+        if not reports:
+            return GuestReporting(on=False, device_load_ns=load)
+        load = None  # its driver came after the files were read
     order = _parameter(parameters, ORDER_PARAMETER, MAX_ORDER)
     delay = _parameter(parameters, DELAY_PARAMETER, 10**9)
     return GuestReporting(
