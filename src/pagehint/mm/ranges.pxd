@@ -40,6 +40,16 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
+    cdef bint _isolate_block(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _free_around(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef void _carve(self, Py_ssize_t head, Py_ssize_t i, int order, int rest, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _make_movable(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef void _move_rest(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
     cdef void _load(self, const unsigned char *kinds, const unsigned char *hinted) noexcept nogil
     @cython.final
     cdef void _line_up(self, const long long *blocks, Py_ssize_t count) noexcept nogil

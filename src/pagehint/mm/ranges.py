@@ -206,19 +206,41 @@ class Ranges(HintedLists):
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.
     def _take_block(self, i, order, migratetype):
-        head: cython.Py_ssize_t
-        found: cython.int
-        half: cython.Py_ssize_t
+        head: cython.Py_ssize_t = self._free_around(i, order)
         rest: cython.int
-        if not self._can_start(i, order):
+        if head < 0:
             return False
-        head = self._head_of(i)
-        found = self._state[head] & ORDER
         rest = self._state[head] >> TYPE_SHIFT
-        if (self._state[head] & KIND) != FREE or found < order or rest == ISOLATE:
-            return False
         if rest != migratetype and self._claim(self, head, migratetype):
             rest = migratetype
+        self._carve(head, i, order, rest, migratetype)
+        return True
+
+    # As compaction takes this very block: off whatever list it is on, with no fallback; false if it is not free.
+    def _isolate_block(self, i, order):
+        head: cython.Py_ssize_t = self._free_around(i, order)
+        if head < 0:
+            return False
+        if order >= self.pageblock_order - 1:
+            self._make_movable(i, order)
+        self._carve(head, i, order, self._state[head] >> TYPE_SHIFT, MOVABLE)
+        self._move_rest(i, order)
+        return True
+
+    # The first page of the free block that holds this one, or -1.
+    def _free_around(self, i, order):
+        head: cython.Py_ssize_t
+        word: cython.int
+        if not self._can_start(i, order):
+            return -1
+        head = self._head_of(i)
+        word = self._state[head]
+        return -1 if (word & KIND) != FREE or (word & ORDER) < order or word >> TYPE_SHIFT == ISOLATE else head
+
+    # Take a block out of a free one, for a use of this type; the rest goes to the lists of `rest`.
+    def _carve(self, head, i, order, rest, migratetype):
+        found: cython.int = self._state[head] & ORDER
+        half: cython.Py_ssize_t
         self._unlink(head)
         while found > order:
             found -= 1
@@ -233,7 +255,20 @@ class Ranges(HintedLists):
         self._free_pages -= block_pages(order)
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
-        return True
+
+    # A block of half a pageblock or more that is isolated makes its pageblocks MOVABLE.
+    def _make_movable(self, i, order):
+        k: cython.Py_ssize_t
+        pageblock: cython.Py_ssize_t = self._pageblock(i)
+        for k in range(pageblock, pageblock + max(block_pages(order) >> self.pageblock_order, 1)):
+            if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
+                self._types[k] = MOVABLE
+
+    # From 6.10 on, the other half of its pageblock moves along where it is free.
+    def _move_rest(self, i, order):
+        pageblock: cython.Py_ssize_t = self._pageblock(i)
+        if self._taking_moves and order == self.pageblock_order - 1 and self._types[pageblock] == MOVABLE:
+            self._move_free_blocks(pageblock, MOVABLE)
 
     # Make the zone's pages used (0), free (1) and absent (2) as these bytes say, from nothing. Lists are in ascending
     # order, as at boot; blocks whose first page has a 1 in ``hinted`` are hinted, behind the others.
@@ -381,8 +416,6 @@ class Ranges(HintedLists):
         e: cython.Py_ssize_t = self._links[2 * head]
         i: cython.Py_ssize_t
         following: cython.Py_ssize_t
-        pageblock: cython.Py_ssize_t
-        k: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
         while e != head:
             i = page_of(e)
@@ -394,14 +427,8 @@ class Ranges(HintedLists):
                         return 2
                     return batch._count == batch.capacity
                 if order >= self.pageblock_order - 1:
-                    pageblock = self._pageblock(i)
-                    for k in range(pageblock, pageblock + max(pages >> self.pageblock_order, 1)):
-                        if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
-                            self._types[k] = MOVABLE
-                    self._take_off(i, batch)
-                    if self._taking_moves and order < self.pageblock_order and self._types[pageblock] == MOVABLE:
-                        self._move_free_blocks(pageblock, MOVABLE)
-                else:
-                    self._take_off(i, batch)
+                    self._make_movable(i, order)
+                self._take_off(i, batch)
+                self._move_rest(i, order)
             e = following
         return 0

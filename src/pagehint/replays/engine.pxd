@@ -15,11 +15,13 @@ cdef enum:
     RANG = 2
     STALLED = 3
 
-# Which block is taken: the first that fits; as the next of a refill; or the very one, if it is free.
+# Which block is taken: the first that fits; as the next of a refill; the very one, if it is free; or that off any list, as
+# compaction does.
 cdef enum:
     FIRST_FIT = 0
     NEXT = 1
     BY_PLACE = 2
+    ISOLATION = 3
 
 # From so many blocks in a row that were chosen as recorded on, the lists agree.
 cdef enum:

@@ -55,6 +55,7 @@ if cython.compiled:
         FREED_UNALLOCATED,
         IN_PIECES,
         INFLATED_AT_ONCE,
+        ISOLATION,
         NEXT,
         NO_TYPE,
         NOT_PLACED,
@@ -96,7 +97,7 @@ else:
 
     MOVABLE, RECLAIMABLE, HIGHATOMIC = map(int, (Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC))
     AT_END, AT_TIME, RANG, STALLED = range(4)
-    FIRST_FIT, NEXT, BY_PLACE = range(3)
+    FIRST_FIT, NEXT, BY_PLACE, ISOLATION = range(4)
     AGREED = 10000
     AT_ONCE = 5 * 10**6
     INFLATED_AT_ONCE = 256
@@ -507,7 +508,9 @@ class Engine(Pages):
             migratetype = HIGHATOMIC
         elif migratetype > RECLAIMABLE:
             migratetype = MOVABLE
-        if self.recorded:
+        if how == ISOLATION and self._zone._isolate_block(zone_pfn, order):
+            i = zone_pfn
+        elif self.recorded:
             if self._zone._take_block(zone_pfn, order, migratetype):
                 i = zone_pfn
         elif (how == BY_PLACE and self._zone._take_block(zone_pfn, order, migratetype)) or (
@@ -536,8 +539,9 @@ class Engine(Pages):
                 return STALLED
             if order > 0 and self.zone_events and not self.recorded:
                 self._anomalies[IN_PIECES] += 1
-                self._take(pfn, order - 1, migratetype, BY_PLACE)
-                return self._take(pfn + block_pages(order - 1), order - 1, migratetype, BY_PLACE)
+                how = ISOLATION if how == ISOLATION else BY_PLACE
+                self._take(pfn, order - 1, migratetype, how)
+                return self._take(pfn + block_pages(order - 1), order - 1, migratetype, how)
             self._anomalies[FAILED_HERE] += 1
             return AT_END
         self.placed += 1
@@ -676,7 +680,7 @@ class Engine(Pages):
     # Compaction takes a block by its place.
     def _compact(self, pfn, order, looked, source):
         turns: cython.bint = self._searches._takes(self._zone, self._row + self._k, pfn, order, looked, source)
-        ended: cython.int = self._take(pfn, order, MOVABLE, BY_PLACE)
+        ended: cython.int = self._take(pfn, order, MOVABLE, ISOLATION)
         if ended != STALLED:
             self._move_to(pfn, pfn + block_pages(order))
         if turns:
