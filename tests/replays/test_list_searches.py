@@ -26,6 +26,14 @@ def test_what_compaction_comes_upon_turns_no_list(tmp_path: Path) -> None:
     assert replay(record(tmp_path / "t", events, 4096, "6.1.0")).prediction.placed_as_recorded == 1.0
 
 
+def test_what_compaction_takes_claims_nothing(tmp_path: Path) -> None:
+    """It is free on another type's list: what lies beside it stays there. A guest that swaps was placed to 31 %."""
+    large, taken, beside = 1024 + 256, 1024 + 64, 1024 + 32
+    events: list[Event] = [(0, 0, "D", large, 8, 1, 0), (0, 0, "D", taken, 4, 2, 0), (0, 0, "D", beside, 2, 2, 0)]
+    events += [(1, 0, "I", taken, 4, 255, 0), (1, 0, "i", -1, 255, 255, 16), (2, 0, "Z", large, 2, 1, 0)]
+    assert replay(record(tmp_path / "t", events, 4096, "6.8.0")).prediction.placed_as_recorded == 1.0
+
+
 @pytest.mark.parametrize(("source", "first"), [(20, 34), (3, 3), (2, 0)])
 def test_a_pageblock_to_move_from_is_looked_for_in_lists(source: int, first: int, tmp_path: Path) -> None:
     """Forty blocks of order 3: the list starts behind the one in that pageblock, or behind as many as are looked at."""
