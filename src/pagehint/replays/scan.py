@@ -496,9 +496,10 @@ class Scan:
             last, last_pfn = self._last_kind[cpu], self._last_pfn[cpu]
             self._last_kind[cpu], self._last_pfn[cpu] = kind, pfn
             if last == EXTFRAG:
+                # Up to 6.9 another page may follow, of what moved along; from 6.10 on the next one.
                 if kind == ZONE_ALLOC and pfn == last_pfn:
                     self.moves += 1
-                else:
+                elif kind != ZONE_ALLOC or pfn == last_pfn + block_pages(min(orders[k], MAX_ORDER)):
                     self.removals += 1
             if kind == ISOLATED:
                 pfn = self._isolating[cpu]

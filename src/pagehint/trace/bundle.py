@@ -146,12 +146,13 @@ class Trace:
 
         Ascending; empty where neither was recorded. Reads the events once.
         """
-        if not self.meta.events.get(Event.REPORT.letter):
-            times: NDArray[np.int64] = self.discarded_blocks["time"].to_numpy()
-            return times
-        return np.concatenate(
-            [batch["time"][batch["event"] == Event.REPORT] for batch in self.batches(("time", "event"))]
-        )
+        # Where the driver's module came later, only the probe of what it returns was there.
+        for event in (Event.REPORT, Event.REPORT_RETURN):
+            if self.meta.events.get(event.letter):
+                batches = self.batches(("time", "event"))
+                return np.concatenate([batch["time"][batch["event"] == event] for batch in batches])
+        times: NDArray[np.int64] = self.discarded_blocks["time"].to_numpy()
+        return times
 
     @cached_property
     def discarded_blocks(self) -> pa.Table:

@@ -185,7 +185,7 @@ class RecordingImporter:
             self._writer.add_mark(int(rows["time"][row]), text) for row, text in zip(marks, texts, strict=True)
         ]
         self.num_events += len(rows["time"])
-        self._reports |= bool((rows["event"] == Event.REPORT).any())
+        self._reports |= bool(np.isin(rows["event"], (Event.REPORT, Event.REPORT_RETURN)).any())
         self._writer.add_events(rows, lambda row: f"{self._source}: event {self.num_events - len(rows['time']) + row}")
 
     # Of an allocation that compacts memory, two rows of its task tell: its order and flags, and then its page.
