@@ -255,7 +255,10 @@ def _check(predicted: _Steps, host: Path, fit: _ClockFit) -> None:
     off = seen.values - predicted.at(seen.times - fit.offset)
     apart, varies = (float(np.abs(values - np.median(values)).mean()) for values in (off, seen.values))
     if apart > _MOST_APART * varies:
-        raise InputError(f"{host}: what the host saw is not what this recording's guest does: is it another one's?")
+        raise InputError(
+            f"{host}: what the host saw is not what this recording's guest does: is it another one's, or was it "
+            "stopped meanwhile?"
+        )
 
 
 def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
