@@ -72,6 +72,7 @@ def test_of_several_boots_the_last_ones_kernel_counts(tmp_path: Path) -> None:
         "kernel.hostname = web-1\nkernel.osrelease = 6.1.0-28-amd64\nkernel.ostype = Linux\n",
         " Static hostname: web-1\n  Virtualization: kvm\n          Kernel: Linux 6.1.0-28-amd64\n",
         "Welcome to Debian GNU/Linux 12 (bookworm) (GNU/Linux 6.1.0-28-amd64 x86_64)\n",
+        "Linux 6.1.0-28-amd64 (web-1) \t11/30/2026 \t_x86_64_\t(2 CPU)\n\navg-cpu:  %user   %nice\n 1.00 0.00\n",
         "  Kernel Version:             6.1.0-28-amd64\n  OS Image:                   Debian GNU/Linux 12\n",
     ],
 )
@@ -120,3 +121,10 @@ def test_an_order_that_nobody_set_is_the_default(tmp_path: Path, value: str) -> 
     found = diagnose([parameter, buddyinfo])
     assert (found.setting.order, found.evidence.reporting.order, found.warnings) == (9, None, [])
     assert "page_reporting_order" in [what for _, what in found.evidence.sources]
+
+
+def test_a_distributions_version_is_no_kernels(tmp_path: Path) -> None:
+    issue, meminfo = tmp_path / "issue", tmp_path / "meminfo"
+    issue.write_text('PRETTY_NAME="Debian GNU/Linux 12.8 (bookworm)"\nRed Hat Enterprise Linux 9.4 (Plow)\n')
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    assert diagnose([issue, meminfo]).evidence.kernel is None

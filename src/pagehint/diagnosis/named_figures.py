@@ -158,6 +158,18 @@ _TOOLS = {
         },
         whole_pages=True,
     ),
+    "Firecracker's balloon statistics": _Source(
+        "actual_pages",
+        rf"\b(?P<name>free_memory|total_memory|available_memory|disk_caches)['\"]?\s?[:=]\s?{_ALONE}",
+        {
+            "free_memory": "free",
+            "total_memory": "total",
+            "available_memory": "available",
+            "disk_caches": "buff_cache",
+        },
+        needs=frozenset({"total"}),
+        whole_pages=True,
+    ),
     "Proxmox' ballooninfo": _Source(
         "total_mem",
         rf"\b(?P<name>free_mem|total_mem)['\"]?: ?{_ALONE}",

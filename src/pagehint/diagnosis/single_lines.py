@@ -12,10 +12,10 @@ KERNEL = "the kernel's version"
 """What a line with it is."""
 _MOST_DIGITS = 3  # of an order
 _VERSION = re.compile(
-    r"(?:Linux version |\buname -r\n|GNU/Linux |Kernel(?: Version)?:\s{1,20}(?:Linux )?|\bkernel\.osrelease\s?[=:]\s?"
-    r"|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
+    r"(?:Linux version |\buname -r\n|\(GNU/Linux |^Linux (?=\S{1,80} \()|Kernel(?: Version)?:\s{1,20}(?:Linux )?"
+    r"|\bkernel\.osrelease\s?[=:]\s?|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
     r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d|\bBOOT_IMAGE=\S{0,99}/vmlinuz-(\d{1,3}\.\d{1,3}\S{0,80})",
-    re.ASCII,
+    re.ASCII | re.MULTILINE,
 )
 # On the line behind it too, as cat, tail and head print it.
 _ORDER = re.compile(
