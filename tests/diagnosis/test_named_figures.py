@@ -19,7 +19,6 @@ REFUSED = {
     "facter": "facter",
     "hmp_balloon": "QEMU's info balloon",
     "qmp_balloon": "QEMU's info balloon",
-    "hostnamectl": "hostnamectl",
     "inxi_m": "inxi",
     "inxi_old": "inxi",
     "kubectl_describe_node": "kubectl describe node",
@@ -29,7 +28,6 @@ REFUSED = {
     "lshw": "lshw",
     "lsmem": "lsmem",
     "memory_stat": "a cgroup's memory.stat",
-    "neofetch": "neofetch",
     "podman_stats": "podman stats",
     "ps_mem": "ps_mem",
     "smem": "smem",
@@ -67,6 +65,14 @@ def test_what_is_no_machines_free_memory_is_named(form: str) -> None:
     assert f"holds the output of {REFUSED[form]}, which doesn't tell what is free: expected buddyinfo" in str(
         refused.value
     )
+
+
+@pytest.mark.parametrize("form", ["hostnamectl", "neofetch"])
+def test_what_tells_the_kernel_alone_is_used_beside_others(form: str) -> None:
+    path = FOLDER / "kernel_only" / f"{form}.txt"
+    with pytest.raises(InputError, match="tells which kernel it is, but nothing of free memory: add /proc/buddyinfo"):
+        diagnose(path)
+    assert diagnose([path, FOLDER / "read" / "psutil.txt"]).evidence.kernel == "6.1.0-28-amd64"
 
 
 EXPORTED = """\

@@ -348,7 +348,6 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         ('{"memory": {"system": {"available_bytes": 2320671, "total_bytes": 25276}}}', "facter, which doesn't tell"),
         ("memory => {\n  available_bytes => 2320671,\n", "facter, which doesn't tell"),
         ("numa_hit   1\nnuma_miss  0\nnuma_foreign   0\n", "numastat without -m, which doesn't tell"),
-        ("Linux 6.18.44 (vm) \t11/29/26 \t_x86_64_\t(2 CPU)\n", "sar without a table of memory, which doesn't tell"),
         (
             "earlyoom[1]: mem avail:  1234 of  7953 MiB (15.52%), swap free: 0 of 0 MiB ( 0.00%)\n",
             "earlyoom, which doe",

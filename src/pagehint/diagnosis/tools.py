@@ -124,7 +124,6 @@ _NO_FREE = {
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
     "earlyoom": r"(?:.{0,80}: )?mem avail: +\d{1,12} of +\d{1,12} MiB .{1,80}",
-    "sar without a table of memory": r"Linux \d\S{1,80} \(\S{1,80}\)\s.{1,60} CPU\)",
     "vmstat -d": r"disk- -+reads-+ -+writes-+ -+IO-+",
     "numastat without -m": r"numa_foreign(?:\s+\d{1,20}){1,64}",
 }
