@@ -124,3 +124,11 @@ def test_another_page_of_the_pageblock_is_not_the_one_that_a_refill_brought(tmp_
     """Whatever happened to a page of a pageblock used the page that waited at its beginning."""
     refill: list[Row] = [("Z", 700, 0, 0, 1), ("Z", 512, 0, 0, 1)]
     assert used(tmp_path / "a.t", *refill, ("Z", 1000, 0, 0, 0), ("F", 1000, 0, 0)) == 1
+
+
+def test_what_compaction_moves_to_is_backed(tmp_path):
+    meta = Meta(recorder="test", source="test", level="zone", zones=[zone(2048)])
+    trace = record(tmp_path / "a.t", [("I", 1024, 9, 0), ("i", -1, 255, 0, 512)], [zone(2048)], meta)
+    one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
+    one.run(make_run)
+    assert one.host.backing.resident == 2048

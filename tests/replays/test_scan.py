@@ -35,14 +35,16 @@ def record(path: Path, events: list[Event], pages: int, kernel: str = "6.12.118"
     return Trace.open(path)
 
 
-def verdicts(trace: Trace, pages: int, load: int = 1 << 60, booting: bool = False) -> list[tuple[int, ...]]:
-    scan = Scan(pages, 9, True, kernel_profile(trace.meta.kernel), load)
+def verdicts(
+    trace: Trace, pages: int, load: int = 1 << 60, booting: bool = False, zone_level: bool = False
+) -> list[tuple[int, ...]]:
+    scan = Scan(pages, 9, True, kernel_profile(trace.meta.kernel), load, zone_level)
     for batch in trace.batches(COLUMNS):
         scan.add(batch)
     return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(booting), strict=True)]
 
 
-STRAIGHT, BOOT, COMPACTED, REMOVAL = range(1, 5)
+STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED = range(1, 6)
 
 
 def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -> None:
@@ -227,6 +229,19 @@ def test_compaction_turns_the_list_that_it_looks_into(tmp_path: Path) -> None:
     events += [(3 + k, 0, "Z", pfn, 9, 1, 0) for k, pfn in enumerate((blocks[2], blocks[3], blocks[0]))]
     run = replay(record(tmp_path / "t", events, 4096, "6.1.0"))
     assert run.prediction.placed_as_recorded == 1.0
+
+
+@pytest.mark.parametrize(
+    ("pause", "zone_level", "found"), [(20, True, SCANNED), (50, True, COMPACTED), (50, False, SCANNED)]
+)
+def test_at_zone_level_a_pause_tells_what_compaction_took_at_once(
+    tmp_path: Path, pause: int, zone_level: bool, found: int
+) -> None:
+    events: list[Event] = []
+    for time, pfn, pages in ((1000, 1024, 4), (1000 * pause, 2048, 8)):
+        events += [(time, 0, "I", pfn, 2, 255, 0), (time + 1, 0, "i", -1, 255, 255, pages)]
+    told = verdicts(record(tmp_path / "t", events, 4096), 4096, zone_level=zone_level)
+    assert [row[:2] for row in told] == [(1, found), (3, found)]
 
 
 def test_what_is_too_large_here_is_taken_in_pieces(tmp_path: Path) -> None:

@@ -702,7 +702,7 @@ class Engine(Pages):
             page = self._map[pfn]
             if page != NOWHERE:
                 self._set_used(page, True)
-            if self.touch_alloc and not self.zone_level:
+            if self.touch_alloc:
                 self._touch(pfn, 0)
             pfn += 1
 

@@ -13,6 +13,7 @@ cdef enum:
 cdef enum:
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10  # the largest block's: of every kernel so far
+    IN_A_ROW = 30000  # ns: what compaction takes at once follows each other sooner
     KEPT_FOR = 100000000  # ns: compaction that takes nothing for so long has ended
 
 # What only a look at the whole recording tells of an event.

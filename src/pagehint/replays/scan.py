@@ -32,6 +32,7 @@ if cython.compiled:
         FIRST,
         FIRST_OF_ALL,
         FIRST_PAGEBLOCK,
+        IN_A_ROW,
         INFLATED,
         KEPT_FOR,
         MAX_ORDER,
@@ -69,6 +70,7 @@ else:
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
+    IN_A_ROW = 30000
     KEPT_FOR = 10**8
     UNTOLD = 254
 
@@ -595,7 +597,8 @@ class Scan:
                     self._tell(self._row + k, REMOVAL)
             elif kind == ISOLATING:
                 self._isolating[cpu] = pfn
-                if last != ISOLATED:
+                # At zone level, what else the CPU did between is not there.
+                if last != ISOLATED or (self.zone_level and times[k] - self._last_isolation > IN_A_ROW):
                     self._bursts += 1
                     self._burst[cpu] = self._bursts
             elif kind == PUTBACK and self._isolated[pfn]:
