@@ -87,6 +87,11 @@ class TraceWriter:
         """The folder that `finish` makes the bundle; what is temporary may lie in it until then."""
         return self._temp
 
+    @property
+    def events(self) -> dict[str, int]:
+        """Events so far, by letter."""
+        return self._check.by_letter
+
     def _remove(self) -> None:
         shutil.rmtree(self._temp, ignore_errors=True)
         if self._lock >= 0:
@@ -221,7 +226,7 @@ class TraceWriter:
         whole = dataclasses.replace(
             meta,
             cpus=self._check.cpus,
-            events=self._check.by_letter,
+            events=self.events,
             first_ns=self._check.first_time,
             last_ns=self._check.last_time,
             pfn_end=self._check.pfn_end,

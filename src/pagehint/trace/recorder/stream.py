@@ -69,7 +69,7 @@ class RecordingImporter:
         self._decoders: list[PageDecoder] = []
         self._gfp = GfpNames(())
         self._merge = Merge(self._emit)
-        self._complete: int | None = None
+        self._complete = 0
         self._stats: dict[str, str] = {}
         self._missed = 0
         self._compacting: dict[int, tuple[int, int]] | None = None
@@ -78,7 +78,6 @@ class RecordingImporter:
         self._snapshots: dict[str, Snapshot] = {}
         self._open: tuple[str, dict[str, Path]] | None = None
         self.num_events = 0
-        self._reports = False
 
     def __enter__(self) -> Self:
         return self
@@ -137,9 +136,7 @@ class RecordingImporter:
 
     # Events are complete up to an earlier round: one may be written while a round is read.
     def _round(self, time: int) -> None:
-        if self._complete is None:
-            self._complete = time
-        elif time - self._complete >= _STALLED:
+        if time - self._complete >= _STALLED:
             self._merge.complete(self._complete)
             self._complete = time
 
@@ -185,7 +182,6 @@ class RecordingImporter:
             self._writer.add_mark(int(rows["time"][row]), text) for row, text in zip(marks, texts, strict=True)
         ]
         self.num_events += len(rows["time"])
-        self._reports |= bool(np.isin(rows["event"], (Event.REPORT, Event.REPORT_RETURN)).any())
         self._writer.add_events(rows, lambda row: f"{self._source}: event {self.num_events - len(rows['time']) + row}")
 
     # Of an allocation that compacts memory, two rows of its task tell: its order and flags, and then its page.
@@ -245,6 +241,7 @@ class RecordingImporter:
         snapshot = self._snapshots.get("init")
         pageblock_order = None if snapshot is None else snapshot.pagetypeinfo().pageblock_order
         kernel = self._machine.get("kernel")
+        reports = not self._writer.events.keys().isdisjoint((Event.REPORT.letter, Event.REPORT_RETURN.letter))
         return Meta(
             recorder=recorder,
             source=self._source,
@@ -257,7 +254,7 @@ class RecordingImporter:
             clock=clock,
             reporting=None
             if self._machine.get("hyperv") is True
-            else _reporting(self._system, pageblock_order, self._device_load, self._reports),
+            else _reporting(self._system, pageblock_order, self._device_load, reports),
             lost=self._lost(),
             level=self._level(),
             system=self._system,
