@@ -341,25 +341,6 @@ def test_zones_without_their_headings_are_none(words: tuple[str, ...], tmp_path:
     assert diagnose(path).free == 1230000 * 4096
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "root@vm:~# cat /sys/module/page_reporting/parameters/page_reporting_order\n5\nroot@vm:~# cat /proc/meminfo\n",
-        "==> /sys/module/page_reporting/parameters/page_reporting_order <==\n5\n\n==> /proc/meminfo <==\n",
-        "/sys/module/page_reporting/parameters/page_reporting_order:5\n",
-        "page_reporting.page_reporting_order=5\n",
-    ],
-)
-def test_the_order_of_reporting_as_shells_print_it(tmp_path: Path, text: str) -> None:
-    """It was lost but of the last."""
-    path = tmp_path / "text"
-    path.write_text(f"{text}MemTotal:        8010372 kB\nMemFree:         1048576 kB\n")
-    found = diagnose(path)
-    assert (found.evidence.reporting.order, found.free) == (5, 1 << 30)
-    path.write_text("$ cat parameters/page_reporting_order\n5 files\nMemTotal: 8010372 kB\nMemFree: 1048576 kB\n")
-    assert diagnose(path).evidence.reporting.order is None
-
-
 @pytest.mark.parametrize("before", ["", "/proc/zoneinfo:"])
 def test_free_pages_of_zones_are_no_vmstat(tmp_path: Path, before: str) -> None:
     """Of zones of nearly one size the last's were taken for all."""

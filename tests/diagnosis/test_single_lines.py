@@ -25,6 +25,25 @@ def test_the_kernel_as_people_give_it(tmp_path: Path, words: str) -> None:
     assert diagnose(path).evidence.kernel == "5.15.0-91-generic"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root@vm:~# cat /sys/module/page_reporting/parameters/page_reporting_order\n5\nroot@vm:~# cat /proc/meminfo\n",
+        "==> /sys/module/page_reporting/parameters/page_reporting_order <==\n5\n\n==> /proc/meminfo <==\n",
+        "/sys/module/page_reporting/parameters/page_reporting_order:5\n",
+        "page_reporting.page_reporting_order=5\n",
+    ],
+)
+def test_the_order_of_reporting_as_shells_print_it(tmp_path: Path, text: str) -> None:
+    """It was lost but of the last."""
+    path = tmp_path / "text"
+    path.write_text(f"{text}MemTotal:        8010372 kB\nMemFree:         1048576 kB\n")
+    found = diagnose(path)
+    assert (found.evidence.reporting.order, found.free) == (5, 1 << 30)
+    path.write_text("$ cat parameters/page_reporting_order\n5 files\nMemTotal: 8010372 kB\nMemFree: 1048576 kB\n")
+    assert diagnose(path).evidence.reporting.order is None
+
+
 @pytest.mark.parametrize(("second", "order", "warned"), [(9, 9, False), (4, 4, True)])
 def test_a_setting_that_a_file_has_twice_is_told_once(tmp_path: Path, second: int, order: int, warned: bool) -> None:
     path = tmp_path / "sysctl"

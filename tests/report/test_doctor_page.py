@@ -75,17 +75,13 @@ def test_every_chart_is_drawn_by_day_and_by_night(show: Show, page_file: Path, s
 def test_in_windows_of_any_width_names_leave_bars_room(show: Show, page_file: Path, width: int) -> None:
     """Of a narrow one they took four fifths, and their ticks lay on their sides; commands and risks stood outside."""
     page = show(page_file)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with page.window(width):
         page = show(page_file)
         assert page.run(_WIDE) <= 0
         assert all(share > 0.45 for share in page.run(_PLOTS))
         assert page.run(_TURNED) == 0
         table = page.driver.find_element(By.CSS_SELECTOR, "table.words")
         assert page.run("return arguments[0].scrollWidth - arguments[0].clientWidth", table) <= 0
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_log_alone_has_its_failures_and_no_map(show: Show, tmp_path: Path) -> None:

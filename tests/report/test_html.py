@@ -82,17 +82,11 @@ return [document.querySelectorAll('#residency .shapelayer path').length,
 def test_a_phase_has_a_line_and_a_name_or_neither(width: int, show: Show, one: Path) -> None:
     """Lines that no name told anything of; and on a telephone, names on top of each other."""
     page = show(one)
-    try:
-        page.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
-        )
+    with page.window(width):
         page.driver.refresh()
         lines, names = page.run(_LINES)
         assert lines == names >= 8
         assert page.run(_OVERLAPS) == [names, 0]
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_several_runs(show: Show, three: Path) -> None:
@@ -148,9 +142,7 @@ def test_print(show: Show, three: Path) -> None:
 def test_what_is_printed_is_what_was_drawn(show: Show, three: Path, width: int) -> None:
     """Charts drawn anew for paper, which is narrow and scaled, had names that were cut and lay above each other."""
     page = show(three)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with page.window(width):
         page = show(three)
         page.run(
             """
@@ -161,8 +153,6 @@ def test_what_is_printed_is_what_was_drawn(show: Show, three: Path, width: int) 
         )
         page.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
         assert page.run("return window.drawnOnPaper") == 0
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_narrow_window(show: Show, three: Path) -> None:
@@ -179,15 +169,11 @@ def test_a_narrow_window(show: Show, three: Path) -> None:
 def test_in_a_phones_window_the_charts_names_are_whole(show: Show, three: Path) -> None:
     """The reasons' longest name ended outside."""
     page = show(three)
-    size = {"width": 360, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with page.window(360):
         page = show(three)
         names = """return [...document.querySelectorAll('.legendtext')].map(
             each => each.closest('svg').getBoundingClientRect().right - each.getBoundingClientRect().right)"""
         assert min(page.run(names)) >= 0
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_nothing_to_show(show: Show, phased: Trace, tmp_path: Path) -> None:
