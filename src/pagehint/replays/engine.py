@@ -790,6 +790,9 @@ class Engine(Pages):
         late: cython.bint
         if self._on_the_way.count:
             self._end_frees(cpu)
+        # A refill is under the zone's lock: whatever else its CPU does, it does after it.
+        if cpu == self._refilling and kind != ZONE_ALLOC and kind != EXTFRAG:
+            self._refilling = -1
         if self._verdict_rows[self._v] == self._row + k:
             verdict = self._verdicts[self._v]
             if self._blocks[self._v] >= 0:
