@@ -124,3 +124,34 @@ def test_logs_of_several_machines(tmp_path: Path) -> None:
     assert diagnose([one, other]).warnings == [
         "a log of several machines (web-1, db-2): what is free is the last report's"
     ]
+
+
+PROC_VERSION, UNAME = "Linux version {} (gcc) #1 SMP\n", "Linux web1 {} #1 SMP x86_64 GNU/Linux\n"
+BUDDYINFO = "Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (
+            [UNAME.format("6.8.12-4-pve"), PROC_VERSION.format("5.10.0-30-amd64"), BUDDYINFO],
+            "file1.txt is of kernel 5.10.",
+        ),
+        ([UNAME.format("6.12.3"), PROC_VERSION.format("6.1"), BUDDYINFO], "others of 6.12.3, which counts"),
+        (
+            [PROC_VERSION.format("5.10.0-30-amd64"), SAMPLES["6.18"]],
+            "the log's last report is of kernel 6.18.0, others",
+        ),
+        ([UNAME.format("6.18.0"), PROC_VERSION.format("6.18.0"), SAMPLES["6.18"]], None),
+        ([UNAME.format("6.8.12-4-pve"), PROC_VERSION.format("6.8.12"), BUDDYINFO], None),
+        # One log of two boots.
+        ([SAMPLES["6.12, CMA"] + PROC_VERSION.format("6.18.0") + SAMPLES["6.18"]], None),
+    ],
+)
+def test_files_that_name_several_kernels(tmp_path: Path, texts: list[str], says: str | None) -> None:
+    """The first counted, without a word."""
+    files = [tmp_path / f"file{number}.txt" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
+    warnings = [line for line in diagnose(files).warnings if " is of kernel " in line]
+    assert [says in line for line in warnings] == [True] if says else not warnings

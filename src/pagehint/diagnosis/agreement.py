@@ -30,6 +30,7 @@ def settle(evidence: Evidence) -> None:
         names = printable(", ".join(evidence.machines[:4]))
         evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
     _warn_of_several_machines(evidence)
+    _warn_of_several_kernels(evidence)
     _tell_past_reports(evidence)
     _settle_order(evidence)
 
@@ -144,6 +145,19 @@ def _warn_of_several_machines(evidence: Evidence) -> None:
             evidence.warnings.append(
                 f"{first} has {format_size(size)} in all, {what} {format_size(near)}: they are of several machines, or "
                 "of moments with more and less memory: name the files of one"
+            )
+            return
+
+
+# A log may be of several boots, a version be given in part.
+def _warn_of_several_kernels(evidence: Evidence) -> None:
+    counts = evidence.kernel or ""
+    for kernel, name in evidence.kernels:
+        short, long = sorted((kernel.rstrip(",;)"), counts), key=len)
+        if not long.startswith(short) or long[len(short) :][:1].isdigit():
+            evidence.warnings.append(
+                f"{name} is of kernel {printable(kernel)}, others of {printable(counts)}, which counts: they are of "
+                "several machines or boots: name the files of one"
             )
             return
 

@@ -116,6 +116,8 @@ class Evidence:
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
     kernel: str | None = None
+    kernels: list[tuple[str, str]] = field(default_factory=list)
+    """What each file says which kernel it is, and its name."""
     hypervisor: str | None = None
     """``"Xen"`` or ``"Apple"``, which have no free page reporting; None: another one, or none, or not known."""
     reporting: Reporting = field(default_factory=Reporting)

@@ -98,8 +98,9 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     if all(what == _INDICES for _, what in evidence.sources):
         raise InputError(f"{evidence.indices[-1]}, but not how much that is: add /proc/buddyinfo, which tells both")
     versions = [report.kernel for report in evidence.reports if report.kernel is not None]
-    if evidence.kernel is None and versions:
-        evidence.kernel = versions[-1]
+    if versions:
+        evidence.kernel = evidence.kernel or versions[-1]
+        evidence.kernels.append((versions[-1], "the log's last report"))
     settle(evidence)
     evidence.warnings = list(dict.fromkeys(evidence.warnings))
     return evidence

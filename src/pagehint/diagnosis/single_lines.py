@@ -33,6 +33,7 @@ def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]
     if versions := _VERSION.findall(text):
         told = [first or other for first, other, _ in versions if first or other]
         evidence.kernel = evidence.kernel or (told[-1] if told else versions[-1][2])
+        evidence.kernels += [(told[-1], name)] if told else []
         yield KERNEL
     evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
     shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
