@@ -122,7 +122,12 @@ def test_a_log_whose_figures_were_damaged_tells_no_more_than_the_machine_has(tmp
     """Blocks and lists of a petabyte were told without a word, and -184 MiB of memory."""
     path = tmp_path / "log.txt"
     for whole, damaged, said in (
-        ("12000*4kB", "99999999999*4kB", "the log's blocks of zone Normal of node 0 are"),
+        ("12000*4kB", "99999999999*4kB", "the free blocks of Normal don't add up"),
+        (
+            "Node 0 Normal: 12000*4kB",
+            "Node 0 Normal: 99999999999*4kB (UME)\nNode 0",
+            "the log's blocks of zone Normal of node 0 are",
+        ),
         ("free_pcp:28kB", "free_pcp:9223372036854775807kB", "zone Normal of node 0 has less than is on CPUs' lists"),
         ("12500 pages reserved", "99999999999 pages reserved", ""),
     ):

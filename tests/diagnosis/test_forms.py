@@ -276,7 +276,7 @@ def test_rows_of_one_length_are_no_broken_line(tmp_path: Path, before: str) -> N
 def test_what_a_lower_zone_keeps_is_not_taken_for_nothing(tmp_path: Path) -> None:
     head, _, rest = SAMPLES["6.18"].partition("Node 0 Normal free")
     small = f"Node 0 DMA free{rest.partition('Node 0 hugepages')[0]}".replace("Node 0 Normal:", "Node 0 DMA:")
-    text = f"{head}{small.replace('0*4096kB', '4*4096kB')}Node 0 Normal free{rest}"
+    text = f"{head}{small.replace('0*4096kB = 64160kB', '4*4096kB = 80544kB')}Node 0 Normal free{rest}"
     path = tmp_path / "log.txt"
     found = []
     for log in (text, re.sub(r"lowmem_reserve.*\n", "", text)):

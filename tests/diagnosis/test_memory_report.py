@@ -1,5 +1,6 @@
 """Mem-Info blocks of logs: whole, several, cut off, of several kernels and page sizes."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import plain_lines
 from pagehint.report.doctor_words import failure_lines
+from tests.diagnosis.samples import SAMPLES
 
 HEAD = (
     "kworker/u8:2: page allocation failure: order:4, mode:0x40dc0(GFP_KERNEL|__GFP_COMP|__GFP_ZERO), nodemask=(null),"
@@ -31,7 +33,7 @@ lowmem_reserve[]: 0 3899 3899 3899 3899
 Node 0 DMA32 free:{kib}kB boost:{boost}kB min:{least}kB low:50000kB high:60000kB reserved_highatomic:2048KB present:2000000kB managed:1950000kB free_pcp:28kB local_pcp:0kB free_cma:0kB
 lowmem_reserve[]: 0 0 0 0 0
 Node 0 DMA: 0*4kB 0*8kB 0*16kB 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 1*1024kB (U) 1*2048kB (M) 3*4096kB (M) = 15360kB
-Node 0 DMA32: {orders} = {kib}kB
+Node 0 DMA32: {orders} = {total}kB
 Node 0 hugepages_total=2 hugepages_free=2 hugepages_surp=0 hugepages_size=2048kB
 300 total pagecache pages
 0 pages in swap cache
@@ -47,7 +49,8 @@ ATOMIC = SMALL.replace("0*1024kB", "4*1024kB (H)")
 
 
 def block(kib: int = 64160, least: int = 40000, boost: int = 0, orders: str = SMALL) -> str:
-    return BLOCK.format(free=kib // 4, kib=kib, least=least, boost=boost, orders=orders)
+    total = sum(int(count) * int(size) for count, size in re.findall(r"(\d+)\*(\d+)kB", orders))
+    return BLOCK.format(free=kib // 4, kib=kib, least=least, boost=boost, orders=orders, total=total)
 
 
 def reason(text: str) -> tuple[str, str | None]:
@@ -296,3 +299,66 @@ def test_modes_in_any_base(mode: str, value: int) -> None:
     lines = plain_lines(HEAD.replace("0x40dc0", mode))
     (report,), _ = parse_memory_reports(lines)
     assert report.mode == value
+
+
+GONE = re.compile(r"\*(?=\d)")
+
+
+@pytest.mark.parametrize("star", ["", "_", "\u00d7", "\u2217", "x"])
+@pytest.mark.parametrize("name", ["6.18", "6.12, CMA", "arm64, 64 KiB pages", "arm64, 16 KiB pages"])
+def test_blocks_whose_stars_the_web_took_for_emphasis(name: str, star: str) -> None:
+    """They were left out without a word."""
+    assert parse_memory_reports(plain_lines(GONE.sub(star, SAMPLES[name]))) == parse_memory_reports(
+        plain_lines(SAMPLES[name])
+    )
+
+
+def test_blocks_of_which_some_stars_are_gone_and_others_are_not() -> None:
+    first, second, rest = SAMPLES["6.18"].split("*", 2)
+    mixed = plain_lines(f"{first}{second}*{GONE.sub('', rest)}")
+    assert parse_memory_reports(mixed) == parse_memory_reports(plain_lines(SAMPLES["6.18"]))
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged"), [("12000*4kB", "1200*4kB"), ("10*16kB (UM) ", ""), ("= 64160kB", "= 6416kB")]
+)
+def test_blocks_that_are_not_the_total_behind_them_are_left_out(tmp_path: Path, whole: str, damaged: str) -> None:
+    """They were told without a word, and an eighth of what was free was all."""
+    path = tmp_path / "log.txt"
+    path.write_text(SAMPLES["6.18"].replace(whole, damaged))
+    found = diagnose(path)
+    assert [zone.counts for zone in found.zones] == [None]
+    assert any(
+        "the free blocks of Normal don't add up to what is printed behind them" in each for each in found.warnings
+    )
+    assert [failure.reason for failure in found.failures] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "lost", ["** 37 printk messages dropped **", "web-1 systemd-journald[412]: Missed 9 kernel messages"]
+)
+def test_messages_that_were_lost_within_a_report_are_said(tmp_path: Path, lost: str) -> None:
+    path = tmp_path / "log.txt"
+    whole, line = SAMPLES["6.18"], "lowmem_reserve[]: 0 0 0 0 0\n"
+    for text, is_said in ((whole.replace(line, f"{lost}\n"), True), (f"{lost}\n{whole}{lost}\n", False)):
+        path.write_text(text)
+        said = [warning for warning in diagnose(path).warnings if "messages were lost within a report" in warning]
+        assert bool(said) == is_said
+
+
+def test_flags_whose_underscores_the_web_took_for_emphasis() -> None:
+    """GFP_THISNODE said nothing of the node: that the allocation could have been served, by another one."""
+    flags = "GFP_ATOMIC|__GFP_THISNODE|__GFP_COMP|__GFP_MEMALLOC"
+    head = HEAD.replace("GFP_KERNEL|__GFP_COMP|__GFP_ZERO", flags)
+    ((bare,), _), ((whole,), _) = (
+        parse_memory_reports(plain_lines(text + block())) for text in (head.replace("__", ""), head)
+    )
+    assert bare.flags == whole.flags == tuple(flags.split("|"))
+
+
+def test_a_failure_whose_first_line_another_cpu_broke(tmp_path: Path) -> None:
+    """Kernels before 4.19 print it in pieces: it was no failure."""
+    head = HEAD.replace("kworker/u8:2: page", "kworker/u8:2: \nStack : 00000000 00000000\npage")
+    found, _ = explained(tmp_path / "log.txt", head + block())
+    (failure,) = found.failures
+    assert (failure.process, failure.order, failure.reason) == (None, 4, "fragmentation")

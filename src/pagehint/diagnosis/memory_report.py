@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
+from pagehint.kernel.gfp import GFP_BY_NAME
 
 __all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
 
@@ -75,12 +76,16 @@ class MemoryReport:
     """Bytes in hugetlb pools."""
     huge_sizes: frozenset[int] = frozenset()
     """Bytes of a huge page, by pool."""
+    odd_rows: list[str] = field(default_factory=list)
+    """Zones whose free blocks don't add up to what is printed behind them: left out."""
+    has_gaps: bool = False
+    """The kernel or the journal says that messages of it were lost."""
 
 
 # A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
 # are counted: the time is in proportion to the text, whatever is in it.
 _EVENT = re.compile(
-    r"(?P<failure>:\s{1,9}(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
+    r"(?P<failure>(?::\s{1,9}|(?m:^))(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
     r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)\s{1,9}page\s{1,9}order\s{1,9})"
     r"(?P<order>-?\d{1,3})(?=\W)(?:,?\s{1,9}failed\s{1,9}to\s{1,9}allocate\s{1,9}pages|\s{1,9}allocation\s{1,9}failed)?"
     r"|vmalloc:\s{1,9}allocation\s{1,9}failure,\s{1,9}allocated\s{1,9}\d{1,19}\s{1,9}of\s{1,9}\d{1,19}\s{1,9}bytes"
@@ -94,13 +99,21 @@ _EVENT = re.compile(
 )
 _KERNEL = re.compile(r"Comm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
+_LOST = re.compile(r"\b\d{1,9} printk messages dropped|\bMissed \d{1,9} kernel messages", re.ASCII)
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
 _RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*[\n\"'<}\]])", re.ASCII)
 _ORDERS = re.compile(
-    r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15}):\s*((?:\d{1,12}\*\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?)+)(=\s*\d{1,19}kB)?",
+    r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15}):\s*"
+    r"((?:\d{1,12}[*_x]\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?)+)(?:=\s*(\d{1,19})kB)?",
     re.ASCII,
 )
-_ORDER = re.compile(r"(\d{1,12})\*(\d{1,9})kB\s*(?:\(([A-Z]{0,8})\))?", re.ASCII)
+_ORDER = re.compile(r"(\d{1,12})[*_x](\d{1,9})kB\s*(?:\(([A-Z]{0,8})\))?", re.ASCII)
+# Where Markdown took stars in pairs for emphasis.
+_STARLESS = re.compile(
+    r"\b[A-Z]\w{2,15}:\s*((?:\d{1,12}\*?\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?){9,20})=\s*(\d{1,19})kB", re.ASCII
+)
+_BLOCKS = re.compile(r"(\d+)(\*?\d*)(?=kB)", re.ASCII)
+_SMALLEST_BLOCKS = 4, 16, 64, 8  # KiB
 _PAGES = re.compile(r"\b([a-z_]{2,30}):(\d{1,19})(?=[^\w*.])(?!\s?[kK]B)", re.ASCII)
 _TAIL = re.compile(
     r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
@@ -123,7 +136,7 @@ MOST_REPORTS = 1000
 
 def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     """The reports in plain lines of a log, in their order, and whether there are more than are read. O(length)."""
-    text = "\n".join(lines)
+    text = _STARLESS.sub(_with_stars, "\n".join(lines))
     events: list[re.Match[str]] = []
     taken = False
     for event in _EVENT.finditer(text):
@@ -150,9 +163,24 @@ def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     return [report for report in reports if report.zones or report.kind != "report"], cut
 
 
-def _before(event: re.Match[str]) -> str:
+# Each order's blocks are twice as large as those before, and all of them make up the total.
+def _with_stars(row: re.Match[str]) -> str:
+    items = _BLOCKS.findall(row[1])
+    for smallest in _SMALLEST_BLOCKS:
+        sizes = [str(smallest << order) for order in range(len(items))]
+        counts = ["".join(item).replace("*", "").removesuffix(size) for item, size in zip(items, sizes, strict=True)]
+        starred = list(map("*".join, zip(counts, sizes, strict=True)))
+        total = sum(int(count or 0) * int(size) for count, size in zip(counts, sizes, strict=True))
+        if all(counts) and total == int(row[2]):
+            between = _BLOCKS.sub("\0", row[1]).split("\0")
+            blocks = "".join(part for pair in zip(between, [*starred, ""], strict=True) for part in pair)
+            return row[0].replace(row[1], blocks, 1)
+    return row[0]
+
+
+def _before(event: re.Match[str]) -> str | None:
     before = event.string[max(event.start() - _MOST_NAME, 0) : event.start()]
-    return _QUOTE.split(before.rpartition("\n")[2])[-1].strip()
+    return _QUOTE.split(before.rpartition("\n")[2])[-1].strip() or None
 
 
 # Hexadecimal where it says so; a zero before a decimal number means nothing.
@@ -190,6 +218,8 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     _read_orders(report, text)
     if not report.zones:
         return report
+    if (lost := _LOST.search(text)) is not None:
+        report.has_gaps = any(words.search(text, lost.end()) for words in (_ZONE, _ORDERS, _TAIL))
     first = _ZONE.search(text)
     for name, value in _PAGES.findall(text[: first.start() if first else len(text)]):
         report.pages.setdefault(name, int(value))
@@ -215,7 +245,9 @@ def _nodes(text: str) -> frozenset[int] | None:
 
 
 def _names(flags: str | None) -> tuple[str, ...]:
-    return tuple(name for name in re.split(r"[|\s]+", flags or "") if name)
+    names = filter(None, re.split(r"[|\s]+", flags or ""))
+    # Two underscores are emphasis on the web, and go.
+    return tuple(f"__{name}" if name not in GFP_BY_NAME and f"__{name}" in GFP_BY_NAME else name for name in names)
 
 
 def _zones(text: str) -> Iterator[ReportedZone]:
@@ -235,6 +267,10 @@ def _read_orders(report: MemoryReport, text: str) -> None:
     for match in _ORDERS.finditer(text):
         key = int(match[1] or 0), match[2]
         blocks = _ORDER.findall(match[3])
+        label = f"{match[2]}, node {key[0]}" if key[0] else match[2]
+        if match[4] is not None and sum(int(count) * int(kib) for count, kib, _ in blocks) != int(match[4]):
+            report.odd_rows.append(label)
+            continue
         # Cut off before its types, or none were printed at all.
         if match[4] is None and blocks[-1][0].strip("0") and not blocks[-1][2]:
             blocks.pop()

@@ -68,13 +68,16 @@ _SOFT_BREAK = re.compile(r"=\r?\n(?:> ?){0,9}(?=[^\r\n])")
 _PLAIN_EQUALS = re.compile(r"=(?![0-9A-F]{2}|\r?\n)")
 _QUOTED_BYTES = re.compile(r"(?:=[0-9A-F]{2})+")
 _BREAK = re.compile("[\r\n\x0b\x0c\x85\u2028\u2029]+")
-# What a crash leaves in files, characters without width, and spaces of other widths.
-_ODD_CHARACTERS = dict.fromkeys(map(ord, "\0\u200b\u200c\u200d\u2060\ufeff"))
+# What a crash leaves in files, characters without width (soft hyphens, marks of a text's direction), and spaces of
+# other widths.
+_ODD_CHARACTERS = dict.fromkeys(
+    [0, 0xAD, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+)
 _ODD_CHARACTERS |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 # What East Asian keyboards write: full width, and a comma without a space.
 _ODD_CHARACTERS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0xFF0C: ", "}
-# What word processors make of hyphens and of a minus.
-_ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-")
+# What word processors make of hyphens, of a minus and of a star.
+_ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-") | {0xD7: "*", 0x2217: "*"}
 # As Markdown has them, where they would mean something else.
 _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")

@@ -256,6 +256,16 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
             f"{name}: lines of zones are cut off at their right: what stands there, as CMA's share, is not known; "
             "`dmesg` and `journalctl -k --no-pager` print them whole"
         )
+    evidence.warnings += [
+        f"{name}: the free blocks of {zone} don't add up to what is printed behind them, and are left out: damaged, or "
+        "lines of several reports"
+        for report in reports
+        for zone in report.odd_rows
+    ]
+    if any(report.has_gaps for report in reports):
+        evidence.warnings.append(
+            f"{name}: the kernel's messages were lost within a report of memory: what it says of zones may not be all"
+        )
     return bool(reports)
 
 
