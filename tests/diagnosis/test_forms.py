@@ -151,6 +151,8 @@ FORMS: dict[str, Form] = {
     "HTML with cells": _each("<tr><td>12.345678</td><td>{}</td></tr>"),
     "HTML with spans": _each('<div class="line"><span class="time">[  532.610402]</span> <span>{}</span></div>'),
     "Jira": lambda text: f"{{code:title=dmesg}}\n{text}{{code}}",
+    "soft hyphens": lambda text: text.replace("mal", "\u00admal"),
+    "marks of a text's direction": _each("\u200e{}\u202c"),
     "a forum": lambda text: f"[CODE]{text.replace('Mem-Info:', '[B]Mem-Info:[/B]')}[/CODE]\n",
     "a forum's quotation": lambda text: f'[quote="joe, post:3, topic:17"]\n{text}[/quote]\n',
     "Markdown that escapes": lambda text: text.replace("_", r"\_").replace("*", r"\*").replace("[", r"\["),
@@ -173,6 +175,11 @@ FORMS: dict[str, Form] = {
     "broken at 60": _broken(60),
     "broken at 80": _broken(80),
     "broken at 100": _broken(100),
+    "broken at 76 and quoted": lambda text: _each("> > {}")(_broken(76)(text)),
+    "syslog, broken at 60": lambda text: _broken(60)(_each("Nov 28 00:47:11 web-1 kernel: [  532.610402] {}")(text)),
+    "syslog, broken at 90 and quoted": lambda text: _each("> {}")(
+        _broken(90)(_each("2026-11-28T00:47:11.123456+01:00 web-1 kernel: {}")(text))
+    ),
 }
 
 
@@ -194,6 +201,16 @@ def test_a_lines_last_figure_is_kept(form: str) -> None:
     assert parse_memory_reports(plain_lines(FORMS[form](SAMPLES["6.12, CMA"]))) == parse_memory_reports(
         plain_lines(SAMPLES["6.12, CMA"])
     )
+
+
+@pytest.mark.parametrize("width", [60, 64, 72, 80, 90, 120])
+@pytest.mark.parametrize("prefix", ["", "[126762.492949] ", "Nov 28 00:47:11 web-1 kernel: [126762.492949] "])
+@pytest.mark.parametrize("quote", ["", "> ", ">> "])
+def test_no_figure_is_broken_with_its_line(width: int, prefix: str, quote: str) -> None:
+    """Of 33526726 pages of RAM 26 were read, and of kernel 6.18.0 18.0."""
+    text = SAMPLES["6.18"].replace("500000 pages", "33526726 pages").replace("slab_un", "slab_unreclaimable:9 slab_un")
+    broken = _each(f"{quote}{{}}")(_broken(width)(_each(f"{prefix}{{}}")(text)))
+    assert parse_memory_reports(plain_lines(broken)) == parse_memory_reports(plain_lines(text))
 
 
 def test_utf_16_that_does_not_say_so(tmp_path: Path) -> None:

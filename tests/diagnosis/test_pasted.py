@@ -1,11 +1,14 @@
 import json
+import re
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagehint.diagnosis import pasted
+from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.pasted import decoded, plain_lines, telling, tells
 
 LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
@@ -233,3 +236,53 @@ def test_lines_that_differ_in_figures_only_are_looked_at_once(monkeypatch: pytes
     lines[70_000] = "MemFree: 5 kB"
     assert "MemFree: 5 kB" in telling("\n".join(lines))
     assert sum(looked) < 200_000
+
+
+ROWS = [f"Node 0, zone {zone:>8}{'      3' * 11}" for zone in ("DMA", "DMA32", "Normal")]
+
+
+@pytest.mark.parametrize(
+    "screen",
+    [
+        "\x1b[H\x1b[2J" + "".join(f"\x1b[{at};1H{row}" for at, row in enumerate(ROWS, 3)),
+        "\x1b[3d".join(["\x1b[2J", *ROWS]),
+        "\n".join(re.sub(" {4,}", lambda gap: f"\x1b[{len(gap[0])}C", row) for row in ROWS),
+    ],
+)
+def test_rows_that_a_program_placed_on_the_screen(screen: str) -> None:
+    """They were one, or had no spaces: a zone was left out without a word."""
+    assert [line.split() for line in plain_lines(screen) if line] == [row.split() for row in ROWS]
+
+
+def test_what_a_program_changed_on_the_screen_is_no_rows(tmp_path: Path) -> None:
+    """Each change was one count more, or other digits of the last."""
+    text = "\x1b[H\x1b[2JEvery 2.0s: cat /proc/buddyinfo\x1b[1;60Hweb-1: 00:47:11\x1b[3;1H" + "\r\n".join(ROWS)
+    path = tmp_path / "typescript"
+    path.write_text(f"{text}\x1b[24;80H\x1b[1;73H13\x1b[4;26H219\x1b[4;33H139\x1b[24;80H\n")
+    found = diagnose(path)
+    assert [zone.counts for zone in found.zones] == [[3] * 11] * 3
+    assert any("a program filled the screen with this" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("behind", [" <-- look", " 98.2%", "  = 24564 kB", " I hope that helps. 3 of 5"])
+def test_what_stands_behind_a_row_is_not_of_it(behind: str, tmp_path: Path) -> None:
+    path = tmp_path / "buddyinfo"
+    path.write_text("".join(f"{row}{behind}\n" for row in ROWS))
+    found = diagnose(path)
+    assert [zone.counts for zone in found.zones] == [[3] * 11] * 3
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(
+    ("right", "read"), [("Node 0, zone      DMA      3", "Node 0, zone      DMA      O"), ("0,", "O,")]
+)
+def test_a_row_of_a_picture_that_was_misread_is_said(right: str, read: str, tmp_path: Path) -> None:
+    """It was left out without a word."""
+    path = tmp_path / "buddyinfo"
+    path.write_text("".join(f"{row}\n" for row in [ROWS[0].replace(right, read), *ROWS[1:]]))
+    assert any("a zone's row is not understood, and left out: Node" in warning for warning in diagnose(path).warnings)
+
+
+def test_rows_of_a_spreadsheet_with_quotes() -> None:
+    rows = ['"' + '","'.join([" ".join(row.split()[:4]), *row.split()[4:]]) + '"' for row in ROWS]
+    assert [line.split() for line in plain_lines("\n".join(rows))] == [row.split() for row in ROWS]

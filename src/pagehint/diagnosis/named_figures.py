@@ -123,7 +123,7 @@ _TOOLS = {
     ),
     "sadf -j": _Source(
         '"memfree"',
-        rf'"(?P<name>memfree|avail|buffers|cached)": {_ALONE}',
+        rf'"(?P<name>memfree|avail|buffers|cached)": {_ALONE}(?=\s{{0,40}}[,}}])',
         {"memfree": "free", "avail": "available", "buffers": "buffers", "cached": "cached"},
         _KIB,
     ),

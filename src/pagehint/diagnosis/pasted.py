@@ -8,6 +8,7 @@ all lines that begin with the like of it, other digits in it or not.
 
 import codecs
 import html
+import itertools
 import re
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,13 +17,19 @@ from pagehint.diagnosis.interleaved import by_machine, by_task
 from pagehint.diagnosis.json_text import message_of, strings_of
 from pagehint.diagnosis.pieces import PIECE, pieces_of
 
-__all__ = ["decoded", "is_wide", "plain_lines", "telling", "tells"]
+__all__ = ["decoded", "is_painted", "is_wide", "plain_lines", "telling", "tells"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
     # Whose first byte was lost.
     r"|\[\d{1,3}(?:;\d{1,3}){0,5}m"
 )
+# Where a program that fills the screen goes on: to the right, or elsewhere. What it changes within a line is marked: it
+# would be a row's counts.
+_TO_THE_RIGHT = re.compile(r"\x1b\[(\d{0,3})C", re.ASCII)
+_WITHIN_LINE = re.compile(r"\x1b\[(?:\d{0,4};0{0,2}(?:[2-9]|1\d)\d{0,3}[Hf]|\d{0,4}d)(?=\s*\d)", re.ASCII)
+_ELSEWHERE = re.compile(r"\x1b\[(?:\d{0,4}(?:;\d{0,4})?[Hf]|\d{0,4}[ABEFd])", re.ASCII)
+_MARK = "~ "
 _PREFIX = re.compile(
     r"\s*(?:"
     r"[>|│┃]\s?(?!\d)"
@@ -126,6 +133,7 @@ _BRACKETS = {"{", "["}
 _OF_JSON = re.compile(r'[{}\[\]]{1,2},?|"[\w.-]{1,60}": ?(?:[{\[]|"?\d[\d.]{0,20}(?: ?[kKMG]i?B)?"?,?)', re.ASCII)
 _MOST_PREFIX, _MOST_SHAPES = 160, 16
 _LEAST_WIDTH, _NEAR, _BEGINNING = 40, 12, 6
+_MOST_OTHERS = 1000
 _NUMBER = re.compile(r"\s*\d+")
 _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
@@ -135,6 +143,7 @@ _STARTS = re.compile(
     r"|(?:(?:shared|buff/cache|available)\s{0,9}){1,3}\Z|(?:\d[\d.,]{0,20}(?:[KMGTP]i?)?B?(?:\s{1,20}|\Z)){1,6}\Z)",
     re.ASCII,
 )
+_FIGURE_AT_END = re.compile(r"[a-z]:\d{1,19}\Z", re.ASCII)
 _HEADING = re.compile(
     r"(?P<log>Mem-[Ii]nfo:$)|^(?:(?P<zone>Node\s+\d{1,9}, zone\s+\w{1,20}$)|(?P<types>Page block order:)"
     r"|(?P<free>total\s+used\s+free\b)|(?P<table>r\s+b\s+swpd\s+free\b))|(?P<sar>\bkbmemfree\b)",
@@ -233,6 +242,11 @@ def _short(line: str) -> str:
     return line[:PIECE]
 
 
+def is_painted(text: str) -> bool:
+    """Whether a program that fills the screen changed figures of it where they stood. O(length)."""
+    return "\x1b[" in text and _WITHIN_LINE.search(text) is not None
+
+
 def tells(text: str) -> bool:
     """Whether it may tell of memory: nothing without letters does. O(length)."""
     return text.lower() != text.upper() and any(map(text.__contains__, _TELLING))
@@ -257,9 +271,12 @@ def plain_lines(text: str) -> list[str]:
         text = "\n".join(_QUOTED_BYTES.sub(_unquoted, block) for block in pieces_of(_SOFT_BREAK.sub("", text)))
     if _CLOSING.search(text):
         text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
+    if "\x1b[" in text:
+        text = _TO_THE_RIGHT.sub(lambda move: " " * int(move[1] or 1), _WITHIN_LINE.sub(f"\n{_MARK}", text))
+        text = _ESCAPES.sub("", _ELSEWHERE.sub("\n", text))
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
-    lines = [part for line in by_task(by_machine(_whole(list(_split(text))))) for part in _apart(line)]
+    lines = [part for line in by_task(by_machine(_whole(_not_quoted(list(_split(text)))))) for part in _apart(line)]
     lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
     # Each of its lines had a prefix. What is a figure by its name stays too.
     if not _BRACKETS.isdisjoint(lines):
@@ -275,23 +292,39 @@ def _unquoted(match: re.Match[str]) -> str:
     return bytes.fromhex(match[0].replace("=", "")).decode(errors="replace")
 
 
+# Of a text that is quoted as a whole, what was broken goes on behind the quotation's marks.
+def _not_quoted(lines: list[str]) -> list[str]:
+    said = [line for line in lines if line.strip()]
+    while said and all(line.startswith(">") for line in said):
+        lines, said = ([line[1:].removeprefix(" ") for line in each] for each in (lines, said))
+    return lines
+
+
 # What a terminal broke, at one width, in the middle of words: more lines end there than just before. Lines that begin
 # alike are lines of their own, and rows of counts break between words. The rest of a broken line is shorter: of tables
 # all lines may be of one width.
-def _whole(lines: list[str]) -> list[str]:
-    lines = [line if not line[-1:].isspace() else line.rstrip() for line in lines]
+def _whole(printed: list[str]) -> list[str]:
+    lines = [line if not line[-1:].isspace() else line.rstrip() for line in printed]
     lengths = Counter(map(len, lines))
     width = max(lengths, default=0)
     if width < _LEAST_WIDTH:
         return lines
     near = sum(lengths[width - step] for step in range(1, _NEAR))
+    # Where all others have a prefix, what has none goes on, behind a space too.
+    others = (line for last, line in itertools.pairwise(["", *printed]) if len(last) != width and line)
+    all_begin = all(map(_PREFIX.match, itertools.islice(others, _MOST_OTHERS)))
+    lines = printed if all_begin else lines
     follows = bytearray(len(lines))
     first, last = "", ""
     full = 0
     for place, line in enumerate(lines):
         if place and len(last) == width:
             full += 1
-            follows[place] = line != "" and not _STARTS.match(line) and _alike(line) != _alike(first)
+            if all_begin:
+                follows[place] = _PREFIX.match(line) is None
+            else:
+                begins = _STARTS.match(line) and not (line.isdigit() and _FIGURE_AT_END.search(last))
+                follows[place] = line != "" and not begins and _alike(line) != _alike(first)
         last = line
         first = first if follows[place] else line
     broken = sum(follows)
@@ -344,6 +377,8 @@ def _plain(line: str) -> str:
     line = line.strip()
     if _PLAIN.fullmatch(line) is not None:
         return line
+    if line.startswith('"Node ') and line.count('"') > 2:
+        line = line.replace('"', "")
     if line.endswith(">"):
         line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
     if line.endswith("}") and (begin := line.find("{")) >= 0:

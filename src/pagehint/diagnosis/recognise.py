@@ -16,7 +16,7 @@ from pagehint.diagnosis.interleaved import machines_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import decoded, plain_lines, telling
+from pagehint.diagnosis.pasted import decoded, is_painted, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.single_lines import KERNEL, read_single_lines
@@ -52,7 +52,16 @@ _FEWEST_ORDERS = 9  # of ppc64 and s390x
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
 _TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
 _COUNT_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}(?:,?\s+>?\d{1,30})+", re.ASCII)
-_ODD_ROW = re.compile(r"Node\s+\d{1,9},\s+zone\s+[^\s,]{1,40}(?:,\s+type\s+\S{1,40})?\W{1,9}\d", re.ASCII)
+# What somebody wrote behind it, or what else a script printed there.
+_COUNT_ROW_AND_MORE = re.compile(
+    r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,30}){11,21})\s+(?=\S{0,40}[^\d\s>])\S.*", re.ASCII
+)
+# And what a program that reads pictures makes of one.
+_ODD_ROW = re.compile(
+    r"Node\s+\d{1,9},\s+zone\s+[^\s,]{1,40}(?:,\s+type\s+\S{1,40})?\W{1,9}\d"
+    r"|Node\s+[\dOoQ]{1,4}[.,;]?\s*zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?(?:\s+[\dOoQIl|]{1,12}){5}",
+    re.ASCII,
+)
 _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
@@ -165,6 +174,11 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
 def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     if not text.endswith(("\n", "\r")) and text.rstrip()[-1:].isdigit():
         evidence.warnings.append(f"{name}: ends without a line break: its last figure may be cut off")
+    if is_painted(text):
+        evidence.warnings.append(
+            f"{name}: a program filled the screen with this: figures that it changed where they stood are left out, "
+            "and the earlier ones count; give the output of the commands themselves"
+        )
     kept = _ends(telling(without_repeats(text)), evidence, name)
     lines = as_meminfo_lines(as_proc_lines(plain_lines(kept)), MEMINFO_NAMES)
     plain = "\n".join(lines)
@@ -363,6 +377,8 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
             parts["pagetypeinfo"].append(line)
         elif _COUNT_ROW.fullmatch(line):
             parts["pagetypeinfo" if state == "pageblocks" else "buddyinfo"].append(line)
+        elif (row := _COUNT_ROW_AND_MORE.fullmatch(line)) is not None:
+            parts["buddyinfo"].append(row[1])
         elif _ODD_ROW.match(line) and not is_below_zero(line):
             parts["odd"].append(line)
         elif _ZONE_HEAD.fullmatch(line):
