@@ -23,6 +23,8 @@ HEAD = "               total        used        free      shared  buff/cache   a
         ("1.234.567", "", 1234567),
         ("1 234 567", "", 1234567),
         ("1'234", "M", 1234),
+        ("1_234_567", "", 1234567),
+        ("13,10,728", "", 1310728),
         ("1,234.5", "M", 1234.5),
         ("1.234,5", "", 1234.5),
         ("1.234.567,25", "", 1234567.25),
@@ -31,7 +33,7 @@ HEAD = "               total        used        free      shared  buff/cache   a
         ("7.", "M", 7),
         ("1.2.3", "G", None),
         ("1,2345,678", "", None),
-        ("12,34,567", "", None),
+        ("12,3,567", "", None),
         ("1,234,567,8", "", None),
         ("1..2", "", None),
         (".", "", None),
@@ -47,7 +49,7 @@ def test_which_units_have_three_decimals_is_the_tools() -> None:
     assert parse_figure("15,822", "GB", decimals="GT") == 15.822
 
 
-@pytest.mark.parametrize("odd", ["1.2.3G", "12,34,567", "."])
+@pytest.mark.parametrize("odd", ["1.2.3G", "12,3,567", "."])
 def test_what_is_no_figure_is_not_0(odd: str) -> None:
     """A row of free in which one could not be read was taken as if nothing were free."""
     assert parse_free(plain_lines(HEAD + f"Mem: 15Gi 2.1Gi {odd} 8Mi 4.0Gi 12Gi\n")) is None

@@ -307,7 +307,13 @@ def test_what_a_lower_zone_keeps_is_not_taken_for_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "prefix", ["Nov 28 00:47:11 {} kernel: ", "2026-11-28T00:47:11.123456+01:00 {} kernel: [  532.610402] "]
+    "prefix",
+    [
+        "Nov 28 00:47:11 {} kernel: ",
+        "2026-11-28T00:47:11.123456+01:00 {} kernel: [  532.610402] ",
+        "{}: [  532.610402] ",
+        "{}   | [  532.610402] ",
+    ],
 )
 def test_a_log_of_several_machines_is_taken_apart(tmp_path: Path, prefix: str) -> None:
     """Their lines were taken for one report, of neither."""
@@ -328,6 +334,17 @@ def test_a_log_of_several_machines_is_taken_apart(tmp_path: Path, prefix: str) -
     named = _each(prefix.format("web-1") + "{}")(SAMPLES["6.18"])
     one.write_text(f"{prefix.format('localhost')}Linux version 6.18.0 (gcc) #1\n{named}")
     assert not any("several machines" in line for line in diagnose(one).warnings)
+
+
+def test_a_zone_that_is_there_twice_in_a_report_is_said(tmp_path: Path) -> None:
+    """Of two machines' reports in turns, without their names, figures of both were told."""
+    path = tmp_path / "log.txt"
+    one = SAMPLES["6.18"]
+    for other, is_said in ((one.replace("min:40000kB", "min:41000kB"), True), (one, False)):
+        pairs = zip(one.splitlines(), other.splitlines(), strict=True)
+        path.write_text("".join(f"{here}\n{there}\n" for here, there in pairs))
+        said = [line for line in diagnose(path).warnings if "lines of several reports are mixed, and the first" in line]
+        assert bool(said) == is_said
 
 
 def test_a_report_that_lacks_a_zone_is_said_to(tmp_path: Path) -> None:

@@ -221,3 +221,9 @@ def test_of_a_row_that_is_cut_off_the_last_figure_is_none(tmp_path: Path) -> Non
     )
     with pytest.raises(InputError, match="the output of free, whose lines are broken"):
         diagnose(tmp_path / "text")
+
+
+def test_a_space_before_the_colon_as_in_french() -> None:
+    head = "       total utilis\u00e9 libre partag\u00e9 tamp/cache disponible\n"
+    sizes, _, _ = parsed(f"{head}Mem :  16303428 9123456 1234568 412344 5945404 6412344\n\u00c9change : 9 0 9\n")
+    assert (sizes["total"], sizes["free"]) == (16303428 << 10, 1234568 << 10)

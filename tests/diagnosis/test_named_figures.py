@@ -32,6 +32,10 @@ REFUSED = {
     "ps_mem": "ps_mem",
     "smem": "smem",
     "systemd_cgtop": "systemd-cgtop",
+    "systemd_oomd": "systemd-oomd",
+    "proc_status": "/proc/PID/status",
+    "smaps_rollup": "/proc/PID/smaps",
+    "zramctl": "zramctl",
     "xl_info": "xl info",
     "xl_list": "xl list",
 }
@@ -65,6 +69,14 @@ def test_what_is_no_machines_free_memory_is_named(form: str) -> None:
     assert f"holds the output of {REFUSED[form]}, which doesn't tell what is free: expected buddyinfo" in str(
         refused.value
     )
+
+
+@pytest.mark.parametrize(
+    ("form", "tool"), [("arcstats", "ZFS' arcstats"), ("kmem_-z", "crash's kmem -z"), ("pminfo_-f", "pminfo")]
+)
+def test_a_tools_form_that_is_not_read_is_named(form: str, tool: str) -> None:
+    with pytest.raises(InputError, match=f"holds the output of {tool}, a form of it that is not read"):
+        diagnose(FOLDER / "unread" / f"{form}.txt")
 
 
 @pytest.mark.parametrize("form", ["hostnamectl", "neofetch"])

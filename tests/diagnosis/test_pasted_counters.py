@@ -127,3 +127,29 @@ def test_a_figure_that_was_broken_is_none(tmp_path: Path) -> None:
     """Its first digits were taken for all of it."""
     (path,) = _given(tmp_path, "MemTotal:         990904 kB\nMemFree:          8 45956 kB\n")
     assert diagnose(path).free is None
+
+
+@pytest.mark.parametrize(
+    "figure", ["13,10,728 kB", "1\u2019310\u2019728 kB", "1'310'728 kB", "1_310_728 kB", "1\u202f310\u202f728 kB"]
+)
+def test_thousands_apart_as_countries_and_programs_have_them(tmp_path: Path, figure: str) -> None:
+    """Without a word, nothing was said to be free."""
+    (path,) = _given(tmp_path, f"MemTotal: 2021564 kB\nMemFree: {figure}\n")
+    found = diagnose(path)
+    assert (found.free, found.warnings) == (1310728 << 10, [])
+
+
+@pytest.mark.parametrize(
+    "line", ["MemFree: 13l0728 kB", "MemFree;   1310728 KB", "MemFree: 131 0728 kB", "MemFree:O0 kB"]
+)
+def test_a_line_of_meminfo_that_is_not_understood_is_said(tmp_path: Path, line: str) -> None:
+    """As a program reads a picture. It was left out without a word."""
+    (path,) = _given(tmp_path, f"MemTotal: 2021564 kB\n{line}\nCached: 605920 kB\n")
+    found = diagnose(path)
+    assert found.free is None
+    assert any(f"a line of meminfo is not understood, and left out: {line}" in each for each in found.warnings)
+
+
+def test_meminfo_as_powershell_lists_it(tmp_path: Path) -> None:
+    (path,) = _given(tmp_path, "MemTotal           : 2021564 kB\nMemFree            : 1310728 kB\n")
+    assert (diagnose(path).total, diagnose(path).free) == (2021564 << 10, 1310728 << 10)

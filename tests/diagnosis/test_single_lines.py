@@ -147,3 +147,12 @@ def test_a_distributions_version_is_no_kernels(tmp_path: Path) -> None:
     issue.write_text('PRETTY_NAME="Debian GNU/Linux 12.8 (bookworm)"\nRed Hat Enterprise Linux 9.4 (Plow)\n')
     meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
     assert diagnose([issue, meminfo]).evidence.kernel is None
+
+
+@pytest.mark.parametrize(("words", "order"), [("enabled", None), ("enabled with order 8", 8), ("not supported", None)])
+def test_hyper_vs_words_for_reporting_as_wsl_prints_them(tmp_path: Path, words: str, order: int | None) -> None:
+    """Whether reporting is on was not known."""
+    path = tmp_path / "dmesg"
+    path.write_text(f"[    4.013233] hv_balloon: Cold memory discard hint {words}\nMemTotal: 9 kB\nMemFree: 8 kB\n")
+    reporting = diagnose(path).evidence.reporting
+    assert (reporting.on, reporting.order) == (True if "enabled" in words else None, order)

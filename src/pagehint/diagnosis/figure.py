@@ -10,7 +10,9 @@ SMALLEST_PAGE = 4096
 """Bytes: what counts memory in pages gives multiples of it, whatever the machine."""
 
 _PLAIN = re.compile(r"\d+(?:[.,]\d*)?", re.ASCII)
-_APART = re.compile(r"\d{1,3}([ ,.'])\d{3}((?:\1\d{3})*)((?!\1)[.,]\d+)?", re.ASCII)
+_APART = re.compile(r"\d{1,3}([ ,.'_])\d{3}((?:\1\d{3})*)((?!\1)[.,]\d+)?", re.ASCII)
+# As in India: by thousands once, and by hundreds of them.
+_BY_LAKHS = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}", re.ASCII)
 
 
 def parse_figure(text: str, unit: str = "", decimals: str = "MGTPE") -> float | None:
@@ -19,6 +21,8 @@ def parse_figure(text: str, unit: str = "", decimals: str = "MGTPE") -> float | 
     One point or comma before three digits parts thousands where there is no unit or a small one, of which nobody writes
     thousandths, and is the decimal one where the unit is one of `decimals`. O(length).
     """
+    if _BY_LAKHS.fullmatch(text):
+        return float(text.replace(",", ""))
     apart = _APART.fullmatch(text)
     if apart is not None:
         only_one = apart[1] in ".," and not apart[2] and apart[3] is None

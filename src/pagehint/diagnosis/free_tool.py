@@ -10,7 +10,7 @@ from pagehint.diagnosis.figure import SMALLEST_PAGE, parse_figure
 __all__ = ["FreeTool", "parse_free"]
 
 _ROW = re.compile(
-    r"([^\s\d]{1,20}):\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){3,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)",
+    r"([^\s\d]{1,20})\s?:\s*((?:[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?\s+){3,7}[\d.,]{1,20}(?:[KMGTPkmgt]i?|[Bb])?B?)",
     re.ASCII,
 )
 _VALUE = re.compile(r"([\d.,]{1,20})([KMGTPkmgt]i?|[Bb])?", re.ASCII)

@@ -16,7 +16,9 @@ _TASK = re.compile(
 _MACHINE = re.compile(
     r"(?:<\d{1,3}>(?:1 )?)?(?:(?:\d{4} )?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d(?:\.\d{1,9})?"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?)"
-    r" (?P<machine>[\w.:-]{1,80}) kernel\b",
+    r" (?P<machine>[\w.:-]{1,80}) kernel\b"
+    # Of containers, and of a shell that asks many machines.
+    r"|(?P<container>[\w.-]{1,80}) {1,40}\| |(?P<host>[\w.-]{1,80}): \[ {0,12}\d{1,12}\.\d{1,9}\]",
     re.ASCII,
 )
 # Where a report begins: at its head, or at its block where it has no head.
@@ -33,7 +35,11 @@ def machines_of(text: str) -> list[str]:
     """
     lines = (line for block in pieces_of(text) if _report(block) for line in block.split("\n") if _report(line))
     found = filter(None, map(_MACHINE.match, lines))
-    return list(dict.fromkeys(match["machine"] for match in found))
+    return list(dict.fromkeys(map(_name, found)))
+
+
+def _name(match: re.Match[str]) -> str:
+    return next(filter(None, match.groups()))
 
 
 def _report(text: str) -> re.Match[str] | None:
@@ -46,7 +52,7 @@ def by_machine(lines: list[str]) -> list[str]:
     machine = ""
     for line in lines:
         match = _MACHINE.match(line)
-        machine = machine if match is None else match["machine"]
+        machine = machine if match is None else _name(match)
         found.setdefault(machine, []).append(line)
     return [line for each in found.values() for line in each]
 

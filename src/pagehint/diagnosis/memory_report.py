@@ -78,6 +78,8 @@ class MemoryReport:
     """Bytes of a huge page, by pool."""
     odd_rows: list[str] = field(default_factory=list)
     """Zones whose free blocks don't add up to what is printed behind them: left out."""
+    is_mixed: bool = False
+    """A zone is there more than once, with other figures: the first counts."""
     has_gaps: bool = False
     """The kernel or the journal says that messages of it were lost."""
 
@@ -214,7 +216,8 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]
     for zone in _zones(text):
-        report.zones.setdefault((zone.node, zone.name), zone)
+        if report.zones.setdefault((zone.node, zone.name), zone).values != zone.values:
+            report.is_mixed = True
     _read_orders(report, text)
     if not report.zones:
         return report

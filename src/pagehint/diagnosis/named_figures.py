@@ -140,6 +140,14 @@ _TOOLS = {
         {"free memory": "free"},
         _KIB,
     ),
+    "Proxmox' info balloon": _Source(
+        "free_mem=",
+        rf"\b(?P<name>total_mem|free_mem)={_ALONE}",
+        {"total_mem": "total", "free_mem": "free"},
+        _MIB,
+        within=r"\bballoon: actual=\d{1,12} max_mem=.{1,300}",
+        needs=frozenset({"total"}),
+    ),
     "virsh dommemstat": _Source(
         "unused",
         rf"^(?:balloon\.)?(?P<name>actual|current|unused|available|usable|disk_caches)[ =]{_FIGURE}$",

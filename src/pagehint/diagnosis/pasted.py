@@ -66,7 +66,7 @@ _TELLING = (
     "dentry", "workingset", "threshold", "pfn", "protection", "vmalloc", "allocstall", "compact_", "thp_", "numa_",
     # Everyday words of logs, as what the kernel and free print has them.
     "free:", "free_", "s free", "d free", "free  ", "page alloc", "pages", "page_", "allocation f", "allocation s",
-    "of memory", "memory: ", "swap cache", "swpd", "kbmem",
+    "of memory", "memory: ", "swap cache", "swpd", "kbmem", "discard hint",
     # Those of Android's dumpsys, and of named_figures.
     " RAM:", "MEM,", "mem,", "mem_", "mem.", "memory/", "memory.", "svmem",
 )  # fmt: skip
@@ -83,8 +83,9 @@ _ODD_CHARACTERS = dict.fromkeys(
 _ODD_CHARACTERS |= dict.fromkeys([9, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
 # What East Asian keyboards write: full width, and a comma without a space.
 _ODD_CHARACTERS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0xFF0C: ", "}
-# What word processors make of hyphens, of a minus and of a star.
+# What word processors make of hyphens, of a minus, a star and quotes.
 _ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-") | {0xD7: "*", 0x2217: "*"}
+_ODD_CHARACTERS |= dict.fromkeys([0x2018, 0x2019], "'") | dict.fromkeys([0x201C, 0x201D], '"')
 # As Markdown has them, where they would mean something else.
 _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")

@@ -5,17 +5,20 @@ from collections import Counter
 
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+from pagehint.errors import printable
 from pagehint.proc.counters import parse_vmstat
 
 __all__ = ["MEMINFO_NAMES", "is_below_zero", "read_meminfo", "read_vmstat", "sum_of_nodes"]
 
 # As the kernel prints it, without a colon, or with figures and units that somebody made handy.
 _MEMINFO = re.compile(
-    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s+)"
-    r"(\d{1,3}(?:([ ,.'])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
+    r"\b([A-Z][A-Za-z0-9_]{2,40}(?:\([a-z]{1,10}\))?)(:\s+|[:=]\s{0,9}|\s{1,40}:\s|\s+)"
+    r"(\d{1,2}(?:,\d{2}){1,5},\d{3}(?=\s?[kK]i?B\b)"
+    r"|\d{1,3}(?:([ ,.'_])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}|\d{1,19}(?:[.,]\d{1,3})?)"
     r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s*$|\s+[^\d\s]))",
     re.ASCII,
 )
+_ODD_LINE = re.compile(r"(?:Node \d{1,9} )?([A-Z]\w{2,40}(?:\(\w{1,10}\))?)[:;]\s*[\dOoIl].{0,200}", re.ASCII)
 _SIDE_BY_SIDE = re.compile(r"\bMemFree:?(?:\s+\d[\d,.]{0,20}\s?[kKMG]i?B\b){2}", re.ASCII)
 _BELOW_ZERO = re.compile(
     r"(?:Node\s+\d{1,9}, zone\s.{1,400}|(?:nr|pg|numa|workingset|thp|compact)_\w{1,60}"
@@ -23,6 +26,7 @@ _BELOW_ZERO = re.compile(
     re.ASCII,
 )
 _NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
+_OF_MEMINFO = "MemTotal", "MemFree"
 MEMINFO_NAMES = {
     "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
     "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
@@ -42,15 +46,20 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
     Of several of one, the last counts, which the evidence's warnings say. O(length).
     """
     tables: dict[int | None, list[dict[str, int]]] = {None: [{}]}
+    odd: list[str] = []
     for line in lines:
         of_node = _NODE_MEMINFO.match(line)
         of_one = tables.setdefault(None if of_node is None else int(of_node[1]), [{}])
+        is_read = False
         for key, between, figure, _, unit in _MEMINFO.findall(line):
             if key not in MEMINFO_NAMES or (value := _kib(between, figure, unit)) is None:
                 continue
+            is_read = True
             if key in of_one[-1] and key in ("MemTotal", "MemFree"):
                 of_one.append({})
             of_one[-1][key] = value
+        if not is_read and (match := _ODD_LINE.fullmatch(line)) is not None and match[1] in MEMINFO_NAMES:
+            odd.append(line)
     found = {
         node: _last(of_one, "meminfo" if node is None else f"node {node}'s meminfo", evidence, name)
         for node, of_one in tables.items()
@@ -63,6 +72,11 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
         if found[node] and len(totals) == 1:
             found[node].setdefault("MemTotal", totals.pop())
     told = {node: counts for node, counts in found.items() if _tells(counts)}
+    if odd and (told or any(line.startswith(_OF_MEMINFO) for line in odd)):
+        evidence.warnings.append(
+            f"{name}: a line of meminfo is not understood, and left out: {printable(odd[0][:80])}"
+            + (f", and {len(odd) - 1:,} more" if odd[1:] else "")
+        )
     return told.pop(None, {}), {node: counts for node, counts in told.items() if node is not None}
 
 

@@ -276,6 +276,11 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
         for report in reports
         for zone in report.odd_rows
     ]
+    if any(report.is_mixed for report in reports):
+        evidence.warnings.append(
+            f"{name}: has a zone more than once in a report of memory: lines of several reports are mixed, and the "
+            "first of each zone count"
+        )
     if any(report.has_gaps for report in reports):
         evidence.warnings.append(
             f"{name}: the kernel's messages were lost within a report of memory: what it says of zones may not be all"

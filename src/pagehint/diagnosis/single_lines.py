@@ -24,7 +24,10 @@ _ORDER = re.compile(
     re.ASCII | re.MULTILINE,
 )
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
-_REPORTING_ON = "Free page reporting enabled"
+# Hyper-V's driver, as in WSL2, has words of its own.
+_REPORTING_ON = re.compile(
+    r"Free page reporting enabled|Cold memory discard hint enabled(?: with order (?P<order>\d{1,2})\b)?", re.ASCII
+)
 
 
 def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]:
@@ -43,8 +46,10 @@ def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]
     found = list(_ORDER.finditer(text))
     orders = [_order(each["order"]) for each in found if not each["boot"]]
     at_boot = [_order(each["order"]) for each in found if each["boot"]]
-    if _REPORTING_ON in text:
+    if (said := _REPORTING_ON.search(text)) is not None:
         evidence.reporting.on = evidence.reporting.device = True
+        if said["order"]:
+            evidence.reporting.order = int(said["order"])
         yield "the kernel's word that reporting is on"
     if orders:
         evidence.reporting.order = orders[-1]

@@ -123,11 +123,18 @@ _NO_FREE = {
     "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
+    "systemd-oomd": r"(?:.{0,80}: )?(?:Killed|Marked) /\S{1,200} (?:\(.{0,40}\) )?(?:due to|for killing).{1,300}",
+    "/proc/PID/status": r"VmRSS: {0,9}\d{1,15} kB",
+    "/proc/PID/smaps": r"Shared_Hugetlb: {0,24}\d{1,15} kB",
+    "zramctl": r"NAME\s+ALGORITHM\s+DISKSIZE\s.{1,80}",
     "earlyoom": r"(?:.{0,80}: )?mem avail: +\d{1,12} of +\d{1,12} MiB .{1,80}",
     "vmstat -d": r"disk- -+reads-+ -+writes-+ -+IO-+",
     "numastat without -m": r"numa_foreign(?:\s+\d{1,20}){1,64}",
 }
 _UNREAD = {
+    "crash's kmem -z": r"NODE: \d{1,4} {1,9}ZONE: \d .{1,80}NAME: \"\w{1,20}\"",
+    "ZFS' arcstats": r"memory_free_bytes\s+\d\s+\d{1,20}",
+    "pminfo": r"mem\.util\.free",
     "jc --proc-zoneinfo": r'.{0,4000}"pagesets": ?\[.{0,4000}',
     "sadf -x": r"<memfree>\d{1,20}</memfree>",
     "page-types": r"flags\s+page-count\s+MB\s+symbolic-flags.{0,60}",
