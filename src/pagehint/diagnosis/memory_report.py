@@ -76,7 +76,7 @@ class MemoryReport:
     """Bytes in hugetlb pools."""
     huge_sizes: frozenset[int] = frozenset()
     """Bytes of a huge page, by pool."""
-    odd_rows: list[str] = field(default_factory=list)
+    odd_rows: dict[str, None] = field(default_factory=dict)
     """Zones whose free blocks don't add up to what is printed behind them: left out."""
     is_mixed: bool = False
     """A zone is there more than once, with other figures: the first counts."""
@@ -101,7 +101,7 @@ _EVENT = re.compile(
 )
 _KERNEL = re.compile(r"Comm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
-_LOST = re.compile(r"\b\d{1,9} printk messages dropped|\bMissed \d{1,9} kernel messages", re.ASCII)
+_LOST = "printk messages dropped", " kernel messages"
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
 _RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*[\n\"'<}\]])", re.ASCII)
 _ORDERS = re.compile(
@@ -138,7 +138,7 @@ MOST_REPORTS = 1000
 
 def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     """The reports in plain lines of a log, in their order, and whether there are more than are read. O(length)."""
-    text = _STARLESS.sub(_with_stars, "\n".join(lines))
+    text = "\n".join(lines)
     events: list[re.Match[str]] = []
     taken = False
     for event in _EVENT.finditer(text):
@@ -219,10 +219,13 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         if report.zones.setdefault((zone.node, zone.name), zone).values != zone.values:
             report.is_mixed = True
     _read_orders(report, text)
+    if not all(zone.orders and zone.is_whole for zone in report.zones.values()):
+        _read_orders(report, _STARLESS.sub(_with_stars, text))
     if not report.zones:
         return report
-    if (lost := _LOST.search(text)) is not None:
-        report.has_gaps = any(words.search(text, lost.end()) for words in (_ZONE, _ORDERS, _TAIL))
+    lost = max(map(text.find, _LOST))
+    if lost >= 0:
+        report.has_gaps = any(words.search(text, lost) for words in (_ZONE, _ORDERS, _TAIL))
     first = _ZONE.search(text)
     for name, value in _PAGES.findall(text[: first.start() if first else len(text)]):
         report.pages.setdefault(name, int(value))
@@ -272,7 +275,7 @@ def _read_orders(report: MemoryReport, text: str) -> None:
         blocks = _ORDER.findall(match[3])
         label = f"{match[2]}, node {key[0]}" if key[0] else match[2]
         if match[4] is not None and sum(int(count) * int(kib) for count, kib, _ in blocks) != int(match[4]):
-            report.odd_rows.append(label)
+            report.odd_rows[label] = None
             continue
         # Cut off before its types, or none were printed at all.
         if match[4] is None and blocks[-1][0].strip("0") and not blocks[-1][2]:
@@ -281,6 +284,6 @@ def _read_orders(report: MemoryReport, text: str) -> None:
             continue
         report.page_size = report.page_size or int(blocks[0][1]) << 10
         zone = report.zones.setdefault(key, ReportedZone(*key))
-        if not zone.orders:
+        if not zone.orders or (match[4] is not None and not zone.is_whole):
             zone.orders = [OrderCount(int(count), types) for count, _, types in blocks]
             zone.is_whole = match[4] is not None
