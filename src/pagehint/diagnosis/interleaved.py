@@ -39,7 +39,8 @@ def machines_of(text: str) -> list[str]:
 
 
 def _name(match: re.Match[str]) -> str:
-    return next(filter(None, match.groups()))
+    name: str = next(filter(None, match.groups()))
+    return name
 
 
 def _report(text: str) -> re.Match[str] | None:
