@@ -362,3 +362,9 @@ def test_a_failure_whose_first_line_another_cpu_broke(tmp_path: Path) -> None:
     found, _ = explained(tmp_path / "log.txt", head + block())
     (failure,) = found.failures
     assert (failure.process, failure.order, failure.reason) == (None, 4, "fragmentation")
+
+
+def test_the_kernel_of_2_6_is_read() -> None:
+    line = "Pid: 1663, comm: swapper Tainted: P        W  ----------------   2.6.32-754.el6.x86_64 #1"
+    ((report,), _) = parse_memory_reports(plain_lines(re.sub("CPU: .*", line, HEAD) + block()))
+    assert report.kernel == "2.6.32-754.el6.x86_64"
