@@ -201,3 +201,14 @@ def test_pages_and_pageblocks_of_other_machines(
     path.write_text(f"Node 0, zone   Normal {' '.join(map(str, counts))}\n{meminfo}")
     setting = diagnose(path).setting
     assert (setting.page_size >> 10, setting.pageblock_order, setting.order) == (page_kib, pageblock, pageblock)
+
+
+@pytest.mark.parametrize("name", ["buddyinfo", "pagetypeinfo", "zoneinfo", "meminfo"])
+def test_all_in_one_line_as_a_search_engine_keeps_it(tmp_path: Path, name: str) -> None:
+    """It was refused, or only the first zone was read."""
+    (path,) = FOLDER.glob(f"{name}*")
+    flat = tmp_path / name
+    flat.write_text(f"# cat /proc/{name} {' '.join(path.read_text().split())} Does that help?\n")
+    found, expected = diagnose(flat), diagnose(path)
+    assert (found.zones, found.total, found.free) == (expected.zones, expected.total, expected.free)
+    assert found.used_by == expected.used_by

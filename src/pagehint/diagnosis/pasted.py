@@ -106,7 +106,15 @@ _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){
 _OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?\d{1,30}){5,21})", re.ASCII)
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}(?:,\d{3}){0,5})+", re.ASCII)
-_RUN_TOGETHER = re.compile(r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone )")
+_RUN_TOGETHER = re.compile(
+    r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone |Page block order: |Pages per block: |Free pages count per "
+    r"|Number of blocks type )"
+)
+_OF_ZONEINFO = re.compile(r"Node\s+\d{1,9}, zone\s+\w{1,20}\s+(?:per-node stats|pages free)\s", re.ASCII)
+_BEFORE_FIELD = re.compile(
+    r"(?<!pages)(?<!vm stats)\s+(?=per-node stats|pages free|pagesets|protection:|vm stats|[a-z_]{2,40}:?\s+\d)",
+    re.ASCII,
+)
 _ZONE_APART = re.compile(r",\s{2,20}zone\b")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
@@ -371,7 +379,13 @@ def _is_below(heading: re.Match[str], line: str) -> bool:
 def _apart(line: str) -> list[str]:
     if " [" in line and len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
         return parts
-    return _RUN_TOGETHER.split(line) if line.count(", zone ") > 1 else [line]
+    if line.count(", zone ") < 2:
+        return [line]
+    return [
+        field
+        for part in _RUN_TOGETHER.split(line)
+        for field in (_BEFORE_FIELD.split(part) if _OF_ZONEINFO.match(part) else [part])
+    ]
 
 
 def _plain(line: str) -> str:
