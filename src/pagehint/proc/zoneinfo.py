@@ -161,13 +161,13 @@ def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: i
         zone.node_stats[key] = parse_count(word, where, line)
 
 
-def zone_layouts(text: str, where: str) -> list[ZoneLayout]:
-    """The zones that have pages, of a whole text of /proc/zoneinfo, in ascending pfn order. Raises InputError."""
-    zones = sorted((_layout(zone, where) for zone in parse_zoneinfo(text, where) if zone.spanned != 0), key=_start)
-    if not zones:
+def zone_layouts(zones: list[ZoneInfo], where: str) -> list[ZoneLayout]:
+    """The zones that have pages, of all that a /proc/zoneinfo names, in ascending pfn order. Raises InputError."""
+    layouts = sorted((_layout(zone, where) for zone in zones if zone.spanned != 0), key=_start)
+    if not layouts:
         raise InputError(f"{where}: names no zone that has pages: expected a copy of /proc/zoneinfo")
-    check_apart(zones, where)
-    return zones
+    check_apart(layouts, where)
+    return layouts
 
 
 def _start(zone: ZoneLayout) -> int:

@@ -30,7 +30,7 @@ _MOST_UNZONED = 1 << 24  # pages of a guest without zoneinfo: 64 GiB
 class Snapshot:
     """A snapshot folder of a bundle.
 
-    `path` is the folder. Any of its files may be missing. Zones and counters are read once: nobody may change them.
+    `path` is the folder. Any of its files may be missing. What its texts say is read once: nobody may change it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,8 +47,8 @@ class Snapshot:
 
     @cached_property
     def _zones(self) -> list[ZoneLayout]:
-        text = self.text("zoneinfo")
-        return [] if text is None else zone_layouts(text, str(self.path / "zoneinfo.txt"))
+        path = self.path / "zoneinfo.txt"
+        return zone_layouts(self.zoneinfo(), str(path)) if path.exists() else []
 
     def zoneinfo(self) -> list[ZoneInfo]:
         """All that zoneinfo says, per-CPU counts too; empty where the snapshot lacks it."""
@@ -60,6 +60,10 @@ class Snapshot:
 
     def pagetypeinfo(self) -> PageTypeInfo:
         """What pagetypeinfo says; an empty one where the snapshot lacks it."""
+        return self._pagetypeinfo
+
+    @cached_property
+    def _pagetypeinfo(self) -> PageTypeInfo:
         return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
 
     def odd_types(self) -> str | None:
