@@ -25,5 +25,5 @@ cdef class VirtualWorker:
     cdef _disarm(self)
     cdef _arm(self, time)
     cdef _act(self)
-    cdef _count(self, now)
+    cdef _count(self, long long now)
     cdef _tell(self)

@@ -10,8 +10,9 @@ from pagehint.units import format_time, shown
 
 __all__ = ["VirtualWorker"]
 
-_AT_ONCE = 10**9
-_MOST_AT_ONCE = 100_000  # actions that give nothing back in that time, of no free's doing: it would go on so for ever
+_AT_ONCE = cython.declare(cython.longlong, 10**9)
+# Actions that give nothing back in that time, of no free's doing: it would go on so for ever.
+_MOST_AT_ONCE = cython.declare(cython.long, 100_000)
 
 
 @cython.final
