@@ -93,7 +93,6 @@ class Attachable(Ranges):
                     self._forget()
                 self._high_water_mark = mark
                 self._min_order = self._notify_order = least
-                self._request(self._requested)
                 self._start_walks()
                 # Whatever is free was freed now, as far as anybody knows.
                 self._ages = False
@@ -108,6 +107,7 @@ class Attachable(Ranges):
                     self._freed_at[i] = now
                     i += block_pages(self._state[i] & ORDER)
                 self._ages = aged
+                self._request(self._requested)
                 self._doorbell = doorbell  # None before, so that nothing is let go of under the lock
                 self._settle = settle
         if busy:
@@ -463,9 +463,14 @@ class Attachable(Ranges):
         for order in range(32):
             mark = self._notify_at[order]
             due = self._hinted[order] + self._high_water_mark
-            silent = order < self._notify_order or self._requested
-            if (mark < UNREACHABLE >> 1) if silent else (mark != due):
-                wrong.append(f"order {order}: frees notify at {mark} blocks, not {'never' if silent else due}")
+            if order >= self._notify_order and self._ages:
+                right, expected = mark < -(UNREACHABLE >> 1), "always"
+            elif order < self._notify_order or self._requested:
+                right, expected = mark > UNREACHABLE >> 1, "never"
+            else:
+                right, expected = mark == due, due
+            if not right:
+                wrong.append(f"order {order}: frees notify at {mark} blocks, not {expected}")
             if order >= self.max_order and (self._nr_free[order] or self._hinted[order]):
                 wrong.append(f"order {order}: {self._nr_free[order]} blocks, {self._hinted[order]} hinted: none can be")
             on_lists += self._nr_free[order] << order

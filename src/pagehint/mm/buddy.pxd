@@ -76,6 +76,7 @@ cdef class Buddy(HintingState):
     cdef bint _merges(self, Py_ssize_t buddy, int order, int migratetype) noexcept nogil
     @cython.final
     cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
+    cdef void _notify(self, Py_ssize_t i, int order) noexcept nogil  # not final either
     @cython.final
     cdef void _count_hinted(self, int order, Py_ssize_t blocks) noexcept nogil
     @cython.final

@@ -319,13 +319,17 @@ class Buddy(HintingState):
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
-        if order >= self._notify_order and not hinted:
-            if self._ages:
-                self._freed_at[i] = self._tick()
-            if self._nr_free[order] >= self._notify_at[order]:
-                self._request(True)
-                self._ring = True
+        if not hinted and self._nr_free[order] >= self._notify_at[order]:
+            self._notify(i, order)
         return order
+
+    # A free of this block passed the test of section 7, or has to, as its age is kept.
+    def _notify(self, i, order):
+        if self._ages:
+            self._freed_at[i] = self._tick()
+        if not self._requested and self._nr_free[order] - self._hinted[order] >= self._high_water_mark:
+            self._request(True)
+            self._ring = True
 
     @cython.cfunc
     @cython.inline

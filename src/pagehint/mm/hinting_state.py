@@ -36,10 +36,13 @@ class HintingState:
 
     def _request(self, wanted):
         # Every free runs the test of section 7, so that is one comparison: with the free blocks at which it notifies.
+        # Where ages are kept, each passes it.
         order: cython.int
         self._requested = wanted
         for order in range(32):
-            if order < self._notify_order or wanted:
+            if order >= self._notify_order and self._ages:
+                self._notify_at[order] = -UNREACHABLE
+            elif order < self._notify_order or wanted:
                 self._notify_at[order] = UNREACHABLE
             else:
                 self._notify_at[order] = self._hinted[order] + self._high_water_mark
