@@ -13,7 +13,7 @@ cdef class HintedLists(Buddy):
     cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
     @cython.final
     cdef Py_ssize_t _take_run(
-        self, Py_ssize_t e, int order, bint backward, Py_ssize_t room, Batch batch
+        self, Py_ssize_t e, int order, int migratetype, bint backward, Py_ssize_t room, Batch batch
     ) noexcept nogil
     @cython.final
     cdef void _pull(self, int order, int migratetype, Batch batch) noexcept nogil

@@ -103,14 +103,13 @@ class HintedLists(Buddy):
             e = self._links[2 * e + 1]
         return first
 
-    def _take_run(self, e, order, backward, room, batch: Batch):
+    def _take_run(self, e, order, migratetype, backward, room, batch: Batch):
         # Takes unhinted blocks off a list, from entry e on in one direction, and returns the entry behind them. The
         # caller closes the gap. What the list gives next is fetched early: lists are often in the order of the pfns.
         pages: cython.Py_ssize_t = block_pages(order)
         begin: cython.Py_ssize_t = batch._count
         count: cython.Py_ssize_t = begin
         end: cython.Py_ssize_t = begin + room
-        state: cython.int
         i: cython.Py_ssize_t
         guess: cython.Py_ssize_t
         # In registers: what is written to bytes might, for all that a compiler knows, be any field.
@@ -125,8 +124,7 @@ class HintedLists(Buddy):
         merges: cython.bint = order < self._top
         while count < end and e >= LISTS:
             i = page_of(e)
-            state = states[i]
-            if state & HINTED:
+            if states[i] & HINTED:
                 break
             e = links[2 * e + backward]
             if cython.compiled:
@@ -140,9 +138,10 @@ class HintedLists(Buddy):
                         prefetch(cython.address(states[guess]))
             states[i] = IN_FLIGHT | order
             pfns[count] = i + first
-            orders[count] = order
-            types[count] = state >> TYPE_SHIFT
             count += 1
+        for i in range(begin, count):
+            orders[i] = order
+            types[i] = migratetype
         batch._count = count
         count -= begin
         self._nr_free[order] -= count
@@ -162,13 +161,13 @@ class HintedLists(Buddy):
         most: cython.Py_ssize_t = batch._count + room
         if room <= 0 or self._links[2 * boundary + 1] == head:
             return
-        e = self._take_run(self._links[2 * boundary + 1], order, True, room, batch)
+        e = self._take_run(self._links[2 * boundary + 1], order, migratetype, True, room, batch)
         self._links[2 * boundary + 1] = e
         self._links[2 * e] = boundary
         room = most - batch._count
         if e == head or room == 0:
             return
-        e = self._take_run(self._links[2 * head], order, False, room, batch)
+        e = self._take_run(self._links[2 * head], order, migratetype, False, room, batch)
         self._links[2 * head] = e
         self._links[2 * e + 1] = head
         if batch._count < most:
