@@ -14,4 +14,8 @@ cdef Py_ssize_t fall_back_taking(Buddy buddy, int order, int migratetype) noexce
 cdef Py_ssize_t claim_then_steal(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t steal(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t alloc_next(Buddy buddy, int order, int migratetype) noexcept nogil
+cdef Py_ssize_t claim_told(
+    Buddy buddy, Py_ssize_t i, int order, int migratetype, int found, int kind
+) noexcept nogil
+cdef Py_ssize_t take_told(Buddy buddy, Py_ssize_t i, int order, int migratetype) noexcept nogil
 cdef void choose_fallback(Buddy buddy)

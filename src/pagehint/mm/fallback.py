@@ -197,6 +197,36 @@ def alloc_next(buddy, order, migratetype):
     return i
 
 
+# What a recorded fallback did, where it comes to the same block here: which of a pageblock's pages are movable, and so
+# whether it is claimed, is known but roughly.
+
+
+# It claimed the pageblock of block `i`, by a block of this order and type. -1: that is not the first one here.
+def claim_told(buddy, i, order, migratetype, found, kind):
+    pageblock: cython.Py_ssize_t = buddy._pageblock(i)
+    first: cython.Py_ssize_t = buddy._first(found, kind)
+    if first < 0 or buddy._pageblock(first) != pageblock or buddy._types[pageblock] > RECLAIMABLE:
+        return -1
+    if not buddy._pageblock_is_whole(pageblock):
+        return -1
+    buddy._move_free_blocks(pageblock, migratetype)
+    buddy._types[pageblock] = migratetype
+    return buddy._alloc(order, migratetype)
+
+
+# It claimed none, and took block `i` alone. -1: another would be taken here.
+def take_told(buddy, i, order, migratetype):
+    steals: cython.bint = buddy._fallback == claim_then_steal
+    first: cython.Py_ssize_t = smallest(buddy, order, migratetype) if steals else largest(buddy, order, migratetype)
+    if first != i or buddy._least_fallback:
+        return -1
+    buddy._steals = steals
+    take_part(buddy, i, order)
+    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
+    return i
+
+
 def choose_fallback(buddy):
     """Give the zone the fallback and the claim of its kernel profile."""
     rule = buddy.profile.fallback

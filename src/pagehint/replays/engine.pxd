@@ -141,6 +141,8 @@ cdef class Engine(Pages):
     @cython.final
     cdef int _untie(self) except -1 nogil
     @cython.final
+    cdef Py_ssize_t _fall_back_as_told(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
     cdef void _note_last_free(self, Py_ssize_t pfn, int order) noexcept nogil
     @cython.final
     cdef void _pass_over(self, Py_ssize_t i, int order, int migratetype) noexcept nogil

@@ -14,7 +14,7 @@ from pagehint.replays.ties import Ties
 
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.fallback import alloc_next
+    from cython.cimports.pagehint.mm.fallback import alloc_next, claim_told, take_told
     from cython.cimports.pagehint.mm.page import (
         HIGHATOMIC,
         HINTED,
@@ -73,7 +73,7 @@ if cython.compiled:
 else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.fallback import alloc_next
+    from pagehint.mm.fallback import alloc_next, claim_told, take_told
     from pagehint.mm.page import HINTED, LISTS, ORDER, block_pages, page_of
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
@@ -526,7 +526,10 @@ class Engine(Pages):
                     )
                 if self._has_last_freed and order == 0:
                     self._pass_over(zone_pfn, order, migratetype)
-            i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
+                if not self._keeps_types and self._zone._first_fit(order, migratetype) < 0:
+                    i = self._fall_back_as_told(zone_pfn, order, migratetype)
+            if i < 0:
+                i = alloc_next(self._zone, order, migratetype) if how == NEXT else self._zone._alloc(order, migratetype)
             if late:
                 self._on_the_way._redo_held(self._zone, self._row + self._k)
         else:
@@ -554,6 +557,24 @@ class Engine(Pages):
         if self.touch_zone_alloc:
             self._touch(pfn, order)
         return AT_END
+
+    # Its event tells what a fallback did: of a claim, behind the page's departure; of a page alone, it is that. Or -1.
+    def _fall_back_as_told(self, i, order, migratetype):
+        k: cython.Py_ssize_t = self._k
+        alone: cython.bint = self._columns._events[k] == EXTFRAG
+        found: cython.int
+        kind: cython.int
+        if not alone:
+            k = self._on_the_way._next_on_cpu(self._columns, k)
+            if k < 0 or self._columns._events[k] != EXTFRAG or self._columns._pfns[k] != self._columns._pfns[self._k]:
+                return -1
+        found = self._columns._details[k] & 0xFF
+        kind = self._columns._details[k] >> 8 & 0xFF
+        if found >= self._zone.pageblock_order or kind > RECLAIMABLE or alone == (self._columns._details[k] >> 16 & 1):
+            return -1
+        if alone:
+            return take_told(self._zone, i, order, migratetype)
+        return claim_told(self._zone, i, order, migratetype, found, kind)
 
     def _note_last_free(self, pfn, order):
         row: cython.Py_ssize_t = self._row + self._k

@@ -75,6 +75,8 @@ cdef class OnTheWay:
     @cython.final
     cdef Py_ssize_t _before_on_cpu(self, Columns columns, Py_ssize_t k) noexcept nogil
     @cython.final
+    cdef Py_ssize_t _next_on_cpu(self, Columns columns, Py_ssize_t k) noexcept nogil
+    @cython.final
     cdef void _wait_for_take(
         self, Zone zone, long long row, Py_ssize_t i, int order, int migratetype, bint falls_back
     ) noexcept nogil

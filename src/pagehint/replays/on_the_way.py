@@ -268,6 +268,15 @@ class OnTheWay:
             before -= 1
         return -1
 
+    # The row of the CPU's event after this one, if it is near; or -1.
+    def _next_on_cpu(self, columns: Columns, k):
+        after: cython.Py_ssize_t = k + 1
+        while after < min(k + NEAR, columns.count):
+            if columns._cpus[after] == columns._cpus[k]:
+                return after
+            after += 1
+        return -1
+
     # Undo the frees that come behind what takes block `i`, and redo what came before. `falls_back`: its own type
     # has no block left.
     def _wait_for_take(self, zone: Zone, row, i, order, migratetype, falls_back):
