@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pagehint.diagnosis.failure import Failure, ZoneVerdict, explain_failures
 from pagehint.diagnosis.memory_report import MemoryReport, OrderCount, ReportedZone
-from pagehint.report.doctor_words import failure_lines
 
 KIB = 1024
 KERNEL, ATOMIC, MOVABLE = ("GFP_KERNEL",), ("GFP_ATOMIC",), ("GFP_HIGHUSER_MOVABLE",)
@@ -160,26 +159,3 @@ def test_a_node_that_could_have_served_is_not_the_one_that_was_asked() -> None:
     assert found.skipped == ["Normal, node 1"]
     (found,) = explain_failures([MemoryReport("failure", "x", 0, None, flags, zones={(1, "Normal"): ample})], 4096)
     assert found.reason == "none"
-
-
-@pytest.mark.parametrize(
-    ("kernel", "blocks", "why"),
-    [
-        # Behind 100 and more, 50 of them in pairs and larger, 25 in fours, 12 in eights.
-        ("3.10.0-1160.el7.x86_64", (100, 100, 0, 20), "none"),
-        ("3.10.0-1160.el7.x86_64", (400, 0, 0, 2), "fragmentation"),
-        ("2.6.32-754.el6.x86_64", (0, 200, 0, 2), "fragmentation"),
-        ("4.18.0-553.el8.x86_64", (400, 0, 0, 2), "none"),
-        (None, (400, 0, 0, 2), "none"),
-    ],
-)
-def test_kernels_before_4_4_keep_some_of_each_order(kernel: str | None, blocks: tuple[int, ...], why: str) -> None:
-    """It was said that the allocation could have been served."""
-    free = sum(count << order for order, count in enumerate(blocks))
-    zones = {(0, "Normal"): zone(free, blocks)}
-    report = MemoryReport("failure", "x", 3, None, KERNEL, kernel=kernel, zones=zones)
-    (found,) = explain_failures([report], 4096)
-    assert found.reason == why
-    said = [line for line in failure_lines(found) if "less than kernels before 4.4 keep of each order" in line]
-    assert bool(said) == (why == "fragmentation")
-    assert not any("may not use" in line for line in failure_lines(found))

@@ -368,3 +368,15 @@ def test_the_kernel_of_2_6_is_read() -> None:
     line = "Pid: 1663, comm: swapper Tainted: P        W  ----------------   2.6.32-754.el6.x86_64 #1"
     ((report,), _) = parse_memory_reports(plain_lines(re.sub("CPU: .*", line, HEAD) + block()))
     assert report.kernel == "2.6.32-754.el6.x86_64"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "order", "is_said"),
+    [("3.10.0-1160.el7.x86_64", 4, True), ("5.4.0-42-generic", 4, False), ("3.10.0-1160.el7.x86_64", 0, False)],
+)
+def test_a_failure_of_a_kernel_whose_rules_are_not_known_is_told_with_a_warning(
+    kernel: str, order: int, is_said: bool, tmp_path: Path
+) -> None:
+    head = HEAD.replace("6.1.0-28-amd64", kernel).replace("order:4", f"order:{order}")
+    found, _ = explained(tmp_path / "log.txt", head + block())
+    assert any("may be otherwise" in line for line in found.warnings) == is_said

@@ -4,6 +4,7 @@ from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.diagnosis.pasted_counters import sum_of_nodes
 from pagehint.errors import printable
+from pagehint.kernel.profiles import release_of
 from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine
 from pagehint.units import format_size
@@ -15,6 +16,7 @@ _OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remot
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 _OTHER_MOMENT, _OTHER_MOMENT_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, other memory is free
+_RULES_SINCE = 5, 3  # docs/spec/1
 
 
 def settle(evidence: Evidence) -> None:
@@ -31,6 +33,7 @@ def settle(evidence: Evidence) -> None:
         evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
     _warn_of_several_machines(evidence)
     _warn_of_several_kernels(evidence)
+    _warn_of_old_kernels(evidence)
     _tell_past_reports(evidence)
     _settle_order(evidence)
 
@@ -158,6 +161,17 @@ def _warn_of_several_kernels(evidence: Evidence) -> None:
             evidence.warnings.append(
                 f"{name} is of kernel {printable(kernel)}, others of {printable(counts)}, which counts: they are of "
                 "several machines or boots: name the files of one"
+            )
+            return
+
+
+def _warn_of_old_kernels(evidence: Evidence) -> None:
+    for report in evidence.reports:
+        release = release_of(report.kernel)
+        if report.order and release is not None and release < _RULES_SINCE:
+            evidence.warnings.append(
+                f"kernel {printable(report.kernel or '')} is older than those whose rules are known here, 5.3 and "
+                "later: why its allocations failed may be otherwise"
             )
             return
 

@@ -1,11 +1,10 @@
 """Why an allocation failed, or the OOM killer came: which order was short, in which zone, at which watermark."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
 from pagehint.diagnosis.zones import ZoneState, reported_zone
-from pagehint.kernel.profiles import release_of
 
 __all__ = ["Failure", "ZoneVerdict", "explain_failures"]
 
@@ -13,7 +12,6 @@ _PLACES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")
 _RANKS = ("none", "fragmentation", "boost", "reserve", "watermark", "lowmem", "unknown")
 _OF_BLOCKS = _RANKS.index("fragmentation") + 0.5
 _WEIGHTY = 1 / 8
-_ONE_MARK_FOR_ALL = 4, 4
 _RESERVES = {"__GFP_HIGH", "GFP_ATOMIC", "__GFP_ATOMIC", "__GFP_MEMALLOC"}
 _NO_WAIT = {"GFP_ATOMIC", "GFP_NOWAIT", "__GFP_ATOMIC"}
 _WAITING = {
@@ -54,8 +52,6 @@ class ZoneVerdict:
     in_larger_blocks: int | None
     in_smaller_blocks: int | None
     largest_order: int | None
-    too_few_large: bool = False
-    """Some of it is in blocks that large, but less than kernels before 4.4 keep of each order."""
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has."""
@@ -142,8 +138,6 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     verdicts: list[ZoneVerdict] = []
     skipped: list[str] = []
     nodes: list[int] = []
-    release = release_of(report.kernel)
-    keeps_orders = release is not None and release < _ONE_MARK_FOR_ALL
     asked = {} if report.order is None else report.zones
     for zone in sorted(asked.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
@@ -151,10 +145,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
             if state.managed or state.free:
                 skipped.append(state.label)
         elif state.managed != 0 or state.free:
-            verdict = _judge(zone, state, order, flags, movable, top, names, page_size)
-            if keeps_orders and verdict.reason == "none" and _has_too_few(verdict, state, order, page_size):
-                verdict = replace(verdict, reason="fragmentation", too_few_large=True)
-            verdicts.append(verdict)
+            verdicts.append(_judge(zone, state, order, flags, movable, top, names, page_size))
             nodes.append(zone.node)
     # It asked one node, which the log doesn't name: none that could have served it.
     able = {node for node, verdict in zip(nodes, verdicts, strict=True) if verdict.reason == "none"}
@@ -261,19 +252,6 @@ def _judge(
         None if larger is None or state.free is None else max(state.free - larger, 0) * page_size,
         max(orders, default=None),
     )
-
-
-# Before 4.4, without the blocks below each order more had to be left than half of what had to be for the order below.
-def _has_too_few(verdict: ZoneVerdict, state: ZoneState, order: int, page_size: int) -> bool:
-    if state.counts is None or verdict.usable is None or verdict.mark is None:
-        return False
-    left, mark = verdict.usable // page_size, verdict.mark // page_size
-    for below in range(order):
-        left -= state.counts[below] << below
-        mark //= 2
-        if left <= mark:
-            return True
-    return False
 
 
 def _bytes(pages: int | None, page_size: int) -> int | None:

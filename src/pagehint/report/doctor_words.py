@@ -281,7 +281,7 @@ def _why(failure: Failure) -> str:
 
 
 def _has_forbidden_blocks(verdict: ZoneVerdict) -> bool:
-    return verdict.reason == "fragmentation" and bool(verdict.in_larger_blocks) and not verdict.too_few_large
+    return verdict.reason == "fragmentation" and bool(verdict.in_larger_blocks)
 
 
 def _where(failure: Failure) -> str:
@@ -310,8 +310,6 @@ def _verdict(verdict: ZoneVerdict, failure: Failure) -> str:
         text += f", {_kib(verdict.in_larger_blocks)} in such and larger"
         if _has_forbidden_blocks(verdict):
             text += ", of types that it may not use"
-        if verdict.too_few_large:
-            text += ", less than kernels before 4.4 keep of each order"
     return text
 
 
