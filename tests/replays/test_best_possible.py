@@ -1,7 +1,7 @@
 """The best possible: against every policy on small histories, with the host's own model; and below every run's cost."""
 
 from itertools import product
-from typing import Any
+from operator import and_
 
 import numpy as np
 import pytest
@@ -65,16 +65,20 @@ def bound(events: Events, page_size: str, price: float, end: int) -> BestPossibl
 
 def cheapest(events: Events, page_size: str, price: float, end: int) -> float:
     """By every policy that gives back any of the free parts after any two of the events, or all after some of them."""
-    found = np.inf
-    for every in product((0, (1 << PARTS) - 1), repeat=len(events)):
-        found = min(found, cost_of(events, page_size, price, end, dict(enumerate(every))))
-    for choices in product(range(1 << PARTS), repeat=2):
-        for when in product(range(len(events)), repeat=2):
-            found = min(found, cost_of(events, page_size, price, end, dict(zip(when, choices, strict=True))))
-    return float(found)
+    states = [USED] * PARTS
+    listed = []
+    for _, part, what in events:
+        states[part] = what
+        listed.append(sum((state == LISTED) << each for each, state in enumerate(states)))
+    policies = {tuple(map(and_, every, listed)) for every in product((0, (1 << PARTS) - 1), repeat=len(events))}
+    for (one, other), choices in product(product(range(len(events)), repeat=2), product(range(1 << PARTS), repeat=2)):
+        gives = [0] * len(events)
+        gives[one], gives[other] = choices
+        policies.add(tuple(map(and_, gives, listed)))
+    return min(cost_of(events, page_size, price, end, policy) for policy in policies)
 
 
-def cost_of(events: Any, page_size: str, price: float, end: int, gives: dict[int, int]) -> float:
+def cost_of(events: Events, page_size: str, price: float, end: int, gives: tuple[int, ...]) -> float:
     backing = Backing(512, page_size)
     backing.load(np.ones(512, np.bool_))
     states = [USED] * PARTS
@@ -85,7 +89,7 @@ def cost_of(events: Any, page_size: str, price: float, end: int, gives: dict[int
         states[part] = what
         if what == USED:
             backing.touch(part * PAGES, ORDER)
-        chosen = [each for each in range(PARTS) if gives.get(k, 0) >> each & 1 and states[each] == LISTED]
+        chosen = [each for each in range(PARTS) if gives[k] >> each & 1]
         if chosen:
             calls += 1
             whole = len(chosen) == PARTS
