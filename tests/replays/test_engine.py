@@ -63,8 +63,8 @@ def test_isolations_of_cpus_above_1023_pair_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize("letters", ["ZA", "AF", "ZAFD", "FD", "D", "X"])
 def test_orders_that_the_zone_does_not_have(order: int, letters: str, tmp_path: Path) -> None:
     """Blocks of them went onto lists that nobody looks at: 2,048 pages at a time."""
-    pages = 1 << 21
-    rows: list[Row] = [("Z", 8, 3, 0), ("A", 8, 3, 0), *((letter, 1 << 20, order, 0) for letter in letters)]
+    pages = 2 << order
+    rows: list[Row] = [("Z", 8, 3, 0), ("A", 8, 3, 0), *((letter, 1 << order, order, 0) for letter in letters)]
     anomalies = pages_are_somewhere(record(tmp_path / "t", rows, [zone(pages)]))
     # Without blocks that leave and join the lists, a drain says nothing.
     assert anomalies == ({} if letters == "X" else {"of an order beyond the largest": len(letters)})
