@@ -22,10 +22,6 @@ ZONE = """Node {node}, zone {name:>8}
 """
 
 
-def layouts(text):
-    return zone_layouts(parse_zoneinfo(text, "zoneinfo"), "zoneinfo")
-
-
 def zone(node=0, name="DMA32", boost=0, spanned=192, start=64):
     return ZONE.format(node=node, name=name, boost=boost, spanned=spanned, start=start)
 
@@ -37,7 +33,7 @@ def test_two_nodes_with_lists_that_tune_themselves():
     assert (dma.free, dma.boost, dma.min, dma.promo, dma.cma) == (235154, 0, 5512, 9646, 0)
     assert dma.per_cpu[:2] == [PerCpu(0, 1722, 1722, 63, 1722, 7678), PerCpu(1, 781, 1722, 63, 1722, 7678)]
     assert (dma.protection, dma.stats["nr_free_pages"], dma.node_stats["nr_file_pages"]) == ([0] * 4, 235154, 464)
-    layout = layouts((DATA / "zoneinfo_two_nodes_high_min_max.txt").read_text())[0]
+    layout = zone_layouts((DATA / "zoneinfo_two_nodes_high_min_max.txt").read_text(), "zoneinfo")[0]
     assert (layout.pcp_high, layout.pcp_high_min, layout.pcp_high_max, layout.cpus) == (1722, 1722, 7678, 8)
 
 
@@ -50,11 +46,11 @@ def test_this_machines_zones():
     cpus = len(zones[0].per_cpu)
     assert [each.cpu for each in zones[0].per_cpu] == list(range(cpus))
     assert cpus == os.sysconf("SC_NPROCESSORS_ONLN")
-    assert all(layout.cpus == cpus for layout in layouts(Path("/proc/zoneinfo").read_text()))
+    assert all(layout.cpus == cpus for layout in zone_layouts(Path("/proc/zoneinfo").read_text(), "zoneinfo"))
 
 
 def test_watermarks_are_printed_with_their_boost():
-    (layout,) = layouts(zone(boost=8))
+    (layout,) = zone_layouts(zone(boost=8), "zoneinfo")
     assert (layout.min, layout.low, layout.high, layout.boost) == (3, 5, 8, 8)
 
 
@@ -63,13 +59,13 @@ def test_a_text_that_is_cut_off_says_what_it_has():
     (_, cut) = parse_zoneinfo(text[:-60], "zoneinfo")
     assert (cut.name, cut.high, cut.managed, cut.start_pfn) == ("Normal", 16, None, None)
     with pytest.raises(InputError, match=r"zone Normal of node 0 lacks managed, present, start_pfn: .*cut off"):
-        layouts(text[:-60])
+        zone_layouts(text[:-60], "zoneinfo")
 
 
 def test_the_largest_machines_pass():
     pages = 64 << 28  # 64 TiB
     text = zone(start=1 << 33, spanned=pages).replace("192", str(pages))
-    assert layouts(text)[0].end_pfn == (1 << 33) + pages
+    assert zone_layouts(text, "zoneinfo")[0].end_pfn == (1 << 33) + pages
 
 
 @pytest.mark.parametrize(
@@ -97,7 +93,7 @@ def test_the_largest_machines_pass():
 )
 def test_what_no_machine_says(text, error):
     with pytest.raises(InputError, match=error):
-        layouts(text)
+        zone_layouts(text, "zoneinfo")
 
 
 def test_of_zoneinfo_as_grep_leaves_it_a_list_s_limit_is_not_the_zone_s() -> None:

@@ -18,7 +18,7 @@ from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
-from pagehint.proc.zoneinfo import parse_zoneinfo, zone_layouts
+from pagehint.proc.zoneinfo import zone_layouts
 
 DATA = Path(__file__).parent / "data"
 SNAPSHOTS = ["phased_on.init", "phased_on.final", "churn_smp2.init", "churn_smp2.final"]
@@ -87,9 +87,7 @@ def test_free_blocks_are_on_as_many_lists_as_pagetypeinfo_says(snapshot):
 def test_zones_are_as_zoneinfo_has_them(snapshot):
     memory = load(snapshot)
     cpus = 2 if "smp2" in snapshot else 1
-    for guest_zone, layout in zip(
-        memory.guest_zones, zone_layouts(parse_zoneinfo(text(snapshot, "zoneinfo"), ""), ""), strict=True
-    ):
+    for guest_zone, layout in zip(memory.guest_zones, zone_layouts(text(snapshot, "zoneinfo"), ""), strict=True):
         zone = guest_zone.zone
         assert (zone.name, zone.node, zone.start_pfn, zone.pages) == (
             layout.name,

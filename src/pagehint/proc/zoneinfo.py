@@ -8,7 +8,7 @@ from itertools import pairwise
 from pagehint.errors import InputError
 from pagehint.proc.count import parse_count, parse_pages
 
-__all__ = ["PerCpu", "ZoneInfo", "ZoneLayout", "check_apart", "parse_zoneinfo", "zone_layouts"]
+__all__ = ["PerCpu", "ZoneInfo", "ZoneLayout", "check_apart", "layouts_of", "parse_zoneinfo", "zone_layouts"]
 
 
 @dataclass
@@ -161,8 +161,13 @@ def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: i
         zone.node_stats[key] = parse_count(word, where, line)
 
 
-def zone_layouts(zones: list[ZoneInfo], where: str) -> list[ZoneLayout]:
-    """The zones that have pages, of all that a /proc/zoneinfo names, in ascending pfn order. Raises InputError."""
+def zone_layouts(text: str, where: str) -> list[ZoneLayout]:
+    """The zones that have pages, of a whole text of /proc/zoneinfo, in ascending pfn order. Raises InputError."""
+    return layouts_of(parse_zoneinfo(text, where), where)
+
+
+def layouts_of(zones: list[ZoneInfo], where: str) -> list[ZoneLayout]:
+    """As `zone_layouts`, of a text that was parsed."""
     layouts = sorted((_layout(zone, where) for zone in zones if zone.spanned != 0), key=_start)
     if not layouts:
         raise InputError(f"{where}: names no zone that has pages: expected a copy of /proc/zoneinfo")

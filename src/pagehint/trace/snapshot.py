@@ -11,7 +11,7 @@ from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input, unpacked
 from pagehint.proc.counters import parse_vmstat
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_pagetypeinfo
-from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, parse_zoneinfo, zone_layouts
+from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, layouts_of, parse_zoneinfo
 
 __all__ = ["SNAPSHOT_FILES", "TEXTS", "Snapshot"]
 
@@ -48,7 +48,7 @@ class Snapshot:
     @cached_property
     def _zones(self) -> list[ZoneLayout]:
         path = self.path / "zoneinfo.txt"
-        return zone_layouts(self.zoneinfo(), str(path)) if path.exists() else []
+        return layouts_of(self.zoneinfo(), str(path)) if path.exists() else []
 
     def zoneinfo(self) -> list[ZoneInfo]:
         """All that zoneinfo says, per-CPU counts too; empty where the snapshot lacks it."""

@@ -4,7 +4,7 @@ import gzip
 import os
 from pathlib import Path
 
-from pagehint.proc.zoneinfo import parse_zoneinfo, zone_layouts
+from pagehint.proc.zoneinfo import zone_layouts
 from pagehint.trace.recorder.machine import memory_bytes, pfn_end, put_snapshot, system_files
 
 
@@ -15,7 +15,7 @@ def _meminfo(name: str) -> int:
 
 def test_memory_and_its_end() -> None:
     assert memory_bytes() == _meminfo("MemTotal")
-    zones = zone_layouts(parse_zoneinfo(Path("/proc/zoneinfo").read_text(), "zoneinfo"), "zoneinfo")
+    zones = zone_layouts(Path("/proc/zoneinfo").read_text(), "zoneinfo")
     assert pfn_end() == max((zone.end_pfn for zone in zones), default=0)
 
 

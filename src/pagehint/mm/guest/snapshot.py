@@ -14,7 +14,7 @@ from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import page_states
 from pagehint.proc.pagetypeinfo import PageTypeInfo, parse_pagetypeinfo
-from pagehint.proc.zoneinfo import ZoneLayout, parse_zoneinfo, zone_layouts
+from pagehint.proc.zoneinfo import ZoneLayout, zone_layouts
 from pagehint.units import shown
 
 __all__ = ["snapshot_zones"]
@@ -33,9 +33,7 @@ def snapshot_zones(
         raise InputError(f"kpageflags {shown(kpageflags)}: expected a one-dimensional array of uint64")
     types = parse_pagetypeinfo(pagetypeinfo, "pagetypeinfo") if pagetypeinfo else PageTypeInfo()
     order = 9 if types.pageblock_order is None else types.pageblock_order
-    return list(
-        _zones(zone_layouts(parse_zoneinfo(zoneinfo, "zoneinfo"), "zoneinfo"), kpageflags, types, order, profile)
-    )
+    return list(_zones(zone_layouts(zoneinfo, "zoneinfo"), kpageflags, types, order, profile))
 
 
 def _zones(
