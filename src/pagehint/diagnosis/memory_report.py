@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pagehint.diagnosis.bounds import MOST_MEMORY
 from pagehint.kernel.gfp import GFP_BY_NAME
 
-__all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports"]
+__all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports", "zone_label"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,11 @@ MOST_REPORTS = 1000
 """Reports that are read of a text: its first."""
 
 
+def zone_label(node: int, name: str) -> str:
+    """How a zone is named to people: ``"Normal"``, ``"Normal, node 1"``."""
+    return f"{name}, node {node}" if node else name
+
+
 def parse_memory_reports(lines: list[str]) -> tuple[list[MemoryReport], bool]:
     """The reports in plain lines of a log, in their order, and whether there are more than are read. O(length)."""
     text = "\n".join(lines)
@@ -171,12 +176,10 @@ def _with_stars(row: re.Match[str]) -> str:
     for smallest in _SMALLEST_BLOCKS:
         sizes = [str(smallest << order) for order in range(len(items))]
         counts = ["".join(item).replace("*", "").removesuffix(size) for item, size in zip(items, sizes, strict=True)]
-        starred = list(map("*".join, zip(counts, sizes, strict=True)))
+        starred = map("*".join, zip(counts, sizes, strict=True))
         total = sum(int(count or 0) * int(size) for count, size in zip(counts, sizes, strict=True))
         if all(counts) and total == int(row[2]):
-            between = _BLOCKS.sub("\0", row[1]).split("\0")
-            blocks = "".join(part for pair in zip(between, [*starred, ""], strict=True) for part in pair)
-            return row[0].replace(row[1], blocks, 1)
+            return row[0].replace(row[1], _BLOCKS.sub("{}", row[1]).format(*starred), 1)
     return row[0]
 
 
@@ -273,9 +276,8 @@ def _read_orders(report: MemoryReport, text: str) -> None:
     for match in _ORDERS.finditer(text):
         key = int(match[1] or 0), match[2]
         blocks = _ORDER.findall(match[3])
-        label = f"{match[2]}, node {key[0]}" if key[0] else match[2]
         if match[4] is not None and sum(int(count) * int(kib) for count, kib, _ in blocks) != int(match[4]):
-            report.odd_rows[label] = None
+            report.odd_rows[zone_label(*key)] = None
             continue
         # Cut off before its types, or none were printed at all.
         if match[4] is None and blocks[-1][0].strip("0") and not blocks[-1][2]:

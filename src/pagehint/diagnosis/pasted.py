@@ -282,7 +282,7 @@ def plain_lines(text: str) -> list[str]:
         text = _TAG.sub("", _CELL_TAG.sub(" ", _LINE_TAG.sub("\n", text)))
     if "\x1b[" in text:
         text = _TO_THE_RIGHT.sub(lambda move: " " * int(move[1] or 1), _WITHIN_LINE.sub(f"\n{_MARK}", text))
-        text = _ESCAPES.sub("", _ELSEWHERE.sub("\n", text))
+        text = _ELSEWHERE.sub("\n", text)
     text = _OCTAL.sub(lambda code: "\n" if code[1] == "2" else " ", _ESCAPES.sub("", text))
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in by_task(by_machine(_whole(_not_quoted(list(_split(text)))))) for part in _apart(line)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
-from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
+from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone, zone_label
 from pagehint.kernel.profiles import Pcp, kernel_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
@@ -49,7 +49,7 @@ class ZoneState:
     @property
     def label(self) -> str:
         """How a report names it."""
-        return f"{self.name}, node {self.node}" if self.node else self.name
+        return zone_label(self.node, self.name)
 
     def free_from(self, order: int) -> int | None:
         """Pages in free blocks of `order` and more; None where the zone's blocks are not known."""

@@ -8,11 +8,14 @@ cdef Py_ssize_t alike(Buddy buddy, Py_ssize_t pageblock, int migratetype, Py_ssi
 cdef void claim_pageblocks(Buddy buddy, Py_ssize_t i, int migratetype) noexcept nogil
 cdef bint claim_moving(Buddy buddy, Py_ssize_t i, int migratetype) noexcept nogil
 cdef Py_ssize_t fall_back_moving(Buddy buddy, int order, int migratetype) noexcept nogil
+cdef bint is_claimable(Buddy buddy, Py_ssize_t pageblock) noexcept nogil
+cdef void claim(Buddy buddy, Py_ssize_t pageblock, int migratetype) noexcept nogil
 cdef bint claim_whole(Buddy buddy, Py_ssize_t i, int migratetype) noexcept nogil
 cdef Py_ssize_t take_part(Buddy buddy, Py_ssize_t i, int order) noexcept nogil
 cdef Py_ssize_t fall_back_taking(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t claim_then_steal(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t steal(Buddy buddy, int order, int migratetype) noexcept nogil
+cdef void use(Buddy buddy, Py_ssize_t i, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t alloc_next(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t claim_told(
     Buddy buddy, Py_ssize_t i, int order, int migratetype, int found, int kind

@@ -126,6 +126,16 @@ def fall_back_moving(buddy, order, migratetype):
 # From 6.10 on: a pageblock is claimed whole, or only what was asked is taken and the rest stays where it is.
 
 
+# Whether a pageblock is one that may be claimed, whatever is free in it.
+def is_claimable(buddy, pageblock):
+    return buddy._types[pageblock] <= RECLAIMABLE and buddy._pageblock_is_whole(pageblock)
+
+
+def claim(buddy, pageblock, migratetype):
+    buddy._move_free_blocks(pageblock, migratetype)
+    buddy._types[pageblock] = migratetype
+
+
 def claim_whole(buddy, i, migratetype):
     pageblock: cython.Py_ssize_t = buddy._pageblock(i)
     order: cython.int = buddy._state[i] & ORDER
@@ -133,15 +143,12 @@ def claim_whole(buddy, i, migratetype):
     if order >= buddy.pageblock_order:
         claim_pageblocks(buddy, i, migratetype)
         return True
-    if not may_claim(buddy, order, migratetype) or not buddy._pageblock_is_whole(pageblock):
-        return False
-    if buddy._types[pageblock] > RECLAIMABLE:
+    if not may_claim(buddy, order, migratetype) or not is_claimable(buddy, pageblock):
         return False
     free = buddy._free_in_pageblock(pageblock)
     if free + alike(buddy, pageblock, migratetype, free) < block_pages(buddy.pageblock_order) >> 1:
         return False
-    buddy._move_free_blocks(pageblock, migratetype)
-    buddy._types[pageblock] = migratetype
+    claim(buddy, pageblock, migratetype)
     return True
 
 
@@ -187,13 +194,18 @@ def steal(buddy, order, migratetype):
     return take_part(buddy, i, order)
 
 
+# A block that was taken off its list is in use from now on.
+def use(buddy, i, order, migratetype):
+    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
+
+
 # The next block of a refill: after a steal, the next is stolen at once.
 def alloc_next(buddy, order, migratetype):
     i: cython.Py_ssize_t = steal(buddy, order, migratetype) if buddy._steals else -1
     if i < 0:
         return buddy._alloc(order, migratetype)
-    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
-    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
+    use(buddy, i, order, migratetype)
     return i
 
 
@@ -205,12 +217,9 @@ def alloc_next(buddy, order, migratetype):
 def claim_told(buddy, i, order, migratetype, found, kind):
     pageblock: cython.Py_ssize_t = buddy._pageblock(i)
     first: cython.Py_ssize_t = buddy._first(found, kind)
-    if first < 0 or buddy._pageblock(first) != pageblock or buddy._types[pageblock] > RECLAIMABLE:
+    if first < 0 or buddy._pageblock(first) != pageblock or not is_claimable(buddy, pageblock):
         return -1
-    if not buddy._pageblock_is_whole(pageblock):
-        return -1
-    buddy._move_free_blocks(pageblock, migratetype)
-    buddy._types[pageblock] = migratetype
+    claim(buddy, pageblock, migratetype)
     return buddy._alloc(order, migratetype)
 
 
@@ -222,8 +231,7 @@ def take_told(buddy, i, order, migratetype):
         return -1
     buddy._steals = steals
     take_part(buddy, i, order)
-    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
-    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
+    use(buddy, i, order, migratetype)
     return i
 
 
