@@ -102,6 +102,17 @@ def test_an_allocation_finds_what_other_cpus_keep(tmp_path: Path) -> None:
     assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {}
 
 
+@pytest.mark.parametrize(
+    ("order", "pfn", "cpu"),
+    [(0, 619, 0), (0, 607, 0), (0, 600, 0), (0, 607, 1), (1, 606, 0), (3, 608, 1), (4, 608, 0), (9, 512, 1)],
+)
+def test_a_recorded_block_leaves_the_cpus_list_on_which_it_lies(order: int, pfn: int, cpu: int, tmp_path: Path) -> None:
+    """It was looked for among the zone's blocks alone, and not placed: of page events, 4 to 7 % off."""
+    rows: list[Row] = [("F", 600 + k, 0, 0) for k in range(20)]
+    trace = record(tmp_path / "t", [*rows, ("A", pfn, order, cpu), ("F", pfn, order, cpu)], [zone(2048)])
+    assert pages_are_somewhere(trace, "recorded") == {}
+
+
 def test_what_was_in_use_at_the_start_is_freed_to_a_cpus_list(tmp_path: Path) -> None:
     """Not straight to the zone, though of such pages no block is known."""
     trace = record(tmp_path / "t", [("F", 600 + k, 0, 0) for k in range(20)], [zone(2048)])

@@ -95,10 +95,9 @@ def test_what_was_taken_before_the_snapshot_is_beyond_its_count(tmp_path):
     assert on_lists(started(recording(tmp_path / "b", rows, [1], mark=10**10))) == [[]]
 
 
-def test_with_recorded_placement_they_are_free(tmp_path):
-    one = started(recording(tmp_path / "t", taken(9000, 9001), [2]), "recorded")
-    assert on_lists(one) == [[]]
-    assert one.start.zones[0].free_pages == _FREE + 2
+def test_with_recorded_placement_they_lie_there_too(tmp_path):
+    one = started(recording(tmp_path / "t", taken(9001, 9000), [2]), "recorded")
+    assert on_lists(one) == [[9001, 9000]]
     run = one.run(make_run)
     assert run.prediction.placed_as_recorded == 1.0
     assert run.anomalies == {}

@@ -70,6 +70,10 @@ cdef class PerCpuLists:
     @cython.final
     cdef bint _lay_behind(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
+    cdef void _refill_if_empty(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _take_off(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
     cdef void _drain_all(self) noexcept nogil
     @cython.final
     cdef Py_ssize_t _bulk(

@@ -221,6 +221,38 @@ class PerCpuLists:
         self._count += block_pages(order)
         return True
 
+    # What an allocation does before it takes a block.
+    def _refill_if_empty(self, order, migratetype):
+        which: cython.int = self._list_of(order, migratetype)
+        if which < 0:
+            return
+        self._free_factor >>= 1
+        if not self._length[which]:
+            self._refill(which, order, migratetype)
+
+    # A block is in use, wherever on its list it lay; false if it lies on none of these. O(the list's length).
+    def _take_off(self, i, order):
+        migratetype: cython.int = self._state[i] >> TYPE_SHIFT
+        which: cython.int = self._list_of(order, migratetype if migratetype <= RECLAIMABLE else MOVABLE)
+        k: cython.Py_ssize_t = 0
+        if which < 0 or self._state[i] & ORDER != order:
+            return False
+        while k < self._length[which] and self._ring[which][(self._first[which] + k) & self._mask[which]] != i:
+            k += 1
+        if k == self._length[which]:
+            return False
+        while k > 0:
+            self._ring[which][(self._first[which] + k) & self._mask[which]] = self._ring[which][
+                (self._first[which] + k - 1) & self._mask[which]
+            ]
+            k -= 1
+        self._first[which] += 1
+        self._length[which] -= 1
+        self._count -= block_pages(order)
+        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
+        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        return True
+
     # Draining
 
     # The last page of a list goes back to the buddy.

@@ -149,6 +149,12 @@ cdef class Engine(Pages):
     @cython.final
     cdef bint _follow(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
+    cdef bint _take_recorded(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef bint _take_off_lists(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
+    cdef bint _take_off_another(self, Py_ssize_t i, int order) noexcept nogil
+    @cython.final
     cdef void _drain_all(self) noexcept nogil
     @cython.final
     cdef void _give_lost(self, Py_ssize_t pfn, int order) noexcept nogil

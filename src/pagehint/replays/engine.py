@@ -18,9 +18,11 @@ if cython.compiled:
     from cython.cimports.pagehint.mm.page import (
         HIGHATOMIC,
         HINTED,
+        KIND,
         LISTS,
         MOVABLE,
         ORDER,
+        PCP,
         RECLAIMABLE,
         block_pages,
         page_of,
@@ -74,7 +76,7 @@ else:
     from pagehint.host.backing import Backing
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next, claim_told, take_told
-    from pagehint.mm.page import HINTED, LISTS, ORDER, block_pages, page_of
+    from pagehint.mm.page import HINTED, KIND, LISTS, ORDER, PCP, block_pages, page_of
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.replays.columns import (
@@ -274,7 +276,7 @@ class Engine(Pages):
             i = pfn - self._zone.start_pfn
             if not self._zone._join_used(i, order):
                 continue
-            if self.recorded or not self._pcp._lay_behind(i, order, which & 15):
+            if not self._pcp._lay_behind(i, order, which & 15):
                 self._zone._free(i, order, True)
             self._mark(self._taken, pfn, block_pages(order), False)
             for k in range(pfn, pfn + block_pages(order)):
@@ -511,7 +513,7 @@ class Engine(Pages):
         if how == ISOLATION and self._zone._isolate_block(zone_pfn, order):
             i = zone_pfn
         elif self.recorded:
-            if self._zone._take_block(zone_pfn, order, migratetype):
+            if self._take_recorded(zone_pfn, order, migratetype):
                 i = zone_pfn
         elif (how == BY_PLACE and self._zone._take_block(zone_pfn, order, migratetype)) or (
             self._agreed < AGREED and self._follow(zone_pfn, order, migratetype)
@@ -609,6 +611,40 @@ class Engine(Pages):
             return False
         self._agreed = 0
         return self._zone._take_block(i, order, migratetype)
+
+    # The recorded block. Where CPUs' lists are the model's own, it is on one, which is refilled first where it is
+    # empty, or the zone's, to which then goes what of it lies on lists as other blocks.
+    def _take_recorded(self, i, order, migratetype):
+        k: cython.Py_ssize_t = i
+        head: cython.Py_ssize_t
+        lies: cython.int
+        if not self.zone_events:
+            self._pcp._refill_if_empty(order, migratetype)
+            if self._take_off_lists(i, order):
+                return True
+            while k < i + block_pages(order):
+                head = self._zone._head_of(k)
+                lies = self._zone._state[head] & ORDER
+                if self._take_off_lists(head, lies):
+                    self._zone._free(head, lies, False)
+                k = max(k, head + block_pages(lies) - 1) + 1
+        return self._zone._take_block(i, order, migratetype)
+
+    # Mostly it is the CPU's own list.
+    def _take_off_lists(self, i, order):
+        if self._zone._state[i] & KIND != PCP:
+            return False
+        return self._pcp._take_off(i, order) or self._take_off_another(i, order)
+
+    def _take_off_another(self, i, order):
+        taken: cython.bint = False
+        with cython.gil:
+            for lists in self._pcps.values():
+                pcp: PerCpuLists = lists
+                if pcp.buddy is self._zone and pcp._take_off(i, order):
+                    taken = True
+                    break
+        return taken
 
     # As direct reclaim does where nothing is free.
     def _drain_all(self):
