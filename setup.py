@@ -34,6 +34,7 @@ COMPILED = [
     "replays/observers/best_possible",
     "replays/on_the_way",
     "replays/pages",
+    "replays/placing",
     "replays/refills",
     "replays/scan",
     "arena/extents",

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.mm.check import check
 from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.replays.engine import Engine
+from pagehint.replays.playback import Playback
+from pagehint.replays.totals import make_run
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA
 
-__all__ = ["Row", "record", "used_pages", "zone", "zoneinfo"]
+__all__ = ["Row", "pages_are_somewhere", "record", "used_pages", "zone", "zoneinfo"]
 
 Row = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """An event's letter, pfn, order and CPU, and its detail where it has one."""
@@ -41,6 +44,20 @@ def zoneinfo(zones: Sequence[ZoneLayout], free: int = 0, on_cpus: int | Sequence
 def used_pages(engine: Engine) -> int:
     """How many pages are in use by now."""
     return int(np.unpackbits(engine.used.view(np.uint8)).sum())
+
+
+def pages_are_somewhere(trace: Trace, placement: str = "simulated") -> dict[str, int]:
+    """Replay it: at the end the zones are whole, and each page is free or where a recorded one lies. The anomalies."""
+    one = Playback(trace, None, None, placement, "50ms", True, frozenset({"alloc"}), None)
+    run = one.run(make_run)
+    mapped = one.engine.mapped
+    for each in one.start.zones:
+        assert check(each) == []
+        here = mapped[(mapped >= each.start_pfn) & (mapped < each.start_pfn + each.pages)]
+        on_cpus = sum(lists.count for lists in one.start.pcps.values() if lists.buddy is each)
+        assert each.free_pages + len(here) + on_cpus == each.pages
+        assert len(np.unique(here)) == len(here)
+    return run.anomalies
 
 
 def record(

@@ -68,7 +68,7 @@ def test_headlines(runs: dict[str, Run]) -> None:
 
 
 def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
-    from pagehint.replays.engine import ANOMALY_NAMES
+    from pagehint.replays.placing import ANOMALY_NAMES
 
     run = replace(runs["none"], anomalies=dict.fromkeys(ANOMALY_NAMES, 1234))
     lines = anomaly_lines(run)
