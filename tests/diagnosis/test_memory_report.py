@@ -186,6 +186,33 @@ def test_a_cgroups_limit() -> None:
     assert (failure.kind, failure.reason, failure.limit) == ("cgroup oom", "limit", 512 << 20)
 
 
+CGROUP_OOM = (
+    "java invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=984\n"
+    "memory: usage 524288kB, limit 524288kB, failcnt 1234\n"
+    "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=x,mems_allowed=0,oom_memcg=/x,task=java\n"
+    "Memory cgroup out of memory: Killed process 812 (java) total-vm:900000kB, anon-rss:520000kB\n"
+)
+OOM = "python3 invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n"
+
+
+def test_a_kill_whose_report_the_kernel_left_out_is_not_the_one_before() -> None:
+    kills = (
+        "Memory cgroup out of memory: Killed process 71 (node) total-vm:9000kB\nOut of memory: Killed process 72 (a)\n"
+    )
+    reports, _ = parse_memory_reports(plain_lines(OOM + block(kib=30000) + kills + CGROUP_OOM + kills))
+    machine, cgroup = explain_failures(reports, 4096)
+    assert (machine.kind, machine.reason, machine.limit) == ("oom", "watermark", None)
+    assert (cgroup.kind, cgroup.reason, cgroup.limit) == ("cgroup oom", "limit", 512 << 20)
+
+
+def test_a_cgroups_report_behind_the_machines_takes_nothing_away(tmp_path: Path) -> None:
+    machine = explained(tmp_path / "log.txt", OOM + block())[0].to_dict()
+    both = explained(tmp_path / "log.txt", OOM + block() + CGROUP_OOM)[0].to_dict()
+    assert machine.pop("failures") == both.pop("failures")[:1]
+    assert machine["memory_mib"] is not None
+    assert machine == both
+
+
 def test_the_oom_killer_called_by_hand() -> None:
     head = "kworker/0:1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=-1, oom_score_adj=0\n"
     (failure,) = explain_failures(parse_memory_reports(plain_lines(head + block()))[0], 4096)
@@ -208,6 +235,8 @@ def test_vmalloc_fails_too() -> None:
     [
         ("vmalloc: allocation failure, allocated 1048576 of 8388608 bytes", 0, 4096, "watermark"),
         ("vmalloc size 8388608 allocation failure: page order 9 allocation failed", 9, 2 << 20, "watermark"),
+        ("vmalloc error: size 8388608, failed to allocated page array size 16384", 0, 4096, "watermark"),
+        ("vmalloc size 8388608 allocation failure: page array size 16384 allocation failed", 0, 4096, "watermark"),
         ("vmalloc: allocation failure: 8388608 bytes", None, 8388608, "vmalloc"),
         ("vmalloc size 8388608 allocation failure: vm_struct allocation failed", None, 8388608, "vmalloc"),
         ("vmalloc error: size 83886080000, exceeds total pages", None, 83886080000, "vmalloc"),

@@ -178,7 +178,7 @@ def _warn_of_old_kernels(evidence: Evidence) -> None:
 
 # What a failed allocation saw is no more what other files tell of.
 def _tell_past_reports(evidence: Evidence) -> None:
-    report = next((each for each in reversed(evidence.reports) if each.zones), None)
+    report = evidence.last_report
     kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
     if pages is not None:
         least = most = pages * evidence.page_size

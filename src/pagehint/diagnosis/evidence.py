@@ -125,11 +125,16 @@ class Evidence:
     missing: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def last_report(self) -> MemoryReport | None:
+        """The log's last report that tells of zones: those of a cgroup's limit don't."""
+        return next((report for report in reversed(self.reports) if report.zones), None)
+
     def memory(self) -> dict[str, int]:
         """Bytes by the names of COUNTERS: of meminfo, else vmstat, zoneinfo, the log's last report, or free."""
         found: dict[str, int] = {}
         pages = self.vmstat or self._zone_counters()
-        report = self.reports[-1] if self.reports and not self.reports_are_past else None
+        report = None if self.reports_are_past else self.last_report
         for name, (of_meminfo, of_vmstat) in COUNTERS.items():
             if of_meminfo in self.meminfo:
                 found[name] = self.meminfo[of_meminfo] << 10

@@ -371,7 +371,7 @@ def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
 
 # The kernel prints all of it at one moment.
 def _mixed(evidence: Evidence) -> Iterator[str]:
-    report = next((each for each in reversed(evidence.reports) if each.zones), None)
+    report = evidence.last_report
     if report is None:
         return
     page_size = report.page_size or evidence.page_size

@@ -90,6 +90,9 @@ _EVENT = re.compile(
     r"(?P<failure>(?::\s{1,9}|(?m:^))(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
     r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)\s{1,9}page\s{1,9}order\s{1,9})"
     r"(?P<order>-?\d{1,3})(?=\W)(?:,?\s{1,9}failed\s{1,9}to\s{1,9}allocate\s{1,9}pages|\s{1,9}allocation\s{1,9}failed)?"
+    r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)"
+    r"(?:\s{1,9}failed\s{1,9}to\s{1,9}allocated?)?\s{1,9}page\s{1,9}array\s{1,9}size\s{1,9}\d{1,19}"
+    r"(?:\s{1,9}allocation\s{1,9}failed)?"
     r"|vmalloc:\s{1,9}allocation\s{1,9}failure,\s{1,9}allocated\s{1,9}\d{1,19}\s{1,9}of\s{1,9}\d{1,19}\s{1,9}bytes"
     r"|vmalloc(?::\s{1,9}allocation\s{1,9}failure:\s{1,9}(?P<bytes>\d{1,19})\s{1,9}bytes"
     r"|\s{1,9}(?:error:\s{1,9})?size\s{1,9}(?P<size>\d{1,19})(?:,|\s{1,9}allocation\s{1,9}failure:)"
@@ -123,8 +126,11 @@ _TAIL = re.compile(
 _HUGE = re.compile(
     r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
 )
-_CGROUP = re.compile(
-    r"(?:Memory\s+cgroup\s+out\s+of\s+memory|constraint=CONSTRAINT_MEMCG|memory:\s+usage\s+\d+kB,\s+limit\s+\d+kB)"
+# The first of these says whose memory ran out: kills of later times may follow without a report of their own.
+_WHOSE = re.compile(
+    r"(?P<cgroup>Memory\s+cgroup\s+out\s+of\s+memory|constraint=CONSTRAINT_MEMCG"
+    r"|memory:\s+usage\s+\d{1,19}kB,\s+limit\s+\d{1,19}kB)"
+    r"|\bMem-[Ii]nfo:|constraint=CONSTRAINT_|\bOut\s+of\s+memory:"
 )
 _NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
 _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
@@ -211,10 +217,10 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.process = _before(event)
         report.order, report.mode = order if order >= 0 else None, int(event["oom_mode"], 16)
         report.flags = _names(event["oom_flags"])
-        if _CGROUP.search(text):
+        if (whose := _WHOSE.search(text)) is not None and whose["cgroup"]:
             report.kind = "cgroup oom"
-        if (limit := _LIMIT.search(text)) is not None:
-            report.limit = int(limit[1]) << 10
+            limit = _LIMIT.search(text)
+            report.limit = None if limit is None else int(limit[1]) << 10
     report.nodes = _nodes(text)
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]

@@ -1,10 +1,9 @@
 """The zones of a machine as far as they are known, whatever told of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
-from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone, zone_label
+from pagehint.diagnosis.memory_report import ReportedZone, zone_label
 from pagehint.kernel.profiles import Pcp, kernel_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
@@ -80,8 +79,10 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
             state.is_lower_bound = cut or not types <= kinds.keys()
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
-    if not states and not evidence.reports_are_past:
-        states = dict(_of_reports(evidence.reports, evidence.page_size))
+    report = evidence.last_report
+    if not states and report is not None and not evidence.reports_are_past:
+        page_size = report.page_size or evidence.page_size
+        states = {key: reported_zone(zone, page_size) for key, zone in report.zones.items()}
     for state in states.values():
         if state.free is None and state.counts is not None:
             state.free = state.free_from(0)
@@ -133,14 +134,6 @@ def _drained(zone: ZoneInfo) -> Pcp:
         return "tuned"
     in_turn = all(cpu.high == 6 * (cpu.batch or 0) for cpu in zone.per_cpu)
     return "in turn" if in_turn else "one after the other"
-
-
-def _of_reports(reports: list[MemoryReport], page_size: int) -> Iterator[tuple[ZoneKey, ZoneState]]:
-    for report in reversed(reports):
-        if report.zones:
-            for key, zone in report.zones.items():
-                yield key, reported_zone(zone, report.page_size or page_size)
-            return
 
 
 def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
