@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pagehint.diagnosis.bounds import Bounds
+from pagehint.diagnosis.agreement import settle
+from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.examine import diagnose, examine
 from pagehint.diagnosis.recognise import read_files
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
 from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+from tests.diagnosis.samples import SAMPLES
 
 MIB = 1 << 20
 TEXTS = ("buddyinfo", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
@@ -132,3 +134,47 @@ def test_page_cache_of_which_the_dirty_part_is_not_known_is_dropped_once() -> No
     assert most == (1 << 30) + (1 << 30)  # the cache, and an eighth of the memory: what lists may hold
     evidence.meminfo |= {"Dirty": 1000, "Writeback": 0}
     assert examine(evidence).would_bring["drop_caches"][0].most == most
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("buddyinfo", "meminfo", "vmstat", "zoneinfo"),
+        ("buddyinfo", "meminfo"),
+        ("meminfo",),
+        ("vmstat",),
+        ("zoneinfo",),
+        ("buddyinfo", "zoneinfo"),
+    ],
+)
+def test_what_a_confidential_guest_has_not_accepted_is_free_on_no_list(names: tuple[str, ...]) -> None:
+    """It was taken for small blocks, which compaction could put together, and its files for several machines'."""
+    evidence = read_files(_texts("press61", names))
+    before = examine(evidence)
+    pages = 1 << 20
+    for counters, kib, names_of in (
+        (evidence.meminfo, 4, ("MemTotal", "MemFree", "Unaccepted")),
+        (evidence.vmstat, 1, ("nr_free_pages", "nr_unaccepted")),
+    ):
+        if counters:
+            counters |= {name: counters.get(name, 0) + pages * kib for name in names_of}
+    if evidence.zones:
+        zone = max(evidence.zones, key=lambda zone: zone.managed or 0)
+        zone.free, zone.managed = (zone.free or 0) + pages, (zone.managed or 0) + pages
+        zone.stats |= {"nr_free_pages": zone.free, "nr_unaccepted": pages}
+    settle(evidence)
+    found = examine(evidence)
+    assert (found.free, found.setting, found.free_resident) == (before.free, before.setting, before.free_resident)
+    assert found.used_by == before.used_by | {"unaccepted": exactly(pages << 12)}
+    actions = [diagnosis.would_bring["compact_memory"][9].least for diagnosis in (found, before)]
+    assert actions[0] == actions[1]
+    assert [line for line in found.warnings if "are not accepted yet" not in line] == before.warnings
+
+
+def test_a_log_whose_free_memory_is_not_in_its_blocks_is_said_to_be_odd(tmp_path: Path) -> None:
+    sample = SAMPLES["6.1, two nodes"]
+    (tmp_path / "log").write_text(sample.replace("Node 1 Normal free:64160kB", "Node 1 Normal free:864160kB"))
+    (line,) = (line for line in diagnose(tmp_path / "log").warnings if "lie in blocks" in line)
+    assert line.startswith("the log's zone Normal of node 1 has 843 MiB free, of which 62 lie in blocks")
+    (tmp_path / "log").write_text(sample)
+    assert not any("lie in blocks" in line for line in diagnose(tmp_path / "log").warnings)

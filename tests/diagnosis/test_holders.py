@@ -61,15 +61,18 @@ def test_what_is_held_back_is_each_free_page_of_partly_free_blocks_once(blocks: 
         assert each.half_size - keeps[0] * PAGE < each.size / 2
 
 
-@given(st.lists(st.sampled_from([F, K, A, S]), min_size=1, max_size=60), st.integers(0, 40), st.integers(0, 40))
-def test_what_looks_like_the_kernels_and_is_not_is_moved_and_none_is_lost(flags, per_cpu, unmanaged) -> None:
-    found = used_by_map(map_of(*[(1, each) for each in flags]), PAGE, per_cpu, unmanaged)
+@given(st.lists(st.sampled_from([F, K, A, S]), min_size=1, max_size=60), *[st.integers(0, 40)] * 3)
+def test_what_looks_like_the_kernels_and_is_not_is_moved_and_none_is_lost(
+    flags, per_cpu, unmanaged, unaccepted
+) -> None:
+    found = used_by_map(map_of(*[(1, each) for each in flags]), PAGE, per_cpu, unmanaged, unaccepted)
     assert found.keys() <= USED_WORDS.keys()
     assert all(size.is_exact and size.least > 0 for size in found.values())
     assert sum(size.least for size in found.values()) == (len(flags) - flags.count(F)) * PAGE
-    if per_cpu + unmanaged <= flags.count(K):
-        assert {name: found[name].least for name in ("per_cpu", "unmanaged") if name in found} == {
-            name: number * PAGE for name, number in (("per_cpu", per_cpu), ("unmanaged", unmanaged)) if number
+    moved = {"per_cpu": per_cpu, "unmanaged": unmanaged, "unaccepted": unaccepted}
+    if sum(moved.values()) <= flags.count(K):
+        assert {name: size.least for name, size in found.items() if name in moved} == {
+            name: number * PAGE for name, number in moved.items() if number
         }
 
 

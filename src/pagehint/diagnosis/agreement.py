@@ -81,8 +81,8 @@ def _settle_page_size(evidence: Evidence) -> None:
     columns = max(map(len, evidence.buddy.values()), default=0)
     columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
     huge = evidence.meminfo.get("Hugepagesize")
-    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
-    ratio = kib * 1024 / pages if kib and pages and pages > 1000 else 0
+    free, pages = evidence.meminfo_free, _free_pages(evidence)
+    ratio = free / pages if free and pages and pages > 1000 else 0
     near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
     if printed:
         evidence.page_size = printed[-1]
@@ -179,11 +179,11 @@ def _warn_of_old_kernels(evidence: Evidence) -> None:
 # What a failed allocation saw is no more what other files tell of.
 def _tell_past_reports(evidence: Evidence) -> None:
     report = evidence.last_report
-    kib, pages = evidence.meminfo.get("MemFree"), _free_pages(evidence)
+    free, pages = evidence.meminfo_free, _free_pages(evidence)
     if pages is not None:
         least = most = pages * evidence.page_size
-    elif kib is not None:
-        least = most = kib << 10
+    elif free is not None:
+        least = most = free
     elif (size := evidence.free_tool.get("free")) is not None:
         least, most = evidence.free_ends.get("free", (size, size))
     else:

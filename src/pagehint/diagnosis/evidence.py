@@ -131,7 +131,10 @@ class Evidence:
         return next((report for report in reversed(self.reports) if report.zones), None)
 
     def memory(self) -> dict[str, int]:
-        """Bytes by the names of COUNTERS: of meminfo, else vmstat, zoneinfo, the log's last report, or free."""
+        """Bytes by the names of COUNTERS: of meminfo, else vmstat, zoneinfo, the log's last report, or free.
+
+        What is not accepted yet is no part of ``free``.
+        """
         found: dict[str, int] = {}
         pages = self.vmstat or self._zone_counters()
         report = None if self.reports_are_past else self.last_report
@@ -144,6 +147,8 @@ class Evidence:
                 found[name] = report.pages[_REPORTED[name]] * self.page_size
             elif name in self.free_tool:
                 found[name] = self.free_tool[name]
+        if "free" in found:
+            found["free"] = max(found["free"] - found.get("unaccepted", 0), 0)
         if "cached" not in found and "active_file" not in found and "buff_cache" in self.free_tool:
             found["buff_cache"] = self.free_tool["buff_cache"]
         if "total" not in found:
@@ -173,17 +178,23 @@ class Evidence:
         return (least, most) if most - least > max(_ROUNDED * most, _ROUNDED_LEAST) else None
 
     def free_pages(self) -> dict[str, int]:
-        """Free pages by the file that counts them; buddyinfo first, which alone may be there."""
+        """Free pages on lists by the file that counts them; buddyinfo first, which alone may be there."""
         found: dict[str, int] = {}
         if self.buddy:
             found["buddyinfo"] = sum(
                 count << order for counts in self.buddy.values() for order, count in enumerate(counts)
             )
-        if free := [zone.free for zone in self.zones if zone.free is not None]:
+        if free := [zone.listed for zone in self.zones if zone.listed is not None]:
             found["zoneinfo"] = sum(free)
         if "nr_free_pages" in self.vmstat:
-            found["vmstat"] = self.vmstat["nr_free_pages"]
+            found["vmstat"] = max(self.vmstat["nr_free_pages"] - self.vmstat.get("nr_unaccepted", 0), 0)
         return found
+
+    @property
+    def meminfo_free(self) -> int | None:
+        """Bytes that meminfo counts as free and that lie on lists."""
+        free = self.meminfo.get("MemFree")
+        return None if free is None else max(free - self.meminfo.get("Unaccepted", 0), 0) << 10
 
     def _zone_counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}

@@ -82,7 +82,8 @@ def examine(evidence: Evidence) -> Diagnosis:
         lists = [zone.per_cpu for zone in mapped_zones]
         unmanaged = sum(max((zone.present or 0) - (zone.managed or zone.present or 0), 0) for zone in mapped_zones)
         per_cpu = sum(each for each in lists if each is not None)
-        used = used_by_map(page_map, setting.page_size, per_cpu, unmanaged)
+        unaccepted = sum(zone.unaccepted for zone in mapped_zones)
+        used = used_by_map(page_map, setting.page_size, per_cpu, unmanaged, unaccepted)
         drained = drained_most(page_map, setting.pageblock_order, per_cpu, setting.page_size)
         held = held_back(page_map, setting.pageblock_order, setting.page_size)
     else:
@@ -384,6 +385,14 @@ def _mixed(evidence: Evidence) -> Iterator[str]:
                 f"the log's blocks of zone {printable(zone.name)} of node {zone.node} are {in_blocks >> 20:,} MiB, of "
                 f"{zone.values['free'] >> 20:,} that are free: damaged, or of several reports"
             )
+        elif zone.orders and zone.is_whole:
+            free = zone.values.get("free", in_blocks)
+            if free - in_blocks > _APART * free + _APART_LEAST:
+                yield (
+                    f"the log's zone {printable(zone.name)} of node {zone.node} has {free >> 20:,} MiB free, of which "
+                    f"{in_blocks >> 20:,} lie in blocks: of a confidential guest that has not accepted the rest yet, "
+                    "damaged, or of several reports"
+                )
     if "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
         return
     counted = report.pages["free"] * page_size
@@ -422,8 +431,8 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
                 f"no machine has so much free ({free >> 20:,} MiB): what is computed of it means nothing"
             )
     counted = {name: pages * setting.page_size for name, pages in evidence.free_pages().items()}
-    if "MemFree" in evidence.meminfo:
-        counted["meminfo"] = evidence.meminfo["MemFree"] << 10
+    if evidence.meminfo_free is not None:
+        counted["meminfo"] = evidence.meminfo_free
     least, most = (choose(counted, key=counted.__getitem__, default="") for choose in (min, max))
     if least and not evidence.live and counted[most] > _ALIKE * counted[least] + _NOTHING:
         diagnosis.warnings.append(
@@ -439,5 +448,6 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
         )
     if memory.get("unaccepted"):
         diagnosis.warnings.append(
-            f"{memory['unaccepted'] >> 20:,} MiB are not accepted yet (a confidential guest): free, but on no list"
+            f"{memory['unaccepted'] >> 20:,} MiB are not accepted yet (a confidential guest): /proc counts them as "
+            "free, but they are on no list"
         )

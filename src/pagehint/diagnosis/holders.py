@@ -20,6 +20,7 @@ USED_WORDS = {
     "kernel_stack": "kernel stacks",
     "percpu_data": "per-CPU data",
     "unmanaged": "not given to the page allocator",
+    "unaccepted": "not accepted yet by a confidential guest",
     "other": "kernel, drivers, and what the files don't tell",
 }
 """The keys of used_by."""
@@ -34,6 +35,7 @@ _COUNTERS = {
     "kernel_stack": "kernel_stack",
     "percpu_data": "percpu",
     "hugetlb": "hugetlb",
+    "unaccepted": "unaccepted",
 }
 """Keys of used_by, and the machine's counters of them."""
 
@@ -65,8 +67,13 @@ class HeldBack:
         }
 
 
-def used_by_map(pages: PageMap, page_size: int, per_cpu: int | None, unmanaged: int) -> dict[str, Bounds]:
-    """Bytes by holder. `per_cpu` pages on per-CPU lists and `unmanaged` pages look like the kernel's. O(pages)."""
+def used_by_map(
+    pages: PageMap, page_size: int, per_cpu: int | None, unmanaged: int, unaccepted: int = 0
+) -> dict[str, Bounds]:
+    """Bytes by holder. `per_cpu` pages on per-CPU lists look like the kernel's, as `unmanaged` and `unaccepted` do.
+
+    O(pages).
+    """
     counts = pages.counts()
     found = {
         holder.name.lower(): int(counts[holder])
@@ -74,7 +81,8 @@ def used_by_map(pages: PageMap, page_size: int, per_cpu: int | None, unmanaged: 
         if holder not in (Holder.FREE, Holder.ABSENT) and counts[holder]
     }
     reserved = found.get("reserved", 0)
-    for name, number in (("unmanaged", max(unmanaged - reserved, 0)), ("per_cpu", per_cpu or 0)):
+    others = {"unmanaged": max(unmanaged - reserved, 0), "unaccepted": unaccepted, "per_cpu": per_cpu or 0}
+    for name, number in others.items():
         moved = min(number, found.get("kernel", 0))
         if moved:
             found["kernel"] -= moved

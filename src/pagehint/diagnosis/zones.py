@@ -16,6 +16,7 @@ _EVERY_TYPE = frozenset(("Unmovable", "Movable", "Reclaimable", "HighAtomic"))
 class ZoneState:
     """A zone, in pages; None: not known. `min`, `low` and `high` hold `boost` already.
 
+    `free` is what lies on lists: what a confidential guest has not accepted yet, `unaccepted`, is no part of it.
     `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
     free that is kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
     `lists_keep` the share of all that they can hold that is left when they overflow, `lists` how they are drained;
@@ -25,6 +26,7 @@ class ZoneState:
     node: int
     name: str
     free: int | None = None
+    unaccepted: int = 0
     managed: int | None = None
     present: int | None = None
     min: int | None = None
@@ -97,7 +99,8 @@ def _of_zoneinfo(zone: ZoneInfo, kernel: str | None) -> ZoneState:
     return ZoneState(
         zone.node,
         zone.name,
-        free=zone.free,
+        free=zone.listed,
+        unaccepted=zone.stats.get("nr_unaccepted", 0),
         managed=zone.managed,
         present=zone.present,
         min=zone.min,

@@ -122,8 +122,7 @@ def of_another_machine(
     Either of these may be empty. What is free may differ by a third and by 64 MiB, as from moment to moment. Memory
     that the kernel has not initialised yet is no pageblock, and is not managed.
     """
-    # What a confidential guest has not accepted yet is free, and on no list.
-    free = {(zone.node, zone.name): zone.free - zone.stats.get("nr_unaccepted", 0) for zone in zones if zone.free}
+    free = {(zone.node, zone.name): zone.listed or 0 for zone in zones if zone.free}
     free |= {zone: sum(count << order for order, count in enumerate(counts)) for zone, counts in buddy.items()}
     layouts = {
         (zone.node, zone.name): (zone.present if zone.managed is None else zone.managed, zone.spanned)

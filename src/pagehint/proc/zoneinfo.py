@@ -54,6 +54,11 @@ class ZoneInfo:
     stats: dict[str, int] = field(default_factory=dict)
     node_stats: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def listed(self) -> int | None:
+        """Free pages that lie on lists: what a confidential guest has not accepted yet counts as free, and doesn't."""
+        return None if self.free is None else max(self.free - self.stats.get("nr_unaccepted", 0), 0)
+
 
 @dataclass(frozen=True)
 class ZoneLayout:
