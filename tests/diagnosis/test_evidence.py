@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from pagehint.diagnosis.evidence import COUNTERS, Evidence, hypervisor_of
+from pagehint.diagnosis.examine import examine
 from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
 from pagehint.diagnosis.recognise import read_files
 from pagehint.proc.zoneinfo import ZoneInfo
@@ -68,10 +69,26 @@ def test_pages_are_as_large_as_the_machines() -> None:
     assert Evidence(page_size=65536, vmstat={"nr_free_pages": 3}).memory() == {"free": 3 << 16}
 
 
+def test_compressed_swap_is_zrams_too() -> None:
+    """zswap's share of it is a counter of its own; zram's was the kernel's."""
+    zone = ReportedZone(0, "Normal", {"zspages": 7 << 12})
+    report = MemoryReport("oom", zones={(0, "Normal"): zone, (1, "Normal"): zone})
+    evidence = Evidence(meminfo={"Zswap": 0}, vmstat={"nr_zspages": 9}, reports=[report])
+    assert evidence.memory()["compressed"] == 9 << 12
+    evidence.meminfo["Zswap"] = 50
+    assert evidence.memory()["compressed"] == 50 << 10
+    evidence.vmstat = {}
+    evidence.meminfo = {}
+    assert evidence.memory()["compressed"] == 14 << 12
+    found = examine(Evidence(meminfo={"MemTotal": 4000, "MemFree": 1000, "Cached": 0, "AnonPages": 500, "Zswap": 800}))
+    assert (found.used_by["compressed"].best, found.used_by["other"].best) == (800 << 10, 1700 << 10)
+
+
 def test_the_names_of_counters_are_of_the_kernels_files() -> None:
     text = {name: (DATA / "compile618" / f"{name}.txt").read_text() for name in ("meminfo", "vmstat")}
     # Of kernels built with them.
-    optional = {"CmaFree", "Balloon", "Unaccepted", "nr_free_cma", "nr_balloon_pages", "nr_unaccepted"}
+    optional = {"CmaFree", "Balloon", "Unaccepted", "Zswap", "nr_free_cma", "nr_balloon_pages", "nr_unaccepted",
+                "nr_zspages"}  # fmt: skip
     for meminfo, vmstat in COUNTERS.values():
         assert meminfo in optional or f"\n{meminfo}:" in f"\n{text['meminfo']}"
         assert vmstat is None or vmstat in optional or f"\n{vmstat} " in f"\n{text['vmstat']}"

@@ -171,6 +171,17 @@ def test_what_a_confidential_guest_has_not_accepted_is_free_on_no_list(names: tu
     assert [line for line in found.warnings if "are not accepted yet" not in line] == before.warnings
 
 
+def test_a_containers_memory_is_said_to_be_that() -> None:
+    """It was taken for a machine's."""
+    evidence = read_files(_texts("press61", ("meminfo",)))
+    assert not any("container" in line for line in examine(evidence).warnings)
+    evidence.meminfo |= {"Slab": 0, "SReclaimable": 0, "SUnreclaim": 0}
+    (line,) = examine(evidence).warnings
+    assert line.startswith("meminfo has no slab: it is of a container")
+    evidence.nodes = {1: evidence.meminfo}
+    assert not any("container" in line for line in examine(evidence).warnings)
+
+
 def test_a_log_whose_free_memory_is_not_in_its_blocks_is_said_to_be_odd(tmp_path: Path) -> None:
     sample = SAMPLES["6.1, two nodes"]
     (tmp_path / "log").write_text(sample.replace("Node 1 Normal free:64160kB", "Node 1 Normal free:864160kB"))

@@ -38,6 +38,7 @@ COUNTERS = {
     "balloon": ("Balloon", "nr_balloon_pages"),
     "cma_free": ("CmaFree", "nr_free_cma"),
     "unaccepted": ("Unaccepted", "nr_unaccepted"),
+    "compressed": ("Zswap", "nr_zspages"),
     "available": ("MemAvailable", None),
 }
 """Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
@@ -149,6 +150,9 @@ class Evidence:
                 found[name] = self.free_tool[name]
         if "free" in found:
             found["free"] = max(found["free"] - found.get("unaccepted", 0), 0)
+        # zram's are no part of Zswap.
+        if (zspages := self._zspages(pages, report)) > found.get("compressed", 0):
+            found["compressed"] = zspages
         if "cached" not in found and "active_file" not in found and "buff_cache" in self.free_tool:
             found["buff_cache"] = self.free_tool["buff_cache"]
         if "total" not in found:
@@ -195,6 +199,10 @@ class Evidence:
         """Bytes that meminfo counts as free and that lie on lists."""
         free = self.meminfo.get("MemFree")
         return None if free is None else max(free - self.meminfo.get("Unaccepted", 0), 0) << 10
+
+    def _zspages(self, pages: dict[str, int], report: MemoryReport | None) -> int:
+        in_zones = 0 if report is None else sum(zone.values.get("zspages", 0) for zone in report.zones.values())
+        return pages["nr_zspages"] * self.page_size if "nr_zspages" in pages else in_zones
 
     def _zone_counters(self) -> dict[str, int]:
         counters: dict[str, int] = {}

@@ -446,6 +446,12 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
             f"drivers hold up to {pins * setting.page_size / (1 << 20):,.1f} MiB of processes' memory pinned (as for "
             "direct I/O, RDMA or a device of a VM): compaction can't move it, and the map doesn't tell which it is"
         )
+    # Every kernel has slab.
+    if evidence.meminfo.get("Slab") == 0 and not evidence.nodes:
+        diagnosis.warnings.append(
+            "meminfo has no slab: it is of a container (as lxcfs makes it), and its memory is what that may use, not "
+            "the machine's: what is free of it may be in use there; /proc/meminfo outside of it tells"
+        )
     if memory.get("unaccepted"):
         diagnosis.warnings.append(
             f"{memory['unaccepted'] >> 20:,} MiB are not accepted yet (a confidential guest): /proc counts them as "

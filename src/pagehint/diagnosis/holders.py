@@ -19,6 +19,7 @@ USED_WORDS = {
     "slab_unreclaimable": "slab that can't be freed",
     "kernel_stack": "kernel stacks",
     "percpu_data": "per-CPU data",
+    "compressed": "compressed swap in memory (zram, zswap)",
     "unmanaged": "not given to the page allocator",
     "unaccepted": "not accepted yet by a confidential guest",
     "other": "kernel, drivers, and what the files don't tell",
@@ -35,6 +36,7 @@ _COUNTERS = {
     "kernel_stack": "kernel_stack",
     "percpu_data": "percpu",
     "hugetlb": "hugetlb",
+    "compressed": "compressed",
     "unaccepted": "unaccepted",
 }
 """Keys of used_by, and the machine's counters of them."""
