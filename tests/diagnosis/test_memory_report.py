@@ -162,7 +162,7 @@ def test_what_a_lower_zone_keeps_is_no_reason_where_the_preferred_one_is_short()
     "limit", ["nodemask=1,cpuset=/,mems_allowed=0-1", "nodemask=(null),cpuset=box,mems_allowed=1", "nodemask=1-2,3"]
 )
 def test_nodes_that_it_may_not_use_are_left_out(limit: str) -> None:
-    head = HEAD.replace("nodemask=(null),cpuset=/,mems_allowed=0", limit)
+    head = HEAD.replace("nodemask=(null),cpuset=/,mems_allowed=0", limit).replace("GFP_KERNEL", "GFP_USER")
     second = "".join(
         line.replace("Node 0", "Node 1")
         for line in block(kib=30000).splitlines(keepends=True)[10:]
@@ -174,6 +174,10 @@ def test_nodes_that_it_may_not_use_are_left_out(limit: str) -> None:
     (failure,) = explain_failures(reports, 4096)
     assert (failure.reason, failure.closest and failure.closest.zone) == ("watermark", "Normal, node 1")
     assert failure.skipped == ["DMA32", "DMA"]
+    # The kernel's own allocations are not bound to a cpuset's nodes.
+    of_kernel, _ = parse_memory_reports(plain_lines(head.replace("GFP_USER", "GFP_KERNEL") + text))
+    (failure,) = explain_failures(of_kernel, 4096)
+    assert (failure.skipped == []) == ("cpuset=box" in limit)
 
 
 def test_a_cgroups_limit() -> None:
@@ -364,7 +368,12 @@ def test_blocks_that_are_not_the_total_behind_them_are_left_out(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "lost", ["** 37 printk messages dropped **", "web-1 systemd-journald[412]: Missed 9 kernel messages"]
+    "lost",
+    [
+        "** 37 printk messages dropped **",
+        "web-1 systemd-journald[412]: Missed 9 kernel messages",
+        "db1 rsyslogd: imjournal: 17734 messages lost due to rate-limiting (20000 allowed within 600 seconds)",
+    ],
 )
 def test_messages_that_were_lost_within_a_report_are_said(tmp_path: Path, lost: str) -> None:
     path = tmp_path / "log.txt"

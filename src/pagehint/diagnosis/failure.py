@@ -5,6 +5,7 @@ from typing import Any
 
 from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
 from pagehint.diagnosis.zones import ZoneState, reported_zone
+from pagehint.kernel.gfp import GFP_BY_NAME, Gfp
 
 __all__ = ["Failure", "ZoneVerdict", "explain_failures"]
 
@@ -141,7 +142,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     asked = {} if report.order is None else report.zones
     for zone in sorted(asked.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
-        if _place(zone.name) > top or (report.nodes is not None and zone.node not in report.nodes):
+        if _place(zone.name) > top or not _may_use(report, zone.node):
             if state.managed or state.free:
                 skipped.append(state.label)
         elif state.managed != 0 or state.free:
@@ -164,6 +165,12 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
         skipped,
         report.limit,
     )
+
+
+# A cpuset binds processes' own memory; the kernel's own allocations may leave it.
+def _may_use(report: MemoryReport, node: int) -> bool:
+    bound = not report.flags or any(GFP_BY_NAME.get(name, 0) & Gfp.HARDWALL for name in report.flags)
+    return all(nodes is None or node in nodes for nodes in (report.nodes, report.cpuset_nodes if bound else None))
 
 
 # Where the log has no names: these bits mean the same in all kernels.

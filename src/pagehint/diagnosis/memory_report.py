@@ -62,7 +62,9 @@ class MemoryReport:
     flags: tuple[str, ...] = ()
     """The names of mode, as printed: ``("GFP_ATOMIC", "__GFP_COMP")``."""
     nodes: frozenset[int] | None = None
-    """Those that it may take memory of; None: the report doesn't tell, or any."""
+    """Those that its memory policy allows; None: the report doesn't tell, or any."""
+    cpuset_nodes: frozenset[int] | None = None
+    """Those that its cpuset allows, which binds processes' own memory."""
     limit: int | None = None
     """Bytes that its cgroup may use, where that was reached."""
     vmalloc: int | None = None
@@ -104,7 +106,7 @@ _EVENT = re.compile(
 )
 _KERNEL = re.compile(r"[Cc]omm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
 _ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
-_LOST = "printk messages dropped", " kernel messages"
+_LOST = "printk messages dropped", " kernel messages", " messages lost due to rate-limiting"
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
 _RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*[\n\"'<}\]])", re.ASCII)
 _ORDERS = re.compile(
@@ -132,7 +134,7 @@ _WHOSE = re.compile(
     r"|memory:\s+usage\s+\d{1,19}kB,\s+limit\s+\d{1,19}kB)"
     r"|\bMem-[Ii]nfo:|constraint=CONSTRAINT_|\bOut\s+of\s+memory:"
 )
-_NODES = re.compile(r"\b(?:nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
+_NODES = re.compile(r"\b(nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
 _LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
@@ -221,7 +223,7 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
             report.kind = "cgroup oom"
             limit = _LIMIT.search(text)
             report.limit = None if limit is None else int(limit[1]) << 10
-    report.nodes = _nodes(text)
+    report.nodes, report.cpuset_nodes = _nodes(text, "nodemask"), _nodes(text, "mems_allowed")
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]
     for zone in _zones(text):
@@ -246,10 +248,11 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     return report
 
 
-# Both a policy's nodemask and a cpuset's mems_allowed hold.
-def _nodes(text: str) -> frozenset[int] | None:
+def _nodes(text: str, name: str) -> frozenset[int] | None:
     allowed: frozenset[int] | None = None
-    for words in _NODES.findall(text):
+    for whose, words in _NODES.findall(text):
+        if whose != name:
+            continue
         nodes: set[int] = set()
         for part in words.split(","):
             first, _, last = part.partition("-")
