@@ -8,6 +8,12 @@ from pagehint.diagnosis.examine import diagnose
 from tests.diagnosis.conftest import DATA, snapshot_files
 from tests.diagnosis.samples import SAMPLES
 
+ZONE = (
+    "Node 0, zone {}\n  pages free 10000\n min 100\n low 125\n spanned 65536\n present 65536\n managed 65000\n"
+    "  start_pfn: {}\n"
+)
+EMPTY = "Node 0, zone DMA32\n  pages free 0\n spanned 0\n present 0\n managed 0\n"
+
 
 @pytest.mark.parametrize("with_buddyinfo", [True, False])
 def test_a_pagetypeinfo_of_another_machine_is_said(with_buddyinfo: bool) -> None:
@@ -155,3 +161,33 @@ def test_files_that_name_several_kernels(tmp_path: Path, texts: list[str], says:
         file.write_text(text)
     warnings = [line for line in diagnose(files).warnings if " is of kernel " in line]
     assert [says in line for line in warnings] == [True] if says else not warnings
+
+
+@pytest.mark.parametrize(("free", "warned"), [("1597", True), ("330", False)])
+def test_buddyinfo_of_one_zone_beside_the_machines_free(tmp_path: Path, free: str, warned: bool) -> None:
+    """As `grep Normal /proc/buddyinfo; free -m` leaves it: the zone's was taken for all that is free."""
+    path = tmp_path / "text.txt"
+    path.write_text(
+        "Node 0, zone   Normal 3000 2000 1500 900 500 200 100 50 20 10 20\n"
+        "               total        used        free      shared  buff/cache   available\n"
+        f"Mem:            7926        2166        {free}           8        3814        5478\n"
+    )
+    warnings = [line for line in diagnose(path).warnings if "they are not of one machine" in line]
+    assert [f"free tells of {int(free):,} MiB free, buddyinfo of 305" in line for line in warnings] == [True] * warned
+
+
+def test_zoneinfo_of_zone_normal_alone_is_said_to_lack_zones(tmp_path: Path) -> None:
+    """As `grep -A` leaves it: its free memory was the machine's."""
+    whole = (DATA / "compile618" / "zoneinfo.txt").read_text()
+    path = tmp_path / "zoneinfo"
+    normal = ZONE.format("Normal", 1 << 20)
+    for text, warned in (
+        (whole, False),
+        (normal, True),
+        (ZONE.format("DMA32", 4096) + normal, False),
+        (EMPTY + normal, False),
+        (ZONE.format("Normal", 0), False),
+        (ZONE.format("DMA", 1 << 18), False),
+    ):
+        path.write_text(text)
+        assert any("zones below it are missing" in line for line in diagnose(path).warnings) == warned, text

@@ -179,6 +179,7 @@ def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
         (ORDERS, "", 64, 5),
         ((*ORDERS, 1, 1), f"MemFree: {4 * FREE} kB\nHugepagesize: 1048576 kB\n", 4, 9),
         ((*ORDERS, 1, 1, 1), "", 16, 11),
+        ((*ORDERS, "\nNode 0, zone DMA", *ORDERS), "", 4, 8),
         ((*ORDERS, 1, 1), f"MemFree: {16 * FREE} kB\nDirectMap4k: 30720 kB\nDirectMap2M: 2066432 kB\n", 4, 9),
     ],
     ids=[
@@ -191,11 +192,12 @@ def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
         "ppc64, no more",
         "x86, huge pages of 1 GiB",
         "arm64, 16 KiB pages",
+        "s390x, no more",
         "x86 that counts as free what its zones don't have yet",
     ],
 )
 def test_pages_and_pageblocks_of_other_machines(
-    tmp_path: Path, counts: tuple[int, ...], meminfo: str, page_kib: int, pageblock: int
+    tmp_path: Path, counts: tuple[int | str, ...], meminfo: str, page_kib: int, pageblock: int
 ) -> None:
     path = tmp_path / "text.txt"
     path.write_text(f"Node 0, zone   Normal {' '.join(map(str, counts))}\n{meminfo}")

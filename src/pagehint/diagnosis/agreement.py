@@ -14,6 +14,7 @@ __all__ = ["settle"]
 _MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remote_flush"}
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
+_COLUMNS_OF_S390X = 9
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 _OTHER_MOMENT, _OTHER_MOMENT_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, other memory is free
 _RULES_SINCE = 5, 3  # docs/spec/1
@@ -31,6 +32,7 @@ def settle(evidence: Evidence) -> None:
     if evidence.machines[1:]:
         names = printable(", ".join(evidence.machines[:4]))
         evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
+    _warn_of_lower_zones(evidence)
     _warn_of_several_machines(evidence)
     _warn_of_several_kernels(evidence)
     _warn_of_old_kernels(evidence)
@@ -94,6 +96,9 @@ def _settle_page_size(evidence: Evidence) -> None:
         evidence.page_size = 4096
     elif (by_place := _size_by_place(evidence)) is not None:
         evidence.page_size = by_place
+    elif _is_s390x(columns, evidence):
+        evidence.page_size = 4096
+        evidence.warnings.append("pages are taken to be of 4 KiB, as on s390x, by what the files hold")
     elif evidence.types.pageblock_order == 13 or columns in (9, 14) or huge == 524288:
         evidence.page_size = 65536
     elif evidence.types.pageblock_order == 11 or columns == 12 or huge == 32768:
@@ -107,6 +112,12 @@ def _settle_page_size(evidence: Evidence) -> None:
         return
     if evidence.page_size != 4096 and not printed:
         evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# Of the two that have no blocks above order 8, ppc64 has one zone; s390x keeps 2 GiB for devices.
+def _is_s390x(columns: int, evidence: Evidence) -> bool:
+    names = {name for _, name in [*evidence.buddy, *evidence.types.free]}
+    return columns == _COLUMNS_OF_S390X and names >= {"DMA", "Normal"}
 
 
 # Where there is a zone DMA32, Normal begins at 4 GiB.
@@ -127,6 +138,18 @@ def _count_huge_pages(evidence: Evidence) -> None:
         size = (evidence.page_size >> 10) * (evidence.page_size >> 3)
         evidence.warnings.append(f"the nodes' {pages:,} huge pages are taken to be of {format_size(size << 10)}")
     evidence.meminfo["Hugetlb"] = pages * size
+
+
+# Normal lies where others end, or begins with the machine's memory; those above it say what is kept for them.
+def _warn_of_lower_zones(evidence: Evidence) -> None:
+    placed = [zone for zone in evidence.zones if zone.present and zone.start_pfn is not None]
+    lowest = min(placed, key=lambda zone: zone.start_pfn or 0, default=None)
+    others = [zone.name for zone in evidence.zones if lowest is not None and zone.node == lowest.node]
+    if lowest is not None and lowest.start_pfn and lowest.name == "Normal" and others.index("Normal") == 0:
+        evidence.warnings.append(
+            f"zoneinfo: zone Normal of node {lowest.node} is the lowest, and begins at page {lowest.start_pfn:,}: if "
+            "zones below it are missing, more is free; copy /proc/zoneinfo whole"
+        )
 
 
 # What is rounded, or counted in other units, is of one machine still, as is what a balloon took from a kernel.
@@ -179,13 +202,11 @@ def _warn_of_old_kernels(evidence: Evidence) -> None:
 # What a failed allocation saw is no more what other files tell of.
 def _tell_past_reports(evidence: Evidence) -> None:
     report = evidence.last_report
-    free, pages = evidence.meminfo_free, _free_pages(evidence)
+    told, pages = evidence.free_in_bytes, _free_pages(evidence)
     if pages is not None:
         least = most = pages * evidence.page_size
-    elif free is not None:
-        least = most = free
-    elif (size := evidence.free_tool.get("free")) is not None:
-        least, most = evidence.free_ends.get("free", (size, size))
+    elif told is not None:
+        _, least, most = told
     else:
         return
     if report is None:

@@ -200,6 +200,16 @@ class Evidence:
         free = self.meminfo.get("MemFree")
         return None if free is None else max(free - self.meminfo.get("Unaccepted", 0), 0) << 10
 
+    @property
+    def free_in_bytes(self) -> tuple[str, int, int] | None:
+        """Who counts free memory in bytes, meminfo or else a tool, and the least and the most that it may be."""
+        if self.meminfo_free is not None:
+            return "meminfo", self.meminfo_free, self.meminfo_free
+        if (free := self.free_tool.get("free")) is None:
+            return None
+        least, most = self.free_ends.get("free", (free, free))
+        return self.totals[-1][0] if self.totals else "another file", least, most
+
     def _zspages(self, pages: dict[str, int], report: MemoryReport | None) -> int:
         in_zones = 0 if report is None else sum(zone.values.get("zspages", 0) for zone in report.zones.values())
         return pages["nr_zspages"] * self.page_size if "nr_zspages" in pages else in_zones

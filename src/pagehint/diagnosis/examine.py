@@ -142,7 +142,8 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
 def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
     # First, as its largest blocks may be of order 8 too.
     huge = {evidence.meminfo.get("Hugepagesize", 0) << 10}.union(*(report.huge_sizes for report in evidence.reports))
-    if evidence.page_size == 4096 and (_S390X_MAPPING in evidence.meminfo or _S390X_HUGE in huge):
+    is_s390x = _S390X_MAPPING in evidence.meminfo or _S390X_HUGE in huge or max_order == _S390X_PAGEBLOCK
+    if evidence.page_size == 4096 and is_s390x:
         return _S390X_PAGEBLOCK
     if max_order == _PPC64_MAX_ORDER:
         return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK
@@ -431,8 +432,9 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
                 f"no machine has so much free ({free >> 20:,} MiB): what is computed of it means nothing"
             )
     counted = {name: pages * setting.page_size for name, pages in evidence.free_pages().items()}
-    if evidence.meminfo_free is not None:
-        counted["meminfo"] = evidence.meminfo_free
+    if evidence.free_in_bytes is not None:
+        what, at_least, at_most = evidence.free_in_bytes
+        counted[what] = min(max(next(iter(counted.values()), at_least), at_least), at_most)
     least, most = (choose(counted, key=counted.__getitem__, default="") for choose in (min, max))
     if least and not evidence.live and counted[most] > _ALIKE * counted[least] + _NOTHING:
         diagnosis.warnings.append(
