@@ -199,6 +199,25 @@ CGROUP_OOM = (
 OOM = "python3 invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n"
 
 
+@pytest.mark.parametrize(
+    ("memory", "with_swap", "kernels", "limit"),
+    [
+        ((1048576, 1048576), (1048576, 2097152), (20000, 9007199254740988), 1 << 30),
+        ((600000, 9007199254740988), (1048576, 1048576), (20000, 9007199254740988), 1 << 30),
+        ((900000, 2097152), (900000, 4194304), (524000, 524288), 512 << 20),
+        ((600000, 9007199254740988), (600000, 9007199254740988), (20000, 9007199254740988), None),
+    ],
+)
+def test_which_of_a_cgroups_limits_was_reached(memory, with_swap, kernels, limit) -> None:
+    """That of memory was told, though swap's was reached: 8,589,934,588 GiB, where it had none."""
+    lines = "".join(
+        f"{name}: usage {usage}kB, limit {most}kB, failcnt 9\n"
+        for name, (usage, most) in (("memory", memory), ("memory+swap", with_swap), ("kmem", kernels))
+    )
+    (report,) = parse_memory_reports(plain_lines(OOM + lines))[0]
+    assert (report.kind, report.limit) == ("cgroup oom", limit)
+
+
 def test_a_kill_whose_report_the_kernel_left_out_is_not_the_one_before() -> None:
     kills = (
         "Memory cgroup out of memory: Killed process 71 (node) total-vm:9000kB\nOut of memory: Killed process 72 (a)\n"

@@ -135,7 +135,7 @@ _WHOSE = re.compile(
     r"|\bMem-[Ii]nfo:|constraint=CONSTRAINT_|\bOut\s+of\s+memory:"
 )
 _NODES = re.compile(r"\b(nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
-_LIMIT = re.compile(r"\bmemory:\s+usage\s+\d{1,19}kB,\s+limit\s+(\d{1,19})kB")
+_LIMIT = re.compile(r"\b(?:memory|memory\+swap|kmem):\s+usage\s+(\d{1,19})kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
 _MOST_NAME = 80
@@ -221,8 +221,7 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.flags = _names(event["oom_flags"])
         if (whose := _WHOSE.search(text)) is not None and whose["cgroup"]:
             report.kind = "cgroup oom"
-            limit = _LIMIT.search(text)
-            report.limit = None if limit is None else int(limit[1]) << 10
+            report.limit = _limit(text)
     report.nodes, report.cpuset_nodes = _nodes(text, "nodemask"), _nodes(text, "mems_allowed")
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]
@@ -246,6 +245,13 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
     report.huge_sizes = frozenset(size for _, size in pools)
     return report
+
+
+# That of memory, with swap or the kernel's part of it which was reached, or nearest to it; that of no limit is none.
+def _limit(text: str) -> int | None:
+    limits = [(int(usage), int(limit) << 10) for usage, limit in _LIMIT.findall(text)]
+    real = [(usage, limit) for usage, limit in limits if 0 < limit <= MOST_MEMORY]
+    return max(real, key=lambda each: each[0] / each[1], default=(0, None))[1]
 
 
 def _nodes(text: str, name: str) -> frozenset[int] | None:
