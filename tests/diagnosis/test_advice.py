@@ -101,7 +101,10 @@ def test_a_lower_order_where_the_kernel_takes_one(kernel: str | None, told: str 
         assert f"from order {order} ({size} KiB)" in each.what or f"({size >> 10} MiB)" in each.what
 
 
-@pytest.mark.parametrize(("whose", "command"), [("Xen", "xl mem-set"), ("Apple", "targetVirtualMachineMemorySize")])
+@pytest.mark.parametrize(
+    ("whose", "command"),
+    [("Xen", "xl mem-set"), ("Apple", "targetVirtualMachineMemorySize"), ("VMware", "govc vm.change")],
+)
 def test_where_the_host_has_no_reporting_nobody_is_told_to_turn_it_on(whose: str, command: str) -> None:
     evidence = known("press61", on=False)
     evidence.hypervisor, evidence.reporting.on = whose, None

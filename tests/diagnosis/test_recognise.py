@@ -128,6 +128,12 @@ def test_what_no_machine_has_is_refused(tmp_path: Path, counts: str, why: str) -
             "Apple",
             "balloon device",
         ),
+        ("[    0.000000] Hypervisor detected: VMware", "VMware", "-mem.limit="),
+        (
+            "Hardware name: VMware, Inc. VMware Virtual Platform/440BX Desktop Reference Platform, BIOS 6.00",
+            "VMware",
+            "govc vm.change",
+        ),
         ("[    0.000000] Hypervisor detected: KVM", None, None),
     ],
 )

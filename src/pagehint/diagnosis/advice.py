@@ -20,6 +20,7 @@ _NO_REPORTING = {
         "Apple's Virtualization framework has no free page reporting",
         "targetVirtualMachineMemorySize of the VM's balloon device (on the host)",
     ),
+    "VMware": ("VMware has no free page reporting", "govc vm.change -vm NAME -mem.limit=MIB (on the host)"),
 }
 
 

@@ -120,7 +120,7 @@ class Evidence:
     kernels: list[tuple[str, str]] = field(default_factory=list)
     """What each file says which kernel it is, and its name."""
     hypervisor: str | None = None
-    """``"Xen"`` or ``"Apple"``, which have no free page reporting; None: another one, or none, or not known."""
+    """``"Xen"``, ``"Apple"`` or ``"VMware"``, which have no free page reporting; None: another, none, or not known."""
     reporting: Reporting = field(default_factory=Reporting)
     settings: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -228,6 +228,10 @@ _HYPERVISORS = {
         r"Hypervisor (?:detected|vendor):\s+Xen|Virtualization: xen|paravirtualized kernel on Xen|Xen HVM domU"
     ),
     "Apple": re.compile(r"Apple Virtualization"),
+    "VMware": re.compile(
+        r"Hypervisor (?:detected|vendor):\s+VMware|Virtualization: vmware|VMware, Inc\.|VMware Virtual Platform"
+        r"|\AVMware\d{1,3},\d"
+    ),
 }
 
 
