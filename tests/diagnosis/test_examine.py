@@ -127,6 +127,16 @@ def test_pinned_and_unaccepted_memory_is_said() -> None:
     assert "pinned" not in "\n".join(examine(evidence).warnings)
 
 
+@pytest.mark.parametrize("guest", GUESTS)
+def test_what_lies_on_cpus_lists_is_not_the_kernels(guest: str) -> None:
+    """Without a map it counted as *kernel, drivers, and what the files don't tell*: 875 MiB of 4,419 in one guest."""
+    alone, beside = (diagnose(_texts(guest, names)) for names in (("meminfo",), ("meminfo", "zoneinfo")))
+    lists = sum(zone.per_cpu or 0 for zone in beside.zones) << 12
+    assert lists
+    assert beside.used_by["per_cpu"] == exactly(lists)
+    assert beside.used_by.get("other", exactly(0)).best == max(alone.used_by["other"].best - lists, 0)
+
+
 def test_page_cache_of_which_the_dirty_part_is_not_known_is_dropped_once() -> None:
     """It counted as clean, and as dirty too."""
     evidence = Evidence(meminfo={"MemTotal": 8 << 20, "MemFree": 1 << 20, "Cached": 1 << 20, "Buffers": 0})

@@ -88,7 +88,8 @@ def examine(evidence: Evidence) -> Diagnosis:
         held = held_back(page_map, setting.pageblock_order, setting.page_size)
     else:
         found = from_counts(zones, setting) if zones else from_total(most_free, setting)
-        used = used_by_counters(memory, rounded)
+        per_cpu = sum(zone.per_cpu or 0 for zone in zones)
+        used = used_by_counters(memory | {"per_cpu": per_cpu * setting.page_size}, rounded)
         total = rounded.get("total", (0, memory.get("total")))[1]
         _bring_from_counters(found, used, setting, most_free, total, zones)
     diagnosis = Diagnosis(

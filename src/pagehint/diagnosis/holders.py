@@ -38,6 +38,7 @@ _COUNTERS = {
     "hugetlb": "hugetlb",
     "compressed": "compressed",
     "unaccepted": "unaccepted",
+    "per_cpu": "per_cpu",
 }
 """Keys of used_by, and the machine's counters of them."""
 
