@@ -144,8 +144,10 @@ def _count_huge_pages(evidence: Evidence) -> None:
 def _warn_of_lower_zones(evidence: Evidence) -> None:
     placed = [zone for zone in evidence.zones if zone.present and zone.start_pfn is not None]
     lowest = min(placed, key=lambda zone: zone.start_pfn or 0, default=None)
-    others = [zone.name for zone in evidence.zones if lowest is not None and zone.node == lowest.node]
-    if lowest is not None and lowest.start_pfn and lowest.name == "Normal" and others.index("Normal") == 0:
+    if lowest is None or not lowest.start_pfn:
+        return
+    names = [zone.name for zone in evidence.zones if zone.node == lowest.node]
+    if lowest.name == names[0] == "Normal":
         evidence.warnings.append(
             f"zoneinfo: zone Normal of node {lowest.node} is the lowest, and begins at page {lowest.start_pfn:,}: if "
             "zones below it are missing, more is free; copy /proc/zoneinfo whole"

@@ -79,9 +79,8 @@ def examine(evidence: Evidence) -> Diagnosis:
     if page_map is not None:
         found = from_map(page_map, mapped_zones, setting)
         found.brings = predict(page_map, mapped_zones, setting, _slab(evidence, memory, mapped_zones))
-        lists = [zone.per_cpu for zone in mapped_zones]
         unmanaged = sum(max((zone.present or 0) - (zone.managed or zone.present or 0), 0) for zone in mapped_zones)
-        per_cpu = sum(each for each in lists if each is not None)
+        per_cpu = sum(zone.per_cpu or 0 for zone in mapped_zones)
         unaccepted = sum(zone.unaccepted for zone in mapped_zones)
         used = used_by_map(page_map, setting.page_size, per_cpu, unmanaged, unaccepted)
         drained = drained_most(page_map, setting.pageblock_order, per_cpu, setting.page_size)

@@ -222,7 +222,8 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         if (whose := _WHOSE.search(text)) is not None and whose["cgroup"]:
             report.kind = "cgroup oom"
             report.limit = _limit(text)
-    report.nodes, report.cpuset_nodes = _nodes(text, "nodemask"), _nodes(text, "mems_allowed")
+    allowed = _NODES.findall(text)
+    report.nodes, report.cpuset_nodes = _nodes(allowed, "nodemask"), _nodes(allowed, "mems_allowed")
     if (kernel := _KERNEL.search(text)) is not None:
         report.kernel = kernel[1]
     for zone in _zones(text):
@@ -254,11 +255,9 @@ def _limit(text: str) -> int | None:
     return max(real, key=lambda each: each[0] / each[1], default=(0, None))[1]
 
 
-def _nodes(text: str, name: str) -> frozenset[int] | None:
+def _nodes(found: list[tuple[str, str]], name: str) -> frozenset[int] | None:
     allowed: frozenset[int] | None = None
-    for whose, words in _NODES.findall(text):
-        if whose != name:
-            continue
+    for words in (words for whose, words in found if whose == name):
         nodes: set[int] = set()
         for part in words.split(","):
             first, _, last = part.partition("-")

@@ -54,6 +54,10 @@ cdef class PerCpuLists:
     @cython.final
     cdef Py_ssize_t _refill(self, int which, int order, int migratetype) noexcept nogil
     @cython.final
+    cdef bint _fill(self, int which, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _pop(self, int which, int order, int migratetype) noexcept nogil
+    @cython.final
     cdef Py_ssize_t _alloc(self, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _give_back(self, int which) noexcept nogil

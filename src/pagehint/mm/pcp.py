@@ -169,25 +169,40 @@ class PerCpuLists:
         self._count += got << order
         return got
 
+    # What an allocation does first: false where the list is empty still.
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _alloc(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
-        which: cython.int = self._list_of(order, migratetype)
-        i: cython.Py_ssize_t
-        if which < 0:
-            return self.buddy._alloc(order, migratetype)
+    def _fill(self, which: cython.int, order: cython.int, migratetype: cython.int) -> cython.bint:
         self._free_factor >>= 1
-        if not self._length[which] and not self._refill(which, order, migratetype):
-            return -1
-        i = self._ring[which][self._first[which] & self._mask[which]]
+        return self._length[which] > 0 or self._refill(which, order, migratetype) > 0
+
+    # The first block of a list is in use from now on.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _pop(self, which: cython.int, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        i: cython.Py_ssize_t = self._ring[which][self._first[which] & self._mask[which]]
         self._first[which] += 1
         self._length[which] -= 1
         self._count -= block_pages(order)
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
         return i
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _alloc(self, order: cython.int, migratetype: cython.int) -> cython.Py_ssize_t:
+        which: cython.int = self._list_of(order, migratetype)
+        if which < 0:
+            return self.buddy._alloc(order, migratetype)
+        if not self._fill(which, order, migratetype):
+            return -1
+        return self._pop(which, order, migratetype)
 
     @cython.cfunc
     @cython.inline
@@ -221,14 +236,10 @@ class PerCpuLists:
         self._count += block_pages(order)
         return True
 
-    # What an allocation does before it takes a block.
     def _refill_if_empty(self, order, migratetype):
         which: cython.int = self._list_of(order, migratetype)
-        if which < 0:
-            return
-        self._free_factor >>= 1
-        if not self._length[which]:
-            self._refill(which, order, migratetype)
+        if which >= 0:
+            self._fill(which, order, migratetype)
 
     # A block is in use, wherever on its list it lay; false if it lies on none of these. O(the list's length).
     def _take_off(self, i, order):
@@ -241,16 +252,14 @@ class PerCpuLists:
             k += 1
         if k == self._length[which]:
             return False
+        # It comes to the front, and all before it move back by one.
         while k > 0:
             self._ring[which][(self._first[which] + k) & self._mask[which]] = self._ring[which][
                 (self._first[which] + k - 1) & self._mask[which]
             ]
             k -= 1
-        self._first[which] += 1
-        self._length[which] -= 1
-        self._count -= block_pages(order)
-        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
-        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        self._ring[which][self._first[which] & self._mask[which]] = i
+        self._pop(which, order, migratetype)
         return True
 
     # Draining
