@@ -14,6 +14,7 @@ import pytest
 from pagehint.cli.app import app
 from pagehint.hinting.designs.registry import DESIGNS
 from pagehint.trace.shipped import example as shipped
+from tests.command import pagehint
 
 
 def test_as_a_module() -> None:
@@ -106,7 +107,7 @@ def test_a_signal_when_all_is_done_leaves_the_status_of_a_recorded_command(
     ],
 )
 def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pagehint", *command.split()], capture_output=True, text=True)
+    done = pagehint(*command.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.endswith(f" `pagehint {command.split()[0]} --help` tells more.\n")
@@ -116,7 +117,7 @@ def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
 def test_an_empty_argument_is_no_folder(command: str) -> None:
     """Of a variable that isn't set: the path of nothing is the folder that the command is called in."""
     words = [*command.split(), ""]
-    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    done = pagehint(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"pagehint: argument {len(words)} is empty: is it a variable that isn't set?\n"
 
@@ -124,14 +125,14 @@ def test_an_empty_argument_is_no_folder(command: str) -> None:
 @pytest.mark.parametrize("argument", ["--example=", "--set=", "--host-memory="])
 def test_an_option_of_nothing_is_no_default(argument: str) -> None:
     """--example= was the default one, as if it hadn't been given."""
-    done = subprocess.run([sys.executable, "-m", "pagehint", "run", argument], capture_output=True, text=True)
+    done = pagehint("run", argument)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "pagehint: argument 2 is empty: is it a variable that isn't set?\n"
 
 
 @pytest.mark.parametrize("command", ["run", "sweep", "fleet"])
 def test_help_names_each_design(command: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pagehint", command, "--help"], capture_output=True, text=True)
+    done = pagehint(command, "--help")
     for name in DESIGNS:
         assert name in done.stdout, name
 
@@ -139,12 +140,7 @@ def test_help_names_each_design(command: str) -> None:
 @pytest.mark.parametrize("command", [name for name in app.resolved_commands() if not name.startswith("-")])
 def test_help_is_the_commands_docstring_and_its_examples_are_right(command: str) -> None:
     """A short text stood in its place, in the list and in the command's own help."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pagehint", command, "--help"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "150"},
-    )
+    done = pagehint(command, "--help", width=150)
     summary, _, rest = app[command].help.partition("\n")
     assert summary.replace("`", "") in " ".join(done.stdout.split())
     examples = re.findall(r"^ +((?:[a-z -]+ \| )?pagehint .*)$", rest.partition("Parameters")[0], re.MULTILINE)
@@ -157,9 +153,7 @@ def test_help_is_the_commands_docstring_and_its_examples_are_right(command: str)
 
 
 def test_the_list_of_commands_has_their_docstrings() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pagehint"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
+    done = pagehint(width=200)
     for name, command in app.resolved_commands().items():
         if not name.startswith("-"):
             assert command.help.partition("\n")[0].replace("`", "") in done.stdout
@@ -186,7 +180,7 @@ def test_the_list_of_commands_loads_none_of_their_libraries() -> None:
     ],
 )
 def test_an_option_is_named_whose_value_is_no_quantity(words: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    done = pagehint(*words)
     option = next(word for word in words if word.startswith("--")).partition("=")[0]
     assert done.returncode == 2
     assert re.fullmatch(rf"pagehint: {option}: '\w+' is not a (time|size): expected .*\n", done.stderr)
@@ -203,7 +197,7 @@ def test_an_option_is_named_whose_value_is_no_quantity(words: tuple[str, ...]) -
 )
 def test_what_is_no_whole_number_is_not_rounded(words: tuple[str, ...]) -> None:
     """Process 4711.6 was 4712, and half a fault none."""
-    done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+    done = pagehint(*words)
     assert done.returncode == 2
     value = words[-1].rpartition("=")[2]
     assert f"'{value}': expected a whole number. `pagehint {words[0]} --help` tells more.\n" in done.stderr
@@ -214,6 +208,6 @@ def test_a_url_is_a_recording_for_each_command() -> None:
     pytest.importorskip("fsspec")
     url = f"file://{shipped('pandas').path}"
     for words, name in ((("info", url, "--json"), "path"), (("run", url, "--json"), "trace")):
-        done = subprocess.run([sys.executable, "-m", "pagehint", *words], capture_output=True, text=True)
+        done = pagehint(*words)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)[name] == url

@@ -22,17 +22,9 @@ import pytest
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.replays.run import Totals
 from pagehint.trace import Meta, Trace, TraceWriter
+from tests.command import COMMAND, pagehint
 
 SHIPPED = Path(str(files("pagehint") / "examples" / "phased.pagetrace"))
-_MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
-
-
-def pagehint(*arguments: object, width: int = 100, **more: Any) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": str(width)}
-    environment |= {name: more.pop(name) for name in list(more) if name.isupper()}
-    return subprocess.run(
-        [*_MAIN, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, **more
-    )
 
 
 def as_json(*arguments: object) -> dict[str, Any]:
@@ -315,8 +307,7 @@ def test_damaged_recordings(damage: Callable[[Path], None], copy: Path, tmp_path
 
 def test_a_snapshot_that_is_far_too_large(copy: Path) -> None:
     os.truncate(copy / "snapshot" / "zoneinfo.txt", 20 << 30)
-    limit = (8 << 30, 8 << 30)
-    told = refused(copy, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+    told = refused(copy, limits={resource.RLIMIT_AS: 8 << 30})
     assert "zoneinfo.txt: is larger than 64 MiB" in told
 
 
@@ -386,8 +377,7 @@ def test_lost_events_are_told(copy: Path) -> None:
 def test_an_output_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("before")
-    limit = (100_000, 100_000)
-    message = refused("--html", page, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    message = refused("--html", page, limits={resource.RLIMIT_FSIZE: 100_000})
     assert f"{page}: File too large" in message
     assert page.read_text() == "before"
     assert list(tmp_path.iterdir()) == [page]
@@ -396,10 +386,10 @@ def test_an_output_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) 
 
 def test_closed_and_full_standard_output() -> None:
     with open("/dev/full", "w") as full:
-        ended = subprocess.run([*_MAIN, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run([*COMMAND, "run", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (2, "pagehint: standard output: No space left on device\n")
     for command in ("run", "--help", f"info {SHIPPED}", "script"):
-        shell = f"{shlex.join(_MAIN)} {command}"
+        shell = f"{shlex.join(COMMAND)} {command}"
         ended = subprocess.run(["sh", "-c", f"{shell} >&-"], capture_output=True, text=True, check=False)
         said = "pagehint: standard output is closed: redirect it to /dev/null instead\n"
         assert (ended.returncode, ended.stderr) == (2, said)
@@ -410,7 +400,13 @@ def test_closed_and_full_standard_output() -> None:
 
 
 def test_a_terminal_that_can_write_little() -> None:
-    ended = pagehint("run", LANG="C", PYTHONIOENCODING="ascii")
+    ended = subprocess.run(
+        [*COMMAND, "run"],
+        env={**os.environ, "LANG": "C", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "free, but resident" in ended.stdout
 
@@ -425,7 +421,7 @@ def test_a_terminal_that_has_hardly_a_column(width: int) -> None:
 
 @pytest.mark.parametrize("library", ["cyclopts.exceptions", "numpy.linalg", "pyarrow.lib"])
 def test_interrupted_while_libraries_are_loaded(library: str) -> None:
-    command = [_MAIN[0], "-X", "importtime", *_MAIN[1:], "run"]
+    command = [COMMAND[0], "-X", "importtime", *COMMAND[1:], "run"]
     started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert started.stderr is not None
     while not started.stderr.readline().rstrip().endswith(library):
@@ -436,7 +432,7 @@ def test_interrupted_while_libraries_are_loaded(library: str) -> None:
 
 
 def test_a_page_to_standard_output() -> None:
-    shell = f"{shlex.join(_MAIN)} run --html /dev/stdout"
+    shell = f"{shlex.join(COMMAND)} run --html /dev/stdout"
     ended = subprocess.run(["sh", "-c", f"{shell} | cat"], capture_output=True, text=True, check=False)
     assert ended.stderr == ""
     assert ended.stdout.startswith("<!doctype html>")
@@ -450,7 +446,7 @@ def test_interrupted_on_a_terminal(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     orders = [word for order in range(3, 10) for word in ("--order", str(order))]
     started = subprocess.Popen(
-        [*_MAIN, "run", *orders, "--sample", "1ms", "--html", str(page)],
+        [*COMMAND, "run", *orders, "--sample", "1ms", "--html", str(page)],
         stdout=subprocess.DEVNULL,
         stderr=side,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
@@ -488,7 +484,7 @@ def test_a_design_that_never_returns_can_be_ended(number: signal.Signals, tmp_pa
         "            pass\n"
         "        yield\n"
     )
-    command = [*_MAIN, "run", "--design", f"{tmp_path / 'mine.py'}:Mine"]
+    command = [*COMMAND, "run", "--design", f"{tmp_path / 'mine.py'}:Mine"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
         assert started.stderr is not None
         assert started.stderr.readline() == "here\n"

@@ -4,15 +4,16 @@ import contextlib
 import gzip
 import os
 import subprocess
-import sys
 
 import pytest
 
-MAIN = [sys.executable, "-c", "from pagehint.cli.main import main; main()", "script"]
+from tests.command import COMMAND, said
+
+MAIN = [*COMMAND, "script"]
 
 
 def script(*arguments, stdin=b"") -> subprocess.CompletedProcess:
-    return subprocess.run([*MAIN, *map(str, arguments)], input=stdin, capture_output=True, timeout=60, check=False)
+    return said("script", *arguments, given=stdin)
 
 
 def assert_refused(done, *words, printed=b""):

@@ -16,7 +16,8 @@ from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.replays.replay import replay
 from pagehint.replays.sweep import Budget, sweep
 from pagehint.trace.shipped import example
-from tests.cli.test_run import SHIPPED, as_json, pagehint
+from tests.cli.test_run import SHIPPED, as_json
+from tests.command import pagehint
 
 SMALL = (
     "--design",

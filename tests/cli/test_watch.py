@@ -16,6 +16,7 @@ from pagehint.errors import InputError
 from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.recorder.qmp import Qmp, socket_address
 from pagehint.trace.recorder.vmm import find_ram, ram_of_qmp
+from tests.command import pagehint
 
 MEMORY_OF_A_DEVICE = ("-object", "memory-backend-ram,id=m,size=512M")
 VM = """
@@ -26,11 +27,6 @@ for page in range(0, len(ram), 4096):
 print("ready", flush=True)
 sys.stdin.read()
 """
-
-
-def pagehint(*arguments, **more):
-    command = [sys.executable, "-m", "pagehint", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A recording and what its host saw, with the clock between them unknown."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,6 +17,7 @@ from pagehint.trace import Trace
 from pagehint.trace.copy import copy_bundle
 from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.shipped import example
+from tests.command import pagehint
 
 AHEAD = 1_795_000_000_123_456_789
 DRIFT = 20e-6
@@ -161,11 +160,6 @@ def test_discards_that_take_their_time(alone, tmp_path):
         row["rss_kib"] = max(row["rss_kib"], int(size))
     pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), host)
     assert abs(ahead(with_host(alone, host, tmp_path / "both.pagetrace")) - AHEAD) < 5 * 10**6
-
-
-def pagehint(*arguments):
-    command = [sys.executable, "-m", "pagehint", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_the_command(alone, tmp_path):

@@ -20,7 +20,7 @@ from pagehint.replays.rows import TOTALS_SCHEMA, replay_rows
 from pagehint.replays.run import vars_of
 from pagehint.replays.scheduler import scheduler
 from pagehint.replays.study import Ground, Task
-from tests.cli.test_run import pagehint
+from tests.command import pagehint
 
 SETTINGS = {"order": [9, 6, 3, 0], "delay": ["20ms", "2s"], "capacity": [32]}
 

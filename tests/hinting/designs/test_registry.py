@@ -4,8 +4,6 @@ reasons work everywhere."""
 import json
 import os
 import re
-import subprocess
-import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +15,7 @@ import pagehint as ph
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design, reasons_of
 from pagehint.hinting.drivers.virtual import VirtualWorker
-from tests.cli.test_run import pagehint
+from tests.command import pagehint
 from tests.hinting.rig import Device, Rig
 
 PAGE = Path(__file__).parents[3] / "docs" / "designs.md"
@@ -268,8 +266,7 @@ def test_what_a_design_of_a_module_raises_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "import pagehint as ph\nclass Own(ph.PageReporting):\n    def work(self): raise KeyError('x'); yield\n"
     )
-    command = [sys.executable, "-m", "pagehint", "run", "--design", "mine:Own"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = pagehint("run", "--design", "mine:Own", cwd=tmp_path)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"pagehint: {tmp_path / 'mine.py'}, line 3: KeyError: 'x'\n"
 
@@ -337,8 +334,7 @@ def test_what_a_design_of_ones_own_raises_is_one_line(tmp_path: Path, body: str)
     """A traceback, and the exit status of a failed check."""
     path = tmp_path / "own.py"
     path.write_text(f"import pagehint\n\n\nclass Mine(pagehint.Design):\n    def work(self):\n        {body}\n")
-    command = [sys.executable, "-m", "pagehint", "run", "--design", f"{path}:Mine"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = pagehint("run", "--design", f"{path}:Mine")
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1), ended.stderr
     if "OSError" not in body:
         assert ended.stderr.startswith(f"pagehint: {path}, line 6: ")
