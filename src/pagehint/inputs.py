@@ -15,6 +15,7 @@ from typing import BinaryIO
 from pagehint.errors import InputError
 
 __all__ = [
+    "CutOffError",
     "as_argument",
     "kind_of_file",
     "open_input",
@@ -46,6 +47,10 @@ _CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
 _RATIO = 50
 _FREE_BYTES = 16 << 20
+
+
+class CutOffError(InputError):
+    """Packed data that end before their end, as where what packed them was interrupted."""
 
 
 def open_input(path: str | Path) -> io.BufferedReader:
@@ -117,7 +122,9 @@ def reading(path: str | Path) -> Iterator[None]:
     """What a read or an unpacking of `path` raises becomes an InputError that names it."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except EOFError as error:
+        raise CutOffError(f"{path}: the gzip data are damaged or cut off ({error})") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
     except OSError as error:
         raise _unreadable(path, error) from None

@@ -27,6 +27,11 @@ def parse(line: str) -> Row | MarkLine | LostLine | None:
         (f"     a b [9] c-77    [010]     1.000000002: mm_page_alloc:        {ALLOC}", 1000000002, 10, 77),
         (f"perf  6429 [000]    22.498450:             kmem:mm_page_alloc: {ALLOC}", 22498450000, 0, 6429),
         (f"perf  6429/6430 [000]    22.498450:     1   kmem:mm_page_alloc: {ALLOC}", 22498450000, 0, 6429),
+        (f"sh-7   [001]     1.000002: (+65)    mm_page_alloc:        {ALLOC}", 1000002000, 1, 7),
+        (f"sh-7\t[001]\td..1.\t1.000002:\tmm_page_alloc:\t{ALLOC}", 1000002000, 1, 7),
+        (f"imp1:   a-b c-9809    0.....   608.229178422: mm_page_alloc:        {ALLOC}", 608229178422, 0, 9809),
+        (f"      sh-8284     11d..1. 1016112us+: mm_page_alloc: {ALLOC}", 1016112000, 11, 8284),
+        (f"      sh-8284      0..... 16112us : mm_page_alloc: {ALLOC}", 16112000, 0, 8284),
         (f"my task 1 6429 [000]    22.498450123: kmem:mm_page_alloc: {ALLOC}", 22498450123, 0, 6429),
     ],
 )
@@ -69,6 +74,9 @@ def test_events(event: str, row: tuple[int, ...]) -> None:
         "print: ffffffff8114bc44s: MARK phase",
         "ftrace:print: (ffffffff8114bc44) MARK phase",
         "print: 0xffffffff8114bc44: MARK phase",
+        "print:                 ip=tracing_mark_write buf=MARK phase",
+        "tracing_mark_write <ffffffff814aa241>: MARK phase",
+        "tracing_mark_write+0x41/0x1b0: MARK phase",
     ],
 )
 def test_marks(event: str) -> None:
@@ -84,6 +92,9 @@ def test_marks(event: str) -> None:
         ("CPU:7 [EVENTS DROPPED]", LostLine(7, None)),
         ("swapper 0 [003] 1.000000001: PERF_RECORD_LOST lost 9", LostLine(3, 9)),
         ("PERF_RECORD_LOST lost=7", LostLine(None, 7)),
+        ("[1234 events lost]", LostLine(None, 1234)),
+        ("LOST 5 events!", LostLine(None, 5)),
+        ("Lost 1 event", LostLine(None, 1)),
         ("PERF_RECORD_LOST_SAMPLES lost 7", LostLine(None, 7)),
         ("# entries-in-buffer/entries-written: 100/250   #P:4", LostLine(None, 150)),
         ("# entries-in-buffer/entries-written: 100/100   #P:4", LostLine(None, 0)),
@@ -107,13 +118,12 @@ def test_lost(line: str, lost: LostLine) -> None:
             "migratetype -7 is absurd",
         ),
         (
-            "t-1 [000] .... 1.000000: mm_page_free: pfn=0x1 (1) order=0x0 (0)",
-            "print it without tracefs' options/fields",
+            "            perf  9299   585.089125: kmem:mm_page_free: page=0x1 pfn=0x1 order=0",
+            "as printed with context-info (tracefs), and by perf script without -F",
         ),
-        (
-            "    bash-208     0..... 16420us : mm_page_free: page=a pfn=1 order=0",
-            "without options such as latency-format",
-        ),
+        ("t-1  [000]608229178422: mm_page_free: page=a pfn=1 order=0", "print it without trace-cmd report --raw-ts"),
+        ("   0.034 :9518/9518 kmem:mm_page_alloc(pfn: 1778151, gfp_flags: 4459968)", "perf trace prints neither"),
+        ("t-1 [000] .... 1.000000: mm_page_alloc: page=a pfn=0x10 order=0 migra", "is the line cut off"),
         ("t-1 [000] .... 1.000000: mm_page_free: order=0", "expected TASK-PID [CPU] SECONDS: mm_page_free: page=..."),
         ("t-1 [000] .... 81239123: mm_page_free: page=a pfn=1 order=0", "record with the trace clock mono"),
         ("t-1 [8192] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "cpu 8192 is absurd"),
@@ -195,6 +205,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
          (Event.ALLOC, 0x1D1AC1, 0, 1, 0x140CCA, 0)),
         ("mm_page_alloc: page=000000004b2335c2 pfn=970745 order=0 migratetype=0 nr_free=3650 gfp_flags=GFP_KERNEL",
          (Event.ALLOC, 970745, 0, 0, 0xCC0, 0)),
+        # tracefs' options/fields
+        ("mm_page_alloc: pfn=0x10f2d (69421) order=0x3 (3) gfp_flags=0x140dca (1314250) migratetype=0x1 (1)",
+         (Event.ALLOC, 0x10F2D, 3, 1, 0x140DCA, 0)),
+        ("mm_page_alloc: pfn=0xffffffffffffffff (-1) order=0x9 (9) gfp_flags=0x140dca (1314250) migratetype=0x1 (1)",
+         (Event.ALLOC, -1, 9, 1, 0x140DCA, 0)),
         # trace-cmd report -R
         ("mm_page_alloc:         pfn=0x10f2d order=0 gfp_flags=0x140cca migratetype=1",
          (Event.ALLOC, 0x10F2D, 0, 1, 0x140CCA, 0)),
@@ -208,3 +223,22 @@ def test_what_tracers_print_of_other_kernels(fields: str, row: tuple[int, ...]) 
 def test_a_line_without_its_head_is_refused() -> None:
     with pytest.raises(InputError, match=r"mm_page_alloc: expected TASK-PID \[CPU\] SECONDS"):
         parse(f"  mm_page_alloc:  {ALLOC}")
+
+
+@pytest.mark.parametrize(
+    ("line", "kernel"),
+    [
+        ("python-82 [000] d..1. 1.0000000: ", False),
+        ("my kworker-82 [000] d..1. 1.0000000: ", False),
+        ("perf-exec  9301 [000]    22.498450: kmem:", False),
+        ("<idle>-0 [000] d..1. 1.0000000: ", True),
+        ("<...>-82 [000] d..1. 1.0000000: ", True),
+        ("kworker/0:1-mm_-82 [000] d..1. 1.0000000: ", True),
+        ("swapper     0 [000]    22.498450: kmem:", True),
+        ("rcu_preempt    16 [000]    22.498450: kmem:", True),
+    ],
+)
+def test_the_kernels_own_tasks(line: str, kernel: bool) -> None:
+    parser = LineParser("t")
+    assert isinstance(parser.parse(f"{line}mm_page_free: page=a pfn=1 order=0\n", 1), Row)
+    assert parser.kernel_task is kernel

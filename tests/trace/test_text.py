@@ -63,6 +63,12 @@ def test_who_printed_it(tmp_path: Path, text: str, recorder: str) -> None:
     assert import_text(tmp_path, text).meta.recorder == recorder
 
 
+def test_a_recorders_name_after_a_long_head(tmp_path: Path) -> None:
+    tasks = "swapper 0 [000] 0.000000: PERF_RECORD_COMM: sh:7/7\n" * 300
+    perf = "sh 8 [001] 1.000000: kmem:mm_page_free: page=0x1 pfn=1 order=0\n"
+    assert import_text(tmp_path, tasks + perf).meta.recorder == "perf script"
+
+
 def test_gzip(tmp_path: Path) -> None:
     assert import_text(tmp_path, gzip.compress(TRACE.encode())).num_events == 3
 
@@ -121,6 +127,107 @@ def test_times_between_events_are_no_times(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are these the times between events"):
         import_text(tmp_path, "".join(lines))
     assert import_text(tmp_path, "".join(lines[:9])).num_events == 9
+
+
+def test_most_steps_between_events_are_alike(tmp_path: Path) -> None:
+    """Many events come within a microsecond: so few of perf's --deltatime went backwards that they were sorted."""
+    lines = [
+        f"sh 8 [001] 0.{(k // 4) * 7919 % 50:06d}: kmem:mm_page_free: page=0x1 pfn={k:#x} order=0\n"
+        for k in range(3999)
+    ]
+    with pytest.raises(InputError, match="are these the times between events"):
+        import_text(tmp_path, "".join(lines))
+
+
+def test_the_first_line_may_be_cut_off(tmp_path: Path) -> None:
+    trace = import_text(tmp_path, free(1, 5)[20:] + free(1.1, 6))
+    assert trace.num_events == 1
+    assert trace.meta.anomalies["first line cut off"] == 1
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_form_without_heads_names_the_line(tmp_path: Path, lines: int) -> None:
+    with pytest.raises(InputError, match=rf"line {lines}: mm_page_free: expected TASK-PID"):
+        import_text(tmp_path, lines * free(1, 5)[20:])
+
+
+def test_gzip_that_was_interrupted(tmp_path: Path) -> None:
+    """As Ctrl-C leaves it of `cat trace_pipe | gzip`."""
+    times = np.random.default_rng(1).integers(0, 10**9, 2000).cumsum()
+    packed = gzip.compress("".join(free(time / 1e9, index) for index, time in enumerate(times)).encode())
+    trace = import_text(tmp_path, packed[: len(packed) * 3 // 4])
+    assert 1000 < trace.num_events < 2000
+    assert trace.meta.anomalies["gzip data cut off at their end"] == 1
+
+
+HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 200/200   #P:2\n"
+
+
+def odd(tmp_path: Path, text: str, snapshot: Path | None = None) -> list[str]:
+    return list(import_text(tmp_path, text, snapshot).meta.anomalies)
+
+
+def test_one_cpus_file(tmp_path: Path, zoneinfo: str) -> None:
+    lines = "".join(free(1 + index / 1e6, index) for index in range(200))
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "zoneinfo").write_text(zoneinfo)
+    for number, (text, snapshot) in enumerate(
+        ((HEADER + lines, None), ("cpus=2\n" + lines, None), (lines, tmp_path / "start"))
+    ):
+        (tmp_path / f"{number}").mkdir()
+        found = odd(tmp_path / f"{number}", text, snapshot)
+        assert any("of 2, of which there is no event (is this the file of one CPU?)" in kind for kind in found)
+    (tmp_path / "all").mkdir()
+    assert not odd(tmp_path / "all", HEADER + lines + free(2, 1).replace("[001]", "[000]"))
+
+
+def test_several_recordings_in_one_file(tmp_path: Path) -> None:
+    (kind,) = odd(tmp_path, HEADER + free(1, 1) + HEADER + free(9, 1))
+    assert "several files in one" in kind
+    several = "host.dat: cpus=4\nguest.dat: cpus=2\n" + free(1, 1)
+    (tmp_path / "two").mkdir()
+    with pytest.raises(InputError, match="the report of several recordings: print one"):
+        import_text(tmp_path / "two", several)
+
+
+def test_one_commands_events(tmp_path: Path) -> None:
+    """As perf record has them without -a."""
+    lines = [free(1 + index / 1e6, index % 500) for index in range(10_000)]
+    (kind,) = odd(tmp_path, "".join(lines))
+    assert "was only one command recorded" in kind
+    (tmp_path / "all").mkdir()
+    assert not odd(tmp_path / "all", "".join(lines) + free(2, 1).replace("sh-8", "<idle>-0"))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "level"),
+    [
+        ("AFZD", "page"),
+        ("AF", "page"),
+        ("ZD", "zone"),
+        ("AZD", "zone"),
+        ("FZD", "zone"),
+        ("AFZ", "page"),
+        ("F", "page"),
+    ],
+)
+def test_the_level_is_that_of_the_events(tmp_path: Path, kinds: str, level: str) -> None:
+    """Without allocations and frees, what had left the lists was neither in use nor free."""
+    names = {"A": "alloc", "F": "free", "Z": "alloc_zone_locked", "D": "pcpu_drain"}
+    fields = "page=a pfn=1 order=0 migratetype=0 gfp_flags=GFP_KERNEL"
+    lines = [f"<idle>-0 [000] .... 1.000000: mm_page_{names[kind]}: {fields}\n" for kind in kinds]
+    assert import_text(tmp_path, "".join(lines)).meta.level == level
+
+
+def test_marks_of_another_clock(tmp_path: Path, zoneinfo: str) -> None:
+    """Of perf without -k CLOCK_MONOTONIC, or of times since the first event: the snapshot counted as taken late."""
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_text(zoneinfo)
+    (folder / "marks").write_text("500000000000 KPF-BEGIN init\n500000000600 KPF-END init\n")
+    trace = import_text(tmp_path, free(1, 1) + free(2, 2), folder)
+    assert trace.meta.events == {"F": 2}
+    assert any("marks beside it of other times" in kind for kind in trace.meta.anomalies)
 
 
 def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:

@@ -11,33 +11,60 @@ from pagehint.trace.events import KMEM_EVENTS, MAX_ORDER, MAX_PFN, NO_PFN, NONE,
 from pagehint.trace.gfp import parse_gfp
 from pagehint.trace.meta import MAX_CPUS
 
-__all__ = ["LineParser", "LostLine", "MarkLine", "Row"]
+__all__ = ["HeadlessLineError", "LineParser", "LostLine", "MarkLine", "Row"]
 
 # Each number and name is bounded, so that every pattern is linear in a line's length.
 # "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
+# trace-cmd's report --ts-diff adds "(+65)" to the time.
 _HEAD = (
-    r"(?<!\d)(\d{1,10})(?:/\d{1,10})? +(?:\( *[-\d]{1,10}\) +)?\[(\d{1,6})\] +(?:[^\s\d]\S{0,40} +)?"
-    r"(\d{1,12})\.(\d{6,9}): +(?:\d{1,20} +)?(?:\w{1,40}:)?"
+    r"(?<!\d)(\d{1,10})(?:/\d{1,10})?[ \t]+(?:\( *[-\d]{1,10}\)[ \t]+)?\[(\d{1,6})\][ \t]+(?:[^\s\d]\S{0,40}[ \t]+)?"
+    r"(\d{1,12})\.(\d{6,9}):[ \t]+(?:\(\+\d{1,20}\)[ \t]+)?(?:\d{1,20}[ \t]+)?(?:\w{1,40}:)?"
 )
+# "task-12 0d..1. 1.234567: " of trace-cmd's report -l, "task-12 0d..1. 1234567us+: " of tracefs' latency-format.
+_LATENCY = re.compile(
+    r"-(\d{1,10})[ \t]+(\d{1,6})([^\s\d]\S{0,9})[ \t]+(?:(\d{1,12}\.\d{6,9})|(\d{1,15})us[ +!#*@$]?): ", re.ASCII
+)
+# Lines of a stack, of which there may be many, have none of these.
+_MAY_SAY = re.compile(r":\s|EVENTS|LOST|[Ll]ost", re.ASCII)
 # What trace-cmd can't print as the kernel would, it prints field by field.
 _PAGE_LINE = re.compile(
-    _HEAD + r"(mm_page_\w{1,40}): +(?:page= ?(\S{1,40}) +|\[FAILED TO PARSE\] +)?pfn=(\S{1,24})(?!\S)(.*)", re.ASCII
+    _HEAD + r"(mm_page_\w{1,40}):[ \t]+(?:page= ?(\S{1,40})[ \t]+|\[FAILED TO PARSE\][ \t]+)?pfn=(\S{1,24})(?!\S)(.*)",
+    re.ASCII,
 )
 _PROBE_LINE = re.compile(
     _HEAD + rf"({'|'.join(PROBE_EVENTS)}): +(?:[0-9a-f]{{8,16}} +)?\([^()]{{1,400}}\) *(.*)", re.ASCII
 )
 _MARK_LINE = re.compile(
-    _HEAD + r"(?:tracing_mark_write|print): +(?:tracing_mark_write: |\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)", re.ASCII
+    _HEAD + r"(?:tracing_mark_write(?:\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})?(?: <[0-9a-f]{8,16}>)?|print):[ \t]+"
+    r"(?:tracing_mark_write: |ip=\S{1,60} buf=|\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)",
+    re.ASCII,
 )
 _OTHER_LINE = re.compile(_HEAD + r"\w{1,100}:", re.ASCII)
 _CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(KMEM_EVENTS)}):(?:\s|$)", re.ASCII)
-_UNTIMED = re.compile(r"\[\d{1,6}\] +(?:[^\s\d]\S{0,40} +)?\d{1,20}: ", re.ASCII)
+_UNTIMED = re.compile(r"\[\d{1,6}\] *(?:[^\s\d]\S{0,40} +)?\d{1,20}: ", re.ASCII)
+_PERF_TRACE = re.compile(r"[ :]kmem:mm_page_\w{1,40}\(", re.ASCII)
+# Work of the kernel's own, and tasks whose names were not kept.
+_KERNEL_TASK = re.compile(
+    r"<idle>-|<\.\.\.>-|swapper(?:/\d{1,4})?[ -]|kworker/|ksoftirqd/|kswapd\d|kcompactd\d|khugepaged|kthreadd|rcu_|"
+    r"migration/",
+    re.ASCII,
+)
 _FIELD = re.compile(r"(?<!\w)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
 
 _LOST = re.compile(r"CPU:\s{0,8}(\d{1,6}) \[(?:LOST )?(\d{1,15})? ?EVENTS(?: DROPPED)?\]", re.ASCII)
 _LOST_PERF = re.compile(r"PERF_RECORD_LOST\w{0,40}:? +lost[ =]{0,8}(\d{1,15})?(?!\d)", re.ASCII)
+_LOST_ELSEWISE = re.compile(
+    r"\W{0,8}(?:(\d{1,15}) events? lost|lost (\d{1,15}) (?:events?|samples?)\b)", re.ASCII | re.I
+)
 _CPU = re.compile(r"\[(\d{1,6})\]", re.ASCII)
 _OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d{1,15})/(\d{1,15}) ", re.ASCII)
+
+# Of tracefs' trace, trace-cmd report and perf script --header.
+_HEADER_CPUS = re.compile(
+    r"# entries-in-buffer.{1,80}#P:(\d{1,6})\b|(?:\S{1,200}: )?cpus=(\d{1,6})$|# nrcpus online : (\d{1,6})\b", re.ASCII
+)
+_OF_SEVERAL = re.compile(r"\S{1,200}: cpus=\d{1,6}$", re.ASCII)
+_CUT = ": is the line cut off, as at a terminal's width?"
 
 _NULL_PAGES = frozenset(("(null)", "(nil)", "0", "0x0", "00000000", "0000000000000000", "0x0000000000000000", "NULL"))
 _FAILED_PFNS = frozenset(("-1", "18446744073709551615", "0xffffffffffffffff"))
@@ -47,6 +74,10 @@ _MAX_TIME = 1 << 62
 # The kernel's array of pages: 64 bytes each, from an address on that is a multiple of 1 GiB.
 _PAGE_STRUCT = 64
 _PAGE_ARRAY = 1 << 30
+
+
+class HeadlessLineError(InputError):
+    """A page event without task, CPU and time before it."""
 
 
 class Row(NamedTuple):
@@ -92,7 +123,8 @@ class LineParser:
     """Parses line after line of `path`; knows afterwards which tracer printed them, and what it skipped.
 
     `recorder` is the tracer, `other_events` counts events of other kinds, `unknown_gfp` flags that no kernel known
-    here has, by name.
+    here has, by name; `cpus` is how many the tracer says there are; `kernel_task`: whether any event is of the
+    kernel's own work, or of a task that has no name.
     """
 
     def __init__(self, path: str) -> None:
@@ -100,12 +132,20 @@ class LineParser:
         self.recorder = "tracefs trace_pipe"
         self.other_events = 0
         self.unknown_gfp: dict[str, int] = {}
+        self.cpus: int | None = None
+        self._files = 0
+        self.kernel_task = False
         # What follows the pfn takes few different values: each is parsed once.
         self._known: dict[tuple[str, str], _Fields] = {}
 
     def parse(self, line: str, number: int) -> Row | MarkLine | LostLine | None:
         """What one line says; None where it's of no interest. Raises InputError on a page event that isn't whole."""
+        if _MAY_SAY.search(line) is None:
+            return None
         match = _PAGE_LINE.search(line)
+        if match is None and (latency := _LATENCY.search(line)) is not None:
+            line = _with_usual_head(line, latency)
+            match = _PAGE_LINE.search(line)
         if match is None:
             match = _PROBE_LINE.search(line)
             return self._rest(line, number) if match is None else self._probe(match, number)
@@ -129,6 +169,8 @@ class LineParser:
         if not NO_PFN <= pfn <= MAX_PFN:
             raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
         time, cpu, pid = self._head(pid_text, cpu_text, seconds, fraction, number)
+        if not self.kernel_task:
+            self.kernel_task = pid == 0 or _KERNEL_TASK.search(line) is not None
         return Row(time, cpu, pid, event, pfn, order, migratetype, gfp, detail)
 
     def _parse_fields(self, name: str, rest: str, number: int) -> _Fields:
@@ -140,13 +182,13 @@ class LineParser:
         def value(key: str, default: str | None = None) -> int:
             text = values.get(key, default)
             if text is None:
-                raise self._error(number, f"{name} without {key}=")
+                raise self._error(number, f"{name} without {key}={_CUT}")
             try:
-                return int(text)
+                # In hex with tracefs' options/fields.
+                return int(text, 16 if text.startswith("0x") else 10)
             except ValueError:
                 shown = text if len(text) <= 40 else f"{text[:37]}..."
-                why = ": print it without tracefs' options/fields" if text.startswith("0x") else ""
-                raise self._error(number, f"{name}: {key} {shown} is no number{why}") from None
+                raise self._error(number, f"{name}: {key} {shown} is no number") from None
 
         if event is Event.EXTFRAG:
             order = value("alloc_order")
@@ -163,7 +205,7 @@ class LineParser:
                 migratetype = self._small(value("migratetype"), "migratetype", number)
             if event is Event.ALLOC:
                 if "gfp_flags" not in values:
-                    raise self._error(number, f"{name} without gfp_flags=")
+                    raise self._error(number, f"{name} without gfp_flags={_CUT}")
                 gfp, unknown = parse_gfp(values["gfp_flags"])
             elif event is Event.ZONE_ALLOC:
                 detail = value("percpu_refill", "01"[order == 0]) & 1
@@ -215,23 +257,43 @@ class LineParser:
             return LostLine(None if on is None else int(on[1]), None if match[1] is None else int(match[1]))
         if (match := _OVERWRITTEN.match(line)) is not None:
             return LostLine(None, max(0, int(match[2]) - int(match[1])))
+        if (match := _LOST_ELSEWISE.match(line)) is not None:
+            return LostLine(None, int(match[1] or match[2]))
         if (match := _CLAIMS_PAGE_EVENT.search(line)) is not None and not line.startswith("#"):
             if _UNTIMED.search(line) is not None:
-                raise self._error(number, "the times are counts, not seconds: record with the trace clock mono")
+                raise self._error(
+                    number,
+                    "the times are counts, not seconds: record with the trace clock mono, and print it without "
+                    "trace-cmd report --raw-ts",
+                )
+            raise HeadlessLineError(
+                f"{self.path}: line {number}: {match[1]}: expected TASK-PID [CPU] SECONDS: {match[1]}: page=... "
+                "pfn=... ..., as printed with context-info (tracefs), and by perf script without -F"
+            )
+        if _PERF_TRACE.search(line) is not None:
             raise self._error(
                 number,
-                f"{match[1]}: expected TASK-PID [CPU] SECONDS: {match[1]}: page=... pfn=... ..., as printed without "
-                "options such as latency-format, trace-cmd report -l, or perf script -F",
+                "perf trace prints neither the CPU nor what is 0: record with perf record -a, print with perf script",
             )
         if _OTHER_LINE.search(line) is not None:
             self.other_events += 1
         return None
 
     def note_recorder(self, line: str) -> None:
-        """Learn from one of the first lines which tracer printed them."""
+        """Learn from one of the first lines which tracer printed them, and how many CPUs it tells of.
+
+        Raises InputError where trace-cmd printed several recordings as one.
+        """
+        line = line.rstrip()
+        if _OF_SEVERAL.match(line) is not None:
+            self._files += 1
+            if self._files > 1:
+                raise InputError(f"{self.path}: the report of several recordings: print one, with one -i")
+        if (match := _HEADER_CPUS.match(line)) is not None:
+            self.cpus = int(match[1] or match[2] or match[3])
         if line.startswith("# tracer:"):
             self.recorder = "tracefs trace"
-        elif re.match(r"cpus=\d+$|version = \d+$", line.rstrip(), re.ASCII):
+        elif re.match(r"(?:\S{1,200}: )?cpus=\d+$|version = \d+$", line, re.ASCII):
             self.recorder = "trace-cmd report"
         elif " kmem:mm_page_" in line:
             self.recorder = "perf script"
@@ -256,3 +318,10 @@ class LineParser:
 
     def _error(self, number: int, text: str) -> InputError:
         return InputError(f"{self.path}: line {number}: {text}")
+
+
+def _with_usual_head(line: str, latency: re.Match[str]) -> str:
+    pid, cpu, flags, time, microseconds = latency.groups()
+    if time is None:
+        time = f"{int(microseconds) // 10**6}.{int(microseconds) % 10**6:06d}"
+    return f"{line[: latency.start()]}-{pid} [{cpu}] {flags} {time}: {line[latency.end() :]}"

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, open_input, packed_elsewise, reading, unpacked
+from pagehint.inputs import CutOffError, as_argument, open_input, packed_elsewise, reading, unpacked
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
-from pagehint.trace.kmem_text import LineParser, LostLine, MarkLine, Row
-from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta
+from pagehint.trace.kmem_text import HeadlessLineError, LineParser, LostLine, MarkLine, Row
+from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot_folder import SnapshotFolder
 from pagehint.trace.writer import TraceWriter
 
@@ -27,11 +27,16 @@ __all__ = ["import_text"]
 _BATCH_ROWS = 1 << 16
 # CPUs' buffers are merged by time, but not perfectly: so many events are held back, to be sorted with the next.
 _HELD_ROWS = 1 << 13
-_HEADER_LINES = 200
-# A share of all events; of times that are differences it is near a half.
+# A share of the steps of time; of times that are differences it is near a half.
 _MOST_BACKWARDS, _FEW = 0.25, 100
+_AROUND = 10 * 10**9
+# In so many events of a whole machine some are of the kernel's own work.
+_MANY = 10_000
 _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
+# Of tracefs' trace and of trace-cmd's report.
+_HEADERS = ("# tracer: ", "cpus=")
+_FURTHER = "headers amid the events (several files in one: what happened between recordings is not known)"
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
 # `{0}` is the file, `{1}` a new one.
@@ -66,17 +71,23 @@ def import_text(
     overwritten = uncounted = 0
     anomalies: dict[str, int] = {}
     number = said_at = 0
-    for number, line in enumerate(_lines(source, progress), 1):
-        if number <= _HEADER_LINES:
+    cut: InputError | None = None
+    for number, line in enumerate(_up_to_cut(_lines(source, progress), rows, anomalies), 1):
+        if not rows.page_events:
             parser.note_recorder(line)
+        elif line.startswith(_HEADERS):
+            _count(anomalies, _FURTHER)
         others = parser.other_events
         try:
             said = parser.parse(line, number)
-        except InputError:
-            if line.endswith("\n"):
+        except InputError as error:
+            if not line.endswith("\n") and rows.page_events:
+                anomalies["last line cut off"] = 1
+                break
+            if number > 1 or not isinstance(error, HeadlessLineError):
                 raise
-            anomalies["last line cut off"] = 1
-            break
+            cut = error
+            continue
         if isinstance(said, Row | MarkLine):
             rows.add(said, number)
         elif isinstance(said, LostLine):
@@ -93,6 +104,10 @@ def import_text(
         said_at = number
     if not number:
         raise InputError(f"{source}: is empty: {_EXPECTED}: did what wrote it end with an error?")
+    if cut is not None:
+        if not rows.page_events:
+            raise cut
+        anomalies["first line cut off"] = 1
     if not rows.page_events:
         raise InputError(
             f"{source}: no page events in {number} lines ({parser.other_events} other events): {_EXPECTED}, with the "
@@ -101,8 +116,13 @@ def import_text(
     rows.finish(folder.marks if folder is not None else [])
     if rows.out_of_order:
         anomalies["events out of order, sorted"] = rows.out_of_order
+    if rows.foreign_marks:
+        anomalies["marks beside it of other times than its events, left out (perf record wants -k CLOCK_MONOTONIC)"] = (
+            rows.foreign_marks
+        )
     if parser.other_events:
         anomalies["events of other kinds, left out"] = parser.other_events
+    _look_for_others(parser, rows, [] if copy is None else copy.zones(), anomalies)
     for name, count in parser.unknown_gfp.items():
         anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
     clock = _clock(clock_offset, rows.clock_offset)
@@ -118,7 +138,28 @@ def import_text(
         reporting=_reporting(None if folder is None else folder.reporting, Event.REPORT in rows.kinds),
         lost=Lost(by_cpu=by_cpu, overwritten=overwritten, uncounted=uncounted),
         anomalies=anomalies,
+        level=_level(rows.kinds),
     )
+
+
+def _count(anomalies: dict[str, int], kind: str) -> None:
+    anomalies[kind] = anomalies.get(kind, 0) + 1
+
+
+def _level(kinds: set[int]) -> Level:
+    lists, pages = {Event.ZONE_ALLOC, Event.PCPU_DRAIN}, {Event.ALLOC, Event.FREE}
+    return "zone" if lists <= kinds and not pages <= kinds else "page"
+
+
+def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout], anomalies: dict[str, int]) -> None:
+    """Count what was not recorded: the other CPUs, the other tasks."""
+    cpus = max([parser.cpus or 0, *(zone.cpus or 0 for zone in zones)])
+    if rows.page_events >= _FEW and len(rows.cpus) == 1 and cpus > 1:
+        anomalies[f"CPUs, of {cpus}, of which there is no event (is this the file of one CPU?)"] = cpus - 1
+    if rows.page_events >= _MANY and not parser.kernel_task:
+        anomalies[
+            "events, and none of the kernel's own tasks (was only one command recorded? perf record wants -a)"
+        ] = rows.page_events
 
 
 def _clock(said: int | None, marked: int | None) -> Clock | None:
@@ -139,6 +180,15 @@ def _reporting(settings: GuestReporting | None, seen: bool) -> GuestReporting | 
     if not seen:
         return settings
     return replace(settings or GuestReporting(delay_ns=MAINLINE_DELAY, capacity=MAINLINE_CAPACITY), on=True)
+
+
+def _up_to_cut(lines: Iterator[str], rows: "_Rows", anomalies: dict[str, int]) -> Iterator[str]:
+    try:
+        yield from lines
+    except CutOffError:
+        if not rows.page_events:
+            raise
+        anomalies["gzip data cut off at their end"] = 1
 
 
 def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
@@ -174,8 +224,8 @@ _CLOCK_MARK = re.compile(r"CLOCK (\d{16,19})", re.ASCII)
 class _Rows:
     """Gathers rows into batches for the writer, sorting those that are a little out of order.
 
-    Knows afterwards the time of the first and the last, the kinds of event, and by how much the wall clock is ahead
-    (ns) where a mark tells.
+    Knows afterwards the time of the first and the last, the kinds of event, the CPUs, and by how much the wall clock is
+    ahead (ns) where a mark tells.
     """
 
     def __init__(self, path: str, writer: TraceWriter) -> None:
@@ -183,17 +233,18 @@ class _Rows:
         self.page_events = 0
         self.out_of_order = 0
         self.kinds: set[int] = set()
+        self.cpus: set[int] = set()
         self.first = 0
         self.last = -(1 << 62)
         self.clock_offset: int | None = None
+        self.foreign_marks = 0
         self._writer = writer
         self._rows: list[Row | MarkLine] = []
         self._lines: list[int] = []
-        self._marks = self._number = 0
+        self._marks = self._steps = 0
 
     def add(self, row: Row | MarkLine, line: int) -> None:
         self._rows.append(row)
-        self._number += 1
         self._lines.append(line)
         self.page_events += isinstance(row, Row)
         if len(self._rows) >= _BATCH_ROWS + _HELD_ROWS:
@@ -202,12 +253,18 @@ class _Rows:
     def finish(self, marks: list[tuple[int, str]]) -> None:
         """Write the rest; `marks` (ns, text) are taken where the recording has none of its own."""
         self._flush(len(self._rows))
-        if self.out_of_order > max(_FEW, _MOST_BACKWARDS * self._number):
+        if self.out_of_order > max(_FEW, _MOST_BACKWARDS * self._steps):
             raise InputError(
-                f"{self.path}: the time runs backwards {self.out_of_order} times in {self._number} events: are these "
-                "the times between events? Print it without perf script --deltatime"
+                f"{self.path}: the time runs backwards {self.out_of_order} of the {self._steps} times that it changes: "
+                "are these the times between events? Print it without perf script --deltatime"
             )
-        for time, text in [] if self._marks else sorted(marks):
+        if self._marks or not marks:
+            return
+        # Written around the recording's time, by the clock that it should have.
+        if not any(self.first - _AROUND <= time <= self.last + _AROUND for time, _ in marks):
+            self.foreign_marks = len(marks)
+            return
+        for time, text in sorted(marks):
             self._mark(time, text)
 
     def _mark(self, time: int, text: str) -> int:
@@ -218,6 +275,7 @@ class _Rows:
 
     def _flush(self, count: int) -> None:
         times = [row.time for row in self._rows]
+        self._steps += sum(after != before for before, after in pairwise(times))
         if backwards := sum(after < before for before, after in pairwise(times)):
             order = sorted(range(len(times)), key=times.__getitem__)
             self.out_of_order += backwards
@@ -226,7 +284,8 @@ class _Rows:
         if self._rows and self._rows[0].time < self.last:
             raise InputError(
                 f"{self.path}: line {self._lines[0]}: the time goes backwards, from {self.last} to "
-                f"{self._rows[0].time} ns, past more than {_HELD_ROWS} events: not one recording?"
+                f"{self._rows[0].time} ns, past more than {_HELD_ROWS} events: not one recording, or one CPU's after "
+                "another's? Import what one recording tells of all CPUs in the order of time"
             )
         ready = [row if isinstance(row, Row) else self._row(row) for row in self._rows[:count]]
         if ready:
@@ -234,6 +293,7 @@ class _Rows:
                 self.first = ready[0].time
             self.last = ready[-1].time
             self.kinds.update(row.event for row in ready)
+            self.cpus.update(row.cpu for row in ready)
             self._writer.add_events(_columns(ready))
         self._rows, self._lines = self._rows[count:], self._lines[count:]
 
