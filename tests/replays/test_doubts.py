@@ -53,6 +53,22 @@ def test_what_is_lacking_is_said_once_and_else_not(more: dict[str, object], word
     assert words not in said(made(tmp_path / "b", reporting=GuestReporting(on=False, device_load_ns=0)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (20 * [("A", 0, 0, 0)], "20 of 26 events don't fit those before them, or the snapshot (allocated twice: 20)"),
+        (20 * [("A", 9000, 0, 0)], "(outside every zone: 20)"),
+        (20 * [("Z", 8, 0, 0)], "(taken twice: 19)"),
+        (9 * [("A", 9000, 0, 0)], ""),
+    ],
+)
+def test_events_that_contradict_each_other(rows: list[Row], words: str, tmp_path: Path) -> None:
+    """Of a recording of one command only, or beside another guest's snapshot, no more was said than the counts."""
+    lines = said(made(tmp_path / "a", [*ROWS, *rows]))
+    assert words in lines
+    assert ("don't fit" in lines) is bool(words)
+
+
 def test_an_order_of_reporting_that_was_changed_meanwhile_is_said(tmp_path: Path) -> None:
     """A guest whose order was 9, then 5, then 9 was 6 % off, and nothing said why."""
     told: list[Row] = [("D", 64, 5, 0), ("I", 64, 5, 0), ("i", -1, 255, 0, 32), ("P", 64, 5, 0)]

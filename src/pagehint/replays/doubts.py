@@ -22,6 +22,9 @@ __all__ = ["doubts", "zone_level"]
 
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
+# Of a whole recording beside its own snapshot no event is of these.
+_UNFIT = ("outside every zone", "allocated twice", "freed, never allocated", "drained, never taken", "taken twice")
+_LEAST_UNFIT, _MOST_UNFIT = 10, 5e-4
 _REALTIME = re.compile(r"[-+.](?:rt\d*|realtime)(?![a-z0-9])")
 
 
@@ -33,6 +36,7 @@ def doubts(playback: Playback) -> list[str]:
         *describe_missing(trace.meta.events),
         *trace.warnings,
         *playback.start.at_start.doubts,
+        *_unfit(playback),
         *_kernel(playback),
         *_guest(playback),
         *_balloon(playback),
@@ -47,6 +51,18 @@ def doubts(playback: Playback) -> list[str]:
         *_collapsed(playback),
         *_reserves(playback),
         *_steps(playback),
+    ]
+
+
+def _unfit(playback: Playback) -> list[str]:
+    found = {kind: count for kind, count in playback.engine.anomalies.items() if kind in _UNFIT}
+    number, events = sum(found.values()), playback.trace.meta.num_events
+    if number < max(_LEAST_UNFIT, _MOST_UNFIT * events):
+        return []
+    return [
+        f"{number:,} of {format_count(events, 'event')} don't fit those before them, or the snapshot "
+        f"({'; '.join(f'{kind}: {count:,}' for kind, count in found.items())}): events are missing (lost, or of other "
+        "tasks or CPUs), or the snapshot is of another guest or another time. What is in use is wrong"
     ]
 
 
