@@ -1,5 +1,6 @@
 """Input files: regular ones only, read within bounds, packed by gzip or not."""
 
+import codecs
 import gzip
 import io
 import os
@@ -21,6 +22,7 @@ __all__ = [
     "open_input",
     "packed_elsewise",
     "read_input",
+    "read_text",
     "reading",
     "standard_input",
     "unpacked",
@@ -108,13 +110,31 @@ def standard_input() -> BinaryIO:
 
 def read_input(path: str | Path, most: int = _MOST_TEXT) -> bytes:
     """All that a file holds, up to `most` bytes. Raises InputError."""
-    data = bytearray()
     with open_input(path) as file, reading(path):
-        while chunk := file.read(_CHUNK):
-            data += chunk
-            if len(data) > most:
-                raise InputError(f"{path}: is larger than {most >> 20} MiB: nothing of the kind is")
+        return _whole(file, path, most)
+
+
+def _whole(file: BinaryIO, path: str | Path, most: int) -> bytes:
+    data = bytearray()
+    while chunk := file.read(_CHUNK):
+        data += chunk
+        if len(data) > most:
+            raise InputError(f"{path}: is larger than {most >> 20} MiB: nothing of the kind is")
     return bytes(data)
+
+
+def read_text(path: str | Path, most: int = _MOST_TEXT) -> str:
+    """The text of a file, up to `most` bytes: UTF-8, or UTF-16 that begins as such, packed by gzip or not.
+
+    Raises InputError.
+    """
+    with open_input(path) as file, reading(path):
+        stream = unpacked(file, path)
+        if (packed := packed_elsewise(stream.peek(16)[:16], path)) is not None:
+            raise InputError(f"{path}: {packed}, and leave only that")
+        data = _whole(stream, path, most)
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
 
 
 @contextmanager

@@ -2,6 +2,7 @@ import contextlib
 import gzip
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,68 @@ def test_a_snapshot(tmp_path: Path, zoneinfo: str) -> None:
     assert [zone.name for zone in trace.meta.zones] == ["DMA", "DMA32"]
     assert trace.snapshot is not None
     assert len(trace.snapshot.kpageflags()) == 256  # type: ignore[arg-type]
+
+
+MEMINFO = "MemTotal: {} kB\nMemFree: {} kB\n"
+
+
+@pytest.mark.parametrize(
+    ("total", "free", "size"),
+    [(960, 440, 4096), (3840, 1760, 16384), (15360, 7040, 65536), (15360, 440, 4096), (3640, 1760, 4096), (1, 1, 4096)],
+)
+def test_a_page_as_large_as_the_snapshot_tells(tmp_path: Path, zoneinfo: str, total: int, free: int, size: int) -> None:
+    """A guest of 64 KiB pages came out a sixteenth of its size."""
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_text(zoneinfo)
+    (folder / "meminfo").write_text(MEMINFO.format(total, free))
+    assert import_text(tmp_path, TRACE, folder).meta.page_size == size
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode("utf-16"),
+        lambda text: gzip.compress(text.encode()),
+        lambda text: b"[sudo] password for me: " + text.encode() + b"root@vm:~#\n",
+        lambda text: b"==> /proc/zoneinfo <==\n" + text.encode(),
+    ],
+)
+def test_a_snapshots_text_as_people_have_it(tmp_path: Path, zoneinfo: str, pack: Callable[[str], bytes]) -> None:
+    """The first zone was lost, or all of them."""
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_bytes(pack(zoneinfo))
+    (folder / "pagetypeinfo").write_bytes(pack("\nPage block order: 4\n"))
+    meta = import_text(tmp_path, TRACE, folder).meta
+    assert [zone.name for zone in meta.zones] == ["DMA", "DMA32"]
+    assert meta.pageblock_order == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("zoneinfo.xz", b"\xfd7zXZ\0\0", "zoneinfo.xz: an xz archive: unpack it with"),
+        ("kpageflags", b"(\xb5/\xfd", "kpageflags: a zstd archive: unpack it with"),
+        ("kpageflags.bin", 300 * b"0000000000000400\n", "kpageflags.bin: is text, not the bytes of /proc/kpageflags"),
+        ("kpageflags.gz", gzip.compress(b"cat: /proc/kpageflags: Permission denied\n"), "kpageflags.gz: is text"),
+        ("zoneinfo.log", b"cat: /proc/zoneinfo: Permission denied\n", "zoneinfo.log: names no zone that has pages"),
+    ],
+)
+def test_a_snapshots_file_that_is_none_is_named(tmp_path: Path, name: str, content: bytes, error: str) -> None:
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(f"{folder}/{error}")):
+        import_text(tmp_path, TRACE, folder)
+
+
+def test_the_kernel_that_perf_names(tmp_path: Path) -> None:
+    head = "# os release : 6.12.9-amd64\n# nrcpus online : 2\n"
+    event = "sh 8 [001] 1.000000: kmem:mm_page_free: page=1 pfn=1 order=0\n"
+    assert import_text(tmp_path, head + event).meta.kernel == "6.12.9-amd64"
 
 
 def test_a_folder_that_is_no_snapshot(tmp_path: Path) -> None:

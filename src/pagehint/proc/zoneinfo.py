@@ -91,7 +91,7 @@ class ZoneLayout:
         return self.start_pfn + self.spanned
 
 
-_ZONE = re.compile(r"Node (\d{1,9}), zone +([^\s,]{1,40})$", re.ASCII)
+_ZONE = re.compile(r"(?<!\w)Node (\d{1,9}), zone +([^\s,]{1,40})$", re.ASCII)
 _PROTECTION = re.compile(r"protection: \(([\d, ]*)\)", re.ASCII)
 _PAGES = {name for name, each in ZoneInfo.__annotations__.items() if each == int | None} - {"free"}
 _PER_CPU = PerCpu.__annotations__.keys() - {"cpu"}
@@ -107,7 +107,7 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
     zones: list[ZoneInfo] = []
     section = ""
     for count, line in enumerate(text.split("\n"), 1):
-        if (head := _ZONE.match(line.strip())) is not None:
+        if (head := _ZONE.search(line.rstrip())) is not None:
             zones.append(ZoneInfo(int(head[1]), head[2]))
             section = ""
             continue
@@ -125,7 +125,11 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
         elif words == ["pagesets"]:
             section = "pagesets"
         # A list's "high: 0", without the CPU's line before it as grep leaves them, is not the zone's "high 7055".
-        elif len(words) == 2 and (zone.per_cpu or ":" not in line or words[0] not in _PER_CPU):
+        elif (
+            len(words) == 2
+            and words[0].isidentifier()
+            and (zone.per_cpu or ":" not in line or words[0] not in _PER_CPU)
+        ):
             _keep(zone, section, words[0], words[1], where, count)
     for zone in zones:
         _check(zone, where)

@@ -63,6 +63,7 @@ _OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d{1,15})/(\d{
 _HEADER_CPUS = re.compile(
     r"# entries-in-buffer.{1,80}#P:(\d{1,6})\b|(?:\S{1,200}: )?cpus=(\d{1,6})$|# nrcpus online : (\d{1,6})\b", re.ASCII
 )
+_HEADER_KERNEL = re.compile(r"# os release : (\S{1,80})$", re.ASCII)
 _OF_SEVERAL = re.compile(r"\S{1,200}: cpus=\d{1,6}$", re.ASCII)
 _CUT = ": is the line cut off, as at a terminal's width?"
 
@@ -123,8 +124,8 @@ class LineParser:
     """Parses line after line of `path`; knows afterwards which tracer printed them, and what it skipped.
 
     `recorder` is the tracer, `other_events` counts events of other kinds, `unknown_gfp` flags that no kernel known
-    here has, by name; `cpus` is how many the tracer says there are; `kernel_task`: whether any event is of the
-    kernel's own work, or of a task that has no name.
+    here has, by name; `cpus` and `kernel` are what the tracer says of the guest; `kernel_task` is whether any event is
+    of the kernel's own work, or of a task that has no name.
     """
 
     def __init__(self, path: str) -> None:
@@ -133,6 +134,7 @@ class LineParser:
         self.other_events = 0
         self.unknown_gfp: dict[str, int] = {}
         self.cpus: int | None = None
+        self.kernel: str | None = None
         self._files = 0
         self.kernel_task = False
         # What follows the pfn takes few different values: each is parsed once.
@@ -280,7 +282,7 @@ class LineParser:
         return None
 
     def note_recorder(self, line: str) -> None:
-        """Learn from one of the first lines which tracer printed them, and how many CPUs it tells of.
+        """Learn from one of the first lines which tracer printed them, and what it tells of the guest.
 
         Raises InputError where trace-cmd printed several recordings as one.
         """
@@ -291,6 +293,8 @@ class LineParser:
                 raise InputError(f"{self.path}: the report of several recordings: print one, with one -i")
         if (match := _HEADER_CPUS.match(line)) is not None:
             self.cpus = int(match[1] or match[2] or match[3])
+        if (match := _HEADER_KERNEL.match(line)) is not None:
+            self.kernel = match[1]
         if line.startswith("# tracer:"):
             self.recorder = "tracefs trace"
         elif re.match(r"(?:\S{1,200}: )?cpus=\d+$|version = \d+$", line, re.ASCII):

@@ -9,21 +9,26 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, read_input, unpacked
-from pagehint.proc.counters import parse_vmstat
+from pagehint.proc.counters import parse_meminfo, parse_vmstat
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, layouts_of, parse_zoneinfo
 
-__all__ = ["SNAPSHOT_FILES", "TEXTS", "Snapshot"]
+__all__ = ["KPAGEFLAGS", "SNAPSHOT_FILES", "TEXTS", "Snapshot"]
 
 TEXTS = ("zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat")
 """The /proc files that a snapshot may hold, as NAME.txt."""
 
-_KPAGEFLAGS = "kpageflags.u64.gz"
+KPAGEFLAGS = "kpageflags.u64.gz"
+"""The name of its page flags."""
 
-SNAPSHOT_FILES = (*(f"{name}.txt" for name in TEXTS), _KPAGEFLAGS)
+SNAPSHOT_FILES = (*(f"{name}.txt" for name in TEXTS), KPAGEFLAGS)
 """The names of a snapshot's files."""
 
+_PAGE_SIZES = (1 << 12, 1 << 14, 1 << 16)
+_ALIKE = 0.02
 _CHUNK = 1 << 22
+_SOME = 1 << 10
+_PRINTED = bytes([9, 10, 13, *range(32, 127)])
 _MOST_UNZONED = 1 << 24  # pages of a guest without zoneinfo: 64 GiB
 
 
@@ -78,6 +83,16 @@ class Snapshot:
     def _counters(self) -> dict[str, int]:
         return parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
 
+    def page_size(self) -> int | None:
+        """Bytes of a page, where zoneinfo's pages and meminfo's KiB tell; None where they don't, or don't agree."""
+        counts = parse_meminfo(self.text("meminfo") or "", str(self.path / "meminfo.txt"))
+        managed, free = (sum(getattr(zone, name) or 0 for zone in self.zoneinfo()) for name in ("managed", "free"))
+        total, left = counts.get("MemTotal", 0) << 10, counts.get("MemFree", 0) << 10
+        for size in _PAGE_SIZES:
+            if abs(total - managed * size) < _ALIKE * total and left < 2 * free * size < 4 * left:
+                return size
+        return None
+
     def allocated(self) -> int | None:
         """Pages allocated since the guest's boot, each as often as it was; None where nothing tells.
 
@@ -93,7 +108,7 @@ class Snapshot:
 
         O(pages) time and memory, 8 bytes each. Raises InputError.
         """
-        if not (self.path / _KPAGEFLAGS).exists():
+        if not (self.path / KPAGEFLAGS).exists():
             return None
         data = bytearray()
         for chunk in self._flag_bytes():
@@ -103,31 +118,36 @@ class Snapshot:
     @property
     def known_pages(self) -> int:
         """The zones' end, a pfn, where kpageflags tell what each page is; else 0."""
-        return max((zone.end_pfn for zone in self.zones()), default=0) if (self.path / _KPAGEFLAGS).exists() else 0
+        return max((zone.end_pfn for zone in self.zones()), default=0) if (self.path / KPAGEFLAGS).exists() else 0
 
     def check(self) -> None:
         """Raise InputError unless the texts can be read and the kpageflags cover the zones that zoneinfo names."""
         self.pagetypeinfo()
         self.allocated()
         zones = self.zones()
-        if not (self.path / _KPAGEFLAGS).exists():
+        if not (self.path / KPAGEFLAGS).exists():
             return
         entries = sum(map(len, self._flag_bytes())) // 8
         for zone in zones:
             if zone.end_pfn > entries:
                 raise InputError(
                     f"{self.path}: zone {zone.name} ends at pfn {zone.end_pfn}, but kpageflags has {entries} "
-                    "entries: the two are not of one guest"
+                    "entries: it is cut off, or the two are not of one guest"
                 )
 
     # No further than the zones go: a small file may unpack to anything.
     def _flag_bytes(self) -> Iterator[bytes]:
-        path = self.path / _KPAGEFLAGS
+        path = self.path / KPAGEFLAGS
         zones = self.zones()
         left = 8 * max((zone.end_pfn for zone in zones), default=_MOST_UNZONED)
         done = 0
         with open_input(path) as file, unpacked(file, path, bounded=False) as stream:
             while left > done and (chunk := stream.read(min(_CHUNK, left - done))):
+                if not done and not chunk[:_SOME].translate(None, _PRINTED):
+                    raise InputError(
+                        f"{path}: is text, not the bytes of /proc/kpageflags: copy it with `cat`, as root, and pack it "
+                        "with gzip or not at all"
+                    )
                 done += len(chunk)
                 yield chunk
             if not zones and stream.read(1):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pagehint.errors import InputError
-from pagehint.inputs import read_input
+from pagehint.inputs import read_text
 from pagehint.kernel.reporting import (
     DELAY_PARAMETER,
     MAINLINE_CAPACITY,
@@ -38,23 +38,63 @@ class SnapshotFolder:
     def read(cls, folder: Path) -> "SnapshotFolder":
         """Read a folder. Raises InputError where it holds no snapshot."""
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of a snapshot")
-        wanted: dict[str, tuple[str, ...]] = {name: (name, f"{name}.txt") for name in TEXTS}
-        wanted["kpageflags"] = ("kpageflags", "kpageflags.gz", "kpageflags.u64", "kpageflags.u64.gz")
-        files = {name: folder / found for name, names in wanted.items() for found in names if (folder / found).exists()}
+            why = "is a file: name the folder that it lies in" if folder.is_file() else "no such folder of a snapshot"
+            raise InputError(f"{folder}: {why}")
+        files = _files(folder)
         if not files:
-            raise InputError(f"{folder}: no snapshot: expected copies of /proc/{', /proc/'.join(wanted)}")
-        return cls(files, kernel_of(folder / "version"), _reporting(folder), _marks(folder / "marks"))
+            inside = next((path for path in sorted(folder.iterdir()) if path.is_dir() and _files(path)), None)
+            raise InputError(
+                f"{folder}: no snapshot: expected copies of /proc/{', /proc/'.join(_WANTED)}"
+                if inside is None
+                else f"{folder}: no snapshot: it lies in {inside}: name that"
+            )
+        kernels = (kernel_of(path) for name in ("version", "uname", "osrelease") for path in _named(folder, name))
+        return cls(files, next(filter(None, kernels), None), _reporting(folder), _marks(folder / "marks"))
+
+
+_WANTED = (*TEXTS, "kpageflags")
+_PACKED = frozenset((".xz", ".zst", ".bz2", ".lz4", ".zip", ".7z"))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    files = {}
+    for name in _WANTED:
+        found = _named(folder, name)
+        if len(found) > 1:
+            raise InputError(
+                f"{folder}: {', '.join(path.name for path in found[:4])}: which is of the start? Call it {name}"
+            )
+        if found:
+            files[name] = found[0]
+    return files
+
+
+def _named(folder: Path, name: str) -> list[Path]:
+    """The files of a folder that are called so, by whatever else: the name itself before `proc_zoneinfo.log`, and what
+    is read before what has to be unpacked."""
+    usual = [name, f"{name}.txt", f"{name}.gz", f"{name}.u64.gz", f"{name}.u64"]
+    if exact := [folder / each for each in usual if (folder / each).exists()]:
+        return exact[:1]
+    word = re.compile(rf"(?<![a-z]){name}(?![a-z])", re.ASCII)
+    found = [path for path in sorted(folder.iterdir()) if word.search(path.name.lower()) and path.is_file()]
+    return [path for path in found if path.suffix not in _PACKED] or found
 
 
 def _text(path: Path) -> str | None:
-    return read_input(path, _SMALL).decode("utf-8", "replace") if path.exists() else None
+    return read_text(path, _SMALL) if path.exists() else None
+
+
+# Of /proc/version, `uname -a` and `uname -r`.
+_KERNEL = re.compile(
+    r"\bLinux version (\S{1,80})|\bLinux \S{1,64} (\d{1,3}\.\d\S{0,76})|^(\d{1,3}\.\d{1,4}\.\d\S{0,70})\s*$",
+    re.MULTILINE | re.ASCII,
+)
 
 
 def kernel_of(path: Path) -> str | None:
-    """The kernel that a copy of /proc/version names, as in ``uname -r``. Raises InputError where it can't be read."""
-    words = (_text(path) or "").split()
-    return words[2][:80] if words[:2] == ["Linux", "version"] and len(words) > 2 else None
+    """The kernel that a copy of /proc/version names, or what uname printed. Raises InputError if it can't be read."""
+    match = _KERNEL.search(_text(path) or "")
+    return None if match is None else match[match.lastindex or 0]
 
 
 def _reporting(folder: Path) -> GuestReporting | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
+from pagehint.host.blocks import PAGE_BYTES
 from pagehint.inputs import CutOffError, as_argument, open_input, packed_elsewise, reading, unpacked
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
@@ -131,7 +132,8 @@ def import_text(
     return Meta(
         recorder=parser.recorder,
         source=source.name,
-        kernel=None if folder is None else folder.kernel,
+        kernel=parser.kernel if folder is None or folder.kernel is None else folder.kernel,
+        page_size=(None if copy is None else copy.page_size()) or PAGE_BYTES,
         pageblock_order=None if copy is None else copy.pagetypeinfo().pageblock_order,
         zones=[] if copy is None else copy.zones(),
         clock=clock,

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, read_input
+from pagehint.inputs import open_input, packed_elsewise, read_text
 from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, checksums, places
 from pagehint.trace.events import EVENT_SCHEMA
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
-from pagehint.trace.snapshot import TEXTS, Snapshot
+from pagehint.trace.snapshot import KPAGEFLAGS, TEXTS, Snapshot
 from pagehint.trace.tables import BITMAP_SCHEMA, HOST_STATE_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
 
 __all__ = ["TraceWriter"]
@@ -160,7 +160,7 @@ class TraceWriter:
         folder.mkdir()
         for each in TEXTS:
             if each in files:
-                (folder / f"{each}.txt").write_bytes(read_input(files[each]))
+                (folder / f"{each}.txt").write_text(read_text(files[each]), "utf-8", "replace", newline="")
         if "kpageflags" in files:
             _pack(files["kpageflags"], folder / "kpageflags.u64.gz")
         snapshot = Snapshot(folder)
@@ -169,8 +169,11 @@ class TraceWriter:
             if name == "snapshot":
                 self._zones = snapshot.zones()
         except InputError as error:
-            source = next(iter(files.values())).parent
-            raise InputError(str(error).replace(str(folder), str(source))) from None
+            text = str(error)
+            for each, path in files.items():
+                copy = folder / (KPAGEFLAGS if each == "kpageflags" else f"{each}.txt")
+                text = text.replace(str(copy), str(path))
+            raise InputError(text.replace(str(folder), str(next(iter(files.values())).parent))) from None
         return snapshot
 
     def add_residency(self, table: pa.Table) -> None:
@@ -249,6 +252,8 @@ class TraceWriter:
 # Streamed: the kpageflags of a guest of 256 GiB are 512 MiB.
 def _pack(source: Path, target: Path) -> None:
     with open_input(source) as file, target.open("wb") as out:
+        if (archive := packed_elsewise(file.peek(16)[:16], source)) is not None:
+            raise InputError(f"{source}: {archive}, and leave only that")
         if file.peek(2).startswith(b"\x1f\x8b"):
             shutil.copyfileobj(file, out, 1 << 20)
             return
