@@ -48,6 +48,19 @@ def test_a_page_far_away_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixt
     )
 
 
+def test_a_snapshot_beside_it_that_is_not_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Most of what the guest has was unknown then, and only a replay said that there is no snapshot."""
+    (tmp_path / "trace.txt").write_text(TEXT)
+    start = tmp_path / "start"
+    start.mkdir()
+    for number, text in enumerate((None, "z")):
+        if text is not None:
+            (start / "zoneinfo").write_text(text)
+        import_(tmp_path / "trace.txt", output=tmp_path / f"{number}.pagetrace")
+        said = f"pagehint: warning: {start} looks like its snapshot, and is not named: `--snapshot {start}` takes it\n"
+        assert (said in capsys.readouterr().err) is (text is not None)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "trace.txt").write_text(TEXT * 3000)

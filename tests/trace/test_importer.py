@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ def test_a_folder_with_a_recording_in_it(name: str, tmp_path: Path, run: Path) -
             import_trace(folder, tmp_path / "t.pagetrace", snapshot=snapshot)
     (run / name).touch()
     assert import_trace(run, tmp_path / "t.pagetrace").num_events
+
+
+@pytest.mark.skipif(not os.access("/sys/kernel/tracing/instances", os.W_OK), reason="tracefs can't be written here")
+def test_a_file_that_waits_for_more_is_not_waited_for(tmp_path: Path) -> None:
+    instance = Path(f"/sys/kernel/tracing/instances/pagehint-test-{os.getpid()}")
+    instance.mkdir()
+    try:
+        with pytest.raises(InputError, match="trace_pipe: is empty"):
+            import_trace(instance / "trace_pipe", tmp_path / "t.pagetrace")
+    finally:
+        instance.rmdir()
 
 
 def test_progress_goes_up_to_the_end(run: Path, tmp_path: Path) -> None:

@@ -65,6 +65,9 @@ def import_(
     else:
         with bar("importing", source.name, 1.0) as shown:
             trace = import_trace(source, output, snapshot, shown.reach, residency=residency, clock_offset=offset)
+    beside = source.parent / "start"
+    if snapshot is None and source.is_file() and (beside / "zoneinfo").is_file():
+        warn(f"{beside} looks like its snapshot, and is not named: `--snapshot {as_argument(beside)}` takes it")
     meta = trace.meta
     for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
         warn(line)

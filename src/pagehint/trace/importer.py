@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from pagehint.errors import InputError
-from pagehint.inputs import standard_input
+from pagehint.inputs import open_input, reading, standard_input
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.frames import MAGIC
 from pagehint.trace.recorder.stream import import_stream
@@ -83,8 +83,9 @@ def _is_stream(source: Path) -> bool:
         return True
     if not source.is_file():
         return False
+    # Not waited for where nothing comes, as in tracefs' trace_pipe.
     try:
-        with source.open("rb") as file:
+        with open_input(source) as file, reading(source):
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:  # who reads it says why
+    except InputError:  # who reads it says why
         return False
