@@ -39,6 +39,17 @@ def test_the_page(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert words in page, page
 
 
+def test_many_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs that trace themselves write thousands, as Android's do: each was a line."""
+    text = TEXT.splitlines(True)
+    marks = [text[2].replace("MARK [bold]begin[/]", f"B|8|work{number}") for number in range(150)]
+    (tmp_path / "trace.txt").write_text("".join([*text[:2], *marks, text[3]]))
+    info(import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace").path)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("B|8|work" in line for line in lines) == 100
+    assert "and 50 more phases (--json has all)" in lines[-1]
+
+
 def test_without_a_bundle_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
     info(json_=True)
     path = Path(json.loads(capsys.readouterr().out)["path"])

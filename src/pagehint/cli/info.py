@@ -20,6 +20,8 @@ from pagehint.units import format_count, format_size, format_time
 
 __all__ = ["info"]
 
+_MOST_PHASES = 100
+
 
 def info(trace: str | Path | None = None, /, *, json_: Json = False) -> None:
     """Show what a trace bundle holds.
@@ -156,8 +158,10 @@ def _phases(data: dict[str, Any]) -> Table:
     table = Table(title="Phases", title_justify="left", box=None, show_header=False)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for phase in data["phases"]:
+    for phase in data["phases"][:_MOST_PHASES]:
         table.add_row(_seconds(phase["time"]), escape(phase["name"]))
+    if left := len(data["phases"][_MOST_PHASES:]):
+        table.add_row("", f"and {format_count(left, 'more phase')} (--json has all)")
     return table
 
 
