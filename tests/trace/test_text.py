@@ -283,14 +283,14 @@ def test_the_level_is_that_of_the_events(tmp_path: Path, kinds: str, level: str)
 
 
 def test_marks_of_another_clock(tmp_path: Path, zoneinfo: str) -> None:
-    """Of perf without -k CLOCK_MONOTONIC, or of times since the first event: the snapshot counted as taken late."""
+    """Of times since the first event, as in latency-format: the snapshot counted as taken late."""
     folder = tmp_path / "start"
     folder.mkdir()
     (folder / "zoneinfo").write_text(zoneinfo)
     (folder / "marks").write_text("500000000000 KPF-BEGIN init\n500000000600 KPF-END init\n")
     trace = import_text(tmp_path, free(1, 1) + free(2, 2), folder)
     assert trace.meta.events == {"F": 2}
-    assert any("marks beside it of other times" in kind for kind in trace.meta.anomalies)
+    assert any("marks beside it that are after all events" in kind for kind in trace.meta.anomalies)
 
 
 def test_the_last_line_may_be_cut_off(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def import_text(
     if rows.out_of_order:
         anomalies["events out of order, sorted"] = rows.out_of_order
     if rows.foreign_marks:
-        anomalies["marks beside it of other times than its events, left out (perf record wants -k CLOCK_MONOTONIC)"] = (
+        anomalies["marks beside it that are after all events, left out (were its times of another clock?)"] = (
             rows.foreign_marks
         )
     if parser.other_events:
@@ -262,8 +262,8 @@ class _Rows:
             )
         if self._marks or not marks:
             return
-        # Written around the recording's time, by the clock that it should have.
-        if not any(self.first - _AROUND <= time <= self.last + _AROUND for time, _ in marks):
+        # Of the clock that it should have, some are not after all of its events.
+        if min(time for time, _ in marks) > self.last + _AROUND:
             self.foreign_marks = len(marks)
             return
         for time, text in sorted(marks):
