@@ -23,7 +23,18 @@ __all__ = ["doubts", "zone_level"]
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
 # Of a whole recording beside its own snapshot no event is of these.
-_UNFIT = ("outside every zone", "allocated twice", "freed, never allocated", "drained, never taken", "taken twice")
+_UNFIT = {
+    ("outside every zone", "allocated twice", "taken twice"): (
+        "take what was in use, or what is no memory",
+        "events are missing (lost, or of other tasks or CPUs), or the snapshot is of another guest or another time: "
+        "what is in use is wrong",
+    ),
+    ("freed, never allocated", "drained, never taken"): (
+        "give back what was free",
+        "what took it is missing (lost, or compaction's and drivers', of which only the probe of __isolate_free_page "
+        "tells): it counts as free meanwhile",
+    ),
+}
 _LEAST_UNFIT, _MOST_UNFIT = 10, 5e-4
 _REALTIME = re.compile(r"[-+.](?:rt\d*|realtime)(?![a-z0-9])")
 
@@ -55,15 +66,13 @@ def doubts(playback: Playback) -> list[str]:
 
 
 def _unfit(playback: Playback) -> list[str]:
-    found = {kind: count for kind, count in playback.engine.anomalies.items() if kind in _UNFIT}
-    number, events = sum(found.values()), playback.trace.meta.num_events
-    if number < max(_LEAST_UNFIT, _MOST_UNFIT * events):
-        return []
-    return [
-        f"{number:,} of {format_count(events, 'event')} don't fit those before them, or the snapshot "
-        f"({'; '.join(f'{kind}: {count:,}' for kind, count in found.items())}): events are missing (lost, or of other "
-        "tasks or CPUs), or the snapshot is of another guest or another time. What is in use is wrong"
-    ]
+    lines, events = [], playback.trace.meta.num_events
+    for kinds, (what, why) in _UNFIT.items():
+        found = {kind: count for kind, count in playback.engine.anomalies.items() if kind in kinds}
+        if (number := sum(found.values())) >= max(_LEAST_UNFIT, _MOST_UNFIT * events):
+            each = "; ".join(f"{kind}: {count:,}" for kind, count in found.items())
+            lines.append(f"{number:,} of {format_count(events, 'event')} {what} ({each}): {why}")
+    return lines
 
 
 def _steps(playback: Playback) -> list[str]:
