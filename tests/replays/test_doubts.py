@@ -10,7 +10,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import ModelHost
 from pagehint.replays.doubts import doubts, zone_level
 from pagehint.replays.playback import Playback
-from pagehint.trace import GuestReporting, Meta, Trace
+from pagehint.trace import GuestReporting, Meta, Trace, import_trace
 from pagehint.trace.meta import Lost
 from pagehint.trace.shipped import example
 
@@ -92,6 +92,20 @@ def test_without_residency_what_was_backed_is_assumed(tmp_path: Path) -> None:
     words = "the recording has no residency: what was backed at the start"
     assert words in said(made(tmp_path / "a"))
     assert words not in said(example())
+
+
+def test_what_was_measured_stands_beside_what_is_assumed(tmp_path: Path) -> None:
+    """It was called a recording without residency."""
+    text = tmp_path / "trace.txt"
+    text.write_text(
+        "sh-7 [000] ..... 1.000000: tracing_mark_write: CLOCK 1700000000000000000\n"
+        "sh-7 [000] d..1. 1.000001: mm_page_alloc: page=a pfn=64 order=0 migratetype=1 gfp_flags=GFP_KERNEL\n"
+    )
+    (tmp_path / "rss.csv").write_text("host_ns,ram_resident_kib\n1700000000000000500,128\n")
+    lines = said(import_trace(text, tmp_path / "t.pagetrace", residency=tmp_path / "rss.csv"))
+    assert "what was measured on the host does not tell which pages were resident: " in lines
+    assert ", where 128 KiB were measured" in lines
+    assert "no residency" not in lines
 
 
 def test_what_is_said_of_one_thing_is_one_warning(tmp_path: Path) -> None:

@@ -373,6 +373,30 @@ def test_samples_that_do_not_fit(tmp_path: Path, text: str, rows: list[str], err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rss.csv", "trace.txt"]
 
 
+def test_samples_that_end_in_the_midst_of_a_line(tmp_path: Path) -> None:
+    """As those of a loop that is being copied: its last was a tenth of what it is."""
+    path = residency(tmp_path, f"{HOST},4096", f"{HOST + 10**9},4096")
+    (tmp_path / "trace.txt").write_text(marked(f"CLOCK {HOST}") + free(3, 2))
+    for number, cut in enumerate((f"{HOST + 2 * 10**9},40", f"{HOST + 2 * 10**9}", "17")):
+        path.write_text(path.read_text().rpartition("\n")[0] + "\n" + cut)
+        trace = import_trace(tmp_path / "trace.txt", tmp_path / f"{number}.pagetrace", residency=path)
+        assert trace.residency is not None
+        assert trace.residency["ram_resident_kib"].to_pylist() == [4096, 4096]
+
+
+def test_samples_in_bytes(tmp_path: Path, zoneinfo: str) -> None:
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_text(zoneinfo)
+    (tmp_path / "trace.txt").write_text(marked(f"CLOCK {HOST}") + free(3, 2))
+    path = residency(tmp_path, f"{HOST},512", f"{HOST + 10**9},{512 << 10}")
+    with pytest.raises(
+        InputError,
+        match=r"rss\.csv: line 3: ram_resident_kib is 524288, and the guest has 1020 KiB: is that in bytes\?",
+    ):
+        import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace", folder, residency=path)
+
+
 def test_reportings_settings_and_probes(tmp_path: Path, zoneinfo: str) -> None:
     folder = tmp_path / "start"
     (folder / "page_reporting").mkdir(parents=True)

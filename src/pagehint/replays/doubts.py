@@ -202,12 +202,19 @@ def _host(playback: Playback) -> list[str]:
             f"{format_size(unmanaged * PAGE_BYTES)} are not managed by the guest's page allocator (the kernel itself, "
             "and what was reserved at boot): they count as in use and resident"
         )
-    return [
-        *lines,
-        "the recording has no residency: what was backed at the start, and that the host backs the guest by "
+    assumed = (
+        "what was backed at the start, and that the host backs the guest by "
         f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})"
-        f"{'' if playback.first.doubt is None else f'; {playback.first.doubt}'}",
-    ]
+    )
+    residency = playback.trace.residency
+    samples = [] if residency is None else residency["ram_resident_kib"].drop_null().to_pylist()
+    if samples:
+        backed = int(playback.first.backed.sum()) * PAGE_BYTES
+        has = "what was measured on the host does not tell which pages were resident"
+        assumed += f": {format_size(backed)}, where {format_size(samples[0] << 10)} were measured"
+    else:
+        has = "the recording has no residency"
+    return [*lines, f"{has}: {assumed}{'' if playback.first.doubt is None else f'; {playback.first.doubt}'}"]
 
 
 def _beyond(trace: Trace) -> list[str]:

@@ -22,18 +22,21 @@ __all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
 
 _RESIDENCY = RESIDENCY_SCHEMA.names[1:]
 _BLOCK = 4 << 20
+_MOST_BEYOND = 16  # what a VM holds beside its guest's zones is no such multiple of them
 _ROW = re.compile(r"Row #(\d{1,9})", re.ASCII)
 _LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
 
 
-def csv_batches(path: Path, types: dict[str, pa.DataType]) -> Iterator[tuple[pa.RecordBatch, float]]:
+def csv_batches(
+    path: Path, types: dict[str, pa.DataType], whole_lines: bool = False
+) -> Iterator[tuple[pa.RecordBatch, float]]:
     """The rows of a CSV file, gzipped or not, batch by batch, with the part of the file read so far (0 to 1).
 
     Raises InputError.
     """
     with open_input(path) as file:
         size = os.fstat(file.fileno()).st_size or 1
-        for block, line in _blocks(unpacked(file, path), path):
+        for block, line in _blocks(unpacked(file, path), path, whole_lines):
             try:
                 table = pa.csv.read_csv(
                     pa.BufferReader(block),
@@ -55,7 +58,7 @@ def _with_line(what: str, before: int) -> str:
 
 # Whole lines behind the head, and how many lines of the file stand between the two. Arrow doesn't read the file itself:
 # where it calls back into Python, an error there ends the process now and then.
-def _blocks(file: io.BufferedReader, path: Path) -> Iterator[tuple[bytes, int]]:
+def _blocks(file: io.BufferedReader, path: Path, whole_lines: bool) -> Iterator[tuple[bytes, int]]:
     head, rest, lines = b"", b"", 0
     while chunk := file.read(_BLOCK):
         end = chunk.rfind(b"\n") + 1
@@ -68,14 +71,17 @@ def _blocks(file: io.BufferedReader, path: Path) -> Iterator[tuple[bytes, int]]:
         yield head + block, max(lines - 1, 0)
         head = head or block[: block.index(b"\n") + 1]
         lines += block.count(b"\n")
-    if rest or not lines:
+    if (rest and not (whole_lines and lines)) or not lines:
         yield head + rest, max(lines - 1, 0)
 
 
-def csv_table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-    """A CSV file that fits into memory as a table. Raises InputError."""
+def csv_table(path: Path, types: dict[str, pa.DataType], whole_lines: bool = False) -> pa.Table:
+    """A CSV file that fits into memory as a table; with `whole_lines` without a last line that has no end.
+
+    Raises InputError.
+    """
     return pa.Table.from_batches(
-        [batch for batch, _ in csv_batches(path, types)], schema=pa.schema(list(types.items()))
+        [batch for batch, _ in csv_batches(path, types, whole_lines)], schema=pa.schema(list(types.items()))
     )
 
 
@@ -94,9 +100,10 @@ def guest_times(clock: Clock, host: pa.ChunkedArray, path: Path) -> NDArray[np.i
     return clock.guest_times(times)
 
 
-def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.int64]:
+def add_residency(path: Path, clock: Clock, writer: TraceWriter, memory: int = 0) -> NDArray[np.int64]:
     """Write the host's samples of a CSV file: `host_ns` and some of the columns of residency.parquet.
 
+    `memory` is the guest's in KiB (0: not known). What is written last may be in the midst of a line: that is left out.
     Returns their times, ns of the guest's clock. Raises InputError.
     """
     with open_input(path) as file:
@@ -104,7 +111,7 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.i
     names = [name for name in _RESIDENCY if name in head]
     if "host_ns" not in head or not names:
         raise InputError(f"{path}: expected the columns host_ns and one of {', '.join(_RESIDENCY)}, named in line 1")
-    table = csv_table(path, {"host_ns": pa.int64(), **{name: pa.int64() for name in names}})
+    table = csv_table(path, {"host_ns": pa.int64(), **{name: pa.int64() for name in names}}, whole_lines=True)
     times = guest_times(clock, table["host_ns"], path)
     for name in names:
         numbers = table[name].fill_null(0).to_numpy()
@@ -113,6 +120,11 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter) -> NDArray[np.i
             row = int(bad.argmax())
             raise InputError(
                 f"{path}: line {row + 2}: {name} is {numbers[row]}: no machine has so much, or less than 0"
+            )
+        if memory and (bad := numbers > _MOST_BEYOND * memory).any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"{path}: line {row + 2}: {name} is {numbers[row]}, and the guest has {memory} KiB: is that in bytes?"
             )
     empty = pa.nulls(table.num_rows, pa.int64())
     columns = {name: table[name] if name in names else empty for name in _RESIDENCY}

@@ -128,7 +128,8 @@ def import_text(
         anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
     clock = _clock(clock_offset, rows.clock_offset)
     if residency is not None:
-        _add_residency(residency, clock, rows, writer)
+        pages = 0 if copy is None else sum(zone.present for zone in copy.zones())
+        _add_residency(residency, clock, rows, writer, pages * PAGE_BYTES >> 10)
     return Meta(
         recorder=parser.recorder,
         source=source.name,
@@ -169,13 +170,13 @@ def _clock(said: int | None, marked: int | None) -> Clock | None:
     return None if offset is None else Clock(g0_ns=0, h0_ns=offset, offset_ns=0.0, drift=0.0)
 
 
-def _add_residency(path: Path, clock: Clock | None, rows: "_Rows", writer: TraceWriter) -> None:
+def _add_residency(path: Path, clock: Clock | None, rows: "_Rows", writer: TraceWriter, memory: int) -> None:
     if clock is None:
         raise InputError(
             f"{path}: nothing tells how its times fit the recording's: record a mark `CLOCK $(date +%s%N)`, "
             "or give --clock-offset"
         )
-    check_offset(path, add_residency(path, clock, writer), rows.first, rows.last)
+    check_offset(path, add_residency(path, clock, writer, memory), rows.first, rows.last)
 
 
 def _reporting(settings: GuestReporting | None, seen: bool) -> GuestReporting | None:
