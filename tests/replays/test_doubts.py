@@ -108,6 +108,17 @@ def test_what_was_measured_stands_beside_what_is_assumed(tmp_path: Path) -> None
     assert "no residency" not in lines
 
 
+@pytest.mark.parametrize(("ago", "told"), [(300 * 10**9, True), (10**8, False)])
+def test_a_snapshot_of_long_before(tmp_path: Path, ago: int, told: bool) -> None:
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "zoneinfo").write_text(zoneinfo([zone(4096)]))
+    first = 1000 * 10**9
+    (tmp_path / "start" / "marks").write_text(f"{first - ago - 5} KPF-BEGIN init\n{first - ago} KPF-END init\n")
+    (tmp_path / "trace.txt").write_text("sh-7 [000] d..1. 1000.000000: mm_page_free: page=a pfn=64 order=0\n")
+    lines = said(import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace", tmp_path / "start"))
+    assert ("the snapshot was read 300 s before the first event" in lines) is told
+
+
 def test_what_is_said_of_one_thing_is_one_warning(tmp_path: Path) -> None:
     """A first recording of one's own had seven before any figure: of them two pairs said the same."""
     trace = record(tmp_path / "a", [*ROWS, ("F", 4095, 0, 0)], [], Meta(recorder="test", source="test", kernel="6.1.0"))

@@ -244,6 +244,17 @@ def test_one_cpus_file(tmp_path: Path, zoneinfo: str) -> None:
     assert not odd(tmp_path / "all", HEADER + lines + free(2, 1).replace("[001]", "[000]"))
 
 
+def test_a_snapshot_with_fewer_cpus(tmp_path: Path, zoneinfo: str) -> None:
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "zoneinfo").write_text(zoneinfo)
+    lines = [free(1, 64), free(2, 65).replace("[001]", "[000]"), free(3, 66).replace("[001]", "[007]")]
+    (tmp_path / "two").mkdir()
+    assert not odd(tmp_path / "two", "".join(lines[:2]), tmp_path / "start")
+    assert odd(tmp_path, "".join(lines), tmp_path / "start") == [
+        "CPUs of the events, beyond the 2 of the snapshot (is it another guest's?)"
+    ]
+
+
 def test_several_recordings_in_one_file(tmp_path: Path) -> None:
     (kind,) = odd(tmp_path, HEADER + free(1, 1) + HEADER + free(9, 1))
     assert "several files in one" in kind

@@ -23,7 +23,7 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 from pagehint.trace.snapshot import Snapshot
-from pagehint.units import format_size
+from pagehint.units import format_size, format_time
 
 __all__ = [
     "NO_MEMORY",
@@ -287,6 +287,11 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
         doubts.append(
             "no marks tell when the snapshot was read (KPF-BEGIN and KPF-END): it counts as taken before the first "
             "event, and pages that came and went before it are wrong"
+        )
+    if read is not None and (ago := (trace.meta.first_ns or 0) - read) > _LATE:
+        doubts.append(
+            f"the snapshot was read {format_time(ago)} before the first event: pages that came and went in between are "
+            "wrong"
         )
     if not trace.meta.zones:
         doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")

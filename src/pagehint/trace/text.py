@@ -159,6 +159,11 @@ def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout],
     cpus = max([parser.cpus or 0, *(zone.cpus or 0 for zone in zones)])
     if rows.page_events >= _FEW and len(rows.cpus) == 1 and cpus > 1:
         anomalies[f"CPUs, of {cpus}, of which there is no event (is this the file of one CPU?)"] = cpus - 1
+    known = max((zone.cpus or 0 for zone in zones), default=0)
+    if known and len(rows.cpus) > known:
+        anomalies[f"CPUs of the events, beyond the {known} of the snapshot (is it another guest's?)"] = (
+            len(rows.cpus) - known
+        )
     if rows.page_events >= _MANY and not parser.kernel_task:
         anomalies[
             "events, and none of the kernel's own tasks (was only one command recorded? perf record wants -a)"
