@@ -214,6 +214,21 @@ def test_a_form_without_heads_names_the_line(tmp_path: Path, lines: int) -> None
         import_text(tmp_path, lines * free(1, 5)[20:])
 
 
+def test_a_few_damaged_lines_among_many(tmp_path: Path) -> None:
+    """As a serial console leaves them, or a hole in a file: one such line was the end."""
+    lines = [free(1 + index / 1e6, index) for index in range(2500)]
+    lines[1500] = lines[1500].replace("order", "ord[ 812.3] usb 1-1")
+    lines[2400] = lines[2400][:60] + 400 * "\0" + "\n"
+    trace = import_text(tmp_path, "".join(lines))
+    assert trace.num_events == 2498
+    assert trace.meta.anomalies == {"damaged lines, left out": 2}
+    assert trace.meta.lost == Lost(uncounted=2)
+    lines[1600] = lines[1600].replace("order", "ord")
+    (tmp_path / "more").mkdir()
+    with pytest.raises(InputError, match="line 1601: mm_page_free without order="):
+        import_text(tmp_path / "more", "".join(lines))
+
+
 def test_gzip_that_was_interrupted(tmp_path: Path) -> None:
     """As Ctrl-C leaves it of `cat trace_pipe | gzip`."""
     times = np.random.default_rng(1).integers(0, 10**9, 2000).cumsum()

@@ -33,6 +33,7 @@ _MOST_BACKWARDS, _FEW = 0.25, 100
 _AROUND = 10 * 10**9
 # In so many events of a whole machine some are of the kernel's own work.
 _MANY = 10_000
+_PER_DAMAGED = 1000  # events that are whole
 _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 # Of tracefs' trace and of trace-cmd's report.
@@ -71,7 +72,7 @@ def import_text(
     by_cpu: dict[str, int] = {}
     overwritten = uncounted = 0
     anomalies: dict[str, int] = {}
-    number = said_at = 0
+    number = said_at = damaged = 0
     cut: InputError | None = None
     for number, line in enumerate(_up_to_cut(_lines(source, progress), rows, anomalies), 1):
         if not rows.page_events:
@@ -85,9 +86,12 @@ def import_text(
             if not line.endswith("\n") and rows.page_events:
                 anomalies["last line cut off"] = 1
                 break
-            if number > 1 or not isinstance(error, HeadlessLineError):
+            if number == 1 and isinstance(error, HeadlessLineError):
+                cut = error
+            elif rows.page_events < _PER_DAMAGED * (damaged + 1):
                 raise
-            cut = error
+            else:
+                damaged += 1
             continue
         if isinstance(said, Row | MarkLine):
             rows.add(said, number)
@@ -115,6 +119,9 @@ def import_text(
             "events kmem:mm_page_alloc, kmem:mm_page_free ..."
         )
     rows.finish(folder.marks if folder is not None else [])
+    if damaged:
+        uncounted += damaged
+        anomalies["damaged lines, left out"] = damaged
     if rows.out_of_order:
         anomalies["events out of order, sorted"] = rows.out_of_order
     if rows.foreign_marks:
