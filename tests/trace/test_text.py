@@ -149,6 +149,14 @@ def test_the_kernel_that_perf_names(tmp_path: Path) -> None:
     assert import_text(tmp_path, head + event).meta.kernel == "6.12.9-amd64"
 
 
+def test_zones_that_are_there_twice(tmp_path: Path, zoneinfo: str) -> None:
+    folder = tmp_path / "start"
+    folder.mkdir()
+    (folder / "zoneinfo").write_text(2 * zoneinfo)
+    with pytest.raises(InputError, match=r"start/zoneinfo: zone DMA of node 0 is there twice: keep one copy"):
+        import_text(tmp_path, TRACE, folder)
+
+
 def test_a_folder_that_is_no_snapshot(tmp_path: Path) -> None:
     (tmp_path / "start").mkdir()
     with pytest.raises(InputError, match="no snapshot: expected copies of /proc/zoneinfo"):

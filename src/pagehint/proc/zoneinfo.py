@@ -218,6 +218,10 @@ def _layout(zone: ZoneInfo, where: str) -> ZoneLayout:
 def check_apart(zones: Iterable[ZoneLayout], where: str) -> None:
     """Raise InputError where zones overlap. O(n log n)."""
     for below, above in pairwise(sorted(zones, key=_start)):
+        if (above.node, above.name, above.start_pfn) == (below.node, below.name, below.start_pfn):
+            raise InputError(
+                f"{where}: zone {above.name} of node {above.node} is there twice: keep one copy of /proc/zoneinfo"
+            )
         if above.start_pfn < below.end_pfn:
             raise InputError(
                 f"{where}: zone {above.name} of node {above.node} begins at pfn {above.start_pfn}, inside zone "

@@ -38,8 +38,10 @@ class SnapshotFolder:
     def read(cls, folder: Path) -> "SnapshotFolder":
         """Read a folder. Raises InputError where it holds no snapshot."""
         if not folder.is_dir():
-            why = "is a file: name the folder that it lies in" if folder.is_file() else "no such folder of a snapshot"
-            raise InputError(f"{folder}: {why}")
+            copies = f"expected a folder with copies of /proc/{', /proc/'.join(_WANTED)}, each a file of its own"
+            raise InputError(
+                f"{folder}: {f'is a file: {copies}' if folder.is_file() else 'no such folder of a snapshot'}"
+            )
         files = _files(folder)
         if not files:
             inside = next((path for path in sorted(folder.iterdir()) if path.is_dir() and _files(path)), None)
@@ -53,6 +55,7 @@ class SnapshotFolder:
 
 
 _WANTED = (*TEXTS, "kpageflags")
+_EARLY = re.compile(r"before|start|begin|init|first", re.ASCII)
 _PACKED = frozenset((".xz", ".zst", ".bz2", ".lz4", ".zip", ".7z"))
 
 
@@ -71,13 +74,15 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _named(folder: Path, name: str) -> list[Path]:
     """The files of a folder that are called so, by whatever else: the name itself before `proc_zoneinfo.log`, and what
-    is read before what has to be unpacked."""
+    is read before what has to be unpacked, and what is called of the start before others."""
     usual = [name, f"{name}.txt", f"{name}.gz", f"{name}.u64.gz", f"{name}.u64"]
     if exact := [folder / each for each in usual if (folder / each).exists()]:
         return exact[:1]
     word = re.compile(rf"(?<![a-z]){name}(?![a-z])", re.ASCII)
     found = [path for path in sorted(folder.iterdir()) if word.search(path.name.lower()) and path.is_file()]
-    return [path for path in found if path.suffix not in _PACKED] or found
+    found = [path for path in found if path.suffix not in _PACKED] or found
+    early = [path for path in found if _EARLY.search(path.name.lower()) is not None]
+    return early if len(early) == 1 else found
 
 
 def _text(path: Path) -> str | None:
