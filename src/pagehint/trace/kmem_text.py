@@ -17,25 +17,25 @@ __all__ = ["HeadlessLineError", "LineParser", "LostLine", "MarkLine", "Row"]
 # "task-12 (  12) [000] d..1. 1.234567: ", or perf's "task 12/12 [000] 1.234567: 1 kmem:". The task may hold anything.
 # trace-cmd's report --ts-diff adds "(+65)" to the time.
 _HEAD = (
-    r"(?<!\d)(\d{1,10})(?:/\d{1,10})?[ \t]+(?:\( *[-\d]{1,10}\)[ \t]+)?\[(\d{1,6})\][ \t]+(?:[^\s\d]\S{0,40}[ \t]+)?"
-    r"(\d{1,12})\.(\d{6,9}):[ \t]+(?:\(\+\d{1,20}\)[ \t]+)?(?:\d{1,20}[ \t]+)?(?:\w{1,40}:)?"
+    r"(?<!\d)(\d{1,10})(?:/\d{1,10})? +(?:\( *[-\d]{1,10}\) +)?\[(\d{1,6})\] +(?:[^\s\d]\S{0,40} +)?"
+    r"(\d{1,12})\.(\d{6,9}): +(?:\(\+\d{1,20}\) +)?(?:\d{1,20} +)?(?:\w{1,40}:)?"
 )
 # "task-12 0d..1. 1.234567: " of trace-cmd's report -l, "task-12 0d..1. 1234567us+: " of tracefs' latency-format.
 _LATENCY = re.compile(
-    r"-(\d{1,10})[ \t]+(\d{1,6})([^\s\d]\S{0,9})[ \t]+(?:(\d{1,12}\.\d{6,9})|(\d{1,15})us[ +!#*@$]?): ", re.ASCII
+    r"-(\d{1,10}) +(\d{1,6})([^\s\d]\S{0,9}) +(?:(\d{1,12}\.\d{6,9})|(\d{1,15})us[ +!#*@$]?): ", re.ASCII
 )
 # Lines of a stack, of which there may be many, have none of these.
 _MAY_SAY = re.compile(r":\s|EVENTS|LOST|[Ll]ost", re.ASCII)
 # What trace-cmd can't print as the kernel would, it prints field by field.
 _PAGE_LINE = re.compile(
-    _HEAD + r"(mm_page_\w{1,40}):[ \t]+(?:page= ?(\S{1,40})[ \t]+|\[FAILED TO PARSE\][ \t]+)?pfn=(\S{1,24})(?!\S)(.*)",
+    _HEAD + r"(mm_page_\w{1,40}): +(?:page= ?(\S{1,40}) +|\[FAILED TO PARSE\] +)?pfn=(\S{1,24})(?!\S)(.*)",
     re.ASCII,
 )
 _PROBE_LINE = re.compile(
     _HEAD + rf"({'|'.join(PROBE_EVENTS)}): +(?:[0-9a-f]{{8,16}} +)?\([^()]{{1,400}}\) *(.*)", re.ASCII
 )
 _MARK_LINE = re.compile(
-    _HEAD + r"(?:tracing_mark_write(?:\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})?(?: <[0-9a-f]{8,16}>)?|print):[ \t]+"
+    _HEAD + r"(?:tracing_mark_write(?:\+0x[0-9a-f]{1,8}/0x[0-9a-f]{1,8})?(?: <[0-9a-f]{8,16}>)?|print): +"
     r"(?:tracing_mark_write: |ip=\S{1,60} buf=|\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)",
     re.ASCII,
 )
@@ -142,12 +142,12 @@ class LineParser:
 
     def parse(self, line: str, number: int) -> Row | MarkLine | LostLine | None:
         """What one line says; None where it's of no interest. Raises InputError on a page event that isn't whole."""
-        if _MAY_SAY.search(line) is None:
-            return None
-        match = _PAGE_LINE.search(line)
-        if match is None and (latency := _LATENCY.search(line)) is not None:
-            line = _with_usual_head(line, latency)
-            match = _PAGE_LINE.search(line)
+        match = _PAGE_LINE.search(line) if "mm_page_" in line else None
+        if match is None:
+            if _MAY_SAY.search(line) is None:
+                return None
+            line = _with_usual_head(line.replace("\t", " "))
+            match = _PAGE_LINE.search(line) if "mm_page_" in line else None
         if match is None:
             match = _PROBE_LINE.search(line)
             return self._rest(line, number) if match is None else self._probe(match, number)
@@ -324,7 +324,9 @@ class LineParser:
         return InputError(f"{self.path}: line {number}: {text}")
 
 
-def _with_usual_head(line: str, latency: re.Match[str]) -> str:
+def _with_usual_head(line: str) -> str:
+    if (latency := _LATENCY.search(line)) is None:
+        return line
     pid, cpu, flags, time, microseconds = latency.groups()
     if time is None:
         time = f"{int(microseconds) // 10**6}.{int(microseconds) % 10**6:06d}"
