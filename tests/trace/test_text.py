@@ -226,7 +226,7 @@ def test_a_few_damaged_lines_among_many(tmp_path: Path) -> None:
     """As a serial console leaves them, or a hole in a file: one such line was the end."""
     lines = [free(1 + index / 1e6, index) for index in range(2500)]
     lines[1500] = lines[1500].replace("order", "ord[ 812.3] usb 1-1")
-    lines[2400] = lines[2400][:60] + 400 * "\0" + "\n"
+    lines[2400] = lines[2400][:40] + 400 * "\0" + "\n"
     trace = import_text(tmp_path, "".join(lines))
     assert trace.num_events == 2498
     assert trace.meta.anomalies == {"damaged lines, left out": 2}

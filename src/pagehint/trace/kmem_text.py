@@ -39,8 +39,9 @@ _MARK_LINE = re.compile(
     r"(?:tracing_mark_write: |ip=\S{1,60} buf=|\(?(?:0x)?[0-9a-f]{8,16}s?\)?:? )?(.*)",
     re.ASCII,
 )
-_OTHER_LINE = re.compile(_HEAD + r"\w{1,100}:", re.ASCII)
-_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(KMEM_EVENTS)}):(?:\s|$)", re.ASCII)
+_EVENT_LINE = re.compile(_HEAD + r"(\w{1,100}):", re.ASCII)
+_NAMES = frozenset((*KMEM_EVENTS, *PROBE_EVENTS, "tracing_mark_write", "print"))
+_CLAIMS_PAGE_EVENT = re.compile(rf"(?:^|[\s:])({'|'.join(KMEM_EVENTS)}):(?![\w:])", re.ASCII)
 _UNTIMED = re.compile(r"\[\d{1,6}\] *(?:[^\s\d]\S{0,40} +)?\d{1,20}: ", re.ASCII)
 _PERF_TRACE = re.compile(r"[ :]kmem:mm_page_\w{1,40}\(", re.ASCII)
 # Work of the kernel's own, and tasks whose names were not kept.
@@ -149,6 +150,10 @@ class LineParser:
             line = _with_usual_head(line.replace("\t", " "))
             match = _PAGE_LINE.search(line) if "mm_page_" in line else None
         if match is None:
+            other = _EVENT_LINE.search(line)
+            if other is not None and other[5] not in _NAMES and not other[5].startswith("PERF_RECORD_LOST"):
+                self.other_events += 1
+                return None
             match = _PROBE_LINE.search(line)
             return self._rest(line, number) if match is None else self._probe(match, number)
         pid_text, cpu_text, seconds, fraction, name, page, pfn_text, rest = match.groups()
@@ -277,8 +282,6 @@ class LineParser:
                 number,
                 "perf trace prints neither the CPU nor what is 0: record with perf record -a, print with perf script",
             )
-        if _OTHER_LINE.search(line) is not None:
-            self.other_events += 1
         return None
 
     def note_recorder(self, line: str) -> None:
