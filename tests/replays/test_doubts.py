@@ -11,6 +11,7 @@ from pagehint.host.model import ModelHost
 from pagehint.replays.doubts import doubts, zone_level
 from pagehint.replays.playback import Playback
 from pagehint.trace import GuestReporting, Meta, Trace, import_trace
+from pagehint.trace.describe import OF_ONE_COMMAND
 from pagehint.trace.meta import Lost
 from pagehint.trace.shipped import example
 
@@ -51,6 +52,13 @@ def test_what_is_lacking_is_said_once_and_else_not(more: dict[str, object], word
     known = {"reporting": GuestReporting(on=False, device_load_ns=0), **more}
     assert said(made(tmp_path / "a", **known)).count(words) == 1
     assert words not in said(made(tmp_path / "b", reporting=GuestReporting(on=False, device_load_ns=0)))
+
+
+def test_a_part_of_a_recording_is_doubted(tmp_path: Path) -> None:
+    """Only import said so, and who had the bundle afterwards was told nothing."""
+    lines = said(made(tmp_path / "a", anomalies={OF_ONE_COMMAND: 12345, "events of other kinds, left out": 7}))
+    assert f"{OF_ONE_COMMAND}: 12,345" in lines
+    assert "left out" not in lines
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pagehint.replays.timeline import MOST_ROWS
 from pagehint.replays.timer import timer_tick
 from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
-from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing
+from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing, describe_parts
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_count, format_size, format_time
 
@@ -45,6 +45,7 @@ def doubts(playback: Playback) -> list[str]:
     return [
         *describe_lost(trace.meta.lost),
         *describe_missing(trace.meta.events),
+        *describe_parts(trace.meta.anomalies),
         *trace.warnings,
         *playback.start.at_start.doubts,
         *_unfit(playback),

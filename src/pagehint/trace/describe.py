@@ -13,17 +13,28 @@ from pagehint.trace.tables import HOST_COLUMNS
 from pagehint.units import format_count
 
 __all__ = [
+    "BESIDE_FEWER_CPUS",
     "EVENT_NAMES",
     "LONGEST_NAME",
+    "OF_ONE_COMMAND",
+    "OF_ONE_CPU",
+    "OF_SEVERAL",
     "describe",
     "describe_anomalies",
     "describe_host_state",
     "describe_lost",
     "describe_missing",
+    "describe_parts",
 ]
 
 LONGEST_NAME = 200
 """Characters of a phase's name."""
+
+# Kinds of anomalies by which not all was recorded, or not of one guest.
+OF_ONE_COMMAND = "events, and none of the kernel's own tasks (was only one command recorded? perf record wants -a)"
+OF_ONE_CPU = "CPUs of which there is no event, as all are of another (is this the file of one CPU?)"
+OF_SEVERAL = "headers amid the events (several files in one: what happened between recordings is not known)"
+BESIDE_FEWER_CPUS = "CPUs of the events that the snapshot does not have (is it another guest's?)"
 
 EVENT_NAMES = {
     Event.ALLOC: "allocations",
@@ -161,6 +172,12 @@ def describe_missing(events: dict[str, int]) -> list[str]:
     if not {Event.ALLOC.letter, Event.ZONE_ALLOC.letter} & events.keys():
         lines.append("no allocations were recorded (kmem:mm_page_alloc): in a replay no memory is taken")
     return lines
+
+
+def describe_parts(anomalies: dict[str, int]) -> list[str]:
+    """A line for each oddity by which a recording is only a part of one, or not of one guest."""
+    kinds = (OF_ONE_COMMAND, OF_ONE_CPU, OF_SEVERAL, BESIDE_FEWER_CPUS)
+    return describe_anomalies({kind: anomalies[kind] for kind in kinds if kind in anomalies})
 
 
 def describe_anomalies(anomalies: dict[str, int]) -> list[str]:

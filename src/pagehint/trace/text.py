@@ -17,6 +17,7 @@ from pagehint.inputs import CutOffError, as_argument, open_input, packed_elsewis
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
+from pagehint.trace.describe import BESIDE_FEWER_CPUS, OF_ONE_COMMAND, OF_ONE_CPU, OF_SEVERAL
 from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import HeadlessLineError, LineParser, LostLine, MarkLine, Row
 from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta, ZoneLayout
@@ -38,7 +39,6 @@ _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 # Of tracefs' trace and of trace-cmd's report.
 _HEADERS = ("# tracer: ", "cpus=")
-_FURTHER = "headers amid the events (several files in one: what happened between recordings is not known)"
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
 # `{0}` is the file, `{1}` a new one.
@@ -78,7 +78,7 @@ def import_text(
         if not rows.page_events:
             parser.note_recorder(line)
         elif line.startswith(_HEADERS):
-            _count(anomalies, _FURTHER)
+            anomalies[OF_SEVERAL] = anomalies.get(OF_SEVERAL, 0) + 1
         others = parser.other_events
         try:
             said = parser.parse(line, number)
@@ -152,10 +152,6 @@ def import_text(
     )
 
 
-def _count(anomalies: dict[str, int], kind: str) -> None:
-    anomalies[kind] = anomalies.get(kind, 0) + 1
-
-
 def _level(kinds: set[int]) -> Level:
     lists, pages = {Event.ZONE_ALLOC, Event.PCPU_DRAIN}, {Event.ALLOC, Event.FREE}
     return "zone" if lists <= kinds and not pages <= kinds else "page"
@@ -165,16 +161,12 @@ def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout],
     """Count what was not recorded: the other CPUs, the other tasks."""
     cpus = max([parser.cpus or 0, *(zone.cpus or 0 for zone in zones)])
     if rows.page_events >= _FEW and len(rows.cpus) == 1 and cpus > 1:
-        anomalies[f"CPUs, of {cpus}, of which there is no event (is this the file of one CPU?)"] = cpus - 1
+        anomalies[OF_ONE_CPU] = cpus - 1
     known = max((zone.cpus or 0 for zone in zones), default=0)
     if known and len(rows.cpus) > known:
-        anomalies[f"CPUs of the events, beyond the {known} of the snapshot (is it another guest's?)"] = (
-            len(rows.cpus) - known
-        )
+        anomalies[BESIDE_FEWER_CPUS] = len(rows.cpus) - known
     if rows.page_events >= _MANY and not parser.kernel_task:
-        anomalies[
-            "events, and none of the kernel's own tasks (was only one command recorded? perf record wants -a)"
-        ] = rows.page_events
+        anomalies[OF_ONE_COMMAND] = rows.page_events
 
 
 def _clock(said: int | None, marked: int | None) -> Clock | None:
