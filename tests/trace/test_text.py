@@ -287,10 +287,12 @@ def test_several_recordings_in_one_file(tmp_path: Path) -> None:
 
 def test_one_commands_events(tmp_path: Path) -> None:
     """As perf record has them without -a."""
-    lines = [free(1 + index / 1e6, index % 500) for index in range(10_000)]
+    lines = [free(1 + index / 1e4, index % 500) for index in range(10_000)]
     assert odd(tmp_path, "".join(lines)) == [OF_ONE_COMMAND]
     (tmp_path / "all").mkdir()
-    assert not odd(tmp_path / "all", "".join(lines) + free(2, 1).replace("sh-8", "<idle>-0"))
+    assert not odd(tmp_path / "all", "".join(lines) + free(2.1, 1).replace("sh-8", "<idle>-0"))
+    (tmp_path / "short").mkdir()
+    assert not odd(tmp_path / "short", "".join(lines[:100]) + 10_000 * lines[100])
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,8 @@ _HELD_ROWS = 1 << 13
 # A share of the steps of time; of times that are differences it is near a half.
 _MOST_BACKWARDS, _FEW = 0.25, 100
 _AROUND = 10 * 10**9
-# In so many events of a whole machine some are of the kernel's own work.
-_MANY = 10_000
+# In so many events of a whole machine, over such a time (ns), some are of the kernel's own work.
+_MANY, _LONG = 10_000, 500 * 10**6
 _PER_DAMAGED = 1000  # events that are whole
 _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
@@ -165,7 +165,7 @@ def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout],
     known = max((zone.cpus or 0 for zone in zones), default=0)
     if known and len(rows.cpus) > known:
         anomalies[BESIDE_FEWER_CPUS] = len(rows.cpus) - known
-    if rows.page_events >= _MANY and not parser.kernel_task:
+    if rows.page_events >= _MANY and rows.last - rows.first >= _LONG and not parser.kernel_task:
         anomalies[OF_ONE_COMMAND] = rows.page_events
 
 
