@@ -4,6 +4,7 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.replays.replay import replay
+from pagehint.replays.start import check_replayable
 from pagehint.trace import Meta
 
 from .recording import record, zone
@@ -20,6 +21,19 @@ def test_pages_of_another_size(tmp_path):
     meta = Meta(recorder="test", source="test", page_size=65536)
     with pytest.raises(InputError, match="its pages have 65536 bytes: replays are of 4096 only"):
         replay(record(tmp_path / "t", ROWS[:1], [zone(4096)], meta))
+
+
+@pytest.mark.parametrize(("end", "refused"), [((1 << 24) + (1 << 19), False), ((1 << 24) + (1 << 21), True)])
+def test_a_guest_of_64_gib_and_its_hole(tmp_path, end, refused):
+    """QEMU's of 64 GiB ends at 66 GiB: it was refused as one of more."""
+    layouts = [zone(1 << 19), zone(end - (1 << 20), 1 << 20, "Normal")]
+    meta = Meta(recorder="test", source="test", zones=layouts)
+    trace = record(tmp_path / "t", [("A", 0, 0, 0)], layouts, meta)
+    if not refused:
+        check_replayable(trace)
+        return
+    with pytest.raises(InputError, match="guests of more than 64GiB need them"):
+        check_replayable(trace)
 
 
 def test_a_guest_that_only_zoneinfo_claims_is_bounded(tmp_path):

@@ -58,7 +58,8 @@ __all__ = [
 
 _MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
-_MOST_WITHOUT_FLAGS = 1 << 24  # 64 GiB: a few bytes of zoneinfo may claim any size
+# 64 GiB, and the hole that machines have below 4 GiB: a few bytes of zoneinfo may claim any size.
+_MOST_WITHOUT_FLAGS = (1 << 24) + (1 << 20)
 _HUGE_PAGE = 512
 _FIRST_PASS = "the first pass"
 _MAX_ORDER = 10
