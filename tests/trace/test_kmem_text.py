@@ -95,6 +95,8 @@ def test_marks(event: str) -> None:
         ("[1234 events lost]", LostLine(None, 1234)),
         ("LOST 5 events!", LostLine(None, 5)),
         ("Lost 1 event", LostLine(None, 1)),
+        ("Processed 34432 samples and lost 12.64%!", LostLine(None, None)),
+        ("Processed 31321 events and lost 11 chunks!", LostLine(None, None)),
         ("PERF_RECORD_LOST_SAMPLES lost 7", LostLine(None, 7)),
         ("# entries-in-buffer/entries-written: 100/250   #P:4", LostLine(None, 150)),
         ("# entries-in-buffer/entries-written: 100/100   #P:4", LostLine(None, 0)),

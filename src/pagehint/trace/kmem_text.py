@@ -55,7 +55,8 @@ _FIELD = re.compile(r"(?<!\w)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
 _LOST = re.compile(r"CPU:\s{0,8}(\d{1,6}) \[(?:LOST )?(\d{1,15})? ?EVENTS(?: DROPPED)?\]", re.ASCII)
 _LOST_PERF = re.compile(r"PERF_RECORD_LOST\w{0,40}:? +lost[ =]{0,8}(\d{1,15})?(?!\d)", re.ASCII)
 _LOST_ELSEWISE = re.compile(
-    r"\W{0,8}(?:(\d{1,15}) events? lost|lost (\d{1,15}) (?:events?|samples?)\b)", re.ASCII | re.I
+    r"\W{0,8}(?:(\d{1,15}) events? lost|lost (\d{1,15}) (?:events?|samples?)\b|processed \d{1,15} \w{1,9} and lost )",
+    re.ASCII | re.I,
 )
 _CPU = re.compile(r"\[(\d{1,6})\]", re.ASCII)
 _OVERWRITTEN = re.compile(r"# entries-in-buffer/entries-written: (\d{1,15})/(\d{1,15}) ", re.ASCII)
@@ -265,7 +266,8 @@ class LineParser:
         if (match := _OVERWRITTEN.match(line)) is not None:
             return LostLine(None, max(0, int(match[2]) - int(match[1])))
         if (match := _LOST_ELSEWISE.match(line)) is not None:
-            return LostLine(None, int(match[1] or match[2]))
+            lost = match[1] or match[2]
+            return LostLine(None, None if lost is None else int(lost))
         if (match := _CLAIMS_PAGE_EVENT.search(line)) is not None and not line.startswith("#"):
             if _UNTIMED.search(line) is not None:
                 raise self._error(
