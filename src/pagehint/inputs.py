@@ -18,6 +18,7 @@ from pagehint.errors import InputError
 __all__ = [
     "CutOffError",
     "as_argument",
+    "as_utf8",
     "kind_of_file",
     "open_input",
     "packed_elsewise",
@@ -44,6 +45,7 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MOST_TEXT = 64 << 20
 _CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
@@ -133,8 +135,7 @@ def read_text(path: str | Path, most: int = _MOST_TEXT) -> str:
         if (packed := packed_elsewise(stream.peek(16)[:16], path)) is not None:
             raise InputError(f"{path}: {packed}, and leave only that")
         data = _whole(stream, path, most)
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if wide else "utf-8-sig", "replace")
+    return data.decode("utf-16" if data.startswith(_WIDE) else "utf-8-sig", "replace")
 
 
 @contextmanager
@@ -185,3 +186,26 @@ def unpacked(file: io.BufferedReader, path: str | Path, bounded: bool = True) ->
     if not packed:
         return file
     return io.BufferedReader(_Unpacked(file, path, bounded), 1 << 18)
+
+
+class _Recoded(io.RawIOBase):
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._decoder = file, codecs.getincrementaldecoder("utf-16")("replace")
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        chunk = b"-"
+        while not self._left and chunk:
+            chunk = self._file.read(_CHUNK)
+            self._left = self._decoder.decode(chunk, not chunk).encode("utf-8", "replace")
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def as_utf8(file: io.BufferedReader) -> io.BufferedReader:
+    """What an open file holds, in UTF-8 where it begins as UTF-16, as Windows writes what a command prints."""
+    return io.BufferedReader(_Recoded(file)) if file.peek(2).startswith(_WIDE) else file

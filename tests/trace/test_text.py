@@ -75,6 +75,18 @@ def test_gzip(tmp_path: Path) -> None:
     assert import_text(tmp_path, gzip.compress(TRACE.encode())).num_events == 3
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_as_windows_writes_what_a_command_prints(tmp_path: Path, encoding: str) -> None:
+    text = "\ufeff" + (TRACE + 4000 * free(1.1, 5)).replace("\n", "\r\n")
+    trace = import_text(tmp_path, text.encode(encoding))
+    assert trace.num_events == 4003
+    assert trace.meta.recorder == "tracefs trace"
+    (tmp_path / "packed").mkdir()
+    assert import_text(tmp_path / "packed", gzip.compress(text.encode(encoding))).num_events == 4003
+    (tmp_path / "odd").mkdir()
+    assert import_text(tmp_path / "odd", text.encode(encoding)[:-1]).num_events == 4003
+
+
 def test_a_snapshot(tmp_path: Path, zoneinfo: str) -> None:
     folder = tmp_path / "start"
     folder.mkdir()
@@ -487,7 +499,6 @@ def test_settings_without_a_device(tmp_path: Path, zoneinfo: str) -> None:
             gzip.compress(gzip.compress(b"x", mtime=0), mtime=0),
             "packed twice: unpack it with `gzip -dc < {0} > {1}.txt'`",
         ),
-        ("a line".encode("utf-16"), "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}.txt'`"),
         (gzip.compress(b"\0" * 257 + b"ustar", mtime=0), "a tar archive: unpack it with `tar xf {0}`"),
         (b"\xfd7zXZ\0\0", "an xz archive: unpack it with `xz -dc < {0} > {1}.unpacked'`"),
         (b"PK\x03\x04", "a zip archive"),

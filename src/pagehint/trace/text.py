@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.host.blocks import PAGE_BYTES
-from pagehint.inputs import CutOffError, as_argument, open_input, packed_elsewise, reading, unpacked
+from pagehint.inputs import CutOffError, as_argument, as_utf8, open_input, packed_elsewise, reading, unpacked
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
@@ -45,8 +45,6 @@ _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print
 _BINARY = {
     b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > {1}`",
     b"\x1f\x8b": "packed twice: unpack it with `gzip -dc < {0} > {1}`",
-    b"\xff\xfe": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}`",
-    b"\xfe\xff": "UTF-16 text: make it UTF-8 with `iconv -f UTF-16 -t UTF-8 {0} > {1}`",
     b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > {1}`",
 }
 
@@ -202,7 +200,7 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
     """The lines of a file. Raises InputError where it isn't text."""
     with open_input(path) as raw, reading(path):
         size = os.fstat(raw.fileno()).st_size or 1
-        stream = unpacked(raw, path)
+        stream = as_utf8(unpacked(raw, path))
         start = stream.peek(4096)[:4096]
         for magic, hint in _BINARY.items():
             if start.startswith(magic):
@@ -220,7 +218,7 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
             number += 1
             if len(data) > _LONGEST_LINE:
                 raise InputError(f"{path}: line {number}: longer than {_LONGEST_LINE} bytes: {_EXPECTED}")
-            yield data.decode("utf-8", "replace")
+            yield data.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
             if number % 4096 == 0:
                 progress(min(1.0, raw.tell() / size))
 
