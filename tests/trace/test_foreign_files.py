@@ -14,7 +14,7 @@ import pytest
 from pagehint.cli.info import info
 from pagehint.errors import InputError
 from pagehint.replays.replay import replay
-from pagehint.trace import Trace
+from pagehint.trace import Trace, import_trace
 from pagehint.trace.copy import copy_bundle
 from pagehint.trace.tables import HOST_STATE_SCHEMA
 
@@ -187,6 +187,24 @@ def test_counts_of_events_that_are_not_the_recordings(bundle: Path) -> None:
     counts["A"], counts["F"] = counts["A"] + 1, counts["F"] - 1
     change_meta(bundle, events=counts)
     assert "meta.json: events is {'A'" in said_of(bundle)
+
+
+@pytest.mark.parametrize(
+    ("beside", "fits"), [(-(10**9), True), (10**9, True), (-(2 * 10**9), False), (2 * 10**9, False)]
+)
+def test_the_only_sample_may_lie_a_little_beside(tmp_path: Path, beside: int, fits: bool) -> None:
+    """A guest of half a second, whose host was looked at once, was refused as another recording's."""
+    (tmp_path / "trace.txt").write_text(
+        "sh-7 [000] ..... 5.000000: tracing_mark_write: CLOCK 1700000000000000000\n"
+        "sh-7 [000] d..1. 5.000001: mm_page_free: page=a pfn=64 order=0\n"
+    )
+    (tmp_path / "rss.csv").write_text(f"host_ns,ram_resident_kib\n{1700000000000000000 + beside},128\n")
+    what = (tmp_path / "trace.txt", tmp_path / "t.pagetrace")
+    if fits:
+        assert import_trace(*what, residency=tmp_path / "rss.csv").residency is not None
+        return
+    with pytest.raises(InputError, match="none of its 1 samples lies in the recording's time"):
+        import_trace(*what, residency=tmp_path / "rss.csv")
 
 
 def test_samples_of_another_time(unsigned: Path) -> None:

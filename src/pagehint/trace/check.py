@@ -222,9 +222,9 @@ def _of_another(path: Path, what: str, meta: bool = False) -> InputError:
     return InputError(f"{path}: {what}: it is another recording's, or damaged: {do}")
 
 
-# A short recording may lie between two of a busy host's looks.
+# A short recording may lie between two of a busy host's looks, or a little beside the only one.
 def _meet(times: NDArray[np.int64], first: int, last: int) -> bool:
-    return bool(len(times) and times.min() <= last and times.max() >= first)
+    return bool(len(times) and times.min() <= last + _SECOND and times.max() >= first - _SECOND)
 
 
 def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
