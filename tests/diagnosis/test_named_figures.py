@@ -82,7 +82,7 @@ def test_a_tools_form_that_is_not_read_is_named(form: str, tool: str) -> None:
 @pytest.mark.parametrize("form", ["hostnamectl", "neofetch"])
 def test_what_tells_the_kernel_alone_is_used_beside_others(form: str) -> None:
     path = FOLDER / "kernel_only" / f"{form}.txt"
-    with pytest.raises(InputError, match="tells which kernel it is, but nothing of free memory: add /proc/buddyinfo"):
+    with pytest.raises(InputError, match="tells which machine it is, but nothing of free memory: add /proc/buddyinfo"):
         diagnose(path)
     assert diagnose([path, FOLDER / "read" / "psutil.txt"]).evidence.kernel == "6.1.0-28-amd64"
 

@@ -105,7 +105,7 @@ def test_a_file_that_only_tells_the_kernel_is_read_beside_others(tmp_path: Path,
         assert found.evidence.kernel == "6.1.0-28-amd64"
         assert found.warnings == []
         assert "what is given at boot counts from 6.2 on" in (found.kernel_can or "")
-    with pytest.raises(InputError, match="version: tells which kernel it is, but nothing of free memory"):
+    with pytest.raises(InputError, match="version: tells which machine it is, but nothing of free memory"):
         diagnose(version)
 
 
@@ -156,3 +156,59 @@ def test_hyper_vs_words_for_reporting_as_wsl_prints_them(tmp_path: Path, words: 
     path.write_text(f"[    4.013233] hv_balloon: Cold memory discard hint {words}\nMemTotal: 9 kB\nMemFree: 8 kB\n")
     reporting = diagnose(path).evidence.reporting
     assert (reporting.on, reporting.order) == (True if "enabled" in words else None, order)
+
+
+_ROW = f"Node 0, zone DMA{' 9000' * 9}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "kib"),
+    [
+        ("Linux z 5.14.0-427.el9.s390x #1 SMP Tue Mar 5 10:00:00 UTC 2024 s390x s390x s390x GNU/Linux", 4),
+        ("Linux z 6.4.0-150600.23-default #1 SMP s390x GNU/Linux", 4),
+        ("Linux 6.4.0-150600.23-default (z) \t03/05/2024 \t_s390x_\t(4 CPU)", 4),
+        ("$ uname -r\n5.14.0-427.el9.s390x", 4),
+        ("Architecture:            s390x", 4),
+        ("$ getconf PAGESIZE\n4096", 4),
+        ("PAGESIZE                           4096", 4),
+        ("Linux p 5.14.0-427.el9.ppc64le #1 SMP ppc64le ppc64le ppc64le GNU/Linux", 64),
+        ("Linux version 6.4.0-default (builder@x86_64.example) (powerpc64le-suse-linux-gcc) #1 SMP", 64),
+    ],
+)
+def test_a_machine_tells_the_size_of_its_pages(tmp_path: Path, words: str, kib: int) -> None:
+    """Nine orders were taken for ppc64's, whatever uname and getconf said beside them."""
+    path = tmp_path / "pasted"
+    path.write_text(f"{words}\n{_ROW}")
+    found = diagnose(path)
+    assert (found.setting.page_size, found.free) == (kib << 10, 9000 * 511 * kib << 10)
+    if "s390x" in words:
+        assert found.setting.pageblock_order == 8
+
+
+def test_one_zone_of_x86_beside_all_that_is_free_makes_no_larger_pages(tmp_path: Path) -> None:
+    """A quarter of MemFree in the one row that was given was taken for pages of 16 KiB."""
+    path = tmp_path / "pasted"
+    path.write_text(
+        "Linux web 5.15.0-91-generic #101-Ubuntu SMP Tue Nov 14 13:30:08 UTC 2023 x86_64 x86_64 x86_64 GNU/Linux\n"
+        "MemFree:         1112012 kB\nNode 0, zone   Normal  11130  10010   4101   1101    203     31 2 0 0 0 0\n"
+    )
+    found = diagnose(path)
+    assert (found.setting.page_size, found.free) == (4096, 60730 << 12)
+    assert any("meminfo tells of 1,085 MiB free, buddyinfo of 237" in line for line in found.warnings)
+
+
+def test_what_tells_the_size_of_a_page_alone_is_used_beside_others(tmp_path: Path) -> None:
+    size, counts = tmp_path / "getconf", tmp_path / "vmstat"
+    size.write_text("$ getconf PAGE_SIZE\n65536\n")
+    counts.write_text("nr_free_pages 103221\nnr_zone_inactive_anon 1000\npgfault 1000\n")
+    found = diagnose([size, counts])
+    assert (found.free, found.warnings) == (103221 << 16, [])
+    with pytest.raises(InputError, match="getconf: tells which machine it is, but nothing of free memory"):
+        diagnose(size)
+
+
+@pytest.mark.parametrize(("kernel", "kib"), [("6.12.9-arm64-16k", 16), ("5.14.0-427.el9.aarch64+64k", 64)])
+def test_a_kernel_that_is_named_after_its_pages(tmp_path: Path, kernel: str, kib: int) -> None:
+    path = tmp_path / "pasted"
+    path.write_text(f"$ uname -r\n{kernel}\nNode 0, zone Normal{' 90' * 11}\n")
+    assert diagnose(path).setting.page_size == kib << 10

@@ -1,6 +1,8 @@
 """What all the files together say: of which size a page is, and whether they are of one machine."""
 
-from pagehint.diagnosis.evidence import Evidence
+import re
+
+from pagehint.diagnosis.evidence import Evidence, architecture_of
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.diagnosis.pasted_counters import sum_of_nodes
 from pagehint.errors import printable
@@ -15,6 +17,7 @@ _MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remote_flush"}
 _NEAR = 1.3  # pages of one size are at least twice as large as those of the next
 _COLUMNS_OF_S390X = 9
+_OF_KERNEL = re.compile(r"[+-](16|64)k$", re.ASCII)
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
 _OTHER_MOMENT, _OTHER_MOMENT_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, other memory is free
 _RULES_SINCE = 5, 3  # docs/spec/1
@@ -77,6 +80,7 @@ def _leave_out_types_of_others(evidence: Evidence) -> None:
 # Counts of pages beside counts of KiB tell a page's size; else what the kernel's settings for each size look like.
 def _settle_page_size(evidence: Evidence) -> None:
     sizes = (4096, 16384, 65536, 8192)
+    evidence.architecture = evidence.architecture or architecture_of(evidence.kernel or "")
     printed = [report.page_size for report in evidence.reports if report.page_size is not None]
     if evidence.told_page_size in sizes:
         printed = [evidence.told_page_size, *printed]
@@ -88,6 +92,10 @@ def _settle_page_size(evidence: Evidence) -> None:
     near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
     if printed:
         evidence.page_size = printed[-1]
+    elif of_kernel := _OF_KERNEL.search(evidence.kernel or ""):
+        evidence.page_size = int(of_kernel[1]) << 10
+    elif evidence.architecture is not None:
+        evidence.page_size = 4096
     elif not _MAPPED_BY_4K.isdisjoint(evidence.meminfo) and "DirectMap64k" not in evidence.meminfo:
         evidence.page_size = 4096  # x86 and s390x, whatever else its kernel counts as free
     elif near:

@@ -11,7 +11,7 @@ from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.proc.slabinfo import SlabCache
 from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "hypervisor_of"]
+__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "architecture_of", "hypervisor_of"]
 
 ZoneKey = tuple[int, str]
 """A zone's node and name."""
@@ -59,6 +59,17 @@ _REPORTED = {
     "cma_free": "free_cma",
 }
 
+# Alone, or as distributions put them behind a version.
+_ARCHITECTURES = {
+    name: re.compile(rf"(?:^|[.-])(?:{words})(?:-pae)?$", re.ASCII)
+    for name, words in {
+        "x86_64": "x86[_-]64|amd64",
+        "i686": "i[3-6]86|[56]86",
+        "s390x": "s390x",
+        "riscv64": "riscv64",
+    }.items()
+}
+
 
 @dataclass
 class Reporting:
@@ -89,7 +100,7 @@ class Evidence:
 
     page_size: int = 4096
     told_page_size: int | None = None
-    """As a tool prints it."""
+    """As crash or getconf prints it."""
     live: bool = False
     sources: list[tuple[str, str]] = field(default_factory=list)
     buddy: dict[ZoneKey, list[int]] = field(default_factory=dict)
@@ -116,6 +127,8 @@ class Evidence:
     slab_caches: dict[str, SlabCache] = field(default_factory=dict)
     page_flags: NDArray[np.uint64] | None = None
     page_counts: NDArray[np.uint64] | None = None
+    architecture: str | None = None
+    """As uname names it, of those whose pages have one size: ``"x86_64"``, ``"s390x"``; None: another, or not known."""
     kernel: str | None = None
     kernels: list[tuple[str, str]] = field(default_factory=list)
     """What each file says which kernel it is, and its name."""
@@ -238,3 +251,8 @@ _HYPERVISORS = {
 def hypervisor_of(text: str) -> str | None:
     """The hypervisor of Evidence that a line of a kernel's log or of sysfs names."""
     return next((name for name, words in _HYPERVISORS.items() if words.search(text)), None)
+
+
+def architecture_of(words: str) -> str | None:
+    """The architecture of Evidence that a kernel's version names, or that uname calls the machine."""
+    return next((name for name, names in _ARCHITECTURES.items() if names.search(words)), None)

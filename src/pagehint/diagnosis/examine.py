@@ -142,7 +142,12 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
 def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
     # First, as its largest blocks may be of order 8 too.
     huge = {evidence.meminfo.get("Hugepagesize", 0) << 10}.union(*(report.huge_sizes for report in evidence.reports))
-    is_s390x = _S390X_MAPPING in evidence.meminfo or _S390X_HUGE in huge or max_order == _S390X_PAGEBLOCK
+    is_s390x = (
+        evidence.architecture == "s390x"
+        or _S390X_MAPPING in evidence.meminfo
+        or _S390X_HUGE in huge
+        or max_order == _S390X_PAGEBLOCK
+    )
     if evidence.page_size == 4096 and is_s390x:
         return _S390X_PAGEBLOCK
     if max_order == _PPC64_MAX_ORDER:

@@ -19,7 +19,7 @@ from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_block
 from pagehint.diagnosis.pasted import decoded, is_painted, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
-from pagehint.diagnosis.single_lines import KERNEL, read_single_lines
+from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
 from pagehint.diagnosis.tools import (
     Totals,
     crash_page_size,
@@ -42,7 +42,8 @@ _MOST_END = 4 << 20
 _KERNEL_LOG = "a kernel log"
 _OF_NODES = "the meminfo of nodes"
 _INDICES = "fragmentation indices"
-_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, KERNEL}  # each counts
+_OF_MACHINE = {KERNEL, PAGE_SIZE}
+_SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, *_OF_MACHINE}  # each counts
 _MOST_SILENT = 3  # that are named
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
 # "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
@@ -96,12 +97,12 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
                 _read_file(evidence, file, file != path)
         except SilentError as error:
             silent.append(error)
-    if all(what == KERNEL for _, what in evidence.sources):
+    if all(what in _OF_MACHINE for _, what in evidence.sources):
         if silent:
             raise silent[0]
         if evidence.sources:
             name, _ = evidence.sources[0]
-            raise InputError(f"{name}: tells which kernel it is, but nothing of free memory: add /proc/buddyinfo")
+            raise InputError(f"{name}: tells which machine it is, but nothing of free memory: add /proc/buddyinfo")
         raise InputError("no files that tell of memory: name some, such as a copy of /proc/buddyinfo, or a kernel log")
     evidence.warnings += _left_out(silent)
     if all(what == _INDICES for _, what in evidence.sources):

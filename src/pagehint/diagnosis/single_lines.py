@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator
 
-from pagehint.diagnosis.evidence import Evidence, hypervisor_of
+from pagehint.diagnosis.evidence import Evidence, architecture_of, hypervisor_of
 from pagehint.proc.counters import parse_unused_names
 
-__all__ = ["KERNEL", "read_single_lines"]
+__all__ = ["KERNEL", "PAGE_SIZE", "read_single_lines"]
 
 KERNEL = "the kernel's version"
 """What a line with it is."""
+PAGE_SIZE = "the size of a page"
+"""The same."""
 _MOST_DIGITS = 3  # of an order
 _VERSION = re.compile(
     r"(?:Linux version |\buname -r\n|\(GNU/Linux |^Linux (?=\S{1,80} \()|Kernel(?: Version)?:\s{1,20}(?:Linux )?"
@@ -22,6 +24,15 @@ _ORDER = re.compile(
     r"(?P<boot>\bpage_reporting\.)?page_reporting_order(?: *[:=]? *|(?: *<==)?\n(?=\S{1,10}$))"
     r"(?P<order>-1\b|\d{1,10})(?!\d)",
     re.ASCII | re.MULTILINE,
+)
+# uname's machine, sar's head, and what lscpu prints; whose compiler or host that was is told elsewhere in a line.
+_ARCHITECTURE = re.compile(
+    r"^(?:.{0,60} )?Linux \S{1,80} \d{1,3}\.\d.{0,200} (?P<uname>\w{4,8})(?: \S{1,40}){0,2} (?:GNU/)?Linux$"
+    r"|^Linux \d{1,3}\.\d\S{0,80} \(.{1,120}\s_(?P<sar>\w{4,8}?)_\s|^Architecture: {1,40}(?P<lscpu>[\w-]{4,8})$",
+    re.ASCII | re.MULTILINE,
+)
+_PAGE_SIZE = re.compile(
+    r"\bgetconf PAGE_?SIZE\b.{0,40}\n(\d{4,6})$|^PAGE_?SIZE {1,40}(\d{4,6})$", re.ASCII | re.MULTILINE
 )
 _DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
 # Hyper-V's driver, as in WSL2, has words of its own.
@@ -38,6 +49,13 @@ def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]
         evidence.kernel = evidence.kernel or (told[-1] if told else versions[-1][2])
         evidence.kernels += [(told[-1], name)] if told else []
         yield KERNEL
+    named = (machine[machine.lastgroup or 0] for machine in _ARCHITECTURE.finditer(text))
+    machines = [machine for machine in map(architecture_of, named) if machine is not None]
+    sizes = [int(below or beside) for below, beside in _PAGE_SIZE.findall(text)]
+    evidence.architecture = machines[-1] if machines else evidence.architecture
+    evidence.told_page_size = sizes[-1] if sizes else evidence.told_page_size
+    if sizes or (machines and not versions):
+        yield PAGE_SIZE
     evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
     shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
     if known := [share for share in shares if share is not None]:
