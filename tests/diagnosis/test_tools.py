@@ -1,6 +1,7 @@
 """What top, vmstat, crash, node_exporter and others print: totals are read; what tells nothing of free is named."""
 
 import json
+import re
 import textwrap
 from contextlib import suppress
 from pathlib import Path
@@ -53,24 +54,31 @@ CRASH = """crash> kmem -i
 
    TOTAL SWAP   524287         2 GB         ----
 """
-CRASH_BLOCKS = """crash> kmem -f
+
+
+def areas(lowest: int, highest: int) -> str:
+    """What crash prints of a zone that has free blocks of order 0 and 10."""
+    rows = ["AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES"]
+    for order in range(11):
+        blocks = {0: lowest, 10: highest}.get(order, 0)
+        rows.append(f"{order:3} {4 << order:7}k  ffff88013ffd5{order:03x}  {blocks:6}  {blocks << order:5}")
+    return "\n".join(rows)
+
+
+CRASH_BLOCKS = f"""crash> kmem -f
 NODE
   0
 ZONE  NAME        SIZE    FREE  MEM_MAP       START_PADDR  START_MAPNR
   0   DMA         4095    3840  ffffea0000000040      1000            1
-AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES
-  0       4k  ffff88013ffd5068       2      2
- 10    4096k  ffff88013ffd53d8       3   3072
+{areas(2, 3)}
 
 NODE
   1
 ZONE  NAME        SIZE    FREE  MEM_MAP       START_PADDR  START_MAPNR
   2   Normal    524288   51200  ffffea0000000040      1000            1
-AREA    SIZE  FREE_AREA_STRUCT  BLOCKS  PAGES
-  0       4k  ffff88013ffd5068       0      0
- 10    4096k  ffff88013ffd53d8      50  51200
+{areas(0, 50)}
 """
-LARGE_BLOCKS = CRASH_BLOCKS.replace("  4k", " 64k").replace("4096k", "65536k")
+LARGE_BLOCKS = re.sub(r"(\d+)k", lambda size: f"{int(size[1]) * 16}k", CRASH_BLOCKS)
 TOTALS = {
     "top": (TOP, 3012.5, 7953.6),
     "top in GiB, French": (
@@ -279,6 +287,35 @@ def test_node_exporter_tells_what_the_files_do(tmp_path: Path, name: str) -> Non
     told, expected = (diagnose(each).to_dict() for each in (path, DATA / "compile612" / f"{name}.txt"))
     for key in ("free_mib", "memory_mib", "zones", "used_by", "free_resident"):
         assert told[key] == expected[key]
+
+
+@pytest.mark.parametrize(
+    ("kept", "zones", "warning"),
+    [
+        (r'size="(?:0|1|10|2)"', set(), "rows of buddyinfo are cut off behind order 2, and left out"),
+        (r'size="(?:9|10)"', set(), "rows of buddyinfo are cut off"),
+        (r'size="\d"', {"DMA", "DMA32"}, "rows of buddyinfo end behind order 9, as on s390x and ppc64"),
+        (r'^(?!.*"DMA",size="7)', {"DMA32"}, "cut off or broken, and left out: Node 0, zone DMA"),
+    ],
+)
+def test_exported_blocks_that_lack_orders_are_not_taken_for_none(
+    tmp_path: Path, kept: str, zones: set[str], warning: str
+) -> None:
+    """Prometheus sorts sizes as words: a list that is cut off, or filtered, told of less than is free."""
+    lines = [re.sub(r'(size="\d+"),(zone="\w+")', r"\2,\1", line) for line in exported("buddyinfo").splitlines()]
+    path = tmp_path / "metrics"
+    path.write_text("MemFree: 500000 kB\n" + "".join(f"{line}\n" for line in lines if re.search(kept, line)))
+    found = diagnose(path)
+    assert {zone.name for zone in found.zones} == zones
+    assert any(warning in line for line in found.warnings)
+
+
+def test_crashs_blocks_that_are_cut_off_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "kmem"
+    path.write_text(CRASH_BLOCKS[: CRASH_BLOCKS.rindex("  5 ")])
+    found = diagnose(path)
+    assert [(zone.node, zone.name) for zone in found.zones] == [(0, "DMA")]
+    assert any("cut off or broken, and left out: Node 1, zone Normal" in line for line in found.warnings)
 
 
 def test_meminfo_taken_apart_as_json(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def _as_proc(line: str) -> str:
     return line
 
 
-def parse_exported_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
-    """Free blocks of each order by zone, of its collector of buddyinfo; of several machines, the last's. O(length)."""
+def parse_exported_blocks(lines: list[str]) -> dict[ZoneKey, dict[int, int]]:
+    """Free blocks by zone and order, of its collector of buddyinfo; of several machines, the last's. O(length)."""
     found: dict[ZoneKey, dict[int, int]] = {}
     rows = [match for match in map(_BLOCKS.fullmatch, lines) if match is not None]
     for match in rows:
@@ -50,5 +50,4 @@ def parse_exported_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
             order = int(labels["size"])
             if order <= 20:
                 found.setdefault((int(labels["node"]), labels["zone"]), {})[order] = round(float(match[2]))
-    width = max((max(orders) + 1 for orders in found.values()), default=0)
-    return {zone: [orders.get(order, 0) for order in range(width)] for zone, orders in found.items()}
+    return found

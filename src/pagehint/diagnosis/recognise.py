@@ -1,5 +1,6 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
-from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.evidence import Evidence, ZoneKey
 from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, SilentError, bytes_of, files_of, is_binary, page_map_of
@@ -308,7 +309,7 @@ def _take_free(evidence: Evidence, found: FreeTool, others: bool, name: str) -> 
 # and a text that is JSON, of which they hold no numbers.
 def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, beside_free: bool) -> Iterator[str]:
     for what, parse in (("crash's kmem -f", parse_crash_blocks), ("node_exporter's buddyinfo", parse_exported_blocks)):
-        if not evidence.buddy and (blocks := parse(lines)):
+        if not evidence.buddy and (rows := _as_rows(parse(lines))) and (blocks := _longest(rows, evidence, name)):
             evidence.buddy = blocks
             yield what
     evidence.told_page_size = crash_page_size(lines) or evidence.told_page_size
@@ -330,6 +331,15 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         _take_sizes(evidence, totals.what, totals.sizes, totals.ends, beside_free)
         _warn_of_totals(evidence, totals, name)
         yield totals.what
+
+
+# Where each order has a line of its own, as in lists of Prometheus that are cut off or filtered: up to one that lacks.
+def _as_rows(found: dict[ZoneKey, dict[int, int]]) -> list[str]:
+    orders = {zone: itertools.takewhile(counts.__contains__, itertools.count()) for zone, counts in found.items()}
+    return [
+        f"Node {node}, zone {name} " + " ".join(str(found[node, name][order]) for order in of_zone)
+        for (node, name), of_zone in orders.items()
+    ]
 
 
 def _take_sizes(
@@ -456,7 +466,7 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
 
 def _cut(what: str, orders: int, name: str) -> str:
     return (
-        f"{name}: rows of {what} are cut off behind order {orders - 1}, and left out: kernels have {_FEWEST_ORDERS} "
+        f"{name}: rows of {what} are cut off behind order {max(orders - 1, 0)}, and left out: kernels have {_FEWEST_ORDERS} "
         "orders and more; copy it from a wider window, or as a file"
     )
 

@@ -234,9 +234,9 @@ def parse_totals(lines: list[str]) -> Iterator[Totals]:
             yield Totals(what, sizes, guessed, ends if least < unit else {}, others)
 
 
-def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
-    """Free blocks of each order by zone, as crash's ``kmem -f`` prints them. O(length)."""
-    found: dict[ZoneKey, list[int]] = {}
+def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, dict[int, int]]:
+    """Free blocks by zone and order, as crash's ``kmem -f`` prints them. O(length)."""
+    found: dict[ZoneKey, dict[int, int]] = {}
     node, after_node = 0, False
     key: ZoneKey | None = None
     for line in lines:
@@ -245,12 +245,10 @@ def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, list[int]]:
         after_node = line.startswith("NODE")
         if (match := _CRASH_ZONE.fullmatch(line)) is not None:
             key = node, match[1]
-            found[key] = []
+            found.pop(key, None)
         elif key is not None and (match := _CRASH_AREA.fullmatch(line)) is not None and int(match[1]) <= 20:
-            found[key] += [0] * (int(match[1]) + 1 - len(found[key]))
-            found[key][int(match[1])] = int(match[3])
-    widest = max(map(len, found.values()), default=0)
-    return {key: counts + [0] * (widest - len(counts)) for key, counts in found.items()} if widest else {}
+            found.setdefault(key, {})[int(match[1])] = int(match[3])
+    return found
 
 
 def parse_numastat(lines: list[str]) -> dict[str, int]:
