@@ -385,3 +385,24 @@ def test_all_files_of_a_folder_may_be_given(tmp_path: Path) -> None:
     assert of_empty == "slabinfo: left out: is empty"
     with pytest.raises(InputError, match="cpuinfo: holds nothing that tells of free memory: expected"):
         diagnose(tmp_path / name for name in silent)
+
+
+@pytest.mark.parametrize("cut", ["ode ", "de ", "e ", "", " "])
+def test_a_row_that_was_copied_from_its_middle_on_is_read(tmp_path: Path, cut: str) -> None:
+    """It was left out without a word."""
+    path = tmp_path / "text"
+    path.write_text(f"{cut}0, zone      DMA{' 2' * 11}\nNode 0, zone   Normal{' 3' * 11}\n")
+    assert [(zone.name, zone.free) for zone in diagnose(path).zones] == [("DMA", 2 * 2047), ("Normal", 3 * 2047)]
+    path.write_text(f"{cut}0, zone   Normal\n  pages free     3000\n        min      100\n        low      125\n")
+    assert [(zone.name, zone.free, zone.low) for zone in diagnose(path).zones] == [("Normal", 3000, 125)]
+
+
+@pytest.mark.parametrize("row", ["zone   Normal", ", zone   Normal", "Zone Normal:", "| Normal |", "Normal"])
+def test_a_row_whose_node_nobody_tells_is_named(tmp_path: Path, row: str) -> None:
+    path = tmp_path / "text"
+    path.write_text(f"Node 0, zone DMA{' 2' * 11}\n{row}{' 3' * 11}\n")
+    found = diagnose(path)
+    assert [zone.name for zone in found.zones] == ["DMA"]
+    assert any(
+        "is not understood, and left out" in line and "has `Node 0, zone` before" in line for line in found.warnings
+    )

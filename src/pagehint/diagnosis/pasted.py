@@ -103,6 +103,8 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
+# Of a row that was copied from its middle on.
+_HEADLESS = re.compile(r"(?:(?:o?d)?e )?\s*(?=\d{1,4}, {1,3}zone\s)", re.ASCII)
 _OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?\d{1,30}){5,21})", re.ASCII)
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}(?:,\d{3}){0,5})+", re.ASCII)
@@ -390,6 +392,8 @@ def _apart(line: str) -> list[str]:
 
 def _plain(line: str) -> str:
     line = line.strip()
+    if ", " in line and (cut := _HEADLESS.match(line)) is not None:
+        line = f"Node {line[cut.end() :]}"
     if _PLAIN.fullmatch(line) is not None:
         return line
     if line.startswith('"Node ') and line.count('"') > 2:

@@ -58,10 +58,12 @@ _COUNT_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}(?:,?\s+>?\d{1,30})
 _COUNT_ROW_AND_MORE = re.compile(
     r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,30}){11,21})\s+(?=\S{0,40}[^\d\s>])\S.*", re.ASCII
 )
-# And what a program that reads pictures makes of one.
+# And what a program that reads pictures makes of one, and whose node nobody tells.
 _ODD_ROW = re.compile(
     r"Node\s+\d{1,9},\s+zone\s+[^\s,]{1,40}(?:,\s+type\s+\S{1,40})?\W{1,9}\d"
-    r"|Node\s+[\dOoQ]{1,4}[.,;]?\s*zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?(?:\s+[\dOoQIl|]{1,12}){5}",
+    r"|Node\s+[\dOoQ]{1,4}[.,;]?\s*zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?(?:\s+[\dOoQIl|]{1,12}){5}"
+    r"|(?:[,\s]{0,4}zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?|(?:Zone )?(?:DMA|DMA32|Normal|HighMem|Movable)):?"
+    r"(?:\s+\d{1,12}){9}",
     re.ASCII,
 )
 _TYPE_HEAD = re.compile(
@@ -195,7 +197,10 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         parts["odd"] = []
         yield _INDICES
     for line in parts["odd"][:3]:
-        evidence.warnings.append(f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}")
+        before = "" if line.startswith("Node") else "; /proc/buddyinfo has `Node 0, zone` before it"
+        evidence.warnings.append(
+            f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}{before}"
+        )
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
     if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
@@ -466,8 +471,8 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
 
 def _cut(what: str, orders: int, name: str) -> str:
     return (
-        f"{name}: rows of {what} are cut off behind order {max(orders - 1, 0)}, and left out: kernels have {_FEWEST_ORDERS} "
-        "orders and more; copy it from a wider window, or as a file"
+        f"{name}: rows of {what} are cut off behind order {max(orders - 1, 0)}, and left out: kernels have "
+        f"{_FEWEST_ORDERS} orders and more; copy it from a wider window, or as a file"
     )
 
 
