@@ -437,3 +437,22 @@ def test_a_failure_of_a_kernel_whose_rules_are_not_known_is_told_with_a_warning(
     head = HEAD.replace("6.1.0-28-amd64", kernel).replace("order:4", f"order:{order}")
     found, _ = explained(tmp_path / "log.txt", head + block())
     assert any("may be otherwise" in line for line in found.warnings) == is_said
+
+
+@pytest.mark.parametrize("right", ["free:64160kB", "min:40000kB", "12000*4kB", "= 64160kB"])
+def test_figures_that_were_misread_from_a_picture_are_named(tmp_path: Path, right: str) -> None:
+    """The zone, its mark or its blocks were missing, without a word."""
+    text = SAMPLES["6.18"].replace("order:9", "order:3")
+    assert right in text
+    misread = right.replace("0", "O")
+    found, _ = explained(tmp_path / "log.txt", text.replace(right, misread, 1))
+    figure = misread.rpartition(":")[2].removeprefix("= ")
+    assert any(f"are not understood, and left out: {figure}: misread from a picture?" in w for w in found.warnings)
+    whole, _ = explained(tmp_path / "log.txt", text)
+    assert not any("misread" in warning for warning in whole.warnings)
+
+
+def test_flags_that_were_damaged_do_not_say_that_it_could_not_wait(tmp_path: Path) -> None:
+    for flags, can_wait in (("GFP_KERNEL", True), ("GFP_NOWAIT", False), ("GFP KERNEL", None), ("__GFP_COMP", False)):
+        found, _ = explained(tmp_path / "log.txt", HEAD.replace("GFP_KERNEL|__GFP_COMP|__GFP_ZERO", flags) + block())
+        assert found.failures[0].can_wait == can_wait

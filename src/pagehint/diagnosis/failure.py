@@ -26,6 +26,9 @@ _WAITING = {
     "GFP_TRANSHUGE",
     "__GFP_RECLAIM",
     "__GFP_DIRECT_RECLAIM",
+    # Before 4.14 and 4.4.
+    "GFP_TEMPORARY",
+    "__GFP_WAIT",
 }
 
 
@@ -132,7 +135,10 @@ def explain_failures(reports: list[MemoryReport], page_size: int) -> list[Failur
 def _explain(report: MemoryReport, page_size: int) -> Failure:
     flags = set(report.flags) or _low_flags(report.mode)
     order = report.order or 0
-    can_wait = bool(flags & _WAITING) if report.flags else None
+    can_wait = True if flags & _WAITING else None
+    # What is no flag's name was damaged.
+    if can_wait is None and report.flags and all(name.startswith(("GFP_", "__GFP_")) for name in report.flags):
+        can_wait = False
     top = _highest_place(flags)
     movable = any("MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags)
     names = {name for _, name in report.zones}

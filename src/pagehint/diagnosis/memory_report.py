@@ -82,6 +82,8 @@ class MemoryReport:
     """Zones whose free blocks don't add up to what is printed behind them: left out."""
     is_mixed: bool = False
     """A zone is there more than once, with other figures: the first counts."""
+    misread: tuple[str, ...] = ()
+    """Figures in which letters stand for digits: left out."""
     has_gaps: bool = False
     """The kernel or the journal says that messages of it were lost."""
 
@@ -105,7 +107,9 @@ _EVENT = re.compile(
     r"|(?P<info>\bMem-[Ii]nfo:)"
 )
 _KERNEL = re.compile(r"[Cc]omm:(?:[^\n]{0,300}\n)?[^\n]{0,300}?\s(\d{1,2}\.\d{1,3}[\w.+~-]{0,80})\s+#", re.ASCII)
-_ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?kB)", re.ASCII)
+_ZONE = re.compile(r"(?:Node\s+(\d{1,9})\s+)?\b([A-Z]\w{2,15})\s+free:(?=\d+\s?[kK]B)", re.ASCII)
+# As a program that reads pictures takes digits for letters.
+_MISREAD = re.compile(r"(?<![\w|])(?=[\d|]{0,19}[OoQIl])[\dOoQIl|]{1,19}(?:[*x]\d{1,9})?[kK]B\b", re.ASCII)
 _LOST = "printk messages dropped", " kernel messages", " messages lost due to rate-limiting"
 _VALUE = re.compile(r"\b([a-z_]{2,30}(?:\([a-z]{1,6}\))?):\s?(\d{1,19})\s?[kK]B", re.ASCII)
 _RESERVE = re.compile(r"lowmem_reserve\[\]:((?:[^\S\n]+\d{1,19}(?=[^\w*:]))+)(?=[^\S\n]*[\n\"'<}\]])", re.ASCII)
@@ -232,6 +236,8 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     _read_orders(report, text)
     if not all(zone.orders and zone.is_whole for zone in report.zones.values()):
         _read_orders(report, _STARLESS.sub(_with_stars, text))
+    if event is not None or report.zones:
+        report.misread = tuple(dict.fromkeys(_MISREAD.findall(text)))
     if not report.zones:
         return report
     lost = max(map(text.find, _LOST))

@@ -288,6 +288,12 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
             f"{name}: has a zone more than once in a report of memory: lines of several reports are mixed, and the "
             "first of each zone count"
         )
+    if misread := [figure for report in reports for figure in report.misread]:
+        evidence.warnings.append(
+            f"{name}: figures of a report are not understood, and left out: {printable(', '.join(misread[:3]))}"
+            + (f" and {len(misread) - 3:,} more" if misread[3:] else "")
+            + ": misread from a picture?"
+        )
     if any(report.has_gaps for report in reports):
         evidence.warnings.append(
             f"{name}: the kernel's messages were lost within a report of memory: what it says of zones may not be all"
