@@ -205,3 +205,25 @@ def test_what_is_sure_leads_and_nobody_is_told_to_look_first() -> None:
     evidence = read_files([DATA / "compile612" / "meminfo.txt"])
     evidence.reporting.on = False
     assert examine(evidence).advice[0].what == "turn free page reporting on"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "told"),
+    [("5.10.0-30-amd64", None), ("6.1.0-28-amd64", ""), (None, "; kernels before 5.14 have no such setting")],
+)
+def test_lists_are_shortened_where_the_kernel_has_a_setting_for_it(
+    tmp_path: Path, kernel: str | None, told: str | None
+) -> None:
+    """It was advised to all: to 5.10 too, whose sysctl is another one and whose lists are short."""
+    path = tmp_path / "zoneinfo"
+    cpus = "".join(f"    cpu: {cpu}\n              count: 1000\n              high: 1722\n" for cpu in range(4))
+    path.write_text(
+        "Node 0, zone   Normal\n  pages free     235154\n        min      5512\n        low      6890\n"
+        f"        spanned  262144\n        present  262144\n        managed  248725\n  pagesets\n{cpus}"
+    )
+    evidence = read_files([path])
+    evidence.kernel = kernel
+    offers = [each for each in examine(evidence).advice if "per-CPU lists" in each.what]
+    assert [each.risk.partition("freed")[2] for each in offers] == ([] if told is None else [told])
+    evidence.settings["percpu_pagelist_high_fraction"] = "0"
+    assert any("per-CPU lists" in each.what for each in examine(evidence).advice)

@@ -487,3 +487,26 @@ def test_numactl_that_is_there_twice_or_lacks_a_node(tmp_path: Path) -> None:
     assert (found.free, found.total) == (311 * MIB, 3963 * MIB)
     for cut in ("node 1 cpus", "node 1 size", "node 1 free"):
         assert "numactl -H, whose lines are broken or missing" in _refusal(path, text.partition(cut)[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("The node was low on resource: memory. Threshold quantity: 100Mi, available: 88392Ki.", "of an eviction"),
+        ("  Warning  EvictionThresholdMet  3m (x3 over 10m)   kubelet  Attempting to reclaim memory", "of an eviction"),
+        ('I0612 08:11:02.1 1234 eviction_manager.go:366] "Eviction manager: attempting to reclaim"', "of an eviction"),
+        ("Warning  SystemOOM  5m  kubelet  System OOM encountered, victim process: java, pid: 12345", "of an eviction"),
+        ("[    5.2] WARNING: CPU: 1 PID: 133 at mm/page_alloc.c:4534 __alloc_pages+0x3f2/0x1230", "than its largest"),
+        (
+            "WARNING: mm/page_alloc.c:5136 at __alloc_frozen_pages_noprof+0x2a5/0x330, CPU#3: foo/133",
+            "than its largest",
+        ),
+        ("GiB Mem :   15.5/31.2     [|||||||||||||||||||||                ]", "top with bars .the key m"),
+        ("MiB Mem : 31.3/15886.0   [||||||      ]     MiB Swap:  0.0/8191.0   [      ]", "top with bars .the key m"),
+    ],
+)
+def test_notes_of_memory_without_figures_are_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "text"
+    path.write_text(f"{text}\n")
+    with pytest.raises(InputError, match=f"holds .*{named}"):
+        diagnose(path)

@@ -6,6 +6,7 @@ from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import closed_by, free_from
 from pagehint.diagnosis.kernel_can import reporting_order
+from pagehint.kernel.profiles import release_of
 from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
 from pagehint.units import format_size
 
@@ -14,6 +15,7 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
+_LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
 _NO_REPORTING = {
     "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
     "Apple": (
@@ -181,15 +183,18 @@ def _actions(found: Diagnosis) -> list[Advice]:
 
 def _lists(found: Diagnosis) -> list[Advice]:
     size = found.free_resident.get("per_cpu", ZERO)
-    if size.most is None or size.most < _WORTH:
+    release = release_of(found.evidence.kernel)
+    has_setting = _LISTS in found.evidence.settings or (release is not None and release >= _LISTS_SINCE)
+    if size.most is None or size.most < _WORTH or not (has_setting or release is None):
         return []
+    since = "" if has_setting else "; kernels before 5.14 have no such setting"
     return [
         Advice(
             "keep fewer free pages on per-CPU lists",
             Bounds(0, max(size.most, found.drained_most or 0)),
             "low",
-            "sysctl vm.percpu_pagelist_high_fraction=1024",
-            "the zone's lock is taken more often; 0 undoes it. The lists shrink as pages are freed",
+            f"sysctl vm.{_LISTS}=1024",
+            f"the zone's lock is taken more often; 0 undoes it. The lists shrink as pages are freed{since}",
         )
     ]
 

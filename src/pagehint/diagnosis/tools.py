@@ -97,6 +97,7 @@ _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _MOST_MIB = 2 << 20
 _NO_FREE = {
+    "top with bars (the key m makes figures of them)": r"[KMGTPE]iB Mem ?:.{1,40}\[[|# ]{1,200}\].{0,120}",
     "htop": r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}",
     "slabtop": r"Active / Total Objects \(% used\).{1,80}",
     "vmstat -m": r"Cache\s+Num\s+Total\s+Size\s+Pages",
@@ -157,6 +158,11 @@ _FOREIGN = {
 _OF_KERNEL = {
     "the OOM killer's last lines, which don't tell what is free: give all of them, from `invoked oom-killer` on": (
         r"(?:.{0,80}: )?(?:Memory cgroup out|Out) of memory: Kill(?:ed)? process .{1,400}|oom-kill:constraint=.{1,800}"
+    ),
+    "a warning of the page allocator, which doesn't tell what is free: most often more was asked for than its largest "
+    "block, at any time": r"(?:.{0,80} )?WARNING: (?:CPU: .{1,30} at )?mm/page_alloc\.c:.{1,120}",
+    "Kubernetes' words of an eviction, which don't tell what is free: give the node's /proc/meminfo": (
+        r".{0,200}\b(?:was low on resource: memory|[Ee]viction manager: |EvictionThresholdMet\s|SystemOOM\s).{0,400}"
     ),
     "a container's end, which doesn't tell what is free": r"(?:Reason: +)?OOMKilled|\"OOMKilled\": true,?",
     "SLUB's lines, which don't tell what is free: give the `page allocation failure` beside them": (
