@@ -501,6 +501,8 @@ def test_numactl_that_is_there_twice_or_lacks_a_node(tmp_path: Path) -> None:
             "WARNING: mm/page_alloc.c:5136 at __alloc_frozen_pages_noprof+0x2a5/0x330, CPU#3: foo/133",
             "than its largest",
         ),
+        ("        total    used    free\nMem:    782l    l4ll    9Z5", "of free, whose lines are broken"),
+        ("-/+ buffers/cache:       2195       5786", "of free, whose lines are broken"),
         ("GiB Mem :   15.5/31.2     [|||||||||||||||||||||                ]", "top with bars .the key m"),
         ("MiB Mem : 31.3/15886.0   [||||||      ]     MiB Swap:  0.0/8191.0   [      ]", "top with bars .the key m"),
     ],

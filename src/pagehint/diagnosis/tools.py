@@ -144,7 +144,10 @@ _UNREAD = {
 }
 _BROKEN = {
     "numactl -H": r"node \d{1,4} free: \d{1,12} MB",
-    "free": rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}",
+    "free": (
+        rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}|Mem:(?=.{{0,60}}[OoIlZS|])(?:\s+[\dOoIlZS|.,]{{1,14}}){{3,7}}"
+        r"|-/\+ buffers/cache: .{1,60}"
+    ),
     "atop": r"MEM\s+(?:\|\s+)?tot\s.{1,300}",
     "top": r"[KMGTPE]iB Mem ?: .{0,40}[1-9].{0,200}",
 }
