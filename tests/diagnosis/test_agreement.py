@@ -191,3 +191,27 @@ def test_zoneinfo_of_zone_normal_alone_is_said_to_lack_zones(tmp_path: Path) -> 
     ):
         path.write_text(text)
         assert any("zones below it are missing" in line for line in diagnose(path).warnings) == warned, text
+
+
+@pytest.mark.parametrize("times", [2, 2.2, 3.6, 4.5, 14])
+@pytest.mark.parametrize(
+    "zone", [f"Node 0, zone Normal{' 100' * 11}\n", "Node 0, zone Normal\n  pages free 200000\n min 100\n low 125\n"]
+)
+def test_one_node_or_another_moment_makes_no_larger_pages(tmp_path: Path, zone: str, times: float) -> None:
+    """Half of what is free in the zones that were given was taken for pages of 8 KiB: twice as much was free."""
+    path = tmp_path / "text"
+    path.write_text(zone)
+    free = diagnose(path).free
+    assert free is not None
+    path.write_text(f"{zone}MemFree: {int(times * 1.05 * free) >> 10} kB\n")
+    found = diagnose(path)
+    assert (found.setting.page_size, found.free) == (4096, free)
+    assert any("not of one machine, not of one moment, or not whole" in line for line in found.warnings)
+
+
+def test_a_containers_meminfo_makes_no_larger_pages(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    free = 100 * 2047 * 4
+    path.write_text(f"MemTotal: 16777216 kB\nMemFree: {4 * free} kB\nSlab: 0 kB\nNode 0, zone Normal{' 100' * 11}\n")
+    found = diagnose(path)
+    assert (found.setting.page_size, found.free) == (4096, free << 10)

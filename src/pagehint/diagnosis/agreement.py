@@ -15,7 +15,8 @@ __all__ = ["settle"]
 
 _MAPPED_BY_4K = {"DirectMap2M", "DirectMap4M", "DirectMap1M"}
 _OF_X86 = {"direct_map_level2_splits", "direct_map_level3_splits", "nr_tlb_remote_flush"}
-_NEAR = 1.3  # pages of one size are at least twice as large as those of the next
+_NEAR, _EQUAL = 1.3, 1.03  # pages of one size are at least twice as large as those of the next
+_COLUMNS = 11  # of 4 KiB, and of next to nothing else
 _COLUMNS_OF_S390X = 9
 _OF_KERNEL = re.compile(r"[+-](16|64)k$", re.ASCII)
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
@@ -88,8 +89,9 @@ def _settle_page_size(evidence: Evidence) -> None:
     columns = max([columns, *(len(row) for kinds in evidence.types.free.values() for row in kinds.values())])
     huge = evidence.meminfo.get("Hugepagesize")
     free, pages = evidence.meminfo_free, _free_pages(evidence)
-    ratio = free / pages if free and pages and pages > 1000 else 0
-    near = [size for size in sizes if size / _NEAR < ratio < size * _NEAR]
+    # A container's meminfo counts other memory than the machine's.
+    ratio = free / pages if free and pages and pages > 1000 and evidence.meminfo.get("Slab") != 0 else 0
+    near = [size for size in sizes if size / (by := _likeness(size, columns, evidence)) < ratio < size * by]
     if printed:
         evidence.page_size = printed[-1]
     elif of_kernel := _OF_KERNEL.search(evidence.kernel or ""):
@@ -120,6 +122,13 @@ def _settle_page_size(evidence: Evidence) -> None:
         return
     if evidence.page_size != 4096 and not printed:
         evidence.warnings.append(f"pages are taken to be of {evidence.page_size >> 10} KiB, by what the files hold")
+
+
+# How far a ratio may be from a size that it shows. One zone of several, or twice as much free at another moment, looks
+# like larger pages: where nothing else does, and for 8 KiB, which hardly a machine has, it must be nearly that.
+def _likeness(size: int, columns: int, evidence: Evidence) -> float:
+    is_of_4_kib = columns == _COLUMNS or (not columns and evidence.zones)
+    return _EQUAL if size == 8192 or (size != 4096 and is_of_4_kib) else _NEAR
 
 
 # Of the two that have no blocks above order 8, ppc64 has one zone; s390x keeps 2 GiB for devices.
