@@ -159,6 +159,33 @@ def test_buddyinfo_of_a_spreadsheet(tmp_path: Path, mark: str) -> None:
     assert told(tmp_path / "table.csv") == told(tmp_path / "plain.txt")
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: text.replace(",", ""),
+        lambda text: "".join(f"{';'.join(line.replace(',', '').split())}\n" for line in text.splitlines()),
+        lambda text: "".join(f"{','.join(line.split())}\n" for line in text.splitlines()),
+        lambda text: "".join('"' + '","'.join(line.split()) + '"\n' for line in text.splitlines()),
+        lambda text: "".join(map(str.strip, text.splitlines())) + "\n",
+    ],
+)
+def test_buddyinfo_whose_words_or_lines_are_put_otherwise(tmp_path: Path, form: Callable[[str], str]) -> None:
+    """Scripts take the comma away, tables cut at each space, and chats join lines: it was refused."""
+    text = (FOLDER / "buddyinfo.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(text)
+    pasted.write_text(form(text))
+    assert told(pasted) == told(plain)
+
+
+def test_zoneinfo_without_commas(tmp_path: Path) -> None:
+    text = (FOLDER / "zoneinfo.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(text)
+    pasted.write_text(re.sub("(Node [0-9]+),", r"\1", text))
+    assert told(pasted) == told(plain)
+
+
 def test_meminfo_as_a_table_without_colons(tmp_path: Path) -> None:
     text = (FOLDER / "meminfo.txt").read_text()
     plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"

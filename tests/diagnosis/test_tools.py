@@ -503,6 +503,13 @@ def test_numactl_that_is_there_twice_or_lacks_a_node(tmp_path: Path) -> None:
         ),
         ("        total    used    free\nMem:    782l    l4ll    9Z5", "of free, whose lines are broken"),
         ("-/+ buffers/cache:       2195       5786", "of free, whose lines are broken"),
+        (
+            "10:12:01 AM  pgpgin/s pgpgout/s   fault/s  majflt/s\n10:22:01 AM  1.10  12.30  1234.00  0.01",
+            "sar without -r",
+        ),
+        ("actual 4194304\nrss 3912344", "virsh dommemstat without the guest's own figures"),
+        ('{"return": {"stats": {"stat-free-memory": 18446744073709551615}, "last-update": 0}}', "guest-stats without"),
+        ("Total Physical Memory:     16,280 MB", "Windows, which is no Linux machine's"),
         ("GiB Mem :   15.5/31.2     [|||||||||||||||||||||                ]", "top with bars .the key m"),
         ("MiB Mem : 31.3/15886.0   [||||||      ]     MiB Swap:  0.0/8191.0   [      ]", "top with bars .the key m"),
     ],

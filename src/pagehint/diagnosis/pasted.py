@@ -52,7 +52,7 @@ _PREFIX = re.compile(
 _MOST_PREFIXES = 8
 # Begins with no prefix, and holds nothing of what goes, or is put otherwise.
 _PLAIN = re.compile(
-    r"(?!Node |[A-Z][a-z]{2}\s|\S{0,70}\s{0,9}kernel|kern|user|daemon)[A-Za-z_][\w ():,.=/%+-]*+(?<=[\w):])", re.ASCII
+    r"(?!Node\b|[A-Z][a-z]{2}\s|\S{0,70}\s{0,9}kernel|kern|user|daemon)[A-Za-z_][\w ():,.=/%+-]*+(?<=[\w):])", re.ASCII
 )
 _LONG = 1 << 20
 _SMALL_PIECE = 1 << 10
@@ -105,11 +105,17 @@ _TAG = re.compile(
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
 # Of a row that was copied from its middle on.
 _HEADLESS = re.compile(r"(?:(?:o?d)?e )?\s*(?=\d{1,4}, {1,3}zone\s)", re.ASCII)
-_OF_SPREADSHEET = re.compile(r"(Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15})((?:[,;]\s?\d{1,30}){5,21})", re.ASCII)
+# Without the comma, or with one between all words.
+_OTHERWISE = re.compile(
+    r"Node(?!\s+\d{1,9}, zone\s+\w{1,16}(?:\s|\Z))[\s,;]{1,9}(\d{1,9})[\s,;]{1,9}zone[\s,;]{1,20}([A-Z]\w{1,15})"
+    r"((?:\s+\d{1,30}){5,21}|(?:[,;]\s?\d{1,30}){5,21}|)",
+    re.ASCII,
+)
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3})")
 _WITH_THOUSANDS = re.compile(r"Node\s+\d{1,9}, zone\s+[A-Z]\w{1,15}(?:\s+\d{1,3}(?:,\d{3}){0,5})+", re.ASCII)
 _RUN_TOGETHER = re.compile(
-    r"(?<![^\S\n])[^\S\n]+(?=Node\s+\d{1,9}, zone |Page block order: |Pages per block: |Free pages count per "
+    r"(?:(?<![^\S\n])[^\S\n]+|(?<=\d)(?=Node))"
+    r"(?=Node\s+\d{1,9}, zone |Page block order: |Pages per block: |Free pages count per "
     r"|Number of blocks type )"
 )
 _OF_ZONEINFO = re.compile(r"Node\s+\d{1,9}, zone\s+\w{1,20}\s+(?:per-node stats|pages free)\s", re.ASCII)
@@ -396,7 +402,7 @@ def _plain(line: str) -> str:
         line = f"Node {line[cut.end() :]}"
     if _PLAIN.fullmatch(line) is not None:
         return line
-    if line.startswith('"Node ') and line.count('"') > 2:
+    if line.startswith('"Node') and line.count('"') > 2:
         line = line.replace('"', "")
     if line.endswith(">"):
         line = line[:-_MOST_TAGS] + _LAST_TAGS.sub("", line[-_MOST_TAGS:])
@@ -424,8 +430,8 @@ def _plain(line: str) -> str:
             line = _BETWEEN_THOUSANDS.sub("", line)
     if (row := _WITHOUT_ZONE.fullmatch(line)) is not None:
         return f"Node {row[1]}, zone {row[2]}{row[3]}"
-    if (row := _OF_SPREADSHEET.fullmatch(line)) is not None:
-        return f"{row[1]} {' '.join(re.findall('[0-9]+', row[2]))}"
+    if (row := _OTHERWISE.fullmatch(line)) is not None:
+        return " ".join([f"Node {row[1]}, zone {row[2]}", *re.findall("[0-9]+", row[3])])
     return line.replace(" | ", " ") if " | " in line else line
 
 

@@ -99,6 +99,9 @@ _MOST_MIB = 2 << 20
 _NO_FREE = {
     "top with bars (the key m makes figures of them)": r"[KMGTPE]iB Mem ?:.{1,40}\[[|# ]{1,200}\].{0,120}",
     "htop": r"Mem\[.{0,200}?[\d.]{1,12}[KMGT]?/[\d.]{1,12}[KMGT]\].{0,80}",
+    "sar without -r": (
+        r".{0,40}\b(?:pgpgin/s\s+pgpgout/s|kbswpfree\s+kbswpused|pswpin/s\s+pswpout/s|kbhugfree\s+kbhugused)\b.{0,160}"
+    ),
     "slabtop": r"Active / Total Objects \(% used\).{1,80}",
     "vmstat -m": r"Cache\s+Num\s+Total\s+Size\s+Pages",
     "docker stats": r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}",
@@ -121,6 +124,10 @@ _NO_FREE = {
     "dmidecode": r"Handle 0x[0-9A-F]{4}, DMI type .{1,40}",
     "docker info": r"Total Memory: [\d.]{1,12} ?[MG]iB",
     "QEMU's info balloon": r"balloon: actual=\d{1,20}.{0,200}|.{0,80}\"return\": ?\{\"actual\": ?\d{1,20}\}.{0,80}",
+    "virsh dommemstat without the guest's own figures (its balloon driver gave none)": r"actual \d{4,15}",
+    "QEMU's guest-stats without figures (the guest's balloon driver gave none)": (
+        r'.{0,2000}"stat-free-memory": ?(?:18446744073709551615|-1)\b.{0,2000}'
+    ),
     "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
@@ -155,7 +162,10 @@ _FOREIGN = {
     "macOS' vm_stat": r"Mach Virtual Memory Statistics: .{1,60}",
     "macOS' top": r"PhysMem: .{1,80} unused\.",
     "FreeBSD's top": r"Mem: .{1,80} Wired,.{1,80} Free",
-    "Windows": r"OS Name: {1,40}Microsoft Windows.{0,80}|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}",
+    "Windows": (
+        r"OS Name: {1,40}Microsoft Windows.{0,80}|Total Physical Memory: .{1,60}"
+        r"|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}"
+    ),
     "ESXi's esxtop": r"PMEM {1,9}/MB: .{1,120}",
 }
 _OF_KERNEL = {
