@@ -105,3 +105,15 @@ def test_figures_of_something_else_are_not_taken_for_kib(text: str, tmp_path: Pa
     path.write_text(text)
     with pytest.raises(InputError, match="holds nothing that tells of free memory"):
         diagnose(path)
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t"])
+def test_a_table_with_a_row_a_machine_says_that_the_last_counts(tmp_path: Path, separator: str) -> None:
+    """One of them was taken, without a word."""
+    rows = [["host", "Cached", "MemFree", "MemTotal"], ["a", 3000, 400000, 8000000], ["b", 5000, 600000, 16000000]]
+    path = tmp_path / "table"
+    path.write_text("".join(separator.join(map(str, row)) + "\n" for row in rows))
+    found = diagnose(path)
+    assert (found.total, found.free) == (16000000 << 10, 600000 << 10)
+    assert found.evidence.meminfo["Cached"] == 5000
+    assert [line.partition(": ")[2] for line in found.warnings] == ["has meminfo more than once: the last one counts"]

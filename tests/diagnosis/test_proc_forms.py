@@ -178,6 +178,27 @@ def test_buddyinfo_whose_words_or_lines_are_put_otherwise(tmp_path: Path, form: 
     assert told(pasted) == told(plain)
 
 
+@pytest.mark.parametrize(("name", "between"), [("meminfo", " "), ("meminfo", ""), ("vmstat", " ")])
+def test_counters_in_one_line(tmp_path: Path, name: str, between: str) -> None:
+    """As chats join lines, and as web pages' text is copied: without a space, MemFree was missing without a word."""
+    text = (FOLDER / f"{name}.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    plain.write_text(text)
+    pasted.write_text(between.join(text.splitlines()) + "\n")
+    assert told(pasted) == told(plain)
+
+
+def test_zones_own_counters_of_free_pages_below_their_names(tmp_path: Path) -> None:
+    """As grep leaves zoneinfo: they were left out without a word."""
+    text = (FOLDER / "zoneinfo.txt").read_text()
+    plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
+    for path, field in ((plain, "pages free"), (pasted, "nr_free_pages")):
+        lines = [line for line in text.splitlines() if line.startswith("Node") or field in line]
+        path.write_text("\n".join(lines) + "\n")
+    assert diagnose(pasted).zones == diagnose(plain).zones
+    assert diagnose(pasted).free
+
+
 def test_zoneinfo_without_commas(tmp_path: Path) -> None:
     text = (FOLDER / "zoneinfo.txt").read_text()
     plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"

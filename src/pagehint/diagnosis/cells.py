@@ -35,6 +35,9 @@ def as_meminfo_lines(lines: list[str], names: Collection[str]) -> list[str]:
             found += rows
             head, rows = [_name(cell) for cell in cells], []
         elif head and (row := _of_words(head, cells, names) if spaced else _of_cells(head, cells, names)) is not None:
+            # Of several machines, each: what begins with the total is one's.
+            row.sort(key=_is_no_total)
+            found += rows if rows[:1] != row[:1] else []
             rows = row
         elif cells and (named := _NAMED.fullmatch(line)) is not None and named[1] in names:
             found.append(f"{named[1]}: {named[2]} kB")
@@ -83,6 +86,10 @@ def _of_words(head: list[str], cells: list[str], names: Collection[str]) -> list
     figures = {name: cell for name, cell in zip(head[::-1], cells[::-1], strict=False) if name in names}
     unit = _unit(figures)
     return None if unit is None else [f"{name}: {figure} {unit}" for name, figure in figures.items()]
+
+
+def _is_no_total(line: str) -> bool:
+    return not line.startswith("MemTotal:")
 
 
 # Counts of whole pages, of a machine.

@@ -123,6 +123,12 @@ _BEFORE_FIELD = re.compile(
     r"(?<!pages)(?<!vm stats)\s+(?=per-node stats|pages free|pagesets|protection:|vm stats|[a-z_]{2,40}:?\s+\d)",
     re.ASCII,
 )
+# meminfo and vmstat in one line, as chats and web pages leave them.
+_MEMINFO_RUN_TOGETHER = re.compile(
+    r"(?<=kB)(?=[A-Z]\w{2,40}(?:\(\w{1,10}\))?:\s)|(?<=\d)(?=(?:Huge|Direct)\w{4,20}:\s)", re.ASCII
+)
+_OF_VMSTAT = re.compile(r"(?:[a-z]\w{2,60} \d{1,20}(?:\s{1,9}|\Z)){8,1000}", re.ASCII)
+_BETWEEN_COUNTERS = re.compile(r"(?<=\d)\s+(?=[a-z])", re.ASCII)
 _ZONE_APART = re.compile(r",\s{2,20}zone\b")
 _LOG_RUN_TOGETHER = re.compile(r" (?=\[ {0,8}\d{1,10}\.\d{6}\])")
 _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+type)?(?:\s+\S{1,40}(?<!\d))?", re.ASCII)
@@ -387,6 +393,10 @@ def _is_below(heading: re.Match[str], line: str) -> bool:
 def _apart(line: str) -> list[str]:
     if " [" in line and len(parts := _LOG_RUN_TOGETHER.split(line)) > 2:
         return parts
+    if line.count("kB") > 2 and len(parts := _MEMINFO_RUN_TOGETHER.split(line)) > 2:
+        return parts
+    if "nr_" in line and _OF_VMSTAT.fullmatch(line) is not None:
+        return _BETWEEN_COUNTERS.split(line)
     if line.count(", zone ") < 2:
         return [line]
     return [

@@ -132,6 +132,8 @@ def parse_zoneinfo(text: str, where: str) -> list[ZoneInfo]:
         ):
             _keep(zone, section, words[0], words[1], where, count)
     for zone in zones:
+        if zone.free is None and "nr_free_pages" in zone.stats:
+            zone.free = zone.stats["nr_free_pages"]
         _check(zone, where)
     return zones
 
@@ -164,7 +166,8 @@ def _keep(zone: ZoneInfo, section: str, key: str, word: str, where: str, line: i
         setattr(zone.per_cpu[-1], key, parse_pages(word, where, line))
     elif key in _PAGES and section in ("pages", "pagesets"):
         setattr(zone, key, parse_pages(word, where, line))
-    elif section == "stats":
+    # As grep leaves it, below the zone's name.
+    elif section == "stats" or (not section and key == "nr_free_pages"):
         zone.stats[key] = parse_count(word, where, line)
     elif section == "node_stats":
         zone.node_stats[key] = parse_count(word, where, line)
