@@ -519,3 +519,22 @@ def test_notes_of_memory_without_figures_are_named(tmp_path: Path, text: str, na
     path.write_text(f"{text}\n")
     with pytest.raises(InputError, match=f"holds .*{named}"):
         diagnose(path)
+
+
+@pytest.mark.parametrize("marks", ["MIN: 3049  LOW: 3811  HIGH: 4573", "MIN/LOW/HIGH: 3049/3811/4573"])
+@pytest.mark.parametrize("present", ["  PRESENT: 760058", ""])
+def test_crashs_zones_are_read(tmp_path: Path, marks: str, present: str) -> None:
+    """They were refused."""
+    path = tmp_path / "kmem"
+    path.write_text(
+        'crash> kmem -z\nNODE: 0  ZONE: 0  ADDR: ffff88813fffad00  NAME: "DMA"\n  [unpopulated]\n'
+        'NODE: 1  ZONE: 1  ADDR: ffff88813fffb480  NAME: "DMA32"\n'
+        f"  SIZE: 1044480{present}  {marks}\n  VM_STAT:\n          NR_FREE_PAGES: 540012\n"
+        '      NR_ZONE_INACTIVE_ANON: 123\nNODE: 1  ZONE: 2  ADDR: ffff88813fffbc00  NAME: "Normal"\n  SIZE: 10\n'
+    )
+    found = diagnose(path)
+    (zone,) = found.zones
+    assert (zone.node, zone.name, zone.free, zone.min, zone.low, zone.high) == (1, "DMA32", 540012, 3049, 3811, 4573)
+    assert found.free == 540012 << 12
+    path.write_text(f"{path.read_text()}{CRASH_BLOCKS}")
+    assert {(zone.node, zone.name) for zone in diagnose(path).zones} == {(0, "DMA"), (1, "DMA32"), (1, "Normal")}

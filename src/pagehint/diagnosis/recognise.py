@@ -24,6 +24,7 @@ from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
 from pagehint.diagnosis.tools import (
     Totals,
     crash_page_size,
+    crash_zones_as_proc,
     parse_crash_blocks,
     parse_numastat,
     parse_totals,
@@ -203,6 +204,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         )
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
+    parts["zoneinfo"] = parts["zoneinfo"] or crash_zones_as_proc(lines)
     if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
         adds = {(zone.node, zone.name) for zone in evidence.zones}.isdisjoint((zone.node, zone.name) for zone in zones)
         yield "zoneinfo, more zones" if adds and evidence.zones else "zoneinfo"

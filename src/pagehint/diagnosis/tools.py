@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pagehint.diagnosis.evidence import ZoneKey
 from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
 
-__all__ = ["Totals", "crash_page_size", "parse_crash_blocks", "parse_numastat", "parse_totals", "refused_text"]
+__all__ = [
+    "Totals",
+    "crash_page_size",
+    "crash_zones_as_proc",
+    "parse_crash_blocks",
+    "parse_numastat",
+    "parse_totals",
+    "refused_text",
+]
 
 _SIZE = r"(\d[\d.,]{0,20})([bBkKMGTPE]?)"
 _MOST_WORDS = 60
@@ -31,6 +39,13 @@ _CRASH_TOTAL = re.compile(
     r"(TOTAL MEM|FREE|SHARED|BUFFERS|CACHED)\s+(\d{1,15})\s+(\d[\d.]{0,12}) ?(KB|MB|GB|TB)?\s.{0,60}", re.ASCII
 )
 _CRASH_NODE = re.compile(r"(\d{1,4})(?:\s+\d{1,15}\s+[0-9a-f]{8,16}\s.{0,80})?", re.ASCII)
+_CRASH_NAMED = re.compile(r"NODE: (\d{1,4})\s+ZONE: \d\s.{0,80}NAME: \"?([A-Z]\w{1,15})\"?(?:\s.{0,40})?", re.ASCII)
+_CRASH_SIZES = re.compile(
+    r"SIZE: (\d{1,15})(?:\s+PRESENT: (\d{1,15}))?\s+MIN(?:: (\d{1,15})\s+LOW: (\d{1,15})\s+HIGH: (\d{1,15})"
+    r"|/LOW/HIGH: (\d{1,15})/(\d{1,15})/(\d{1,15})).{0,40}",
+    re.ASCII,
+)
+_CRASH_FREE = re.compile(r"NR_FREE_PAGES: (\d{1,15})", re.ASCII)
 _CRASH_ZONE = re.compile(
     r"\d\s+([A-Z]\w{1,15})\s+\d{1,15}\s+\d{1,15}\s+(?:[0-9a-f]{8,16}\s+)?[0-9a-f]{1,16}\s+\d{1,15}", re.ASCII
 )
@@ -140,7 +155,6 @@ _NO_FREE = {
     "numastat without -m": r"numa_foreign(?:\s+\d{1,20}){1,64}",
 }
 _UNREAD = {
-    "crash's kmem -z": r"NODE: \d{1,4} {1,9}ZONE: \d .{1,80}NAME: \"\w{1,20}\"",
     "ZFS' arcstats": r"memory_free_bytes\s+\d\s+\d{1,20}",
     "pminfo": r"mem\.util\.free",
     "jc --proc-zoneinfo": r'.{0,4000}"pagesets": ?\[.{0,4000}',
@@ -251,6 +265,23 @@ def parse_totals(lines: list[str]) -> Iterator[Totals]:
                 what in _OF_ONE_ROW and any(map(rows[-1].__ne__, rows))
             )
             yield Totals(what, sizes, guessed, ends if least < unit else {}, others)
+
+
+def crash_zones_as_proc(lines: list[str]) -> list[str]:
+    """The zones that crash's ``kmem -z`` prints, as /proc/zoneinfo has them; empty without any. O(length)."""
+    found: list[str] = []
+    head: list[str] = []
+    for line in lines:
+        if (named := _CRASH_NAMED.fullmatch(line)) is not None:
+            head = [f"Node {named[1]}, zone {named[2]}"]
+        elif head and (sizes := _CRASH_SIZES.fullmatch(line)) is not None:
+            spanned, present, *marks = filter(None, (sizes[1], sizes[2] or sizes[1], *sizes.groups()[2:]))
+            fields = ("spanned", spanned), ("present", present), *zip(("min", "low", "high"), marks, strict=True)
+            head[1:] = [f"{name} {pages}" for name, pages in fields]
+        elif head and (free := _CRASH_FREE.fullmatch(line)) is not None:
+            found += [head[0], f"pages free {free[1]}", *head[1:]]
+            head = []
+    return found
 
 
 def parse_crash_blocks(lines: list[str]) -> dict[ZoneKey, dict[int, int]]:
