@@ -128,7 +128,7 @@ def test_a_swaps_a_disks_and_a_hosts_figures_are_not_taken_for_a_machines(tmp_pa
         '{"stats": {"stat-free-memory": 18446744073709551615, "stat-total-memory": 18446744073709551615}}',
     ):
         path.write_text(f"{text}\n")
-        with pytest.raises(InputError, match="holds nothing that tells of free memory|guest-stats without figures"):
+        with pytest.raises(InputError, match=r"holds nothing that tells of free memory|guest-stats without figures"):
             diagnose(path)
 
 
