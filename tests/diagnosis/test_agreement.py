@@ -215,3 +215,26 @@ def test_a_containers_meminfo_makes_no_larger_pages(tmp_path: Path) -> None:
     path.write_text(f"MemTotal: 16777216 kB\nMemFree: {4 * free} kB\nSlab: 0 kB\nNode 0, zone Normal{' 100' * 11}\n")
     found = diagnose(path)
     assert (found.setting.page_size, found.free) == (4096, free << 10)
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("buddyinfo", f"Node {{}}, zone Normal{' 100' * 11}\n"),
+        ("pagetypeinfo", f"Node {{}}, zone Normal, type Movable{' 100' * 11}\n"),
+        ("zoneinfo", "Node {}, zone Normal\n  pages free 200000\n min 100\n low 125\n"),
+    ],
+)
+def test_zones_of_a_later_node_alone_are_said_to_be_that(tmp_path: Path, what: str, text: str) -> None:
+    """What node 0 has free was missing, without a word."""
+    path = tmp_path / "text"
+    said = {}
+    for nodes in ((1,), (1, 2), (0, 1), (0,)):
+        path.write_text("".join(text.format(node) for node in nodes))
+        said[nodes] = [line for line in diagnose(path).warnings if "what other nodes have" in line]
+    assert said == {
+        (1,): [f"{what} is of node 1 alone: what other nodes have is not counted"],
+        (1, 2): [f"{what} is of nodes 1, 2 alone: what other nodes have is not counted"],
+        (0, 1): [],
+        (0,): [],
+    }

@@ -1,6 +1,7 @@
 """What all the files together say: of which size a page is, and whether they are of one machine."""
 
 import re
+from collections.abc import Iterable
 
 from pagehint.diagnosis.evidence import Evidence, architecture_of
 from pagehint.diagnosis.kernel_can import reporting_order
@@ -36,6 +37,9 @@ def settle(evidence: Evidence) -> None:
     if evidence.machines[1:]:
         names = printable(", ".join(evidence.machines[:4]))
         evidence.warnings.append(f"a log of several machines ({names}): what is free is the last report's")
+    _warn_of_other_nodes("buddyinfo", (node for node, _ in evidence.buddy), evidence)
+    _warn_of_other_nodes("pagetypeinfo", (node for node, _ in evidence.types.free), evidence)
+    _warn_of_other_nodes("zoneinfo", (zone.node for zone in evidence.zones), evidence)
     _warn_of_lower_zones(evidence)
     _warn_of_several_machines(evidence)
     _warn_of_several_kernels(evidence)
@@ -63,9 +67,15 @@ def _add_nodes(evidence: Evidence) -> None:
     if not evidence.nodes or evidence.meminfo:
         return
     evidence.meminfo = sum_of_nodes(evidence.nodes)
-    if len(evidence.nodes) == 1 and 0 not in evidence.nodes:
-        (node,) = evidence.nodes
-        evidence.warnings.append(f"meminfo is of node {node} alone: what other nodes have is not counted")
+    _warn_of_other_nodes("meminfo", evidence.nodes, evidence)
+
+
+# Nodes are numbered from 0 on.
+def _warn_of_other_nodes(what: str, nodes: Iterable[int], evidence: Evidence) -> None:
+    told = sorted(set(nodes))
+    if told and told[0] > 0:
+        named = f"node {told[0]}" if len(told) == 1 else f"nodes {', '.join(map(str, told[:4]))}"
+        evidence.warnings.append(f"{what} is of {named} alone: what other nodes have is not counted")
 
 
 def _leave_out_types_of_others(evidence: Evidence) -> None:
