@@ -538,3 +538,28 @@ def test_crashs_zones_are_read(tmp_path: Path, marks: str, present: str) -> None
     assert found.free == 540012 << 12
     path.write_text(f"{path.read_text()}{CRASH_BLOCKS}")
     assert {(zone.node, zone.name) for zone in diagnose(path).zones} == {(0, "DMA"), (1, "DMA32"), (1, "Normal")}
+
+
+@pytest.mark.parametrize("time", ["10:00:01", "2024-03-05 10:00:01", "2024-03-05T10:00:01+01:00", "1711111111"])
+def test_times_that_a_script_put_before_vmstats_rows_move_no_column(tmp_path: Path, time: str) -> None:
+    """What is swapped out was taken for what is free, without a word."""
+    path = tmp_path / "vmstat"
+    lines = VMSTAT.splitlines()
+    path.write_text("".join(f"{time} {line}\n" if line.strip()[:1].isdigit() else f"{line}\n" for line in lines))
+    plain = tmp_path / "plain"
+    plain.write_text(VMSTAT)
+    assert diagnose(path).free == diagnose(plain).free
+    path.write_text(
+        "".join(f"|{'|'.join(line.split())}|\n" for line in lines if "swpd" in line or line.strip()[:1].isdigit())
+    )
+    assert diagnose(path).free == diagnose(plain).free
+
+
+def test_figures_without_units_are_no_tops(tmp_path: Path) -> None:
+    """MiB were taken for KiB, without a word."""
+    path = tmp_path / "text"
+    path.write_text("Mem: 15885 total, 9973 used, 382 free, 5529 cache (MiB)\n")
+    with pytest.raises(InputError, match="holds nothing that tells of free memory"):
+        diagnose(path)
+    path.write_text("Mem: 16266256 total, 9973000 used, 382000 free, 5529000 buffers\n")
+    assert diagnose(path).free == 382000 << 10

@@ -93,6 +93,7 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
 _OF_ONE_ROW = {"osquery"}  # a machine
 _ASKED_UNIT = re.compile(r"\bvmstat\s(?:.{0,60}\s)?(?:-\w{0,8}S|--unit)[\s=]{0,3}([kKmM])\b")
 _CELLS = re.compile(r"[\s|]+")
+_TIME = re.compile(r"(?:\d\d(?::\d\d){1,2}|\d{4}-\d\d-\d\d|\d{10})(?:[T.,]\S{0,30})?:?", re.ASCII)
 _SEPARATORS = re.compile("[,;]")
 # Of sar's next table, behind a time and what else stands before a line; sadf's.
 _OTHER_HEAD = re.compile(
@@ -339,8 +340,12 @@ def _top(lines: list[str]) -> dict[str, int]:
             sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(names, 2))
             found = {name: size for name, size in sizes.items() if name != "used"}
         elif _OLD_TOP.fullmatch(line):
-            parts = _sizes((name, number, unit) for number, unit, name in _OLD_TOP_PART.findall(line))
-            if "free" in parts:
+            figures = _OLD_TOP_PART.findall(line)
+            parts = _sizes((name, number, unit) for number, unit, name in figures)
+            # Without units they are whole pages in KiB, or of anything.
+            has_units = any(unit for _, unit, _ in figures)
+            of_pages = not any(size % SMALLEST_PAGE for size in parts.values())
+            if "free" in parts and (has_units or (of_pages and max(parts.values()) >= _SMALL << 10)):
                 found = {"total": parts.get("total", parts["free"] + parts.get("used", 0)), "free": parts["free"]}
                 for name, word in (
                     ("buffers", "buffers"),
@@ -428,16 +433,17 @@ def _crash_totals(lines: list[str]) -> dict[str, int]:
 # cut off behind what is read of it.
 def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iterator[dict[str, float]]:
     columns: dict[str, int] = {}
-    least = most = 0
+    least = most = named_words = 0
     separator, begins = _CELLS, _FIGURES
     for above, line in itertools.pairwise(["", *lines]):
+        line = line.strip("| ")
         if mark in line:
             separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
             head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
             others = _ANYTHING if separator is _SEPARATORS else _FIGURES
             begins = next((each for each in _BEGINNINGS if each.match(line)), others)
-            least, most = len(head), len(head)
+            least = most = named_words = len(head)
             if mark in _OF_ANY_LENGTH and separator is _CELLS:
                 least = max(min(least, max(columns.values(), default=0) + 2), least - _MOST_CUT)
                 most = 2 * _MOST_WORDS
@@ -449,6 +455,9 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
             columns = {}
         elif begins.match(line) is not None:
             words = separator.split(line)
+            # What a script put before the rows alone.
+            while mark == "swpd" and len(words) > named_words and _TIME.fullmatch(words[0]):
+                del words[0]
             is_whole = least <= len(words) <= most
             cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if is_whole else [None]
             if None not in cells:
