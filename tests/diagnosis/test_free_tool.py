@@ -227,3 +227,21 @@ def test_a_space_before_the_colon_as_in_french() -> None:
     head = "       total utilis\u00e9 libre partag\u00e9 tamp/cache disponible\n"
     sizes, _, _ = parsed(f"{head}Mem :  16303428 9123456 1234568 412344 5945404 6412344\n\u00c9change : 9 0 9\n")
     assert (sizes["total"], sizes["free"]) == (16303428 << 10, 1234568 << 10)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sizes"),
+    [
+        ("total used free available", {"total": 7821, "free": 925, "available": 6123}),
+        ("total free used available", {"total": 7821, "free": 925, "available": 6123}),
+        ("total used free buff/cache available", {"total": 7821, "free": 925, "buff_cache": 5484, "available": 6123}),
+        ("total used free shared", {"total": 7821, "free": 925, "shmem": 33}),
+    ],
+)
+def test_columns_that_somebody_left_out_move_no_others(columns: str, sizes: dict[str, int]) -> None:
+    """What is available was taken for shared memory, without a word."""
+    figures = {"total": 7821, "used": 1411, "free": 925, "shared": 33, "buff/cache": 5484, "available": 6123}
+    row = " ".join(str(figures[column]) for column in columns.split())
+    found = parse_free(["free -m", columns, f"Mem: {row}"])
+    assert found is not None
+    assert found[0].sizes == {name: size << 20 for name, size in sizes.items()}

@@ -40,6 +40,17 @@ _WIDTH = 20
 _DECIMALS = re.compile(r"[.,](\d{1,2})[^\d]*\Z", re.ASCII)
 _LETTERS = "BKMGTPE"
 _NO_MEMORY = ("average", "swap", "échange", "auslagerung", "swapp", "intercambio")
+_NAMES = {
+    "total": "total",
+    "used": "used",
+    "free": "free",
+    "shared": "shmem",
+    "buffers": "buffers",
+    "cache": "cached",
+    "cached": "cached",
+    "buff/cache": "buff_cache",
+    "available": "available",
+}
 
 
 class FreeTool(NamedTuple):
@@ -189,6 +200,9 @@ def _guess(figures: list[float]) -> tuple[int, str | None]:
 
 # total used free shared buff/cache available; wide: buffers and cache apart; old: buffers, cached, and no available.
 def _columns(sizes: list[_Figure], head: list[str]) -> dict[str, _Figure]:
+    # Some of them may be left out, as by awk.
+    if len(head) == len(sizes) and _NAMES.keys() >= set(head) >= {"total", "free"}:
+        return {_NAMES[word]: size for word, size in zip(head, sizes, strict=True) if word != "used"}
     found = {"total": sizes[0], "free": sizes[2]}
     if len(sizes) > 3:
         found["shmem"] = sizes[3]
