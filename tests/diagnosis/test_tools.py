@@ -563,3 +563,25 @@ def test_figures_without_units_are_no_tops(tmp_path: Path) -> None:
         diagnose(path)
     path.write_text("Mem: 16266256 total, 9973000 used, 382000 free, 5529000 buffers\n")
     assert diagnose(path).free == 382000 << 10
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+@pytest.mark.parametrize("is_french", [False, True])
+def test_top_before_procps_3_3_10_has_used_before_free(tmp_path: Path, is_french: bool, decimals: bool) -> None:
+    """As Debian 7 and 8 and Ubuntu 14.04 print it: what is used was taken for what is free, without a word."""
+    text = (
+        "KiB Mem:  16266256 total,  9973000 used,   382000 free,   151234 buffers\n"
+        "KiB Swap:  2097148 total,     1232 used,  2095916 free.  5512344 cached Mem\n"
+    )
+    if decimals:
+        text = re.sub(r"(\d+)(?= )", r"\1.000", text)
+    if is_french:
+        for word, other in (("total", "total "), ("used", "util"), ("free", "libr"), ("buffers", "tampons")):
+            text = text.replace(f" {word}", f" {other}")
+    path = tmp_path / "top"
+    path.write_text(text)
+    found = diagnose(path)
+    assert (found.total, found.free) == (16266256 << 10, 382000 << 10)
+    path.write_text(text.replace("Mem:", "Mem :").replace("used", "free", 1).replace("free,   15", "used,   15"))
+    if not is_french:
+        assert diagnose(path).free == 9973000 << 10

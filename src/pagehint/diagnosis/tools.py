@@ -23,12 +23,15 @@ _MOST_WORDS = 60
 
 # Translated too: of the newer ones the places are known.
 _TOP = re.compile(
-    r"([KMGTPE])iB \S{1,20} ?: *" + ", *".join([r"(\d[\d.,]{0,20})[^\s,\d]?[ +][^\d,]{1,30}"] * 4), re.ASCII
+    r"([KMGTPE])iB \S{1,20}(?P<later> ?): *" + ", *".join([r"(\d[\d.,]{0,20})[^\s,\d]?[ +][^\d,]{1,30}"] * 4), re.ASCII
 )
 _OLD_TOP = re.compile(r"Mem ?: *\d[\d.,]{0,20}[kKMGT]? (?:total|used),.{1,200}", re.ASCII)
 _OLD_TOP_PART = re.compile(rf"{_SIZE}\+? ?(total|used|free|shrd|buffers|buff|cached)\b", re.ASCII)
 _AVAILABLE = re.compile(r"([KMGTPE])iB Swap ?:.{1,120}?(\d[\d.,]{0,20}) avail Mem", re.ASCII)
-_OLD_CACHED = re.compile(r"Swap ?: .{1,120}?(\d{1,20})([kKMGT]?) cached", re.ASCII)
+_USED_FIRST = re.compile(r" total, *[\d.,]{1,21}\D? ?used")
+_OLD_CACHED = re.compile(
+    r"(?:([KMGTPE])iB )?Swap ?: .{1,120}?(?<![\d.])(\d{1,20}(?:\.\d{1,3})?)([kKMGT]?) cached", re.ASCII
+)
 _ATOP = re.compile(r"MEM\s+tot\s.{1,300}", re.ASCII)
 _ATOP_PART = re.compile(r"\b(tot|free|cache|buff|shmem)\s+(\d[\d.,]{0,20})([BKMGTPE])\b", re.ASCII)
 _STATISTIC = re.compile(
@@ -336,8 +339,11 @@ def _top(lines: list[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in lines:
         if (match := _TOP.match(line)) is not None:
-            names = ("total", "free", "used", "buff_cache")
-            sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(names, 2))
+            # Before 3.3.10 there is no space before the colon, and what is used stands before what is free.
+            is_english = " total, " in match[0]
+            earlier = _USED_FIRST.search(match[0]) is not None if is_english else not match["later"]
+            names = ("total", "used", "free", "buffers") if earlier else ("total", "free", "used", "buff_cache")
+            sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(names, 3))
             found = {name: size for name, size in sizes.items() if name != "used"}
         elif _OLD_TOP.fullmatch(line):
             figures = _OLD_TOP_PART.findall(line)
@@ -358,7 +364,7 @@ def _top(lines: list[str]) -> dict[str, int]:
         elif found and (match := _AVAILABLE.match(line)) is not None:
             found |= _sizes([("available", match[2], match[1])])
         elif "buffers" in found and (match := _OLD_CACHED.match(line)) is not None:
-            found |= _sizes([("cached", match[1], match[2])])
+            found |= _sizes([("cached", match[2], match[1] or match[3])])
     return found
 
 
