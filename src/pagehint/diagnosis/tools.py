@@ -92,6 +92,7 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
     ),
     "dool": ("used  free  cach  avai", {"free": "free", "cach": "cached", "avai": "available"}, 1),
     "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
+    "dstat before 0.7.3": ("used  buff  cach  free", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
 _OF_ONE_ROW = {"osquery"}  # a machine
 _ASKED_UNIT = re.compile(r"\bvmstat\s(?:.{0,60}\s)?(?:-\w{0,8}S|--unit)[\s=]{0,3}([kKmM])\b")
@@ -111,7 +112,14 @@ _BEGINNINGS = re.compile("MEM,"), re.compile(r"\d\d[:.]\d\d[:.]\d\d\b", re.ASCII
 _MOST_CUT = 2  # words of a row less than its head, where both are cut off
 _FIGURES, _ANYTHING = re.compile(r"\d", re.ASCII), re.compile("")
 # Times and words may stand around their rows, or the end be cut off.
-_OF_ANY_LENGTH = {"swpd", "kbmemfree", "swptotal", "used  free  buff  cach", "used  free  cach  avai"}
+_OF_ANY_LENGTH = {
+    "swpd",
+    "kbmemfree",
+    "swptotal",
+    "used  free  buff  cach",
+    "used  buff  cach  free",
+    "used  free  cach  avai",
+}
 _CELL = re.compile(r"(\d{1,18}(?:\.\d{1,6})?)([BkKMGT]?)", re.ASCII)
 _SMALL = 16 << 10  # KiB: what no machine's free memory and page cache are
 _MOST_MIB = 2 << 20
