@@ -91,7 +91,7 @@ TOTALS = {
     ),
     "top of BusyBox": ("Mem: 118160K used, 128636K free, 128K shrd, 4588K buff, 28636K cached\n", 125.621, 241.012),
     "dstat before 0.7.3": (
-        "usr sys idl wai hiq siq| used  buff  cach  free\n  1   0  98   0   0   0|1234M 12.0M 5512M  382M\n", 382.0, None
+        "usr sys idl wai hiq siq| used  buff  cach  free\n  1   0  98   0   0   0|123M 12.0M 5512M  382M\n", 382.0, None
     ),
     "atop": (
         "MEM | tot     7.8G | free    3.0G | cache 3.1G  | buff  200.5M | slab  512.0M |\n", 3072.0, 7987.2
