@@ -103,7 +103,12 @@ def test_a_lower_order_where_the_kernel_takes_one(kernel: str | None, told: str 
 
 @pytest.mark.parametrize(
     ("whose", "command"),
-    [("Xen", "xl mem-set"), ("Apple", "targetVirtualMachineMemorySize"), ("VMware", "govc vm.change")],
+    [
+        ("Xen", "xl mem-set"),
+        ("Apple", "targetVirtualMachineMemorySize"),
+        ("VMware", "govc vm.change"),
+        ("EC2", "aws ec2"),
+    ],
 )
 def test_where_the_host_has_no_reporting_nobody_is_told_to_turn_it_on(whose: str, command: str) -> None:
     evidence = known("press61", on=False)

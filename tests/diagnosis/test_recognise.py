@@ -13,7 +13,7 @@ from pagehint.diagnosis import recognise
 from pagehint.diagnosis.examine import diagnose
 from pagehint.errors import InputError
 from pagehint.report.doctor import print_doctor
-from pagehint.report.doctor_words import pressure_line
+from pagehint.report.doctor_words import pressure_line, subject
 from tests.diagnosis.conftest import DATA
 from tests.diagnosis.samples import SAMPLES
 from tests.diagnosis.test_repeats import FREE
@@ -134,6 +134,12 @@ def test_what_no_machine_has_is_refused(tmp_path: Path, counts: str, why: str) -
             "VMware",
             "govc vm.change",
         ),
+        ("[    0.000000] DMI: Amazon EC2 m5.large/, BIOS 1.0 10/16/2017", "EC2", "aws ec2"),
+        (
+            "[    0.000000] DMI: Xen HVM domU, BIOS 4.11.amazon\n[    0.000000] Hypervisor detected: Xen HVM",
+            "EC2",
+            "aws ec2",
+        ),
         ("[    0.000000] Hypervisor detected: KVM", None, None),
     ],
 )
@@ -141,8 +147,10 @@ def test_hypervisors_without_reporting_are_told_from_the_log(
     tmp_path: Path, line: str, whose: str | None, command: str | None
 ) -> None:
     (tmp_path / "log").write_text(f"{line}\n{BUDDYINFO}")
-    found = diagnose(tmp_path / "log").to_dict()
+    diagnosis = diagnose(tmp_path / "log")
+    found = diagnosis.to_dict()
     assert found["hypervisor"] == whose
+    assert ("a guest of " in subject(diagnosis)) == (whose is not None)
     assert found["reporting"]["on"] is (None if whose is None else False)
     advice = [each["command"] for each in found["advice"] if "let the host" in each["what"]]
     assert len(advice) == (whose is not None)

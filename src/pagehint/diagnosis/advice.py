@@ -17,6 +17,10 @@ _WORTH = 4 * _MIB
 _MUCH = 1.1
 _LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
 _NO_REPORTING = {
+    "EC2": (
+        "EC2 has no free page reporting",
+        "aws ec2 modify-instance-attribute --instance-id ID --instance-type SMALLER (while it is stopped)",
+    ),
     "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
     "Apple": (
         "Apple's Virtualization framework has no free page reporting",

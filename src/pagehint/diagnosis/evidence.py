@@ -237,6 +237,10 @@ class Evidence:
 
 
 _HYPERVISORS = {
+    # Before Xen, which its older instances have: who rents one can't ask its host.
+    "EC2": re.compile(
+        r"(?:DMI|Hardware name|Vendor|Manufacturer): {0,8}Amazon EC2\b|\AAmazon EC2$|\bBIOS \d[\d.]{0,8}\.amazon\b"
+    ),
     "Xen": re.compile(
         r"Hypervisor (?:detected|vendor):\s+Xen|Virtualization: xen|paravirtualized kernel on Xen|Xen HVM domU"
     ),

@@ -22,7 +22,7 @@ __all__ = ["read_machine"]
 
 _XEN = Path("/sys/hypervisor/type")
 _XENS_HOST = Path("/proc/xen/capabilities")
-_PRODUCT = Path("/sys/class/dmi/id/product_name")
+_FIRMWARE = Path("/sys/class/dmi/id")
 _HUGE = np.uint64(KPageFlag.THP | KPageFlag.ANON)
 _CHUNK = 1 << 20
 _PART = 1 << 23
@@ -74,10 +74,16 @@ def read_machine(page_map: bool = True) -> Evidence:
         evidence.slab_caches = parse_slabinfo(text)
     evidence.reporting = _reporting()
     evidence.settings = _settings()
+    for name, before in (("sys_vendor", ""), ("bios_version", "BIOS "), ("product_name", "")):
+        with suppress(OSError):
+            said = before + (_FIRMWARE / name).read_text(errors="replace")
+            evidence.hypervisor = evidence.hypervisor or hypervisor_of(said)
     with suppress(OSError):
-        evidence.hypervisor = hypervisor_of(_PRODUCT.read_text(errors="replace"))
-    with suppress(OSError):
-        if _XEN.read_text().strip() == "xen" and not (_XENS_HOST.exists() and "control_d" in _XENS_HOST.read_text()):
+        if (
+            evidence.hypervisor is None
+            and _XEN.read_text().strip() == "xen"
+            and not (_XENS_HOST.exists() and "control_d" in _XENS_HOST.read_text())
+        ):
             evidence.hypervisor = "Xen"
     return evidence
 

@@ -58,7 +58,7 @@ _REASONS = {
     " process's own (a cpuset, a cgroup) held",
     "unknown": "the log lacks what would tell why",
 }
-_HYPERVISORS = {"Xen": "Xen", "Apple": "Apple's Virtualization framework", "VMware": "VMware"}
+_HYPERVISORS = {"Xen": "Xen", "Apple": "Apple's Virtualization framework", "VMware": "VMware", "EC2": "Amazon EC2"}
 _KINDS = {
     "failure": "allocation failed",
     "oom": "the OOM killer was called",
