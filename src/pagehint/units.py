@@ -2,7 +2,7 @@
 
 import re
 from operator import index
-from typing import SupportsFloat, SupportsIndex, cast
+from typing import Any, SupportsFloat, SupportsIndex, cast
 
 from pagehint.errors import InputError, printable
 
@@ -17,6 +17,7 @@ __all__ = [
     "parse_time",
     "percent",
     "power_of_two",
+    "several",
     "shown",
     "whole_number",
 ]
@@ -36,6 +37,17 @@ def shown(value: object) -> str:
     except Exception:  # an int of more digits than Python prints, or a class whose own repr fails
         text = f"of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:50]}..."
+
+
+def several(given: Any) -> list[Any]:
+    """What a caller gives one of, or several: text, and what can't be gone through, is one."""
+    if isinstance(given, str | bytes):
+        return [given]
+    try:
+        each = iter(given)
+    except TypeError:
+        return [given]
+    return list(each)
 
 
 def whole_number(what: str, value: object, least: int, most: int) -> int:

@@ -288,6 +288,13 @@ def test_in_python() -> None:
     assert found.best[1]["budget"] == {"within": 10**9}
 
 
+def test_one_is_given_as_several_are() -> None:
+    """Of one text each letter was a recording, a design or a delay."""
+    one = sweep(str(ph.example().path), "reporting", {"order": 9, "delay": "1s", "capacity": 32}, 1.5)
+    several = sweep([ph.example()], ["reporting"], {"order": [9], "delay": ["1s"], "capacity": [32]}, [1.5])
+    assert one.to_dict() == several.to_dict()
+
+
 _PRICED = (("--price", "1.5"), ("--set", "price=1.5"))
 
 

@@ -3,6 +3,7 @@
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
-from pagehint.diagnosis.examine import diagnose, examine
+from pagehint.diagnosis.examine import diagnose, doctor, examine
 from pagehint.diagnosis.recognise import read_files
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
@@ -199,3 +200,15 @@ def test_a_log_whose_free_memory_is_not_in_its_blocks_is_said_to_be_odd(tmp_path
     assert line.startswith("the log's zone Normal of node 1 has 843 MiB free, of which 62 lie in blocks")
     (tmp_path / "log").write_text(sample)
     assert not any("lie in blocks" in line for line in diagnose(tmp_path / "log").warnings)
+
+
+@pytest.mark.parametrize("files", [None, 3, b"buddyinfo", [None]])
+def test_what_is_no_file(files: Any) -> None:
+    with pytest.raises(InputError, match="is no file: expected the path of one"):
+        diagnose(files)
+
+
+def test_a_file_is_not_taken_for_an_option_of_this_machines() -> None:
+    """It told of this machine, as if the file had said it."""
+    with pytest.raises(InputError, match=r"page_map 'buddyinfo.txt': .* diagnose\(files\) reads files"):
+        doctor("buddyinfo.txt")  # type: ignore[arg-type]

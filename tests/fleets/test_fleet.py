@@ -86,11 +86,32 @@ def test_an_interval_is_of_the_whole_day(tmp_path):
         ({"guests": [Guests(example(), 1, 5.0, 5.0)]}, "times of a day"),
         ({"guests": [("nowhere", 1)]}, "no such trace bundle"),
         ({"designs": ["nothing"]}, "nothing"),
+        ({"guests": example()}, "<Trace phased.* is no guests: expected a recording and how many"),
+        ({"guests": None}, "None is no guests"),
+        ({"guests": ["web.pagetrace:40"]}, "'web.pagetrace:40' is no guests"),
+        ({"guests": [(None, 1)]}, "None is no recording"),
+        ({"guests": [Guests(example(), 1, "8h", "18h")]}, "times of a day"),
+        ({"together": "1"}, "together '1'"),
+        ({"parked": None}, "parked None"),
+        ({"risks": 2}, "a risk of 2"),
+        ({"risks": ["1e-3"]}, "a risk of 1e-3"),
+        ({"settings": [("order", 9)]}, "settings .* expected values by name"),
+        ({"measured": True, "designs": ["breakeven"]}, "no recording is replayed here"),
+        ({"measured": True, "settings": {"order": 9}}, "no recording is replayed here"),
     ],
 )
 def test_what_is_no_fleet(more, error):
     with pytest.raises(InputError, match=error):
         fleet(**{"guests": [(example(), 1)], "host_memory": 1 << 30, **more})
+
+
+def test_one_is_given_as_several_are(tmp_path):
+    """Of one text each letter was a design, and one number was none to go through."""
+    path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 100 * MIB), (2 * S, 0)])
+    one, several = fleet(Guests(path, 10), "2GiB", risks=0.01), fleet([Guests(path, 10)], "2GiB", risks=[0.01])
+    assert one.to_dict() == several.to_dict()
+    numpy = fleet([(path, np.int64(10))], "2GiB", risks=np.array([0.01]))
+    assert json.dumps(numpy.to_dict()) == json.dumps(several.to_dict())
 
 
 def test_the_command_and_its_page(tmp_path):

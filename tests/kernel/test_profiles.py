@@ -97,3 +97,6 @@ def test_a_kernel_is_a_version(kernel: object) -> None:
         check_kernel(kernel)
     assert check_kernel(None) is None
     assert check_kernel("6.8.0-31-generic") == "6.8.0-31-generic"
+    if not isinstance(kernel, str):
+        with pytest.raises(InputError, match="expected a version"):
+            kernel_profile(kernel)  # type: ignore[arg-type]

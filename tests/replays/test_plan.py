@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,12 @@ from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import Plan, kind_of, plans_of
 from pagehint.replays.start import guest_reporting
 from pagehint.trace.shipped import example
+
+
+@pytest.mark.parametrize("orders", [9, (9,), {9}, np.array([9]), np.int64(9), iter([9])])
+def test_one_value_or_several_of_any_kind(orders):
+    (plan,) = plans_of(example(), [PageReporting], {"order": orders, "delay": "100ms"})
+    assert (plan.settings["order"], plan.settings["delay"]) == (9, 100_000_000)
 
 
 class Own(Design):

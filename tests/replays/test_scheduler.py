@@ -135,5 +135,7 @@ def test_rows() -> None:
     assert replay_rows(rows.slice(0, 0)).schema == done.schema
     with pytest.raises(InputError, match="no column 'settings'"):
         replay_rows(rows.drop_columns("settings"))
+    with pytest.raises(InputError, match="rows 3: expected a pyarrow Table"):
+        replay_rows(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="column 'cost' already"):
         replay_rows(rows.append_column("cost", pa.array([1, 2])))

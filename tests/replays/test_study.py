@@ -133,6 +133,7 @@ def test_what_fails_ends_a_design_that_never_returns(phased: ph.Trace) -> None:
         (("reporting", {"order": 32}), "order 32: expected 0 to 31"),
         (("reporting", {"capacity": 0}), "capacity 0: expected"),
         ((5,), "5 is no design: expected a name, or a class"),
+        ((None, [("order", 9)]), "settings .*: expected values by name"),
         ((int,), "<class 'int'> is no design"),
     ],
 )
@@ -141,6 +142,9 @@ def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> No
         ph.study(phased, *arguments)
     with pytest.raises(InputError, match="needs a recording"):
         ph.study([])
+    for call in (ph.study, ph.sweep):
+        with pytest.raises(InputError, match="None is no recording: expected the path of a bundle"):
+            call([phased, None])  # type: ignore[operator]
     with pytest.raises(InputError, match="ground 5: expected a Ground"):
         ph.study(phased, ground=5)
     for workers in (0, float("nan"), "2"):

@@ -286,3 +286,35 @@ def test_a_run_without_a_timeline_has_no_page(phased: Trace, tmp_path: Path) -> 
     with pytest.raises(InputError, match="a page of no run"):
         write_html([], tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "run", [3], [None]])
+def test_what_is_no_run(wrong: Any, runs: dict[str, Run], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run: expected what replay"):
+        write_html(wrong, tmp_path / "page.html")
+    if wrong is not None:
+        with pytest.raises(InputError, match="is no run: expected what replay"):
+            write_html(runs["none"], tmp_path / "page.html", wrong)
+    with pytest.raises(InputError, match="an output at None: expected a path"):
+        write_html(runs["none"], None)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_is_of_one_recording_against_the_same_without_hinting(runs: dict[str, Run]) -> None:
+    """It said how much less host memory that is "than without hinting", whatever it was held against."""
+    run, none = runs["reporting"], runs["none"]
+    other = replace(none, recording={**none.recording, "name": "other", "memory": none.recording["memory"] // 2})
+    for known, baseline in (([run, other], None), ([run], other)):
+        with pytest.raises(InputError, match=r"runs of several recordings \(phased, other\): expected those of one"):
+            page_of(known, baseline)
+    with pytest.raises(InputError, match="a baseline with hinting: expected a run without hinting"):
+        page_of([run], runs["hinting"])
+    huge = replace(none, settings={**none.settings, "host_page_size": "2MiB"})
+    with pytest.raises(InputError, match=r"a baseline with host_page_size '2MiB', and a run with 'THP': .* same host"):
+        page_of([run], huge)
+
+
+def test_one_run_is_given_as_several_are(runs: dict[str, Run], tmp_path: Path) -> None:
+    write_html(runs["reporting"], tmp_path / "one.html", runs["none"])
+    write_html([runs["reporting"]], tmp_path / "list.html", runs["none"])
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "list.html").read_bytes()

@@ -276,3 +276,9 @@ def test_a_small_file_of_a_huge_value(bundle: Path) -> None:
     pq.write_table(table, path, compression="zstd")
     with pytest.raises(InputError, match="a group of its rows unpacks to"):
         list(Trace.open(bundle).residency_bitmaps())
+
+
+@pytest.mark.parametrize("path", [None, 3, b"guest.pagetrace", "", ["guest.pagetrace"]])
+def test_what_is_no_path(path: object) -> None:
+    with pytest.raises(InputError, match="is no recording: expected the path of a bundle"):
+        Trace.open(path)  # type: ignore[arg-type]

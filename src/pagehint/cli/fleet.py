@@ -62,7 +62,7 @@ def fleet(
     For example:
 
         pagehint fleet web.pagetrace:40 batch.pagetrace:10 --host-memory 64GiB
-        pagehint fleet office.parquet:100@8h-18h --host-memory 256GiB --design reporting --html fleet.html
+        pagehint fleet office.parquet:100@8h-18h --host-memory 256GiB --html fleet.html
 
     Parameters
     ----------

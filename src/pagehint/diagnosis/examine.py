@@ -34,6 +34,7 @@ from pagehint.diagnosis.zones import ZoneState, zone_states
 from pagehint.errors import InputError, printable
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, ORDER_PARAMETER
 from pagehint.proc.kpageflags import KPageFlag
+from pagehint.units import several, shown
 
 __all__ = ["diagnose", "doctor", "examine"]
 
@@ -55,12 +56,14 @@ def doctor(page_map: bool = True) -> Diagnosis:
 
     Without root much is not known: `evidence.missing` says what. `page_map=False` leaves /proc/kpageflags out.
     """
+    if not isinstance(page_map, bool):
+        raise InputError(f"page_map {shown(page_map)}: expected True or False; diagnose(files) reads files")
     return examine(read_machine(page_map))
 
 
 def diagnose(files: str | Path | Iterable[str | Path]) -> Diagnosis:
     """Diagnose a machine from copies of its files, or from what somebody pasted, in any mixture. Raises InputError."""
-    return examine(read_files([files] if isinstance(files, str | Path) else files))
+    return examine(read_files(several(files)))
 
 
 def examine(evidence: Evidence) -> Diagnosis:

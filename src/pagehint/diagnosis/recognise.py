@@ -1,6 +1,7 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
 import itertools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,7 @@ from pagehint.proc.counters import parse_pressure
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
+from pagehint.units import shown
 
 __all__ = ["read_files"]
 
@@ -95,7 +97,10 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
     evidence = Evidence()
     silent: list[SilentError] = []
-    for path in map(Path, paths):
+    for given in paths:
+        if not isinstance(given, str | os.PathLike):
+            raise InputError(f"{shown(given)} is no file: expected the path of one, such as a copy of /proc/buddyinfo")
+        path = Path(given)
         try:
             for file in files_of(path):
                 _read_file(evidence, file, file != path)

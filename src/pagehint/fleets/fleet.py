@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held, risk
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.replays.plan import CAPACITY, in_words, kind_of, plans_of
+from pagehint.replays.plan import CAPACITY, grid_of, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_size, parse_size, whole_number
+from pagehint.units import format_size, parse_size, several, shown, whole_number
 
 __all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
 
@@ -146,12 +147,12 @@ class Fleet:
 
 
 def fleet(
-    guests: Sequence[Guests | tuple[Trace | str | Path, int]],
+    guests: Guests | Sequence[Guests | tuple[Trace | str | Path, int]],
     host_memory: int | str,
-    designs: Sequence[str] = (),
-    settings: Mapping[str, Sequence[Any]] | None = None,
+    designs: str | Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     *,
-    risks: Sequence[float] = RISKS,
+    risks: float | Sequence[float] = RISKS,
     together: float = 0.0,
     parked: float = 0.0,
     overhead: int | str = 0,
@@ -172,7 +173,8 @@ def fleet(
     replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``study``. Raises
     InputError. O(log guests) transforms of 65,536 to 4 million bins. Source: docs/fleet.md.
     """
-    listed = [each if isinstance(each, Guests) else Guests(*each) for each in guests]
+    listed = [_as_guests(each) for each in several(guests)]
+    asked = several(risks)
     memory = parse_size(host_memory)
     if not 1 <= memory <= _MOST_MEMORY:
         raise InputError(
@@ -181,12 +183,12 @@ def fleet(
     beside = parse_size(overhead)
     if beside > _MOST_OVERHEAD:
         raise InputError(f"an overhead of {format_size(beside)} a guest: expected up to {format_size(_MOST_OVERHEAD)}")
-    _check(listed, risks, together, parked)
+    _check(listed, asked, together, parked)
     whole_number("the seed", seed, 0, (1 << 64) - 1)
     kinds = _Kinds(listed, measured)
     random = np.random.default_rng(seed)
     outcomes = []
-    found = kinds.replayed(designs, settings or {}, options, ground, executor, workers, progress)
+    found = kinds.replayed(several(designs), grid_of(settings), options, ground, executor, workers, progress)
     for design, values, label, steps in found:
         crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
         day = _day(listed, crowds, memory, together)
@@ -194,11 +196,23 @@ def fleet(
         there = _there(listed, crowds, begin)
         share = (end - begin) / _DAY
         between = interval(crowds, partial(_over, listed, memory, together), random)
-        counts = fits(there, memory, [min(each / share, 1.0) for each in risks], together)
-        most = dict(zip(risks, counts, strict=True))
+        counts = fits(there, memory, [min(each / share, 1.0) for each in asked], together)
+        most = dict(zip(map(float, asked), counts, strict=True))
         outcomes.append(Outcome(design, values, label, tuple(crowds), day, between, most))
-    guests_in_all = sum(each.count for each in listed)
+    guests_in_all = sum(int(each.count) for each in listed)
     return Fleet(memory, guests_in_all, together, parked, tuple(outcomes), kinds.warnings)
+
+
+def _as_guests(given: Any) -> Guests:
+    if isinstance(given, Guests):
+        return given
+    if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
+        raise InputError(f"{shown(given)} is no guests: expected a recording and how many, such as (trace, 40)")
+    return Guests(*given)
+
+
+def _is_between(value: object, least: float, most: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and least <= float(value) <= most
 
 
 def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, parked: float) -> None:
@@ -206,14 +220,14 @@ def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, pa
         raise InputError("a fleet needs guests: recordings, and how many of each, such as web.pagetrace:40")
     for each in guests:
         whole_number(f"{each.source}: the number of guests", each.count, 1, MOST_GUESTS)
-        if not (0 <= each.begin <= _DAY and 0 <= each.end <= _DAY and each.begin != each.end):
+        if not all(_is_between(edge, 0, _DAY) for edge in (each.begin, each.end)) or each.begin == each.end:
             raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
     whole_number("the number of all guests", sum(each.count for each in guests), 1, MOST_GUESTS)
-    if not risks or not all(1e-12 <= each < 1 for each in risks):
+    if not risks or not all(_is_between(each, 1e-12, 1) and each < 1 for each in risks):
         raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
     for name, share in (("together", together), ("parked", parked)):
-        if not 0 <= share <= 1:
-            raise InputError(f"{name} {share}: expected a share of the guests, 0 to 1")
+        if not _is_between(share, 0, 1):
+            raise InputError(f"{name} {shown(share)}: expected a share of the guests, 0 to 1")
 
 
 def _day(
@@ -250,7 +264,7 @@ class _Kinds:
         self._traces: dict[int, Trace] = {}
         opened: dict[str, Trace] = {}
         for index, each in enumerate(guests):
-            if not isinstance(each.source, Trace) and Path(each.source).suffix == ".parquet":
+            if isinstance(each.source, str | Path) and Path(each.source).suffix == ".parquet":
                 self._fixed[index] = steps_of_file(each.source)
                 continue
             path = each.source.where if isinstance(each.source, Trace) else str(each.source)
@@ -276,6 +290,8 @@ class _Kinds:
         settings."""
         rows: list[tuple[str, Mapping[str, Any], str, list[Steps]]] = []
         if not self._traces:
+            if designs or settings:
+                raise InputError("no recording is replayed here, and no design applies: leave out designs and settings")
             rows.append(("measured", {}, "measured", [self._fixed[index] for index in range(self._count)]))
         else:
             traces = list(dict.fromkeys(self._traces.values()))

@@ -185,6 +185,8 @@ def check_kernel(kernel: object) -> str | None:
 
 def kernel_profile(version: str | None) -> KernelProfile:
     """The profile of a kernel by its version (``uname -r``, as 6.1.0-56-cloud-amd64); without one, 6.1's."""
+    if not isinstance(version, str | None):
+        raise InputError(f"kernel {version!r:.60}: expected a version, such as '6.8'")
     match = _VERSION.match(version or "")
     if match is None:
         return LINUX_6_1

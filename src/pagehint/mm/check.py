@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.errors import InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.attached import Attachable
 from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED, entry
+from pagehint.units import shown
 
 __all__ = ["check"]
 
@@ -13,7 +15,12 @@ _KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OF
 
 
 def check(zone: Attachable) -> list[str]:
-    """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages)."""
+    """What is wrong with the zone, a line each; empty if nothing is. The zone must be at rest. O(pages).
+
+    Raises InputError for what is no zone.
+    """
+    if not isinstance(zone, Attachable):
+        raise InputError(f"{shown(zone)} is no zone: expected one, such as each of guest.zones")
     state = zone.page_state
     heads = np.flatnonzero(state & KIND)
     orders = (state[heads] & ORDER).astype(np.int64)

@@ -12,9 +12,9 @@ from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_count, shown
+from pagehint.units import format_count, several, shown
 
-__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "in_words", "kind_of", "plans_of"]
+__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
@@ -82,6 +82,14 @@ def kind_of(design: str | type[Design]) -> type[Design] | None:
     return design
 
 
+def grid_of(settings: object) -> dict[str, list[Any]]:
+    """The values of each setting that has any; one may be given alone. Raises InputError for what is none by name."""
+    if not isinstance(settings, Mapping | None):
+        raise InputError(f"settings {shown(settings)}: expected values by name, such as {{'order': [9, 5]}}")
+    grid = {name: several(values) for name, values in (settings or {}).items()}
+    return {name: values for name, values in grid.items() if values}
+
+
 def plans_of(
     trace: Trace,
     designs: Sequence[str | type[Design]],
@@ -94,6 +102,7 @@ def plans_of(
     values are texts of these options of a command line. Raises InputError for a setting that none of them has.
     """
     kinds = [kind_of(design) for design in designs]
+    settings = grid_of(settings)
     _check_known(kinds, settings, options or {})
     usual = usual_capacity(trace)
     guest = guest_reporting(trace)

@@ -10,6 +10,7 @@ from pagehint.replays.plan import plans_of
 from pagehint.replays.recording import recording_of
 from pagehint.replays.run import Totals, vars_of
 from pagehint.replays.study import Ground, Task
+from pagehint.units import shown
 
 __all__ = ["TOTALS_SCHEMA", "replay_rows"]
 
@@ -34,6 +35,8 @@ def replay_rows(rows: pa.Table, ground: Ground | None = None) -> pa.Table:
     what calls this has others. A process opens each recording once as long as its rows are next to each other. Raises
     InputError.
     """
+    if not isinstance(rows, pa.Table):
+        raise InputError(f"rows {shown(rows)}: expected a pyarrow Table")
     for name in _WANTED:
         if name not in rows.column_names:
             raise InputError(f"rows have no column {name!r}: expected {', '.join(_WANTED)}")

@@ -17,7 +17,7 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
 from pagehint.replays.drawing import drawing
-from pagehint.replays.plan import Plan, plans_of
+from pagehint.replays.plan import Plan, grid_of, plans_of
 from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
@@ -27,7 +27,7 @@ from pagehint.replays.start import usual_capacity
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import shown, whole_number
+from pagehint.units import several, shown, whole_number
 
 __all__ = ["Ground", "Study", "Task", "ground_of", "row_of", "run_tasks", "study", "study_plans"]
 
@@ -172,11 +172,11 @@ def study(
     events of as many recordings (up to 16 million each).
     """
     shared = ground_of(ground, **common)
-    listed = [recordings] if isinstance(recordings, Trace | str | Path) else list(recordings)
+    listed = several(recordings)
     if not listed:
         raise InputError("a study needs a recording at least")
-    wanted = designs if isinstance(designs, Sequence) and not isinstance(designs, str) else [designs]
-    grid = {name: _values(value) for name, value in (settings or {}).items()}
+    wanted = several(designs)
+    grid = grid_of(settings)
     opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]
     planned = [(each, _plans(each, wanted, grid)) for each in opened]
     return study_plans(planned, shared, baseline, keep, executor, workers, progress)
@@ -219,10 +219,6 @@ def study_plans(
         runs=runs[: len(tasks)],
         baseline_runs=[runs[index] for index in which] if keep else [],
     )
-
-
-def _values(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple | set | frozenset | range) else [value]
 
 
 def _plans(

@@ -18,13 +18,13 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
 from pagehint.replays.doubts import zone_level
-from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, kind_of, plans_of
+from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_price, shown, whole_number
+from pagehint.units import parse_price, several, shown, whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "sweep"]
 
@@ -109,10 +109,10 @@ class Sweep:
 
 
 def sweep(
-    recordings: Sequence[Trace | str | Path],
-    designs: Sequence[str | type[Design]] = (),
-    settings: Mapping[str, Sequence[Any]] | None = None,
-    prices: Sequence[float] = (),
+    recordings: Trace | str | Path | Sequence[Trace | str | Path],
+    designs: str | type[Design] | Sequence[str | type[Design]] = (),
+    settings: Mapping[str, Any] | None = None,
+    prices: float | Sequence[float] = (),
     budget: Budget | None = None,
     *,
     options: Mapping[str, str] | None = None,
@@ -125,27 +125,28 @@ def sweep(
 ) -> Sweep:
     """Replay each recording with each setting, and without hinting, and with the guest's own settings.
 
-    ``settings``: values by name; without ``order``, ``delay`` and ``capacity``, ORDERS, DELAYS and CAPACITIES.
+    ``settings``: values, or lists of them, by name; without ``order``, ``delay`` and ``capacity``, ORDERS,
+    DELAYS and CAPACITIES.
     ``prices``: CPU seconds for a GiB*minute; without any, the ground's. A design that has a price of its own is tried
     at each of them. ``out``: a folder where each row is kept as it comes, of one sweep at a time; what is there already
     is not run again. ``executor``, ``workers``, ``progress`` and ``options``: as for ``study`` and ``plans_of``;
     ``total(events)`` is called once, with how many ``progress`` will be told of. Raises InputError.
     """
     shared = ground_of(ground)
-    opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in recordings]
+    opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in several(recordings)]
     if not opened:
         raise InputError("a sweep needs a recording at least")
     names = [each.path.name for each in opened]
     if len(set(names)) < len(names):
         raise InputError("two recordings have the same name: rename one of them")
-    kinds = list(designs or DESIGNS)
+    kinds = several(designs) or list(DESIGNS)
     classes = [kind for kind in map(kind_of, kinds) if kind is not None]
     has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
-    grid = {**usual, **(settings or {})}
+    grid = {**usual, **grid_of(settings)}
     if not isinstance(budget, Budget | None):
         raise InputError(f"budget {shown(budget)}: expected a Budget, or None")
-    asked = list(dict.fromkeys(map(parse_price, prices))) or [shared.price]
+    asked = list(dict.fromkeys(map(parse_price, several(prices)))) or [shared.price]
     if options is not None:
         options = {**{name: name for name in grid}, **options}
     tasks: list[Task] = []

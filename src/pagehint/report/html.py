@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pagehint.errors import InputError
+from pagehint.hinting.designs.registry import NONE
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as drawn
@@ -32,17 +33,20 @@ from pagehint.report.words import (
     waited,
     warning_lines,
 )
-from pagehint.units import format_count, mib, percent
+from pagehint.units import format_count, mib, percent, several, shown
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 
 _MIB = 1 << 20
 
 
-def write_html(runs: Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
-    """Write the page of some runs of one recording. Raises InputError."""
+def write_html(runs: Run | Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
+    """Write the page of a run, or of some of one recording; `baseline` is that one without hinting, on the same host.
+
+    Raises InputError.
+    """
     with Output(path) as file:
-        file.write(page_of(list(runs), baseline).encode())
+        file.write(page_of(several(runs), baseline).encode())
 
 
 def figures_of(runs: Sequence[Run], baseline: Run | None = None) -> dict[str, go.Figure]:
@@ -119,6 +123,7 @@ class _Page:
     def __init__(self, runs: list[Run], baseline: Run | None) -> None:
         if not runs:
             raise InputError("a page of no run: expected one at least")
+        _check_alike(runs, baseline)
         if not all(run.timeline.num_rows for run in runs):
             raise InputError("a page needs a timeline: replay with a step, such as sample='50ms'")
         self.runs = runs
@@ -248,6 +253,32 @@ class _Page:
             runs.append(self.baseline)
             names.append("without hinting")
         return section("Totals", html_table(*totals_table(runs, names)))
+
+
+# What is not of the recording, its label or the design is the host's.
+_HOST = ("host_page_size", "host_memory", "khugepaged")
+
+
+def _check_alike(runs: list[Run], baseline: Run | None) -> None:
+    known = [*runs, *([] if baseline is None else [baseline])]
+    if others := [each for each in known if not isinstance(each, Run)]:
+        raise InputError(f"{shown(others[0])} is no run: expected what replay(trace) returns")
+    if len({(*_guest(run), run.totals.events) for run in known}) > 1:
+        names = dict.fromkeys(run.recording["name"] for run in known)
+        raise InputError(f"a page of runs of several recordings ({', '.join(names)}): expected those of one")
+    if baseline is None:
+        return
+    if baseline.settings["design"] != NONE:
+        design = baseline.settings["design"]
+        raise InputError(f"a baseline with {design}: expected a run without hinting, such as replay(trace)")
+    for name in _HOST:
+        if differ := [run for run in runs if run.settings[name] != baseline.settings[name]]:
+            there, here = (shown(run.settings[name]) for run in (differ[0], baseline))
+            raise InputError(f"a baseline with {name} {here}, and a run with {there}: replay both with the same host")
+
+
+def _guest(run: Run) -> tuple[object, ...]:
+    return tuple(run.recording[name] for name in ("kernel", "cpus", "memory"))
 
 
 def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -10,6 +10,7 @@ from typing import Self
 
 from pagehint.errors import InputError
 from pagehint.partial import claim, partial_path, remove_leftovers
+from pagehint.units import shown
 
 __all__ = ["Output", "check_unread", "output_if"]
 
@@ -23,6 +24,8 @@ class Output:
     """
 
     def __init__(self, path: str | Path, read: Iterable[str | Path] = ()) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise InputError(f"an output at {shown(path)}: expected a path")
         self.path = Path(path)
         self._target = self.path
         if not str(path) or self.path.is_dir():

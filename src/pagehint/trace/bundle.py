@@ -1,5 +1,6 @@
 """Reading a trace bundle: a recording of a guest's page allocator, streamed in bounded memory."""
 
+import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -92,6 +93,8 @@ class Trace:
 
         Raises InputError where it isn't a whole one.
         """
+        if not isinstance(path, str | os.PathLike) or path == "":
+            raise InputError(f"{shown(path)} is no recording: expected the path of a bundle, NAME.pagetrace")
         url = path if is_url(path) else None
         folder = Path(path) if url is None else local_copy(url)
         if not folder.is_dir():

@@ -3,6 +3,8 @@
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.mm.check import check
+from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.guest.procfs import buddyinfo, pagetypeinfo
 from pagehint.mm.zone import Zone
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
@@ -33,3 +35,17 @@ def test_no_zone():
     assert buddyinfo([]) == ""
     with pytest.raises(InputError, match="of no zone"):
         pagetypeinfo([])
+
+
+@pytest.mark.parametrize("given", [None, 3, "DMA", [None], GuestMemory("64MiB")])
+def test_what_is_no_zone(given):
+    for show in (buddyinfo, pagetypeinfo):
+        with pytest.raises(InputError, match=r"is no zone: expected some, such as guest\.zones"):
+            show(given)
+    with pytest.raises(InputError, match="is no zone: expected one"):
+        check(given)
+
+
+def test_one_zone_alone():
+    zone = Zone(1024)
+    assert (buddyinfo(zone), pagetypeinfo(zone)) == (buddyinfo([zone]), pagetypeinfo([zone]))

@@ -7,25 +7,38 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.zone import Zone
+from pagehint.units import several, shown
 
 __all__ = ["buddyinfo", "pagetypeinfo"]
 
 _TYPE_NAMES = ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "Isolate")
 
 
-def buddyinfo(zones: Sequence[Zone]) -> str:
-    """Free blocks by order, a line for each zone, as /proc/buddyinfo shows them."""
+def _listed(zones: Zone | Sequence[Zone]) -> list[Zone]:
+    listed = several(zones)
+    if wrong := [each for each in listed if not isinstance(each, Zone)]:
+        raise InputError(f"{shown(wrong[0])} is no zone: expected some, such as guest.zones")
+    return listed
+
+
+def buddyinfo(zones: Zone | Sequence[Zone]) -> str:
+    """Free blocks by order, a line for each zone, as /proc/buddyinfo shows them.
+
+    Raises InputError for what is no zone.
+    """
+    zones = _listed(zones)
     return "".join(
         f"Node {zone.node}, zone {zone.name:>8} " + "".join(f"{count:6} " for count in zone.nr_free) + "\n"
         for zone in zones
     )
 
 
-def pagetypeinfo(zones: Sequence[Zone]) -> str:
+def pagetypeinfo(zones: Zone | Sequence[Zone]) -> str:
     """Free blocks by migratetype and order, and pageblocks by migratetype, as /proc/pagetypeinfo shows them.
 
     O(free blocks + pageblocks). Raises InputError for no zone at all.
     """
+    zones = _listed(zones)
     if not zones:
         raise InputError("pagetypeinfo of no zone: expected one at least")
     first = zones[0]
