@@ -18,6 +18,7 @@ from pagehint.replays.sweep import Budget, sweep
 from pagehint.trace.shipped import example
 from tests.cli.test_run import SHIPPED, as_json
 from tests.command import pagehint
+from tests.replays.recording import record, zone
 
 SMALL = (
     "--design",
@@ -316,3 +317,15 @@ def test_a_design_that_has_a_price_goes_by_each_that_is_asked_for() -> None:
 
 def test_designs_without_an_order() -> None:
     assert [row["design"] for row in sweep([example()], ["none"]).rows] == ["none", "none"]
+
+
+def test_what_a_recording_does_not_tell_is_said_as_a_run_says_it(tmp_path: Path) -> None:
+    """Nothing was, but of recordings at zone level."""
+    rows = [("A", 512 * k, 9, 0) for k in range(8)] + [("F", 512 * k, 9, 0) for k in range(8)]
+    trace = record(tmp_path / "bare.pagetrace", rows, [zone(1 << 15)])
+    lines = replay(trace, ph.guest_reporting(trace), sample=None).recording["warnings"]
+    assert any("no zone events were recorded" in line for line in lines)
+    for _ in range(2):  # the second time from what was kept
+        found = sweep(trace, "reporting", {"order": [0, 9], "delay": "2s", "capacity": 32}, out=tmp_path / "rows")
+        assert found.warnings == [f"bare: {line}" for line in lines]
+        assert all("warnings" not in row for row in (*found.rows, *found.present))

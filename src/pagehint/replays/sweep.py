@@ -17,7 +17,6 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
-from pagehint.replays.doubts import zone_level
 from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run
@@ -159,9 +158,14 @@ def sweep(
         marks = {each: _mark(each) for each in opened} if out is not None else {}
         keys = [_key(task, marks.get(task.recording)) for task in tasks]
         # A guest's own settings may be among the others.
-        missing = {key: task for key, task in zip(keys, tasks, strict=True) if key not in kept.rows}
+        own = len(tasks) // len(opened)
+        own_tasks = zip(keys[own - 2 :: own], tasks[own - 2 :: own], strict=True)
+        first = {key: task for key, task in own_tasks if _DOUBTS not in kept.rows.get(key, ())}
+        others = [(key, task) for key, task in zip(keys, tasks, strict=True) if key not in first]
+        missing = {key: task for key, task in others if key not in kept.rows}
         if total is not None:
-            total(sum(task.events for task in missing.values()))
+            total(sum(task.events for task in (*first.values(), *missing.values())))
+        _run_missing(kept, first, executor, workers, progress, _row_with_doubts)
         _run_missing(kept, missing, executor, workers, progress)
         found = [kept.rows[key] for key in keys]
         task_of = {id(row): task for row, task in zip(found, tasks, strict=True)}
@@ -176,15 +180,16 @@ def sweep(
             bounds = [kept.rows[key]["best_possible"] for key in priced]
             return None if None in bounds else sum(bounds)
 
-        own = len(tasks) // len(opened)
         present = [found[k * own + own - 2] for k in range(len(opened))]
         in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
         groups = _by_setting(in_grid, grid)
         fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
         released = [group for group in groups if _is_released(group, fixed)]
         best = _best(groups, released, asked, budget or Budget(), possible)
-        warnings = [f"{each.path.name}: {line}" for each in opened for line in zone_level(each)]
-        return Sweep([row for row, _ in in_grid], _front(groups), best, present, warnings)
+        doubts = [row[_DOUBTS] for row in present]
+        warnings = [f"{row['recording']}: {line}" for row, lines in zip(present, doubts, strict=True) for line in lines]
+        rows, own_rows = ([_told(row) for row in each] for each in ([row for row, _ in in_grid], present))
+        return Sweep(rows, _front(groups), best, own_rows, warnings)
 
 
 def _run_missing(
@@ -193,9 +198,17 @@ def _run_missing(
     executor: Executor | None,
     workers: int | None,
     progress: Callable[[int], None] | None,
+    row_of: Callable[..., dict[str, Any]] | None = None,
 ) -> None:
     names = list(missing)
-    run_tasks(list(missing.values()), _row, executor, workers, progress, lambda index, row: kept.add(names[index], row))
+    run_tasks(
+        list(missing.values()),
+        row_of or _row,
+        executor,
+        workers,
+        progress,
+        lambda index, row: kept.add(names[index], row),
+    )
 
 
 def _usual_grid(options: Mapping[str, str] | None) -> dict[str, list[Any]]:
@@ -204,8 +217,21 @@ def _usual_grid(options: Mapping[str, str] | None) -> dict[str, list[Any]]:
     return {**{name: [str(each) if texts else each for each in of] for name, of in numbers.items()}, "delay": [*DELAYS]}
 
 
+# What the row of a guest's own settings is kept with: the sweep's warnings.
+_DOUBTS = "warnings"
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != _DOUBTS}
+
+
 def _row(task: Task, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
     return row_of_sweep(task.run_for_totals(progress))
+
+
+def _row_with_doubts(task: Task, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
+    run = task.run_once(progress)
+    return {**row_of_sweep(run), _DOUBTS: run.recording[_DOUBTS]}
 
 
 _COLUMNS: dict[str, Callable[[Run], Any]] = {
@@ -264,7 +290,9 @@ def _open_at_once(path: str, flags: int) -> int:
 # A bound or a wait that there is none of is None.
 def _is_row(row: Mapping[str, Any]) -> bool:
     return (
-        row.keys() == _COLUMNS.keys()
+        _told(row).keys() == _COLUMNS.keys()
+        and isinstance(lines := row.get(_DOUBTS, []), list)
+        and all(isinstance(line, str) for line in lines)
         and isinstance(row["settings"], dict)
         and all(math.isfinite(value) for value in row.values() if isinstance(value, int | float))
     )
