@@ -63,9 +63,7 @@ def test_a_sweep_says_so_too(level, tmp_path):
     trace = record(tmp_path / "a.pagetrace", [("Z", 600, 0, 0, 1)], [zone(2048)], meta)
     found = sweep([trace], ["reporting"], {"order": [9], "delay": [10**9], "capacity": [32]})
     assert found.to_dict()["warnings"] == found.warnings
-    assert [line.split(":")[:2] for line in found.warnings] == [["a.pagetrace", " recorded at zone level"]] * (
-        level == "zone"
-    )
+    assert any(line.startswith("a: recorded at zone level") for line in found.warnings) == (level == "zone")
     console = Console(record=True, width=200, file=io.StringIO())
     print_sweep(console, found, {}, [])
     assert ("up to 800 KiB, counts as in use" in console.export_text()) == (level == "zone")
