@@ -16,9 +16,11 @@ from typing import BinaryIO
 from pagehint.errors import InputError
 
 __all__ = [
+    "UTF16_MARKS",
     "CutOffError",
     "as_argument",
     "as_utf8",
+    "check_not_packed",
     "kind_of_file",
     "open_input",
     "packed_elsewise",
@@ -45,7 +47,9 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How text in UTF-16 begins, where it says so."""
+
 _MOST_TEXT = 64 << 20
 _CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
@@ -103,6 +107,12 @@ def packed_elsewise(start: bytes, path: str | Path | None) -> str | None:
     return f"{what}: {do}"
 
 
+def check_not_packed(file: io.BufferedReader, path: str | Path) -> None:
+    """Raise InputError where an open file is an archive that isn't unpacked here; its position stays."""
+    if (packed := packed_elsewise(file.peek(16)[:16], path)) is not None:
+        raise InputError(f"{path}: {packed}, and leave only that")
+
+
 def standard_input() -> BinaryIO:
     """The bytes of standard input. Raises InputError where it is closed."""
     if sys.stdin is None:
@@ -132,10 +142,9 @@ def read_text(path: str | Path, most: int = _MOST_TEXT) -> str:
     """
     with open_input(path) as file, reading(path):
         stream = unpacked(file, path)
-        if (packed := packed_elsewise(stream.peek(16)[:16], path)) is not None:
-            raise InputError(f"{path}: {packed}, and leave only that")
+        check_not_packed(stream, path)
         data = _whole(stream, path, most)
-    return data.decode("utf-16" if data.startswith(_WIDE) else "utf-8-sig", "replace")
+    return data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig", "replace")
 
 
 @contextmanager
@@ -207,5 +216,10 @@ class _Recoded(io.RawIOBase):
 
 
 def as_utf8(file: io.BufferedReader) -> io.BufferedReader:
-    """What an open file holds, in UTF-8 where it begins as UTF-16, as Windows writes what a command prints."""
-    return io.BufferedReader(_Recoded(file)) if file.peek(2).startswith(_WIDE) else file
+    """What an open file holds, in UTF-8 without a mark, where it begins as UTF-16, as Windows writes what a command
+    prints, or as UTF-8 does there.
+    """
+    start = file.peek(3)
+    if start.startswith(codecs.BOM_UTF8):
+        file.read(len(codecs.BOM_UTF8))
+    return io.BufferedReader(_Recoded(file)) if start.startswith(UTF16_MARKS) else file

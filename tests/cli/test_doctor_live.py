@@ -7,14 +7,14 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-_MAIN = (sys.executable, "-c", "from pagehint.cli.main import main; main()")
+from tests.command import COMMAND
+
 _MAY_WRITE = all(os.access(f"/proc/sys/vm/{name}", os.W_OK) for name in ("drop_caches", "compact_memory"))
 _as_root = pytest.mark.skipif(not _MAY_WRITE, reason="/proc/sys/vm can't be written here")
 
@@ -28,7 +28,7 @@ class Terminal:
         environment = {**os.environ, "TERM": "xterm-256color"}
         environment.pop("COLUMNS", None)
         self.process = subprocess.Popen(
-            [*_MAIN, "doctor", *arguments],
+            [*COMMAND, "doctor", *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -100,7 +100,11 @@ def test_apply_asks_first_and_tells_what_it_brought(action: str) -> None:
 def test_apply_as_json_with_the_answer_on_standard_input() -> None:
     before = counters()
     ended = subprocess.run(
-        [*_MAIN, "doctor", "--apply", "drop_caches", "--json"], input="y\n", capture_output=True, text=True, check=False
+        [*COMMAND, "doctor", "--apply", "drop_caches", "--json"],
+        input="y\n",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout)
@@ -114,7 +118,7 @@ def test_apply_as_json_with_the_answer_on_standard_input() -> None:
 def test_without_a_yes_nothing_is_written(answer: str) -> None:
     before = counters()
     ended = subprocess.run(
-        [*_MAIN, "doctor", "--apply", "both"], input=answer, capture_output=True, text=True, check=False
+        [*COMMAND, "doctor", "--apply", "both"], input=answer, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
     assert "not confirmed: nothing was written" in ended.stderr

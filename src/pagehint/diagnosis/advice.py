@@ -5,6 +5,7 @@ from dataclasses import replace
 from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import closed_by, free_from
+from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.kernel.profiles import release_of
 from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
@@ -16,18 +17,6 @@ _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
 _LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
-_NO_REPORTING = {
-    "EC2": (
-        "EC2 has no free page reporting",
-        "aws ec2 modify-instance-attribute --instance-id ID --instance-type SMALLER (while it is stopped)",
-    ),
-    "Xen": ("Xen has no free page reporting", "xl mem-set DOMAIN SIZE (on the host)"),
-    "Apple": (
-        "Apple's Virtualization framework has no free page reporting",
-        "targetVirtualMachineMemorySize of the VM's balloon device (on the host)",
-    ),
-    "VMware": ("VMware has no free page reporting", "govc vm.change -vm NAME -mem.limit=MIB (on the host)"),
-}
 
 
 def advise(found: Diagnosis) -> list[Advice]:
@@ -73,10 +62,10 @@ def _device(found: Diagnosis) -> list[Advice]:
     if not device and (whose := found.evidence.hypervisor) is not None:
         return [
             Advice(
-                f"let the host take it: {_NO_REPORTING[whose][0]}",
+                f"let the host take it: {HYPERVISORS[whose].lacks}",
                 ready,
                 "medium",
-                _NO_REPORTING[whose][1],
+                HYPERVISORS[whose].command,
                 "the guest has that much less until it is raised again",
             )
         ]

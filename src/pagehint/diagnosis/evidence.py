@@ -11,7 +11,7 @@ from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.proc.slabinfo import SlabCache
 from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "architecture_of", "hypervisor_of"]
+__all__ = ["COUNTERS", "Evidence", "Reporting", "ZoneKey", "architecture_of"]
 
 ZoneKey = tuple[int, str]
 """A zone's node and name."""
@@ -234,27 +234,6 @@ class Evidence:
                 for name, value in source.items():
                     counters[name] = counters.get(name, 0) + value
         return counters
-
-
-_HYPERVISORS = {
-    # Before Xen, which its older instances have: who rents one can't ask its host.
-    "EC2": re.compile(
-        r"(?:DMI|Hardware name|Vendor|Manufacturer): {0,8}Amazon EC2\b|\AAmazon EC2$|\bBIOS \d[\d.]{0,8}\.amazon\b"
-    ),
-    "Xen": re.compile(
-        r"Hypervisor (?:detected|vendor):\s+Xen|Virtualization: xen|paravirtualized kernel on Xen|Xen HVM domU"
-    ),
-    "Apple": re.compile(r"Apple Virtualization"),
-    "VMware": re.compile(
-        r"Hypervisor (?:detected|vendor):\s+VMware|Virtualization: vmware|VMware, Inc\.|VMware Virtual Platform"
-        r"|\AVMware\d{1,3},\d"
-    ),
-}
-
-
-def hypervisor_of(text: str) -> str | None:
-    """The hypervisor of Evidence that a line of a kernel's log or of sysfs names."""
-    return next((name for name, words in _HYPERVISORS.items() if words.search(text)), None)
 
 
 def architecture_of(words: str) -> str | None:

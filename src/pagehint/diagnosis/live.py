@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.evidence import Evidence, Reporting, hypervisor_of
+from pagehint.diagnosis.evidence import Evidence, Reporting
+from pagehint.diagnosis.hypervisors import hypervisor_of
 from pagehint.errors import InputError, printable
 from pagehint.kernel.reporting import BALLOON, DELAY_PARAMETER, ORDER_PARAMETER, PARAMETERS, offers_reporting
 from pagehint.proc.counters import parse_meminfo, parse_pressure, parse_unused_names, parse_vmstat

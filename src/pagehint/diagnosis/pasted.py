@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pagehint.diagnosis.interleaved import by_machine, by_task
 from pagehint.diagnosis.json_text import message_of, strings_of
 from pagehint.diagnosis.pieces import PIECE, pieces_of
+from pagehint.inputs import UTF16_MARKS
 
 __all__ = ["decoded", "is_painted", "is_wide", "plain_lines", "telling", "tells"]
 
@@ -214,7 +215,7 @@ def _wide_as(data: bytes | bytearray) -> str | None:
     start = bytes(data[:64])
     if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if start.startswith(UTF16_MARKS):
         return "utf-16"
     start = start[: len(start) & ~3]
     for name, first, step in (("utf-16-le", 0, 2), ("utf-16-be", 1, 2), ("utf-32-le", 0, 4), ("utf-32-be", 3, 4)):

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from pagehint.diagnosis.evidence import Evidence, architecture_of, hypervisor_of
+from pagehint.diagnosis.evidence import Evidence, architecture_of
+from pagehint.diagnosis.hypervisors import hypervisor_of
 from pagehint.proc.counters import parse_unused_names
 
 __all__ = ["KERNEL", "PAGE_SIZE", "read_single_lines"]

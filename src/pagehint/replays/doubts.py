@@ -208,7 +208,7 @@ def _host(playback: Playback) -> list[str]:
         f"{playback.host.page_size} pages, is assumed ({playback.first.source.removeprefix('assumed: ')})"
     )
     residency = playback.trace.residency
-    samples = [] if residency is None else residency["ram_resident_kib"].drop_null().to_pylist()
+    samples = [] if residency is None else residency["ram_resident_kib"].drop_null()[:1].to_pylist()
     if samples:
         backed = int(playback.first.backed.sum()) * PAGE_BYTES
         has = "what was measured on the host does not tell which pages were resident"

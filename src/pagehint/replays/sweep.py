@@ -161,12 +161,13 @@ def sweep(
         own = len(tasks) // len(opened)
         own_tasks = zip(keys[own - 2 :: own], tasks[own - 2 :: own], strict=True)
         first = {key: task for key, task in own_tasks if _DOUBTS not in kept.rows.get(key, ())}
-        others = [(key, task) for key, task in zip(keys, tasks, strict=True) if key not in first]
-        missing = {key: task for key, task in others if key not in kept.rows}
+        missing = {
+            key: task for key, task in zip(keys, tasks, strict=True) if key not in first and key not in kept.rows
+        }
         if total is not None:
             total(sum(task.events for task in (*first.values(), *missing.values())))
-        _run_missing(kept, first, executor, workers, progress, _row_with_doubts)
-        _run_missing(kept, missing, executor, workers, progress)
+        _run_missing(_row_with_doubts, kept, first, executor, workers, progress)
+        _run_missing(_row, kept, missing, executor, workers, progress)
         found = [kept.rows[key] for key in keys]
         task_of = {id(row): task for row, task in zip(found, tasks, strict=True)}
 
@@ -174,9 +175,8 @@ def sweep(
         def possible(rows: Sequence[dict[str, Any]], price: float) -> float | None:
             wanted = [replace(task_of[id(row)], ground=replace(shared, price=price)) for row in rows]
             priced = {_key(task, marks.get(task.recording)): task for task in wanted}
-            _run_missing(
-                kept, {key: task for key, task in priced.items() if key not in kept.rows}, executor, workers, None
-            )
+            unknown = {key: task for key, task in priced.items() if key not in kept.rows}
+            _run_missing(_row, kept, unknown, executor, workers, None)
             bounds = [kept.rows[key]["best_possible"] for key in priced]
             return None if None in bounds else sum(bounds)
 
@@ -193,21 +193,16 @@ def sweep(
 
 
 def _run_missing(
+    row_of: Callable[..., dict[str, Any]],
     kept: "_Kept",
     missing: Mapping[str, Task],
     executor: Executor | None,
     workers: int | None,
     progress: Callable[[int], None] | None,
-    row_of: Callable[..., dict[str, Any]] | None = None,
 ) -> None:
     names = list(missing)
     run_tasks(
-        list(missing.values()),
-        row_of or _row,
-        executor,
-        workers,
-        progress,
-        lambda index, row: kept.add(names[index], row),
+        list(missing.values()), row_of, executor, workers, progress, lambda index, row: kept.add(names[index], row)
     )
 
 

@@ -8,6 +8,7 @@ from pagehint.diagnosis.failure import Failure, ZoneVerdict
 from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.diagnosis.holders import USED_WORDS
+from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
 from pagehint.kernel.reporting import ORDER_PARAMETER
@@ -58,7 +59,6 @@ _REASONS = {
     " process's own (a cpuset, a cgroup) held",
     "unknown": "the log lacks what would tell why",
 }
-_HYPERVISORS = {"Xen": "Xen", "Apple": "Apple's Virtualization framework", "VMware": "VMware", "EC2": "Amazon EC2"}
 _KINDS = {
     "failure": "allocation failed",
     "oom": "the OOM killer was called",
@@ -127,7 +127,7 @@ def subject(found: Diagnosis) -> str:
     )
     parts = [what]
     if found.evidence.hypervisor is not None:
-        parts.append(f"a guest of {_HYPERVISORS[found.evidence.hypervisor]}")
+        parts.append(f"a guest of {HYPERVISORS[found.evidence.hypervisor].called}")
     if found.total is not None:
         parts.append(format_size(found.total))
     if found.evidence.kernel is not None:

@@ -128,20 +128,21 @@ def import_text(
         )
     if parser.other_events:
         anomalies["events of other kinds, left out"] = parser.other_events
-    _look_for_others(parser, rows, [] if copy is None else copy.zones(), anomalies)
+    zones = [] if copy is None else copy.zones()
+    _look_for_others(parser, rows, zones, anomalies)
     for name, count in parser.unknown_gfp.items():
         anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
     clock = _clock(clock_offset, rows.clock_offset)
     if residency is not None:
-        pages = 0 if copy is None else sum(zone.present for zone in copy.zones())
-        _add_residency(residency, clock, rows, writer, pages * PAGE_BYTES >> 10)
+        memory = sum(zone.present for zone in zones) * PAGE_BYTES >> 10
+        _add_residency(residency, clock, rows, writer, memory)
     return Meta(
         recorder=parser.recorder,
         source=source.name,
         kernel=parser.kernel if folder is None or folder.kernel is None else folder.kernel,
         page_size=(None if copy is None else copy.page_size()) or PAGE_BYTES,
         pageblock_order=None if copy is None else copy.pagetypeinfo().pageblock_order,
-        zones=[] if copy is None else copy.zones(),
+        zones=zones,
         clock=clock,
         reporting=_reporting(None if folder is None else folder.reporting, Event.REPORT in rows.kinds),
         lost=Lost(by_cpu=by_cpu, overwritten=overwritten, uncounted=uncounted),
@@ -218,7 +219,7 @@ def _lines(path: Path, progress: Callable[[float], None]) -> Iterator[str]:
             number += 1
             if len(data) > _LONGEST_LINE:
                 raise InputError(f"{path}: line {number}: longer than {_LONGEST_LINE} bytes: {_EXPECTED}")
-            yield data.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
+            yield data.decode("utf-8", "replace")
             if number % 4096 == 0:
                 progress(min(1.0, raw.tell() / size))
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, packed_elsewise, read_text
+from pagehint.inputs import check_not_packed, open_input, read_text
 from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, checksums, places
@@ -158,11 +158,12 @@ class TraceWriter:
         """
         folder = self._temp / name
         folder.mkdir()
+        copies = {each: folder / (KPAGEFLAGS if each == "kpageflags" else f"{each}.txt") for each in files}
         for each in TEXTS:
             if each in files:
-                (folder / f"{each}.txt").write_text(read_text(files[each]), "utf-8", "replace", newline="")
+                copies[each].write_text(read_text(files[each]), "utf-8", "replace", newline="")
         if "kpageflags" in files:
-            _pack(files["kpageflags"], folder / "kpageflags.u64.gz")
+            _pack(files["kpageflags"], copies["kpageflags"])
         snapshot = Snapshot(folder)
         try:
             snapshot.check()
@@ -171,8 +172,7 @@ class TraceWriter:
         except InputError as error:
             text = str(error)
             for each, path in files.items():
-                copy = folder / (KPAGEFLAGS if each == "kpageflags" else f"{each}.txt")
-                text = text.replace(str(copy), str(path))
+                text = text.replace(str(copies[each]), str(path))
             raise InputError(text.replace(str(folder), str(next(iter(files.values())).parent))) from None
         return snapshot
 
@@ -252,8 +252,7 @@ class TraceWriter:
 # Streamed: the kpageflags of a guest of 256 GiB are 512 MiB.
 def _pack(source: Path, target: Path) -> None:
     with open_input(source) as file, target.open("wb") as out:
-        if (archive := packed_elsewise(file.peek(16)[:16], source)) is not None:
-            raise InputError(f"{source}: {archive}, and leave only that")
+        check_not_packed(file, source)
         if file.peek(2).startswith(b"\x1f\x8b"):
             shutil.copyfileobj(file, out, 1 << 20)
             return
