@@ -18,7 +18,7 @@ from pagehint.trace.describe import describe_host_state, describe_lost, describe
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_count, format_size, format_time
 
-__all__ = ["doubts", "zone_level"]
+__all__ = ["doubts"]
 
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
@@ -53,7 +53,7 @@ def doubts(playback: Playback) -> list[str]:
         *_guest(playback),
         *_balloon(playback),
         *_came_and_went(*playback.snapshots),
-        *zone_level(trace),
+        *_zone_level(trace),
         *_no_zone_events(playback),
         *_late(playback),
         *misses(playback),
@@ -158,8 +158,7 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
     return lines
 
 
-def zone_level(trace: Trace) -> list[str]:
-    """What a recording at zone level can't tell; none of any other."""
+def _zone_level(trace: Trace) -> list[str]:
     if trace.meta.level != "zone":
         return []
     tunes, most = kernel_profile(trace.meta.kernel).pcp_tunes, 0
