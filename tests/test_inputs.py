@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, packed_elsewise, read_input, unpacked
+from pagehint.inputs import as_utf8, decoded, is_wide, open_input, packed_elsewise, read_input, unpacked
 
 
 def _read(path: Path, bounded: bool = True) -> bytes:
@@ -152,3 +152,17 @@ def test_an_archive_from_a_pipe_is_sent_through_what_unpacks_it() -> None:
     assert (said.returncode, said.stderr) == (2, told)
     assert packed_elsewise(b"PK\3\4", None) == "a zip archive: save it in a file, unpack that with `unzip`"
     assert packed_elsewise(packed[1:], None) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_text_in_any_encoding_of_unicode_is_decoded_with_its_mark_or_without(encoding: str) -> None:
+    data = "MemFree: 1 kB".encode(encoding)
+    assert decoded(data) == "MemFree: 1 kB"
+    assert is_wide(data) == ("8" not in encoding)
+    with open_input(__file__) as file:
+        assert as_utf8(file) is file
+
+
+def test_what_is_no_text_is_replaced() -> None:
+    assert "MemFree" in decoded(b"MemFree\xff\xfe")
+    assert decoded(b"MemFree:\xa01") == "MemFree: 1"

@@ -16,11 +16,12 @@ from typing import BinaryIO
 from pagehint.errors import InputError
 
 __all__ = [
-    "UTF16_MARKS",
     "CutOffError",
     "as_argument",
     "as_utf8",
     "check_not_packed",
+    "decoded",
+    "is_wide",
     "kind_of_file",
     "open_input",
     "packed_elsewise",
@@ -40,6 +41,18 @@ _ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x", False),
     b"\x04\x22\x4d\x18": ("an lz4 archive", "lz4 -dc", True),
 }
+# In this order: of UTF-32, one mark begins as one of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+# Without a mark, of the ASCII that it begins with: where the first character's byte is, and how far apart they are.
+_UNMARKED = {"utf-16-le": (0, 2), "utf-16-be": (1, 2), "utf-32-le": (0, 4), "utf-32-be": (3, 4)}
+_LEAST_UNMARKED, _MOST_UNMARKED = 8, 64  # bytes
+_NARROW = ("utf-8", "utf-8-sig")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -47,9 +60,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""How text in UTF-16 begins, where it says so."""
-
 _MOST_TEXT = 64 << 20
 _CHUNK = 1 << 16
 # What a recording or a snapshot of a real guest unpacks to is far below; a small file that is all one byte is not.
@@ -136,15 +146,41 @@ def _whole(file: BinaryIO, path: str | Path, most: int) -> bytes:
 
 
 def read_text(path: str | Path, most: int = _MOST_TEXT) -> str:
-    """The text of a file, up to `most` bytes: UTF-8, or UTF-16 that begins as such, packed by gzip or not.
-
-    Raises InputError.
-    """
+    """The text of a file, up to `most` bytes, packed by gzip or not. Raises InputError."""
     with open_input(path) as file, reading(path):
         stream = unpacked(file, path)
         check_not_packed(stream, path)
-        data = _whole(stream, path, most)
-    return data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig", "replace")
+        return decoded(_whole(stream, path, most))
+
+
+def decoded(data: bytes | bytearray) -> str:
+    """Text of bytes in UTF-8, UTF-16 or UTF-32; what isn't text in it is replaced."""
+    encoding = _encoding_of(data)
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        if encoding in _NARROW and b"\xa0" in data:
+            data = data.replace(b"\xa0", b" ")  # what single bytes have for a space that no line breaks at
+        return data.decode(encoding, "replace")
+
+
+def is_wide(start: bytes | bytearray) -> bool:
+    """Whether it begins like text in UTF-16 or UTF-32."""
+    return _encoding_of(start) not in _NARROW
+
+
+def _encoding_of(start: bytes | bytearray) -> str:
+    """The codec of text by how it begins: with its mark, or in ASCII with zeros between, as Windows writes it."""
+    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    if marked is not None:
+        return marked
+    start = bytes(start[: min(_MOST_UNMARKED, len(start) & ~3)])
+    if len(start) >= _LEAST_UNMARKED:
+        for name, (first, step) in _UNMARKED.items():
+            characters = start[first::step]
+            if 0 not in characters and characters.isascii() and len(start.replace(b"\0", b"")) == len(characters):
+                return name
+    return "utf-8"
 
 
 @contextmanager
@@ -198,8 +234,8 @@ def unpacked(file: io.BufferedReader, path: str | Path, bounded: bool = True) ->
 
 
 class _Recoded(io.RawIOBase):
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._decoder = file, codecs.getincrementaldecoder("utf-16")("replace")
+    def __init__(self, file: BinaryIO, encoding: str) -> None:
+        self._file, self._decoder = file, codecs.getincrementaldecoder(encoding)("replace")
         self._left = b""
 
     def readable(self) -> bool:
@@ -216,10 +252,6 @@ class _Recoded(io.RawIOBase):
 
 
 def as_utf8(file: io.BufferedReader) -> io.BufferedReader:
-    """What an open file holds, in UTF-8 without a mark, where it begins as UTF-16, as Windows writes what a command
-    prints, or as UTF-8 does there.
-    """
-    start = file.peek(3)
-    if start.startswith(codecs.BOM_UTF8):
-        file.read(len(codecs.BOM_UTF8))
-    return io.BufferedReader(_Recoded(file)) if start.startswith(UTF16_MARKS) else file
+    """What an open file holds, in UTF-8 without a mark."""
+    encoding = _encoding_of(file.peek(_MOST_UNMARKED)[:_MOST_UNMARKED])
+    return file if encoding == "utf-8" else io.BufferedReader(_Recoded(file, encoding))

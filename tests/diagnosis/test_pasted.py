@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pagehint.diagnosis import pasted
 from pagehint.diagnosis.examine import diagnose
-from pagehint.diagnosis.pasted import decoded, plain_lines, telling, tells
+from pagehint.diagnosis.pasted import plain_lines, telling, tells
 
 LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
 
@@ -127,12 +127,6 @@ def test_long_runs_of_spaces_take_no_time() -> None:
 
 def test_zoneinfo_heading_takes_no_counts() -> None:
     assert plain_lines("Node 0, zone      DMA\n  per-node stats\n") == ["Node 0, zone      DMA", "per-node stats"]
-
-
-def test_utf_16_and_what_is_no_text() -> None:
-    assert decoded("MemFree: 1 kB".encode("utf-16")) == "MemFree: 1 kB"
-    assert decoded(b"\xef\xbb\xbfMemFree") == "MemFree"
-    assert "MemFree" in decoded(b"MemFree\xff\xfe")
 
 
 PROC = (

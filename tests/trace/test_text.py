@@ -75,9 +75,10 @@ def test_gzip(tmp_path: Path) -> None:
     assert import_text(tmp_path, gzip.compress(TRACE.encode())).num_events == 3
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_as_windows_writes_what_a_command_prints(tmp_path: Path, encoding: str) -> None:
-    text = "\ufeff" + (TRACE + 4000 * free(1.1, 5)).replace("\n", "\r\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_as_windows_writes_what_a_command_prints(tmp_path: Path, encoding: str, mark: str) -> None:
+    text = mark + (TRACE + 4000 * free(1.1, 5)).replace("\n", "\r\n")
     trace = import_text(tmp_path, text.encode(encoding))
     assert trace.num_events == 4003
     assert trace.meta.recorder == "tracefs trace"

@@ -12,9 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.pasted import is_wide
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, packed_elsewise, reading, standard_input
+from pagehint.inputs import as_argument, is_wide, packed_elsewise, reading, standard_input
 from pagehint.proc.kpageflags import KPageFlag
 
 __all__ = ["STANDARD_INPUT", "SilentError", "bytes_of", "files_of", "is_binary", "page_map_of"]

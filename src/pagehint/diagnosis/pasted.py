@@ -6,7 +6,6 @@ nobody named is learned: what stands before words that always begin a line of th
 all lines that begin with the like of it, other digits in it or not.
 """
 
-import codecs
 import html
 import itertools
 import re
@@ -16,9 +15,8 @@ from collections.abc import Iterator
 from pagehint.diagnosis.interleaved import by_machine, by_task
 from pagehint.diagnosis.json_text import message_of, strings_of
 from pagehint.diagnosis.pieces import PIECE, pieces_of
-from pagehint.inputs import UTF16_MARKS
 
-__all__ = ["decoded", "is_painted", "is_wide", "plain_lines", "telling", "tells"]
+__all__ = ["is_painted", "plain_lines", "telling", "tells"]
 
 _ESCAPES = re.compile(
     r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
@@ -193,41 +191,6 @@ _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z
 # What journalctl -o export writes beside a message.
 _OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
-
-
-def decoded(data: bytes | bytearray) -> str:
-    """Text of bytes in UTF-8, UTF-16 or UTF-32; what isn't text in it is replaced."""
-    encoding = _wide_as(data) or "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError:
-        if encoding == "utf-8-sig" and b"\xa0" in data:
-            data = data.replace(b"\xa0", b" ")  # what single bytes have for a space that no line breaks at
-        return data.decode(encoding, errors="replace")
-
-
-def is_wide(data: bytes | bytearray) -> bool:
-    """Whether it begins like text in UTF-16 or UTF-32, which may say so."""
-    return _wide_as(data) is not None
-
-
-def _wide_as(data: bytes | bytearray) -> str | None:
-    start = bytes(data[:64])
-    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "utf-32"
-    if start.startswith(UTF16_MARKS):
-        return "utf-16"
-    start = start[: len(start) & ~3]
-    for name, first, step in (("utf-16-le", 0, 2), ("utf-16-be", 1, 2), ("utf-32-le", 0, 4), ("utf-32-be", 3, 4)):
-        characters = start[first::step]
-        if (
-            len(start) >= 8
-            and 0 not in characters
-            and characters.isascii()
-            and len(start.replace(b"\0", b"")) == len(characters)
-        ):
-            return name
-    return None
 
 
 def telling(text: str) -> str:

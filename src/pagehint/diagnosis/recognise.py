@@ -18,7 +18,7 @@ from pagehint.diagnosis.interleaved import machines_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import decoded, is_painted, plain_lines, telling
+from pagehint.diagnosis.pasted import is_painted, plain_lines, telling
 from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
@@ -32,7 +32,7 @@ from pagehint.diagnosis.tools import (
     refused_text,
 )
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument
+from pagehint.inputs import as_argument, decoded
 from pagehint.proc.counters import parse_pressure
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
