@@ -9,7 +9,17 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
-from pagehint.units import format_count, parse_price, parse_size, parse_time, percent, shown, whole_number
+from pagehint.units import (
+    format_count,
+    format_time,
+    gib_min,
+    parse_price,
+    parse_size,
+    parse_time,
+    percent,
+    shown,
+    whole_number,
+)
 
 
 class Shy:
@@ -109,3 +119,18 @@ def test_a_wrong_value_is_shown_in_short(value):
         with pytest.raises(InputError) as raised:
             parse(value)
         assert len(str(raised.value)) < 170
+
+
+def test_footprints_of_moments_and_of_weeks():
+    """They were 0.000 and 1e+06 s."""
+    assert [gib_min(each) for each in (0.0, 1e-17, 2.345e-5, 0.01, 12.3456, 12345.6789)] == [
+        "0.000",
+        "0.000",
+        "2.35e-05",
+        "0.010",
+        "12.346",
+        "12,345.679",
+    ]
+    assert format_time(1_234_567 * 10**9) == "1,234,567 s"
+    assert format_time(9_999_400_000_000) == "9999 s"
+    assert format_time(9_999_700_000_000) == "10,000 s"

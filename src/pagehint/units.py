@@ -11,6 +11,7 @@ __all__ = [
     "format_count",
     "format_size",
     "format_time",
+    "gib_min",
     "mib",
     "parse_price",
     "parse_size",
@@ -125,7 +126,8 @@ def parse_time(time: str | SupportsIndex) -> int:
 def _format(value: int, units: list[tuple[str, int]]) -> str:
     for name, factor in units:
         if abs(value) >= factor:
-            return f"{value / factor:.4g} {name}"
+            number = value / factor
+            return f"{number:,.0f} {name}" if abs(number) >= 9999.5 else f"{number:.4g} {name}"
     return f"{value} {units[-1][0]}"
 
 
@@ -145,6 +147,11 @@ def mib(size: float) -> str:
     if abs(value) >= 10 or value == 0:
         return f"{value:,.0f} MiB"
     return f"{value:.2g} MiB" if abs(value) >= 0.001 else "< 0.001 MiB"
+
+
+def gib_min(footprint: float) -> str:
+    """GiB*minutes as a number for people: ``"12.345"``; three digits of a small one."""
+    return f"{footprint:.3g}" if 1e-9 < abs(footprint) < 0.01 else f"{footprint:,.3f}"
 
 
 def format_count(number: int, one: str, many: str | None = None) -> str:

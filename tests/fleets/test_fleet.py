@@ -15,6 +15,7 @@ from pagehint.fleets.steps import steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, held
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.study import Ground
 from pagehint.replays.truth import measured_residency
 from pagehint.report.fleet import fleet_page, fleet_sentences
 from pagehint.trace.shipped import example
@@ -98,6 +99,8 @@ def test_an_interval_is_of_the_whole_day(tmp_path):
         ({"settings": [("order", 9)]}, "settings .* expected values by name"),
         ({"measured": True, "designs": ["breakeven"]}, "no recording is replayed here"),
         ({"measured": True, "settings": {"order": 9}}, "no recording is replayed here"),
+        ({"measured": True, "ground": Ground("4KiB")}, "no recording is replayed here"),
+        ({"ground": "4KiB"}, "expected a Ground"),
     ],
 )
 def test_what_is_no_fleet(more, error):

@@ -18,7 +18,7 @@ from pagehint.fleets.superpose import Crowd, Held, held, risk
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.replays.plan import CAPACITY, grid_of, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
-from pagehint.replays.study import Ground, Task, run_tasks
+from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_size, parse_size, several, shown, whole_number
@@ -290,13 +290,15 @@ class _Kinds:
         settings."""
         rows: list[tuple[str, Mapping[str, Any], str, list[Steps]]] = []
         if not self._traces:
-            if designs or settings:
-                raise InputError("no recording is replayed here, and no design applies: leave out designs and settings")
+            if designs or settings or ground_of(ground) != Ground():
+                raise InputError(
+                    "no recording is replayed here: leave out designs, their settings, and what a host is like"
+                )
             rows.append(("measured", {}, "measured", [self._fixed[index] for index in range(self._count)]))
         else:
             traces = list(dict.fromkeys(self._traces.values()))
             names = list(designs) or [NONE, *DESIGNS]
-            shared = replace(ground or Ground(), sample=_SAMPLE)
+            shared = replace(ground_of(ground), sample=_SAMPLE)
             planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
             tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
             found = iter(run_tasks(tasks, _replayed, executor, workers, progress))

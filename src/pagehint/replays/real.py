@@ -54,7 +54,7 @@ class RealMemory:
         if host.page_size == "2MiB" or host.memory is not None:
             raise InputError(f"host {kind}: this machine's memory is backed by 4KiB or THP, and not overcommitted here")
         if kind == "memfd" and host.page_size == "THP":
-            raise InputError("host memfd: its memory is backed by 4KiB: --host-page-size 4KiB")
+            raise InputError("host memfd: its memory is backed by 4KiB: say so as its page size")
         self.kind = kind
         self.shift = 0
         while (pages >> self.shift) * PAGE_BYTES > _available() // 2:

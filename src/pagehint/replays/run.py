@@ -15,7 +15,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import HostStatistics
 from pagehint.replays.drawing import drawing
 from pagehint.replays.real import RealResidency
-from pagehint.units import format_size
+from pagehint.units import format_size, gib_min
 
 __all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
 
@@ -136,9 +136,10 @@ class Run:
 
     def __repr__(self) -> str:
         totals = self.totals
+        resident, used = gib_min(totals.footprint), gib_min(totals.ideal_footprint)
         return (
-            f"<Run of {self.recording['name']}, {self.settings['design']}: {totals.footprint:.3f} GiB*min resident, "
-            f"{totals.ideal_footprint:.3f} in use, {format_size(totals.given_back)} given back>"
+            f"<Run of {self.recording['name']}, {self.settings['design']}: {resident} GiB*min resident, "
+            f"{used} in use, {format_size(totals.given_back)} given back>"
         )
 
     @property

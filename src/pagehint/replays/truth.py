@@ -91,11 +91,14 @@ def _doubt(trace: Trace, start: Start, backed: NDArray[np.bool_], hardly_used: b
     if not hardly_used:
         return (
             f"{text}: what of them the guest has never used is so much too many until it is used or given back "
-            "(--no-free-backed: none of it)"
+            "(`pagehint run --no-free-backed`: none of it)"
         )
     allocated = 0 if trace.snapshot is None else trace.snapshot.allocated() or 0
     more = format_size(min(out, allocated) * PAGE_BYTES)
-    return f"{text}: if the guest has used more of it before, up to {more} more may be (--free-backed: all of it)"
+    return (
+        f"{text}: if the guest has used more of it before, up to {more} more may be "
+        "(`pagehint run --free-backed`: all of it)"
+    )
 
 
 def seen_page_size(trace: Trace) -> str:

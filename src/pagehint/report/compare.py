@@ -16,6 +16,7 @@ from pagehint.report.words import (
     reasons_in,
     saved,
 )
+from pagehint.units import gib_min
 
 __all__ = ["print_runs"]
 
@@ -68,7 +69,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
         totals, share = run.totals, saved(run, baseline)
         row = [
             name,
-            f"{totals.footprint:.3f}",
+            gib_min(totals.footprint),
             "-" if share is None else f"{100 * share:.1f}",
             f"{totals.given_back / _MIB:,.0f}",
             _waited(totals.wait_p50),

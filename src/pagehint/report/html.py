@@ -33,7 +33,7 @@ from pagehint.report.words import (
     waited,
     warning_lines,
 )
-from pagehint.units import format_count, mib, percent, several, shown
+from pagehint.units import format_count, gib_min, mib, percent, several, shown
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
 
@@ -103,7 +103,7 @@ def _lead(run: Run, baseline: Run | None) -> str:
 def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) -> str:
     if baseline is None:
         return "Host memory over the time: " + "; ".join(
-            f"{name} {run.totals.footprint:.3f} GiB·min" for name, run in zip(names, runs, strict=True)
+            f"{name} {gib_min(run.totals.footprint)} GiB·min" for name, run in zip(names, runs, strict=True)
         )
     shares = [
         (share, name)
@@ -284,7 +284,7 @@ def _guest(run: Run) -> tuple[object, ...]:
 def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the runs' totals, a column a run."""
     rows: list[tuple[str, list[str]]] = [
-        ("host memory over the time, GiB·min", [f"{run.totals.footprint:.3f}" for run in runs]),
+        ("host memory over the time, GiB·min", [gib_min(run.totals.footprint) for run in runs]),
         ("of it in use", [_gib(run.totals.ideal_footprint) for run in runs]),
     ]
     for name, words in reasons_in(runs).items():
@@ -360,7 +360,7 @@ def _time(time: int) -> str:
 
 
 def _gib(value: float | None) -> str:
-    return f"{value:.3f}" if value else "-"
+    return gib_min(value) if value else "-"
 
 
 def _came_back(size: int | None, wait: int | None) -> str:

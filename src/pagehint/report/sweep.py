@@ -17,7 +17,7 @@ from pagehint.report.charts import fitting, titled
 from pagehint.report.figures import chart_layout, figures_data
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
-from pagehint.units import format_count, percent
+from pagehint.units import format_count, gib_min, percent
 
 __all__ = ["print_sweep", "sentences", "sweep_page"]
 
@@ -73,7 +73,7 @@ def _released(best: Mapping[str, Any], words: Words) -> list[str]:
     found = best["released"]
     if found is None or (found["design"], found["settings"]) == (best["design"], best["settings"]):
         return []
-    figure = f"is {found['footprint']:.3f} GiB·min" if "budget" in best else f"costs {_seconds(found['cost'])}"
+    figure = f"is {gib_min(found['footprint'])} GiB·min" if "budget" in best else f"costs {_seconds(found['cost'])}"
     where = "within that" if "budget" in best else f"at {best['price']:g}"
     return [f"The best that a released kernel can be set to {where}: {_label(found, words)}; it {figure}"]
 
@@ -81,7 +81,7 @@ def _released(best: Mapping[str, Any], words: Words) -> list[str]:
 def _within(best: Mapping[str, Any], words: Words) -> str:
     line = f"With {_budget(best['budget'])} at the most, least memory is held with: {_label(best, words)}"
     if best["design"] is not None:
-        return f"{line}; it is {best['footprint']:.3f} GiB·min"
+        return f"{line}; it is {gib_min(best['footprint'])} GiB·min"
     if not best["least"]:
         return f"{line}: none gives anything back"
     return f"{line}; the least that any takes, each for itself: {_budget(best['least'])}"
@@ -119,8 +119,8 @@ def _table(sweep: Sweep, words: Words) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             _label(row, words),
-            f"{row['footprint']:.3f}",
-            f"{row['footprint'] - row['ideal_footprint']:.3f}",
+            gib_min(row["footprint"]),
+            gib_min(row["footprint"] - row["ideal_footprint"]),
             about(row["guest_time"]) if row["guest_time"] else "-",
             about(row["host_time"]) if row["host_time"] else "-",
         ]

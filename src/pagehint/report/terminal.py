@@ -24,7 +24,7 @@ from pagehint.report.words import (
     waited,
     warning_lines,
 )
-from pagehint.units import format_count, mib, percent
+from pagehint.units import format_count, gib_min, mib, percent
 
 __all__ = ["print_anomalies", "print_run", "print_warnings", "seconds"]
 
@@ -105,7 +105,7 @@ def _time_axis(edges: np.ndarray[tuple[int], np.dtype[np.float64]], left: int) -
     )
     number = 0
     while number * step <= span:
-        text = f"{number * step:g} s"
+        text = f"{number * step:,.10g} s"
         place = left + 1 + int(number * step / (span or 1.0) * (columns - 1))
         if place + len(text) <= len(line):
             line[place : place + len(text)] = text
@@ -131,7 +131,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
         rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
     rows.append(("in use", run.totals.ideal_footprint, "blue"))
     for name, value, style in rows:
-        table.add_row(f"  {escape(name)}", f"{value:.3f} GiB·min", bar(value, most, max(width - 40, 0), style))
+        table.add_row(f"  {escape(name)}", f"{gib_min(value)} GiB·min", bar(value, most, max(width - 40, 0), style))
     title = "Host memory over the time"
     if run is not baseline and share is not None:
         rest = run.totals.footprint - run.totals.ideal_footprint
