@@ -206,7 +206,7 @@ STEP = 50_000_000
     [
         ([0] * 20, {}, None, "the watch lasts 0 ns"),
         (range(0, 20 * 10**15, 10**15), {}, None, "the watch lasts .* can't be fitted"),
-        ([-(1 << 62), *range(18), 1 << 62], {}, None, r"the watch lasts 9\.22\d*e\+09 s"),
+        ([-(1 << 62), *range(18), 1 << 62], {}, None, r"the watch lasts 9,223,\d{3},\d{3} s"),
         (range(20, 0, -1), {}, 0, "the time goes backwards"),
         ([*range(19), None], {}, 0, "column 'time' has nulls"),
         (range(20), {"rss_kib": [*range(19), None]}, 0, "column 'rss_kib' has nulls"),

@@ -78,3 +78,15 @@ def test_what_a_rest_ends_with_is_told_of_the_rest(tmp_path: Path) -> None:
     # In the step of 50 ms in which it was freed it may be anything.
     assert told["waiting"] == pytest.approx(2 * (4 << 20) / 2**30 / 60, rel=0.026)
     assert told["in_flight"] < 1e-3 * told["waiting"]
+
+
+@pytest.mark.parametrize("step", [10**6, 10**8])
+def test_what_was_free_between_the_last_count_and_the_end_has_a_reason(tmp_path: Path, step: int) -> None:
+    """It had none, and all reasons were 0, in a recording of less than 50 ms."""
+    rows = [("Z", 1024, 10, 0), ("A", 1024, 10, 0), ("F", 1024, 10, 0), ("D", 0, 0, 0)]
+    trace = record(tmp_path / "t", rows, [zone_of(4096)], step=step)
+    for design, reason in ((None, "no_device"), (PageReporting(9, "1h"), "watermark")):
+        run = replay(trace, design, guest_host(trace, "4KiB"), backed=False)
+        free = run.totals.footprint - run.totals.ideal_footprint
+        assert free > 0
+        assert run.attribution[reason] == pytest.approx(free, 0.01)

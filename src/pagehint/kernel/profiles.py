@@ -179,14 +179,18 @@ def is_newer(text: str | None) -> bool:
 def check_kernel(kernel: object) -> str | None:
     """A kernel that somebody names, or None. Raises InputError where it is no version."""
     if kernel is not None and not (isinstance(kernel, str) and is_version(kernel)):
-        raise InputError(f"kernel {kernel!r:.60}: expected a version, such as 6.8 or 6.12.29")
+        raise _no_version(kernel)
     return kernel
+
+
+def _no_version(kernel: object) -> InputError:
+    return InputError(f"kernel {shown(kernel)}: expected a version, such as 6.8 or 6.12.29")
 
 
 def kernel_profile(version: str | None) -> KernelProfile:
     """The profile of a kernel by its version (``uname -r``, as 6.1.0-56-cloud-amd64); without one, 6.1's."""
     if not isinstance(version, str | None):
-        raise InputError(f"kernel {version!r:.60}: expected a version, such as '6.8'")
+        raise _no_version(version)
     match = _VERSION.match(version or "")
     if match is None:
         return LINUX_6_1

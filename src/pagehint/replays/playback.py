@@ -163,9 +163,9 @@ class Playback:
         while self._next() <= end:
             self._go_on(self._next())
         self._go_on(end)
+        self.timeline.end(end)  # as it stands, before the worker gives up
         if self.worker is not None:
             self.worker.stop()
-        self.timeline.end(end)
         if self.best is not None:
             self.best.end(end)
 

@@ -274,7 +274,7 @@ class Timeline:
     def end(self, now: int) -> None:
         """There are no more samples."""
         if not self._totals_only:
-            self._count(now, self._counts)
+            self._count(now, self._row()[3:-3])
 
     def table(self) -> pa.Table:
         """The rows as an Arrow table."""
