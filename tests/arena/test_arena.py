@@ -172,7 +172,7 @@ def test_the_limit(make: Make) -> None:
     assert arena.alloc("16MiB").nbytes == 16 * MIB
     with pytest.raises(MemoryError, match="no room for 10 PiB in the arena"):
         arena.alloc("10PiB")
-    with pytest.raises(ArenaFullError, match=r"no room for 8\.59e\+09 PiB in the arena"):
+    with pytest.raises(ArenaFullError, match=r"no room for 8,589,934,592 PiB in the arena"):
         arena.empty((1 << 40, 1 << 40))
     with pytest.raises(ArenaFullError):
         arena.alloc(10**30)
