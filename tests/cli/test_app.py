@@ -94,6 +94,24 @@ def test_a_signal_when_all_is_done_leaves_the_status_of_a_recorded_command(
 
 
 @pytest.mark.parametrize(
+    ("number", "status", "says"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, -signal.SIGTERM, "ended by SIGTERM")],
+)
+def test_a_signal_that_a_library_makes_another_exception_of_still_ends_it(
+    number: signal.Signals, status: int, says: str, tmp_path: Path
+) -> None:
+    """It was a traceback, where a library was just being loaded."""
+    (tmp_path / "plotly").mkdir()
+    loaded = f"import os\ntry:\n    os.kill(os.getpid(), {number.value})\nexcept BaseException:\n    raise TypeError\n"
+    (tmp_path / "plotly" / "__init__.py").write_text(loaded)
+    command = [sys.executable, "-m", "pagehint", "doctor", "--html", str(tmp_path / "page.html"), "/proc/meminfo"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (status, f"pagehint: {says}\n")
+    assert [each.name for each in tmp_path.iterdir()] == ["plotly"]
+
+
+@pytest.mark.parametrize(
     ("command", "says"),
     [
         ("record --for -1s", "--for: its value is missing: one that begins with a dash is written --for=VALUE."),

@@ -60,17 +60,31 @@ class _Ended(BaseException):
     """A signal that ends the process."""
 
 
-def _ended(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Ended(number)
+class _Signals:
+    """What ends a command from outside: an exception, which a library that is being loaded can make another one of."""
+
+    def __init__(self) -> None:
+        self.raised: KeyboardInterrupt | _Ended | None = None
+
+    def interrupted(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.raised = KeyboardInterrupt()
+        raise self.raised
+
+    def ended(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.raised = _Ended(number)
+        raise self.raised
 
 
 def run(interrupt: Callable[..., Any] | int | None) -> None:
     """Run the command line; `interrupt` handles SIGINT while a command runs."""
     loading = signal.getsignal(signal.SIGINT)
     ends = [number for number in _ENDS if signal.getsignal(number) is signal.SIG_DFL]
+    signals = _Signals()
+    if interrupt is signal.default_int_handler:
+        interrupt = signals.interrupted
     try:
         for number in ends:
-            signal.signal(number, _ended)
+            signal.signal(number, signals.ended)
         _refuse_empty(sys.argv[1:])
         if not sys.argv[1:] or sys.argv[1] in app.help_flags:
             _describe_commands()
@@ -107,17 +121,23 @@ def run(interrupt: Callable[..., Any] | int | None) -> None:
             _nobody_reads()
         _done(ends)
         raise
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
-    except _Ended as ended:
-        # What was begun is taken back; then it ends as whoever asked expects.
-        (number,) = ended.args
-        print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
     except BaseException as error:
-        _refuse_own_design(error)
-        raise
+        signalled = error if isinstance(error, KeyboardInterrupt | _Ended) else signals.raised
+        if signalled is None:
+            _refuse_own_design(error)
+            raise
+        _end_by(signalled)
+
+
+def _end_by(signalled: BaseException) -> NoReturn:
+    if isinstance(signalled, KeyboardInterrupt):
+        _end("interrupted", 130)
+    # What was begun is taken back; then it ends as whoever asked expects.
+    (number,) = signalled.args
+    print(f"pagehint: ended by {signal.Signals(number).name}", file=sys.stderr, flush=True)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)
 
 
 def _refuse_own_design(error: BaseException) -> None:
