@@ -120,6 +120,7 @@ _WITH = {
     "replays/playback": "replays/test_replay",
     "replays/recording": "replays/test_study",
     "replays/rows": "replays/test_scheduler",
+    "report/figures": "report/test_html",
     "trace/host_file": "replays/test_host_clock",
     "trace/recorder/guest/boot": "trace/recorder/test_guest",
     "trace/recorder/guest/image": "trace/recorder/test_guest",

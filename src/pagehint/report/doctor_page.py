@@ -6,6 +6,7 @@ from typing import Any
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
+from pagehint.report.chart_style import COLOURS, chart_layout, colour_steps
 from pagehint.report.doctor_words import (
     TITLES,
     advice_brings,
@@ -24,7 +25,6 @@ from pagehint.report.doctor_words import (
     reporting_line,
     subject,
 )
-from pagehint.report.figures import COLOURS, chart_layout, colour_steps
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 
 __all__ = ["doctor_page"]

@@ -1,7 +1,5 @@
 """The charts of the page, as plotly figures."""
 
-import json
-from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import cycle
 from typing import Any
@@ -11,20 +9,24 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from pagehint.replays.run import Run, is_as_recorded
+from pagehint.report.chart_style import (
+    COLOURS,
+    FAINT,
+    PAPER,
+    REASON_COLOURS,
+    RUN_COLOURS,
+    USED_BEHIND,
+    chart_layout,
+    colour_steps,
+)
 from pagehint.report.words import describe_recorded
 
 __all__ = [
-    "COLOURS",
-    "DARK",
-    "RUN_COLOURS",
     "STATES",
     "attribution_figure",
     "batch_sizes_figure",
     "batches_figure",
-    "chart_layout",
-    "colour_steps",
     "compared_figure",
-    "figures_data",
     "given_back_figure",
     "map_figure",
     "residency_figure",
@@ -39,74 +41,13 @@ _MOST_PHASES = 60  # beyond that, only those that give back are marked
 _BINS = 120
 _FEW = 16
 _DECADE = 0.5  # on both sides of a single wait, in powers of ten
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-_GRID, _INK, _PAPER, _FAINT, _USED_BEHIND = "#e4e4e4", "#222222", "#ffffff", "#666666", "#d7dde2"
-COLOURS = {
-    "used": "#33658a",
-    "free": "#f2a541",
-    "back": "#cfe8cf",
-    "mixed": "#a23b3b",
-    "never": "#f4f4f4",
-    "none": "#a9adb3",
-    "measured": "#111111",
-}
 _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
-# Of Okabe and Ito: they differ for people who don't tell red from green too; and lines differ in their dashes.
-RUN_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a53", "#44337a")
 _DASHES = ("solid", "dash", "dot", "dashdot")
-# In the order of the reasons, so that one has the same colour on every page.
-_REASONS = (
-    *("#a23b3b", "#e8b4a0", "#cc79a7", "#f0e442", "#c6c6c6", "#8c7b62", "#56b4e9", "#e69f00", "#0072b2"),
-    *("#009e73", "#7a6a53", "#44337a", "#5d9c59"),
-)
-DARK = {
-    _INK: "#e6e6e6",
-    _GRID: "#3a3f45",
-    _PAPER: "#16191d",
-    _FAINT: "#a9b0b8",
-    COLOURS["measured"]: "#fafafa",
-    COLOURS["never"]: "#24292f",
-    COLOURS["back"]: "#35503c",
-    COLOURS["used"]: "#5b93bd",
-    _USED_BEHIND: "#39424b",
-    "#44337a": "#b3a2e0",
-}
-"""The colours of a dark page, for those of a light one that differ there."""
-
-
-def colour_steps(names: Sequence[str]) -> list[tuple[float, str]]:
-    """A colour scale of so many steps, for values 0, 1, ...: each in the colour of COLOURS that it names."""
-    return [((k + side) / len(names), COLOURS[name]) for k, name in enumerate(names) for side in (0, 1)]
-
-
-def figures_data(figures: Mapping[str, go.Figure]) -> dict[str, Any]:
-    """Figures as a page takes them: in types that JSON has, by name."""
-    return {name: json.loads(figure.to_json()) for name, figure in figures.items()}
 
 
 # plotly takes some HTML in its texts: what comes from a recording or an option is none.
 def _text(words: str) -> str:
     return escape(words, quote=False)
-
-
-def chart_layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
-    """A chart's layout in plotly's terms: the axes' titles, the height in pixels, and what differs."""
-    axis = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "ticks": "outside", "tickcolor": _INK}
-    layout: dict[str, Any] = {
-        "template": "none",
-        "height": height,
-        "margin": {"l": 64, "r": 16, "t": 12, "b": 48},
-        "font": {"family": _FONT, "size": 13, "color": _INK},
-        "paper_bgcolor": _PAPER,
-        "plot_bgcolor": _PAPER,
-        "xaxis": {**axis, "title": {"text": x, "standoff": 8}, "automargin": True},
-        "yaxis": {**axis, "title": {"text": y, "standoff": 8}, "rangemode": "tozero"},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-        "hoverlabel": {"font": {"family": _FONT, "color": _INK}, "bgcolor": _PAPER},
-    }
-    for key, value in more.items():
-        layout[key] = {**layout.get(key, {}), **value} if isinstance(value, dict) else value
-    return layout
 
 
 def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
@@ -163,7 +104,7 @@ def _phases(run: Run) -> dict[str, Any]:
                 "y0": 0,
                 "y1": 1,
                 "yref": "paper",
-                "line": {"color": _FAINT, "width": 1, "dash": "dot"},
+                "line": {"color": FAINT, "width": 1, "dash": "dot"},
             }
         )
         annotations.append(
@@ -176,7 +117,7 @@ def _phases(run: Run) -> dict[str, Any]:
                 "yanchor": "bottom",
                 "xanchor": "center",
                 "showarrow": False,
-                "font": {"size": 11, "color": _FAINT},
+                "font": {"size": 11, "color": FAINT},
             }
         )
     room = 7 * max((len(note["text"]) for note in annotations), default=0)
@@ -230,7 +171,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
     """Resident memory of several runs over time."""
     x, used = _rows(runs[0], "time", "used")
     traces: list[dict[str, Any]] = [
-        {**_area(x, used, "in use", _USED_BEHIND), "stackgroup": None, "fill": "tozeroy"},
+        {**_area(x, used, "in use", USED_BEHIND), "stackgroup": None, "fill": "tozeroy"},
     ]
     shown = list(zip(names, runs, strict=True))
     if baseline is not None and not any(run is baseline for run in runs):
@@ -254,7 +195,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
 
 def _line(index: int, is_baseline: bool) -> dict[str, Any]:
     if is_baseline:
-        return {"color": _FAINT, "dash": "longdash"}
+        return {"color": FAINT, "dash": "longdash"}
     return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": _DASHES[index % len(_DASHES)]}
 
 
@@ -263,7 +204,7 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
     shown = [name for name in run.reasons if run.attribution[name] > 0]
     names = sorted(shown, key=lambda name: -run.attribution[name])
     x, *values = _rows(run, "time", *names)
-    colours = dict(zip(run.reasons, cycle(_REASONS), strict=False))
+    colours = dict(zip(run.reasons, cycle(REASON_COLOURS), strict=False))
     traces = [_area(x, y, run.reasons[name], colours[name]) for name, y in zip(names, values, strict=True)]
     layout = _over_time(run, "free, but resident, MiB", 360)
     if most is not None:
@@ -291,7 +232,7 @@ def batches_figure(run: Run) -> go.Figure:
             "y": np.round(y[kept], 2),
             "width": width,
             "name": name,
-            "marker": {"color": colour, "line": {"width": 0.5, "color": _PAPER}},
+            "marker": {"color": colour, "line": {"width": 0.5, "color": PAPER}},
             "hovertemplate": "%{y:,.1f} MiB",
         }
         for y, name, colour in ((back, "given back", "#009e73"), (empty, "nothing behind it", "#b0b0b0"))

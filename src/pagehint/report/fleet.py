@@ -12,8 +12,8 @@ from rich.text import Text
 from pagehint.fleets.fits import MOST_GUESTS
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE
+from pagehint.report.chart_style import RUN_COLOURS, chart_layout, figures_data
 from pagehint.report.charts import fitting, titled
-from pagehint.report.figures import RUN_COLOURS, chart_layout, figures_data
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
 from pagehint.units import format_count, format_size, percent

@@ -12,6 +12,7 @@ from pagehint.hinting.designs.registry import NONE
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as drawn
+from pagehint.report.chart_style import COLOURS, figures_data
 from pagehint.report.output import Output
 from pagehint.report.page import chart, charts, filled_page, html_table, section, warning_box
 from pagehint.report.words import (
@@ -85,7 +86,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         [f"{line}." for line in warning_lines(*runs)],
         [f"{line}." for line in anomaly_lines(first)],
         page.sections(),
-        drawn.figures_data(page.figures),
+        figures_data(page.figures),
     )
 
 
@@ -222,7 +223,7 @@ class _Page:
         area = self.runs[0].memory_map["pages"] * PAGE_BYTES // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
         figures = self._each("map", drawn.map_figure, shown)
-        keys = (f'<span><i data-colour="{drawn.COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
+        keys = (f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
         body = charts(figures, two=len(self.runs) > 1) + f'<div class="key">{"".join(keys)}</div>'
         return section("Where in the guest's memory", body, note)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from pagehint.report.figures import DARK
+from pagehint.report.chart_style import DARK
 
 _BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:[num]?s|min|h|[KMGTP]?i?B|GiB·min|%)(?!\w))")
 

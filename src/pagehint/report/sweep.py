@@ -13,8 +13,8 @@ from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import CAPACITY, in_words
 from pagehint.replays.sweep import Sweep
+from pagehint.report.chart_style import chart_layout, figures_data
 from pagehint.report.charts import fitting, titled
-from pagehint.report.figures import chart_layout, figures_data
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
 from pagehint.units import format_count, gib_min, percent

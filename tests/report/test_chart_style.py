@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagehint.hinting.designs.registry import reasons_of
-from pagehint.report.figures import _REASONS, COLOURS, RUN_COLOURS
+from pagehint.report.chart_style import COLOURS, REASON_COLOURS, RUN_COLOURS
 
 # How people without the red, or the green, cones see linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 _SEEN = {
@@ -30,7 +30,7 @@ def _lab(colour: str, seen: str) -> np.ndarray:
     "colours",
     [
         RUN_COLOURS[:3],
-        _REASONS[: len(reasons_of())],
+        REASON_COLOURS[: len(reasons_of())],
         tuple(COLOURS[name] for name in ("used", "free", "back", "mixed")),
     ],
 )
