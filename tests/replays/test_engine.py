@@ -40,6 +40,17 @@ def test_isolations_of_cpus_above_1023_pair_too(tmp_path: Path) -> None:
     assert pages_are_somewhere(trace) == {}
 
 
+@pytest.mark.parametrize("questions", [1, 2])
+def test_what_was_isolated_twice_is_used_once(questions: int, tmp_path: Path) -> None:
+    """More was in use than was resident: an isolation whose question was lost took the block of the one before."""
+    isolation: list[Row] = [("I", 1024, 9, 1), ("i", -1, 255, 1, 512)]
+    rows = [*isolation, *isolation[2 - questions :], ("Z", 0, 0, 0), ("Z", 4, 0, 0)]
+    run = replay(record(tmp_path / "t", rows, [zone(4096)]), sample="1ms")
+    used = run.timeline["used"].to_numpy()
+    assert run.totals.ideal_footprint <= run.totals.footprint
+    assert run.totals.ideal_footprint == pytest.approx(used[1:].sum() * 10**6 / 2**30 / 60e9)
+
+
 @pytest.mark.parametrize("order", [11, 15, 20])
 @pytest.mark.parametrize("letters", ["ZA", "AF", "ZAFD", "FD", "D", "X"])
 def test_orders_that_the_zone_does_not_have(order: int, letters: str, tmp_path: Path) -> None:

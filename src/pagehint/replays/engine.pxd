@@ -15,8 +15,8 @@ cdef class Engine(Placing):
     cdef readonly bint zone_level
     cdef Refills _refills
     cdef long long _next_use
-    cdef readonly double resident_time
-    cdef readonly double used_time
+    cdef public double resident_time
+    cdef public double used_time
     cdef readonly object waits
     cdef readonly long long turned
     cdef public bint several_cpus

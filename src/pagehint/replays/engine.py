@@ -257,7 +257,7 @@ class Engine(Placing):
                 self._g += 3
                 continue
             page = self._map[pfn]
-            if page != NOWHERE:
+            if page != NOWHERE and not has(self._used, page):
                 self._set_used(page, True)
             if self.touch_alloc:
                 self._touch(pfn, 0)

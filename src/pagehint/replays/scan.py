@@ -504,7 +504,7 @@ class Scan:
                 elif kind != ZONE_ALLOC or pfn == last_pfn + block_pages(min(orders[k], MAX_ORDER)):
                     self.removals += 1
             if kind == ISOLATED:
-                pfn = self._isolating[cpu]
+                pfn, self._isolating[cpu] = self._isolating[cpu], -1
                 if 0 < details[k] <= block_pages(MAX_ORDER) and 0 <= pfn < self.pages:
                     if self._isolated[pfn]:
                         self._tell(self._isolated[pfn] - 1, COMPACTED)

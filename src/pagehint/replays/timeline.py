@@ -98,13 +98,11 @@ class Timeline:
         self.peak_resident = 0
         self.begun = 0
         self._end = trace.meta.last_ns or 0
-        self.resident_time_before = self.used_time_before = 0.0
 
     def begin(self, now: int) -> None:
         """What is backed is known: from here on it is sampled."""
         self.begun = now
-        self.resident_time_before = self._engine.resident_time
-        self.used_time_before = self._engine.used_time
+        self._engine.resident_time = self._engine.used_time = 0.0
         reporting = self._trace.meta.reporting
         if self._design is not None:
             self.order = self._design.order
@@ -114,7 +112,6 @@ class Timeline:
             return
         self._engine.count_by(self.order)
         self._next_count = self._counted_at = now
-        self._free_time = self._engine.resident_time - self._engine.used_time
         if self.step is not None:
             self._next_row = self._next_map = now
         if self.measured is not None:

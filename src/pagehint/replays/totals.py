@@ -129,8 +129,8 @@ def _totals(playback: Playback, end: int) -> Totals:
     engine, timeline, host = playback.engine, playback.timeline, playback.host.statistics()
     statistics = None if playback.design is None else playback.design.statistics
     worker = playback.worker
-    footprint = (engine.resident_time - timeline.resident_time_before) * PAGE_BYTES / _GIB_MINUTE
-    ideal = (engine.used_time - timeline.used_time_before) * PAGE_BYTES / _GIB_MINUTE
+    footprint = engine.resident_time * PAGE_BYTES / _GIB_MINUTE
+    ideal = engine.used_time * PAGE_BYTES / _GIB_MINUTE
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
