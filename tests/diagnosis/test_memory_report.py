@@ -159,6 +159,22 @@ def test_what_a_lower_zone_keeps_is_no_reason_where_the_preferred_one_is_short()
 
 
 @pytest.mark.parametrize(
+    ("said", "nodes"),
+    [
+        ("0-2,5", {0, 1, 2, 5}),
+        ("7", {7}),
+        ("1-9999", set(range(1, 10_000))),
+        ("5-3", None),
+        ("0-1-2", None),  # it ended the program
+        ("0-,1", None),
+    ],
+)
+def test_nodes_of_a_policy(said: str, nodes: set[int] | None) -> None:
+    (report,), _ = parse_memory_reports(plain_lines(f"{HEAD.replace('(null)', said)}{block()}"))
+    assert report.nodes == nodes
+
+
+@pytest.mark.parametrize(
     "limit", ["nodemask=1,cpuset=/,mems_allowed=0-1", "nodemask=(null),cpuset=box,mems_allowed=1", "nodemask=1-2,3"]
 )
 def test_nodes_that_it_may_not_use_are_left_out(limit: str) -> None:
@@ -369,6 +385,15 @@ def test_blocks_of_which_some_stars_are_gone_and_others_are_not() -> None:
     first, second, rest = SAMPLES["6.18"].split("*", 2)
     mixed = plain_lines(f"{first}{second}*{GONE.sub('', rest)}")
     assert parse_memory_reports(mixed) == parse_memory_reports(plain_lines(SAMPLES["6.18"]))
+
+
+def test_blocks_whose_stars_and_total_are_gone_are_no_riddle() -> None:
+    """The ways to part each count from its size were tried with those of all others: hours."""
+    text = SAMPLES["arm64, 64 KiB pages"]
+    rows = re.sub("= [0-9]+kB", "", GONE.sub("", text)).replace("kB ", "00000kB ")
+    assert [len(report.zones) for report in parse_memory_reports(plain_lines(rows))[0]] == [
+        len(report.zones) for report in parse_memory_reports(plain_lines(text))[0]
+    ]
 
 
 @pytest.mark.parametrize(

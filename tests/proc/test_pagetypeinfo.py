@@ -27,7 +27,7 @@ def test_types_have_the_numbers_of_the_header():
 def test_a_count_that_the_kernel_gave_up_is_a_lower_bound():
     info = parse_pagetypeinfo(read("pagetypeinfo_over_100000"), "pagetypeinfo")
     assert info.free[0, "Normal"]["Movable"][:2] == [100_000, 93493]
-    assert info.at_least == {(0, "Normal", "Movable", 0)}
+    assert info.at_least == {(0, "Normal"): {("Movable", 0)}}
 
 
 def test_a_text_without_its_end():

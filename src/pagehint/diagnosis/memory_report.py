@@ -119,9 +119,11 @@ _ORDERS = re.compile(
     re.ASCII,
 )
 _ORDER = re.compile(r"(\d{1,12})[*_x](\d{1,9})kB\s*(?:\(([A-Z]{0,8})\))?", re.ASCII)
-# Where Markdown took stars in pairs for emphasis.
+# Where Markdown took stars in pairs for emphasis. There is one way to read a count: the time of several would double
+# with each order.
 _STARLESS = re.compile(
-    r"\b[A-Z]\w{2,15}:\s*((?:\d{1,12}\*?\d{1,9}kB\s*(?:\([A-Z]{0,8}\)\s*)?){9,20})=\s*(\d{1,19})kB", re.ASCII
+    r"\b[A-Z]\w{2,15}:\s*((?:(?:\d{1,12}\*\d{1,9}|\d{2,21})kB\s*(?:\([A-Z]{0,8}\)\s*)?){9,20})=\s*(\d{1,19})kB",
+    re.ASCII,
 )
 _BLOCKS = re.compile(r"(\d+)(\*?\d*)(?=kB)", re.ASCII)
 _SMALLEST_BLOCKS = 4, 16, 64, 8  # KiB
@@ -138,7 +140,9 @@ _WHOSE = re.compile(
     r"|memory:\s+usage\s+\d{1,19}kB,\s+limit\s+\d{1,19}kB)"
     r"|\bMem-[Ii]nfo:|constraint=CONSTRAINT_|\bOut\s+of\s+memory:"
 )
-_NODES = re.compile(r"\b(nodemask|mems_allowed)=(\d{1,4}(?:[-,]\d{1,4}){0,100})(?=,\D|[^\d,-])", re.ASCII)
+_NODES = re.compile(
+    r"\b(nodemask|mems_allowed)=(\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?){0,100})(?=,\D|[^\d,-])", re.ASCII
+)
 _LIMIT = re.compile(r"\b(?:memory|memory\+swap|kmem):\s+usage\s+(\d{1,19})kB,\s+limit\s+(\d{1,19})kB")
 # Of a zone's line, before 4.7 and since 3.7.
 _LAST = {"writeback_tmp", "free_cma"}
@@ -262,15 +266,14 @@ def _limit(text: str) -> int | None:
 
 
 def _nodes(found: list[tuple[str, str]], name: str) -> frozenset[int] | None:
-    allowed: frozenset[int] | None = None
+    allowed = -1  # a bit a node
     for words in (words for whose, words in found if whose == name):
-        nodes: set[int] = set()
+        nodes = 0
         for part in words.split(","):
             first, _, last = part.partition("-")
-            if first and (last or "-" not in part):
-                nodes.update(range(int(first), min(int(last or first), int(first) + 4096) + 1))
-        allowed = frozenset(nodes) if allowed is None else allowed & nodes
-    return allowed or None
+            nodes |= (2 << max(int(last or first), int(first) - 1)) - (1 << int(first))
+        allowed &= nodes
+    return frozenset(node for node in range(allowed.bit_length()) if allowed >> node & 1) if allowed > 0 else None
 
 
 def _names(flags: str | None) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ _TOOLS = {
         "mem,",
         rf"[ ,](?P<name>{_PSUTIL_NAMES})={_FIGURE}i?(?=[, ]|$)",
         _OF_PSUTIL,
-        within=r"^mem,(?:\S{0,400}?\bhost=(?P<machine>[^,\s]{1,80}))?\S{0,400} \S{1,4000}",
+        within=r"^mem,(?>\S{0,400}?\bhost=(?P<machine>[^,\s]{1,80}))?\S{0,400}+ \S{1,4000}",
         needs=frozenset({"total", "available"}),
     ),
     "telegraf, as Prometheus has it": _Source(

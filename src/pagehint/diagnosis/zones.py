@@ -77,8 +77,7 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
             columns = max(map(len, kinds.values()))
             rows = [row + [0] * (columns - len(row)) for row in kinds.values()]
             state.counts = [sum(column) for column in zip(*rows, strict=True)]
-            cut = any(place[:2] == key for place in evidence.types.at_least)
-            state.is_lower_bound = cut or not types <= kinds.keys()
+            state.is_lower_bound = key in evidence.types.at_least or not types <= kinds.keys()
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
     report = evidence.last_report

@@ -18,20 +18,16 @@ class PageTypeInfo:
     """What a text of /proc/pagetypeinfo says; a zone is named by its node and name.
 
     `types` are the names of the migratetypes, by number: with CMA, 4 is CMA and 5 Isolate. `free` has for each zone
-    and type the free blocks of each order, `pageblocks` the pageblocks of each type. `at_least` are those
-    (node, zone, type, order) whose count is a lower bound: the kernel stops counting at 100,000 and prints
-    ``>100000``; /proc/buddyinfo has the exact sum over the types.
+    and type the free blocks of each order, `pageblocks` the pageblocks of each type. `at_least` has those
+    (type, order) of a zone whose count is a lower bound: the kernel stops counting at 100,000 and prints ``>100000``;
+    /proc/buddyinfo has the exact sum over the types.
     """
 
     pageblock_order: int | None = None
     types: tuple[str, ...] = ()
     free: dict[tuple[int, str], dict[str, list[int]]] = field(default_factory=dict)
-    at_least: set[tuple[int, str, str, int]] = field(default_factory=set)
+    at_least: dict[tuple[int, str], set[tuple[str, int]]] = field(default_factory=dict)
     pageblocks: dict[tuple[int, str], dict[str, int]] = field(default_factory=dict)
-
-    def bounds(self, node: int, zone: str) -> set[tuple[str, int]]:
-        """The (type, order) of a zone whose count is a lower bound."""
-        return {(kind, order) for of_node, name, kind, order in self.at_least if (of_node, name) == (node, zone)}
 
 
 _ROW = re.compile(r"Node +(\d{1,9}), zone +([^\s,]{1,40})(?:,? +|$)(.*)", re.ASCII)
@@ -79,7 +75,8 @@ def _free(
     if kind in of_zone:
         raise InputError(f"{where}: line {line}: type {kind} of zone {zone[1]} again: expected one /proc/pagetypeinfo")
     of_zone[kind] = _blocks([word.removeprefix(">") for word in words], where, line)
-    info.at_least |= {(*zone, kind, order) for order, word in enumerate(words) if word.startswith(">")}
+    if bounds := {(kind, order) for order, word in enumerate(words) if word.startswith(">")}:
+        info.at_least.setdefault(zone, set()).update(bounds)
 
 
 def _pageblocks(info: PageTypeInfo, zone: tuple[int, str], words: list[str], where: str, line: int) -> None:
@@ -144,7 +141,7 @@ def of_another_machine(
         if zone not in free or not kinds.keys() >= set(types.types):
             continue
         least, most = sorted((pages, free[zone]))
-        if most > _ALIKE * least + _NOTHING and not (pages == least and types.bounds(*zone)):
+        if most > _ALIKE * least + _NOTHING and not (pages == least and zone in types.at_least):
             return f"zone {zone[1]} has {pages:,} free pages, the others count {free[zone]:,}"
     return None
 

@@ -67,7 +67,7 @@ def types_at_start(
         types[told], known[told] = Migratetype.MOVABLE, True
         if len(told):
             zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
-        bounds = info.bounds(layout.node, layout.name)
+        bounds = info.at_least.get((layout.node, layout.name), set())
         if trace.meta.events.get(Event.ZONE_ALLOC.letter) and "CMA" in counts and "HighAtomic" in counts:
             counts = {
                 **counts,

@@ -64,8 +64,9 @@ def _zones(
         )
         states = page_states(flags)
         zone.load(states.free, None, states.present, states.reported)
-        if counts := info.free.get((layout.node, layout.name)):
-            types = fit_pageblock_types(zone, flags, counts, None, info.bounds(layout.node, layout.name))
+        key = layout.node, layout.name
+        if counts := info.free.get(key):
+            types = fit_pageblock_types(zone, flags, counts, None, info.at_least.get(key, ()))
             zone.load(states.free, types, states.present, states.reported)
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
