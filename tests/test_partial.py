@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,3 +77,22 @@ def test_who_looks_whether_it_is_locked_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is being written by somebody else"):
         claim(second, target)
     os.close(held)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes another user")
+def test_what_another_user_left_in_a_shared_folder_is_in_nobodys_way() -> None:
+    """No output of that name could be written there."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o1777)
+        left = partial_path(Path(folder) / "a")
+        left.touch(0o644)
+        code = f"""
+import os
+from pathlib import Path
+from pagehint.report.output import Output
+os.setuid(65534)
+with Output({folder!r} + "/a") as output:
+    output.write(b"whole")
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert (Path(folder) / "a").read_bytes() == b"whole"

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pagehint.errors import InputError
@@ -19,13 +20,14 @@ def partial_path(target: Path) -> Path:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`: it has no lock."""
+    """Remove what killed processes left beside `target`: it has no lock. What is another user's may stay."""
     for left in _beside(target):
         if (descriptor := _lock(left)) >= 0:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
-                left.unlink(missing_ok=True)
+                with suppress(OSError):
+                    left.unlink()
             os.close(descriptor)
 
 

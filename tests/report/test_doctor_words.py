@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pagehint.diagnosis.bounds import UNKNOWN, ZERO, Bounds, exactly
 from pagehint.diagnosis.examine import diagnose
-from pagehint.report.doctor_words import advice_brings, range_of
+from pagehint.report.doctor_words import MAP_STATES, advice_brings, map_state, range_of
 from tests.diagnosis.conftest import DATA
 
 MIB = 1 << 20
@@ -50,3 +51,21 @@ def test_bounds_that_tell_nothing_are_no_figures(tmp_path: Path) -> None:
     assert [each.apply for each in found.advice[-2:]] == ["compact_memory", "both"]
     found = diagnose(DATA / "compile612" / f"{name}.txt" for name in ("buddyinfo", "zoneinfo", "meminfo"))
     assert not any(found.tells_nothing(each.apply, each.brings) for each in found.advice)
+
+
+@pytest.mark.parametrize(
+    ("shares", "state"),
+    [
+        ((0, 0, 0, 1), "never"),
+        ((0.3, 0.1, 0.6, 0), "back"),
+        ((0.05, 0.95, 0, 0), "free"),
+        ((0.5, 0.5, 0, 0), "mixed"),
+        ((0.95, 0.05, 0, 0), "used"),
+        ((0.05, 0, 0, 0.95), "used"),
+        ((0, 0.5, 0, 0.5), "free"),  # the terminal had it given back
+        ((0, 0.1, 0.4, 0.5), "back"),  # the page had it free
+    ],
+)
+def test_a_cell_of_the_map_is_one_thing_on_the_terminal_and_on_the_page(shares: tuple[float, ...], state: str) -> None:
+    assert map_state(np.array(shares)) == state
+    assert state in MAP_STATES

@@ -13,6 +13,7 @@ from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.report.charts import bar, fitting, titled
 from pagehint.report.doctor_words import (
+    MAP_STATES,
     TITLES,
     advice_brings,
     brings_rows,
@@ -23,6 +24,7 @@ from pagehint.report.doctor_words import (
     holders,
     kernel_line,
     map_shares,
+    map_state,
     next_file_line,
     order_columns,
     pressure_line,
@@ -50,6 +52,13 @@ _LEAVE_FIRST = {
 _LEAVE_BEFORE_ADVICE = 6
 _SOME_ADVICE = 3
 _MOST_NAMED = 7
+_SIGNS = {
+    "used": ("█", "blue"),
+    "mixed": ("▓", "red"),
+    "free": ("▒", "yellow"),
+    "back": ("·", "green"),
+    "never": (" ", ""),
+}
 _CAUSE_STYLES = {"given_back": "green", "waiting": "yellow", "never": "red"}
 
 
@@ -187,19 +196,8 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
     lines = []
     for row in np.array_split(shares, rows):
         line = Text("  ")
-        for used, resident, told, absent in row:
-            if absent >= 0.99:
-                line.append(" ")
-            elif told >= 0.5:
-                line.append("·", "green")
-            elif resident >= 0.9:
-                line.append("▒", "yellow")
-            elif resident > 0.1 and used > 0:
-                line.append("▓", "red")
-            elif used > 0:
-                line.append("█", "blue")
-            else:
-                line.append("·", "green")
+        for cell in row:
+            line.append(*_SIGNS[map_state(cell)])
         lines.append(line)
     area = len(found.page_map.holders) * found.setting.page_size / len(shares)
     return Group(*lines, *_legend(f"{area / (1 << 20):,.1f} MiB each", width))
@@ -207,13 +205,11 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
 
 # Words stay beside their sign.
 def _legend(last: str, width: int) -> list[Text]:
-    signs = (
-        ("█", "blue", "in use"),
-        ("▓", "red", "in use, with free memory between"),
-        ("▒", "yellow", "free, resident"),
-        ("·", "green", "given back"),
-    )
-    entries = [Text("  ").append(sign * 2, style).append(f" {words} ") for sign, style, words in signs]
+    entries = [
+        Text("  ").append(sign * 2, style).append(f" {MAP_STATES[state]} ")
+        for state, (sign, style) in _SIGNS.items()
+        if style
+    ]
     lines: list[Text] = []
     for entry in (*entries, Text(f"  {last}", "dim")):
         if lines and len(lines[-1]) + len(entry) <= width:

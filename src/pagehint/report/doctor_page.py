@@ -8,6 +8,7 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS, CAUSES
 from pagehint.report.chart_style import COLOURS, chart_layout, colour_steps
 from pagehint.report.doctor_words import (
+    MAP_STATES,
     TITLES,
     advice_brings,
     brings_rows,
@@ -18,6 +19,7 @@ from pagehint.report.doctor_words import (
     holders,
     kernel_line,
     map_shares,
+    map_state,
     next_file_line,
     order_columns,
     pressure_line,
@@ -32,14 +34,6 @@ __all__ = ["doctor_page"]
 _MIB = 1 << 20
 _CELLS = 1200
 _COLUMNS = 60
-_STATES = (
-    ("never", "no memory"),
-    ("used", "in use"),
-    ("mixed", "in use, with free memory between"),
-    ("free", "free, but resident"),
-    ("back", "given back"),
-)
-"""Names of COLOURS, and what they mean in the map."""
 _ACTION_COLOURS = {"reporting": "#e69f00", "drop_caches": "#0072b2", "compact_memory": "#cc79a7", "both": "#009e73"}
 
 
@@ -122,10 +116,8 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     if found.page_map is None:
         return ""
     shares = map_shares(found.page_map, _CELLS)
-    states = []
-    for used, resident, told, absent in shares:
-        mixed = resident > 0.1 and used > 0 and resident < 0.9
-        states.append(0 if absent > 0.99 else 4 if told >= 0.5 else 2 if mixed else 1 if used > 0.1 else 3)
+    names = list(MAP_STATES)
+    states = [names.index(map_state(cell)) for cell in shares]
     rows = [states[start : start + _COLUMNS] for start in range(0, len(states), _COLUMNS)]
     texts = [
         f"in use {100 * used:.0f} %, free and resident {100 * resident:.0f} %, given back {100 * told:.0f} %"
@@ -137,15 +129,15 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         "text": [texts[start : start + _COLUMNS] for start in range(0, len(texts), _COLUMNS)],
         "hovertemplate": "%{text}<extra></extra>",
         "zmin": -0.5,
-        "zmax": len(_STATES) - 0.5,
+        "zmax": len(names) - 0.5,
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
-        "colorscale": colour_steps([name for name, _ in _STATES]),
+        "colorscale": colour_steps(names),
     }
     plain = {"visible": False}
     drawn = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
-    keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in _STATES)
+    keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in MAP_STATES.items())
     area = len(found.page_map.holders) * found.setting.page_size / len(shares) / _MIB
     note = f"Left to right, then down; each cell is {area:,.1f} MiB."
     return section(TITLES["map"], f'{drawn}<div class="key">{keys}</div>', note)

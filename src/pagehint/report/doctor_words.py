@@ -15,6 +15,7 @@ from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
+    "MAP_STATES",
     "TITLES",
     "advice_brings",
     "brings_rows",
@@ -25,6 +26,7 @@ __all__ = [
     "holders",
     "kernel_line",
     "map_shares",
+    "map_state",
     "next_file_line",
     "order_columns",
     "pressure_line",
@@ -43,6 +45,15 @@ TITLES = {
     "cannot": "What can't be helped",
 }
 """The parts of a report, and what stands over them."""
+
+MAP_STATES = {
+    "never": "no memory",
+    "used": "in use",
+    "mixed": "in use, with free memory between",
+    "free": "free, resident",
+    "back": "given back",
+}
+"""What a cell of the map is: names of the page's COLOURS, and what they mean."""
 
 _MIB = 1 << 20
 _SHOWN_ORDERS = (0, 4, 5, 8)
@@ -253,6 +264,20 @@ def map_shares(pages: PageMap, cells: int) -> NDArray[np.float64]:
     masks = (~free & ~absent, free & ~pages.told, pages.told, absent)
     parts = [np.add.reduceat(mask.astype(np.int64), edges[:-1]) / size for mask in masks]
     return np.stack(parts, axis=1)
+
+
+def map_state(shares: NDArray[np.float64]) -> str:
+    """What a cell of `map_shares` mostly is: a key of MAP_STATES."""
+    used, resident, told, absent = shares
+    if absent >= 0.99:
+        return "never"
+    if told >= 0.5:
+        return "back"
+    if resident >= 0.9:
+        return "free"
+    if used > 0:
+        return "mixed" if resident > 0.1 else "used"
+    return "free" if resident >= told else "back"
 
 
 def failure_lines(failure: Failure) -> list[str]:
