@@ -123,6 +123,8 @@ def test_a_tasks_prefix_has_no_more_digits_than_a_log_has() -> None:
 
 def test_long_runs_of_spaces_take_no_time() -> None:
     assert plain_lines("Mem:" + " " * 500_000 + "x") == ["Mem:" + " " * 500_000 + "x"]
+    zones = [f"Node 0, zone {name} pages free 1" for name in ("DMA", "DMA32", "Normal")]
+    assert len(plain_lines(" ".join([zones[0], " " * 100_000 + "x", *zones[1:]]))) == 6  # where all stand on one line
 
 
 def test_zoneinfo_heading_takes_no_counts() -> None:

@@ -119,7 +119,7 @@ _RUN_TOGETHER = re.compile(
 )
 _OF_ZONEINFO = re.compile(r"Node\s+\d{1,9}, zone\s+\w{1,20}\s+(?:per-node stats|pages free)\s", re.ASCII)
 _BEFORE_FIELD = re.compile(
-    r"(?<!pages)(?<!vm stats)\s+(?=per-node stats|pages free|pagesets|protection:|vm stats|[a-z_]{2,40}:?\s+\d)",
+    r"(?<!pages)(?<!vm stats)(?<!\s)\s+(?=per-node stats|pages free|pagesets|protection:|vm stats|[a-z_]{2,40}:?\s+\d)",
     re.ASCII,
 )
 # meminfo and vmstat in one line, as chats and web pages leave them.
