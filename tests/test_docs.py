@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import pagehint
+from pagehint.replays.placing import ANOMALY_NAMES
 
 _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "benchmarks" / "README.md"]
@@ -99,6 +100,11 @@ def test_every_key_of_json_is_on_its_page() -> None:
         text = (_ROOT / "docs" / f"{page}.md").read_text()
         keys = set(data).union(_keys({key: value for key, value in data.items() if key not in told_in_words}))
         assert {key for key in keys if f"`{key}`" not in text} == set(), page
+
+
+def test_every_anomaly_is_on_its_page() -> None:
+    text = (_ROOT / "docs" / "metrics.md").read_text()
+    assert [name for name in ANOMALY_NAMES if f"| {name} " not in text] == []
 
 
 def test_the_rooms_of_the_house_are_there() -> None:
