@@ -96,7 +96,7 @@ def test_a_pipe_that_nobody_writes_to(tmp_path):
 
 
 def test_what_cannot_be_read():
-    assert_refused(script("/proc/self/mem"), "/proc/self/mem, line 1: Input/output error: it can't be read")
+    assert_refused(script("/proc/self/mem"), "/proc/self/mem: Input/output error: it can't be read")
 
 
 def test_a_path_below_a_file(tmp_path):
@@ -121,7 +121,7 @@ def test_a_truncated_gzip_file(tmp_path):
     file = tmp_path / "cut.ops.gz"
     file.write_bytes(gzip.compress(text)[:-2000])
     done = script(file)
-    assert_refused(done, "cut.ops.gz, line ", printed=b"a 1 0\n")
+    assert_refused(done, "cut.ops.gz: the gzip data are damaged or cut off", printed=b"a 1 0\n")
 
 
 def test_a_damaged_gzip_file(tmp_path):
@@ -132,18 +132,29 @@ def test_a_damaged_gzip_file(tmp_path):
     assert_refused(script(file), "damaged.ops.gz, line ")
 
 
-def test_what_is_no_gzip_file(tmp_path):
-    file = tmp_path / "plain.ops.gz"
-    file.write_text("init 1024\n")
-    assert_refused(script(file), "plain.ops.gz", "gzip")
+def test_what_is_gzipped_is_told_by_its_content(tmp_path):
+    plain, packed = tmp_path / "plain.ops.gz", tmp_path / "packed.ops"
+    plain.write_text("init 1024\na 1 0 1\n")
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    for file in (plain, packed):
+        done = script(file)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"a 1 0\n", b"")
 
 
-@pytest.mark.parametrize("garbage", [bytes(range(256)) * 20, b"\xff\xfe\x00i", b"\0" * 10000, b"\x1f\x8b" + b"x" * 99])
-def test_binary_garbage(tmp_path, garbage):
+@pytest.mark.parametrize(
+    ("garbage", "said"),
+    [
+        (bytes(range(256)) * 20, "is no op"),
+        (b"\xff\xfe\x00i", "is no op"),
+        (b"\0" * 10000, "is no op"),
+        (b"\x1f\x8b" + b"x" * 99, "the gzip data are damaged"),
+    ],
+)
+def test_binary_garbage(tmp_path, garbage, said):
     file = tmp_path / "garbage.ops"
     file.write_bytes(garbage)
     done = script(file)
-    assert_refused(done, "garbage.ops, line ", "is no op")
+    assert_refused(done, "garbage.ops", said)
     assert len(done.stderr) < 1000
 
 

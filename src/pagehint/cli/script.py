@@ -1,41 +1,33 @@
 """``pagehint script``: run an op script (docs/spec/3)."""
 
-import gzip
 import sys
-import zlib
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import Annotated, BinaryIO, cast
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from pagehint.cli.said import warn
 from pagehint.errors import InputError, printable
-from pagehint.inputs import open_input, standard_input
+from pagehint.inputs import open_input, reading, standard_input, unpacked
 from pagehint.replays.script import Script
 from pagehint.units import format_count
 
 __all__ = ["script"]
 
 # With this, a lone - is a file, and no unknown option.
-_FILE = Parameter(allow_leading_hyphen=True, help="an op script, or - for standard input; .gz is unpacked")
+_FILE = Parameter(allow_leading_hyphen=True, help="an op script, gzipped or not, or - for standard input")
 _LONGEST_LINE = 1 << 16
 _STORY = files("pagehint") / "examples" / "cycle.ops"
 
 
-def _open(file: str) -> BinaryIO:
+def _lines(file: str, name: str) -> Iterator[bytes]:
     if file == "-":
-        return standard_input()
-    opened = open_input(file)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=opened)) if file.endswith(".gz") else opened
-
-
-def _line_of(source: BinaryIO) -> bytes:
-    try:
-        return source.readline(_LONGEST_LINE)
-    except gzip.BadGzipFile:
-        raise
-    except OSError as error:
-        raise InputError(f"{error.strerror}: it can't be read") from None
+        with standard_input() as source, reading(name):
+            yield from iter(lambda: source.readline(_LONGEST_LINE), b"")
+    else:
+        with open_input(file) as opened, reading(name), unpacked(opened, name, bounded=False) as source:
+            yield from iter(lambda: source.readline(_LONGEST_LINE), b"")
 
 
 def script(file: Annotated[str | None, _FILE] = None, /) -> None:
@@ -55,20 +47,17 @@ def script(file: Annotated[str | None, _FILE] = None, /) -> None:
             run.line(text)
         return
     name = "standard input" if file == "-" else file
-    number = first_empty = 0
-    with _open(file) as source:
+    first_empty = 0
+    for number, line in enumerate(_lines(file, name), 1):
         try:
-            for line in iter(lambda: _line_of(source), b""):
-                number += 1
-                if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
-                    raise InputError(f"a line of more than {_LONGEST_LINE} bytes: this is no op script")
-                run.line(line.decode("utf-8", "replace"))
-                if run.empty_frees and not first_empty:
-                    first_empty = number
-        except (InputError, EOFError, zlib.error, gzip.BadGzipFile, MemoryError) as error:
-            sys.stdout.flush()
+            if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                raise InputError(f"a line of more than {_LONGEST_LINE} bytes: this is no op script")
+            run.line(line.decode("utf-8", "replace"))
+        except (InputError, MemoryError) as error:
             what = str(error) or "there is not enough memory for a zone of this size"
-            raise InputError(f"{name}, line {max(number, 1)}: {what}") from None
+            raise InputError(f"{name}, line {number}: {what}") from None
+        if run.empty_frees and not first_empty:
+            first_empty = number
     sys.stdout.flush()
     if not run.begun:
         warn(f"{printable(name)}: has no op, so that nothing was done: expected init NR_PAGES, and more")

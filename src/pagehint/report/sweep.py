@@ -22,6 +22,7 @@ from pagehint.units import format_count, gib_min, percent
 __all__ = ["print_sweep", "sentences", "sweep_page"]
 
 _IN_PARENTHESES = re.compile(r" \([^)]*\)")
+_NO_HINTING = "no hinting"
 _GUESTS_OWN = ("order", "delay", CAPACITY)
 
 Words = Mapping[str, Setting]
@@ -32,7 +33,7 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
     if row["design"] is None:
         return "no setting"
     if row["design"] == NONE:
-        return "no hinting"
+        return _NO_HINTING
     return in_words(row["design"], row["settings"], words)
 
 
@@ -157,7 +158,8 @@ def _figure(sweep: Sweep, words: Words) -> go.Figure:
     traces = []
     for design in dict.fromkeys(row["design"] for row in sweep.rows):
         rows = [row for row in sweep.rows if row["design"] == design]
-        traces.append(_points(design, rows, [f"{row['recording']}: {_own(row, words)}" for row in rows], 7, "circle"))
+        name = _NO_HINTING if design == NONE else design
+        traces.append(_points(name, rows, [f"{row['recording']}: {_own(row, words)}" for row in rows], 7, "circle"))
     present = [f"{row['recording']}: {_own(row, words)}" for row in sweep.present]
     traces.append(_points("as recorded", sweep.present, present, 14, "star"))
     if len({row["recording"] for row in sweep.rows}) == 1:

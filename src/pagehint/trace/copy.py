@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pagehint.trace.bundle import Trace
 from pagehint.trace.meta import Meta
-from pagehint.trace.snapshot import TEXTS
+from pagehint.trace.snapshot import KPAGEFLAGS, TEXTS
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["copy_bundle"]
@@ -25,7 +25,7 @@ def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]
         folders += [trace.path / "final"] if trace.final_snapshot is not None else []
         for folder in folders:
             files = {each: path for each in TEXTS if (path := folder / f"{each}.txt").exists()}
-            if (path := folder / "kpageflags.u64.gz").exists():
+            if (path := folder / KPAGEFLAGS).exists():
                 files["kpageflags"] = path
             if files:
                 writer.add_snapshot(files, folder.name)

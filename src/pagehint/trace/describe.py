@@ -85,7 +85,7 @@ def describe(trace: Trace) -> dict[str, Any]:
             "total": meta.lost.total,
         },
         "anomalies": meta.anomalies,
-        "warnings": trace.warnings,
+        "warnings": list(trace.warnings),
         "reporting": None
         if meta.reporting is None
         else {

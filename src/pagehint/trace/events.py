@@ -16,7 +16,6 @@ __all__ = [
     "PROBE_EVENTS",
     "Event",
     "pack_fallback",
-    "unpack_fallback",
 ]
 
 NO_PFN = -1
@@ -98,8 +97,3 @@ EVENT_SCHEMA = pa.schema(
 def pack_fallback(order: int, migratetype: int, change_ownership: int) -> int:
     """The `detail` of EXTFRAG: the stolen block's order and migratetype, and whether its pageblock changed type."""
     return order | migratetype << 8 | change_ownership << 16
-
-
-def unpack_fallback(detail: int) -> tuple[int, int, bool]:
-    """(order, migratetype, change_ownership) of an EXTFRAG's `detail`."""
-    return detail & 0xFF, detail >> 8 & 0xFF, bool(detail >> 16 & 1)

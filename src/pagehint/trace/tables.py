@@ -20,7 +20,6 @@ __all__ = [
     "MARK_SCHEMA",
     "REPORTED_SCHEMA",
     "RESIDENCY_SCHEMA",
-    "check_schema",
     "first_line",
     "open_parquet",
     "read_batches",
@@ -101,7 +100,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
             pq.ParquetFile(source, page_checksum_verification=True) as parquet,
         ):
             _check_groups(path, parquet.metadata, size)
-            check_schema(path, parquet.schema_arrow, schema)
+            _check_schema(path, parquet.schema_arrow, schema)
             yield parquet
 
 
@@ -165,7 +164,7 @@ def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa
     return table
 
 
-def check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+def _check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
     """Raise InputError unless `found` has the columns of `expected`; more columns are allowed."""
     for field in expected:
         if found.names.count(field.name) > 1:

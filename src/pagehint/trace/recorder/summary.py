@@ -30,7 +30,7 @@ def cannot_tell(trace: Trace, missing: Collection[str] = ()) -> list[str]:
     if meta.level == "zone":
         lines.append("what lies on per-CPU lists and what is in use are told together: --level page tells them apart")
     snapshot = trace.snapshot
-    if snapshot is None or not (snapshot.path / "kpageflags.u64.gz").exists():
+    if snapshot is None or not snapshot.known_pages:
         lines.append("what was free at the start, but for what its events show: /proc/kpageflags can't be read here")
     if meta.reporting is None:
         lines.append("whether this guest reports its free pages: it has no device or parameters that tell")
