@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.single_lines import read_single_lines
 from pagehint.errors import InputError
 from pagehint.report.doctor_words import reporting_line
 from tests.diagnosis.samples import SAMPLES
@@ -212,3 +214,7 @@ def test_a_kernel_that_is_named_after_its_pages(tmp_path: Path, kernel: str, kib
     path = tmp_path / "pasted"
     path.write_text(f"$ uname -r\n{kernel}\nNode 0, zone Normal{' 90' * 11}\n")
     assert diagnose(path).setting.page_size == kib << 10
+
+
+def test_spaces_behind_a_settings_name_take_no_time() -> None:
+    assert list(read_single_lines(Evidence(), "page_reporting_order" + " " * 200_000 + "x", "file")) == []

@@ -22,7 +22,7 @@ _VERSION = re.compile(
 )
 # On the line behind it too, as cat, tail and head print it.
 _ORDER = re.compile(
-    r"(?P<boot>\bpage_reporting\.)?page_reporting_order(?: *[:=]? *|(?: *<==)?\n(?=\S{1,10}$))"
+    r"(?P<boot>\bpage_reporting\.)?page_reporting_order(?: *(?:[:=] *)?|(?: *<==)?\n(?=\S{1,10}$))"
     r"(?P<order>-1\b|\d{1,10})(?!\d)",
     re.ASCII | re.MULTILINE,
 )

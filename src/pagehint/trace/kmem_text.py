@@ -50,7 +50,7 @@ _KERNEL_TASK = re.compile(
     r"migration/",
     re.ASCII,
 )
-_FIELD = re.compile(r"(?<!\w)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
+_FIELD = re.compile(r"(?<!\S)(\w{1,40})=(\S{1,2000})(?!\S)", re.ASCII)
 
 _LOST = re.compile(r"CPU:\s{0,8}(\d{1,6}) \[(?:LOST )?(\d{1,15})? ?EVENTS(?: DROPPED)?\]", re.ASCII)
 _LOST_PERF = re.compile(r"PERF_RECORD_LOST\w{0,40}:? +lost[ =]{0,8}(\d{1,15})?(?!\d)", re.ASCII)

@@ -118,6 +118,10 @@ def test_pages_that_this_reader_can_not_read(text: str, error: str) -> None:
         parse_header_page(text)
 
 
+def test_a_field_of_spaces_takes_no_time() -> None:
+    assert parse_format(f"{HEAD}field:{' ' * 200_000}").fields == {}
+
+
 @given(st.text(max_size=300))
 def test_any_text_is_a_format_or_an_error(text: str) -> None:
     for parse in (parse_format, parse_header_page):

@@ -56,7 +56,8 @@ class PageLayout(NamedTuple):
 
 
 _FIELD = re.compile(
-    r"field:\s*(.*?)(\w+)(?:\[\w*\])?;\s*offset:(\d{1,9});\s*size:(\d{1,9});(?:\s*signed:([01]);)?", re.ASCII
+    r"field:[^;\n]{0,200}?\b(\w{1,80})(?:\[\w{0,80}\])?;\s*offset:(\d{1,9});\s*size:(\d{1,9});(?:\s*signed:([01]);)?",
+    re.ASCII,
 )
 _FLAG = re.compile(r'\{([^{}"]*),\s*"(\w+)"\s*\}', re.ASCII)
 _LARGEST_PAGE = 1 << 20
@@ -70,7 +71,7 @@ def is_guessable(architecture: object, pfn_end: object) -> bool:
 
 def parse_header_page(text: str, where: str = "header_page") -> PageLayout:
     """Read ``events/header_page``. Raises InputError where it isn't one this reader knows."""
-    fields = {match[2]: (int(match[3]), int(match[4])) for match in _FIELD.finditer(text)}
+    fields = {match[1]: (int(match[2]), int(match[3])) for match in _FIELD.finditer(text)}
     try:
         (stamp, stamp_size), (commit, commit_size), (data, data_size) = (
             fields[name] for name in ("timestamp", "commit", "data")
@@ -92,10 +93,10 @@ def parse_format(text: str, where: str = "format") -> EventFormat:
         raise InputError(f"{where}: no name and ID: expected the format file of an event")
     fields = {}
     for match in _FIELD.finditer(text):
-        offset, size = int(match[3]), int(match[4])
+        offset, size = int(match[2]), int(match[3])
         if offset > 0xFFFF or size > 0xFFFF:
-            raise InputError(f"{where}: field {match[2]} lies at {offset}, {size} bytes: no event is so large")
-        fields[match[2]] = Field(offset, size, match[5] == "1")
+            raise InputError(f"{where}: field {match[1]} lies at {offset}, {size} bytes: no event is so large")
+        fields[match[1]] = Field(offset, size, match[4] == "1")
     flags = []
     for match in _FLAG.finditer(text):
         value = _number(match[1])
