@@ -11,7 +11,7 @@ from rich.table import Table
 from pagehint.host.calibrate import calibrate as measure
 from pagehint.host.costs import Costs
 from pagehint.inputs import as_argument
-from pagehint.report.output import Output
+from pagehint.report.output import output_if
 
 __all__ = ["calibrate"]
 
@@ -49,14 +49,13 @@ def calibrate(
     output
         Write the costs as JSON.
     """
-    if output is None:
-        _show(measure(memory))
-        return
-    with Output(output) as file:
+    with output_if(output) as file:
         costs = measure(memory)
-        file.write(costs.to_json().encode())
+        if file is not None:
+            file.write(costs.to_json().encode())
     _show(costs)
-    print(f"\n{output}: written; `pagehint run --costs {as_argument(output)}` charges them")
+    if output is not None:
+        print(f"\n{output}: written; `pagehint run --costs {as_argument(output)}` charges them")
 
 
 def _show(costs: Costs) -> None:

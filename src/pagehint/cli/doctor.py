@@ -17,7 +17,7 @@ from pagehint.diagnosis.examine import doctor as examine_machine
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.errors import InputError
 from pagehint.report.doctor import applied_lines, live_screen, print_doctor
-from pagehint.report.output import Output
+from pagehint.report.output import output_if
 from pagehint.units import parse_time
 
 __all__ = ["doctor"]
@@ -61,11 +61,9 @@ def doctor(
         return
     if apply is not None:
         check_action(apply)
-    if html is None:
+    with output_if(html, files) as page:
         found = diagnose(files) if files else examine_machine()
-    else:
-        with Output(html, files) as page:
-            found = diagnose(files) if files else examine_machine()
+        if page is not None:
             from pagehint.report.doctor_page import doctor_page
 
             page.write(doctor_page(found).encode())

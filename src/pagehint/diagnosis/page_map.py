@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pagehint.proc.kpageflags import KPageFlag, page_states
 
-__all__ = ["HOLDER_WORDS", "Holder", "PageMap", "Range", "aligned", "whole_blocks"]
+__all__ = ["HOLDER_WORDS", "MOVABLE", "Holder", "PageMap", "Range", "aligned", "whole_blocks"]
 
 Mask = NDArray[np.bool_]
 

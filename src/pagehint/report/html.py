@@ -62,7 +62,7 @@ def summary_of(run: Run) -> str:
     title = escape(f"{run.recording['name']}: {design_line(run)}")
     warnings = warning_box(f"{line}." for line in warning_lines(run))
     about_it = escape(f"{describe_guest(run)}; {ground_line(run)}")
-    return f"<p><b>{title}</b><br>{about_it}</p>{warnings}{html_table(*totals_table([run], ['']))}"
+    return f"<p><b>{title}</b><br>{about_it}</p>{warnings}{html_table(*_totals_table([run], ['']))}"
 
 
 def page_of(runs: list[Run], baseline: Run | None = None) -> str:
@@ -253,7 +253,7 @@ class _Page:
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        return section("Totals", html_table(*totals_table(runs, names)))
+        return section("Totals", html_table(*_totals_table(runs, names)))
 
 
 # What is not of the recording, its label or the design is the host's.
@@ -282,7 +282,7 @@ def _guest(run: Run) -> tuple[object, ...]:
     return tuple(run.recording[name] for name in ("kernel", "cpus", "memory"))
 
 
-def totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def _totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of the runs' totals, a column a run."""
     rows: list[tuple[str, list[str]]] = [
         ("host memory over the time, GiB·min", [gib_min(run.totals.footprint) for run in runs]),

@@ -25,6 +25,7 @@ __all__ = [
     "describe_lost",
     "describe_missing",
     "describe_parts",
+    "phases",
 ]
 
 LONGEST_NAME = 200

@@ -73,7 +73,7 @@ _PARQUET_ERRORS = (
 
 
 @contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     """What Arrow raises for a damaged file becomes an InputError that names it."""
     try:
         yield
@@ -90,7 +90,7 @@ def open_parquet(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
     Raises InputError where it isn't one, where it unpacks to more than a recording would, and for what Arrow raises
     in the with block.
     """
-    with open_input(path) as file, parquet_errors(path):
+    with open_input(path) as file, _parquet_errors(path):
         size = os.fstat(file.fileno()).st_size
         _check_footer(path, file.fileno(), size)
         # Arrow's threads outlive Python's last line, and abort the process where they free a Python object after it:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pagehint.trace.events import EVENT_SCHEMA, Event
 
-__all__ = ["Merge"]
+__all__ = ["Columns", "Merge"]
 
 # Where no word comes of what is complete: so many rows are held back at most.
 _MOST_ROWS = 1 << 21
