@@ -3,8 +3,11 @@
 import re
 from dataclasses import replace
 
+import pytest
+
 from pagehint.cli import guest as command
 from pagehint.cli.guest import _compare
+from pagehint.errors import InputError
 from pagehint.trace.recorder.guest.boot import GuestSettings
 from pagehint.trace.shipped import example
 
@@ -34,3 +37,18 @@ def test_where_one_guest_needs_emulation_the_others_begin_with_it(tmp_path, monk
     monkeypatch.setattr(command, "boot", boot)
     command.guest("sleep 1", output=tmp_path / "guests", matrix="reporting=on,off")
     assert tried == ["auto", "tcg", "tcg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"matrix": "order=x"}, "--matrix: on,order=x: expected on, off, or on,order=4"),
+        ({"matrix": "order=99"}, "--matrix: order 99: expected 0 to 10"),
+        ({"matrix": "order=9 order=4"}, "--matrix: 'order=4': expected order=9,4 or reporting=on,off, each once"),
+        ({"reporting": "on,order=x"}, "--reporting: on,order=x: expected on, off, or on,order=4"),
+    ],
+)
+def test_what_is_refused_names_the_option_that_it_came_by(options, said):
+    """A matrix's fault was --reporting's; and of an axis given twice the last alone counted."""
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        command.guest("sleep 1", **options)

@@ -80,7 +80,8 @@ def guest(
         raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
     if disk is not None and not command:
         raise InputError(f"--disk {disk}: name the command that runs in it, after --")
-    on, order = _reporting(reporting)
+    with naming("--reporting"):
+        on, order = _reporting(reporting)
     settings = GuestSettings(
         kernel=kernel,
         disk=disk,
@@ -97,7 +98,8 @@ def guest(
         _show(*boot(settings, line, path, say))
         print(f"\n`pagehint run {as_argument(path)}` replays it: predicted beside measured")
         return
-    rows = _matrix(settings, matrix)
+    with naming("--matrix"):
+        rows = _matrix(settings, matrix)
     folder = output or Path(f"guests-{stamp}")
     try:
         folder.mkdir()
@@ -128,8 +130,8 @@ def _reporting(text: str) -> tuple[bool, int | None]:
         or len(words) > 2
         or any(not re.fullmatch("[0-9]{1,3}", order) for order in orders)
     ):
-        raise InputError(f"--reporting {text}: expected on, off, or on,order=4")
-    order = None if not orders else whole_number("--reporting: order", int(orders[0]), 0, _MOST_ORDER)
+        raise InputError(f"{text}: expected on, off, or on,order=4")
+    order = None if not orders else whole_number("order", int(orders[0]), 0, _MOST_ORDER)
     return words[0] == "on", order
 
 
@@ -138,8 +140,8 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
     axes: dict[str, list[str]] = {}
     for word in text.split():
         name, _, values = word.partition("=")
-        if name not in ("order", "reporting") or not values:
-            raise InputError(f"--matrix: {word!r}: expected order=9,4 or reporting=on,off")
+        if name not in ("order", "reporting") or not values or name in axes:
+            raise InputError(f"{word!r}: expected order=9,4 or reporting=on,off, each once")
         axes[name] = values.split(",")
     found: dict[str, GuestSettings] = {}
     for row in itertools.product(*axes.values()):
@@ -149,7 +151,7 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
         reports, least = _reporting(f"{on}{order}")
         found.setdefault(f"{on}{order}", replace(settings, reporting=reports, order=least))
     if not axes:
-        raise InputError('--matrix: names no settings: expected some such as "order=9,4 reporting=on,off"')
+        raise InputError('names no settings: expected some such as "order=9,4 reporting=on,off"')
     return list(found.items())
 
 

@@ -70,9 +70,7 @@ class HeldBack:
         }
 
 
-def used_by_map(
-    pages: PageMap, page_size: int, per_cpu: int | None, unmanaged: int, unaccepted: int = 0
-) -> dict[str, Bounds]:
+def used_by_map(pages: PageMap, page_size: int, per_cpu: int, unmanaged: int, unaccepted: int) -> dict[str, Bounds]:
     """Bytes by holder. `per_cpu` pages on per-CPU lists look like the kernel's, as `unmanaged` and `unaccepted` do.
 
     O(pages).
@@ -84,7 +82,7 @@ def used_by_map(
         if holder not in (Holder.FREE, Holder.ABSENT) and counts[holder]
     }
     reserved = found.get("reserved", 0)
-    others = {"unmanaged": max(unmanaged - reserved, 0), "unaccepted": unaccepted, "per_cpu": per_cpu or 0}
+    others = {"unmanaged": max(unmanaged - reserved, 0), "unaccepted": unaccepted, "per_cpu": per_cpu}
     for name, number in others.items():
         moved = min(number, found.get("kernel", 0))
         if moved:

@@ -50,9 +50,9 @@ def write_html(runs: Run | Sequence[Run], path: str | Path, baseline: Run | None
         file.write(page_of(several(runs), baseline).encode())
 
 
-def figures_of(runs: Sequence[Run], baseline: Run | None = None) -> dict[str, go.Figure]:
+def figures_of(runs: Sequence[Run]) -> dict[str, go.Figure]:
     """The page's charts, by name. Raises InputError where a run has no timeline."""
-    page = _Page(list(runs), baseline)
+    page = _Page(list(runs), None)
     page.sections()
     return page.figures
 
