@@ -73,6 +73,14 @@ def test_a_few_bytes_that_unpack_to_much_text(tmp_path):
     assert diagnose([tmp_path / "kpageflags.gz"]).to_dict()
 
 
+def test_a_map_is_named_by_its_file_not_by_its_folder(tmp_path: Path) -> None:
+    """Flags in a folder of both maps were taken for counts."""
+    folder = tmp_path / "kpagecount-and-kpageflags"
+    folder.mkdir()
+    np.full(1 << 12, KPageFlag.BUDDY, "<u8").tofile(folder / "kpageflags")
+    assert [what for _, what in diagnose(folder / "kpageflags").evidence.sources] == ["kpageflags"]
+
+
 @pytest.mark.parametrize("name", ["kpagecount", "kpageflags", "map"])
 def test_zeros_are_no_map(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(1 << 20))

@@ -389,6 +389,7 @@ def test_the_hosts_samples(tmp_path: Path) -> None:
     assert trace.residency["rss_kib"].null_count == 2
     assert trace.meta.clock is not None
     assert trace.meta.clock.h0_ns == HOST - 10**9
+    path.write_text(path.read_text(), encoding="utf-8-sig")  # as spreadsheets save it
     said = import_trace(
         tmp_path / "trace.txt", tmp_path / "said.pagetrace", residency=path, clock_offset=HOST - 2 * 10**9
     )

@@ -181,7 +181,8 @@ def page_map_of(data: bytes | bytearray, name: str) -> tuple[str, NDArray[np.uin
     if not largest:
         raise _only_zeros(name)
     # A count of mappings is small; among flags, some page is reserved or not there.
-    if "kpagecount" in name or ("kpageflags" not in name and largest < KPageFlag.NOPAGE):
+    file = name.rpartition("/")[2]
+    if "kpagecount" in file or ("kpageflags" not in file and largest < KPageFlag.NOPAGE):
         return "kpagecount", words
     if largest > _MOST_FLAGS or not int(np.bitwise_or.reduce(words)) & KPageFlag.BUDDY:
         raise _foreign(data, name)

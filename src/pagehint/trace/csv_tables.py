@@ -107,7 +107,7 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter, memory: int = 0
     Returns their times, ns of the guest's clock. Raises InputError.
     """
     with open_input(path) as file:
-        head = unpacked(file, path).readline(4096).decode("utf-8", "replace").strip().split(",")
+        head = unpacked(file, path).readline(4096).decode("utf-8-sig", "replace").strip().split(",")
     names = [name for name in _RESIDENCY if name in head]
     if "host_ns" not in head or not names:
         raise InputError(f"{path}: expected the columns host_ns and one of {', '.join(_RESIDENCY)}, named in line 1")
