@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pagehint.cli.bar import bar
 from pagehint.cli.options import (
+    Flag,
     Hyphened,
     Json,
     PageSize,
@@ -47,9 +48,9 @@ def fleet(
     together: float = 0.0,
     parked: float = 0.0,
     overhead: str = "0MiB",
-    measured: Annotated[bool, Parameter(negative=())] = False,
+    measured: Flag = False,
     host_page_size: PageSize | None = None,
-    khugepaged: bool = False,
+    khugepaged: Flag = False,
     costs: Path | None = None,
     seed: Whole = 1,
     html: Path | None = None,

@@ -12,6 +12,7 @@ from pagehint.errors import InputError
 from pagehint.units import format_time, parse_time, shown
 
 __all__ = [
+    "Flag",
     "For",
     "Hyphened",
     "Json",
@@ -41,6 +42,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
 Sets = Annotated[list[str] | None, Parameter(name="--set", negative=())]
+Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 For = Annotated[str | None, Parameter(name="--for")]
 PageSize = Literal["4KiB", "2MiB", "THP"]

@@ -12,7 +12,18 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import Hyphened, Json, PageSize, Sets, Texts, naming, read_files, setting_texts, split_names
+from pagehint.cli.options import (
+    Flag,
+    Hyphened,
+    Json,
+    PageSize,
+    Sets,
+    Texts,
+    naming,
+    read_files,
+    setting_texts,
+    split_names,
+)
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
 from pagehint.host.costs import Costs
@@ -52,7 +63,7 @@ def run(
     host: RealKind | None = None,
     host_page_size: PageSize | None = None,
     host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    khugepaged: bool = False,
+    khugepaged: Flag = False,
     costs: Path | None = None,
     kernel: str | None = None,
     price: float = PRICE,

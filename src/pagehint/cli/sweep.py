@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pagehint.cli.bar import bar
 from pagehint.cli.options import (
+    Flag,
     Hyphened,
     Json,
     PageSize,
@@ -48,7 +49,7 @@ def sweep(
     at_most_slowdown: str | None = None,
     give_back_within: str | None = None,
     host_page_size: PageSize | None = None,
-    khugepaged: bool = False,
+    khugepaged: Flag = False,
     costs: Path | None = None,
     out: Path | None = None,
     html: Path | None = None,
