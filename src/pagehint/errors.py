@@ -39,8 +39,8 @@ class BusyError(PagehintError, OSError):
         super().__init__(errno.EBUSY, text)
 
     # Another process makes it of its text too, and not of its errno.
-    def __reduce__(self) -> tuple[type["BusyError"], tuple[str]]:
-        return type(self), (str(self),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self),), self.__dict__
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -1,6 +1,8 @@
+import contextlib
 import gc
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,6 +54,21 @@ def make() -> Iterator[Callable[..., Arena]]:
         arena._worker.stop()  # closing does not wait for it, and the check wants a zone at rest
         assert Until()(lambda arena=arena: not len(arena._leases))
         assert check(arena.pages) == []
+
+
+@pytest.fixture
+def no_threads() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A context in which no thread can be started: there is no memory for its stack."""
+
+    @contextlib.contextmanager
+    def without() -> Iterator[None]:
+        before = threading.stack_size(1 << 46)
+        try:
+            yield
+        finally:
+            threading.stack_size(before)
+
+    return without
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Arenas on real memory, by the kernel's figures."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -244,6 +246,10 @@ def test_bad_input(make: Make) -> None:
     for host in ("anonymous", "memfd"):
         with pytest.raises(PagehintError, match=r"the machine refuses 1 PiB of memory .*: ask for less"):
             make("1PiB", host=host)
+    with pytest.raises(InputError, match="'5PiB' is too large a limit for an arena: expected up to 4 PiB"):
+        make("5PiB")
+    with pytest.raises(InputError, match="expected up to 8 TiB, of pages of 4 KiB"):
+        make("9TiB", hugepages=False)
     arena = make("64MiB")
     for shape in ("x", None, (1.5, 2)):
         with pytest.raises(InputError, match="is not a shape: expected whole numbers"):
@@ -256,6 +262,23 @@ def test_bad_input(make: Make) -> None:
         arena.empty(3, object)
     with pytest.raises(InputError, match="a size is negative"):
         arena.zeros((3, -1))
+
+
+def test_it_is_neither_copied_nor_pickled(make: Make) -> None:
+    arena = make("64MiB")
+    for takes in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="can't be copied or pickled"):
+            takes(arena)
+
+
+def test_that_it_is_full_is_told_to_other_processes(make: Make) -> None:
+    with pytest.raises(ArenaFullError) as told:
+        make("64MiB").alloc("65MiB")
+    told.value.add_note("in the pool")
+    again = pickle.loads(pickle.dumps(told.value))
+    assert (type(again), str(again), again.wanted) == (ArenaFullError, str(told.value), 65 << 20)
+    assert again.statistics == told.value.statistics
+    assert again.__notes__ == ["in the pool"]
 
 
 def test_statistics_are_frozen(make: Make) -> None:

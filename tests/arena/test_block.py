@@ -1,5 +1,6 @@
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,22 @@ def test_free(make: Make) -> None:
         memoryview(block)
     del block
     assert arena.stats().live == 4 * MIB
+
+
+def test_views_are_counted_from_any_thread(make: Make) -> None:
+    arena = make("64MiB")
+    block = arena.alloc(4 * MIB)
+
+    def look(_: int) -> None:
+        for _ in range(2000):
+            memoryview(block).release()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(look, range(4)))
+    with memoryview(block), pytest.raises(BufferError, match=r"views of it are in use \(1\)"):
+        block.free()
+    block.free()
+    assert arena.stats().live == 0
 
 
 def test_arrays_hold_their_block(make: Make) -> None:

@@ -5,7 +5,8 @@ import contextvars
 import gc
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,46 @@ def test_one_handler_can_be_entered_again(make: Make) -> None:
         with handler, handler:
             assert inside(arena, np.empty(2 * MIB, "u1"))
     assert handler_of(np.empty(MIB)) == "default_allocator"
+
+
+def test_one_handler_in_several_contexts_leads_back_to_what_each_had(make: Make) -> None:
+    outer, inner = make("64MiB"), make("64MiB")
+    ours, theirs = contextvars.copy_context(), contextvars.copy_context()
+    shared, around = inner.numpy(), outer.numpy()
+    ours.run(around.__enter__)
+    ours.run(shared.__enter__)
+    theirs.run(shared.__enter__)
+    ours.run(shared.__exit__, None, None, None)
+    assert inside(outer, ours.run(np.empty, 2 * MIB, "u1"))
+    theirs.run(shared.__exit__, None, None, None)
+    assert theirs.run(lambda: handler_of(np.empty(MIB))) == "default_allocator"
+    ours.run(around.__exit__, None, None, None)
+    assert ours.run(lambda: handler_of(np.empty(MIB))) == "default_allocator"
+
+
+def test_contexts_that_end_in_another_order(make: Make) -> None:
+    first, second = make("64MiB"), make("64MiB")
+
+    def suspended() -> Iterator[None]:
+        with first.numpy():
+            yield
+
+    generator = suspended()
+    next(generator)
+    with second.numpy():
+        generator.close()  # type: ignore[attr-defined]
+        assert inside(second, np.empty(2 * MIB, "u1"))
+    assert handler_of(np.empty(MIB)) == "default_allocator"
+
+
+def test_a_context_ends_where_it_was_entered(make: Make) -> None:
+    handler = make("64MiB").numpy()
+    with pytest.raises(InputError, match="was not entered here"):
+        handler.__exit__(None, None, None)
+    with handler, ThreadPoolExecutor(1) as pool:
+        left = pool.submit(contextvars.Context().run, handler.__exit__, None, None, None)
+        with pytest.raises(InputError, match="was not entered here"):
+            left.result()
 
 
 def test_zeros_after_use(make: Make) -> None:

@@ -120,3 +120,14 @@ def test_whoever_is_watched_has_his_turn(monkeypatch: pytest.MonkeyPatch) -> Non
     pressure._trim()
     assert [one.times for one in watched] == [3, 3]
     assert len(pressure._watched) == 2
+
+
+def test_a_thread_that_could_not_start_is_tried_again(
+    no_threads: Callable[[], contextlib.AbstractContextManager[None]],
+) -> None:
+    pressure = Pressure()
+    with no_threads(), pytest.raises(RuntimeError, match="can't start new thread"):
+        pressure.watch(Trimmed(False))
+    pressure.watch(Trimmed(False))
+    assert pressure._thread is not None
+    assert pressure._thread.ident is not None

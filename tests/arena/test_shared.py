@@ -1,13 +1,15 @@
 """Blocks that other processes map: real processes, started in every way."""
 
+import contextlib
 import gc
 import mmap
 import multiprocessing as mp
 import os
 import pickle
+import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +23,7 @@ from pagehint.arena import Arena, Handle
 MIB = 1 << 20
 Make = Callable[..., Arena]
 Until = Callable[..., bool]
+NoThreads = Callable[[], contextlib.AbstractContextManager[None]]
 start_methods = pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 
 
@@ -171,10 +174,67 @@ def test_what_can_not_be_shared(make: Make) -> None:
     arena = make("64MiB", host="memfd")
     with pytest.raises(InputError, match="only contiguous memory"):
         arena.share(arena.empty((10, 10))[:, :5])
+    with pytest.raises(InputError, match="only contiguous memory"):
+        arena.share(arena.empty((10, 10), "M8[s]").T)
+    for nothing in (None, "x", np.empty(3, object)):
+        with pytest.raises(InputError, match="can't be shared: expected a Block or an array"):
+            arena.share(nothing)
     block = arena.alloc(MIB)
     block.free()
     with pytest.raises(ValueError, match="is freed"):
         arena.share(block)
+
+
+@pytest.mark.parametrize("kind", ["M8[ns]", "m8[s]", "f2", "U3", [("a", "u1"), ("b", "M8[D]")]])
+def test_arrays_of_any_type(make: Make, kind: Any) -> None:
+    arena = make("64MiB", host="memfd")
+    array = arena.zeros((3, 5), kind)
+    array[1] = np.ones(1, "u1").astype(kind) if isinstance(kind, str) else (1, 1)
+    handle = arena.share(array)
+    assert bytes(handle.open()) == array.tobytes()
+
+
+@pytest.fixture
+def descriptors() -> Iterator[Callable[[int], None]]:
+    """Has room for so many descriptors more."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def leave(room: int) -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        with contextlib.ExitStack() as held:
+            free = [held.enter_context(open(os.devnull)).fileno() for _ in range(room + 1)][room]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+
+    yield leave
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_what_there_are_no_descriptors_for_leaves_none_open(
+    make: Make, until: Until, descriptors: Callable[[int], None]
+) -> None:
+    arena = make("64MiB", host="memfd")
+    block = arena.alloc(MIB)
+    before = len(os.listdir("/proc/self/fd"))
+    for room in range(5):
+        descriptors(room)
+        with pytest.raises(OSError, match="Too many open files"):
+            arena.share(block)
+        assert (len(arena._leases), arena._leases._waker) == (0, -1)
+    descriptors(7)
+    assert bytes(arena.share(block).open()[:2]) == b"\0\0"
+    assert until(lambda: arena._leases._waker < 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_without_a_thread_that_watches_nothing_is_shared(make: Make, until: Until, no_threads: NoThreads) -> None:
+    arena = make("64MiB", host="memfd")
+    before = len(os.listdir("/proc/self/fd"))
+    with no_threads(), pytest.raises(RuntimeError, match="can't start new thread"):
+        arena.share(arena.alloc(MIB))
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert arena.stats().live == 0
+    arena.share(arena.alloc(MIB))
+    assert until(lambda: arena.stats().live == 0)
 
 
 def test_descriptors_are_closed(make: Make, until: Until) -> None:

@@ -13,13 +13,14 @@ from functools import partial
 from itertools import islice
 from operator import index
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, SupportsIndex, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from pagehint.arena.aging import Aging
 from pagehint.arena.block import Block, allocate
+from pagehint.arena.extents import MOST_PAGES
 from pagehint.arena.giver import Giver
 from pagehint.arena.numpy_handler import NumpyHandler
 from pagehint.arena.pressure import Pressure
@@ -50,6 +51,19 @@ def _sizes(shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]:
         return tuple(map(index, islice(cast(Sequence[SupportsIndex], shape), _MOST_DIMENSIONS + 1)))
 
 
+def _bytes_of(block: Any) -> memoryview:
+    contiguous = not isinstance(block, np.ndarray) or block.flags.c_contiguous
+    try:
+        if contiguous and isinstance(block, np.ndarray):  # dates and times have no buffer of their own
+            block = np.asarray(block).reshape(-1).view(np.uint8)
+        view = memoryview(block if contiguous else b"")
+    except TypeError:
+        raise InputError(f"{shown(block)} can't be shared: expected a Block or an array of this arena") from None
+    if not view.c_contiguous or not view.nbytes:
+        raise InputError("only contiguous memory can be shared, of at least 1 byte")
+    return view
+
+
 class Arena:
     """Up to ``limit`` bytes of memory of this process, of which only what is used is resident.
 
@@ -75,6 +89,11 @@ class Arena:
             raise InputError(
                 f"{shown(limit)} is too small a limit for an arena: expected {format_size(self.page_size)} or more"
             )
+        if self.limit > MOST_PAGES * self.page_size:
+            raise InputError(
+                f"{shown(limit)} is too large a limit for an arena: expected up to "
+                f"{format_size(MOST_PAGES * self.page_size)}, of pages of {format_size(self.page_size)}"
+            )
         self._idle = idle
         self.pages = WarmPages(self.limit // self.page_size, self.page_size)
         self.host: MappedHost
@@ -95,6 +114,9 @@ class Arena:
         self._hire()
         self.start()
         _arenas.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an arena can't be copied or pickled: to other processes go handles (share)")
 
     def __repr__(self) -> str:
         live, limit = format_size(self.pages.used_pages * self.page_size), format_size(self.limit)
@@ -186,6 +208,7 @@ class Arena:
         block = allocate(self.pages, memory, self._address, size, zeroed) if size <= self.limit else None
         if block is not None:
             return block
+        self._open_memory()  # another thread may have closed it
         raise ArenaFullError(size, self.pages.largest_free * self.page_size, self.stats(), note)
 
     # Sharing
@@ -200,15 +223,15 @@ class Arena:
         if not isinstance(self.host, MemfdHost):
             raise InputError("the memory of an anonymous arena can't be shared: make the arena with host='memfd'")
         self._check_owner()
-        view = memoryview(block)
-        if not view.c_contiguous or not view.nbytes:
-            raise InputError("only contiguous memory can be shared, of at least 1 byte")
+        view = _bytes_of(block)
         offset = np.frombuffer(view, np.uint8).ctypes.data - self._address
         if not 0 <= offset < self.limit:
             raise InputError("this memory is not of this arena: only its blocks and arrays can be shared")
         flags = os.O_CLOEXEC | (os.O_RDONLY if readonly else os.O_RDWR)
-        memory = os.open(f"/proc/self/fd/{self.host.fd}", flags)
-        return Handle(memory, self._leases.keep(view), offset, view.nbytes, self.page_size, readonly)
+        handle = Handle(-1, -1, offset, view.nbytes, self.page_size, readonly)  # closes what it has, if the rest fails
+        handle.memory = os.open(f"/proc/self/fd/{self.host.fd}", flags)
+        handle.lease = self._leases.keep(view)
+        return handle
 
     def _check_owner(self) -> None:
         if self.pages.foreign:

@@ -25,13 +25,15 @@ class Block:
         raise TypeError("a Block is made by Arena.alloc")
 
     def __getbuffer__(self, buffer: cython.pointer(cython.Py_buffer), flags: cython.int):
-        if self._begin < 0:
-            raise ValueError("this block is freed: its memory can't be used any more")
-        PyBuffer_FillInfo(buffer, self, self._address, self.nbytes, False, flags)
-        self._exports += 1
+        with cython.critical_section(self):
+            if self._begin < 0:
+                raise ValueError("this block is freed: its memory can't be used any more")
+            PyBuffer_FillInfo(buffer, self, self._address, self.nbytes, False, flags)
+            self._exports += 1
 
     def __releasebuffer__(self, buffer: cython.pointer(cython.Py_buffer)):
-        self._exports -= 1
+        with cython.critical_section(self):
+            self._exports -= 1
 
     def __dealloc__(self):
         if self._begin >= 0:
@@ -63,13 +65,15 @@ class Block:
 
     def free(self):
         """Free it now; more than once does nothing. Raises BufferError while views of it are in use."""
-        begin: cython.Py_ssize_t = self._begin
-        if self._exports:
-            raise BufferError(
-                f"a block of {self.nbytes} bytes can't be freed: views of it are in use ({self._exports})"
-            )
-        if begin >= 0:
+        begin: cython.Py_ssize_t
+        with cython.critical_section(self):  # of two threads one frees it, and not what lies there since
+            if self._exports:
+                raise BufferError(
+                    f"a block of {self.nbytes} bytes can't be freed: views of it are in use ({self._exports})"
+                )
+            begin = self._begin
             self._begin = -1
+        if begin >= 0:
             self._warm._release(begin)
 
 

@@ -22,6 +22,9 @@ else:
     MOVABLE = int(Migratetype.MOVABLE)
 
 
+MOST_PAGES = 1 << 31
+
+
 @cython.cclass
 class Extents(Attachable):
     """Free areas of ``pages`` pages from pfn 0 on, which are warm or not. All are one pageblock, and offline at first.
@@ -30,7 +33,7 @@ class Extents(Attachable):
     """
 
     def __init__(self, pages):
-        pages = whole_number("pages", pages, 1, 1 << 31)
+        pages = whole_number("pages", pages, 1, MOST_PAGES)
         top: cython.int = max(pages - 1, 1).bit_length()
         super().__init__(True, 0, pages, top + 1, top, LINUX_5_3, None, 0)
         self._mark(0, pages, OFFLINE)

@@ -20,7 +20,6 @@ cdef class NumpyHandler:
     cdef Py_ssize_t _size
     cdef size_t _threshold
     cdef PyDataMem_Handler _handler
-    cdef list _replaced
 
 cdef Py_ssize_t _begin_of(NumpyHandler self, void *pointer) noexcept
 cdef void *_take(NumpyHandler self, size_t size, bint zeroed) noexcept

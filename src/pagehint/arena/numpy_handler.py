@@ -1,5 +1,7 @@
 """NumPy's own allocations from an arena: a data memory handler (NEP 49). Only compiled: NumPy calls C functions."""
 
+from contextvars import ContextVar
+
 import cython
 from cython.cimports import numpy as cnp
 from cython.cimports.cpython.exc import PyErr_Fetch, PyErr_Restore
@@ -16,6 +18,10 @@ from pagehint.errors import InputError
 cnp.import_array()
 
 __all__ = ["NumpyHandler"]
+
+# Which are entered, the innermost last, each with what it replaced: NumPy has a handler for each context too, and one
+# of ours can be entered in several.
+_entered = ContextVar("pagehint_numpy", default=())
 
 
 # The garbage collector doesn't see its reference to the pages, so never clears that first: freeing needs it whole.
@@ -37,7 +43,6 @@ class NumpyHandler:
         self._memory = memory
         self._address = cython.cast(cython.p_char, address)
         self._threshold = threshold
-        self._replaced = []
         strcpy(self._handler.name, b"pagehint_arena")
         self._handler.version = 1
         self._handler.allocator.ctx = cython.cast(cython.p_void, self)
@@ -53,11 +58,22 @@ class NumpyHandler:
         capsule = PyCapsule_New(cython.address(self._handler), b"mem_handler", _dropped)
         Py_INCREF(self)
         PyCapsule_SetContext(capsule, cython.cast(cython.p_void, self))
-        self._replaced.append(cnp.PyDataMem_SetHandler(capsule))
+        _entered.set((*_entered.get(), (self, cnp.PyDataMem_SetHandler(capsule))))
         return self
 
     def __exit__(self, kind, error, where):
-        cnp.PyDataMem_SetHandler(self._replaced.pop())
+        entered = _entered.get()
+        k: cython.Py_ssize_t = len(entered) - 1
+        while k >= 0 and entered[k][0] is not self:
+            k -= 1
+        if k < 0:
+            raise InputError("this context of an arena's NumPy memory was not entered here: it holds for one thread")
+        replaced = entered[k][1]
+        if k == len(entered) - 1:
+            cnp.PyDataMem_SetHandler(replaced)
+            _entered.set(entered[:k])
+        else:  # a generator, say, ends before what it was suspended in: that goes on, and leads back to what was before
+            _entered.set((*entered[:k], (entered[k + 1][0], replaced), *entered[k + 2 :]))
 
 
 def _dropped(capsule):

@@ -98,8 +98,9 @@ class Pressure:
         with self._lock:
             self._watched.add(arena)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._wait, name="pagehint-pressure", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._wait, name="pagehint-pressure", daemon=True)
+                thread.start()  # may fail: another arena's watch tries again
+                self._thread = thread
 
     def _wait(self) -> None:
         open_sources = {source.fd: source for source in sources()}

@@ -5,6 +5,7 @@ owner of the arena keeps the block until the read end says that nobody has the w
 were dropped, or their processes ended, however that came about.
 """
 
+import contextlib
 import mmap
 import os
 import select
@@ -62,7 +63,9 @@ class Handle:
 
 
 def _received(memory: Any, lease: Any, *rest: Any) -> Handle:
-    return Handle(memory.detach(), lease.detach(), *rest)
+    handle = Handle(memory.detach(), -1, *rest)  # closes what it has, if the rest fails
+    handle.lease = lease.detach()
+    return handle
 
 
 class Leases:
@@ -78,15 +81,22 @@ class Leases:
         return len(self._kept)
 
     def keep(self, view: memoryview) -> int:
-        """Keep ``view`` until the returned descriptor, and all its duplicates, are closed."""
-        read, write = os.pipe()
-        with self._lock:
+        """Keep ``view`` until the returned descriptor, and all its duplicates, are closed.
+
+        Raises OSError, RuntimeError (no thread), and keeps nothing then.
+        """
+        with self._lock, contextlib.ExitStack() as undo:
+            read, write = _pipe(undo)
             self._kept[read] = view
+            undo.callback(self._kept.pop, read)
             if self._waker >= 0:
                 os.write(self._waker, b"!")
             else:
-                woken, self._waker = os.pipe()
+                woken, waker = _pipe(undo)
+                # It waits for the lock, and ends if nothing is kept.
                 threading.Thread(target=self._watch, args=(woken,), name="pagehint-leases", daemon=True).start()
+                self._waker = waker
+            undo.pop_all()
         return write
 
     def end_dropped(self) -> None:
@@ -125,6 +135,14 @@ class Leases:
             del self._kept[fd]
             self._ending.remove(fd)
         os.close(fd)
+
+
+# Both ends are closed by `undo`.
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    read, write = os.pipe()
+    undo.callback(os.close, read)
+    undo.callback(os.close, write)
+    return read, write
 
 
 def _poll(watched: Iterable[int]) -> select.poll:

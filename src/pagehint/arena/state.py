@@ -1,6 +1,7 @@
 """What an arena tells of itself: its statistics, and the error when it is full."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pagehint.errors import PagehintError
 from pagehint.units import format_size
@@ -39,6 +40,7 @@ class ArenaFullError(PagehintError, MemoryError):
         self.wanted = wanted
         self.largest_free = largest_free
         self.statistics = statistics
+        self.note = note
         parts = [
             f"{format_size(statistics.live)} of {format_size(statistics.limit)} live",
             f"{format_size(statistics.warm)} warm",
@@ -46,3 +48,7 @@ class ArenaFullError(PagehintError, MemoryError):
             f"the largest free range is {format_size(largest_free)}",
         ]
         super().__init__(f"no room for {format_size(wanted)} in the arena ({', '.join(parts)}): {note}")
+
+    # Another process makes it of what it was made of, and not of its text: a pool's result would never come.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.wanted, self.largest_free, self.statistics, self.note), self.__dict__

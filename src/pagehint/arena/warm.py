@@ -240,14 +240,16 @@ class WarmPages(Extents):
 
     def wait(self, lock):
         """Have ``lock`` released when blocks come back; until ``waited``, nothing more is pulled."""
-        self._waiting.add(lock)
-        self._wanting = len(self._waiting)
+        with cython.critical_section(self):
+            self._waiting.add(lock)
+            self._wanting = len(self._waiting)
         self._waiters.append(lock)
 
     def waited(self, lock):
         """The end of a ``wait``, if there was one."""
-        self._waiting.discard(lock)
-        self._wanting = len(self._waiting)
+        with cython.critical_section(self):
+            self._waiting.discard(lock)
+            self._wanting = len(self._waiting)
 
     # After a fork, in the child
 
