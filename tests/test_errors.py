@@ -1,5 +1,6 @@
 """Errors: one line for people, under names that Python's own handlers catch."""
 
+import copy
 import copyreg
 import errno
 import pickle
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagehint.diagnosis.given import SilentError
 from pagehint.errors import AllocationError, BusyError, HostError, InputError, PagehintError, printable, without_frames
 
 
@@ -34,6 +36,19 @@ def test_what_is_printable_is_one_line_that_shows_each_character(text: str) -> N
 )
 def test_a_terminal_is_told_nothing(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+class Named(InputError):
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+
+
+@pytest.mark.parametrize("error", [Named("a.txt", "is empty"), BusyError("one is started"), SilentError("a", "b", "c")])
+def test_what_one_is_made_of_and_what_it_has_survive_a_process(error: PagehintError) -> None:
+    error.add_note("in the pool")
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), without_frames(error)):
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize("kind", [InputError, BusyError, HostError, AllocationError])

@@ -14,6 +14,14 @@ def printable(text: str) -> str:
 class PagehintError(Exception):
     """Base of every error of pagehint's own; its text is one line that says what is wrong, where, and what to do."""
 
+    # Another process makes it of its text too, and not of what its class was made of: a pool would never tell of it.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[PagehintError], arguments: tuple[Any, ...]) -> PagehintError:
+    return kind.__new__(kind, *arguments)
+
 
 def without_frames(error: BaseException) -> BaseException:
     """The same error, to be kept: its traceback would keep alive what the functions that it passed through hold."""
@@ -38,7 +46,7 @@ class BusyError(PagehintError, OSError):
     def __init__(self, text: str) -> None:
         super().__init__(errno.EBUSY, text)
 
-    # Another process makes it of its text too, and not of its errno.
+    # An OSError that is made by a method of its own has no errno before.
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self),), self.__dict__
 

@@ -1,7 +1,6 @@
 """What an arena tells of itself: its statistics, and the error when it is full."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pagehint.errors import PagehintError
 from pagehint.units import format_size
@@ -33,14 +32,13 @@ class ArenaStatistics:
     last_error: BaseException | None
 
 
-class ArenaFullError(PagehintError, MemoryError):
+class ArenaFullError(MemoryError, PagehintError):
     """An arena has no room for a block; ``statistics`` is its state."""
 
     def __init__(self, wanted: int, largest_free: int, statistics: ArenaStatistics, note: str) -> None:
         self.wanted = wanted
         self.largest_free = largest_free
         self.statistics = statistics
-        self.note = note
         parts = [
             f"{format_size(statistics.live)} of {format_size(statistics.limit)} live",
             f"{format_size(statistics.warm)} warm",
@@ -48,7 +46,3 @@ class ArenaFullError(PagehintError, MemoryError):
             f"the largest free range is {format_size(largest_free)}",
         ]
         super().__init__(f"no room for {format_size(wanted)} in the arena ({', '.join(parts)}): {note}")
-
-    # Another process makes it of what it was made of, and not of its text: a pool's result would never come.
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.wanted, self.largest_free, self.statistics, self.note), self.__dict__
