@@ -14,6 +14,7 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.registry import DESIGNS
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.hinting.setting import Setting
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device, Rig
@@ -257,3 +258,48 @@ def test_work_that_was_stopped_from_within_tells_nothing():
     design.next(0)
     with pytest.raises(InputError, match="its work yielded"):
         design.next(0)
+
+
+@pytest.mark.parametrize("name", ["now", "zones", "running", "next", "ring", "settings", "label", "_run", "_own"])
+def test_a_setting_that_has_a_name_of_designs_own(name):
+    with pytest.raises(InputError, match=f"Own: its setting '{name}' is a name of Design's own: rename it"):
+        type("Own", (PageReporting,), {name: Setting.count(3, "Any.")})
+
+
+def test_settings_of_a_class_that_is_no_design():
+    class Common:
+        order: int = Setting.order(4)
+        batches: int = Setting.count(2, "Any.")
+
+    class Own(Common, PageReporting):
+        delay: int = Setting.time("1s", "Any.")
+
+    assert Own(batches=3).values() == {
+        "timer_phase": None,
+        "timer_tick": None,
+        "order": 4,
+        "batches": 3,
+        "delay": 10**9,
+    }
+    assert Own(delay=5).order == 4
+
+
+def test_a_setting_that_has_two_names():
+    one = Setting.count(3, "Any.")
+
+    class Own(PageReporting):
+        batches = one
+
+    with pytest.raises(InputError, match="Other: its setting 'rounds' is 'batches' too: make one for each"):
+        type("Other", (PageReporting,), {"rounds": one})
+    assert Own.settings["batches"].words(2) == "batches 2"
+
+
+def test_a_design_whose_own_init_made_no_design():
+    class Own(PageReporting):
+        def __init__(self):
+            pass
+
+    zone = Zone(64)
+    with pytest.raises(InputError, match=r"Own: its __init__\(\) never called super\(\).__init__\(\)"):
+        VirtualWorker(Own(), [zone], VirtualClock()).start(Device())

@@ -126,3 +126,20 @@ def test_anything_else_is_a_short_error(value):
                 except InputError as error:
                     told.append(str(error))
     assert all(len(text) < 250 for text in told), told
+
+
+@pytest.mark.parametrize("value", [object(), [1], {}, b"x", float("nan"), float("inf"), 1 << 63, np.int64(3), 1j])
+def test_a_value_that_no_table_holds(value):
+    setting = Setting(0, "Anything.", lambda given: value)
+    setting.__set_name__(Owner, "any")
+    with pytest.raises(
+        InputError, match=r"^any 'x': its parse\(\) gave .*: expected a number of 64 bits, a text, True"
+    ):
+        setting.parse("x")
+
+
+def test_words_that_are_none():
+    setting = Setting(0, "Any.", int, words=lambda value: value)
+    setting.__set_name__(Owner, "any")
+    with pytest.raises(InputError, match=r"any: its words\(\) gave 5: expected a text"):
+        setting.words(5)

@@ -42,6 +42,14 @@ def _is_words(value: object) -> bool:
     return isinstance(value, str) and value.isprintable() and bool(value.strip())
 
 
+def _check_settings(design: str, settings: Mapping[str, Setting]) -> None:
+    for name, setting in settings.items():
+        if name.startswith("_") or (hasattr(Design, name) and name not in ("order", "delay")):
+            raise InputError(f"{design}: its setting {shown(name)} is a name of Design's own: rename it")
+        if setting.name != name:
+            raise InputError(f"{design}: its setting {shown(name)} is {setting.name!r} too: make one for each")
+
+
 def _check_class(design: "type[Design]") -> None:
     name = design.__name__
     if not _is_words(design.label):
@@ -101,9 +109,14 @@ class Design(Conversation, ABC):
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        declared = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
-        kept = {name: value for name, value in cls.settings.items() if name not in vars(cls)}
-        cls.settings = {**kept, **declared}
+        settings: dict[str, Setting] = {}
+        for base in reversed(cls.__mro__):
+            for name, value in vars(base).items():
+                settings.pop(name, None)
+                if isinstance(value, Setting):
+                    settings[name] = value
+        _check_settings(cls.__name__, settings)
+        cls.settings = settings
         if "label" not in vars(cls):
             cls.label = cls.__name__
         _check_class(cls)
@@ -148,6 +161,8 @@ class Design(Conversation, ABC):
 
         Raises BusyError if this design, or another one in a zone, has a device; InputError for a bad capacity or order.
         """
+        if not hasattr(self, "_started"):
+            raise InputError(f"{type(self).__name__}: its __init__() never called super().__init__() with its settings")
         if self._started:
             raise BusyError("a hinting device is started already")
         batch = Batch(device.capacity)

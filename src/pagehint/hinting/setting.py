@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 from pagehint.errors import InputError
@@ -15,13 +16,20 @@ _GUESTS_LARGEST_ORDER = 10
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
+def _can_be_told(value: object) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    return value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 63)
+
+
 class Setting:
     """A setting of a design, declared as ``name: type = Setting(...)`` in its class; each design has its value there.
 
     ``default``: as Python code would give it. ``help``: what it does, in a line. ``parse(value)``: the value that
-    Python code means, or an exception. ``read(option, text)``: the value of a command line's text, else InputError,
-    which names the option; without it, ``parse`` gets the text. ``words(value)``: the value in a label, such as
-    ``"delay 2 s"``. ``order``, ``time``, ``count`` and ``switch`` make the usual ones.
+    Python code means, a number, a text, True, False or None, as tables and JSON hold it; or an exception.
+    ``read(option, text)``: the value of a command line's text, else InputError, which names the option; without it,
+    ``parse`` gets the text. ``words(value)``: the value in a label, such as ``"delay 2 s"``. ``order``, ``time``,
+    ``count`` and ``switch`` make the usual ones.
     """
 
     name = ""
@@ -41,16 +49,22 @@ class Setting:
         self._words = words
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        self.name = self.name or name  # a second name is refused by Design
 
     def parse(self, value: Any) -> Any:
         """The value that Python code means. Raises InputError."""
         try:
-            return self._parse(value)
+            meant = self._parse(value)
         except InputError:
             raise
         except Exception as error:
             raise InputError(f"{self.name} {shown(value)}: {type(error).__name__}: {str(error)[:100]}") from None
+        if not _can_be_told(meant):
+            raise InputError(
+                f"{self.name} {shown(value)}: its parse() gave {shown(meant)}: expected a number of 64 bits, a text, "
+                "True, False or None"
+            )
+        return meant
 
     def read(self, option: str, text: str) -> Any:
         """The value of a command line's text. Raises InputError, which names ``option``."""
@@ -68,7 +82,10 @@ class Setting:
             return f"{'no' if value is None else 'not'} {name}"
         if value is True:
             return name
-        return f"{name} {value}" if self._words is None else self._words(value)
+        words = f"{name} {value}" if self._words is None else self._words(value)
+        if not isinstance(words, str):
+            raise InputError(f"{self.name}: its words() gave {shown(words)}: expected a text")
+        return words
 
     # Any: to a type checker a setting is its value.
 
