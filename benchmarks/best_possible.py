@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.costs import Costs
-from pagehint.kernel.profiles import KernelProfile, kernel_profile
+from pagehint.kernel.profiles import KernelProfile, recorded_profile
 from pagehint.replays import playback
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.observers.best_possible import page_costs
@@ -74,7 +74,7 @@ def list_changes(trace: Trace, start: Start, profile: KernelProfile) -> NDArray[
 
 def whole_areas(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """How long areas were wholly on the lists (seconds), each time, and whether they were used again."""
-    profile = kernel_profile(trace.meta.kernel)
+    profile = recorded_profile(trace.meta.kernel)
     start = Start.of(trace, profile)
     rows = list_changes(trace, start, profile)
     first = backed_at_start(trace, start, None)

@@ -14,7 +14,7 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import Plan, kind_of, plans_of
-from pagehint.replays.start import guest_reporting
+from pagehint.replays.start import guest_reporting, usual_capacity
 from pagehint.trace.shipped import example
 
 
@@ -92,6 +92,25 @@ def test_what_is_not_given_is_as_the_guest_had_it() -> None:
     assert {**plan.settings, "order": guest.order} == guest.values()
 
 
+def test_designs_that_are_made_have_their_place_and_their_settings() -> None:
+    plans = plans_of(TRACE, [Own(3), "hinting", Own(4), "none"], {"capacity": [8, 16], "order": [9]})
+    assert [(plan.label, plan.settings, plan.capacity) for plan in plans] == [
+        ("Own", {"batches": 3}, 8),
+        ("Own", {"batches": 3}, 16),
+        ("hinting", {"order": 9}, 8),
+        ("hinting", {"order": 9}, 16),
+        ("Own", {"batches": 4}, 8),
+        ("Own", {"batches": 4}, 16),
+        ("none", {}, usual_capacity(TRACE)),
+    ]
+
+
+class Extra(Own):
+    def __init__(self, extra=1, **settings):
+        super().__init__(**settings)
+        self.extra = extra
+
+
 def test_plans_are_told_apart_by_what_was_chosen() -> None:
     (named, reporting) = plans_of(TRACE, [Own, "reporting"], {"batches": [3]})
     assert (named.label, named.chosen) == ("Own", {"batches": 3})
@@ -108,6 +127,13 @@ def test_plans_are_told_apart_by_what_was_chosen() -> None:
         (["reporting"], {"order": [99]}, "order 99: expected 0 to 31"),
         (["reporting"], {"capacity": [0]}, "capacity 0"),
         (["nothing"], {}, "'nothing' is no design"),
+        (
+            [Own(), Own(3)],
+            {"batches": [1]},
+            "batches: designs that are made have their settings: give names",
+        ),
+        ([Own(), "reporting"], {"batches": [1]}, "batches is no setting of reporting: expected some of order"),
+        ([Extra(5)], {}, "Extra is made of 'extra' too, which is no setting: declare it as one"),
     ],
 )
 def test_what_can_not_be_planned(designs, settings, error) -> None:

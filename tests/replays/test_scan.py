@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pagehint.kernel.profiles import kernel_profile
+from pagehint.kernel.profiles import kernel_profile, recorded_profile
 from pagehint.replays import start
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.engine import Engine
@@ -38,7 +38,7 @@ def record(path: Path, events: list[Event], pages: int, kernel: str = "6.12.118"
 def verdicts(
     trace: Trace, pages: int, load: int = 1 << 60, booting: bool = False, zone_level: bool = False
 ) -> list[tuple[int, ...]]:
-    scan = Scan(pages, 9, True, kernel_profile(trace.meta.kernel), load, zone_level)
+    scan = Scan(pages, 9, True, recorded_profile(trace.meta.kernel), load, zone_level)
     for batch in trace.batches(COLUMNS):
         scan.add(batch)
     return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(booting), strict=True)]

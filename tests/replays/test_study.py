@@ -73,7 +73,7 @@ def test_the_same_on_any_executor(make: Any, alone: ph.Study, phased: ph.Trace) 
 
 def test_several_recordings_by_path_and_a_page(phased: ph.Trace, tmp_path: Path) -> None:
     done = ph.study([phased.path, phased], [ph.PageReporting(), None], keep=True, sample="1s")
-    assert done.table.column("design").to_pylist() == ["none", "reporting"] * 2
+    assert done.table.column("design").to_pylist() == ["reporting", "none"] * 2
     assert done.baseline.num_rows == 2
     page = tmp_path / "page.html"
     ph.study(phased, keep=True, sample="1s").to_html(page)
@@ -123,6 +123,28 @@ def test_what_fails_ends_a_design_that_never_returns(phased: ph.Trace) -> None:
     with pytest.raises(RuntimeError, match="of a design's own"):
         ph.study(phased, [Endless, FailingBeside], baseline=False, workers=2)
     assert type(Endless.ended).__name__ == "_StoppedError"
+
+
+class Text(ph.PageReporting):
+    mode: str = ph.Setting("fast", "How.", str)
+    share: float = ph.Setting(1, "How much.", float)
+
+
+class Number(ph.PageReporting):
+    mode: int = ph.Setting(3, "How.", int)
+    share: int = ph.Setting(2, "How much.", int)
+
+
+def test_rows_are_in_the_order_of_the_designs_whatever_their_settings_are(tmp_path: Path) -> None:
+    trace = record(tmp_path / "t", [("Z", 0, 0, 0)], [zone(4096)])
+    done = ph.study(trace, [Text(), "none", Number(mode=5), Text])
+    rows = done.table.select(["design", "settings"]).to_pylist()
+    assert [(row["design"], row["settings"]["mode"], row["settings"]["share"]) for row in rows] == [
+        ("Text", "fast", 1.0),
+        ("none", None, None),
+        ("Number", "5", 2.0),
+        ("Text", "fast", 1.0),
+    ]
 
 
 @pytest.mark.parametrize(

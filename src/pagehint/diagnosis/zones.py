@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
 from pagehint.diagnosis.memory_report import ReportedZone, zone_label
-from pagehint.kernel.profiles import Pcp, kernel_profile
+from pagehint.kernel.profiles import Pcp, recorded_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
 __all__ = ["ZoneState", "reported_zone", "zone_states"]
@@ -93,7 +93,7 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
 
 
 def _of_zoneinfo(zone: ZoneInfo, kernel: str | None) -> ZoneState:
-    drained = _drained(zone) if kernel is None else kernel_profile(kernel).pcp
+    drained = _drained(zone) if kernel is None else recorded_profile(kernel).pcp
     lists = [cpu.count for cpu in zone.per_cpu if cpu.count is not None]
     return ZoneState(
         zone.node,

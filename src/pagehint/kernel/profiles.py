@@ -20,6 +20,7 @@ __all__ = [
     "check_profile",
     "is_version",
     "kernel_profile",
+    "recorded_profile",
     "release_of",
 ]
 
@@ -188,16 +189,19 @@ def _no_version(kernel: object) -> InputError:
 
 
 def kernel_profile(version: str | None) -> KernelProfile:
-    """The profile of a kernel by its version (``uname -r``, as 6.1.0-56-cloud-amd64); without one, 6.1's."""
-    if not isinstance(version, str | None):
-        raise _no_version(version)
-    match = _VERSION.match(version or "")
+    """The profile of a kernel by its version (``uname -r``, as 6.1.0-56-cloud-amd64), or 6.1's. Raises InputError."""
+    match = _VERSION.match(check_kernel(version) or "")
     if match is None:
         return LINUX_6_1
     release, patch = (int(match[1]), int(match[2])), int(match[3] or 0)
     if patch >= _TAKEN_OVER.get(release, patch + 1):
         return LINUX_6_15
     return next(row for row in reversed(PROFILES) if row.since <= release)
+
+
+def recorded_profile(version: str | None) -> KernelProfile:
+    """The same of what a recording or a file says; where that is no version, 6.1's too."""
+    return kernel_profile(version if is_version(version) else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.blocks import PAGE_BYTES
-from pagehint.kernel.profiles import is_newer, is_version, kernel_profile
+from pagehint.kernel.profiles import is_newer, is_version, recorded_profile
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
@@ -161,7 +161,7 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
 def _zone_level(trace: Trace) -> list[str]:
     if trace.meta.level != "zone":
         return []
-    tunes, most = kernel_profile(trace.meta.kernel).pcp_tunes, 0
+    tunes, most = recorded_profile(trace.meta.kernel).pcp_tunes, 0
     for zone in trace.meta.zones:
         cpus, high = zone.cpus or 1, zone.pcp_high or 0
         # Of lists that tune themselves `pcp_high` is momentary, and not every zoneinfo tells the most.

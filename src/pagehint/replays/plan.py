@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from itertools import product
 from typing import Any
 
@@ -92,35 +93,56 @@ def grid_of(settings: object) -> dict[str, list[Any]]:
 
 def plans_of(
     trace: Trace,
-    designs: Sequence[str | type[Design]],
+    designs: Sequence[str | type[Design] | Design],
     settings: Mapping[str, Sequence[Any]],
     options: Mapping[str, str] | None = None,
 ) -> list[Plan]:
     """Each design with each combination of the settings that it has (and of ``capacity``); ``none`` once.
 
-    What is not given is as the recorded guest had it, where that is known, else the design's default. ``options``: the
-    values are texts of these options of a command line. Raises InputError for a setting that none of them has.
+    What is not given is as the recorded guest had it, where that is known, else the design's default; one that is made
+    already has its settings, and its plans make more like it. ``options``: the values are texts of these options of a
+    command line. Raises InputError for a setting that none of them has.
     """
-    kinds = [kind_of(design) for design in designs]
+    kinds = {place: kind_of(each) for place, each in enumerate(designs) if not isinstance(each, Design)}
     settings = grid_of(settings)
-    _check_known(kinds, settings, options or {})
+    _check_known(list(kinds.values()), len(kinds) < len(designs), settings, options or {})
     usual = usual_capacity(trace)
     guest = guest_reporting(trace)
     plans = []
-    for design, kind in zip(designs, kinds, strict=True):
-        if kind is None:
+    for place, design in enumerate(designs):
+        kind: str | type[Design]
+        defaults: dict[str, Any] = {}
+        varied: Mapping[str, Setting] = {}
+        if isinstance(design, Design):
+            _check_made(design)
+            kind, defaults = type(design), design.values()
+        elif (found := kinds[place]) is None:
             plans.append(Plan(NONE, {}, usual))
             continue
-        defaults = guest.values() if kind is type(guest) else {}
-        for values in _combinations(kind, settings, options):
+        else:
+            kind, varied = design, found.settings
+            defaults = guest.values() if found is type(guest) else {}
+        for values in _combinations(varied, settings, options):
             capacity = values.pop(CAPACITY, usual)
-            plans.append(Plan(design, {**defaults, **values}, capacity))
+            plans.append(Plan(kind, {**defaults, **values}, capacity))
     return plans
 
 
-def _check_known(kinds: Sequence[type[Design] | None], settings: Mapping[str, Any], options: Mapping[str, str]) -> None:
-    known = list(dict.fromkeys(name for kind in kinds if kind is not None for name in (*kind.settings, CAPACITY)))
+# Another is made of its settings for each run: what else it was made of would be lost.
+def _check_made(design: Design) -> None:
+    for name, taken in signature(type(design)).parameters.items():
+        if taken.kind not in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD) and name not in design.settings:
+            raise InputError(f"{type(design).__name__} is made of {name!r} too, which is no setting: declare it as one")
+
+
+def _check_known(
+    kinds: Sequence[type[Design] | None], made: bool, settings: Mapping[str, Any], options: Mapping[str, str]
+) -> None:
+    known = [name for kind in kinds if kind is not None for name in (*kind.settings, CAPACITY)]
+    known = list(dict.fromkeys([*known, CAPACITY] if made else known))
     for name in settings:
+        if name not in known and not kinds:
+            raise InputError(f"{name}: designs that are made have their settings: give names or classes to set it")
         if name not in known:
             expected = f"expected some of {', '.join(known)}" if known else "it has none"
             which = " or ".join(map(label_of, kinds))
@@ -128,9 +150,9 @@ def _check_known(kinds: Sequence[type[Design] | None], settings: Mapping[str, An
 
 
 def _combinations(
-    kind: type[Design], settings: Mapping[str, Sequence[Any]], options: Mapping[str, str] | None
+    own: Mapping[str, Setting], settings: Mapping[str, Sequence[Any]], options: Mapping[str, str] | None
 ) -> Iterator[dict[str, Any]]:
-    known = {**{name: kind.settings[name] for name in all_settings() if name in kind.settings}, **kind.settings}
+    known = {**{name: own[name] for name in all_settings() if name in own}, **own}
     varied: dict[str, list[Any]] = {}
     for name, setting in {**known, CAPACITY: _DEVICE_CAPACITY}.items():
         if given := settings.get(name):

@@ -16,7 +16,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
-from pagehint.kernel.profiles import check_kernel, is_version, kernel_profile
+from pagehint.kernel.profiles import check_kernel, is_version, recorded_profile
 from pagehint.mm.zone import Zone
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.device import ReplayDevice
@@ -84,7 +84,7 @@ class Playback:
         self.own_times = own_times
         self.reasons = reasons_of([design])
         self.kernel = check_kernel(kernel) or trace.meta.kernel
-        self.profile = kernel_profile(self.kernel)
+        self.profile = recorded_profile(self.kernel)
         self.start = Start.of(trace, self.profile, progress)
         if not is_version(self.kernel) and self.start.evidence.likely() != self.profile:
             self.profile = self.start.evidence.likely()

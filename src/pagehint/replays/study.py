@@ -175,10 +175,10 @@ def study(
     listed = several(recordings)
     if not listed:
         raise InputError("a study needs a recording at least")
-    wanted = several(designs)
+    wanted = [NONE if design is None else design for design in several(designs) or [next(iter(DESIGNS))]]
     grid = grid_of(settings)
     opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]
-    planned = [(each, _plans(each, wanted, grid)) for each in opened]
+    planned = [(each, plans_of(each, wanted, grid)) for each in opened]
     return study_plans(planned, shared, baseline, keep, executor, workers, progress)
 
 
@@ -214,24 +214,29 @@ def study_plans(
     else:
         runs, rows = [], run_tasks(wanted, Task.row, executor, workers, progress)
     return Study(
-        table=pa.Table.from_pylist(rows[: len(tasks)]),
+        table=pa.Table.from_pylist(_of_one_kind(rows[: len(tasks)])),
         baseline=pa.Table.from_pylist([rows[index] for index in which]),
         runs=runs[: len(tasks)],
         baseline_runs=[runs[index] for index in which] if keep else [],
     )
 
 
-def _plans(
-    trace: Trace, designs: Sequence[str | type[Design] | Design | None], grid: dict[str, list[Any]]
-) -> list[Plan]:
-    plans: list[Plan] = []
-    named: list[str | type[Design]] = []
-    for design in designs or [next(iter(DESIGNS))]:
-        if isinstance(design, Design):
-            plans.append(Plan(type(design), design.values(), usual_capacity(trace)))
-        else:
-            named.append(NONE if design is None else design)
-    return [*plans_of(trace, named, grid), *plans] if named else plans
+# A column has one type: a setting that is a text here and a number there is told as texts.
+def _of_one_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kinds: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row["settings"].items():
+            if value is not None:
+                kind = next((each for each in (bool, int, float, str) if isinstance(value, each)), object)
+                kinds.setdefault(name, set()).add(float if kind is int else kind)
+    mixed = {name for name, several in kinds.items() if len(several) > 1}
+    if not mixed:
+        return rows
+
+    def told(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: str(value) if name in mixed and value is not None else value for name, value in settings.items()}
+
+    return [{**row, "settings": told(row["settings"])} for row in rows]
 
 
 def row_of(run: Run) -> dict[str, Any]:
