@@ -226,6 +226,32 @@ def test_signal_handlers_use_the_arena(make: Make) -> None:
     assert arena.stats().live == arena.stats().in_flight == 0
 
 
+def test_signal_handlers_share(make: Make, until: Until) -> None:
+    """And make arenas: it waited for a lock that the interrupted share or arena had."""
+    arena = make("64MiB", host="memfd")
+    blocks, ran = [arena.alloc(MIB)], [0]
+
+    def handler(*_: Any) -> None:
+        ran[0] += 1
+        arena.share(blocks[0])
+        if not ran[0] % 10:
+            Arena("4MiB").close()
+
+    previous = signal.signal(signal.SIGALRM, handler)
+    try:
+        while ran[0] < 40:
+            signal.setitimer(signal.ITIMER_REAL, 0.0002)
+            before = ran[0]
+            while ran[0] == before:
+                arena.share(blocks[0])
+                Arena("4MiB").close()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    blocks.clear()
+    assert until(lambda: arena.stats().live == 0)
+
+
 def test_ctrl_c_at_any_moment(make: Make) -> None:
     """KeyboardInterrupt in alloc, trim or a react leaves nothing allocated and nothing in flight."""
     arena = make("512MiB", idle="4ms")

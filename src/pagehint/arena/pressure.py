@@ -4,6 +4,7 @@ What tells of it, where the machine has it: a trigger of pressure stall informat
 whole machine, and the ``high`` and ``max`` counts in the cgroup's memory.events. One thread waits for all arenas.
 """
 
+import _thread
 import contextlib
 import os
 import select
@@ -89,18 +90,17 @@ class Pressure:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may make an arena too
         self._watched: weakref.WeakSet[Trims] = weakref.WeakSet()
-        self._thread: threading.Thread | None = None
+        self._waits = False
 
     def watch(self, arena: Trims) -> None:
         """Call ``arena.trim()`` under pressure, as long as it lives. What that raises is left to its statistics."""
         with self._lock:
             self._watched.add(arena)
-            if self._thread is None:
-                thread = threading.Thread(target=self._wait, name="pagehint-pressure", daemon=True)
-                thread.start()  # may fail: another arena's watch tries again
-                self._thread = thread
+            if not self._waits:
+                _thread.start_new_thread(self._wait, ())  # may fail: another arena's watch tries again
+                self._waits = True
 
     def _wait(self) -> None:
         open_sources = {source.fd: source for source in sources()}

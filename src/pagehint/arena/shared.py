@@ -5,6 +5,7 @@ owner of the arena keeps the block until the read end says that nobody has the w
 were dropped, or their processes ended, however that came about.
 """
 
+import _thread
 import contextlib
 import mmap
 import os
@@ -13,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
 from typing import Any
+
+from pagehint.host.shared import Descriptor
 
 __all__ = ["Handle", "Leases"]
 
@@ -69,13 +72,17 @@ def _received(memory: Any, lease: Any, *rest: Any) -> Handle:
 
 
 class Leases:
-    """Views that are kept, each until its pipe is at its end; a thread waits for that while there are any."""
+    """Views that are kept, each until its pipe is at its end; a thread waits for that while there are any.
+
+    A signal handler or a finalizer may come in here wherever another call is, also in the thread that waits.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[int, memoryview] = {}
-        self._ending: set[int] = set()
-        self._waker = -1
+        self._lock = threading.RLock()
+        self._kept: dict[Descriptor, memoryview] = {}  # by the read ends of their pipes
+        self._ending: set[Descriptor] = set()
+        self._waker: Descriptor | None = None  # an eventfd: there is more to wait for
+        self._watched = False
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -83,70 +90,59 @@ class Leases:
     def keep(self, view: memoryview) -> int:
         """Keep ``view`` until the returned descriptor, and all its duplicates, are closed.
 
-        Raises OSError, RuntimeError (no thread), and keeps nothing then.
+        Raises OSError, or RuntimeError where no thread can be started, and keeps nothing then.
         """
-        with self._lock, contextlib.ExitStack() as undo:
-            read, write = _pipe(undo)
+        read, write = map(Descriptor, os.pipe())
+        with self._lock:
+            if self._waker is None:
+                self._waker = Descriptor(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            if not self._watched:
+                # Before there is anything: it waits for the lock. Not a Thread, whose start() takes locks of its own.
+                _thread.start_new_thread(self._watch, (self._waker,))
+                self._watched = True
             self._kept[read] = view
-            undo.callback(self._kept.pop, read)
-            if self._waker >= 0:
-                os.write(self._waker, b"!")
-            else:
-                woken, waker = _pipe(undo)
-                # It waits for the lock, and ends if nothing is kept.
-                threading.Thread(target=self._watch, args=(woken,), name="pagehint-leases", daemon=True).start()
-                self._waker = waker
-            undo.pop_all()
-        return write
+            os.eventfd_write(self._waker.fd, 1)
+        return write.release()
 
     def end_dropped(self) -> None:
         """Let go of what nobody holds any more, without waiting for the thread that watches. O(leases)."""
         with self._lock:
             watched = dict(self._kept)
-        poll = _poll(watched)
-        for fd, _ in poll.poll(0):
-            self._end(fd, watched[fd])
+        self._end_of(watched, _poll(watched).poll(0))
 
-    def _watch(self, woken: int) -> None:
+    def _watch(self, waker: Descriptor) -> None:
         while True:
             with self._lock:
+                self._watched = False  # first: who comes in between starts another
                 if not self._kept:
-                    os.close(woken)
-                    os.close(self._waker)
-                    self._waker = -1
                     return
+                self._watched = True
                 watched = dict(self._kept)
             poll = _poll(watched)
-            poll.register(woken, select.POLLIN)
-            ended = [fd for fd, _ in poll.poll() if fd != woken]
-            if not ended:
-                os.read(woken, 4096)
-            for fd in ended:
-                self._end(fd, watched[fd])
+            poll.register(waker.fd, select.POLLIN)
+            ended = poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(waker.fd)
+            self._end_of(watched, ended)
 
-    def _end(self, fd: int, view: memoryview) -> None:
+    def _end_of(self, watched: dict[Descriptor, memoryview], ended: list[tuple[int, int]]) -> None:
+        fds = {fd for fd, _ in ended}
+        for read in [read for read in watched if read.fd in fds]:
+            self._end(read, watched.pop(read))
+
+    def _end(self, read: Descriptor, view: memoryview) -> None:
         with self._lock:
-            # Another thread may have ended it since, and its number may be another's.
-            if self._kept.get(fd) is not view or fd in self._ending:
+            if read not in self._kept or read in self._ending:  # another thread ends it
                 return
-            self._ending.add(fd)
+            self._ending.add(read)
         view.release()  # outside the lock: this may free the block
         with self._lock:
-            del self._kept[fd]
-            self._ending.remove(fd)
-        os.close(fd)
+            self._kept.pop(read, None)
+            self._ending.discard(read)
 
 
-# Both ends are closed by `undo`.
-def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
-    read, write = os.pipe()
-    undo.callback(os.close, read)
-    undo.callback(os.close, write)
-    return read, write
-
-
-def _poll(watched: Iterable[int]) -> select.poll:
+def _poll(watched: Iterable[Descriptor]) -> select.poll:
     poll = select.poll()
-    for fd in watched:
-        poll.register(fd, 0)  # its end is always reported
+    for read in watched:
+        poll.register(read.fd, 0)  # its end is always reported
     return poll

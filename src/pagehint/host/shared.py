@@ -12,16 +12,23 @@ from pagehint.host import libc
 from pagehint.host.mapping import HUGE_PAGE, MappedHost
 from pagehint.units import format_size
 
-__all__ = ["HugetlbHost", "MemfdHost"]
+__all__ = ["Descriptor", "HugetlbHost", "MemfdHost"]
 
 
-class _File:
-    # A descriptor that is closed with the last reference, and so not during a call that uses it.
+class Descriptor:
+    """A descriptor that is closed with the last reference, and so not during a call that uses it."""
+
     def __init__(self, fd: int) -> None:
         self.fd = fd
 
+    def release(self) -> int:
+        """The descriptor, which is the caller's to close now."""
+        fd, self.fd = self.fd, -1
+        return fd
+
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 class MemfdHost(MappedHost):
@@ -32,19 +39,19 @@ class MemfdHost(MappedHost):
     """
 
     _flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
-    _file: _File | None = None
+    _file: Descriptor | None = None
 
     def __init__(self, size: int | str, hugepages: bool = False, capacity: int = 32) -> None:
         super().__init__(size, capacity)
         self._ask_for_pages(hugepages)
 
     def _reserve(self) -> mmap.mmap:
-        self._file = _File(os.memfd_create("pagehint", self._flags))
+        self._file = Descriptor(os.memfd_create("pagehint", self._flags))
         os.ftruncate(self.fd, self.size)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
         return mmap.mmap(self.fd, self.size)
 
-    def _open_file(self) -> _File:
+    def _open_file(self) -> Descriptor:
         file = self._file
         if file is None:
             raise PagehintError(f"this {type(self).__name__} is closed: its memory can't be used any more")
