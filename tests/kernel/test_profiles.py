@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.kernel.profiles import PROFILES, Evidence, check_kernel, kernel_profile, recorded_profile
+from pagehint.kernel.profiles import PROFILES, Evidence, check_kernel, is_newer, kernel_profile, recorded_profile
 
 
 def test_versions_choose_the_profile() -> None:
@@ -47,6 +47,15 @@ def test_without_a_version_it_is_6_1(version: Any) -> None:
         assert recorded_profile(version).name == "6.1"
     with pytest.raises(InputError, match=r"^kernel .*: expected a version, such as 6.8"):
         kernel_profile(version)
+
+
+def test_a_new_row_is_no_newer_than_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_newer("8.1.3")
+    row = replace(PROFILES[-1], name="8.1", since=(8, 1))
+    monkeypatch.setattr("pagehint.kernel.profiles.PROFILES", (*PROFILES, row))
+    assert kernel_profile("8.1.3") is row
+    assert not is_newer("8.1.3")
+    assert is_newer("8.2")
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def is_version(text: str | None) -> bool:
 def is_newer(text: str | None) -> bool:
     """Whether a version is beyond those that the rules were compared with."""
     release = release_of(text)
-    return release is not None and release > _LAST_SEEN
+    return release is not None and release > max(_LAST_SEEN, PROFILES[-1].since)
 
 
 def check_kernel(kernel: object) -> str | None:
