@@ -1,7 +1,8 @@
 """A bar of what is done, on standard error where that is a terminal."""
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import NamedTuple
 
 from rich.console import Console
@@ -20,10 +21,14 @@ class Bar(NamedTuple):
 
 @contextmanager
 def bar(doing: str, what: str, total: float | None = None) -> Iterator[Bar]:
-    """Show one while the block runs: "replaying guest.pagetrace"; `total` None: to be told."""
+    """Show one while the block runs: "replaying guest.pagetrace"; `total` None: to be told.
+
+    What is printed meanwhile, as by a design of somebody's own, goes to standard error: it is none of the result.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Bar()
+        with redirect_stdout(sys.stderr):
+            yield Bar()
         return
     columns = (TextColumn(f"{doing} {{task.description}}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as shown:

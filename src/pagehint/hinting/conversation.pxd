@@ -28,5 +28,6 @@ cdef class Conversation:
     @cython.final
     cdef _tell(self, error, now)
     cdef _checked(self, action)
+    cdef _check_told(self)
     cdef bint _refilled(self) except -1
     cdef _begin_or_rest(self)

@@ -58,7 +58,7 @@ class Conversation:
                 if self._all is not None:
                     self._full = True
                 elif self._batch._count:
-                    self._zone._check_batch(self._batch)
+                    self._check_told()
                     self._telling = react
                 in_vain += 1
                 if in_vain > _MOST_IN_VAIN:
@@ -89,6 +89,12 @@ class Conversation:
                 "zones"
             )
         return action
+
+    def _check_told(self):
+        try:
+            self._zone._check_batch(self._batch)
+        except InputError as error:
+            raise InputError(f"{type(self).__name__}: its work told of other blocks than the zone's: {error}") from None
 
     # There is a batch to tell of: the run's own, or one more of all those that it asked to tell of.
     def _refilled(self):

@@ -127,6 +127,9 @@ def test_the_designs_of_the_package() -> None:
         ("a = 1\nclass", "bad.py:Own", "bad.py, line 2: can't be loaded: SyntaxError"),
         (None, "no.such.module:Own", "no.such.module: can't be loaded: ModuleNotFoundError"),
         (None, "json:JSONDecoder", "JSONDecoder is no design"),
+        ("from .other import x", "bad.py:Own", "bad.py: can't be loaded: it imports relative to its package: name"),
+        ("import pagehint as ph\nclass Own(ph.PageHinting): ...\nAs = Own", "bad.py:Other", "it has Own, As$"),
+        (None, "folder/bad.txt:Own", "folder/bad.txt: is no name of a Python file or module: expected FILE.py:CLASS"),
         (
             None,
             "magic",
@@ -314,7 +317,12 @@ class Nothing(Careless):
 
 
 @pytest.mark.parametrize(
-    ("design", "says"), [(Careless, "not in flight"), (Foreign, "none of its zones"), (Nothing, "work yielded 5")]
+    ("design", "says"),
+    [
+        (Careless, "Careless: its work told of other blocks .* not in flight"),
+        (Foreign, "none of its zones"),
+        (Nothing, "work yielded 5"),
+    ],
 )
 def test_a_device_is_told_of_blocks_of_its_zones_alone(design: type[Careless], says: str) -> None:
     with pytest.raises(InputError, match=says):
@@ -327,6 +335,18 @@ def test_a_device_is_told_of_blocks_of_its_zones_alone(design: type[Careless], s
         rig.tick()
     assert not device.batches
     rig.assert_sound()
+
+
+def test_what_a_design_prints_is_none_of_the_result(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "import pagehint as ph\nprint('loaded')\nclass Own(ph.PageReporting):\n    def forget(self):\n"
+        "        super().forget()\n        print('forgotten')\n"
+    )
+    ended = pagehint("run", "--design", f"{path}:Own", "--json")
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["settings"]["design"] == "Own"
+    assert {"loaded", "forgotten"} <= set(ended.stderr.split())
 
 
 @pytest.mark.parametrize("body", ["1 / 0", "raise OSError('lost')", "yield self.tell(1, 2, 3, 4)"])

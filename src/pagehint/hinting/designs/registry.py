@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import TypeGuard
@@ -87,12 +88,12 @@ def find_design(name: str) -> type[Design] | None:
     if not (colon and place and wanted):
         known = ", ".join([*DESIGNS, NONE])
         raise InputError(f"{shown(name)} is no design: expected some of {known}, or one of your own: FILE.py:CLASS")
+    if not place.endswith(".py") and (os.sep in place or os.path.isfile(place)):
+        raise InputError(f"{place}: is no name of a Python file or module: expected FILE.py:CLASS")
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     design = getattr(module, wanted, None)
     if design is None:
-        own = [
-            each.__name__ for each in vars(module).values() if is_design(each) and each.__module__ == module.__name__
-        ]
+        own = [own for own, each in vars(module).items() if is_design(each) and each.__module__ == module.__name__]
         hint = f"it has {', '.join(own)}" if own else "it has no design"
         raise InputError(f"{place}: there is no {wanted} in it: {hint}")
     if not is_design(design):
@@ -127,7 +128,8 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):  # what it prints is no command's result
+            spec.loader.exec_module(module)
     except KeyboardInterrupt:
         del sys.modules[name]
         raise
@@ -139,7 +141,8 @@ def _load_file(path: Path) -> ModuleType:
 
 def _load_module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -149,6 +152,8 @@ def _load_module(name: str) -> ModuleType:
 def _not_loaded(place: str, error: BaseException) -> InputError:
     if isinstance(error, InputError):
         return InputError(f"{place}: {error}")
+    if isinstance(error, ImportError) and (error.name or "").startswith(_OWN):
+        return InputError(f"{place}: can't be loaded: it imports relative to its package: name PACKAGE.MODULE:CLASS")
     line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
     return InputError(f"{place}{line}: can't be loaded: {type(error).__name__}: {printable(str(error))[:200]}")
 
