@@ -13,8 +13,11 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.registry import DESIGNS
 from pagehint.hinting.designs.reporting import PageReporting
+from pagehint.hinting.drivers.stepper import Stepper
+from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.hinting.setting import Setting
+from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.zone import Zone
 
 from .rig import BLOCK, TOP, Device, Rig
@@ -293,6 +296,27 @@ def test_a_setting_that_has_two_names():
     with pytest.raises(InputError, match="Other: its setting 'rounds' is 'batches' too: make one for each"):
         type("Other", (PageReporting,), {"rounds": one})
     assert Own.settings["batches"].words(2) == "batches 2"
+
+
+@pytest.mark.parametrize("drive", [VirtualWorker, ThreadWorker, Stepper])
+def test_what_is_no_device_and_what_is_no_zone(drive):
+    """A thread's failed each time, and was tried again; in virtual time the design was started then."""
+    zone, design = Zone(64), PageReporting()
+
+    def driven(zones):
+        return drive(design, zones, VirtualClock()) if drive is VirtualWorker else drive(design, zones)
+
+    for device in (None, 5, SimpleNamespace(capacity=4, react=5)):
+        if drive is not Stepper or not hasattr(device, "capacity"):  # whose react is the caller's
+            with pytest.raises(InputError, match="is no device: "):
+                driven([zone]).start(device)
+    for wrong in (5, None, GuestMemory("16MiB")):
+        with pytest.raises(InputError, match="is no zone: expected"):
+            driven([zone, wrong]).start(Device())
+    assert not design.started
+    worker = driven([zone])
+    worker.start(Device())
+    worker.stop()
 
 
 def test_a_design_whose_own_init_made_no_design():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pagehint.errors import BusyError, PagehintError
 from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.design import Design
-from pagehint.hinting.device import Device
+from pagehint.hinting.device import Device, react_of
 from pagehint.mm.zone import Zone
 
 __all__ = ["ThreadWorker"]
@@ -233,6 +233,7 @@ class ThreadWorker:
 
         PagehintError if Python is shutting down.
         """
+        react_of(device)
         latest = self._loop.latest()
         if not latest.over:
             raise BusyError("a hinting device is started already")

@@ -6,6 +6,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.conversation import Conversation
+from pagehint.hinting.device import react_of
 from pagehint.units import format_time, shown
 
 __all__ = ["VirtualWorker"]
@@ -51,10 +52,11 @@ class VirtualWorker:
 
     def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
+        react = react_of(device)
         if self.design.ages:
             self.clock.lead(self._zones)
         self.design.start(self._zones, device, self.clock.now, self._notified, self._settle)
-        self._react = device.react
+        self._react = react
         self._arm(self.clock.now)
 
     def stop(self):
