@@ -140,6 +140,14 @@ def test_an_empty_argument_is_no_folder(command: str) -> None:
     assert done.stderr == f"pagehint: argument {len(words)} is empty: is it a variable that isn't set?\n"
 
 
+@pytest.mark.parametrize("rest", [[], [""], ["", "x"]])
+def test_a_command_of_nothing(rest: list[str]) -> None:
+    """Without one a recording went on until somebody ended it."""
+    done = pagehint("record", "-o", "nowhere/x", "--", *rest)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "pagehint: nothing comes after --: is it a variable that isn't set?\n"
+
+
 @pytest.mark.parametrize("argument", ["--example=", "--set=", "--host-memory="])
 def test_an_option_of_nothing_is_no_default(argument: str) -> None:
     """--example= was the default one, as if it hadn't been given."""

@@ -60,6 +60,10 @@ def test_what_exists_stays(tmp_path: Path) -> None:
     (tmp_path / "t").mkdir()
     with pytest.raises(InputError, match="exists already: remove it first"):
         TraceWriter(tmp_path / "t")
+    # It was seen at the end, and what had been recorded was lost.
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="exists already: remove it first"):
+        TraceWriter(tmp_path / "link")
     with pytest.raises(InputError, match="no such folder for the output"):
         TraceWriter(tmp_path / "nothing" / "t")
 

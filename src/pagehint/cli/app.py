@@ -162,11 +162,13 @@ def _describe_commands() -> None:
         app.command(f"pagehint.cli.{module}:{module}", name=name, help=ast.get_docstring(command))
 
 
-# A path of nothing would be the folder that it is called in.
+# A path of nothing would be the folder that it is called in, and without its command a recording would go on for ever.
 def _refuse_empty(arguments: list[str]) -> None:
     for number, each in enumerate(itertools.takewhile(lambda each: each != "--", arguments), 1):
         if not each or _OF_NOTHING.fullmatch(each):
             raise InputError(f"argument {number} is empty: is it a variable that isn't set?")
+    if "--" in arguments and not any(arguments[arguments.index("--") + 1 :][:1]):
+        raise InputError("nothing comes after --: is it a variable that isn't set?")
 
 
 def _misused(error: cyclopts.CycloptsError) -> str:

@@ -55,7 +55,7 @@ class TraceWriter:
 
     def __init__(self, path: str | Path, live: bool = False) -> None:
         self.path = Path(path)
-        if self.path.exists():
+        if os.path.lexists(self.path):
             raise InputError(f"{self.path}: exists already: remove it first, or choose another output")
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path.parent}: no such folder for the output: make it first")
@@ -244,7 +244,7 @@ class TraceWriter:
         try:
             self._temp.rename(self.path)
         except OSError:
-            if not self.path.exists():
+            if not os.path.lexists(self.path):
                 raise
             raise InputError(f"{self.path}: was made by somebody else meanwhile: choose another output") from None
 

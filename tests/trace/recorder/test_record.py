@@ -1,5 +1,6 @@
 """Recordings of this machine. Others trace and allocate on it too: everything is done in instances of our own."""
 
+import errno
 import gzip
 import io
 import mmap
@@ -412,6 +413,33 @@ def test_buffers_take_two_percent_at_most():
     assert buffer_kib("page", 1, 1 << 40) == 32 << 10
     assert buffer_kib("zone", 1, 1 << 40) == 8 << 10
     assert buffer_kib("zone", 64, 64 << 20) == 64
+
+
+def test_a_cpu_that_comes_online_while_it_is_recorded(monkeypatch):
+    """A machine with room for more CPUs than it has could not be recorded: the output was blamed."""
+    read, offline = os.readv, []
+
+    def readv(file, rooms):
+        if file in offline:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        return read(file, rooms)
+
+    monkeypatch.setattr(os, "readv", readv)
+    with Instance(TRACEFS, "zone", 256) as instance:
+        buffers = Buffers(instance, parse_header_page(instance.header_page()).size)
+        try:
+            every = buffers.files
+            offline = sorted(every)
+            instance.start()
+            instance.mark("x")
+            assert buffers.drain(lambda cpu, pages: None) == 0
+            assert buffers.files == set()
+            offline, got = [], []
+            assert buffers.drain(lambda cpu, pages: got.append(cpu)) > 0
+            assert set(got) <= set(instance.cpus())
+            assert buffers.files == every
+        finally:
+            buffers.close()
 
 
 def test_a_buffer_is_ready_to_be_read_when_it_is_worth_it():

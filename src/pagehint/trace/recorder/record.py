@@ -188,8 +188,8 @@ class _Recorder:
         until = None if seconds is None else time.monotonic() + seconds
         ended, told = -1, False
         poll = select.poll()
-        for file in (self._stopped, *self.buffers.files):
-            poll.register(file, select.POLLIN)
+        poll.register(self._stopped, select.POLLIN)
+        polled: set[int] = set()
         try:
             if process is not None:
                 ended = os.pidfd_open(process.pid)
@@ -200,8 +200,12 @@ class _Recorder:
                 # Older kernels say so of a buffer that holds anything at all.
                 if woken and self._wakes and most < FILL * self._pages / 2:
                     self._wakes = False
-                    for file in self.buffers.files:
+                    for file in polled:
                         poll.unregister(file)
+                if self._wakes:
+                    for file in self.buffers.files - polled:
+                        poll.register(file, select.POLLIN)
+                    polled = self.buffers.files
                 left = _RARELY if self._wakes else self._period
                 if until is not None:
                     left = min(left, max(0.0, until - time.monotonic()))

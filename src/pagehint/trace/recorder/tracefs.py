@@ -457,6 +457,7 @@ class Buffers:
 
     def __init__(self, instance: Instance, page_size: int) -> None:
         self._files: dict[int, int] = {}
+        self._without: set[int] = set()
         self._size = page_size
         self._room = bytearray(page_size * _PAGES)
         try:
@@ -468,9 +469,9 @@ class Buffers:
             raise
 
     @property
-    def files(self) -> list[int]:
-        """The descriptors, to wait for."""
-        return list(self._files.values())
+    def files(self) -> set[int]:
+        """The descriptors to wait for: but of CPUs found without a buffer, as before they first are online."""
+        return set(self._files.values()) - self._without
 
     def close(self) -> None:
         """Close the files."""
@@ -484,10 +485,7 @@ class Buffers:
         for cpu, file in self._files.items():
             pages = full = 0
             while True:
-                try:
-                    got = os.readv(file, [room[full * size : (full + 1) * size]])
-                except BlockingIOError:
-                    break
+                got = self._read(file, room[full * size : (full + 1) * size])
                 if got == 0:
                     break
                 if got < size:
@@ -501,3 +499,17 @@ class Buffers:
                 take(cpu, room[: full * size])
             most = max(most, pages)
         return most
+
+    def _read(self, file: int, room: memoryview) -> int:
+        """Read a page; returns its bytes, 0 where there is none now."""
+        try:
+            got = os.readv(file, [room])
+        except BlockingIOError:
+            got = 0
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            self._without.add(file)
+            return 0
+        self._without.discard(file)
+        return got
