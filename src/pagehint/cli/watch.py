@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +72,8 @@ def watch(
         if not sampler.samples:
             raise InputError(f"process {pid} ended before it was looked at")
         made.keep()
-    _warn_of_change(given, qmp, ram)
+    if not ended:
+        _warn_of_change(given, qmp, ram)
     why = "it ended" if ended else "stopped"
     samples = format_count(sampler.samples, "sample")
     discards = f", {format_count(sampler.discards, 'discard')}" if sampler.discards else ""
@@ -88,12 +89,13 @@ def _machine(pid: int | None, qmp: Path | None) -> tuple[int, list[RamPart]]:
 
 
 def _warn_of_change(pid: int | None, qmp: Path | None, ram: list[RamPart]) -> None:
-    with suppress(InputError):  # it has ended
+    try:
         _, now = _machine(pid, qmp)
-        if now != ram:
-            warn(
-                f"it has {_words(now)} now, as where memory was plugged, and what came was not watched: watch it again"
-            )
+    except InputError as error:
+        warn(f"whether it has that RAM still is not known, and what went counts as given back ({error})")
+        return
+    if now != ram:
+        warn(f"it has {_words(now)} now, as where memory was plugged, and what came was not watched: watch it again")
 
 
 @contextmanager
