@@ -1,5 +1,6 @@
 """Two real guests, booted here: what one predicts, beside what was measured of it and of the other."""
 
+import errno
 import gzip
 import io
 import os
@@ -19,6 +20,7 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.timer import Tick, recorded_passes, timer_tick
 from pagehint.trace.recorder.frames import FrameWriter
+from pagehint.trace.recorder.guest import boot as boot_module
 from pagehint.trace.recorder.guest import image
 from pagehint.trace.recorder.guest.boot import GuestSettings, _Guest, _listening, _record, boot, fit_clock
 from pagehint.trace.recorder.guest.image import Kernel, busybox, cpio, find_kernel
@@ -160,6 +162,45 @@ def test_a_guest_whose_clock_is_wrong_is_booted_again(tmp_path):
         _record(Wrong(GuestSettings(), "tcg", tmp_path, tmp_path), tmp_path / "a.pagetrace", said.append)
     assert len(booted) == len(said) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+PANIC = "[    8.3] Kernel panic - not syncing: sysrq triggered crash\n[    8.4] Kernel Offset: disabled\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "console", "says"),
+    [
+        ("true", "[    7.6] reboot: Power down\n", r"^the guest ended before its command .*words: \[    7.6\] reboot"),
+        ("true", PANIC, r"^the guest ended before its command .*words: \[    8.3\] Kernel panic - .* crash\)$"),
+        ("cat", "[    1.0] up\n", r"^the guest: cut off after 1 pieces: .*words: \[    1.0\] up"),
+    ],
+)
+def test_a_guest_that_ends_too_soon(tmp_path, monkeypatch, program, console, says):
+    """It was to be recorded again, as the recorder had ended; of a panic the last words told nothing."""
+    monkeypatch.setattr(boot_module, "_ENDING", 60.0 if program == "true" else 0.0)
+    pieces = io.BytesIO()
+    FrameWriter(pieces)("ping", b"")
+    (tmp_path / "console").write_text(console)
+    guest = _Guest(GuestSettings(), "tcg", tmp_path, tmp_path)
+    ours, guests = socket.socketpair()
+    guests.close()
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as guest._process, ours:
+        with pytest.raises(InputError, match=says):
+            guest._feed(io.BytesIO(pieces.getvalue()), ours, None)
+        guest._process.stdin.close()
+
+
+def test_what_fails_here_is_not_the_guests_doing(tmp_path):
+    """Of a full disk too its last words were told."""
+    pieces = io.BytesIO()
+    FrameWriter(pieces)("round", b"1")
+
+    class Full:
+        def put(self, name, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left"):
+        _Guest(GuestSettings(), "tcg", tmp_path, tmp_path)._feed(io.BytesIO(pieces.getvalue()), None, Full())
 
 
 def test_a_temporary_folder_of_a_long_name(tmp_path):

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ __all__ = ["GuestSettings", "boot", "default_command"]
 _QEMU = "qemu-system-x86_64"
 _UP_KVM, _UP_TCG = 20.0, 120.0
 _SILENT = 120.0
+_ENDING = 2.0
+_PANIC = "Kernel panic - not syncing"
 _TRIES = 3
 _USUAL_DRIFT = 1e-3
 _LIBC = ctypes.CDLL(None)
@@ -225,6 +227,8 @@ class _Guest:
         for name in ("errors", "console"):
             with suppress(OSError):
                 lines = (self._folder / name).read_text(errors="replace").strip().splitlines()
+                # What it says of itself after that tells nothing.
+                lines = [line for line in lines if _PANIC in line][:1] or lines
                 if lines:
                     return lines[-1][:200]
         return "it said nothing"
@@ -266,23 +270,38 @@ class _Guest:
     ) -> tuple[list[tuple[int, int, int]], int]:
         pings: list[tuple[int, int, int]] = []
         status = 0
-        try:
-            for name, data in read_frames(file, "the guest"):
-                if name == "ping":
+        for name, data in self._pieces(file):
+            if name == "ping":
+                with suppress(OSError):  # it has ended, as the next piece tells
                     port.sendall(b"%d\n" % time.time_ns())
-                elif name == "clock":
-                    asked, host, answered = (int(word) for word in data.split())
-                    pings.append((asked, host, answered))
-                    _check_clock(pings)
-                elif name == "status":
-                    status = int(data)
-                else:
-                    importer.put(name, data)
+            elif name == "clock":
+                asked, host, answered = (int(word) for word in data.split())
+                pings.append((asked, host, answered))
+                _check_clock(pings)
+            elif name == "status":
+                status = int(data)
+            else:
+                importer.put(name, data)
+        return pings, status
+
+    def _pieces(self, file: BinaryIO) -> Iterator[tuple[str, bytes]]:
+        try:
+            yield from read_frames(file, "the guest")
         except TimeoutError:
             raise InputError(f"the guest says nothing for {_SILENT:.0f} s: {self._last_words()}") from None
         except (InputError, OSError) as error:
-            raise InputError(f"{error} (the guest's last words: {self._last_words()})") from None
-        return pings, status
+            said = str(error)
+            if self._has_ended():
+                said = "the guest ended before its command did: nothing was written"
+            raise InputError(f"{said} (the guest's last words: {self._last_words()})") from None
+
+    def _has_ended(self) -> bool:
+        """Whether it ends now, or has."""
+        if self._process is None:
+            return False
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDING)
+        return self._process.returncode is not None
 
 
 # Early: the rest would be recorded for nothing.
