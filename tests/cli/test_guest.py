@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pagehint.cli import guest as command
-from pagehint.cli.guest import _compare
+from pagehint.cli.guest import _compare, _matrix
 from pagehint.errors import InputError
 from pagehint.trace.recorder.guest.boot import GuestSettings
 from pagehint.trace.shipped import example
@@ -44,11 +44,40 @@ def test_where_one_guest_needs_emulation_the_others_begin_with_it(tmp_path, monk
     [
         ({"matrix": "order=x"}, "--matrix: on,order=x: expected on, off, or on,order=4"),
         ({"matrix": "order=99"}, "--matrix: order 99: expected 0 to 10"),
-        ({"matrix": "order=9 order=4"}, "--matrix: 'order=4': expected order=9,4 or reporting=on,off, each once"),
         ({"reporting": "on,order=x"}, "--reporting: on,order=x: expected on, off, or on,order=4"),
     ],
 )
 def test_what_is_refused_names_the_option_that_it_came_by(options, said):
-    """A matrix's fault was --reporting's; and of an axis given twice the last alone counted."""
+    """A matrix's fault was --reporting's."""
     with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
         command.guest("sleep 1", **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "expected"),
+    [
+        ("order=9 order=4", {}, [("on,order=9", True, 9), ("on,order=4", True, 4)]),
+        ("reporting=on,off", {"order": 4}, [("on,order=4", True, 4), ("off", False, None)]),
+        ("order=3,3 reporting=off,on", {"order": 4}, [("off", False, None), ("on,order=3", True, 3)]),
+    ],
+)
+def test_each_setting_of_a_matrix_is_a_guest(text, settings, expected):
+    """What was named twice was the last alone, and the order that --reporting gave was dropped."""
+    rows = _matrix(GuestSettings(**settings), text)
+    assert [(name, each.reporting, each.order) for name, each in rows] == expected
+
+
+@pytest.mark.parametrize(("text", "reporting"), [("order=9", True), ("order=9,4", False), ("reporting=off,off", True)])
+def test_a_matrix_of_one_guest(text, reporting):
+    """Which reports nothing has no order: it was booted, and compared with nothing."""
+    with pytest.raises(InputError, match=f"^'{text}' is one guest, o.*: expected settings to compare it"):
+        _matrix(GuestSettings(reporting=reporting), text)
+
+
+def test_a_command_that_fails_in_a_guest_of_a_matrix_is_said(tmp_path, monkeypatch, capsys):
+    """Of a name that the guest doesn't know all guests did nothing, and were compared."""
+    monkeypatch.setattr(command, "boot", lambda *_: (example("phased"), "tcg", 127))
+    command.guest("anno 100", output=tmp_path / "guests", matrix="reporting=on,off")
+    said = capsys.readouterr().err
+    for name in ("0", "1", "1-again"):
+        assert f"pagehint: warning: {name}.pagetrace: the guest's command ended with status 127\n" in said

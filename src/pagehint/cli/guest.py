@@ -114,7 +114,8 @@ def guest(
             guests.append([])
             for name in names:
                 # Where the first came up without KVM, no other tries it, for 20 s each.
-                trace, way, _ = boot(replace(each, accel=way), line, folder / name, say)
+                trace, way, status = boot(replace(each, accel=way), line, folder / name, say)
+                _warn(trace, status, f"{name}: ")
                 guests[-1].append(trace)
     finally:
         if not os.listdir(folder):
@@ -140,27 +141,34 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
     axes: dict[str, list[str]] = {}
     for word in text.split():
         name, _, values = word.partition("=")
-        if name not in ("order", "reporting") or not values or name in axes:
-            raise InputError(f"{word!r}: expected order=9,4 or reporting=on,off, each once")
-        axes[name] = values.split(",")
+        if name not in ("order", "reporting") or not values:
+            raise InputError(f"{word!r}: expected order=9,4 or reporting=on,off")
+        axes.setdefault(name, []).extend(values.split(","))
     found: dict[str, GuestSettings] = {}
     for row in itertools.product(*axes.values()):
         chosen = dict(zip(axes, row, strict=True))
         on = chosen.get("reporting", "on" if settings.reporting else "off")
-        order = f",order={chosen['order']}" if "order" in chosen and on == "on" else ""
+        least = chosen.get("order", settings.order)
+        order = f",order={least}" if least is not None and on == "on" else ""
         reports, least = _reporting(f"{on}{order}")
         found.setdefault(f"{on}{order}", replace(settings, reporting=reports, order=least))
     if not axes:
         raise InputError('names no settings: expected some such as "order=9,4 reporting=on,off"')
+    if len(found) == 1:
+        raise InputError(f"{text!r} is one guest, {next(iter(found))}: expected settings to compare it with")
     return list(found.items())
+
+
+def _warn(trace: Trace, status: int, where: str = "") -> None:
+    for line in describe_lost(trace.meta.lost) + describe_anomalies(trace.meta.anomalies):
+        warn(f"{where}{line}")
+    if status:
+        warn(f"{where}the guest's command ended with status {status}")
 
 
 def _show(trace: Trace, way: str, status: int) -> None:
     meta = trace.meta
-    for line in describe_lost(meta.lost) + describe_anomalies(meta.anomalies):
-        warn(line)
-    if status:
-        warn(f"the guest's command ended with status {status}")
+    _warn(trace, status)
     seconds = ((meta.last_ns or 0) - (meta.first_ns or 0)) / 1e9
     print(
         f"{trace.path}: {format_count(trace.num_events, 'event')} of Linux {meta.kernel} in {seconds:.1f} s, "
