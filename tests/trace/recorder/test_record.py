@@ -357,6 +357,18 @@ def test_a_mark_before_the_recording_has_begun_is_refused(monkeypatch):
         mark("phase")
 
 
+def test_a_mark_that_not_every_recording_takes(monkeypatch, capsys):
+    """The first had it, and who was told to mark it again marked that twice."""
+    with Instance(TRACEFS, "zone", 64) as one, Instance(TRACEFS, "zone", 64) as other:
+        one.start()
+        gone = other.folder.with_name("pagehint-gone")
+        for folders, missed in (([one.folder, other.folder], "1 of 2"), ([gone, one.folder, other.folder], "2 of 3")):
+            monkeypatch.setattr("pagehint.cli.mark.living_instances", lambda _, folders=folders: folders)
+            mark("phase")
+            said = capsys.readouterr().err
+            assert said == f"pagehint: warning: {missed} recordings just begin, or end: this mark is not in them\n"
+
+
 def test_each_event_as_tracefs_itself_prints_it():
     with Instance(TRACEFS, "page", 2048) as instance:
         instance.start()
