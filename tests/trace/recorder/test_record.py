@@ -203,6 +203,19 @@ KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="t
 
 
 @KPROBES
+@pytest.mark.parametrize("switch", ["tracing_on", "events/kmem/enable", "events/enable"])
+def test_what_somebody_turns_off_meanwhile_is_seen(switch):
+    """As who resets all instances of the machine does: the recording went on, of nothing, and was whole."""
+    with Instance(TRACEFS, "page", 64) as instance:
+        instance.start()
+        assert instance.turned_off() == 0
+        (instance.folder / switch).write_text("0")
+        kinds = [name for name in instance.formats if name != "print"]
+        of_kmem = [name for name in kinds if name.startswith("mm_page_")]
+        expected = {"tracing_on": 1, "events/kmem/enable": len(of_kmem), "events/enable": len(kinds)}
+        assert instance.turned_off() == expected[switch]
+
+
 def test_at_zone_level_probes_are_in_place_of_all_allocations_and_frees():
     others = (TRACEFS / "kprobe_events").read_text()
     with Instance(TRACEFS, "zone", 64) as instance:

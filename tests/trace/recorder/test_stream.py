@@ -11,6 +11,7 @@ import pytest
 from pagehint.errors import InputError
 from pagehint.kernel.reporting import PARAMETERS
 from pagehint.trace import Trace, TraceWriter
+from pagehint.trace.describe import TURNED_OFF, describe_parts
 from pagehint.trace.recorder.stream import RecordingImporter
 
 from .conftest import HEADER_PAGE
@@ -163,10 +164,12 @@ def test_what_the_rings_lost_is_counted(tmp_path: Path) -> None:
         yield "stats/0", b"entries: 5\noverrun: 7\ncommit overrun: 1\ndropped events: 2\n"
         yield "stats/1", b"entries: 5\noverrun: 0\ncommit overrun: 0\ndropped events: 0\n"
         yield "missed", b"3"
+        yield "turned_off", b"2"
 
     meta = bundle(tmp_path / "a", with_stats()).meta
     assert meta.lost.by_cpu == {"0": 10}
     assert meta.anomalies["times that a probe of the recorder missed"] == 3
+    assert describe_parts(meta.anomalies) == [f"{TURNED_OFF}: 2"]
 
 
 def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:

@@ -235,6 +235,7 @@ class _Recorder:
         """Take the last snapshot, stop, and read what is left."""
         self._last = _used()
         self._snapshot("final")
+        turned_off = self._instance.turned_off()
         self._instance.stop()
         self._drain()
         self._drain()
@@ -242,6 +243,7 @@ class _Recorder:
         for cpu, text in stats.items():
             self._put(f"stats/{cpu}", text.encode())
         self._put("missed", b"%d" % self._instance.missed())
+        self._put("turned_off", b"%d" % turned_off)
         self._put("end", b"")
         now = self._now()
         return Recorded(

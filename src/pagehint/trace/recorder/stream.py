@@ -23,6 +23,7 @@ from pagehint.kernel.reporting import (
     PARAMETERS,
     offers_reporting,
 )
+from pagehint.trace.describe import TURNED_OFF
 from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
 from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
@@ -71,7 +72,7 @@ class RecordingImporter:
         self._merge = Merge(self._emit)
         self._complete = 0
         self._stats: dict[str, str] = {}
-        self._missed = 0
+        self._missed = self._turned_off = 0
         self._compacting: dict[int, tuple[int, int]] | None = None
         self._system: dict[str, str] = {}
         self._device_load: int | None = None
@@ -109,6 +110,8 @@ class RecordingImporter:
             self._device_load = self._integer(name, data)
         elif name == "missed":
             self._missed = self._integer(name, data)
+        elif name == "turned_off":
+            self._turned_off = self._integer(name, data)
         elif kind == "stats":
             self._stats[rest] = bytes(data).decode("ascii", "replace")
         elif kind in _SNAPSHOTS or _LOOK.fullmatch(kind):
@@ -284,6 +287,7 @@ class RecordingImporter:
             "ring buffer pages or events that are damaged": sum(decoder.damaged for decoder in self._decoders),
             "events of other kinds, left out": sum(decoder.others for decoder in self._decoders),
             "times that a probe of the recorder missed": self._missed,
+            TURNED_OFF: self._turned_off,
         }
         found |= {f"unknown gfp flag {name[:40]}": count for name, count in self._gfp.unknown.items()}
         return {kind: count for kind, count in found.items() if count}

@@ -269,6 +269,7 @@ class Instance:
         self.level = level
         self.missing: list[str] = []
         self.formats: dict[str, str] = {}
+        self._on: list[Path] = []
         if not (tracefs / "events" / "kmem" / "mm_page_alloc").is_dir():
             raise InputError("this kernel traces no page allocations (kmem:mm_page_alloc): it was built without them")
         self.folder, self._lock = self._make()
@@ -349,7 +350,7 @@ class Instance:
                     continue
                 (event / "filter").write_text(self.past_lists(name))
             if self.level == "page" or name != "mm_page_alloc":
-                (event / "enable").write_text("1")
+                self._turn_on(event / "enable")
             else:
                 self._follow_compaction()
         self.formats["print"] = (self.tracefs / "events" / "ftrace" / "print" / "format").read_text()
@@ -380,6 +381,7 @@ class Instance:
         except OSError:  # a function that the compiler changed is not there by its name
             for each, *_ in probes:
                 self.formats.pop(each, None)
+            self._on = [each for each in self._on if each.parent.parent.name != _group(self.folder)]
             _remove_probes(self.tracefs, self.folder, [each for each, *_ in probes])
             return False
         return True
@@ -406,12 +408,20 @@ class Instance:
         return self.folder / "events" / group / name
 
     def _enable_probe(self, name: str, event: Path) -> None:
-        (event / "enable").write_text("1")
+        self._turn_on(event / "enable")
         self.formats[name] = (event / "format").read_text()
+
+    def _turn_on(self, switch: Path) -> None:
+        switch.write_text("1")
+        self._on.append(switch)
+
+    def turned_off(self) -> int:
+        """How many of the switches that were turned on somebody has turned off, as who tidies all instances does."""
+        return sum(not _text(switch).startswith("1") for switch in self._on)
 
     def start(self) -> None:
         """Begin to record."""
-        self.write("tracing_on", "1")
+        self._turn_on(self.folder / "tracing_on")
 
     def stop(self) -> None:
         """Record no more; what the buffers hold stays."""
