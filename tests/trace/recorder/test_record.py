@@ -6,6 +6,7 @@ import io
 import mmap
 import os
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -199,10 +200,6 @@ def test_what_a_signal_ends_leaves_nothing(number):
     assert not left[0].exists()
 
 
-KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")
-
-
-@KPROBES
 @pytest.mark.parametrize("switch", ["tracing_on", "events/kmem/enable", "events/enable"])
 def test_what_somebody_turns_off_meanwhile_is_seen(switch):
     """As who resets all instances of the machine does: the recording went on, of nothing, and was whole."""
@@ -216,6 +213,10 @@ def test_what_somebody_turns_off_meanwhile_is_seen(switch):
         assert instance.turned_off() == expected[switch]
 
 
+KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")
+
+
+@KPROBES
 def test_at_zone_level_probes_are_in_place_of_all_allocations_and_frees():
     others = (TRACEFS / "kprobe_events").read_text()
     with Instance(TRACEFS, "zone", 64) as instance:
@@ -431,6 +432,21 @@ def test_refusals_say_what_would_help(tmp_path, monkeypatch, there, message):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(InputError, match=message):
         find_tracefs()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_too_few_files_may_be_open(more):
+    """It was called a container whose tracefs isn't there; and an instance was left."""
+    last = os.dup(0)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1 + more, before[1]))
+        with pytest.raises(InputError, match=r"Too many open .* \(ulimit -n"):
+            Instance(TRACEFS, "zone", 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.close(last)
+    assert not [*(TRACEFS / "instances").glob(f"pagehint-{os.getpid()}-*")]
 
 
 def test_buffers_take_two_percent_at_most():

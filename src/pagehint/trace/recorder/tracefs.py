@@ -100,6 +100,8 @@ def find_tracefs() -> Path:
 
 
 def _why_not(refused: OSError | None) -> str:
+    if refused is not None and refused.errno in (errno.EMFILE, errno.ENFILE):
+        return "let it have more open at once (ulimit -n 1024)"
     if os.geteuid() != 0:
         return "the kernel's trace is root's alone: run it with sudo"
     if _is_user_namespace():
@@ -301,19 +303,27 @@ class Instance:
             path = self.tracefs / "instances" / f"{_PREFIX}{os.getpid()}-{number}"
             try:
                 path.mkdir()
-                folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileExistsError:
                 continue
+            except OSError as error:
+                raise self._none(error) from None
+            try:
+                folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                if error.errno == errno.ENOMEM:
-                    raise InputError("there is no memory for a tracing instance: free some first") from None
-                raise InputError(f"tracefs makes no instance ({error.strerror}): {_why_not(error)}") from None
+                path.rmdir()
+                raise self._none(error) from None
             if _lock(folder) and path.exists():
                 return path, folder
             os.close(folder)
         raise InputError(f"{self.tracefs / 'instances'}: no instance can be made: others take them away")
+
+    @staticmethod
+    def _none(error: OSError) -> InputError:
+        if error.errno == errno.ENOMEM:
+            return InputError("there is no memory for a tracing instance: free some first")
+        return InputError(f"tracefs makes no instance ({error.strerror}): {_why_not(error)}")
 
     def close(self) -> None:
         """Remove the instance."""
