@@ -1,11 +1,16 @@
 """Recordings that a replay refuses, before it takes memory for them."""
 
+import json
+
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.replays.columns import COLUMNS
 from pagehint.replays.replay import replay
+from pagehint.replays.scan import Scan
 from pagehint.replays.start import check_replayable
-from pagehint.trace import Meta
+from pagehint.trace import Meta, Trace
 
 from .recording import record, zone
 
@@ -45,3 +50,16 @@ def test_a_guest_that_only_zoneinfo_claims_is_bounded(tmp_path):
                 replay(trace, None)
         else:
             assert replay(trace, None).anomalies == {}
+
+
+def test_a_meta_that_tells_of_no_zone_events_where_there_are_some(tmp_path):
+    """The look at the events wrote beyond an array that had no room for any: a crash, before what they add up to."""
+    trace = record(tmp_path / "t", [("Z", 5, 0, 0), ("A", 5, 0, 0)], [zone(4096)])
+    scan = Scan(4096, 9, False, LINUX_6_1, 0)
+    for batch in trace.batches(COLUMNS):
+        scan.add(batch)
+    assert len(scan.first_order) == 4096
+    path = trace.path / "meta.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "events": {"A": 2}}))
+    with pytest.raises(InputError, match="events is {'A': 2}, but the events tell {'A': 1, 'Z': 1}"):
+        replay(Trace.open(trace.path))

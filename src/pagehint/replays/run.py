@@ -17,7 +17,7 @@ from pagehint.replays.drawing import drawing
 from pagehint.replays.real import RealResidency
 from pagehint.units import format_size, gib_min
 
-__all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "is_as_recorded"]
+__all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "are_recorded", "is_as_recorded", "vars_of"]
 
 _SAME_DELAY = 110 * 10**6  # half a step of the slowest timer wheel
 LONGEST_WAIT = 200 * 10**9

@@ -121,12 +121,13 @@ class Scan:
         self.at_start = np.zeros(pages, np.uint8)
         self.first_types = np.full((pages >> pageblock_order) + 1, 255, np.uint8)
         self.first_left = np.zeros(pages, np.uint32)
-        self.first_order = np.zeros(pages if zone_events else 0, np.uint8)
-        self.first_taker = np.zeros(0 if zone_events else pages, np.uint32)
+        # A page each, also where nothing is to come: what a damaged recording says of its events need not be so.
+        self.first_order = np.zeros(pages, np.uint8)
+        self.first_taker = np.zeros(pages, np.uint32)
         self._last_free_array = np.zeros(pages, np.int64)
         self._isolated_array = np.zeros(pages, np.int64)
         self._last_was_array = np.zeros(pages, np.uint8)
-        self._before_array = np.zeros(pages if zone_events else 0, np.uint32)
+        self._before_array = np.zeros(pages, np.uint32)
         self._skipped = [np.zeros((0, 2), np.int64)]
         self._skipped_count = 0
         self._found, self._ties = [], [np.zeros((0, 2), np.int64)]
