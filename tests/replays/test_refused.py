@@ -61,5 +61,5 @@ def test_a_meta_that_tells_of_no_zone_events_where_there_are_some(tmp_path):
     assert len(scan.first_order) == 4096
     path = trace.path / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "events": {"A": 2}}))
-    with pytest.raises(InputError, match="events is {'A': 2}, but the events tell {'A': 1, 'Z': 1}"):
+    with pytest.raises(InputError, match=r"events is \{'A': 2\}, but the events tell \{'A': 1, 'Z': 1\}"):
         replay(Trace.open(trace.path))

@@ -59,6 +59,7 @@ def test_passes_tell_of_the_tick(step: int, tick: int, tmp_path: Path) -> None:
         (64, 4, None, None, Tick(4 * MS, None)),
         (64, 4, "6.12.0-55.el10.x86_64", None, Tick(1 * MS, "distribution")),
         (32, 4, "6.1.0-56-cloud-amd64", "absurd", Tick(4 * MS, "distribution")),
+        (64, 4, None, "9" * 5000, Tick(4 * MS, None)),
     ],
 )
 def test_how_the_tick_is_known(

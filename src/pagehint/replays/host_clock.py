@@ -13,6 +13,7 @@ from pagehint.errors import InputError
 from pagehint.replays.host_discards import clock_by_discards, read_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
+from pagehint.replays.timer import told_number
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import check_offset
 from pagehint.trace.copy import copy_bundle
@@ -22,6 +23,7 @@ from pagehint.units import format_time
 
 __all__ = ["with_host"]
 
+_OWN_OFFSET = "clock_offset_ns"  # of the guest's own wall clock, from the recording's
 _MS = 10**6
 _BIN = 100 * _MS
 _MOST_ROWS = 30_000
@@ -171,7 +173,7 @@ def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
 
 
 def _fit_discards(trace: Trace, host: Path) -> _ClockFit | None:
-    around, first, last = _own_offset(trace), trace.meta.first_ns or 0, trace.meta.last_ns or 0
+    around, first, last = told_number(trace, _OWN_OFFSET), trace.meta.first_ns or 0, trace.meta.last_ns or 0
     discards = read_discards(trace, host)
     if discards is None or (whole := clock_by_discards(discards, around, _NEAR)) is None:
         return None
@@ -189,7 +191,7 @@ def _fit_discards(trace: Trace, host: Path) -> _ClockFit | None:
 
 def _fit_steps(trace: Trace, host: Path) -> _ClockFit:
     predicted, samples = _predicted(trace), _samples(host)
-    return _fit(predicted, samples, _coarse(predicted, samples, _own_offset(trace)))
+    return _fit(predicted, samples, _coarse(predicted, samples, told_number(trace, _OWN_OFFSET)))
 
 
 def _fit(predicted: _Steps, samples: _Steps, near: int) -> _ClockFit:
@@ -210,11 +212,6 @@ def _fit(predicted: _Steps, samples: _Steps, near: int) -> _ClockFit:
             if abs(slope) <= _MOST_DRIFT and sure < abs(late[0] - early[0]) // 2:
                 drift, at = slope, middle
     return _ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
-
-
-def _own_offset(trace: Trace) -> int | None:
-    text = trace.meta.system.get("clock_offset_ns", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def with_host(

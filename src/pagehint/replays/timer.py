@@ -12,7 +12,7 @@ from pagehint.kernel.reporting import MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
-__all__ = ["LEAST_LATE", "LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick"]
+__all__ = ["LEAST_LATE", "LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick", "told_number"]
 
 LONGEST_PASS = 10**9
 """Nanoseconds: no pass takes so long, and what comes later is the next one's."""
@@ -33,10 +33,17 @@ class Tick:
     by: Literal["recorder", "passes", "distribution"] | None
 
 
+def told_number(trace: Trace, name: str) -> int | None:
+    """A number of ns that the recorder told beside the events (`Meta.system`); None: it told none."""
+    text = trace.meta.system.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
 def timer_tick(trace: Trace) -> Tick:
     """A tick of the recorded guest's. Reads the events once, where the recorder did not tell."""
-    told = trace.meta.system.get("clock_tick_ns", "")
-    if told.isdecimal() and (near := [tick for tick in TICKS if abs(int(told) - tick) <= _SAME_TICK * tick]):
+    told = told_number(trace, "clock_tick_ns")
+    near = [tick for tick in TICKS if told is not None and abs(told - tick) <= _SAME_TICK * tick]
+    if near:
         return Tick(near[0], "recorder")
     reporting = trace.meta.reporting
     delay = MAINLINE_DELAY if reporting is None or reporting.delay_ns is None else reporting.delay_ns
