@@ -107,6 +107,8 @@ def test_absurd_guests(size, settings, match):
         ((0, "x"), "gfp 'x': expected"),
         ((0, []), "expected whole numbers"),
         ((0, GFP_KERNEL, 0, None), "cpu None: expected whole numbers"),
+        ((0.5, GFP_KERNEL), "order 0.5, gfp .*: expected whole numbers"),
+        ((0, GFP_KERNEL, 0, 0.0), "cpu 0.0: expected whole numbers"),
     ],
 )
 def test_bad_requests(arguments, match):
@@ -484,6 +486,19 @@ ZONEINFO = """Node 0, zone    DMA32
 def test_what_is_no_snapshot_is_refused(files, says):
     with pytest.raises(InputError, match=says):
         GuestMemory.from_snapshot(*files)
+
+
+def test_a_zone_whose_list_of_cpus_is_cut_off_has_lists_of_all():
+    """An allocation of CPU 1 ended with an IndexError."""
+    cpu = "    cpu: 1\n              count:    0\n              high:     0\n              batch:    7\n"
+    first = ZONEINFO.format(cpu)
+    second = (
+        ZONEINFO.format("")
+        .replace("zone    DMA32", "zone   Normal")
+        .replace("start_pfn:           4096", "start_pfn: 8192")
+    )
+    memory = GuestMemory.from_snapshot(first + second, np.full(12288, 1 << 10, np.uint64))
+    assert memory.zone_of(memory.alloc_pages(0, GFP_KERNEL, cpu=1)).name == "Normal"
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,9 @@ class GuestMemory:
         guest_zone.zone.free(pfn, order, guest_zone.pcps[self._cpu(cpu)])
 
     def _cpu(self, cpu: int) -> int:
-        if not 0 <= cpu < self._cpus:
+        if not 0 <= (place := index(cpu)) < self._cpus:
             raise InputError(f"cpu {cpu}: expected 0 to {self._cpus - 1}")
-        return cpu
+        return place
 
     def _request(self, order: int, gfp: int, node: int, cpu: int) -> _Request:
         most = self.zones[0].max_order - 1
@@ -157,7 +157,7 @@ class GuestMemory:
             wish = self._wishes.get((gfp, node))
             if wish is None:
                 wish = self._wishes[gfp, node] = self._wish(gfp, node)
-            return _Request(order, self._cpu(cpu), wish)
+            return _Request(index(order), self._cpu(cpu), wish)
         except TypeError:
             told = f"order {shown(order)}, gfp {shown(gfp)}, node {shown(node)}, cpu {shown(cpu)}"
             raise InputError(f"{told}: expected whole numbers") from None

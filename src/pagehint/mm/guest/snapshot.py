@@ -43,6 +43,7 @@ def _zones(
     pageblock_order: int,
     profile: KernelProfile,
 ) -> Iterator[GuestZone]:
+    cpus = max(layout.cpus or 1 for layout in layouts)  # a zone's list of them may be cut off
     for layout in layouts:
         if layout.name not in _TYPES:
             raise InputError(f"zoneinfo: zone {layout.name} of node {layout.node}: expected {', '.join(_TYPES)}")
@@ -70,7 +71,6 @@ def _zones(
             zone.load(states.free, types, states.present, states.reported)
         kinds = len(ZoneType)
         protection = tuple(layout.protection or ())[:kinds]
-        cpus = layout.cpus or 1
         limits = pcp_limits(layout, profile, cpus)
         pcps = tuple(PerCpuLists(zone, cpu, *limits) for cpu in range(cpus))
         yield GuestZone(zone, _TYPES[layout.name], protection + (0,) * (kinds - len(protection)), pcps)
