@@ -137,5 +137,7 @@ def test_rows() -> None:
         replay_rows(rows.drop_columns("settings"))
     with pytest.raises(InputError, match="rows 3: expected a pyarrow Table"):
         replay_rows(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="ground 3: expected a Ground"):
+        replay_rows(rows, 3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="column 'cost' already"):
         replay_rows(rows.append_column("cost", pa.array([1, 2])))

@@ -9,7 +9,7 @@ from pagehint.errors import InputError
 from pagehint.replays.plan import plans_of
 from pagehint.replays.recording import recording_of
 from pagehint.replays.run import Totals, vars_of
-from pagehint.replays.study import Ground, Task
+from pagehint.replays.study import Ground, Task, ground_of
 from pagehint.units import shown
 
 __all__ = ["TOTALS_SCHEMA", "replay_rows"]
@@ -43,7 +43,7 @@ def replay_rows(rows: pa.Table, ground: Ground | None = None) -> pa.Table:
     taken = [name for name in rows.column_names if name in TOTALS_SCHEMA.names]
     if taken:
         raise InputError(f"rows have a column {taken[0]!r} already: rename it")
-    shared = Ground() if ground is None else ground
+    shared = ground_of(ground)
     found = [
         vars_of(_task(row["recording"], row["design"], dict(row["settings"] or {}), shared).run_once().totals)
         for row in rows.select(_WANTED).to_pylist()

@@ -58,10 +58,12 @@ class Ground:
 
 
 def ground_of(ground: Ground | None, **common: Any) -> Ground:
-    """What is given, or without it one of these fields. Raises InputError for what is no Ground."""
+    """What is given, or without it one of these fields. Raises InputError for both, and for what is no Ground."""
     shared = Ground(**common) if ground is None else ground
     if not isinstance(shared, Ground):
         raise InputError(f"ground {shown(ground)}: expected a Ground")
+    if ground is not None and common:
+        raise InputError(f"{', '.join(common)} beside a ground: expected a Ground with it")
     return shared
 
 
