@@ -1,6 +1,7 @@
 """Sizes and times as people write them (``4GiB``, ``512 MiB``, ``100ms``, ``2s``), and whole numbers."""
 
 import re
+from numbers import Real
 from operator import index
 from typing import Any, SupportsFloat, SupportsIndex, cast
 
@@ -12,6 +13,7 @@ __all__ = [
     "format_size",
     "format_time",
     "gib_min",
+    "is_between",
     "mib",
     "parse_price",
     "parse_size",
@@ -60,6 +62,11 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
     if isinstance(value, bool) or not least <= number <= most:
         raise InputError(f"{what} {shown(value)}: expected {least} to {most}")
     return number
+
+
+def is_between(value: object, least: float, most: float) -> bool:
+    """Whether it is a number, no bool, from ``least`` to ``most``."""
+    return not isinstance(value, bool) and isinstance(value, Real) and least <= float(value) <= most
 
 
 def power_of_two(what: str, value: object, most: int) -> int:

@@ -68,6 +68,13 @@ def test_an_interval_is_of_the_whole_day(tmp_path):
     assert outcome.interval == pytest.approx((1, 1))
 
 
+def test_guests_that_hold_nothing_have_a_worst_time_of_day(tmp_path):
+    """The night, when none of them runs, was it: a division by none."""
+    path = parquet(tmp_path / "a.parquet", [(0, 0), (S, 0)])
+    (outcome,) = fleet([Guests(path, 1, 8 * 3600.0, 18 * 3600.0)], "1GiB").outcomes
+    assert set(outcome.fits.values()) == {10**6}
+
+
 @pytest.mark.parametrize(
     ("more", "error"),
     [

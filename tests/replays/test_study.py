@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import shutil
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -169,6 +170,8 @@ def test_what_no_study_can_do(arguments: Any, says: str, phased: ph.Trace) -> No
             call([phased, None])  # type: ignore[operator]
     with pytest.raises(InputError, match="ground 5: expected a Ground"):
         ph.study(phased, ground=5)
+    with pytest.raises(InputError, match="price, backed beside a ground: expected a Ground with it"):
+        ph.study(phased, ground=Ground(), price=3.0, backed=True)
     for workers in (0, float("nan"), "2"):
         with pytest.raises(InputError, match=r"workers .*: expected 1 to"):
             ph.study(phased, workers=workers)
@@ -187,6 +190,30 @@ def test_what_no_sweep_can_do(asked: Any, says: str, phased: ph.Trace) -> None:
     """Replays were done first, and then it was an error from within."""
     with pytest.raises(InputError, match=says):
         ph.sweep([phased], ["reporting"], {"order": [9], "delay": ["2s"], "capacity": [32]}, **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"slowdown": "1%"}, "a slowdown of '1%': expected a share of the guest's time, 0 to 1"),
+        ({"slowdown": float("nan")}, "a slowdown of nan"),
+        ({"slowdown": True}, "a slowdown of True"),
+        ({"within": "1s"}, "the ns within which memory comes back '1s': expected 0 to"),
+        ({"within": -1}, "the ns within which memory comes back -1"),
+    ],
+)
+def test_what_is_no_budget(asked: Any, says: str) -> None:
+    """It was a TypeError when all settings were replayed, or none kept to it."""
+    with pytest.raises(InputError, match=says):
+        ph.Budget(**asked)
+
+
+def test_recordings_of_one_name_are_no_sweep(phased: ph.Trace, tmp_path: Path) -> None:
+    """Folders may differ by the suffix alone: of two, one's figures were the other's."""
+    for name in ("a", "a.pagetrace"):
+        shutil.copytree(phased.path, tmp_path / name)
+    with pytest.raises(InputError, match="two recordings have the same name"):
+        ph.sweep([tmp_path / "a", tmp_path / "a.pagetrace"], "none")
 
 
 def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_size, parse_size, several, shown, whole_number
+from pagehint.units import format_size, is_between, parse_size, several, shown, whole_number
 
 __all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
 
@@ -89,7 +88,7 @@ class Outcome:
     @property
     def worst(self) -> Held:
         """What is held in the stretch of the day with the highest risk."""
-        return max((each for _, _, each in self.day), key=lambda each: (each.p_over, each.mean))
+        return max((each for _, _, each in self.day), key=_badness)
 
     @property
     def back(self) -> tuple[float | None, ...]:
@@ -192,7 +191,9 @@ def fleet(
     for design, values, label, steps in found:
         crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
         day = _day(listed, crowds, memory, together)
-        begin, end, _ = max(day, key=lambda each: (each[2].p_over, each[2].mean))
+        # Where they hold nothing, a stretch without any guests is no better.
+        peopled = [each for each in day if _there(listed, crowds, each[0])]
+        begin, end, _ = max(peopled, key=lambda each: _badness(each[2]))
         there = _there(listed, crowds, begin)
         share = (end - begin) / _DAY
         between = interval(crowds, partial(_over, listed, memory, together), random)
@@ -211,23 +212,23 @@ def _as_guests(given: Any) -> Guests:
     return Guests(*given)
 
 
-def _is_between(value: object, least: float, most: float) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and least <= float(value) <= most
-
-
 def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, parked: float) -> None:
     if not guests:
         raise InputError("a fleet needs guests: recordings, and how many of each, such as web.pagetrace:40")
     for each in guests:
         whole_number(f"{each.source}: the number of guests", each.count, 1, MOST_GUESTS)
-        if not all(_is_between(edge, 0, _DAY) for edge in (each.begin, each.end)) or each.begin == each.end:
+        if not all(is_between(edge, 0, _DAY) for edge in (each.begin, each.end)) or each.begin == each.end:
             raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
     whole_number("the number of all guests", sum(each.count for each in guests), 1, MOST_GUESTS)
-    if not risks or not all(_is_between(each, 1e-12, 1) and each < 1 for each in risks):
+    if not risks or not all(is_between(each, 1e-12, 1) and each < 1 for each in risks):
         raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
     for name, share in (("together", together), ("parked", parked)):
-        if not _is_between(share, 0, 1):
+        if not is_between(share, 0, 1):
             raise InputError(f"{name} {shown(share)}: expected a share of the guests, 0 to 1")
+
+
+def _badness(held: Held) -> tuple[float, float]:
+    return held.p_over, held.mean
 
 
 def _day(
@@ -336,4 +337,4 @@ def _measured(trace: Trace) -> Steps:
     if table is None or table.num_rows < 2:
         raise InputError(f"{trace.path}: no residency was measured: leave out --measured")
     times, values = (table[name].to_numpy() for name in ("time", "resident"))
-    return steps_between(trace.path.stem, times, values)
+    return steps_between(trace.name, times, values)

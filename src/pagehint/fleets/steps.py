@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.replays.run import Run
 from pagehint.trace.tables import read_table
 from pagehint.units import LONGEST_TIME, format_time
@@ -103,4 +103,4 @@ def steps_of_file(path: str | Path) -> Steps:
     times, values = (table[name].to_numpy() for name in _SCHEMA.names)
     if len(times) < 2 or (np.diff(times) <= 0).any() or (values < 0).any():
         raise InputError(f"{path}: expected two rows at least, times that go up, and no negative resident bytes")
-    return steps_between(path.stem, times, values)
+    return steps_between(printable(path.stem), times, values)

@@ -23,7 +23,7 @@ from pagehint.replays.run import Run
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_price, several, shown, whole_number
+from pagehint.units import LONGEST_TIME, is_between, parse_price, several, shown, whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "sweep"]
 
@@ -37,7 +37,7 @@ _NEAR = 0.05
 
 @dataclass(frozen=True)
 class Budget:
-    """What a setting may cost the guest at most, in each recording; None: anything."""
+    """What a setting may cost the guest at most, in each recording; None: anything. Raises InputError."""
 
     refaults: int | None = None
     slowdown: float | None = None
@@ -48,6 +48,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.refaults is not None:
             whole_number("the most faults again", self.refaults, 0, 1 << 62)
+        if self.slowdown is not None and not is_between(self.slowdown, 0, 1):
+            raise InputError(f"a slowdown of {shown(self.slowdown)}: expected a share of the guest's time, 0 to 1")
+        if self.within is not None:
+            whole_number("the ns within which memory comes back", self.within, 0, LONGEST_TIME)
 
     def asked(self) -> dict[str, float]:
         """What there is a limit for, by its name."""
@@ -135,8 +139,7 @@ def sweep(
     opened = [Recording(each if isinstance(each, Trace) else Trace.open(each)) for each in several(recordings)]
     if not opened:
         raise InputError("a sweep needs a recording at least")
-    names = [each.path.name for each in opened]
-    if len(set(names)) < len(names):
+    if len({each.name for each in opened}) < len(opened):
         raise InputError("two recordings have the same name: rename one of them")
     kinds = several(designs) or list(DESIGNS)
     classes = [kind for kind in map(kind_of, kinds) if kind is not None]
@@ -157,10 +160,10 @@ def sweep(
     with closing(_Kept(out)) as kept:
         marks = {each: _mark(each) for each in opened} if out is not None else {}
         keys = [_key(task, marks.get(task.recording)) for task in tasks]
-        # A guest's own settings may be among the others.
-        own = len(tasks) // len(opened)
-        own_tasks = zip(keys[own - 2 :: own], tasks[own - 2 :: own], strict=True)
-        first = {key: task for key, task in own_tasks if _DOUBTS not in kept.rows.get(key, ())}
+        # Of each recording the last but one. A guest's own settings may be among the others.
+        each_has = len(tasks) // len(opened)
+        own = range(each_has - 2, len(tasks), each_has)
+        first = {keys[k]: tasks[k] for k in own if _DOUBTS not in kept.rows.get(keys[k], ())}
         missing = {
             key: task for key, task in zip(keys, tasks, strict=True) if key not in first and key not in kept.rows
         }
@@ -180,8 +183,8 @@ def sweep(
             bounds = [kept.rows[key]["best_possible"] for key in priced]
             return None if None in bounds else sum(bounds)
 
-        present = [found[k * own + own - 2] for k in range(len(opened))]
-        in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k % own != own - 2]
+        present = [found[k] for k in own]
+        in_grid = [(row, tasks[k].plan) for k, row in enumerate(found) if k not in own]
         groups = _by_setting(in_grid, grid)
         fixed = {kind.label: kind.released for kind in classes if kind.released is not None}
         released = [group for group in groups if _is_released(group, fixed)]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError, printable
+from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import all_settings, label_of
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.doubts import doubts
@@ -86,7 +86,7 @@ def _batches(playback: Playback) -> pa.Table:
 def _recording(playback: Playback) -> dict[str, Any]:
     trace, meta = playback.trace, playback.trace.meta
     return {
-        "name": printable(trace.path.name.removesuffix(".pagetrace")),
+        "name": trace.name,
         "kernel": meta.kernel,
         "cpus": meta.cpus,
         "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.inputs import as_argument, kind_of_file
 from pagehint.trace.check import (
     MetaCheck,
@@ -69,6 +69,11 @@ class Trace:
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return Trace.open, (str(self.path.absolute()) if self.url is None else self.url,)
+
+    @property
+    def name(self) -> str:
+        """For people: its folder's, in one line."""
+        return printable(self.path.name.removesuffix(".pagetrace"))
 
     @property
     def where(self) -> str:
