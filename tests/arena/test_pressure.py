@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import select
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.arena import Arena
-from pagehint.arena.pressure import Pressure, sources
+from pagehint.arena.pressure import Pressure, _Events, _Stall, sources
 
 MIB = 1 << 20
 MACHINE = Path("/proc/pressure/memory")
@@ -73,6 +74,29 @@ def pressure(tmp_path: Path) -> Iterator[None]:
         while group.exists() and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 group.rmdir()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(_Stall, "memory.pressure"), (_Events, "cgroup.events")])
+def test_a_cgroup_that_is_gone_tells_of_no_pressure(kind: type[_Stall | _Events], name: str) -> None:
+    """All arenas were trimmed each second, for ever, or the thread ended."""
+    group = Path("/nowhere")
+    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        with contextlib.suppress(OSError):
+            (Path(mount) / f"pagehint-gone-{os.getpid()}").mkdir()
+            group = Path(mount) / f"pagehint-gone-{os.getpid()}"
+            if (group / name).exists():
+                break
+            group.rmdir()
+    if not group.exists():
+        pytest.skip("no cgroup of ours can be made on this machine")
+    try:
+        source = kind(group / name)
+    finally:
+        group.rmdir()
+    poll = select.poll()
+    poll.register(source.fd, select.POLLPRI)
+    assert [source.happened(event) for _, event in poll.poll()] == [None]
+    os.close(source.fd)
 
 
 def test_an_arena_gives_back_what_is_free(make: Callable[..., Arena], pressure: None) -> None:

@@ -42,8 +42,9 @@ class _Stall:
             os.close(self.fd)
             raise
 
-    def happened(self) -> bool:
-        return True
+    def happened(self, event: int) -> bool | None:
+        """Whether there is pressure, as poll tells of this event; None: its cgroup is gone."""
+        return None if event & select.POLLERR else True
 
 
 class _Events:
@@ -56,9 +57,13 @@ class _Events:
     def _counts(self) -> list[bytes]:
         return [line for line in os.pread(self.fd, 4096, 0).splitlines() if line.split()[0] in (b"high", b"max")]
 
-    def happened(self) -> bool:
-        before, self._seen = self._seen, self._counts()
-        return before != self._seen
+    def happened(self, event: int) -> bool | None:
+        """As for a trigger; poll's event is the same for a change and the end, which reading tells."""
+        before = self._seen
+        with contextlib.suppress(OSError):
+            self._seen = self._counts()
+            return before != self._seen
+        return None
 
 
 def sources() -> list[_Stall | _Events]:
@@ -103,21 +108,19 @@ class Pressure:
                 self._waits = True
 
     def _wait(self) -> None:
-        open_sources = {source.fd: source for source in sources()}
-        poll = select.poll()
-        for fd in open_sources:
-            poll.register(fd, select.POLLPRI)
-        while open_sources:
-            happened = False
-            for fd, event in poll.poll():
-                if event & select.POLLPRI:
-                    happened |= open_sources[fd].happened()
-                else:  # its cgroup is gone
-                    poll.unregister(fd)
-                    os.close(open_sources.pop(fd).fd)
-            if happened:
-                self._trim()
+        while open_sources := {source.fd: source for source in sources()}:
+            poll = select.poll()
+            for fd in open_sources:
+                poll.register(fd, select.POLLPRI)
+            told: list[bool | None] = []
+            while None not in told:
+                told = [open_sources[fd].happened(event) for fd, event in poll.poll()]
+                if any(told):
+                    self._trim()
                 time.sleep(_AT_MOST)
+            # This process is in another cgroup now.
+            for fd in open_sources:
+                os.close(fd)
 
     def _trim(self) -> None:
         with self._lock:
