@@ -368,6 +368,21 @@ def test_an_idle_cpu_s_lists_decay():
     sound(zone, pcp, zone.pages - zone.free_pages - pcp.count)
 
 
+def test_a_pageblock_on_a_list_makes_none_longer_than_it_was_made_for():
+    """`high` rose above its limit, and pages were laid beyond a list's memory: a page was on no list, another on two."""
+    zone = Zone(2048, profile=kernel_profile("6.15"))
+    pcp = PerCpuLists(zone, 0, 7, 28, 128)
+    zone.alloc(9, 1, pcp)  # and another, which stays on its list
+    assert pcp.count == 512
+    pages = [zone.alloc(0, 1) for _ in range(300)]
+    zone.decay_pcp(pcp)
+    assert pcp.high == 128
+    for pfn in pages:
+        zone.free(pfn, 0, pcp)
+    assert pcp.count <= 128
+    assert check(zone) == []
+
+
 def test_limits_stay_within_what_the_lists_were_made_for():
     _, pcp = tuned()
     for batch, high, most in ((64, 1, 1), (0, 1, 1), (63, 6929, 15042), (63, 7, 6)):

@@ -41,11 +41,12 @@ else:
 
 __all__ = ["PerCpuLists", "pcp_batch", "pcp_high", "pcp_high_max"]
 
+_MOST_FIRST = (1 << 20) // 4096  # a thousandth of a zone, but 1 MiB at the most, is what a batch is a part of
 
-def pcp_batch(managed, page_size=4096):
+
+def pcp_batch(managed):
     """Pages that a refill or a drain moves at once, for a zone of ``managed`` pages, as the kernel computes it."""
-    batch = min(managed // 1024, (1 << 20) // page_size) // 4
-    batch = max(batch, 1)
+    batch = max(min(managed // 1024, _MOST_FIRST) // 4, 1)
     batch += batch // 2
     return max((1 << (batch.bit_length() - 1)) - 1, 1)
 
@@ -306,11 +307,12 @@ class PerCpuLists:
                 count -= block_pages(order)
             which = 0 if which == PCP_LISTS - 1 else which + 1
 
-    # Once a second, with the CPU's vmstat work.
+    # Once a second, with the CPU's vmstat work. Blocks of a pageblock may be more than the lists are made for.
     def _decay(self):
         most: cython.Py_ssize_t = self.batch << MOST_FACTOR
         if self._high_min < self._high_max:
             self.high = max(self.high - (self.high >> 3), self._high_min, self._count - most)
+            self.high = min(self.high, self._high_max)
             if self._count > self.high:
                 self._drain_from(self._count - self.high, 0)
 

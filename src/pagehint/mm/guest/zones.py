@@ -79,7 +79,7 @@ def build_zones(
             node=span.node,
         )
         local = sum(cpu * nodes // cpus == span.node for cpu in range(cpus)) or cpus
-        batch = pcp_batch(pages, PAGE_SIZE)
+        batch = pcp_batch(pages)
         high = pcp_high(profile, batch, watermarks.low, local)
         pcps = tuple(PerCpuLists(zone, cpu, batch, high, pcp_high_max(high, pages, local)) for cpu in range(cpus))
         zones.append(GuestZone(zone, span.type, lowmem_reserve(of_node, span.type), pcps))
