@@ -168,11 +168,9 @@ class Extents(Attachable):
             return -1
         while block_pages(order) < pages:
             order += 1
-        while order < self.max_order:
-            i = self._first(order, MOVABLE)
-            if i >= 0:
-                return i
-            order += 1
+        i = self._first_fit(order, MOVABLE)
+        if i >= 0:
+            return i
         i = 0
         while i < self._pages:
             if (self._state[i] & KIND) == FREE:

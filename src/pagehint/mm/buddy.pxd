@@ -50,6 +50,8 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef Py_ssize_t _pageblock(self, Py_ssize_t i) noexcept nogil
     @cython.final
+    cdef Py_ssize_t _begin_of(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
     cdef bint _pageblock_is_whole(self, Py_ssize_t pageblock) noexcept nogil
     @cython.final
     cdef Py_ssize_t _first(self, int order, int migratetype) noexcept nogil
@@ -80,6 +82,8 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef void _count_hinted(self, int order, Py_ssize_t blocks) noexcept nogil
     @cython.final
+    cdef int _piece(self, Py_ssize_t i, Py_ssize_t end) noexcept nogil
+    @cython.final
     cdef void _boot(self, Py_ssize_t begin, Py_ssize_t end, bint tail) noexcept nogil
     @cython.final
     cdef Py_ssize_t _rmqueue_smallest(self, int order, int migratetype) noexcept nogil
@@ -89,6 +93,8 @@ cdef class Buddy(HintingState):
     cdef Py_ssize_t _free_in_pageblock(self, Py_ssize_t pageblock) noexcept nogil
     @cython.final
     cdef Py_ssize_t _alloc(self, int order, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _use(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
     cdef void _free(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
     @cython.final

@@ -125,9 +125,16 @@ class Buddy(HintingState):
     def _pageblock(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
         return ((i + self._lo) >> self.pageblock_order) - self._pageblock_lo
 
+    # A pageblock's first page; below 0 where the zone begins within it.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _begin_of(self, pageblock: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
+
     def _pageblock_is_whole(self, pageblock):
-        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
-        return 0 <= begin <= self._pages - (block_pages(self.pageblock_order))
+        return 0 <= self._begin_of(pageblock) <= self._pages - block_pages(self.pageblock_order)
 
     # The rings
 
@@ -243,8 +250,8 @@ class Buddy(HintingState):
             self._count_hinted(order, 1)
 
     def _move_free_blocks(self, pageblock, migratetype):
-        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
-        end: cython.Py_ssize_t = min(begin + (block_pages(self.pageblock_order)), self._pages)
+        begin: cython.Py_ssize_t = self._begin_of(pageblock)
+        end: cython.Py_ssize_t = min(begin + block_pages(self.pageblock_order), self._pages)
         moved: cython.Py_ssize_t = 0
         state: cython.int
         i: cython.Py_ssize_t = max(begin, 0)
@@ -291,13 +298,13 @@ class Buddy(HintingState):
         pages: cython.Py_ssize_t = block_pages(order)
         tail: cython.bint = hinted
         while order < self._top:
-            buddy = ((i + self._lo) ^ (block_pages(order))) - self._lo
+            buddy = ((i + self._lo) ^ block_pages(order)) - self._lo
             if not 0 <= buddy < self._pages or (self._state[buddy] & (KIND | ORDER)) != (FREE | order):
                 break
             if not self._merges(buddy, order, migratetype):
                 break
             if self._isolate_list_pages or migratetype == ISOLATE:
-                self._count(self._state[buddy] >> TYPE_SHIFT, -(block_pages(order)))
+                self._count(self._state[buddy] >> TYPE_SHIFT, -block_pages(order))
                 self._count(migratetype, block_pages(order))
             self._unlink(buddy)
             self._state[buddy] = 0
@@ -315,7 +322,7 @@ class Buddy(HintingState):
             if order >= self._shuffle_order:
                 tail = self._coin()
             elif order < self._top - 1:
-                buddy = (((i + self._lo) & ~(block_pages(order))) ^ (block_pages(order + 1))) - self._lo
+                buddy = (((i + self._lo) & ~block_pages(order)) ^ block_pages(order + 1)) - self._lo
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
@@ -348,13 +355,18 @@ class Buddy(HintingState):
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._free_one_page(i, order, self._types[pageblock], to_tail)
 
+    # The order of the largest aligned block that starts at ``i`` and ends by ``end``.
+    def _piece(self, i, end):
+        order: cython.int = self._top
+        while (i + self._lo) & (block_pages(order) - 1) or i + block_pages(order) > end:
+            order -= 1
+        return order
+
     def _boot(self, begin, end, tail):
         i: cython.Py_ssize_t = begin
         order: cython.int
         while i < end:
-            order = self._top
-            while (i + self._lo) & ((block_pages(order)) - 1) or i + (block_pages(order)) > end:
-                order -= 1
+            order = self._piece(i, end)
             if tail:
                 self._add(i, order, MOVABLE, True)
                 self._count(MOVABLE, block_pages(order))
@@ -374,7 +386,7 @@ class Buddy(HintingState):
     ) -> cython.void:
         while found > order:
             found -= 1
-            self._insert(i + (block_pages(found)), found, migratetype, (migratetype << 5) + found)
+            self._insert(i + block_pages(found), found, migratetype, (migratetype << 5) + found)
             if self._ages:
                 self._freed_at[i + block_pages(found)] = self._freed_at[i]
         self._free_pages -= block_pages(order)
@@ -393,8 +405,8 @@ class Buddy(HintingState):
         return i
 
     def _free_in_pageblock(self, pageblock):
-        begin: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
-        end: cython.Py_ssize_t = min(begin + (block_pages(self.pageblock_order)), self._pages)
+        begin: cython.Py_ssize_t = self._begin_of(pageblock)
+        end: cython.Py_ssize_t = min(begin + block_pages(self.pageblock_order), self._pages)
         free: cython.Py_ssize_t = 0
         state: cython.int
         i: cython.Py_ssize_t = max(begin, 0)
@@ -415,9 +427,17 @@ class Buddy(HintingState):
             i = self._fallback(self, order, migratetype)
             if i < 0:
                 return -1
+        self._use(i, order, migratetype)
+        return i
+
+    # A block that was taken off its list is in use from now on.
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _use(self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int) -> cython.void:
         self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
         self._movable[self._pageblock(i)] += migratetype == MOVABLE
-        return i
 
     # Many operations at once
 

@@ -15,7 +15,6 @@ cdef Py_ssize_t take_part(Buddy buddy, Py_ssize_t i, int order) noexcept nogil
 cdef Py_ssize_t fall_back_taking(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t claim_then_steal(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t steal(Buddy buddy, int order, int migratetype) noexcept nogil
-cdef void use(Buddy buddy, Py_ssize_t i, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t alloc_next(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef Py_ssize_t claim_told(
     Buddy buddy, Py_ssize_t i, int order, int migratetype, int found, int kind

@@ -17,12 +17,11 @@ if cython.compiled:
         RECLAIMABLE,
         TYPE_SHIFT,
         UNMOVABLE,
-        USED,
         block_pages,
     )
 else:
     from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import ORDER, TYPE_SHIFT, USED, block_pages
+    from pagehint.mm.page import ORDER, TYPE_SHIFT, block_pages
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -88,7 +87,7 @@ def alike(buddy, pageblock, migratetype, free):
 def claim_pageblocks(buddy, i, migratetype):
     first: cython.Py_ssize_t = buddy._pageblock(i)
     k: cython.Py_ssize_t
-    for k in range(first, first + (block_pages((buddy._state[i] & ORDER) - buddy.pageblock_order))):
+    for k in range(first, first + block_pages((buddy._state[i] & ORDER) - buddy.pageblock_order)):
         if buddy._types[k] != ISOLATE:
             buddy._types[k] = migratetype
     buddy._move(i, migratetype)
@@ -194,18 +193,12 @@ def steal(buddy, order, migratetype):
     return take_part(buddy, i, order)
 
 
-# A block that was taken off its list is in use from now on.
-def use(buddy, i, order, migratetype):
-    buddy._state[i] = USED | order | (migratetype << TYPE_SHIFT)
-    buddy._movable[buddy._pageblock(i)] += migratetype == MOVABLE
-
-
 # The next block of a refill: after a steal, the next is stolen at once.
 def alloc_next(buddy, order, migratetype):
     i: cython.Py_ssize_t = steal(buddy, order, migratetype) if buddy._steals else -1
     if i < 0:
         return buddy._alloc(order, migratetype)
-    use(buddy, i, order, migratetype)
+    buddy._use(i, order, migratetype)
     return i
 
 
@@ -231,7 +224,7 @@ def take_told(buddy, i, order, migratetype):
         return -1
     buddy._steals = steals
     take_part(buddy, i, order)
-    use(buddy, i, order, migratetype)
+    buddy._use(i, order, migratetype)
     return i
 
 

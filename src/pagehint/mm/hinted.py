@@ -54,17 +54,17 @@ class HintedLists(Buddy):
     def _unisolate(self, pageblock, migratetype):
         if self._types[pageblock] != ISOLATE:
             return
-        i: cython.Py_ssize_t = ((pageblock + self._pageblock_lo) << self.pageblock_order) - self._lo
+        i: cython.Py_ssize_t = self._begin_of(pageblock)
         state: cython.int = self._state[i] if i >= 0 else 0
         order: cython.int = state & ORDER
         buddy: cython.Py_ssize_t
         k: cython.Py_ssize_t
         if (state & KIND) == FREE and order >= self.pageblock_order:
-            buddy = ((i + self._lo) ^ (block_pages(order))) - self._lo
+            buddy = ((i + self._lo) ^ block_pages(order)) - self._lo
             if 0 <= buddy < self._pages and self._types[self._pageblock(buddy)] != ISOLATE:
                 self._unlink(i)
-                self._count(state >> TYPE_SHIFT, -(block_pages(order)))
-                for k in range(pageblock + 1, pageblock + (block_pages(order - self.pageblock_order))):
+                self._count(state >> TYPE_SHIFT, -block_pages(order))
+                for k in range(pageblock + 1, pageblock + block_pages(order - self.pageblock_order)):
                     if self._types[k] != ISOLATE and self._types[k] != HIGHATOMIC:
                         self._types[k] = MOVABLE
                 self._types[pageblock] = migratetype

@@ -21,8 +21,6 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _cut(self, Py_ssize_t i) noexcept nogil
     @cython.final
-    cdef int _piece(self, Py_ssize_t i, Py_ssize_t end) noexcept nogil
-    @cython.final
     cdef Py_ssize_t _first_not(self, Py_ssize_t begin, Py_ssize_t end, int kind) noexcept nogil
     @cython.final
     cdef void _clear_used(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil

@@ -111,13 +111,6 @@ class Ranges(HintedLists):
             if i >= upper:
                 head = upper
 
-    # The order of the largest aligned block that starts at ``i`` and ends by ``end``.
-    def _piece(self, i, end):
-        order: cython.int = self._top
-        while (i + self._lo) & (block_pages(order) - 1) or i + block_pages(order) > end:
-            order -= 1
-        return order
-
     # The first page in the range whose block is of another kind, or -1.
     def _first_not(self, begin, end, kind):
         i: cython.Py_ssize_t = begin
@@ -253,8 +246,7 @@ class Ranges(HintedLists):
             else:
                 self._add(half, found, rest, False)
         self._free_pages -= block_pages(order)
-        self._state[i] = USED | order | (migratetype << TYPE_SHIFT)
-        self._movable[self._pageblock(i)] += migratetype == MOVABLE
+        self._use(i, order, migratetype)
 
     # A block of half a pageblock or more that is isolated makes its pageblocks MOVABLE.
     def _make_movable(self, i, order):

@@ -135,8 +135,8 @@ class Spans(Attachable):
                 isolated |= self._types[k] == ISOLATE
             if wrong < 0 and not isolated:
                 # A free block that reaches beyond these pageblocks would be isolated whole, and stay so.
-                self._cut(max(((first + self._pageblock_lo) << self.pageblock_order) - self._lo, 0))
-                self._cut(((last + 1 + self._pageblock_lo) << self.pageblock_order) - self._lo)
+                self._cut(max(self._begin_of(first), 0))
+                self._cut(self._begin_of(last + 1))
                 for k in range(first, last + 1):
                     self._isolate(k)
                 self._take_free(begin, end, what)

@@ -364,7 +364,7 @@ class Refills(Lists):
         self._pages = pages
         self._next_array, self._before_array = (np.arange(pages + self._lists, dtype=np.uint32) for _ in range(2))
         self._waits_array = np.zeros(pages, np.uint8)  # a waiting block's order, plus one
-        self._refill_array = found.first[:-1].copy()
+        self._refill_array = found.first[: self._lists].copy()
         self._refilled_array = np.flatnonzero(np.diff(found.first))  # the lists that ever are
         self._refilled_count = len(self._refilled_array)
         self._found_arrays = found.first, found.begins, found.ends, found.used

@@ -23,6 +23,8 @@ __all__ = ["GuestMemory", "PageCounts"]
 
 _MOST_GFP = (1 << 32) - 1
 
+_Part = tuple[Zone, int, int]  # of a zone, so many pages from a pfn on
+
 
 class PageCounts(NamedTuple):
     """Where a guest's pages are. ``free``: on the zones' lists but the ISOLATE ones, whose pages are ``isolated``."""
@@ -243,30 +245,29 @@ class GuestMemory:
 
         Raises BusyError, and takes none, if one of them is not free; InputError if the guest lacks one.
         """
-        done: list[tuple[Zone, int, int]] = []
-        for zone, begin, count in self._parts(pfn, pages):
-            try:
-                self._without_lists(zone, partial(zone.offline, begin, count))
-            except BaseException:
-                for zone_done, begin_done, count_done in done:
-                    zone_done.online(begin_done, count_done)
-                raise
-            done.append((zone, begin, count))
+
+        def take(zone: Zone, begin: int, count: int) -> None:
+            self._without_lists(zone, partial(zone.offline, begin, count))
+
+        self._do_all(self._parts(pfn, pages), take, Zone.online)
 
     def online(self, pfn: int, pages: int) -> None:
         """Bring back pages that are offline, of as many zones as they lie in. O(pages).
 
         Raises BusyError, and brings none, if one of them is online; InputError if the guest lacks one.
         """
-        done: list[tuple[Zone, int, int]] = []
-        for zone, begin, count in self._parts(pfn, pages):
+        self._do_all(self._parts(pfn, pages), Zone.online, Zone.offline)
+
+    def _do_all(
+        self, parts: list[_Part], do: Callable[[Zone, int, int], None], undo: Callable[[Zone, int, int], None]
+    ) -> None:
+        for place, part in enumerate(parts):
             try:
-                zone.online(begin, count)
+                do(*part)
             except BaseException:
-                for zone_done, begin_done, count_done in done:
-                    zone_done.offline(begin_done, count_done)
+                for done in parts[:place]:
+                    undo(*done)
                 raise
-            done.append((zone, begin, count))
 
     def _without_lists(self, zone: Zone, take: Callable[[], None]) -> None:
         def attempt() -> int:
@@ -281,7 +282,7 @@ class GuestMemory:
             return
         take()
 
-    def _parts(self, pfn: int, pages: int) -> list[tuple[Zone, int, int]]:
+    def _parts(self, pfn: int, pages: int) -> list[_Part]:
         pages = whole_number("pages", pages, 1, sum(zone.pages for zone in self.zones))
         parts, end = [], index(pfn) + pages
         while pfn < end:
