@@ -13,7 +13,7 @@ from pagehint.units import shown
 __all__ = ["AnonymousHost"]
 
 _ADVICE = {"dontneed": mmap.MADV_DONTNEED, "free": mmap.MADV_FREE}
-_MINCORE_BYTES = 256 << 20
+_MINCORE_BYTES = 256 << 20  # asked at once: the answer is a byte a page
 
 
 class AnonymousHost(MappedHost):

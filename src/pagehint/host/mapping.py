@@ -23,8 +23,6 @@ __all__ = ["HUGE_PAGE", "MappedHost"]
 
 HUGE_PAGE = 2 << 20  # bytes: of x86, and of ARM with 4 KiB pages
 
-_MINCORE_BYTES = 1 << 30  # asked at once: the answer is a byte a page
-
 
 class MappedHost(ABC):
     """A device that gives back pages of a mapping in this process.
@@ -123,9 +121,7 @@ class MappedHost(ABC):
         """Which pages are in memory now, by mincore: bool, one for each page."""
         mapping = self._open_map()
         pages = np.empty(self.size // self.page_size, np.uint8)
-        for start in range(0, self.size, _MINCORE_BYTES):
-            length = min(_MINCORE_BYTES, self.size - start)
-            libc.mincore(self.address + start, length, pages[start // self.page_size :])
+        libc.mincore(self.address, self.size, pages)
         del mapping
         pages &= 1
         return pages.view(np.bool_)

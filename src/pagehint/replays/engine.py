@@ -23,7 +23,7 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.replays.engine import AT_ONCE, INFLATED_AT_ONCE
     from cython.cimports.pagehint.replays.list_searches import ListSearches
-    from cython.cimports.pagehint.replays.pages import NOWHERE, has
+    from cython.cimports.pagehint.replays.pages import MOST_MS, NOWHERE, has
     from cython.cimports.pagehint.replays.placing import (
         AT_END,
         AT_TIME,
@@ -58,7 +58,7 @@ else:
         ZONE_ALLOC,
     )
     from pagehint.replays.list_searches import ListSearches
-    from pagehint.replays.pages import NOWHERE, has
+    from pagehint.replays.pages import MOST_MS, NOWHERE, has
     from pagehint.replays.placing import (
         AT_END,
         AT_TIME,
@@ -83,7 +83,9 @@ else:
     INFLATED_AT_ONCE = 256
 
 
-__all__ = ["Engine"]
+__all__ = ["LONGEST_WAIT", "Engine"]
+
+LONGEST_WAIT = 200 * 10**9
 
 
 @cython.final
@@ -101,8 +103,8 @@ class Engine(Placing):
         self._refills = None
         self._next_use = NEVER
         self._max_order = zones[0].max_order
-        self.waits = np.zeros(200_001, np.int64)
-        self._most_wait = 200_000
+        self._most_wait = LONGEST_WAIT // 10**6
+        self.waits = np.zeros(self._most_wait + 1, np.int64)
         self._verdict_arrays = np.append(verdicts[0], -1), np.append(verdicts[1], np.uint8(0)), verdicts[2].copy()
         self._v = 0
         self.resident_time = self.used_time = 0.0
@@ -463,7 +465,7 @@ class Engine(Placing):
         page: cython.Py_ssize_t
         end: cython.Py_ssize_t
         wait: cython.uint  # ms, modulo 2**32, as the times of frees are
-        at: cython.uint = max((self.now // 1000000) & NOWHERE, 1)
+        at: cython.uint = max((self.now // 1000000) & MOST_MS, 1)
         if not cython.compiled:
             pfns, orders = memoryview(pfns), memoryview(orders)
         with cython.nogil:
@@ -477,7 +479,7 @@ class Engine(Placing):
                 self._changed(page, end - page)
                 while page < end:
                     if has(self.backing._backed, page) and self._freed_at[page]:
-                        wait = (at - self._freed_at[page]) & NOWHERE
+                        wait = (at - self._freed_at[page]) & MOST_MS
                         self._waits[min(wait, self._most_wait)] += 1
                         self._freed_at[page] = 0
                     page += 1

@@ -10,7 +10,10 @@ from pagehint.mm.zone import Zone
 from pagehint.replays.placing import Placing
 from pagehint.replays.refills import Refills
 
-__all__ = ["Engine"]
+__all__ = ["LONGEST_WAIT", "Engine"]
+
+LONGEST_WAIT: int
+"""From free to given back, ns: who waited longer is counted as this."""
 
 @final
 class Engine(Placing):

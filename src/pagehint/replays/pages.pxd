@@ -6,9 +6,11 @@ cdef extern from *:
     /* Nearly all words are empty or full. */
     #define pagehint_popcount(word) (!(word) ? 0 : !~(word) ? 64 : __builtin_popcountll(word))
     #define PAGEHINT_NOWHERE 0xffffffffLL
+    #define PAGEHINT_MOST_MS 0xffffffffLL
     #define pagehint_has(words, page) (((words)[(page) >> 6] >> ((page) & 63)) & 1)
     """
     const long long NOWHERE "PAGEHINT_NOWHERE"  # where a page is that no page of the model stands for
+    const long long MOST_MS "PAGEHINT_MOST_MS"  # times of frees (ms) are kept modulo 2**32
     bint has "pagehint_has"(const unsigned long long *words, Py_ssize_t page) noexcept nogil
     int popcount "pagehint_popcount"(unsigned long long) noexcept nogil
 

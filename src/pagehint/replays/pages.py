@@ -14,7 +14,7 @@ else:
     from pagehint.mm.page import block_pages
 
     AREA_ORDER = 9
-    NOWHERE = 0xFFFFFFFF
+    NOWHERE = MOST_MS = 0xFFFFFFFF
 
     def has(words, page):
         return (words[page >> 6] >> (page & 63)) & 1

@@ -27,7 +27,7 @@ if cython.compiled:
     from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, Columns
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.on_the_way import OnTheWay
-    from cython.cimports.pagehint.replays.pages import NOWHERE, Pages, has
+    from cython.cimports.pagehint.replays.pages import MOST_MS, NOWHERE, Pages, has
     from cython.cimports.pagehint.replays.placing import (
         AGREED,
         ALLOCATED_IN_BULK,
@@ -58,7 +58,7 @@ else:
     from pagehint.replays.columns import CMA, EXTFRAG, Columns
     from pagehint.replays.observers.best_possible import BestPossible
     from pagehint.replays.on_the_way import OnTheWay
-    from pagehint.replays.pages import NOWHERE, Pages, has
+    from pagehint.replays.pages import MOST_MS, NOWHERE, Pages, has
     from pagehint.replays.refills import NEVER
     from pagehint.replays.scan import STARTS_USED
 
@@ -548,7 +548,7 @@ class Placing(Pages):
         page: cython.Py_ssize_t
         missing: cython.bint = False
         bulk: cython.bint = False
-        at: cython.uint = max((self.now // 1000000) & NOWHERE, 1)
+        at: cython.uint = max((self.now // 1000000) & MOST_MS, 1)
         if self.touch_free:
             self._touch(pfn, order)
         for k in range(pfn, pfn + block_pages(order)):

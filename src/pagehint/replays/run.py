@@ -14,16 +14,13 @@ from pagehint.hinting.designs.registry import reasons_of
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import HostStatistics
 from pagehint.replays.drawing import drawing
+from pagehint.replays.engine import LONGEST_WAIT
 from pagehint.replays.real import RealResidency
 from pagehint.units import format_size, gib_min
 
 __all__ = ["LONGEST_WAIT", "PRICE", "Prediction", "Run", "Totals", "are_recorded", "is_as_recorded", "vars_of"]
 
 _SAME_DELAY = 110 * 10**6  # half a step of the slowest timer wheel
-LONGEST_WAIT = 200 * 10**9
-"""From free to given back, ns: who waited longer is counted as this."""
-
-
 PRICE = 15.0
 """CPU seconds that a GiB * minute of host memory is worth: of a machine with 4 GiB a core, memory half of its cost."""
 
@@ -117,7 +114,7 @@ class Run:
     """What was measured in the recorded guest, where the trace has it."""
     anomalies: dict[str, int]
     timeline: pa.Table
-    """A row a sample: time (ns), resident, used, free_resident and each reason (bytes), given_back, blocks."""
+    """A row a sample: time (ns), resident, used, free_resident, each reason, free and given_back (bytes), blocks."""
     batches: pa.Table
     """A row a batch: time (ns), zone, blocks, pages told, bytes given back."""
     passes: pa.Table
@@ -167,7 +164,7 @@ class Run:
         """Write one page with its charts, which needs nothing else. Raises InputError, OSError."""
         drawing().write_html([self], path)
 
-    def figures(self) -> "dict[str, Any]":
+    def figures(self) -> dict[str, Any]:
         """The page's charts, as plotly figures, by name."""
         return dict(drawing().figures_of([self]))
 

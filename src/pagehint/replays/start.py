@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
-from pagehint.host.backing import Backing
+from pagehint.host.backing import AREA_PAGES, Backing
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
@@ -28,6 +28,7 @@ from pagehint.replays.pages import waiting
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import (
+    MAX_ORDER,
     NO_MEMORY,
     PAGEBLOCK_ORDER,
     SNAPSHOT_BEGUN,
@@ -47,6 +48,7 @@ from pagehint.trace.meta import ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time, shown
 
 __all__ = [
+    "MOST_PAGES",
     "Start",
     "check_replayable",
     "check_trace",
@@ -56,13 +58,12 @@ __all__ = [
     "usual_capacity",
 ]
 
-_MOST_PAGES = 1 << 28
+MOST_PAGES = 1 << 28
+"""Of a guest that is replayed: 1 TiB."""
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
 # 64 GiB, and the hole that machines have below 4 GiB: a few bytes of zoneinfo may claim any size.
 _MOST_WITHOUT_FLAGS = (1 << 24) + (1 << 20)
-_HUGE_PAGE = 512
 _FIRST_PASS = "the first pass"
-_MAX_ORDER = 10
 
 
 def check_trace(trace: object) -> None:
@@ -148,14 +149,14 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
     meta = trace.meta
     reported = None if meta.reporting is None else meta.reporting.order
     for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
-        if order is not None and order > _MAX_ORDER:
-            raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {_MAX_ORDER}")
+        if order is not None and order > MAX_ORDER:
+            raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {MAX_ORDER}")
     if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
         raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
     if not layouts:
         raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
     # Whole huge pages: the host's last one may reach beyond the last zone.
-    pages = -(-max(layout.end_pfn for layout in layouts) // _HUGE_PAGE) * _HUGE_PAGE
+    pages = -(-max(layout.end_pfn for layout in layouts) // AREA_PAGES) * AREA_PAGES
     if meta.page_size != PAGE_BYTES:
         raise InputError(f"{trace.path}: its pages have {meta.page_size} bytes: replays are of {PAGE_BYTES} only")
     if not meta.zones and pages > _MOST_UNZONED:
@@ -163,9 +164,9 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
             f"{trace.path}: an event names pfn {meta.pfn_end - 1}, and no snapshot tells where the guest's memory "
             "lies: import it with --snapshot"
         )
-    if pages > _MOST_PAGES:
-        raise InputError(f"{trace.path}: its zones end at pfn {pages}: replays go up to {_MOST_PAGES} pages (1 TiB)")
-    if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - _HUGE_PAGE):
+    if pages > MOST_PAGES:
+        raise InputError(f"{trace.path}: its zones end at pfn {pages}: replays go up to {MOST_PAGES} pages (1 TiB)")
+    if pages > _MOST_WITHOUT_FLAGS and (trace.snapshot is None or trace.snapshot.known_pages < pages - AREA_PAGES):
         raise InputError(
             f"{trace.path}: its zones end at pfn {pages}, and no kpageflags tell what is there: guests of more "
             "than 64GiB need them: import it with --snapshot"
@@ -304,7 +305,7 @@ class Start:
             free = state & KIND == FREE
             out = free & (state & HINTED != 0)
             if not largest_backed:
-                out |= free & (state & ORDER == _MAX_ORDER)
+                out |= free & (state & ORDER == MAX_ORDER)
             heads = np.flatnonzero(out)
             for head, order in zip(heads.tolist(), (state[heads] & ORDER).tolist(), strict=True):
                 backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False

@@ -26,6 +26,7 @@ from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size, format_time
 
 __all__ = [
+    "MAX_ORDER",
     "NO_MEMORY",
     "PAGEBLOCK_ORDER",
     "SNAPSHOT_BEGUN",
@@ -44,6 +45,8 @@ NO_MEMORY = UNSEEN
 _SECTION = 1 << 15  # memory comes in sections of 128 MiB
 PAGEBLOCK_ORDER = 9
 """Of pageblocks, and so of reporting, where nothing tells."""
+MAX_ORDER = 10
+"""The largest block's, of every kernel so far."""
 _LATE = 10**9
 _LEAST_OF_BOOT = 1 / 4
 _LEAST_ON_LISTS = 1e-4  # of memory: what is in use is wrong by no more

@@ -4,14 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
+from pagehint.replays.states import MAX_ORDER
 from pagehint.replays.timer import LONGEST_PASS, recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
 
 __all__ = ["departures", "told_first"]
-
-_MAX_ORDER = 10
 
 
 def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArray[np.int64]]]:
@@ -50,7 +49,7 @@ def told_first(trace: Trace, layouts: list[ZoneLayout], least: int) -> NDArray[n
         begins = int(passes[0]) - LONGEST_PASS
         for batch in trace.batches(("time", "event", "pfn", "order")):
             here = (batch["event"] == Event.ISOLATE) & (batch["time"] >= begins) & (batch["time"] < ends)
-            here &= batch["order"] <= _MAX_ORDER
+            here &= batch["order"] <= MAX_ORDER
             blocks.append(np.stack([batch["pfn"][here], 1 << batch["order"][here].astype(np.int64)], axis=1))
             if batch["time"][-1] >= ends:
                 break

@@ -7,20 +7,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pagehint.host.backing import AREA_PAGES
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.scan import FREE_AT_START
-from pagehint.replays.start import Start, check_trace, usual_capacity
+from pagehint.replays.start import MOST_PAGES, Start, check_trace, usual_capacity
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_size
 
 __all__ = ["AtStart", "backed_at_start", "guest_host", "measured_residency", "resident_beyond", "seen_page_size"]
 
-_AREA = 512
 _USUAL_PAGE_SIZE = "THP"  # QEMU and Cloud Hypervisor ask for huge pages, and many hosts give them to anybody
-_MOST_PAGES = 1 << 28  # a replay refuses more
 # x86's boot loaders put the packed kernel at 1 MiB, and it unpacks itself to 16 MiB: what lies below was touched.
 _LOADED_PAGES = 4096
 
@@ -103,7 +102,7 @@ def _doubt(trace: Trace, start: Start, backed: NDArray[np.bool_], hardly_used: b
 
 def seen_page_size(trace: Trace) -> str:
     """By which pages the recorded guest's host backed it, as far as that shows: 4KiB or THP."""
-    found = _first_bitmap(trace, min(trace.meta.span_pages, _MOST_PAGES))
+    found = _first_bitmap(trace, min(trace.meta.span_pages, MOST_PAGES))
     return _USUAL_PAGE_SIZE if found is None else _page_size(trace, found[1])
 
 
@@ -154,7 +153,7 @@ def _read_first_bitmap(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
 def _page_size(trace: Trace, backed: NDArray[np.bool_]) -> str:
     if trace.residency is not None and pc.count(trace.residency.column("memfd_kib")).as_py():
         return "4KiB"
-    areas = backed[: len(backed) // _AREA * _AREA].reshape(-1, _AREA)
+    areas = backed[: len(backed) // AREA_PAGES * AREA_PAGES].reshape(-1, AREA_PAGES)
     some, whole = areas.any(axis=1).sum(), areas.all(axis=1).sum()
     return "THP" if some and whole >= 0.9 * some else "4KiB"
 

@@ -1,7 +1,6 @@
 # cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Give back when it pays: a free block after a time that its size and the price of memory set."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pagehint.errors import InputError
@@ -64,7 +63,6 @@ class BreakEven(Design):
     """
 
     label: ClassVar[str] = "breakeven"
-    reasons: ClassVar[Mapping[str, str]] = {}
     ages: ClassVar[bool] = True
 
     price: Any = Setting(

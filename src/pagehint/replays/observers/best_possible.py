@@ -184,7 +184,7 @@ class BestPossible:
                         self._together_gone,
                     )
 
-    # For tests and for other drivers than the engine.
+    # For tests: what the engine calls is C code.
 
     def freed(self, page, now):
         """The guest frees a page that was in use (and stays off the zone's lists)."""
