@@ -134,3 +134,12 @@ def test_zones_know_what_is_on_cpus_lists(tmp_path: Path) -> None:
     )
     one.run(make_run)
     assert [each.per_cpu_pages for each in one.start.zones] == [3]
+
+
+def test_without_zone_events_no_list_of_a_cpu_is_of_contiguous_areas(tmp_path: Path) -> None:
+    """A block of order 2 was taken as one of order 1, from the list that a type beyond the last led to."""
+    rows: list[Row] = [("A", 1024, 0, 0), ("A", 2048, 0, 0), ("A", 4096, 2, 0), ("A", 4200, 1, 0)]
+    free = np.full(8192, KPageFlag.BUDDY, np.uint64)
+    free[1030] = 0  # what is wholly free is movable
+    trace = record(tmp_path / "t", rows, [zone(8192)], flags=free, migratetype=[3, 1, 0, 4])
+    assert pages_are_somewhere(trace) == {}

@@ -429,9 +429,10 @@ class Placing(Pages):
             self._give(buddy, 0, False, NO_TYPE)
             first = self._zone._first(0, migratetype)
 
-    # What is free in contiguous areas, which movable pages are lent, stands on the atomic reserve's lists.
+    # What is free in contiguous areas, which movable pages are lent, stands on the atomic reserve's lists. CPUs' lists
+    # of the model's own have none for it.
     def _has_cma(self, order):
-        return self._zone._first_fit(order, HIGHATOMIC) >= 0
+        return self.zone_events and self._zone._first_fit(order, HIGHATOMIC) >= 0
 
     # Take the recorded block instead of the first that fits, until enough in a row have been the same.
     def _follow(self, i, order, migratetype):
