@@ -369,7 +369,7 @@ def test_an_idle_cpu_s_lists_decay():
 
 
 def test_a_pageblock_on_a_list_makes_none_longer_than_it_was_made_for():
-    """`high` rose above its limit, and pages were laid beyond a list's memory: a page was on no list, another on two."""
+    """`high` rose above its limit, and pages lay beyond a list's memory: one was on no list, another on two."""
     zone = Zone(2048, profile=kernel_profile("6.15"))
     pcp = PerCpuLists(zone, 0, 7, 28, 128)
     zone.alloc(9, 1, pcp)  # and another, which stays on its list
