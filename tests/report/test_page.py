@@ -13,3 +13,9 @@ def test_no_line_ends_between_a_figure_and_its_unit() -> None:
         assert text in shown
     for text in ("5 runs", "32 blocks", "3 small", '<p class="lead">one</p>\n<p class="lead">two</p>'):
         assert text in shown
+
+
+def test_a_path_in_a_table_of_words_breaks_at_its_slashes() -> None:
+    """A command broke in the middle of a word: compact_memor/y."""
+    assert "/<wbr>proc/<wbr>x &lt;</td>" in html_table(["command"], [["/proc/x <"]], "words")
+    assert "<td>/proc/x</td>" in html_table(["command"], [["/proc/x"]])

@@ -43,11 +43,15 @@ def filled_page(
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "") -> str:
-    """A table of texts as HTML, of the CSS class `kind`. Of one of words a narrow window shows each row as a list."""
+    """A table of texts as HTML, of the CSS class `kind`. Of one of words a narrow window shows each row as a list, and
+    paths may be broken."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     cells = [f'<td data-head="{escape(cell)}">' if kind == "words" else "<td>" for cell in head]
+    after = "/<wbr>" if kind == "words" else "/"
     body = "".join(
-        "<tr>" + "".join(f"{cell}{escape(text)}</td>" for cell, text in zip(cells, row, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"{cell}{escape(text).replace('/', after)}</td>" for cell, text in zip(cells, row, strict=True))
+        + "</tr>"
         for row in rows
     )
     of = f' class="{kind}"' if kind else ""
