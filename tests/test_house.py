@@ -128,7 +128,6 @@ _WITH = {
     "trace/recorder/residency": "trace/recorder/test_vmm",
     "trace/recorder/summary": "cli/test_record",
     "trace/recorder/tracefs": "trace/recorder/test_record",
-    "trace/remote": "replays/test_scheduler",
 }
 
 

@@ -8,11 +8,12 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.partial import claim, partial_path, remove_leftovers
+from pagehint.partial import claim, partial_folder, partial_path, remove_leftovers, temporary_folder
 
 
 def test_one_writer(tmp_path: Path) -> None:
@@ -35,7 +36,8 @@ def test_what_a_killed_writer_left_is_in_nobodys_way(tmp_path: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from pagehint.partial import claim, partial_path
+from typing import Any
+from pagehint.partial import claim, partial_folder, partial_path, remove_leftovers, temporary_folder
 target = Path({str(target)!r})
 partial = partial_path(target)
 partial.mkdir()
@@ -89,6 +91,7 @@ def test_what_another_user_left_in_a_shared_folder_is_in_nobodys_way() -> None:
         code = f"""
 import os
 from pathlib import Path
+from typing import Any
 from pagehint.report.output import Output
 os.setuid(65534)
 with Output({folder!r} + "/a") as output:
@@ -96,3 +99,32 @@ with Output({folder!r} + "/a") as output:
 """
         subprocess.run([sys.executable, "-c", code], check=True)
         assert (Path(folder) / "a").read_bytes() == b"whole"
+
+
+def test_a_folder_that_is_tidied_up_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    mkdir = Path.mkdir
+
+    def taken_away(path: Path, *arguments: Any, **named: Any) -> None:
+        mkdir(path, *arguments, **named)
+        made.append(path)
+        if len(made) == 1:
+            remove_leftovers(tmp_path / "a")
+
+    monkeypatch.setattr(Path, "mkdir", taken_away)
+    with partial_folder(tmp_path / "a") as folder:
+        assert len(made) == 2
+        remove_leftovers(tmp_path / "a")
+        assert list(tmp_path.iterdir()) == [folder]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_place_for_what_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with (
+        pytest.raises(InputError, match=r"none/\.pagehint\..*: No such file or directory: .* by TMPDIR$"),
+        temporary_folder(),
+    ):
+        pass

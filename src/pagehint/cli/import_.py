@@ -1,6 +1,5 @@
 """``pagehint import``: make a trace bundle of a recording."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from pagehint.cli.options import naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
+from pagehint.partial import temporary_folder
 from pagehint.replays.start import check_replayable
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
@@ -85,6 +85,6 @@ def _with_host(source: Path, output: Path, snapshot: Path | None, host: Path, of
         if snapshot is not None:
             raise InputError(f"{source}: a bundle has its own snapshots: leave out {snapshot}")
         return with_host(Trace.open(source), host, output, offset, say)
-    with tempfile.TemporaryDirectory(prefix="pagehint-") as folder, bar("importing", source.name, 1.0) as shown:
-        trace = import_trace(source, Path(folder) / "guest.pagetrace", snapshot, shown.reach)
+    with temporary_folder() as folder, bar("importing", source.name, 1.0) as shown:
+        trace = import_trace(source, folder / "guest.pagetrace", snapshot, shown.reach)
         return with_host(trace, host, output, offset, say)

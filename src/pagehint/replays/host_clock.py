@@ -1,6 +1,5 @@
 """A recording and what its host saw, put together: by a known clock, or by one that is fitted to what both show."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.partial import temporary_folder
 from pagehint.replays.host_discards import clock_by_discards, read_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
@@ -237,8 +237,8 @@ def with_host(
     if fit is None:
         fit, what = _fit_steps(trace, host), "residency steps"
         # What was backed at the start is known now: steps are predicted more exactly.
-        with tempfile.TemporaryDirectory(prefix="pagehint-") as folder:
-            rough = _write(trace, host, Path(folder) / "rough.pagetrace", fit.clock())
+        with temporary_folder() as folder:
+            rough = _write(trace, host, folder / "rough.pagetrace", fit.clock())
             predicted = _predicted(rough)
             fit = _fit(predicted, _samples(host), fit.offset)
             _check(predicted, host, fit)

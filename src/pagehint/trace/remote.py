@@ -1,15 +1,17 @@
 """Recordings at a URL: each process copies a bundle once, by fsspec, and drops the copy when it ends."""
 
 import threading
+from contextlib import ExitStack
+from multiprocessing.util import Finalize
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeGuard
 
 from pagehint.errors import InputError, printable
+from pagehint.partial import temporary_folder
 
 __all__ = ["is_url", "local_copy"]
 
-_copies: dict[str, tuple[TemporaryDirectory[str], Path]] = {}
+_copies: dict[str, Path] = {}
 _copying = threading.Lock()
 
 
@@ -22,13 +24,11 @@ def local_copy(url: str) -> Path:
     """The folder of a bundle's copy on this machine. Raises InputError where there is none, or it can't be read."""
     with _copying:
         if url not in _copies:
-            folder = TemporaryDirectory(prefix="pagehint-")
-            try:
-                _copies[url] = folder, _copied(url, Path(folder.name))
-            except BaseException:
-                folder.cleanup()
-                raise
-        return _copies[url][1]
+            with ExitStack() as stack:
+                _copies[url] = _copied(url, stack.enter_context(temporary_folder()))
+                # A pool's worker ends without what atexit knows; with a priority below 0, our own ones have ended.
+                Finalize(None, stack.pop_all().close, exitpriority=-1)
+        return _copies[url]
 
 
 def _copied(url: str, folder: Path) -> Path:

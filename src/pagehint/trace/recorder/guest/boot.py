@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, reading
+from pagehint.partial import temporary_folder
 from pagehint.trace.bundle import Trace
 from pagehint.trace.host_file import add_host
 from pagehint.trace.meta import Clock
@@ -90,8 +90,7 @@ def boot(
     )
     usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
     ways = {"auto": ["kvm", "tcg"] if usable else ["tcg"], "kvm": ["kvm"], "tcg": ["tcg"]}[settings.accel]
-    with tempfile.TemporaryDirectory(prefix="pagehint-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         (folder / "initramfs").write_bytes(image)
         for way in ways:
             say(f"booting {kernel.image.name} with {way}")

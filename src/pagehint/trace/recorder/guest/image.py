@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pagehint.errors import InputError
+from pagehint.partial import partial_folder, temporary_folder
 from pagehint.trace.meta import Level
 from pagehint.trace.recorder.tracefs import PROBES, event_names
 
@@ -78,9 +79,9 @@ def _package(name: str) -> Path:
         raise InputError(f"{name!r}: neither a file nor the name of a package")
     folder = _cache() / "packages" / name
     if not folder.is_dir():
-        with tempfile.TemporaryDirectory() as temporary:
-            _run("apt-get", "-q", "download", name, cwd=Path(temporary))
-            (package,) = Path(temporary).glob("*.deb")
+        with temporary_folder() as temporary:
+            _run("apt-get", "-q", "download", name, cwd=temporary)
+            (package,) = temporary.glob("*.deb")
             _unpack(package, folder)
     return folder
 
@@ -88,8 +89,8 @@ def _package(name: str) -> Path:
 def _unpack(package: Path, folder: Path) -> None:
     """The package's files in `folder`: all of them, or no folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        work = Path(temporary) / "files"
+    with partial_folder(folder) as temporary:
+        work = temporary / "files"
         _run("dpkg-deb", "-x", package, work)
         try:
             work.rename(folder)
@@ -157,9 +158,8 @@ def busybox() -> Path:
 def agent() -> bytes:
     """The guest's first program, compiled here."""
     source = files("pagehint.trace.recorder.guest") / "agent.c"
-    with tempfile.TemporaryDirectory() as temporary:
-        made = Path(temporary) / "agent"
-        path = Path(temporary) / "agent.c"
+    with temporary_folder() as temporary:
+        made, path = temporary / "agent", temporary / "agent.c"
         path.write_bytes(source.read_bytes())
         _run(os.environ.get("CC", "cc").split()[-1], "-static", "-O2", "-o", made, path)
         return made.read_bytes()
