@@ -14,6 +14,7 @@ from pagehint.units import format_count
 
 __all__ = [
     "BESIDE_FEWER_CPUS",
+    "EMPTIED",
     "EVENT_NAMES",
     "LONGEST_NAME",
     "OF_ONE_COMMAND",
@@ -37,6 +38,7 @@ OF_ONE_COMMAND = "events, and none of the kernel's own tasks (was only one comma
 OF_ONE_CPU = "CPUs of which there is no event, as all are of another (is this the file of one CPU?)"
 OF_SEVERAL = "headers amid the events (several files in one: what happened between recordings is not known)"
 TURNED_OFF = "kinds of events, or tracing itself, that somebody turned off meanwhile (what came then is missing)"
+EMPTIED = "CPUs whose ring buffer somebody else read or emptied meanwhile (what it held then is missing)"
 BESIDE_FEWER_CPUS = "CPUs of the events that the snapshot does not have (is it another guest's?)"
 
 EVENT_NAMES = {
@@ -179,7 +181,7 @@ def describe_missing(events: dict[str, int]) -> list[str]:
 
 def describe_parts(anomalies: dict[str, int]) -> list[str]:
     """A line for each oddity by which a recording is only a part of one, or not of one guest."""
-    kinds = (OF_ONE_COMMAND, OF_ONE_CPU, OF_SEVERAL, TURNED_OFF, BESIDE_FEWER_CPUS)
+    kinds = (OF_ONE_COMMAND, OF_ONE_CPU, OF_SEVERAL, TURNED_OFF, EMPTIED, BESIDE_FEWER_CPUS)
     return describe_anomalies({kind: anomalies[kind] for kind in kinds if kind in anomalies})
 
 

@@ -24,7 +24,9 @@ from pagehint.replays.playback import Playback
 from pagehint.replays.timer import timer_tick
 from pagehint.replays.totals import make_run
 from pagehint.trace import Event, Trace, TraceWriter, import_trace
+from pagehint.trace.describe import EMPTIED
 from pagehint.trace.kmem_text import LineParser, MarkLine, Row
+from pagehint.trace.recorder import record as record_module
 from pagehint.trace.recorder import tracefs as tracefs_module
 from pagehint.trace.recorder.formats import ZONE_PROBES, GfpNames, parse_format, parse_header_page
 from pagehint.trace.recorder.frames import FrameWriter
@@ -211,6 +213,42 @@ def test_what_somebody_turns_off_meanwhile_is_seen(switch):
         of_kmem = [name for name in kinds if name.startswith("mm_page_")]
         expected = {"tracing_on": 1, "events/kmem/enable": len(of_kmem), "events/enable": len(kinds)}
         assert instance.turned_off() == expected[switch]
+
+
+@pytest.mark.parametrize("who", ["nobody", "trace_pipe", "trace"])
+def test_events_that_somebody_else_reads_or_removes_are_told(tmp_path, who):
+    """The recording was whole, and said nothing of it."""
+    with TraceWriter(tmp_path / "a") as writer, RecordingImporter(writer, "this machine") as importer:
+
+        def put(name, data):
+            importer.put(name, data)
+            folder = TRACEFS / "instances" / f"pagehint-{os.getpid()}-0"
+            if name == "init/zoneinfo":
+                (folder / "trace_marker").write_text("taken")
+            if name == "init/zoneinfo" and who == "trace":
+                (folder / "trace").write_text("")
+            elif name == "init/zoneinfo" and who == "trace_pipe":
+                with (folder / "trace_pipe").open("rb", 0) as pipe:
+                    assert pipe.read(1 << 16)
+
+        record(put, "zone", seconds=0)
+        told = importer.finish().anomalies
+    assert (EMPTIED in told) == (who != "nobody")
+
+
+def test_what_is_turned_off_and_on_again_is_seen(tmp_path, monkeypatch):
+    """Only what was off at the end was."""
+    monkeypatch.setattr(record_module, "_LIVE", 0.0)
+    told = {}
+
+    def put(name, data):
+        told[name] = bytes(data)
+        switch = TRACEFS / "instances" / f"pagehint-{os.getpid()}-0" / "tracing_on"
+        if name in ("init/zoneinfo", "init/end"):
+            switch.write_text("1" if name == "init/end" else "0")
+
+    record(put, "zone", seconds=0)
+    assert told["turned_off"] == b"1"
 
 
 KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")

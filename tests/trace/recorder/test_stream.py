@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pagehint.errors import InputError
 from pagehint.kernel.reporting import PARAMETERS
 from pagehint.trace import Trace, TraceWriter
-from pagehint.trace.describe import TURNED_OFF, describe_parts
+from pagehint.trace.describe import EMPTIED, TURNED_OFF, describe_parts
 from pagehint.trace.recorder.stream import RecordingImporter
 
 from .conftest import HEADER_PAGE
@@ -170,6 +171,21 @@ def test_what_the_rings_lost_is_counted(tmp_path: Path) -> None:
     assert meta.lost.by_cpu == {"0": 10}
     assert meta.anomalies["times that a probe of the recorder missed"] == 3
     assert describe_parts(meta.anomalies) == [f"{TURNED_OFF}: 2"]
+
+
+def test_a_ring_that_somebody_else_read_or_emptied_is_told(tmp_path: Path) -> None:
+    """Each reader's events count as read; who empties a ring starts the count anew. Nothing was said."""
+    found, whole = [], bundle(tmp_path / "whole", pieces())
+    counts = np.concatenate([np.bincount(batch["cpu"], minlength=2)[None] for batch in whole.batches(["cpu"])]).sum(0)
+    for name, more in (("ours", 0), ("read", 7), ("emptied", -7)):
+
+        def with_stats(more: int = more) -> Iterator[Piece]:
+            yield from pieces()
+            for cpu in range(2):
+                yield f"stats/{cpu}", b"entries: 0\nread events: %d\n" % (counts[cpu] + cpu * more)
+
+        found.append(describe_parts(bundle(tmp_path / name, with_stats()).meta.anomalies))
+    assert found == [[], [f"{EMPTIED}: 1"], [f"{EMPTIED}: 1"]]
 
 
 def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:

@@ -149,6 +149,7 @@ class _Recorder:
         self._progress = progress
         self._bytes = 0
         self._missing = list(instance.missing)
+        self._turned_off = 0
         self._begun = self._shown = self._round = time.monotonic()
         # The time and the recorder's CPU seconds after the first snapshot, and before the last.
         self._first: tuple[float, float] | None = None
@@ -235,7 +236,7 @@ class _Recorder:
         """Take the last snapshot, stop, and read what is left."""
         self._last = _used()
         self._snapshot("final")
-        turned_off = self._instance.turned_off()
+        self._look()
         self._instance.stop()
         self._drain()
         self._drain()
@@ -243,7 +244,7 @@ class _Recorder:
         for cpu, text in stats.items():
             self._put(f"stats/{cpu}", text.encode())
         self._put("missed", b"%d" % self._instance.missed())
-        self._put("turned_off", b"%d" % turned_off)
+        self._put("turned_off", b"%d" % self._turned_off)
         self._put("end", b"")
         now = self._now()
         return Recorded(
@@ -275,10 +276,16 @@ class _Recorder:
         rate = most / max(now - self._round, 1e-4)
         self._round = now
         self._period = min(_LONGEST, max(_SHORTEST, FILL * self._pages / max(rate, 1e-3)))
-        if self._progress is not None and now - self._shown >= _LIVE:
+        if now - self._shown >= _LIVE:
             self._shown = now
-            self._progress(self._now())
+            self._look()
+            if self._progress is not None:
+                self._progress(self._now())
         return most
+
+    # Somebody may turn it off and on again.
+    def _look(self) -> None:
+        self._turned_off = max(self._turned_off, self._instance.turned_off())
 
     def _now(self) -> Progress:
         now = _used()

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast, get_args
@@ -23,7 +24,7 @@ from pagehint.kernel.reporting import (
     PARAMETERS,
     offers_reporting,
 )
-from pagehint.trace.describe import TURNED_OFF
+from pagehint.trace.describe import EMPTIED, TURNED_OFF
 from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
 from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
@@ -72,6 +73,7 @@ class RecordingImporter:
         self._merge = Merge(self._emit)
         self._complete = 0
         self._stats: dict[str, str] = {}
+        self._read: Counter[int] = Counter()
         self._missed = self._turned_off = 0
         self._compacting: dict[int, tuple[int, int]] | None = None
         self._system: dict[str, str] = {}
@@ -113,6 +115,7 @@ class RecordingImporter:
         elif name == "turned_off":
             self._turned_off = self._integer(name, data)
         elif kind == "stats":
+            self._check_cpu(name, rest)
             self._stats[rest] = bytes(data).decode("ascii", "replace")
         elif kind in _SNAPSHOTS or _LOOK.fullmatch(kind):
             self._snapshot_file(kind, rest, data)
@@ -130,6 +133,10 @@ class RecordingImporter:
         if not isinstance(value, dict):
             raise InputError(f"{self._source}: {name}: expected an object")
         return value
+
+    def _check_cpu(self, name: str, cpu: str) -> None:
+        if not (cpu.isascii() and cpu.isdecimal() and len(cpu) < 6 and int(cpu) <= 0xFFFF):
+            raise InputError(f"{self._source}: {name}: no number of a CPU")
 
     def _integer(self, name: str, data: bytes | memoryview) -> int:
         text = bytes(data[:32]).strip()
@@ -164,13 +171,15 @@ class RecordingImporter:
         return self._decoder
 
     def _pages(self, cpu: str, data: bytes | memoryview) -> None:
-        if not cpu.isdecimal() or int(cpu) > 0xFFFF:
-            raise InputError(f"{self._source}: pages/{cpu}: no number of a CPU")
+        self._check_cpu(f"pages/{cpu}", cpu)
         decoder = self._decoder or self._start()
+        before = decoder.others
         try:
-            self._merge.add(*decoder.decode(data, int(cpu)))
+            columns, texts = decoder.decode(data, int(cpu))
         except InputError as error:
             raise InputError(f"{self._source}: pages/{cpu}: {error}") from None
+        self._read[int(cpu)] += len(columns["time"]) + decoder.others - before
+        self._merge.add(columns, texts)
 
     def _emit(self, rows: Columns, texts: list[str]) -> None:
         allocations = rows["event"] == Event.ALLOC
@@ -281,6 +290,13 @@ class RecordingImporter:
             return Lost(by_cpu=by_cpu)
         return Lost(overwritten=self.lost, uncounted=sum(decoder.uncounted for decoder in self._decoders))
 
+    # Each reader's events are counted as read, and who empties a buffer begins to count anew.
+    def _emptied(self) -> int:
+        if any(decoder.damaged for decoder in self._decoders):
+            return 0
+        told = {cpu: re.search(r"^read events: (\d{1,18})$", text, re.MULTILINE) for cpu, text in self._stats.items()}
+        return sum(match is not None and int(match[1]) != self._read[int(cpu)] for cpu, match in told.items())
+
     def _anomalies(self) -> dict[str, int]:
         found = {
             "events that came late, moved to the time of the last one": self._merge.late,
@@ -288,6 +304,7 @@ class RecordingImporter:
             "events of other kinds, left out": sum(decoder.others for decoder in self._decoders),
             "times that a probe of the recorder missed": self._missed,
             TURNED_OFF: self._turned_off,
+            EMPTIED: self._emptied(),
         }
         found |= {f"unknown gfp flag {name[:40]}": count for name, count in self._gfp.unknown.items()}
         return {kind: count for kind, count in found.items() if count}
