@@ -190,6 +190,43 @@ def test_a_guest_that_ends_too_soon(tmp_path, monkeypatch, program, console, say
         guest._process.stdin.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("clock", b"1 2"), ("clock", b"1 2 x"), ("clock", b"1 9999999999999999999 2"), ("status", b""), ("status", b"-1")],
+)
+def test_a_guest_that_tells_no_numbers(tmp_path, name, data):
+    """It was a traceback: what runs in the guest may write to its port."""
+    pieces = io.BytesIO()
+    FrameWriter(pieces)(name, data)
+    with pytest.raises(InputError, match=f"^the guest: {name}: .*: expected [13] number"):
+        _Guest(GuestSettings(), "tcg", tmp_path, tmp_path)._feed(io.BytesIO(pieces.getvalue()), None, None)
+
+
+def test_a_guest_that_does_not_come_up_with_kvm(tmp_path, monkeypatch):
+    """It said nothing, and nothing said what to do."""
+
+    class Silent(_Guest):
+        def _command(self, port, qmp):
+            return ["true"]
+
+    monkeypatch.setattr(boot_module, "_Guest", Silent)
+    monkeypatch.setattr(boot_module, "initramfs", lambda *arguments: b"")
+    monkeypatch.setattr(boot_module, "find_kernel", lambda name: Kernel(tmp_path / "vmlinuz"))
+    with pytest.raises(InputError, match=r"come up with kvm: it said nothing: boot it with --accel tcg"):
+        boot(GuestSettings(accel="kvm"), "true", tmp_path / "a.pagetrace")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_churn_of_nothing(tmp_path):
+    """It divided by zero."""
+    try:
+        (tmp_path / "churn").write_bytes(image.agent())
+    except InputError as error:
+        pytest.skip(f"no compiler here: {error}")
+    (tmp_path / "churn").chmod(0o700)
+    assert subprocess.run([tmp_path / "churn", "0", "100"], check=False).returncode == 0
+
+
 def test_what_fails_here_is_not_the_guests_doing(tmp_path):
     """Of a full disk too its last words were told."""
     pieces = io.BytesIO()

@@ -303,16 +303,12 @@ class Instance:
             path = self.tracefs / "instances" / f"{_PREFIX}{os.getpid()}-{number}"
             try:
                 path.mkdir()
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise self._none(error) from None
-            try:
                 folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except FileNotFoundError:
+            except (FileExistsError, FileNotFoundError):
                 continue
             except OSError as error:
-                path.rmdir()
+                with suppress(OSError):
+                    path.rmdir()
                 raise self._none(error) from None
             if _lock(folder) and path.exists():
                 return path, folder

@@ -516,6 +516,7 @@ static void fragment(size_t size, long hold) {
 /* As many processes as six slots take in the time, not until then: the work is the same however fast the guest is. */
 static void churn(size_t most, long time) {
     pid_t slots[6] = {0};
+    size_t pages = most / 6 / PAGE;
     mark("MARK churn");
     for (long left = time * 12 / 1000; left > 0;) {
         for (pid_t ended; (ended = waitpid(-1, 0, WNOHANG)) > 0;)
@@ -525,7 +526,7 @@ static void churn(size_t most, long time) {
         for (int i = 0; i < 6; i++)
             if (!slots[i]) {
                 uint64_t random = draw();
-                size_t size = ((random >> 20) % (most / 6 / PAGE) + 1) * PAGE;
+                size_t size = ((random >> 20) % (pages ? pages : 1) + 1) * PAGE;
                 long hold = 50 + (random >> 8) % 400;
                 if (!(slots[i] = fork())) {
                     char *at = map(size, random & 1);

@@ -28,6 +28,7 @@ from pagehint.trace.recorder.residency import Sampler
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.vmm import RamPart, ram_of_qmp
 from pagehint.trace.writer import TraceWriter
+from pagehint.units import format_count
 
 __all__ = ["GuestSettings", "boot", "default_command"]
 
@@ -99,7 +100,8 @@ def boot(
                 break
             except _NotUp as error:
                 if way == ways[-1]:
-                    raise InputError(str(error)) from None
+                    instead = ": boot it with --accel tcg, which is slower" if way == "kvm" else ""
+                    raise InputError(f"{error}{instead}") from None
                 say(f"it doesn't come up with {way}")
     return Trace.open(output), way, status
 
@@ -247,7 +249,7 @@ class _Guest:
             except (InputError, OSError):
                 up = b""
             if not up:
-                raise _NotUp(f"the guest doesn't come up: {self._last_words()}")
+                raise _NotUp(f"the guest doesn't come up with {self._way}: {self._last_words()}")
             port.settimeout(_SILENT)
             say("recording")
             host = self._folder / "host.parquet"
@@ -274,11 +276,11 @@ class _Guest:
                 with suppress(OSError):  # it has ended, as the next piece tells
                     port.sendall(b"%d\n" % time.time_ns())
             elif name == "clock":
-                asked, host, answered = (int(word) for word in data.split())
+                asked, host, answered = _numbers(name, data, 3)
                 pings.append((asked, host, answered))
                 _check_clock(pings)
             elif name == "status":
-                status = int(data)
+                (status,) = _numbers(name, data, 1)
             else:
                 importer.put(name, data)
         return pings, status
@@ -301,6 +303,14 @@ class _Guest:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_ENDING)
         return self._process.returncode is not None
+
+
+def _numbers(name: str, data: bytes, count: int) -> list[int]:
+    words = data.split()
+    numbers = [int(word) for word in words if word.isdigit() and len(word) < 20]
+    if len(numbers) != len(words) or len(words) != count or max(numbers) >= 1 << 63:
+        raise InputError(f"the guest: {name}: {data[:40]!r}: expected {format_count(count, 'number')}")
+    return numbers
 
 
 # Early: the rest would be recorded for nothing.
