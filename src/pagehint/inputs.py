@@ -4,6 +4,7 @@ import codecs
 import gzip
 import io
 import os
+import select
 import shlex
 import stat
 import sys
@@ -16,11 +17,13 @@ from typing import BinaryIO
 from pagehint.errors import InputError
 
 __all__ = [
+    "GZIP_MAGIC",
     "CutOffError",
     "as_argument",
     "as_utf8",
     "check_not_packed",
     "decoded",
+    "follows",
     "is_wide",
     "kind_of_file",
     "open_input",
@@ -31,6 +34,9 @@ __all__ = [
     "standard_input",
     "unpacked",
 ]
+
+GZIP_MAGIC = b"\x1f\x8b"
+"""What gzip's data begin with."""
 
 # By their first bytes: what they are, and what unpacks them; and whether that is a filter, of any file's name.
 _ARCHIVES = {
@@ -130,6 +136,13 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
+def follows(file: BinaryIO) -> bool:
+    """Whether more can be read of an open file now. A pipe isn't waited for: what comes later isn't seen."""
+    poll = select.poll()
+    poll.register(file)
+    return bool(poll.poll(0) and file.read(1))
+
+
 def read_input(path: str | Path, most: int = _MOST_TEXT) -> bytes:
     """All that a file holds, up to `most` bytes. Raises InputError."""
     with open_input(path) as file, reading(path):
@@ -227,7 +240,7 @@ def unpacked(file: io.BufferedReader, path: str | Path, bounded: bool = True) ->
     Reading raises InputError where it is damaged, and, if `bounded`, where it unpacks to more than a recording would.
     """
     with reading(path):
-        packed = file.peek(2).startswith(b"\x1f\x8b")
+        packed = file.peek(2).startswith(GZIP_MAGIC)
     if not packed:
         return file
     return io.BufferedReader(_Unpacked(file, path, bounded), 1 << 18)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, is_wide, packed_elsewise, reading, standard_input
+from pagehint.inputs import GZIP_MAGIC, as_argument, is_wide, packed_elsewise, reading, standard_input
 from pagehint.proc.kpageflags import KPageFlag
 
 __all__ = ["STANDARD_INPUT", "SilentError", "bytes_of", "files_of", "is_binary", "page_map_of"]
@@ -25,7 +25,6 @@ _MOST_TEXT = 256 << 20
 _MOST_MAP = 512 << 20
 _MOST_STREAM = 4 << 30  # a page map whose size nobody tells: of 2 TiB
 _MOST_FLAGS = (1 << 48) - 1
-_PACKED = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _MOST_ZEROS = 64 << 20  # of 32 GiB of pages of 4 KiB some are reserved, or free
 # Text that is packed: each line of it is work.
@@ -82,7 +81,7 @@ def bytes_of(path: Path, name: str) -> bytearray:
     else:
         with reading(name), _open(path, name) as file:
             data = _whole(file, os.fstat(file.fileno()).st_size, name)
-    if data[:2] == _PACKED:
+    if data.startswith(GZIP_MAGIC):
         data = _unpacked(data, name)
     if len(data) > _MOST_TEXT and not is_binary(data):
         raise InputError(f"{name}: more than {_MOST_TEXT >> 20} MiB of text: cut out what matters")
@@ -95,7 +94,7 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
     most = _MOST_TEXT + 1
     binary = False
     while len(whole) < most and (chunk := file.read(min(_CHUNK, most - len(whole)))):
-        if not whole and chunk[:2] == _PACKED:
+        if not whole and chunk.startswith(GZIP_MAGIC):
             most = max(size, _MOST_MAP)
         elif not whole and (packed := packed_elsewise(chunk, name if size else None)) is not None:
             raise InputError(f"{name}: is {packed}{', and name what was in it' if size else ''}")

@@ -16,6 +16,7 @@ __all__ = [
     "BESIDE_FEWER_CPUS",
     "EMPTIED",
     "EVENT_NAMES",
+    "FOLLOWED",
     "LONGEST_NAME",
     "OF_ONE_COMMAND",
     "OF_ONE_CPU",
@@ -39,6 +40,7 @@ OF_ONE_CPU = "CPUs of which there is no event, as all are of another (is this th
 OF_SEVERAL = "headers amid the events (several files in one: what happened between recordings is not known)"
 TURNED_OFF = "kinds of events, or tracing itself, that somebody turned off meanwhile (what came then is missing)"
 EMPTIED = "CPUs whose ring buffer somebody else read or emptied meanwhile (what it held then is missing)"
+FOLLOWED = "inputs that go on after their recording's end (left out: import each recording by itself)"
 BESIDE_FEWER_CPUS = "CPUs of the events that the snapshot does not have (is it another guest's?)"
 
 EVENT_NAMES = {

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.host.blocks import PAGE_BYTES
-from pagehint.inputs import CutOffError, as_argument, as_utf8, open_input, packed_elsewise, reading, unpacked
+from pagehint.inputs import (
+    GZIP_MAGIC,
+    CutOffError,
+    as_argument,
+    as_utf8,
+    open_input,
+    packed_elsewise,
+    reading,
+    unpacked,
+)
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
@@ -44,7 +53,7 @@ _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print
 # `{0}` is the file, `{1}` a new one.
 _BINARY = {
     b"\x17\x08Dtracing": "trace-cmd's own recording: print it with `trace-cmd report -i {0} > {1}`",
-    b"\x1f\x8b": "packed twice: unpack it with `gzip -dc < {0} > {1}`",
+    GZIP_MAGIC: "packed twice: unpack it with `gzip -dc < {0} > {1}`",
     b"PERFILE2": "perf's own recording: print it with `perf script --ns --show-lost-events -i {0} > {1}`",
 }
 

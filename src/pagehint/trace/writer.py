@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
-from pagehint.inputs import check_not_packed, open_input, read_text
+from pagehint.inputs import GZIP_MAGIC, check_not_packed, open_input, read_text
 from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, checksums, places
@@ -253,7 +253,7 @@ class TraceWriter:
 def _pack(source: Path, target: Path) -> None:
     with open_input(source) as file, target.open("wb") as out:
         check_not_packed(file, source)
-        if file.peek(2).startswith(b"\x1f\x8b"):
+        if file.peek(2).startswith(GZIP_MAGIC):
             shutil.copyfileobj(file, out, 1 << 20)
             return
         with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0) as packed:

@@ -1,9 +1,14 @@
 """A bundle of a recording's pieces, as they come: of real ring buffer pages, whole, in pieces, and wrong."""
 
 import gzip
+import io
 import json
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +16,9 @@ import pytest
 
 from pagehint.errors import InputError
 from pagehint.kernel.reporting import PARAMETERS
-from pagehint.trace import Trace, TraceWriter
-from pagehint.trace.describe import EMPTIED, TURNED_OFF, describe_parts
+from pagehint.trace import Trace, TraceWriter, import_trace
+from pagehint.trace.describe import EMPTIED, FOLLOWED, TURNED_OFF, describe_parts
+from pagehint.trace.recorder.frames import FrameWriter
 from pagehint.trace.recorder.stream import RecordingImporter
 
 from .conftest import HEADER_PAGE
@@ -186,6 +192,40 @@ def test_a_ring_that_somebody_else_read_or_emptied_is_told(tmp_path: Path) -> No
 
         found.append(describe_parts(bundle(tmp_path / name, with_stats()).meta.anomalies))
     assert found == [[], [f"{EMPTIED}: 1"], [f"{EMPTIED}: 1"]]
+
+
+def _stream() -> bytes:
+    stream = io.BytesIO()
+    put = FrameWriter(stream)
+    for name, data in [*pieces(), ("end", b"")]:
+        put(name, data)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_a_file_of_several_recordings(tmp_path: Path, more: int) -> None:
+    """The first was taken, and nothing said of the others."""
+    (tmp_path / "a").write_bytes(_stream() * (1 + more))
+    assert import_trace(tmp_path / "a", tmp_path / "b").meta.anomalies == ({FOLLOWED: 1} if more else {})
+
+
+@pytest.mark.parametrize(("more", "ends"), [(0, True), (0, False), (2, True), (2, False)])
+def test_a_pipe_of_several_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int, ends: bool) -> None:
+    """One that stays open isn't waited for."""
+    reader, writer = os.pipe()
+    with open(reader, encoding="latin-1") as file, open(writer, "wb", 0) as pipe, ThreadPoolExecutor(1) as pool:
+        monkeypatch.setattr(sys, "stdin", file)
+
+        def write() -> None:
+            with suppress(BrokenPipeError):
+                pipe.write(_stream() * (1 + more))
+            if ends:
+                pipe.close()
+
+        pool.submit(write)
+        found = import_trace("-", tmp_path / "b").meta.anomalies
+        file.close()
+    assert found == ({FOLLOWED: 1} if more else {})
 
 
 def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:

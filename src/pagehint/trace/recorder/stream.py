@@ -5,6 +5,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast, get_args
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.inputs import follows
 from pagehint.kernel.gfp import gfp_migratetype
 from pagehint.kernel.reporting import (
     DELAY_PARAMETER,
@@ -24,7 +26,7 @@ from pagehint.kernel.reporting import (
     PARAMETERS,
     offers_reporting,
 )
-from pagehint.trace.describe import EMPTIED, TURNED_OFF
+from pagehint.trace.describe import EMPTIED, FOLLOWED, TURNED_OFF
 from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
 from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
@@ -343,4 +345,5 @@ def import_stream(file: BinaryIO, where: str, writer: TraceWriter) -> Meta:
     with RecordingImporter(writer, where) as importer:
         for name, data in read_frames(file, where):
             importer.put(name, data)
-        return importer.finish()
+        meta = importer.finish()
+    return replace(meta, anomalies=meta.anomalies | {FOLLOWED: 1}) if follows(file) else meta
