@@ -17,7 +17,7 @@ from pagehint.replays.timer import told_number
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import check_offset
 from pagehint.trace.copy import copy_bundle
-from pagehint.trace.host_file import add_host, read_host
+from pagehint.trace.host_file import add_host, check_watched, read_host
 from pagehint.trace.meta import Clock
 from pagehint.units import format_time
 
@@ -230,6 +230,7 @@ def with_host(
     """
     check_trace(trace)
     host, output = Path(host), Path(output)
+    check_watched(host, trace.meta.zones)
     if clock_offset is not None:
         clock = Clock(0, clock_offset, 0.0, 0.0, method="given")
         return _write(trace, host, output, clock)

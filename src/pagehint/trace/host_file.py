@@ -15,7 +15,7 @@ from pagehint.trace.tables import HOST_COLUMNS, open_parquet, read_batches, read
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import format_size
 
-__all__ = ["HOST_SCHEMA", "add_host", "read_host"]
+__all__ = ["HOST_SCHEMA", "add_host", "check_watched", "read_host"]
 
 _DISCARDED = ("discarded_ns", "discarded_pfn", "discarded_pages", "discarded_ret")
 HOST_SCHEMA = pa.schema(
@@ -47,11 +47,24 @@ def read_host(path: Path) -> pa.Table:
     return table
 
 
+def check_watched(path: Path, zones: Sequence[ZoneLayout]) -> None:
+    """Raise InputError where the bitmaps of a watch are of less than the guest's `zones`."""
+    pages = max((zone.end_pfn for zone in zones), default=0)
+    with open_parquet(path, HOST_SCHEMA) as file:
+        length = next((len(bits) for _, bits in _bits(file, path)), None)
+    if length is not None and 8 * length < pages:
+        raise InputError(
+            f"{path}: it watched {format_size(length << 15)}, but the guest's memory reaches to "
+            f"{format_size(pages << 12)}: is it another guest's, or was memory plugged meanwhile?"
+        )
+
+
 def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[ZoneLayout]) -> None:
     """Add what a watch sampled to a bundle, by the clock that relates the two. O(samples).
 
     Raises InputError, also where its bitmaps are of less than the guest's `zones`.
     """
+    check_watched(path, zones)
     table = read_host(path)
     samples = table.filter(table["rss_kib"].is_valid())
     times = clock.guest_times(samples["time"].to_numpy())
@@ -75,21 +88,19 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock, zones: Sequence[Zone
         columns = [told, *(discards[name] for name in _DISCARDED[1:])]
         writer.add_reported(pa.table(columns, names=["time", "pfn", "pages", "ret"]).sort_by("time"))
     with open_parquet(path, HOST_SCHEMA) as file:
-        writer.add_residency_bitmaps(_bitmaps(file, path, clock, max((zone.end_pfn for zone in zones), default=0)))
+        writer.add_residency_bitmaps(_bitmaps(file, path, clock))
+
+
+def _bitmaps(file: pq.ParquetFile, path: Path, clock: Clock) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    length = None
+    for time, bits in _bits(file, path):
+        if len(bits) != (length := len(bits) if length is None else length):
+            raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
+        yield int(clock.guest_times(time)[0]), np.frombuffer(bits, np.uint8)
 
 
 # One at a time: of a guest of 256 GiB each takes 8 MiB.
-def _bitmaps(file: pq.ParquetFile, path: Path, clock: Clock, pages: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    length = None
+def _bits(file: pq.ParquetFile, path: Path) -> Iterator[tuple[NDArray[np.int64], pa.Buffer]]:
     for batch in read_batches(file, path, _BITMAPS, 1):
-        bits = batch["bits"][0].as_buffer()
-        if bits is None:
-            continue
-        if len(bits) != (length := len(bits) if length is None else length):
-            raise InputError(f"{path}: its bitmaps are of different lengths: watch again")
-        if 8 * length < pages:
-            raise InputError(
-                f"{path}: it watched {format_size(length << 15)}, but the guest's memory reaches to "
-                f"{format_size(pages << 12)}: is it another guest's, or was memory plugged meanwhile?"
-            )
-        yield int(clock.guest_times(batch["time"].to_numpy())[0]), np.frombuffer(bits, np.uint8)
+        if (bits := batch["bits"][0].as_buffer()) is not None:
+            yield batch["time"].to_numpy(), bits
