@@ -1,5 +1,6 @@
 """Outputs are whole or not there."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -75,3 +76,25 @@ def test_what_cannot_be_written_is_refused_at_once(name: str, tmp_path: Path) ->
         Output(tmp_path / name)
     with pytest.raises(InputError, match="'': is a folder"):
         Output("")
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_where_modes_cannot_be_changed(alike: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a USB stick's file system, where each file has the mode of its mount: an empty partial file was left."""
+    path = tmp_path / "a"
+    path.touch()
+    if not alike:
+        path.chmod(0o600)
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    if alike:
+        with Output(path) as output:
+            output.write(b"whole")
+        assert path.read_bytes() == b"whole"
+    else:
+        with pytest.raises(InputError, match="Operation not permitted: choose another output"):
+            Output(path)
+    assert os.listdir(tmp_path) == ["a"]

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,12 +41,14 @@ class Output:
         try:
             self._temp.open("xb").close()
             self._lock = claim(self._temp, self._target)
-            if self._target.exists():
-                self._temp.chmod(stat.S_IMODE(self._target.stat().st_mode))
-        except OSError as error:
-            raise self._refused(error) from None
-        except InputError:
-            self._temp.unlink(missing_ok=True)
+            # A file system that knows no modes, such as a USB stick's, refuses to change them.
+            if self._target.exists() and (mode := _mode(self._target)) != _mode(self._temp):
+                self._temp.chmod(mode)
+        except BaseException as error:
+            with suppress(OSError):
+                self.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise self._refused(error) from None
             raise
 
     def __enter__(self) -> Self:
@@ -59,6 +61,7 @@ class Output:
             self._temp.unlink(missing_ok=True)
         if self._lock >= 0:
             os.close(self._lock)
+            self._lock = -1
 
     @property
     def partial(self) -> Path:
@@ -91,6 +94,10 @@ class Output:
 
     def _refused(self, error: OSError) -> InputError:
         return InputError(f"{self.path}: {error.strerror or error}: choose another output")
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def check_unread(path: Path, read: Iterable[str | Path]) -> None:
