@@ -1,9 +1,11 @@
 """The house, drawn from the code: files as rooms, imports as arrows. No arrow goes upwards, and there is no circle.
 
-What is imported for types only, or when it is asked for, is an arrow too. Each file is tested where its name says.
+What is imported for types only, or when it is asked for, is an arrow too; what goes through one is in the `__all__` of
+where it comes from. Each file is tested where its name says.
 """
 
 import ast
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -84,6 +86,40 @@ def test_there_is_no_circle() -> None:
 # A package's front door names what is in it.
 def _package(room: str, other: str) -> bool:
     return room.startswith(f"{other}.")
+
+
+def test_what_is_imported_is_exported() -> None:
+    """But for what compiled code has of another's .pxd, and the same where it runs uncompiled."""
+    trees = {path.relative_to(_ROOT.parent): ast.parse(path.read_text("utf-8")) for path in _ROOT.rglob("*.py")}
+    rooms = {".".join(path.with_suffix("").parts).removesuffix(".__init__"): tree for path, tree in trees.items()}
+    exported = {room: _exported(tree) for room, tree in rooms.items()}
+    hidden = {
+        f"{node.module}.{alias.name}"
+        for tree in rooms.values()
+        for node in _either_way(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in rooms
+        for alias in node.names
+        if f"{node.module}.{alias.name}" not in rooms and alias.name not in exported[node.module]
+    }
+    assert hidden == set(), "list it in its module's __all__ (without a leading underscore)"
+    assert [name for names in exported.values() for name in names if name.startswith("_") and name[1] != "_"] == []
+
+
+def _exported(tree: ast.Module) -> list[str]:
+    """Its `__all__`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _either_way(node: ast.AST) -> Iterator[ast.AST]:
+    """What is in it whether it is compiled or not."""
+    if isinstance(node, ast.If) and "cython.compiled" in ast.unparse(node.test):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _either_way(child)
 
 
 # Files that only declare.

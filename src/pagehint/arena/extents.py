@@ -21,6 +21,7 @@ else:
 
     MOVABLE = int(Migratetype.MOVABLE)
 
+__all__ = ["MOST_PAGES", "Extents"]
 
 MOST_PAGES = 1 << 31
 

@@ -18,6 +18,7 @@ __all__ = [
     "ReportingOrder",
     "check_kernel",
     "check_profile",
+    "is_newer",
     "is_version",
     "kernel_profile",
     "recorded_profile",

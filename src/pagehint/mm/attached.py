@@ -37,6 +37,8 @@ else:
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
 
+__all__ = ["Attachable"]
+
 _OLDEST = 1 << 61  # ns
 _MOST_BUDGET = 1 << 62
 

@@ -35,6 +35,7 @@ __all__ = [
     "PCP",
     "ROWS",
     "TYPE_SHIFT",
+    "UNREACHABLE",
     "USED",
     "block_pages",
     "entry",

@@ -23,6 +23,9 @@ else:
         return int(word).bit_count()
 
 
+__all__ = ["Pages", "waiting"]
+
+
 def waiting(taken: cython.const[cython.ulonglong][:], used: cython.const[cython.ulonglong][:], begin, end):
     """How many of the pages from ``begin`` to ``end`` are taken, and not used. O(pages / 64)."""
     first: cython.Py_ssize_t = begin
