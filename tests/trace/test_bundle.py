@@ -54,7 +54,7 @@ def test_snapshot(trace: Trace) -> None:
     flags = trace.snapshot.kpageflags()
     assert flags is not None
     assert flags.tolist() == list(range(256))
-    assert trace.snapshot.zones() == trace.meta.zones
+    assert trace.snapshot.zones == trace.meta.zones
 
 
 def test_a_column_that_is_not_there(trace: Trace) -> None:

@@ -25,7 +25,7 @@ def balloon_change(trace: Trace) -> tuple[int, int] | None:
     first, last = trace.snapshot, trace.final_snapshot
     if first is None or last is None:
         return None
-    before, after = first.counters(), last.counters()
+    before, after = first.counters, last.counters
     names = "balloon_inflate", "balloon_deflate"
     if not all(name in each for name in names for each in (before, after)):
         return None

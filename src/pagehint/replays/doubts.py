@@ -146,7 +146,7 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
     if first is None or last is None:
         return []
     lines = []
-    begun, ended = ({(zone.node, zone.name): zone.present for zone in each.zones()} for each in (first, last))
+    begun, ended = ({(zone.node, zone.name): zone.present for zone in each.zones} for each in (first, last))
     for node, name in dict.fromkeys((*begun, *ended)) if begun and ended else ():
         had, has = begun.get((node, name), 0), ended.get((node, name), 0)
         if had != has:

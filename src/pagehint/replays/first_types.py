@@ -46,13 +46,13 @@ def types_at_start(
     if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
         _forget_taken_over(seen, free, pageblock_order)
-    elif trace.snapshot is not None and trace.snapshot.pagetypeinfo().types[CMA : CMA + 1] == ("CMA",):
-        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo(), None if found.booting else flags, pageblock_order)
+    elif trace.snapshot is not None and trace.snapshot.pagetypeinfo.types[CMA : CMA + 1] == ("CMA",):
+        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo, None if found.booting else flags, pageblock_order)
     known = seen <= Migratetype.HIGHATOMIC
     types = _by_buddies(seen)
     if flags is None or found.booting or trace.snapshot is None or trace.snapshot.odd_types() is not None:
         return types
-    info = trace.snapshot.pagetypeinfo()
+    info = trace.snapshot.pagetypeinfo
     for layout in layouts:
         counts = info.free.get((layout.node, layout.name))
         words = flags[layout.start_pfn : layout.end_pfn]

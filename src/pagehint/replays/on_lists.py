@@ -45,7 +45,7 @@ def find_on_lists(
     `flags`: the snapshot's kpageflags, without their upper half. `early` (bool a page): those that events name before.
     """
     free = flags[: len(states)] & np.uint32(KPageFlag.BUDDY) != 0
-    told = {(zone.node, zone.name): zone.per_cpu for zone in snapshot.zoneinfo()}
+    told = {(zone.node, zone.name): zone.per_cpu for zone in snapshot.zoneinfo}
     pfns, lists = [], []
     for layout in layouts:
         here = slice(layout.start_pfn, min(layout.end_pfn, len(free)))

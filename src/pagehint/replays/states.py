@@ -227,7 +227,7 @@ def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], u
             f"count as in use, so that as much may be in use and resident too many{empty}. Record it with a snapshot "
             "(docs/trace-format.md)"
         ]
-    counts = {} if trace.snapshot is None else {(zone.node, zone.name): zone.free for zone in trace.snapshot.zoneinfo()}
+    counts = {} if trace.snapshot is None else {(zone.node, zone.name): zone.free for zone in trace.snapshot.zoneinfo}
     told = bool(counts)
     used = free = 0
     for layout in layouts:
@@ -274,7 +274,7 @@ def _longest_runs(pages: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
 
 
 def _doubts_of_flags(snapshot: Snapshot, free: int) -> list[str]:
-    counted = [zone.free for zone in snapshot.zoneinfo() if zone.free is not None]
+    counted = [zone.free for zone in snapshot.zoneinfo if zone.free is not None]
     if not counted or max(free, sum(counted)) <= _ALIKE * min(free, sum(counted)) + _NOTHING:
         return []
     return [
@@ -298,7 +298,7 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
         )
     if not trace.meta.zones:
         doubts.append("no zoneinfo: zones are as x86 has them, without holes, and their watermarks are 0")
-    types = snapshot.pagetypeinfo()
+    types = snapshot.pagetypeinfo
     if (odd := snapshot.odd_types()) is not None:
         doubts.append(
             f"the snapshot's pagetypeinfo is of another guest, or of another moment ({odd}): it is left out, and "
@@ -310,7 +310,7 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             f"{_size(cma << types.pageblock_order)} are CMA's (contiguous areas for devices, lent to movable pages): "
             "they count as movable, so that programs may get them sooner here than in the guest"
         )
-    counts = [cpu.count or 0 for zone in snapshot.zoneinfo() for cpu in zone.per_cpu]
+    counts = [cpu.count or 0 for zone in snapshot.zoneinfo for cpu in zone.per_cpu]
     # Of zone level it is said of all that lies there.
     if not is_late(trace) and trace.meta.events.get("Z") and trace.meta.level != "zone":
         left = sum(counts) - int((states == PER_CPU_AT_START).sum())

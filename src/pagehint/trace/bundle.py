@@ -325,10 +325,8 @@ class Trace:
     def check(self) -> None:
         """Raise InputError unless all but the events, which are checked as they are read, can be read."""
         for snapshot in (self.snapshot, self.final_snapshot):
-            if snapshot is not None:
-                snapshot.zoneinfo()
-        for table in (self.marks, self.residency, self.host_state, self.reported):
-            del table
+            _ = snapshot and snapshot.zoneinfo
+        _ = self.marks, self.residency, self.host_state, self.reported
         for _ in self.residency_bitmaps():
             break
 

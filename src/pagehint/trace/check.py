@@ -254,7 +254,7 @@ def check_bitmap(path: Path, bits: NDArray[np.uint8], meta: Meta) -> None:
 def check_snapshot(snapshot: Snapshot, meta: Meta) -> None:
     """Raise InputError unless the files of the snapshot at the start can be read, and are of this recording's guest."""
     snapshot.check()
-    zones = {(zone.node, zone.name): asdict(zone) for zone in snapshot.zones()}
+    zones = {(zone.node, zone.name): asdict(zone) for zone in snapshot.zones}
     said = {(zone.node, zone.name): asdict(zone) for zone in meta.zones}
     path = snapshot.path / "zoneinfo.txt"
     if zones and said and zones.keys() != said.keys():
@@ -265,7 +265,7 @@ def check_snapshot(snapshot: Snapshot, meta: Meta) -> None:
             if value is not None and name != "boost" and value != zone[name]:
                 what = f"{name} of zone {key[1]} of node {key[0]} is {zone[name]}, but meta.json says {value}"
                 raise _of_another(path, what, meta=True)
-    order = snapshot.pagetypeinfo().pageblock_order
+    order = snapshot.pagetypeinfo.pageblock_order
     if order is not None and meta.pageblock_order is not None and order != meta.pageblock_order:
         what = f"pageblocks are of order {order}, but meta.json says {meta.pageblock_order}"
         raise _of_another(snapshot.path / "pagetypeinfo.txt", what, meta=True)
@@ -275,15 +275,14 @@ def odd_final(final: Snapshot, start: Snapshot | None) -> str | None:
     """Why a snapshot of the end, which only serves to compare with, is to be left out; None: it is as it should be."""
     try:
         final.check()
-        final.zoneinfo()
     except InputError as error:
         return str(error).partition(": make it")[0]
     if start is None:
         return None
-    zones, ended = ({(zone.node, zone.name): zone.start_pfn for zone in each.zones()} for each in (start, final))
+    zones, ended = ({(zone.node, zone.name): zone.start_pfn for zone in each.zones} for each in (start, final))
     if zones and ended and zones.items().isdisjoint(ended.items()):
         return f"{final.path / 'zoneinfo.txt'}: has none of the zones of the start: it is another guest's"
-    before, after = start.counters(), final.counters()
+    before, after = start.counters, final.counters
     for name in _ONLY_GROW & before.keys() & after.keys():
         if after[name] < before[name]:
             path = final.path / "vmstat.txt"

@@ -136,8 +136,8 @@ def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[ZoneLayout], int
             continue
         snapshot = writer.add_snapshot(files, name)
         if when == "init":
-            zones = snapshot.zones()
-            pageblock_order = snapshot.pagetypeinfo().pageblock_order
+            zones = snapshot.zones
+            pageblock_order = snapshot.pagetypeinfo.pageblock_order
     return zones, pageblock_order
 
 

@@ -46,47 +46,35 @@ class Snapshot:
         path = self.path / f"{name}.txt"
         return read_input(path).decode("utf-8", "replace") if path.exists() else None
 
+    @cached_property
     def zones(self) -> list[ZoneLayout]:
         """The populated zones of zoneinfo; empty where the snapshot lacks it."""
-        return self._zones
+        path = self.path / "zoneinfo.txt"
+        return layouts_of(self.zoneinfo, str(path)) if path.exists() else []
 
     @cached_property
-    def _zones(self) -> list[ZoneLayout]:
-        path = self.path / "zoneinfo.txt"
-        return layouts_of(self.zoneinfo(), str(path)) if path.exists() else []
-
     def zoneinfo(self) -> list[ZoneInfo]:
         """All that zoneinfo says, per-CPU counts too; empty where the snapshot lacks it."""
-        return self._zoneinfo
-
-    @cached_property
-    def _zoneinfo(self) -> list[ZoneInfo]:
         return parse_zoneinfo(self.text("zoneinfo") or "", str(self.path / "zoneinfo.txt"))
 
+    @cached_property
     def pagetypeinfo(self) -> PageTypeInfo:
         """What pagetypeinfo says; an empty one where the snapshot lacks it."""
-        return self._pagetypeinfo
-
-    @cached_property
-    def _pagetypeinfo(self) -> PageTypeInfo:
         return parse_pagetypeinfo(self.text("pagetypeinfo") or "", str(self.path / "pagetypeinfo.txt"))
 
     def odd_types(self) -> str | None:
         """What in pagetypeinfo doesn't fit zoneinfo, as if it were of another guest; None: it fits."""
-        return of_another_machine(self.pagetypeinfo(), {}, self.zoneinfo())
-
-    def counters(self) -> dict[str, int]:
-        """What vmstat counts, by name; empty where the snapshot lacks it."""
-        return self._counters
+        return of_another_machine(self.pagetypeinfo, {}, self.zoneinfo)
 
     @cached_property
-    def _counters(self) -> dict[str, int]:
+    def counters(self) -> dict[str, int]:
+        """What vmstat counts, by name; empty where the snapshot lacks it."""
         return parse_vmstat(self.text("vmstat") or "", str(self.path / "vmstat.txt"))
 
     def page_size(self) -> int | None:
         """Bytes of a page, where zoneinfo's pages and meminfo's KiB tell; None where they don't, or don't agree."""
         counts = parse_meminfo(self.text("meminfo") or "", str(self.path / "meminfo.txt"))
-        managed, free = (sum(getattr(zone, name) or 0 for zone in self.zoneinfo()) for name in ("managed", "free"))
+        managed, free = (sum(getattr(zone, name) or 0 for zone in self.zoneinfo) for name in ("managed", "free"))
         total, left = counts.get("MemTotal", 0) << 10, counts.get("MemFree", 0) << 10
         for size in _PAGE_SIZES:
             if abs(total - managed * size) < _ALIKE * total and left < 2 * free * size < 4 * left:
@@ -98,8 +86,8 @@ class Snapshot:
 
         vmstat counts them; zoneinfo's NUMA counters allocations of any size, so that there may be more pages.
         """
-        pages = [count for name, count in self.counters().items() if name.startswith("pgalloc_")]
-        stats = [zone.stats for zone in self.zoneinfo()] if not pages else []
+        pages = [count for name, count in self.counters.items() if name.startswith("pgalloc_")]
+        stats = [zone.stats for zone in self.zoneinfo] if not pages else []
         pages += [zone[name] for zone in stats for name in ("numa_hit", "numa_miss") if name in zone]
         return sum(pages) if pages else None
 
@@ -118,13 +106,12 @@ class Snapshot:
     @property
     def known_pages(self) -> int:
         """The zones' end, a pfn, where kpageflags tell what each page is; else 0."""
-        return max((zone.end_pfn for zone in self.zones()), default=0) if (self.path / KPAGEFLAGS).exists() else 0
+        return max((zone.end_pfn for zone in self.zones), default=0) if (self.path / KPAGEFLAGS).exists() else 0
 
     def check(self) -> None:
         """Raise InputError unless the texts can be read and the kpageflags cover the zones that zoneinfo names."""
-        self.pagetypeinfo()
-        self.allocated()
-        zones = self.zones()
+        _ = self.pagetypeinfo, self.allocated()
+        zones = self.zones
         if not (self.path / KPAGEFLAGS).exists():
             return
         entries = sum(map(len, self._flag_bytes())) // 8
@@ -138,7 +125,7 @@ class Snapshot:
     # No further than the zones go: a small file may unpack to anything.
     def _flag_bytes(self) -> Iterator[bytes]:
         path = self.path / KPAGEFLAGS
-        zones = self.zones()
+        zones = self.zones
         left = 8 * max((zone.end_pfn for zone in zones), default=_MOST_UNZONED)
         done = 0
         with open_input(path) as file, unpacked(file, path, bounded=False) as stream:

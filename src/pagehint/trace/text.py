@@ -137,7 +137,7 @@ def import_text(
         )
     if parser.other_events:
         anomalies["events of other kinds, left out"] = parser.other_events
-    zones = [] if copy is None else copy.zones()
+    zones = [] if copy is None else copy.zones
     _look_for_others(parser, rows, zones, anomalies)
     for name, count in parser.unknown_gfp.items():
         anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
@@ -150,7 +150,7 @@ def import_text(
         source=source.name,
         kernel=parser.kernel if folder is None or folder.kernel is None else folder.kernel,
         page_size=(None if copy is None else copy.page_size()) or PAGE_BYTES,
-        pageblock_order=None if copy is None else copy.pagetypeinfo().pageblock_order,
+        pageblock_order=None if copy is None else copy.pagetypeinfo.pageblock_order,
         zones=zones,
         clock=clock,
         reporting=_reporting(None if folder is None else folder.reporting, Event.REPORT in rows.kinds),

@@ -168,7 +168,7 @@ class TraceWriter:
         try:
             snapshot.check()
             if name == "snapshot":
-                self._zones = snapshot.zones()
+                self._zones = snapshot.zones
         except InputError as error:
             text = str(error)
             for each, path in files.items():

@@ -385,7 +385,7 @@ def test_a_command_runs_in_a_disk_which_stays_as_it_is(tmp_path, guests):
     assert image.read_bytes() == before
     # Asked for at once: each is answered.
     for name in ("look1", "look2", "look3"):
-        assert Snapshot(trace.path / name).zones() == trace.snapshot.zones()
+        assert Snapshot(trace.path / name).zones == trace.snapshot.zones
 
 
 @pytest.mark.parametrize(("name", "says"), [("d.img", "neither an ext4 file system"), ("d.qcow2", "no qcow2 image")])

@@ -253,7 +253,7 @@ class RecordingImporter:
         if not self._decoders:
             raise InputError(f"{self._source}: holds no events: nothing was recorded")
         snapshot = self._snapshots.get("init")
-        pageblock_order = None if snapshot is None else snapshot.pagetypeinfo().pageblock_order
+        pageblock_order = None if snapshot is None else snapshot.pagetypeinfo.pageblock_order
         kernel = self._machine.get("kernel")
         reports = not self._writer.events.keys().isdisjoint((Event.REPORT.letter, Event.REPORT_RETURN.letter))
         return Meta(
@@ -264,7 +264,7 @@ class RecordingImporter:
                 f"{self._source}: machine: page_size", self._machine.get("page_size", 4096), *_PAGE_SIZES
             ),
             pageblock_order=pageblock_order,
-            zones=[] if snapshot is None else snapshot.zones(),
+            zones=[] if snapshot is None else snapshot.zones,
             clock=clock,
             reporting=None
             if self._machine.get("hyperv") is True
