@@ -1,11 +1,12 @@
 """Making a trace bundle of a recording: finds out what it is, and reads it."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, reading, standard_input
+from pagehint.inputs import open_input, reading, standard_input, unpacked
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.frames import MAGIC
 from pagehint.trace.recorder.stream import import_stream
@@ -39,11 +40,8 @@ def import_trace(
     if _is_stream(source):
         if snapshot is not None:
             raise InputError(f"{source}: a recording has its own snapshots: leave out {snapshot}")
-        with (
-            TraceWriter(output) as writer,
-            nullcontext(standard_input()) if str(source) == "-" else source.open("rb") as file,
-        ):
-            where = "standard input" if str(source) == "-" else str(source)
+        where = "standard input" if str(source) == "-" else str(source)
+        with TraceWriter(output) as writer, _opened(source) as file:
             writer.finish(import_stream(file, where, writer))
         return Trace.open(output)
     if not source.exists():
@@ -78,6 +76,15 @@ def _recording_in(folder: Path) -> Path | None:
     return next((folder / name for name in _RECORDINGS if (folder / name).is_file()), None)
 
 
+@contextmanager
+def _opened(source: Path) -> Iterator[BinaryIO]:
+    if str(source) == "-":
+        yield standard_input()
+    else:
+        with open_input(source) as file:
+            yield unpacked(file, source)
+
+
 def _is_stream(source: Path) -> bool:
     if str(source) == "-":
         return True
@@ -86,6 +93,6 @@ def _is_stream(source: Path) -> bool:
     # Not waited for where nothing comes, as in tracefs' trace_pipe.
     try:
         with open_input(source) as file, reading(source):
-            return file.read(len(MAGIC)) == MAGIC
+            return unpacked(file, source).read(len(MAGIC)) == MAGIC
     except InputError:  # who reads it says why
         return False

@@ -165,8 +165,9 @@ def has_checksum(name: str) -> bool:
 
 
 def write_meta(meta: Meta, path: Path) -> None:
-    """Write meta.json."""
-    text = json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(meta)}, indent=1)
+    """Write meta.json. What is no text of it, as in a name that isn't UTF-8, is replaced."""
+    data = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(meta)}
+    text = json.dumps(data, indent=1, ensure_ascii=False)  # an escaped one is not replaced
     path.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 

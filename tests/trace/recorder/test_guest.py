@@ -3,6 +3,7 @@
 import errno
 import gzip
 import io
+import lzma
 import os
 import re
 import shutil
@@ -172,11 +173,15 @@ PANIC = "[    8.3] Kernel panic - not syncing: sysrq triggered crash\n[    8.4] 
     [
         ("true", "[    7.6] reboot: Power down\n", r"^the guest ended before its command .*words: \[    7.6\] reboot"),
         ("true", PANIC, r"^the guest ended before its command .*words: \[    8.3\] Kernel panic - .* crash\)$"),
+        ("warn", PANIC, r"^the guest ended before its command .*words: \[    8.3\] Kernel panic - .* crash\)$"),
         ("cat", "[    1.0] up\n", r"^the guest: cut off after 1 pieces: .*words: \[    1.0\] up"),
     ],
 )
 def test_a_guest_that_ends_too_soon(tmp_path, monkeypatch, program, console, says):
-    """It was to be recorded again, as the recorder had ended; of a panic the last words told nothing."""
+    """It was to be recorded again, as the recorder had ended; of a panic last words told nothing, or were a warning."""
+    if program == "warn":
+        program = "true"
+        (tmp_path / "errors").write_text("qemu-system-x86_64: warning: TCG doesn't support requested feature\n")
     monkeypatch.setattr(boot_module, "_ENDING", 60.0 if program == "true" else 0.0)
     pieces = io.BytesIO()
     FrameWriter(pieces)("ping", b"")
@@ -355,6 +360,24 @@ def test_a_kernel_in_one_package_or_in_several(tmp_path, monkeypatch):
     kernel = find_kernel(str(both))
     assert kernel.image.read_text() == "image"
     assert kernel.modules == (both,)
+
+
+def test_modules_that_are_packed(tmp_path):
+    """By gzip, as Alpine has them: they went into the guest as they were, which had no port then."""
+    for name, pack in (("a.ko", bytes), ("b.ko.gz", gzip.compress), ("c.ko.xz", lzma.compress)):
+        (tmp_path / name).write_bytes(pack(b"module"))
+    assert [image._module(Kernel(tmp_path, (tmp_path,)), name) for name in "abcd"] == [*[b"module"] * 3, None]
+
+
+@pytest.mark.parametrize("compiler", ["", "env LC_ALL=C cc"])
+def test_a_compiler_of_several_words_or_none(monkeypatch, compiler):
+    """An empty CC was a traceback, and of several words the last one was run."""
+    monkeypatch.setenv("CC", compiler)
+    ran = []
+    monkeypatch.setattr(image, "_run", lambda *command, cwd=None: ran.append(command))
+    with pytest.raises(FileNotFoundError):
+        image.agent()
+    assert ran[0][: ran[0].index("-static")] == tuple(compiler.split() or ["cc"])
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb")

@@ -194,6 +194,13 @@ def test_a_ring_that_somebody_else_read_or_emptied_is_told(tmp_path: Path) -> No
     assert found == [[], [f"{EMPTIED}: 1"], [f"{EMPTIED}: 1"]]
 
 
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """Of a recording in such a file the bundle was said to be damaged: to import it again."""
+    path = tmp_path / os.fsdecode(b"a\xff")
+    path.write_bytes(_stream())
+    assert import_trace(path, tmp_path / "b").meta.source == f"{tmp_path}/a?"
+
+
 def _stream() -> bytes:
     stream = io.BytesIO()
     put = FrameWriter(stream)
@@ -202,10 +209,11 @@ def _stream() -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("more", [0, 2])
-def test_a_file_of_several_recordings(tmp_path: Path, more: int) -> None:
-    """The first was taken, and nothing said of the others."""
-    (tmp_path / "a").write_bytes(_stream() * (1 + more))
+def test_a_file_of_several_recordings(tmp_path: Path, more: int, pack: Callable[[bytes], bytes]) -> None:
+    """The first was taken, and nothing said of the others. One that was packed was read as a tracer's text."""
+    (tmp_path / "a").write_bytes(pack(_stream()) * (1 + more))
     assert import_trace(tmp_path / "a", tmp_path / "b").meta.anomalies == ({FOLLOWED: 1} if more else {})
 
 

@@ -228,6 +228,7 @@ class _Guest:
         for name in ("errors", "console"):
             with suppress(OSError):
                 lines = (self._folder / name).read_text(errors="replace").strip().splitlines()
+                lines = [line for line in lines if ": warning: " not in line]
                 # What it says of itself after that tells nothing.
                 lines = [line for line in lines if _PANIC in line][:1] or lines
                 if lines:

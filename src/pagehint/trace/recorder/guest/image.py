@@ -149,7 +149,7 @@ def _unpacked(folders: tuple[Path, ...], name: str) -> Kernel:
 def busybox() -> Path:
     """A static busybox, of this machine or of the package busybox-static."""
     here = shutil.which("busybox")
-    if here is not None and b"INTERP" not in subprocess.run(["readelf", "-lW", here], capture_output=True).stdout:
+    if here is not None and "INTERP" not in _run("readelf", "-lW", here):
         return Path(here)
     folder = _package("busybox-static")
     return next(folder / place for place in ("bin/busybox", "usr/bin/busybox") if (folder / place).exists())
@@ -161,13 +161,15 @@ def agent() -> bytes:
     with temporary_folder() as temporary:
         made, path = temporary / "agent", temporary / "agent.c"
         path.write_bytes(source.read_bytes())
-        _run(os.environ.get("CC", "cc").split()[-1], "-static", "-O2", "-o", made, path)
+        _run(*shlex.split(os.environ.get("CC") or "cc"), "-static", "-O2", "-o", made, path)
         return made.read_bytes()
 
 
 def _module(kernel: Kernel, name: str) -> bytes | None:
     for path in sorted(path for folder in kernel.modules for path in folder.rglob(f"{name}.ko*")):
         data = path.read_bytes()
+        if path.suffix == ".gz":
+            return gzip.decompress(data)
         if path.suffix == ".xz":
             return lzma.decompress(data)
         if path.suffix == ".zst":
