@@ -1,6 +1,7 @@
 """Studies on a real Dask scheduler with two worker processes, and as rows of Arrow tables."""
 
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -25,9 +26,10 @@ from tests.command import pagehint
 SETTINGS = {"order": [9, 6, 3, 0], "delay": ["20ms", "2s"], "capacity": [32]}
 
 
-def dask(*arguments: object) -> "subprocess.Popen[str]":
+def dask(*arguments: object, temporary: Path | None = None) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    environment = os.environ if temporary is None else {**os.environ, "TMPDIR": str(temporary)}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def said(process: "subprocess.Popen[str]", text: str) -> str:
@@ -49,7 +51,7 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def workers(address: str, tmp_path: Path) -> Iterator[list["subprocess.Popen[str]"]]:
     where = ["--no-nanny", "--nthreads", 1, "--no-dashboard", "--local-directory", tmp_path]
-    started = [dask("worker", address, *where) for _ in range(2)]
+    started = [dask("worker", address, *where, temporary=tmp_path) for _ in range(2)]
     try:
         for worker in started:
             said(worker, "Registered to")
@@ -87,11 +89,16 @@ def test_a_worker_dies_and_the_table_is_the_same(address: str, workers: Any) -> 
     assert there == here
 
 
-def test_the_command_by_url(address: str, workers: Any) -> None:
+def test_the_command_by_url(address: str, workers: Any, tmp_path: Path) -> None:
     command = ("sweep", f"file://{ph.example().path}", "--design", "reporting", "--order", 9, "--delay", "2s", "--json")
     ended = pagehint(*command, "--scheduler", address)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert json.loads(ended.stdout) == json.loads(pagehint(*command).stdout)
+    assert list(tmp_path.glob(".pagehint.*"))
+    for worker in workers:
+        worker.terminate()
+        worker.communicate()
+    assert list(tmp_path.glob(".pagehint.*")) == []
 
 
 def test_a_recording_goes_by_its_path_or_url(monkeypatch: pytest.MonkeyPatch) -> None:
