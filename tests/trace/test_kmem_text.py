@@ -129,6 +129,8 @@ def test_lost(line: str, lost: LostLine) -> None:
         ("t-1 [000] .... 1.000000: mm_page_free: order=0", "expected TASK-PID [CPU] SECONDS: mm_page_free: page=..."),
         ("t-1 [000] .... 81239123: mm_page_free: page=a pfn=1 order=0", "record with the trace clock mono"),
         ("t-1 [8192] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "cpu 8192 is absurd"),
+        ("CPU:8192 [LOST 5 EVENTS]", "cpu 8192 is absurd"),
+        ("swapper 0 [8192] 1.000000001: PERF_RECORD_LOST lost 9", "cpu 8192 is absurd"),
         ("t-9999999999 [000] .... 1.000000: mm_page_free: page=a pfn=1 order=0", "pid 9999999999 is absurd"),
         ("t-1 [000] .... 99999999999.000000: mm_page_free: page=a pfn=1 order=0", "s is absurd"),
     ],

@@ -149,6 +149,11 @@ def test_cut_off_gzip(run: Path, tmp_path: Path, events_csv: str) -> None:
         ("decode.json", b'{"cpu0.stats": {"overrun": "many"}}', "the counts of lost events are not numbers"),
         (
             "decode.json",
+            b'{"cpu8192.stats": {"overrun": 1}}',
+            "decode.json: cpu8192.stats: expected a CPU from 0 to 8191",
+        ),
+        (
+            "decode.json",
             b'{"clock": {"g0_ns": 1e999, "h0_ns": 1, "offset_ns": 0, "drift": 0}}',
             "clock: Expected `int`, got `float`",
         ),

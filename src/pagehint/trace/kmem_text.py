@@ -259,10 +259,12 @@ class LineParser:
             pid, cpu, seconds, fraction, text = match.groups()
             return MarkLine(*self._head(pid, cpu, seconds, fraction, number), text.rstrip())
         if (match := _LOST.search(line)) is not None:
-            return LostLine(int(match[1]), None if match[2] is None else int(match[2]))
+            return LostLine(self._cpu(match[1], number), None if match[2] is None else int(match[2]))
         if (match := _LOST_PERF.search(line)) is not None:
             on = _CPU.search(line, 0, match.start())
-            return LostLine(None if on is None else int(on[1]), None if match[1] is None else int(match[1]))
+            return LostLine(
+                None if on is None else self._cpu(on[1], number), None if match[1] is None else int(match[1])
+            )
         if (match := _OVERWRITTEN.match(line)) is not None:
             return LostLine(None, max(0, int(match[2]) - int(match[1])))
         if (match := _LOST_ELSEWISE.match(line)) is not None:
@@ -311,14 +313,17 @@ class LineParser:
         time = int(seconds) * 1_000_000_000 + int(fraction) * (
             1000 if len(fraction) == 6 else 10 ** (9 - len(fraction))
         )
-        head = time, int(cpu), int(pid)
+        head = time, self._cpu(cpu, number), int(pid)
         if head[0] >= _MAX_TIME:
             raise self._error(number, f"the time {seconds}.{fraction} s is absurd")
-        if head[1] >= MAX_CPUS:
-            raise self._error(number, f"cpu {cpu} is absurd, expected 0 to {MAX_CPUS - 1}")
         if head[2] >= 1 << 31:
             raise self._error(number, f"pid {pid} is absurd")
         return head
+
+    def _cpu(self, text: str, number: int) -> int:
+        if int(text) >= MAX_CPUS:
+            raise self._error(number, f"cpu {text} is absurd, expected 0 to {MAX_CPUS - 1}")
+        return int(text)
 
     def _small(self, value: int, name: str, number: int) -> int:
         if not 0 <= value < NONE:

@@ -22,7 +22,7 @@ from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY, offers_
 from pagehint.trace.check import places
 from pagehint.trace.csv_tables import add_residency, csv_batches, csv_table, guest_times
 from pagehint.trace.events import LETTERS, NO_PFN, NONE, Event, pack_fallback
-from pagehint.trace.meta import Clock, GuestReporting, Lost, Meta, ZoneLayout
+from pagehint.trace.meta import MAX_CPUS, Clock, GuestReporting, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot import TEXTS
 from pagehint.trace.snapshot_folder import kernel_of
 from pagehint.trace.tables import first_line
@@ -116,11 +116,15 @@ def _lost(decode: dict[str, Any], path: Path) -> Lost:
     by_cpu: dict[str, int] = {}
     try:
         for key, stats in decode.items():
-            if (match := re.fullmatch(r"cpu(\d+)\.stats", key, re.ASCII)) is not None:
+            if (match := re.fullmatch(r"cpu(\d{1,9})\.stats", key, re.ASCII)) is not None:
                 names = ("overrun", "commit overrun", "dropped events")
+                if int(match[1]) >= MAX_CPUS:
+                    raise InputError(f"{path}: {key}: expected a CPU from 0 to {MAX_CPUS - 1}")
                 if number := sum(int(stats.get(name, 0)) for name in names):
                     by_cpu[match[1]] = number
         return Lost(by_cpu=by_cpu, uncounted=int(decode.get("lost_page_flags", 0)))
+    except InputError:
+        raise
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: the counts of lost events are not numbers") from None
 

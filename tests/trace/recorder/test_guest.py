@@ -258,6 +258,20 @@ def test_a_temporary_folder_of_a_long_name(tmp_path):
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_a_temporary_folder_with_a_comma(tmp_path):
+    """QEMU took what follows it for an option of its own."""
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("qemu-system-x86_64 is not installed")
+    folder = tmp_path / "a,b"
+    folder.mkdir()
+    (folder / "initramfs").touch()
+    (folder / "kernel").write_text("none")
+    with _Guest(GuestSettings(), "tcg", folder / "kernel", folder) as guest:
+        guest._process.wait()
+    assert "kernel" in (folder / "errors").read_text()
+    assert (folder / "console").exists()
+
+
 def test_a_temporary_folder_that_is_not_there(tmp_path):
     """It is named, and not the output."""
     temporary = tmp_path / "none"

@@ -258,6 +258,7 @@ def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:
             lambda: (("pages/-1" if name == "pages/1" else name, data) for name, data in pieces()),
             "pages/-1: no number of a CPU",
         ),
+        (_before("stats/8192", b"overrun: 1\n"), "stats/8192: no number of a CPU"),
         (lambda: (each for each in pieces() if not each[0].startswith("format/")), "no format of a page event"),
         (
             lambda: iter([("init/end", b""), ("init/buddyinfo", BUDDY), ("init/end", b""), ("init/vmstat", b"x")]),

@@ -28,7 +28,7 @@ from pagehint.kernel.reporting import (
 )
 from pagehint.trace.describe import EMPTIED, FOLLOWED, TURNED_OFF
 from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
-from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta
+from pagehint.trace.meta import MAX_CPUS, Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
     EVENTS,
     EventFormat,
@@ -137,7 +137,7 @@ class RecordingImporter:
         return value
 
     def _check_cpu(self, name: str, cpu: str) -> None:
-        if not (cpu.isascii() and cpu.isdecimal() and len(cpu) < 6 and int(cpu) <= 0xFFFF):
+        if not re.fullmatch(r"0|[1-9]\d{0,3}", cpu, re.ASCII) or int(cpu) >= MAX_CPUS:
             raise InputError(f"{self._source}: {name}: no number of a CPU")
 
     def _integer(self, name: str, data: bytes | memoryview) -> int:

@@ -133,12 +133,16 @@ def _check_disk(disk: Path) -> None:
         raise InputError(f"--disk {disk}: {kind}: expected an image of ext4, such as one that mmdebstrap made")
 
 
+# As an option of QEMU takes it, in which a comma ends what is before.
+def _value(path: Path) -> str:
+    return str(path).replace(",", ",,")
+
+
 def _drive(disk: Path | None) -> tuple[str, ...]:
     if disk is None:
         return ()
     kind = "qcow2" if disk.suffix == ".qcow2" else "raw"
-    file = str(disk.absolute()).replace(",", ",,")
-    drive = f"file={file},if=none,id=disk,format={kind},snapshot=on,cache=unsafe"
+    drive = f"file={_value(disk.absolute())},if=none,id=disk,format={kind},snapshot=on,cache=unsafe"
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk")
 
 
@@ -206,7 +210,7 @@ class _Guest:
             *("-accel", "kvm" if self._way == "kvm" else "tcg,thread=multi"),
             *("-cpu", "host" if self._way == "kvm" else "max"),
             *("-kernel", str(self._image), "-initrd", str(folder / "initramfs"), "-append", _APPEND),
-            *("-chardev", f"file,id=console,path={folder / 'console'}", "-serial", "chardev:console"),
+            *("-chardev", f"file,id=console,path={_value(folder / 'console')}", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=port,fd={port},server=on,wait=off", "-device", "virtio-serial-pci"),
             *("-device", "virtserialport,nr=1,chardev=port,name=pagehint"),
             *("-chardev", f"socket,id=qmp,fd={qmp},server=on,wait=off", "-mon", "chardev=qmp,mode=control"),
