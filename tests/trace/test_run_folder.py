@@ -147,6 +147,8 @@ def test_cut_off_gzip(run: Path, tmp_path: Path, events_csv: str) -> None:
         ("decode.json", b"[]", "decode.json: expected an object"),
         ("decode.json", b'{"clock": {"g0_ns": 1}}', "clock: Object missing required field `h0_ns`"),
         ("decode.json", b'{"cpu0.stats": {"overrun": "many"}}', "the counts of lost events are not numbers"),
+        ("decode.json", b'{"cpu0.stats": {"overrun": -5}}', "the counts of lost events are not numbers"),
+        ("decode.json", b'{"lost_page_flags": 1e30}', "the counts of lost events are not numbers"),
         (
             "decode.json",
             b'{"cpu8192.stats": {"overrun": 1}}',

@@ -122,7 +122,7 @@ def _lost(decode: dict[str, Any], path: Path) -> Lost:
                     raise InputError(f"{path}: {key}: expected a CPU from 0 to {MAX_CPUS - 1}")
                 if number := sum(int(stats.get(name, 0)) for name in names):
                     by_cpu[match[1]] = number
-        return Lost(by_cpu=by_cpu, uncounted=int(decode.get("lost_page_flags", 0)))
+        return msgspec.convert({"by_cpu": by_cpu, "uncounted": int(decode.get("lost_page_flags", 0))}, Lost)
     except InputError:
         raise
     except (AttributeError, TypeError, ValueError, OverflowError):
