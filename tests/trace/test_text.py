@@ -534,3 +534,20 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(InputError, match="fifo: is a pipe: save what it sends in a file, and name that"):
         import_trace(tmp_path / "fifo", tmp_path / "t.pagetrace")
+
+
+@pytest.mark.parametrize("offset", [None, 1 << 70])
+def test_a_clock_that_no_machine_has(tmp_path: Path, offset: int | None) -> None:
+    """A bundle that was not made was said to have it, or it was a traceback."""
+    (tmp_path / "trace.txt").write_text(marked(f"CLOCK {10**19 - 1}") + free(2, 5))
+    samples = None if offset is None else residency(tmp_path, f"{10**9},5")
+    with pytest.raises(InputError, match=r"trace\.txt: h0_ns \d+ of the clock is absurd: is its mark CLOCK"):
+        import_trace(tmp_path / "trace.txt", tmp_path / "b", residency=samples, clock_offset=offset)
+
+
+def test_what_makes_no_bundle_is_said_of_what_it_was_made_of(tmp_path: Path, zoneinfo: str) -> None:
+    """The meta.json of a bundle was named that was not made."""
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "zoneinfo").write_text(zoneinfo.replace("Node 0", "Node 5000"))
+    with pytest.raises(InputError, match=r"^trace\.txt: zones\[0\]\.node is 5000, expected 0 to 1023"):
+        import_text(tmp_path, free(2, 5), tmp_path / "start")

@@ -57,7 +57,7 @@ class Clock:
     """host_ns = h0_ns + offset_ns + (1 + drift) * (guest_ns - g0_ns): the host's wall clock from the guest's.
 
     `method`: how it was found; `error_ns`: how far off it may be; None where it was measured. Raises
-    InputError for an offset or a drift that no pair of clocks has.
+    InputError for a time, an offset or a drift that no pair of clocks has.
     """
 
     g0_ns: _Time
@@ -68,6 +68,9 @@ class Clock:
     error_ns: float | None = None
 
     def __post_init__(self) -> None:
+        for name, time in (("g0_ns", self.g0_ns), ("h0_ns", self.h0_ns)):
+            if abs(time) > _MOST:
+                raise InputError(f"{name} {time} of the clock is absurd")
         if not abs(self.offset_ns) <= _MOST or not math.isfinite(self.offset_ns):
             raise InputError(f"offset_ns {self.offset_ns} of the clock is absurd")
         if not abs(self.drift) <= _MOST_DRIFT:

@@ -141,7 +141,12 @@ def import_text(
     _look_for_others(parser, rows, zones, anomalies)
     for name, count in parser.unknown_gfp.items():
         anomalies[f"unknown gfp flag {printable(name[:40])}"] = count
-    clock = _clock(clock_offset, rows.clock_offset)
+    try:
+        clock = _clock(clock_offset, rows.clock_offset)
+    except InputError as error:
+        raise InputError(
+            f"{source}: {error}: is its mark CLOCK, or what was given as the clock's offset, in ns?"
+        ) from None
     if residency is not None:
         memory = sum(zone.present for zone in zones) * PAGE_BYTES >> 10
         _add_residency(residency, clock, rows, writer, memory)

@@ -240,7 +240,9 @@ class TraceWriter:
         try:
             Trace.open(self._temp).check()
         except InputError as error:
-            raise InputError(str(error).replace(str(self._temp), str(self.path))) from None
+            # What it was made of says so: there is no bundle yet.
+            text = str(error).replace(str(self._temp / "meta.json"), meta.source)
+            raise InputError(text.replace(str(self._temp), str(self.path))) from None
         try:
             self._temp.rename(self.path)
         except OSError:
