@@ -39,8 +39,8 @@ def import_(
     ----------
     source
         A run folder (events.csv.gz and what lies beside it), the text that `trace-cmd report`, `perf script` or
-        tracefs' trace file prints, or what `pagehint record -o -` wrote, gzipped or not (`-`: the latter, on standard
-        input). With --host a bundle too.
+        tracefs' trace file prints, or what `pagehint record -o -` wrote; gzipped or not. `-`: the latter on standard
+        input, as it is. With --host a bundle too.
     output
         The bundle to make, NAME.pagetrace.
     snapshot

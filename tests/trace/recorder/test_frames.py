@@ -1,6 +1,9 @@
 """A recording's stream: pieces, and a stream that ends too soon or is damaged."""
 
+import gzip
 import io
+import lzma
+from collections.abc import Callable
 
 import pytest
 
@@ -33,3 +36,16 @@ def test_a_damaged_head() -> None:
         list(read_frames(io.BytesIO(MAGIC + b"meta two\n{}"), "it"))
     with pytest.raises(InputError, match=r"piece 1: expected NAME BYTES, .* damaged"):
         list(read_frames(io.BytesIO(MAGIC + bytes(1000)), "it"))
+
+
+@pytest.mark.parametrize(
+    ("pack", "says"),
+    [
+        (gzip.compress, "by gzip: send it through `gzip -dc`"),
+        (lzma.compress, "an xz archive: send it through `xz -dc`"),
+    ],
+)
+def test_a_stream_that_is_packed(pack: Callable[[bytes], bytes], says: str) -> None:
+    """It was told to be a tracer's text, to be saved in a file."""
+    with pytest.raises(InputError, match=f"^it: is .*{says}$"):
+        list(read_frames(io.BytesIO(pack(whole())), "it"))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Protocol
 
 from pagehint.errors import InputError
+from pagehint.inputs import GZIP_MAGIC, packed_elsewise
 
 __all__ = ["MAGIC", "FrameWriter", "Put", "read_frames"]
 
@@ -45,7 +46,11 @@ def read_frames(file: BinaryIO, where: str) -> Iterator[tuple[str, bytes]]:
     start = file.read(len(MAGIC))
     if start != MAGIC:
         what = "not a recording of `pagehint record -o -`: save a tracer's text in a file, and import that"
-        if not start:
+        if start.startswith(GZIP_MAGIC):
+            what = "is packed by gzip: send it through `gzip -dc`"
+        elif (packed := packed_elsewise(start, None)) is not None:
+            what = f"is {packed}"
+        elif not start:
             what = "is empty: expected a recording of `pagehint record -o -`: did that end with an error?"
         raise InputError(f"{where}: {what}")
     number = 0
