@@ -16,9 +16,11 @@ from pagehint.diagnosis.recognise import read_files
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
 from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+from tests.diagnosis.machines import after_compaction, after_drop_caches, make_machine
 from tests.diagnosis.samples import SAMPLES
 
 MIB = 1 << 20
+SEEDS = range(24)
 TEXTS = ("buddyinfo", "meminfo", "pagetypeinfo", "vmstat", "zoneinfo")
 
 
@@ -41,6 +43,45 @@ def test_what_few_files_bound_all_of_them_agree_with(guest: str) -> None:
                 continue  # without watermarks, what is under one may be taken to wait
             assert size.least - 4 * MIB <= exact.least, (names, name)
             assert size.most is None or exact.least <= size.most + 4 * MIB, (names, name)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_a_map_each_figure_is_what_the_machine_is(seed: int, tmp_path: Path) -> None:
+    machine = make_machine(seed)
+    found = diagnose(list(machine.write(tmp_path).values()))
+    size = machine.page_size
+    assert (found.setting.page_size, found.setting.pageblock_order, found.setting.max_order) == (
+        size,
+        machine.pageblock_order,
+        machine.max_order,
+    )
+    causes = {cause: exactly(pages * size) for cause, pages in machine.causes(found.setting.order).items() if pages}
+    assert {cause: each for cause, each in found.free_resident.items() if each.most} == causes
+    now = machine.told_of([zone.of("free") for zone in machine.zones])
+    assert [each.most for each in found.would_bring["reporting"].values()] == [pages * size for pages in now]
+    everything = sum(int((~zone.of("absent")).sum()) for zone in machine.zones)
+    assert sum(each.least for each in found.used_by.values()) == (everything - machine.of("free")) * size
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_actions_bring_lies_within_the_bounds_of_a_map(seed: int, tmp_path: Path) -> None:
+    machine, random = make_machine(seed), np.random.default_rng(seed)
+    found = diagnose(list(machine.write(tmp_path).values()))
+    frees = [zone.of("free") for zone in machine.zones]
+    now = machine.told_of(frees)
+    for kinds in ((), ("cache_clean",), ("cache_clean", "cache_dirty", "slab", "per_cpu")):
+        dropped = after_drop_caches(machine, random, kinds)
+        then = {
+            "drop_caches": machine.told_of(dropped),
+            ("both" if kinds else "compact_memory"): machine.told_of(after_compaction(machine, random, dropped)),
+        }
+        if not kinds:
+            del then["drop_caches"]
+        for action, told in then.items():
+            for order, bounds in found.would_bring[action].items():
+                brought = (told[order] - now[order]) * machine.page_size
+                assert bounds.most is not None
+                assert bounds.least <= brought <= bounds.most, (action, kinds, order)
 
 
 def test_the_next_file_is_one_that_is_not_there_and_tells_more() -> None:

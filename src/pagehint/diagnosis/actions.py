@@ -88,6 +88,14 @@ def pageblocks(mask: Mask, begin: int, order: int) -> Mask:
     return aligned(mask, begin, order).reshape(-1, 1 << order)
 
 
+class Compacted(NamedTuple):
+    """A zone `after` compaction. At the most `moved` pages move, and take `retaken` pages that the host was told of."""
+
+    after: After
+    moved: int
+    retaken: int
+
+
 class Compaction:
     """What compact_memory does to a zone: movable pages leave its lower pageblocks for free pages above.
 
@@ -102,33 +110,55 @@ class Compaction:
         unmovable = pageblocks(_IS_UNMOVABLE[holders], zone.begin, pageblock_order)
         self._stuck = np.count_nonzero(unmovable, axis=1) * 2 >= 1 << pageblock_order
 
-    def run(self, before: After, all_targets: bool) -> tuple[After, int]:
-        """The zone after it, from `before`, and how many pages may move at the most, wherever the scanners meet.
-
-        `all_targets` takes any partly free pageblock for one that takes pages, else only those with fewer than half of
-        their pages unmovable. O(pages).
+    def run(self, before: After, all_targets: bool) -> Compacted:
+        """What comes of `before`. `all_targets` takes any partly free pageblock for one that takes pages, else only
+        those with fewer than half of their pages unmovable. O(pages).
         """
-        size = 1 << self._order
-        free = pageblocks(before.free, self._zone.begin, self._order).copy()
-        movable = self._movable & ~free
-        sources = np.count_nonzero(movable, axis=1)
-        room = np.count_nonzero(free, axis=1)
-        room[room == size] = 0
+        free, room = self._room(before)
         if not all_targets:
             room[self._stuck] = 0
-        below = np.concatenate([[0], np.cumsum(sources)])
-        above = np.concatenate([np.cumsum(room[::-1])[::-1], [0]])
-        meeting = int(np.flatnonzero(below <= above)[-1])
-        moved = int(below[meeting])
-        free[:meeting] |= movable[:meeting]
+        moved, most = self._leave(free, room, 0)
         # The highest pages are taken first.
         taken = np.flatnonzero(room)[::-1]
-        taken = taken[taken >= meeting]
         taken = taken[: int(np.searchsorted(np.cumsum(room[taken]), moved)) + 1] if moved else taken[:0]
         targets = free[taken[::-1]].reshape(-1)
         gone = np.flatnonzero(targets)[::-1][:moved]
         targets[gone] = False
-        free[taken[::-1]] = targets.reshape(-1, size)
-        lead = self._zone.begin & (size - 1)
-        after = free.reshape(-1)[lead : lead + len(before.free)]
-        return After(after, before.told & after), int(np.minimum(below, above).max())
+        free[taken[::-1]] = targets.reshape(-1, 1 << self._order)
+        after = self._inside(free, before)
+        told = pageblocks(before.told, self._zone.begin, self._order)
+        return Compacted(After(after, before.told & after), most, min(int(np.count_nonzero(told[room > 0])), most))
+
+    def vacated(self, before: After, more: int) -> After:
+        """Where all that may move has left, with room for `more` pages than there is, but took none: at no moment of a
+        compaction is more in free blocks of an order. O(pages).
+        """
+        free, room = self._room(before)
+        self._leave(free, room, more)
+        return After(self._inside(free, before), before.told)
+
+    # A row each pageblock: which pages are free, and how many of them take others.
+    def _room(self, before: After) -> tuple[Mask, NDArray[np.intp]]:
+        free = pageblocks(before.free, self._zone.begin, self._order).copy()
+        room = np.count_nonzero(free, axis=1)
+        room[room == 1 << self._order] = 0
+        return free, room
+
+    # Frees what moves until the scanners meet: how many pages that are, and at the most, wherever they meet.
+    def _leave(self, free: Mask, room: NDArray[np.intp], more: int) -> tuple[int, int]:
+        movable = self._movable & ~free
+        sources = np.count_nonzero(movable, axis=1)
+        below = np.concatenate([[0], np.cumsum(sources)])
+        above = np.concatenate([np.cumsum(room[::-1])[::-1], [0]]) + more
+        meeting = int(np.flatnonzero(below <= above)[-1])
+        moved = int(below[meeting])
+        free[:meeting] |= movable[:meeting]
+        # Of the next pageblock as many as there is room for above it.
+        if meeting < len(sources) and (left := int(above[meeting + 1]) - moved) > 0:
+            free[meeting, np.flatnonzero(movable[meeting])[:left]] = True
+            moved += left
+        return moved, max(int(np.minimum(below, above).max()), moved)
+
+    def _inside(self, free: Mask, before: After) -> Mask:
+        lead = self._zone.begin & ((1 << self._order) - 1)
+        return free.reshape(-1)[lead : lead + len(before.free)]

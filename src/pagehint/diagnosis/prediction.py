@@ -18,9 +18,9 @@ these apart from what was seen mostly, and chance. docs/doctor-guests.md says ho
 fitted to.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,15 @@ class _Left:
     hangs_on: float = HANGS_ON
     spoilers: float = 1.0
     lists: float | None = None
+
+
+class _Compacting(NamedTuple):
+    """Pages by order that come at the least, and that are lost at the most; of Compacted the rest."""
+
+    least: Orders
+    loss: Orders
+    moved: int
+    retaken: int
 
 
 _SEEN = _Left()
@@ -135,12 +144,23 @@ class _Zone:
         self._slab: Mask = holders == Holder.SLAB
         self._slab_most = min(slab_most, int(np.count_nonzero(self._slab)))
         self._compaction = Compaction(pages, place, setting.pageblock_order)
-        self._at = _reader(zone, place, setting)
         self._start = self._at(self._before)
         self._cache = self._at(self._cached) - self._start
         self._slab_too = self._with(goes)
         self._with_slab = self._at(self._slab_too)
         self._per_cpu = zone.per_cpu or 0
+
+    # Pages by order in free blocks that the host may still back, whether reporting comes there or not; and that it
+    # tells of.
+    def _whole(self, after: After) -> Orders:
+        return after.resident(self._place.begin, self._setting.max_order)
+
+    def _at(self, after: After) -> Orders:
+        return np.where(self._closed(_free(after)), 0, self._whole(after))
+
+    def _closed(self, free: int) -> Mask:
+        zone, setting = self._zone, self._setting
+        return np.array([closed_by(zone, order, setting, free) is not None for order in setting.orders])
 
     def _with(self, *masks: Mask) -> After:
         free = self._cached.free.copy()
@@ -193,14 +213,14 @@ class _Zone:
     @property
     def moves(self) -> int:
         """Pages that the guest itself takes or gives meanwhile: a pageblock, if the zone has as many."""
-        return min(1 << self._setting.pageblock_order, int(np.count_nonzero(self._before.free)))
+        return min(1 << self._setting.pageblock_order, _free(self._before))
 
     @property
     def _slab_pages(self) -> int:
         return int(np.count_nonzero(self._goes))
 
     def _freed(self, share: float) -> int:
-        cached = int(np.count_nonzero(self._cached.free) - np.count_nonzero(self._before.free))
+        cached = _free(self._cached) - _free(self._before)
         return cached + int(share * self._slab_pages)
 
     # The chance of a block, by order, to be free of what stays of `freed` pages, in slab and on lists; what stays lies
@@ -251,46 +271,58 @@ class _Zone:
 
     def bounds(self) -> dict[str, tuple[Orders, Orders]]:
         """Pages by the keys of ACTIONS: at least and at the most, by order."""
-        pages, place, setting, start = self._pages, self._place, self._setting, self._start
-        clean = self._less_lists(self._at(dropped(pages, place, written=False)) - start)
+        start, free = self._start, _free(self._before)
         given_back = int(np.count_nonzero(self._before.told))
-        # In all no more comes than goes, and what lies free but untold; each page that goes completes one block.
+        clean = dropped(self._pages, self._place, written=False)
+        gains = self._less_lists(self._at(clean) - start)
+        # In all no more comes than goes, and what lies free but untold, or takes the place of what was given back.
         more = self._slab_most + self._per_cpu
-        goes = int(np.count_nonzero(self._cached.free)) - given_back + more - start
-        everything = self._with(self._slab, self._kernel)
-        drop = np.minimum(_beyond(self._cache, self._at(everything) - start, more), goes)
-        # Both take seconds, in which the guest and who drops or compacts take pages: of what would be told, and of what
-        # was given back, which the host then has again.
-        taken = np.minimum(start + given_back, 1 << setting.pageblock_order)
-        least, most, loss = self._compacting(self._before, start)
-        drained = self._compacting(After(self._before.free | self._kernel, self._before.told), start)[1]
-        untold = int(np.count_nonzero(self._before.free)) - given_back
-        most = np.minimum(_beyond(np.maximum(most, 0), drained, self._per_cpu), untold + self._per_cpu - start)
-        compact = (np.minimum(least, -loss) - taken, most)
-        least, most, loss = self._compacting(self._slab_too, self._with_slab)
-        beyond = self._compacting(everything, start)[1]
-        most = np.minimum(_beyond(np.maximum(most, drop), beyond, more), np.maximum(goes, 0))
-        both = (np.minimum(least, clean - loss) - taken, most)
+        goes = _free(self._cached) - given_back + more - start
+        drop = np.minimum(self._most(self._cached, _free(self._cached), more), goes)
+        alone = self._compacting(self._before, start)
+        compact = self._most(self._compaction.vacated(self._before, self._per_cpu), free, self._per_cpu)
+        compact = np.minimum(np.maximum(compact, 0), free - given_back + alone.retaken + self._per_cpu - start)
+        then = self._compacting(self._slab_too, self._with_slab)
+        both = self._most(self._compaction.vacated(self._slab_too, more), _free(self._cached), more)
+        both = np.minimum(np.maximum(both, drop), np.maximum(goes + then.retaken, 0))
+        comes = _free(clean) - free
         return {
             "reporting": (start, start),
-            "drop_caches": (clean - taken, drop),
-            "compact_memory": compact,
-            "both": both,
+            "drop_caches": (self._least(gains, comes, comes), drop),
+            "compact_memory": (self._least(np.minimum(alone.least, -alone.loss), 0, alone.moved), compact),
+            "both": (self._least(np.minimum(then.least, gains - then.loss), comes, comes + then.moved), both),
         }
 
-    # Against the start: the least and the most by which pageblocks may take pages, and what filling gaps breaks up at
-    # the most: free pageblocks are used up one after the other, so that no more is broken up than pages move, and what
-    # is left of the last pageblock; what they leave may stay on per-CPU lists.
-    def _compacting(self, first: After, standing: Orders) -> tuple[Orders, Orders, Orders]:
+    # Against the start, where `pages` of slab or on the lists go too, each of which completes one block at the best; of
+    # orders that are open with so many more than are `free`.
+    def _most(self, known: After, free: int, pages: int) -> Orders:
+        all_free = known.free | self._kernel
+        if pages > self._per_cpu:
+            all_free |= self._slab
+        whole = self._whole(known)
+        more = np.minimum(self._whole(After(all_free, known.told)) - whole, pages << np.arange(len(whole)))
+        most: Orders = np.where(self._closed(free + pages), 0, whole + more) - self._start
+        return most
+
+    # All of it takes seconds, in which the guest and who drops or compacts take pages: of what would be told, and of
+    # what was given back, which the host then has again. A zone that comes under its watermark so tells nothing more.
+    def _least(self, gains: Orders, freed: int, on_lists: int) -> Orders:
+        pageblock, free = 1 << self._setting.pageblock_order, _free(self._before)
+        kept = pageblock + min(on_lists, self._zone.lists_room) + min(freed, _HELD)
+        taken = np.minimum(self._start + int(np.count_nonzero(self._before.told)), pageblock)
+        least: Orders = np.where(self._closed(free + freed - kept), -self._start, gains) - taken
+        return least
+
+    # `loss` is what filling gaps breaks up at the most: free pageblocks are used up one after the other, so that no
+    # more is broken up than pages move, and what is left of the last pageblock; what they leave may stay on per-CPU
+    # lists.
+    def _compacting(self, first: After, standing: Orders) -> "_Compacting":
         order = self._setting.pageblock_order
-        ends = []
-        for every in (False, True):
-            after, moved = self._compaction.run(first, every)
-            ends.append(self._at(after) - self._start)
-        partly = standing - standing[order]
-        loss = np.minimum(moved + (1 << order), np.maximum(partly, 0))
-        loss[0] = min(moved, self._zone.lists_room)
-        return np.minimum(*ends), np.maximum(*ends), loss
+        few, every = (self._compaction.run(first, all_targets) for all_targets in (False, True))
+        loss = np.minimum(every.moved + (1 << order), np.maximum(standing - standing[order], 0))
+        loss[0] = min(every.moved, self._zone.lists_room)
+        least = np.minimum(self._at(few.after), self._at(every.after)) - self._start
+        return _Compacting(least, loss, every.moved, every.retaken)
 
     # Freed pages go to per-CPU lists first, where some stay; at high orders each keeps more than itself from being
     # whole, those too that take the place of what was there. A few pages of cache stay too, each of them in a block,
@@ -389,23 +421,11 @@ class _ZoneByCaches(_Zone):
         return _KEEP[self._zone.lists]
 
 
-# From `known` towards `all_free` by `pages` that go more, each of which completes one block at the best.
-def _beyond(known: Orders, all_free: Orders, pages: int) -> Orders:
-    more: Orders = known + np.minimum(np.maximum(all_free - known, 0), pages << np.arange(len(known)))
-    return more
-
-
 _STAYING = np.array([holder in (Holder.SLAB, Holder.PAGE_TABLES, Holder.PINNED, Holder.RESERVED) for holder in Holder])
 
 
-def _reader(zone: ZoneState, place: Range, setting: Setting) -> Callable[[After], Orders]:
-    def read(after: After) -> Orders:
-        free = int(np.count_nonzero(after.free))
-        pages = after.resident(place.begin, setting.max_order)
-        pages[[closed_by(zone, order, setting, free) is not None for order in setting.orders]] = 0
-        return pages
-
-    return read
+def _free(after: After) -> int:
+    return int(np.count_nonzero(after.free))
 
 
 # Slab that can be freed lies in pageblocks of its own: those with fewest of the kernel's other pages, and of slab that
