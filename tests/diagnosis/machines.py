@@ -70,6 +70,7 @@ class Machine:
     page_size: int
     pageblock_order: int
     max_order: int
+    order: int
     zones: list[Zone]
 
     def of(self, *kinds: str) -> int:
@@ -193,9 +194,12 @@ class Machine:
         )
 
     def version(self) -> str:
-        """As /proc/version prints it."""
+        """As /proc/version and /proc/cmdline print it."""
         of_pages = {4096: "amd64", 16384: "arm64-16k", 65536: "arm64-64k"}[self.page_size]
-        return f"Linux version 6.12.9-{of_pages} (a@b) (gcc 14) #1 SMP\n"
+        return (
+            f"Linux version 6.12.9-{of_pages} (a@b) (gcc 14) #1 SMP\n"
+            f"BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro page_reporting.page_reporting_order={self.order}\n"
+        )
 
     def flags(self) -> NDArray[np.uint64]:
         """/proc/kpageflags."""
@@ -266,17 +270,20 @@ def after_compaction(
     return after
 
 
-def make_machine(seed: int, pageblocks: int = 12) -> Machine:
+def make_machine(seed: int) -> Machine:
     """One of the many; the same for the same seed."""
     random = np.random.default_rng(seed)
     page_size, pageblock_order, max_order = (
         (4096, 9, 10), (4096, 9, 10), (4096, 9, 10), (16384, 11, 11), (65536, 5, 8), (4096, 7, 10),
     )[int(random.integers(6))]  # fmt: skip
+    # Below 32 pageblocks a zone is too small for reporting.
+    pageblocks = (2, 12), (34, 50)
+    told_from = pageblock_order - int(random.integers(2))
     zones: list[Zone] = []
     begin = int(random.choice([0, 1, 1 << pageblock_order, 3 << max_order]))
     places = [(0, "DMA"), (0, "Normal"), (1, "Normal")] if random.random() < 0.6 else [(0, "Normal")]
     for node, name in places:
-        size = max(int(random.integers(2, pageblocks)) << pageblock_order, 256)
+        size = max(int(random.integers(*pageblocks[int(random.random() < 0.4)])) << pageblock_order, 256)
         size -= int(random.integers(0, 40)) if random.random() < 0.3 else 0
         kinds = np.zeros(size, np.int64)
         weights = random.dirichlet(np.full(len(KINDS), 0.3))
@@ -294,7 +301,7 @@ def make_machine(seed: int, pageblocks: int = 12) -> Machine:
             # As every machine has.
             kinds[:64], kinds[64:200] = KINDS.index("reserved"), KINDS.index("free")
         lists = np.flatnonzero(kinds == KINDS.index("per_cpu"))
-        kinds[lists[256:]] = KINDS.index("kernel")
+        kinds[lists[min(size // 16, 256) :]] = KINDS.index("kernel")
         free = int((kinds == 0).sum())
         low = int(random.choice([1, 30, free // 4, free]))
         boost = int(random.choice([0, 0, low // 2]))
@@ -305,8 +312,8 @@ def make_machine(seed: int, pageblocks: int = 12) -> Machine:
         zone.told = np.zeros(size, np.bool_)
         share = float(random.choice([0, 0.5, 1]))
         for first, order in zone.blocks:
-            if order >= pageblock_order - 1 and random.random() < share:
+            if order >= told_from and zone.closed(told_from, free) != "never" and random.random() < share:
                 zone.told[first : first + (1 << order)] = True
         zones.append(zone)
         begin = -(-(begin + size) // (1 << max_order)) * (1 << max_order)
-    return Machine(page_size, pageblock_order, max_order, zones)
+    return Machine(page_size, pageblock_order, max_order, told_from, zones)

@@ -206,7 +206,8 @@ def _watermarks(found: Diagnosis) -> list[Advice]:
             )
         )
     under = found.free_resident.get("watermark", ZERO)
-    if under.most and under.is_exact:
+    setting = found.setting
+    if under.most and any(closed_by(zone, setting.order, setting, zone.free) == "watermark" for zone in found.zones):
         offers.append(
             Advice(
                 "lower the watermarks",

@@ -27,7 +27,7 @@ from pagehint.diagnosis.holders import HeldBack, drained_most, held_back, used_b
 from pagehint.diagnosis.kernel_can import kernel_can
 from pagehint.diagnosis.live import read_machine
 from pagehint.diagnosis.page_map import PageMap, Range
-from pagehint.diagnosis.prediction import predict
+from pagehint.diagnosis.prediction import HELD, predict
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.slab import JOURNAL, Slab, by_order
 from pagehint.diagnosis.zones import ZoneState, zone_states
@@ -43,6 +43,7 @@ _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _APART, _APART_LEAST, _TWICE = 0.1, 16 << 20, 2
 _LISTS_SHARE = 8
+_USUAL_ZONES = 3
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
 # ppc64 has blocks up to order 8: pageblocks are of 2 MiB since POWER9, of 16 MiB before.
@@ -276,7 +277,7 @@ def _mib_of(pages: int, setting: Setting) -> str:
 
 
 # Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory,
-# which it may break up too, below pageblock order; above, the guest may take a pageblock a zone meanwhile.
+# which it may break up too, below pageblock order, and, where blocks below that are told, what was given back.
 def _bring_from_counters(
     found: FreeMemory,
     used: dict[str, Bounds],
@@ -295,10 +296,10 @@ def _bring_from_counters(
         # How much of the cache is dirty may not be known: it is some of it.
         cached = cache.most + dirty.most if dirty.is_exact else max(cache.most, dirty.most)
         most = cached + slab.best + hangs_on + (lists or 0)
-    pageblock = setting.page_size << setting.pageblock_order
+    retaken = _retaken(zones, setting, free)
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
-        now = found.brings["reporting"][order]
+        taken = _taken(zones, order, setting, free)
         beside = _not_told_without(zones, order, setting) if zones else free if order else 0
         parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
         loss = 0.0
@@ -308,15 +309,42 @@ def _bring_from_counters(
                 loss = free or 0
             if order == 0 and room is not None:
                 loss = min(loss, room)
-        down = -loss - min(pageblock * max(len(zones), 1), pageblock if now.most is None else now.most)
-        up = None if beside is None or (order == 0 and lists is None) else beside + (lists or 0)
         whole = None if most is None or beside is None else most + beside
-        if total is not None:
-            up, whole = (None if each is None else min(each, max(total, least)) for each in (up, whole))
-        dropped[order] = Bounds(0 if order else least, whole)
-        compacted[order] = Bounds(down, up)
-        both[order] = Bounds(down, dropped[order].most)
+        known = beside is not None and retaken is not None and (order or lists is not None)
+        ends = [(beside or 0) + (lists or 0) + (retaken or 0) if known else None, whole]
+        ends.append(None if whole is None or retaken is None else whole + retaken)
+        up, whole, all_of = (each if each is None or total is None else min(each, max(total, least)) for each in ends)
+        dropped[order] = Bounds((0 if order else least) - taken, whole)
+        compacted[order] = Bounds(-loss - taken, up)
+        both[order] = Bounds(-loss - taken, all_of)
     found.brings |= {"drop_caches": dropped, "compact_memory": compacted, "both": both}
+
+
+# Bytes at `order` that the guest may take meanwhile, a pageblock a zone: and all that reporting would tell of there,
+# where the zone may so come under its watermark.
+def _taken(zones: list[ZoneState], order: int, setting: Setting, free: int | None) -> float:
+    size = setting.page_size
+    pageblock = size << setting.pageblock_order
+    if not zones:
+        return min(_USUAL_ZONES * pageblock, pageblock if free is None else free)
+    taken: float = 0
+    for zone in zones:
+        if zone.free is None:
+            taken += pageblock
+            continue
+        taken += min(pageblock, zone.free * size)
+        low = zone.free - (1 << setting.pageblock_order) - zone.lists_room - HELD
+        if closed_by(zone, order, setting, zone.free) is None and closed_by(zone, order, setting, low) is not None:
+            taken += free_from(zone, order, setting).most or 0
+    return taken
+
+
+# Bytes of pages that were given back and that others may move to, at the most: none in whole pageblocks.
+def _retaken(zones: list[ZoneState], setting: Setting, free: int | None) -> float | None:
+    if setting.order >= setting.pageblock_order or setting.on is False:
+        return 0
+    most = [free_from(zone, setting.order, setting).most for zone in zones] if zones else [free]
+    return None if None in most else sum(each or 0 for each in most)
 
 
 # Free bytes that reporting at `order` can't take by itself, at the most. Of a zone without a known watermark all of it

@@ -92,8 +92,8 @@ class Diagnosis:
         return None if size is None else exactly(size) if ends is None else Bounds(*ends)
 
     def tells_nothing(self, action: str | None, size: Bounds) -> bool:
-        """Whether bounds of what an action brings, a key of ACTIONS, are as far apart as all that it could move."""
-        if self.free is None or size.value is not None or size.most is None or size.least >= 0:
+        """Whether bounds of what compaction, a key of ACTIONS, brings are as far apart as all that it could move."""
+        if self.free is None or action not in ("compact_memory", "both") or size.most is None or size.least >= 0:
             return False
         cache = self.would_bring["drop_caches"][0].most or 0 if action == "both" else 0
         return size.most - size.least > self.free + cache

@@ -108,15 +108,12 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
         below = UNKNOWN if free is None else Bounds(max(free - (large.most or 0), 0), max(free - large.least, 0))
         found.add("below_order", exactly(below.least) if below.is_exact else below)
         closed = closed_by(zone, setting.order, setting, zone.free)
-        if closed is not None:
-            found.add(closed, large)
-        elif setting.on is False:
-            found.add("no_device", large)
-        elif zone.low is None:
-            for cause in ("waiting", "watermark", "given_back"):
-                found.add(cause, Bounds(0, large.most))
+        if closed == "never" or setting.on is False:
+            found.add(closed or "no_device", large)
         else:
-            for cause in ("waiting", "given_back"):
+            # Before it came under its watermark a zone may have been told of.
+            open_or_closed = ("waiting", "watermark") if zone.low is None else (closed or "waiting",)
+            for cause in (*open_or_closed, "given_back"):
                 found.add(cause, Bounds(0, large.most))
         found.add("per_cpu", UNKNOWN if zone.per_cpu is None else exactly(zone.per_cpu * setting.page_size))
         for order in setting.orders:

@@ -33,14 +33,15 @@ from pagehint.diagnosis.slab import HANGS_ON, HANGS_ON_MOST, Slab, SlabByOrder
 from pagehint.diagnosis.zones import ZoneState
 from pagehint.kernel.profiles import Pcp
 
-__all__ = ["predict"]
+__all__ = ["HELD", "predict"]
 
 _SPOILED = 2.5
 _SPOILERS, _SPOILERS_OF_LISTS, _MOST_SPOILERS_OF_LISTS = 11, 1 / 40, 3
 _EARLY_SPOILERS = 22
 _FURTHER = 1.3
 _LISTS_GROW = 0.5
-_HELD = 2
+HELD = 2
+"""Pages of a zone that somebody holds at that moment."""
 Orders = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Pages = NDArray[np.float64]
@@ -207,7 +208,7 @@ class _Zone:
     @property
     def held(self) -> Orders:
         """Pages by order that two pages keep from coming, each in a block, which somebody holds at that moment."""
-        held: Orders = np.minimum(_HELD << np.arange(self._setting.max_order + 1), self._freed(1))
+        held: Orders = np.minimum(HELD << np.arange(self._setting.max_order + 1), self._freed(1))
         return held
 
     @property
@@ -308,7 +309,7 @@ class _Zone:
     # what was given back, which the host then has again. A zone that comes under its watermark so tells nothing more.
     def _least(self, gains: Orders, freed: int, on_lists: int) -> Orders:
         pageblock, free = 1 << self._setting.pageblock_order, _free(self._before)
-        kept = pageblock + min(on_lists, self._zone.lists_room) + min(freed, _HELD)
+        kept = pageblock + min(on_lists, self._zone.lists_room) + min(freed, HELD)
         taken = np.minimum(self._start + int(np.count_nonzero(self._before.told)), pageblock)
         least: Orders = np.where(self._closed(free + freed - kept), -self._start, gains) - taken
         return least
@@ -332,7 +333,7 @@ class _Zone:
         full = min(self._per_cpu + self._zone.lists_room, int(gains[0]))
         high = max(int(_SPOILED * room), full)
         kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, high)
-        held = _HELD << np.arange(len(gains))
+        held = HELD << np.arange(len(gains))
         return np.where(gains > 0, np.maximum(gains - kept - held, 0), gains)
 
 
