@@ -13,6 +13,7 @@ from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.bounds import Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.examine import diagnose, doctor, examine
+from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.recognise import read_files
 from pagehint.errors import InputError
 from pagehint.proc.kpageflags import KPageFlag
@@ -98,6 +99,30 @@ def test_without_a_map_bounds_hold_what_the_machine_is(seed: int, left_out: tupl
         assert (order == 0 and closed and "zoneinfo" in left_out) or _holds(
             found.would_bring[action][order], brought
         ), (action, order)
+
+
+@pytest.mark.parametrize("with_map", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_in_which_order_files_and_zones_come_changes_nothing(seed: int, with_map: bool, tmp_path: Path) -> None:
+    machine = make_machine(seed)
+    files = machine.write(tmp_path)
+    if not with_map:
+        del files["kpageflags"]
+    found = _figures(diagnose(list(files.values())))
+    assert _figures(diagnose(list(files.values())[::-1])) == found
+    # Zones of nodes, each in a file of its own; meminfo's lines turned round.
+    parts = []
+    for name in ("buddyinfo", "zoneinfo"):
+        for part, text in enumerate(re.split("(?m)^(?=Node)", files.pop(name).read_text())[:0:-1]):
+            parts.append(tmp_path / f"{name}-{part}.txt")
+            parts[-1].write_text(text)
+    files["meminfo"].write_text("".join(files["meminfo"].read_text().splitlines(keepends=True)[::-1]))
+    assert _figures(diagnose([*parts, *files.values()])) == found
+
+
+def _figures(found: Diagnosis) -> dict[str, Any]:
+    names = ("free_resident", "would_bring", "bounds", "likely", "used_by", "held_back", "advice", "free_mib")
+    return {name: found.to_dict()[name] for name in names}
 
 
 def _holds(bounds: Bounds, size: float) -> bool:

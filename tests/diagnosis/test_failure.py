@@ -42,6 +42,8 @@ def explain(*zones: ReportedZone, order: int = 0, flags: tuple[str, ...] = KERNE
         (50, 0, ("GFP_KERNEL", "__GFP_HIGH"), {}, "watermark"),  # it can wait: half
         (51, 0, ("GFP_KERNEL", "__GFP_HIGH"), {}, "none"),
         (1, 0, ("GFP_KERNEL", "__GFP_MEMALLOC"), {}, "none"),  # no watermark at all
+        (100, 0, ("GFP_KERNEL", "__GFP_MEMALLOC", "__GFP_NOMEMALLOC"), {}, "watermark"),  # but for this, which counts
+        (150, 0, ("GFP_KERNEL", "__GFP_MEMALLOC", "__GFP_NOMEMALLOC"), {"reserved_highatomic": 60}, "reserve"),
         (130, 0, KERNEL, {"boost": 40}, "none"),
         (100, 0, KERNEL, {"boost": 40}, "boost"),  # min holds boost already: 60 without
         (60, 0, KERNEL, {"boost": 40}, "watermark"),

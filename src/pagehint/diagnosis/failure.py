@@ -134,6 +134,9 @@ def explain_failures(reports: list[MemoryReport], page_size: int) -> list[Failur
 
 def _explain(report: MemoryReport, page_size: int) -> Failure:
     flags = set(report.flags) or _low_flags(report.mode)
+    # It takes precedence.
+    if "__GFP_NOMEMALLOC" in flags:
+        flags.discard("__GFP_MEMALLOC")
     order = report.order or 0
     can_wait = True if flags & _WAITING else None
     # What is no flag's name was damaged.
