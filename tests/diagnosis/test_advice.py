@@ -13,6 +13,7 @@ from pagehint.diagnosis.findings import Advice, Diagnosis
 from pagehint.diagnosis.recognise import read_files
 from pagehint.proc.kpageflags import KPageFlag
 from tests.diagnosis.conftest import DATA, GUESTS, snapshot_files
+from tests.diagnosis.machines import make_machine
 from tests.diagnosis.samples import SAMPLES
 
 MIB = 1 << 20
@@ -124,6 +125,15 @@ def test_of_nothing_known_there_is_no_advice() -> None:
     diagnosis = examine(evidence)
     assert diagnosis.free is None
     assert diagnosis.advice == advise(diagnosis) == []
+
+
+def test_what_is_guessed_to_bring_nothing_is_no_advice(tmp_path: Path) -> None:
+    """Its zone would tell of 7 MiB if as much slab went as may at the very most."""
+    found = diagnose(list(make_machine(4).write(tmp_path).values()))
+    brings = found.would_bring["drop_caches"][found.setting.order]
+    assert brings.likely is not None
+    assert brings.likely[1] < 4 * MIB < (brings.most or 0)
+    assert "drop_caches" not in {each.apply for each in found.advice}
 
 
 def test_worth_is_what_it_brings_for_its_cost() -> None:

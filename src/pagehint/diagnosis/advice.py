@@ -28,7 +28,7 @@ def advise(found: Diagnosis) -> list[Advice]:
     if found.free is None:
         return device if found.evidence.reporting.on is False else []
     offers = [*device, *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
-    worth = [each for each in offers if (each.brings.most is None or each.brings.most >= _WORTH)]
+    worth = [each for each in offers if (most := _at_most(each.brings)) is None or most >= _WORTH]
     sure = [each for each in worth if each in device or found.page_map is not None or each.brings.least > 0]
 
     def rank(each: Advice) -> tuple[bool, bool, float]:
@@ -37,6 +37,11 @@ def advise(found: Diagnosis) -> list[Advice]:
 
     look = _look(found) if worth and not sure else []
     return [*look, *sorted(worth, key=rank, reverse=True)]
+
+
+# Where it is guessed, unless something unusual happens.
+def _at_most(brings: Bounds) -> float | None:
+    return brings.most if brings.likely is None else brings.likely[1]
 
 
 def _look(found: Diagnosis) -> list[Advice]:
