@@ -98,16 +98,19 @@ class Pages:
             self._used_resident[page >> AREA_ORDER] += 1 if value else -1
             self.used_resident += 1 if value else -1
 
-    # A fault may back pages beside the block: all of its area. Where memory is short, others are swapped out for it.
+    # A fault may back pages beside the block: all of its area. Where memory is short, others are swapped out for it:
+    # for one area's sake the host looks round no more than once.
     def _touch_block(self, pfn, order):
+        if order > AREA_ORDER:
+            self._touch_block(pfn, order - 1)
+            self._touch_block(pfn + block_pages(order - 1), order - 1)
+            return
         resident: cython.longlong = self.backing.resident
         hand: cython.longlong = self.backing._hand
         swapped: cython.longlong = self.backing.swapped_out
-        area: cython.longlong
         self.backing._touch(pfn, order)
         if self.backing.resident != resident or self.backing.swapped_out != swapped:
-            for area in range(pfn >> AREA_ORDER, ((pfn + block_pages(order) - 1) >> AREA_ORDER) + 1):
-                self._count_used(area)
+            self._count_used(pfn >> AREA_ORDER)
         if self.backing.swapped_out != swapped:
             while True:
                 self._count_used(hand)
