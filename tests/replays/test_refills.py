@@ -14,7 +14,7 @@ from pagehint.replays.refills import FoundRefills, RefillScan
 from pagehint.replays.totals import make_run
 from pagehint.trace.meta import Meta
 
-from .recording import Row, record, zone
+from .recording import Row, record, used_pages, zone
 
 _S, _US = 10**9, 10**3
 # time, event, pfn, order, cpu, type, detail
@@ -204,16 +204,23 @@ def test_what_lay_on_a_list_before() -> None:
 
 
 def _used(
-    path: Path, rows: list[Row], times: list[int], kernel: str | None = None, batch: int = 12, untouched: bool = False
+    path: Path,
+    rows: list[Row],
+    times: list[int],
+    kernel: str | None = None,
+    batch: int = 12,
+    untouched: bool = False,
+    known_at: int = 0,
 ) -> list[int]:
-    """Pages in use beyond those at the start, each 100 ms; `untouched`: of which the host had backed none."""
+    """Pages in use beyond those at the start, each 100 ms; `untouched`: of which the host had backed none, as is
+    `known_at` a time."""
     meta = Meta(
         recorder="test", source="test", level="zone", kernel=kernel, zones=[replace(zone(2048), pcp_batch=batch)]
     )
     trace = record(path, rows, [zone(2048)], meta, times=times)
     one = Playback(trace, None, None, "simulated", "100ms", False, frozenset({"alloc"}), None)
     if untouched:
-        one.first = replace(one.first, backed=np.zeros_like(one.first.backed))
+        one.first = replace(one.first, backed=np.zeros_like(one.first.backed), time=known_at)
     run = one.run(make_run)
     used = [pages // 4096 for pages in run.timeline.column("used").to_pylist()]
     return [pages - used[0] for pages in used]
@@ -253,3 +260,27 @@ def test_what_the_host_had_not_backed_is_used_before_its_list_is_refilled(tmp_pa
     used = _used(tmp_path / "a.t", rows, times, untouched=True)
     assert [pages > 0 for pages in used] == [False] * 11 + [True] * 60  # three pages beyond 1 s: its area is resident
     assert _used(tmp_path / "b.t", rows, times)[:20] == [0] * 20
+
+
+def test_what_is_not_whole_where_it_was_lies_on_no_list(tmp_path: Path) -> None:
+    """A page of the first was free at the start, the last goes beyond the guest: a bit beyond an array was cleared."""
+    rows: list[Row] = [("Z", 301, 0, 1), ("Z", 600, 1, 0, 1)]
+    rows += [("D", 300, 1, 0), ("D", 2044, 1, 0), ("D", 2047, 1, 0)]
+    meta = Meta(recorder="test", source="test", level="zone", kernel="6.1.0")
+    trace = record(tmp_path / "t", rows, [zone(2048)], meta)
+    one = Playback(trace, None, None, "simulated", None, False, frozenset(), None)
+    found, used = one.start.refills, used_pages(one.engine)
+    assert found is not None
+    assert found.at_start.tolist() == [300, 2044, 2047]
+    one.engine.lay_used(found.at_start, found.at_start_on)
+    assert used - used_pages(one.engine) == 2
+    assert one.engine.used[300 >> 6] >> np.uint64(300 & 63) & np.uint64(1)
+
+
+def test_what_a_refill_brought_before_is_used_as_it_was_to_be(tmp_path: Path) -> None:
+    """What is backed is known in the middle: nothing is laid on that list, whose rest was all used then."""
+    rows: list[Row] = [*(("Z", 600 + k, 0, 0, 1) for k in range(12)), *(("D", 300 + k, 0, 0) for k in range(4))]
+    rows += [("Z", 700, 0, 0, 1), ("M", -1, 255)]
+    times = [*range(0, 12 * _US, _US), *range(3 * _S, 3 * _S + 4), 4 * _S, 5 * _S]
+    used = _used(tmp_path / "a.t", rows, times, untouched=True, known_at=_S)
+    assert used[20] - used[5] == pytest.approx(4, abs=1)  # its area is resident by then

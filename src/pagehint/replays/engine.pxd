@@ -44,6 +44,8 @@ cdef class Engine(Placing):
     cdef Py_ssize_t _g
 
     @cython.final
+    cdef bint _is_in_place(self, Py_ssize_t pfn, int order) except -1
+    @cython.final
     cdef void _pass_time(self, long long now) noexcept nogil
     @cython.final
     cdef void _inflate(self, Py_ssize_t pfn, int order, bint told) noexcept nogil

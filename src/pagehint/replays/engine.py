@@ -159,12 +159,16 @@ class Engine(Placing):
         self._refills = refills
 
     def lay_used(self, pfns, lists):
-        """At zone level, these blocks, which count as used, lie on lists: see `Refills.lay`."""
-        still = self.mapped[pfns] == pfns
+        """At zone level, these blocks lie on lists: see `Refills.lay`. But those of which a page is somewhere else."""
+        blocks = zip(pfns.tolist(), lists.tolist(), strict=True)
+        still = np.array([self._is_in_place(pfn, self._refills._order(which)) for pfn, which in blocks], np.bool_)
         for pfn, order in self._refills.lay(pfns[still], lists[still], self.now):
             self._next_use = self.now
             for page in range(pfn, pfn + (1 << order)):
                 self._set_used(page, False)
+
+    def _is_in_place(self, pfn, order):
+        return self._map[pfn] == pfn and self._enter(pfn, order, self._cpu) and self._contiguous(pfn, order)
 
     # Events
 

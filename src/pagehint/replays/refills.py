@@ -412,7 +412,7 @@ class Refills(Lists):
                 laid.append((pfn, self._order(which)))
         for which in np.unique(lists).tolist():
             refill = self._found_first[which]
-            if self._left[which]:
+            if self._left[which] and self._found_begins[refill] > now:
                 self._step[which] = min(
                     (self._found_ends[refill] - self._found_begins[refill]) // max(self._found_used[refill], 1),
                     (self._found_begins[refill] - now) // self._left[which],
