@@ -139,7 +139,8 @@ def _check_buddies(
     first = zone.start_pfn >> zone.pageblock_order
     kind, other = (types[(i + zone.start_pfn >> zone.pageblock_order) - first] for i in (pairs, buddies))
     if zone.profile.merge_by_type:
-        merge = (kind == other) | ((kind <= Migratetype.RECLAIMABLE) & (other <= Migratetype.RECLAIMABLE))
+        # What comes as a type that its pageblock isn't of merges by that. Which of the two came last is not known.
+        merge = _mix(state[pairs] >> TYPE_SHIFT, other) & _mix(state[buddies] >> TYPE_SHIFT, kind)
     else:
         merge = np.ones(len(pairs), bool)
     # Isolating moves blocks without merging them, so two isolated buddies may stand side by side.
@@ -148,6 +149,12 @@ def _check_buddies(
     return [
         f"pfn {zone.start_pfn + i}: free beside its free buddy, order {state[i] & ORDER}" for i in pairs[merge][:10]
     ]
+
+
+# Whether blocks of these types merge across pageblocks.
+def _mix(kind: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.bool_]:
+    mixed: NDArray[np.bool_] = (kind == other) | (np.maximum(kind, other) <= Migratetype.RECLAIMABLE)
+    return mixed
 
 
 def _check_pcps(
