@@ -207,6 +207,9 @@ def test_ages_are_kept_where_they_are_wanted():
     zone.pull(Batch(1))
     zone.detach()
     zone.attach(9, 0, "device", lambda: None, ages=True)
+    with pytest.raises(InputError, match="keeps no ages of order 8: attach with ages=True, from that order on"):
+        zone.pull(Batch(1), order=8, age=1)
+    zone.pull(Batch(1), order=8)
     with pytest.raises(InputError, match="outside the zone"):
         zone.ages(np.array([2048]))
     with pytest.raises(InputError, match="migratetype"):

@@ -217,8 +217,9 @@ class Attachable(Ranges):
         last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
         hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
         watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full; one that was
-        walked to its end gives nothing. Raises InputError for an age where none are kept, and if the batch holds other
-        blocks than this zone's in flight. O(blocks walked); the lock is let go of after each 1,024.
+        walked to its end gives nothing. Raises InputError for an age where none are kept, as of orders below the
+        attached one, and if the batch holds other blocks than this zone's in flight. O(blocks walked); the lock is let
+        go of after each 1,024.
         """
         first: cython.int = self.max_order - 1
         last: cython.int = self._min_order
@@ -241,7 +242,7 @@ class Attachable(Ranges):
         at: cython.Py_ssize_t
         with self._lock:
             wrong = self._not_in_flight(batch)
-            kept = self._ages or not old
+            kept = self._keeps(last) or not old
         while wrong < 0 and kept and first >= last and batch._count < room:
             for kind in range(high, low - 1, -1):
                 which = (kind << 5) + first
@@ -251,16 +252,20 @@ class Attachable(Ranges):
                     at = self._stopped[which]
                 while kept and at != WALKED and batch._count < room:
                     with self._lock:
-                        kept = self._ages or not old  # whoever attached meanwhile may keep none
+                        kept = self._keeps(last) or not old  # whoever attached meanwhile may keep none
                         if kept:
                             at = self._pull_old(first, kind, batch, room, old, head_first, at)
                             self._stopped[which] = at
             first -= 1
         if not kept:
-            raise InputError(f"{self!r} keeps no ages: attach with ages=True")
+            raise InputError(f"{self!r} keeps no ages of order {last}: attach with ages=True, from that order on")
         if wrong >= 0:
             raise misplaced(batch, wrong)
         return batch._count == batch.capacity
+
+    # Whether the ages of blocks of this order are kept.
+    def _keeps(self, order):
+        return self._ages and order >= self._min_order
 
     @property
     def now(self):
