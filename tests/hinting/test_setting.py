@@ -136,6 +136,17 @@ def test_a_value_that_no_table_holds(value):
         InputError, match=r"^any 'x': its parse\(\) gave .*: expected a number of 64 bits, a text, True"
     ):
         setting.parse("x")
+    setting = Setting(0, "Anything.", lambda given: given, lambda option, text: value)
+    with pytest.raises(
+        InputError, match=r"^--any 'x': its read\(\) gave .*: expected a number of 64 bits, a text, True"
+    ):
+        setting.read("--any", "x")
+
+
+def test_an_option_that_can_not_be_read():
+    setting = Setting(0, "Any.", int, lambda option, text: int(text))
+    with pytest.raises(InputError, match=r"^--any 'x': ValueError: invalid literal"):
+        setting.read("--any", "x")
 
 
 def test_words_that_are_none():

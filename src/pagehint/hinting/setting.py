@@ -53,27 +53,31 @@ class Setting:
 
     def parse(self, value: Any) -> Any:
         """The value that Python code means. Raises InputError."""
-        try:
-            meant = self._parse(value)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{self.name} {shown(value)}: {type(error).__name__}: {str(error)[:100]}") from None
-        if not _can_be_told(meant):
-            raise InputError(
-                f"{self.name} {shown(value)}: its parse() gave {shown(meant)}: expected a number of 64 bits, a text, "
-                "True, False or None"
-            )
-        return meant
+        return self._made(f"{self.name} {shown(value)}", "parse", lambda: self._parse(value))
 
     def read(self, option: str, text: str) -> Any:
         """The value of a command line's text. Raises InputError, which names ``option``."""
-        if self._read is not None:
-            return self._read(option, text)
+        if (read := self._read) is not None:
+            return self._made(f"{option} {shown(text)}", "read", lambda: read(option, text))
         try:
             return self.parse(text)
         except InputError as error:
             raise InputError(f"{option}: {error}") from None
+
+    # What one of the functions that it was declared with makes of a value.
+    def _made(self, value: str, function: str, make: Callable[[], Any]) -> Any:
+        try:
+            meant = make()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"{value}: {type(error).__name__}: {str(error)[:100]}") from None
+        if not _can_be_told(meant):
+            raise InputError(
+                f"{value}: its {function}() gave {shown(meant)}: expected a number of 64 bits, a text, True, False or "
+                "None"
+            )
+        return meant
 
     def words(self, value: Any) -> str:
         """A value in a label."""
