@@ -1,6 +1,7 @@
 """Recordings that a replay refuses, before it takes memory for them."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,3 +64,22 @@ def test_a_meta_that_tells_of_no_zone_events_where_there_are_some(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "events": {"A": 2}}))
     with pytest.raises(InputError, match=r"events is \{'A': 2\}, but the events tell \{'A': 1, 'Z': 1\}"):
         replay(Trace.open(trace.path))
+
+
+@pytest.mark.parametrize(("cpus", "zones", "refused"), [(8192, 8, False), (8192, 9, True), (1, 9, False)])
+def test_as_many_cpus_and_zones_as_no_machine_has(cpus, zones, refused, tmp_path):
+    """Each has lists of its own: a table of 8,192 CPUs and 4,096 zones took all memory."""
+    layouts = [replace(zone(64, 64 * node), node=node) for node in range(zones)]
+    trace = record(tmp_path / "t", [("A", 0, 0, cpus - 1)], layouts)
+    if not refused:
+        check_replayable(trace)
+        return
+    with pytest.raises(InputError, match="8192 CPUs and 9 zones: replays go up to 65536 CPUs' lists of a zone"):
+        replay(trace)
+
+
+def test_lists_that_may_hold_much_more_than_there_is(tmp_path):
+    layouts = [replace(zone(1 << 16), pcp_high=1 << 30, pcp_batch=1 << 16)]
+    trace = record(tmp_path / "t", [("A", cpu, 0, cpu) for cpu in range(257)], layouts)
+    with pytest.raises(InputError, match="its CPUs' lists may hold 16842752 pages, and its zones end at pfn 65536"):
+        replay(trace)

@@ -103,7 +103,8 @@ class PerCpuLists:
         self._arrays = []
         for which in range(PCP_LISTS):
             order = self._pageblock_order if which == PCP_LISTS - 1 else which // 3
-            room = min(most, self._pages) // (1 << order) + 2 * batch + 2
+            # Whatever its limits are, it holds no more than the zone has.
+            room = min(min(most, self._pages) // (1 << order) + 2 * batch + 2, self._pages // (1 << order) + 1)
             array = np.zeros(1 << int(room).bit_length(), np.uint32)
             self._arrays.append(array)
             self._mask[which] = len(array) - 1

@@ -44,7 +44,7 @@ from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, tim
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
-from pagehint.trace.meta import ZoneLayout
+from pagehint.trace.meta import MAX_CPUS, ZoneLayout
 from pagehint.units import LONGEST_TIME, format_time, shown
 
 __all__ = [
@@ -63,6 +63,11 @@ MOST_PAGES = 1 << 28
 _MOST_UNZONED = 1 << 23  # 32 GiB: one event may name any page
 # 64 GiB, and the hole that machines have below 4 GiB: a few bytes of zoneinfo may claim any size.
 _MOST_WITHOUT_FLAGS = (1 << 24) + (1 << 20)
+# A CPU's lists of a zone take 10 KiB and some 40 bytes for each page that they may hold: together that is a part of the
+# guest's pages, but on remote nodes' CPUs.
+_MOST_LISTS = 1 << 16
+_MOST_ON_LISTS = 16
+_LEAST_PAGES = 1 << 20
 _FIRST_PASS = "the first pass"
 
 
@@ -151,6 +156,12 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
     for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
         if order is not None and order > MAX_ORDER:
             raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {MAX_ORDER}")
+    cpus = meta.cpus or MAX_CPUS
+    if cpus * len(layouts) > _MOST_LISTS:
+        raise InputError(
+            f"{trace.path / 'meta.json'}: {cpus} CPUs and {len(layouts)} zones: replays go up to {_MOST_LISTS} CPUs' "
+            "lists of a zone"
+        )
     if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
         raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
     if not layouts:
@@ -172,6 +183,14 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
             "than 64GiB need them: import it with --snapshot"
         )
     return pages
+
+
+def _check_room(trace: Trace, pages: int, room: int) -> None:
+    if room > _MOST_ON_LISTS * max(pages, _LEAST_PAGES):
+        raise InputError(
+            f"{trace.path}: its CPUs' lists may hold {room} pages, and its zones end at pfn {pages}: their high and "
+            "batch are no guest's: take the snapshot again"
+        )
 
 
 def check_replayable(trace: Trace) -> None:
@@ -239,12 +258,14 @@ class Start:
         if progress is not None and not looked:
             progress(trace.num_events)
         found = seen.at_start
-        zones, pcps, grows = [], {}, []
+        zones, pcps, grows, room = [], {}, [], 0
         for index, layout in enumerate(layouts):
             zone = _zone(layout, profile, block_order, seen)
             zones.append(zone)
             if not zone_events:
                 limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(seen.cpus)))
+                room += len(seen.cpus) * min(limits[2] + 2 * limits[0], layout.spanned)
+                _check_room(trace, pages, room)
                 coming = int(found.coming[layout.start_pfn : layout.end_pfn].sum()) if found.booting else 0
                 for cpu in seen.cpus:
                     pcps[index, cpu] = PerCpuLists(zone, cpu, *limits)
