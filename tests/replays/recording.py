@@ -1,6 +1,6 @@
 """Small recordings, made event by event."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +74,11 @@ def record(
     migratetype: int | Sequence[int] = 1,
     gfps: Mapping[int, int] | None = None,
     times: Sequence[int] | None = None,
+    host: Callable[[TraceWriter], None] | None = None,
 ) -> Trace:
     """A recording of these events, from `begin` (ns) on and `step` ns apart, or at `times`, all of one type or each of
     its own; `texts` and `flags` are its snapshot, `final` the texts of that at its end. `gfps`: flags of allocations,
-    by their rows."""
+    by their rows. `host` adds what the host saw."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step if times is None else np.array(times)
     columns["migratetype"][:] = migratetype
@@ -98,6 +99,8 @@ def record(
             writer.add_snapshot(files)
         if final is not None:
             writer.add_snapshot(_files(path, final), "final")
+        if host is not None:
+            host(writer)
         given = Meta(recorder="test", source="test") if meta is None else meta
         writer.finish(given if given.zones else Meta(**{**vars(given), "zones": list(zones)}))
     return Trace.open(path)
