@@ -12,6 +12,8 @@ from pagehint.mm import page
 
 PXD = (Path(pagehint.__file__).parent / "mm" / "page.pxd").read_text()
 COMPILED = {name: int(value, 0) for name, value in re.findall(r"^    (\w+) = (\w+)", PXD, re.MULTILINE)}
+# Beyond what an enum holds.
+COMPILED["UNREACHABLE"] = 1 << int(re.findall(r"#define pagehint_unreachable \(.*1\) << (\d+)\)", PXD)[0])
 
 
 def test_constants_of_the_compiled_engine():
