@@ -98,6 +98,9 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef void _free(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
     @cython.final
+    cdef void _free_block(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
+    cdef void _free_by_pageblock(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
+    @cython.final
     cdef Py_ssize_t _bulk(
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,
         const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size

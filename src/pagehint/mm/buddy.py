@@ -353,7 +353,30 @@ class Buddy(HintingState):
     def _free(self, i: cython.Py_ssize_t, order: cython.int, to_tail: cython.bint) -> cython.void:
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_one_page(i, order, self._types[pageblock], to_tail)
+        self._free_block(i, order, self._types[pageblock], to_tail)
+
+    @cython.cfunc
+    @cython.inline
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _free_block(
+        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, to_tail: cython.bint
+    ) -> cython.void:
+        if order > self.pageblock_order and self._merge_retypes:
+            self._free_by_pageblock(i, order, migratetype, to_tail)
+        else:
+            self._free_one_page(i, order, migratetype, to_tail)
+
+    # From 6.10 on: each pageblock of a block goes to its own type's lists, the first to this type's; they merge again.
+    def _free_by_pageblock(self, i, order, migratetype, to_tail):
+        end: cython.Py_ssize_t = i + block_pages(order)
+        kind: cython.int = migratetype
+        while True:
+            self._free_one_page(i, self.pageblock_order, kind, to_tail)
+            i += block_pages(self.pageblock_order)
+            if i == end:
+                break
+            kind = self._types[self._pageblock(i)]
 
     # The order of the largest aligned block that starts at ``i`` and ends by ``end``.
     def _piece(self, i, end):

@@ -10,6 +10,8 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef int _isolate(self, Py_ssize_t pageblock) noexcept nogil
     @cython.final
+    cdef bint _split_around(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
     cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
     @cython.final
     cdef Py_ssize_t _take_run(

@@ -162,7 +162,7 @@ class Ranges(HintedLists):
         order: cython.int
         while i < end:
             order = self._piece(i, end)
-            self._free_one_page(i, order, self._types[self._pageblock(i)], False)
+            self._free_block(i, order, self._types[self._pageblock(i)], False)
             i += block_pages(order)
 
     # Make used pages that are an aligned block one block, whatever they were allocated as; false if not all are used.
@@ -194,7 +194,7 @@ class Ranges(HintedLists):
         if not self._join_used(i, order):
             return False
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_one_page(i, order, migratetype, False)
+        self._free_block(i, order, migratetype, False)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.

@@ -39,8 +39,12 @@ class Spans(Attachable):
         """Isolate the pageblock of ``pfn``: its free blocks can't be allocated. Raises BusyError if it is isolated."""
         i: cython.Py_ssize_t = self._index(pfn)
         done: cython.bint
+        ring: cython.bint
         with self._lock:
             done = self._isolate(self._pageblock(i))
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
         if not done:
             raise BusyError(f"the pageblock of pfn {pfn} is isolated already")
 
@@ -123,6 +127,7 @@ class Spans(Attachable):
         k: cython.Py_ssize_t
         wrong: cython.Py_ssize_t
         isolated: cython.bint = False
+        ring: cython.bint
         array = np.empty(last - first + 1, np.uint8)
         if cython.compiled:
             kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, array.ctypes.data))
@@ -147,6 +152,9 @@ class Spans(Attachable):
                     self._offline_pages += end - begin
                     if self._offline_pages == self._pages:
                         self._forget_all()
+            ring = self._rings()
+        if ring:
+            self._ring_doorbell()
         if isolated:
             raise BusyError(f"pfn {pfn}, {pages} pages: a pageblock is isolated already")
         if wrong >= 0:
