@@ -342,6 +342,18 @@ def test_what_is_free_beside_half_a_pageblock_that_is_told(kernel: str, list_: i
     check(zone)
 
 
+@pytest.mark.parametrize(("kernel", "told"), [("6.1", []), ("6.12", [[(512, 9)]])])
+def test_what_is_left_of_a_block_that_isolating_splits_is_told_anew(kernel: str, told: list[object]) -> None:
+    zone = Zone(8 << 10, profile=kernel_profile(kernel))
+    rig = Rig(0, capacity=2, order=9, zone=zone).start()
+    rig.clock.run_until(100 * S)
+    rig.batches.clear()
+    zone.isolate(0)
+    rig.clock.run_until(110 * S)
+    assert rig.batches == told
+    rig.sound()
+
+
 def test_a_walk_over_reported_blocks_changes_nothing():
     rig = Rig(8, capacity=4, order=9).start()
     rig.clock.run_until(100 * S)
