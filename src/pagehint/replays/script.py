@@ -117,7 +117,9 @@ class Script:
         op = words[0] if words else ""
         if queued and words == _MARK:
             op, arguments = "r", ""
-        elif op not in _ARGUMENTS or op == "r":
+        elif not op:
+            raise InputError(f"r: expected r {_ARGUMENTS['r']}")
+        elif op not in _ARGUMENTS:
             raise InputError(f"{_quoted(op)} is no op: expected one of {', '.join(_ARGUMENTS)}")
         else:
             arguments = _ARGUMENTS[op]
