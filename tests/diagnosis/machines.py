@@ -195,11 +195,46 @@ class Machine:
 
     def version(self) -> str:
         """As /proc/version and /proc/cmdline print it."""
-        of_pages = {4096: "amd64", 16384: "arm64-16k", 65536: "arm64-64k"}[self.page_size]
         return (
-            f"Linux version 6.12.9-{of_pages} (a@b) (gcc 14) #1 SMP\n"
+            f"Linux version {self.release()} (a@b) (gcc 14) #1 SMP\n"
             f"BOOT_IMAGE=/vmlinuz root=/dev/vda1 ro page_reporting.page_reporting_order={self.order}\n"
         )
+
+    def log(self) -> str:
+        """As 6.12 logs it when the OOM killer comes."""
+        kib = self.page_size >> 10
+        slab, cache = self.of("slab"), self.of("cache_clean", "cache_mapped", "cache_dirty")
+        text = (
+            "python3 invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0\n"
+            f"CPU: 0 PID: 900 Comm: python3 Not tainted {self.release()} #1 SMP\nMem-Info:\n"
+            f"active_anon:{self.of('shmem')} inactive_anon:{self.of('anon')} isolated_anon:0\n"
+            f" active_file:0 inactive_file:{cache} isolated_file:0\n"
+            f" unevictable:{self.of('unevictable')} dirty:{self.of('cache_dirty')} writeback:0\n"
+            f" slab_reclaimable:{slab // 2} slab_unreclaimable:{slab - slab // 2}\n"
+            f" mapped:{self.of('cache_mapped', 'unevictable')} shmem:{self.of('shmem')} "
+            f"pagetables:{self.of('page_tables')}\n sec_pagetables:0 bounce:0\n kernel_misc_reclaimable:0\n"
+            f" free:{self.of('free')} free_pcp:{self.of('per_cpu')} free_cma:0\n"
+        )
+        for zone in self.zones:
+            present = int((~zone.of("absent")).sum())
+            sizes = {
+                "free": int(zone.of("free").sum()), "boost": zone.boost, "min": zone.min, "low": zone.low,
+                "high": zone.low + max(zone.low - zone.min, 1), "reserved_highatomic": zone.reserve,
+                "free_highatomic": zone.reserve, "present": present,
+                "managed": present - int(zone.of("reserved").sum()), "free_pcp": int(zone.of("per_cpu").sum()),
+                "local_pcp": 0, "free_cma": 0,
+            }  # fmt: skip
+            text += f"Node {zone.node} {zone.name} " + " ".join(f"{key}:{size * kib}kB" for key, size in sizes.items())
+            text += "\nlowmem_reserve[]: 0 0 0 0 0\n"
+        for zone in self.zones:
+            row = [f"{count}*{kib << order}kB" + " (M)" * bool(count) for order, count in enumerate(self.counts(zone))]
+            text += f"Node {zone.node} {zone.name}: {' '.join(row)} = {int(zone.of('free').sum()) * kib}kB\n"
+        managed = sum(int((~zone.of("absent", "reserved")).sum()) for zone in self.zones)
+        return f"{text}{cache} total pagecache pages\n{managed + 500} pages RAM\n500 pages reserved\n"
+
+    def release(self) -> str:
+        """Its kernel's."""
+        return "6.12.9-" + {4096: "amd64", 16384: "arm64-16k", 65536: "arm64-64k"}[self.page_size]
 
     def flags(self) -> NDArray[np.uint64]:
         """/proc/kpageflags."""

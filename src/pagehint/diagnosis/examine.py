@@ -30,7 +30,7 @@ from pagehint.diagnosis.page_map import PageMap, Range
 from pagehint.diagnosis.prediction import HELD, predict
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.slab import JOURNAL, Slab, by_order
-from pagehint.diagnosis.zones import ZoneState, zone_states
+from pagehint.diagnosis.zones import LISTS_SHARE, ZoneState, zone_states
 from pagehint.errors import InputError, printable
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, ORDER_PARAMETER
 from pagehint.proc.kpageflags import KPageFlag
@@ -42,7 +42,7 @@ _MOST_ORDER = 20
 _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _APART, _APART_LEAST, _TWICE = 0.1, 16 << 20, 2
-_LISTS_SHARE = 8
+_MOST_LOW = 1 / 3
 _USUAL_ZONES = 3
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
@@ -300,7 +300,9 @@ def _bring_from_counters(
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
         taken = _taken(zones, order, setting, free)
-        beside = _not_told_without(zones, order, setting) if zones else free if order else 0
+        beside = _not_told_without(zones, order, setting, total)
+        if not zones:
+            beside = 0 if order == 0 and _is_open_to_pages(free, total) else free
         parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
         loss = 0.0
         if order < setting.pageblock_order:
@@ -348,8 +350,9 @@ def _retaken(zones: list[ZoneState], setting: Setting, free: int | None) -> floa
 
 
 # Free bytes that reporting at `order` can't take by itself, at the most. Of a zone without a known watermark all of it
-# is: it may be closed, and come to be open; but for order 0, which next to nothing closes.
-def _not_told_without(zones: list[ZoneState], order: int, setting: Setting) -> float | None:
+# is: it may be closed, and come to be open; but for order 0 where a third of the memory is free in it, as no watermark
+# is larger (watermark_scale_factor).
+def _not_told_without(zones: list[ZoneState], order: int, setting: Setting, total: int | None) -> float | None:
     left: float = 0
     for zone in zones:
         if zone.free is None and order == 0:
@@ -357,9 +360,14 @@ def _not_told_without(zones: list[ZoneState], order: int, setting: Setting) -> f
         if zone.free is None:
             return None
         size = zone.free * setting.page_size
-        is_open = order == 0 if zone.low is None else closed_by(zone, order, setting, zone.free) is None
+        by_size = order == 0 and _is_open_to_pages(size, total)
+        is_open = by_size if zone.low is None else closed_by(zone, order, setting, zone.free) is None
         left += max(size - free_from(zone, order, setting).least, 0) if is_open else size
     return left
+
+
+def _is_open_to_pages(free: int | None, total: int | None) -> bool:
+    return free is not None and total is not None and free > _MOST_LOW * total
 
 
 # Bytes that lie on per-CPU lists and that may come to lie there, at the most; None: not known. Lists never hold more
@@ -372,7 +380,7 @@ def _lists(
         return known, sum(zone.lists_room for zone in zones) * page_size
     if total is None:
         return None, None
-    return min(used["other"].best if "other" in used else total, total / _LISTS_SHARE), total / _LISTS_SHARE
+    return min(used["other"].best if "other" in used else total, total / LISTS_SHARE), total / LISTS_SHARE
 
 
 def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | None:

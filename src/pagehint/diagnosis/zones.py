@@ -7,8 +7,10 @@ from pagehint.diagnosis.memory_report import ReportedZone, zone_label
 from pagehint.kernel.profiles import Pcp, recorded_profile
 from pagehint.proc.zoneinfo import ZoneInfo
 
-__all__ = ["ZoneState", "reported_zone", "zone_states"]
+__all__ = ["LISTS_SHARE", "ZoneState", "reported_zone", "zone_states"]
 
+LISTS_SHARE = 8
+"""Per-CPU lists never hold more than that part of the memory."""
 _EVERY_TYPE = frozenset(("Unmovable", "Movable", "Reclaimable", "HighAtomic"))
 
 
@@ -64,7 +66,9 @@ class ZoneState:
 
 
 def zone_states(evidence: Evidence) -> list[ZoneState]:
-    """The zones that have pages: of /proc where it told of them, else of the log's last report."""
+    """The zones that have pages: of /proc where it told of them, else of the log's last report, which also tells the
+    watermarks where /proc/zoneinfo is missing.
+    """
     states: dict[ZoneKey, ZoneState] = {}
     for zone in evidence.zones:
         states[zone.node, zone.name] = _of_zoneinfo(zone, evidence.kernel)
@@ -81,15 +85,27 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
     report = evidence.last_report
-    if not states and report is not None and not evidence.reports_are_past:
+    if report is not None and not evidence.reports_are_past:
         page_size = report.page_size or evidence.page_size
-        states = {key: reported_zone(zone, page_size) for key, zone in report.zones.items()}
+        reported = {key: reported_zone(zone, page_size) for key, zone in report.zones.items()}
+        for key in states.keys() & reported.keys():
+            _complete(states[key], reported[key])
+        states = states or reported
     for state in states.values():
         if state.free is None and state.counts is not None:
             state.free = state.free_from(0)
         if state.whole is not None and state.free is not None:
             state.whole = min(state.whole, state.free)
     return [state for state in states.values() if state.free or state.managed or state.present]
+
+
+def _complete(state: ZoneState, reported: ZoneState) -> None:
+    if state.low is None:
+        for name in ("managed", "present", "min", "low", "high", "boost"):
+            setattr(state, name, getattr(reported, name))
+        state.reserve = state.reserve or reported.reserve
+    if state.per_cpu is None:
+        state.per_cpu, state.lists_room = reported.per_cpu, reported.lists_room
 
 
 def _of_zoneinfo(zone: ZoneInfo, kernel: str | None) -> ZoneState:
@@ -144,12 +160,12 @@ def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
     def pages(name: str) -> int | None:
         return None if name not in zone.values else zone.values[name] // page_size
 
-    reserve = pages("free_highatomic")
+    reserve, managed, per_cpu = pages("free_highatomic"), pages("managed"), pages("free_pcp")
     return ZoneState(
         zone.node,
         zone.name,
         free=pages("free"),
-        managed=pages("managed"),
+        managed=managed,
         present=pages("present"),
         min=pages("min"),
         low=pages("low"),
@@ -159,5 +175,6 @@ def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
         is_lower_bound=not zone.is_whole,
         reserve=reserve if reserve is not None else pages("reserved_highatomic") or 0,
         free_cma=pages("free_cma") or 0,
-        per_cpu=None if zone.has_odd_lists else pages("free_pcp"),
+        per_cpu=None if zone.has_odd_lists else per_cpu,
+        lists_room=max((managed or 0) // LISTS_SHARE - (per_cpu or 0), 0),
     )
