@@ -44,9 +44,10 @@ def known(guest: str, **reporting: object) -> Evidence:
 @pytest.mark.parametrize("order", [None, 0, 5, 10])
 def test_it_is_ranked_and_promises_nothing_that_was_not_found(guest: str, on: bool | None, order: int | None) -> None:
     diagnosis = found(guest, on=on, order=order)
-    worth = [each.worth for each in diagnosis.advice]
+    others = diagnosis.advice[on is False :]  # without reporting nothing else brings anything
+    worth = [each.worth for each in others]
     assert worth == sorted(worth, reverse=True)
-    for each in diagnosis.advice:
+    for each in others:
         assert each.brings.most is None or each.brings.most >= 4 * MIB, each.what
         if each.apply is not None:
             assert each.brings == diagnosis.would_bring[each.apply][diagnosis.setting.order]
@@ -68,6 +69,18 @@ def test_turning_it_on_brings_what_waits_for_a_device() -> None:
     (advice,) = [each for each in found("press61", on=False).advice if each.what == "turn free page reporting on"]
     assert advice.cost == "medium"
     assert advice.command.startswith("-device virtio-balloon-pci,free-page-reporting=on")
+
+
+def test_where_reporting_is_off_it_is_turned_on_before_all_else(tmp_path: Path) -> None:
+    """What it brings by itself was less than 4 MiB: the page cache was to be dropped, which told the host nothing."""
+    evidence = read_files(make_machine(5).write(tmp_path).values())
+    evidence.reporting.on = False
+    advice = examine(evidence).advice
+    assert [each.what for each in advice[:2]] == ["turn free page reporting on", "drop the page cache"]
+    assert advice[0].brings == ZERO
+    assert advice[0].risk.endswith("; without it nothing of what follows brings anything")
+    evidence.reporting.on = True
+    assert advice[1] == examine(evidence).advice[0]
 
 
 def test_a_kernel_without_reporting_is_not_told_to_turn_it_on() -> None:

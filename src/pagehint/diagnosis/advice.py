@@ -21,8 +21,8 @@ _LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
 
 def advise(found: Diagnosis) -> list[Advice]:
     """What to do, the most MiB for least cost first: what brings something for sure before what may bring nothing, and
-    last what may bring or take anything. Where nothing is sure, first to find out what decides; nothing where no file
-    tells of the machine's free memory.
+    last what may bring or take anything. Where reporting is off, first to turn it on; where nothing is sure, first to
+    find out what decides; nothing where no file tells of the machine's free memory.
     """
     device = _device(found)
     if found.free is None:
@@ -35,8 +35,14 @@ def advise(found: Diagnosis) -> list[Advice]:
         is_open = each.brings.most is None or found.tells_nothing(each.apply, each.brings)
         return not is_open, each in sure, 0 if is_open else each.worth
 
-    look = _look(found) if worth and not sure else []
-    return [*look, *sorted(worth, key=rank, reverse=True)]
+    first = device if worth else []
+    others = sorted((each for each in worth if each not in device), key=rank, reverse=True)
+    if first and others:
+        condition = "without it nothing of what follows brings anything"
+        first = [replace(each, risk=f"{each.risk}; {condition}") for each in first]
+    elif not sure and worth:
+        first = _look(found)
+    return [*first, *others]
 
 
 # Where it is guessed, unless something unusual happens.
