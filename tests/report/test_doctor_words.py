@@ -25,7 +25,7 @@ MIB = 1 << 20
         (Bounds(20 * MIB, 20 * MIB + 1), "20 MiB"),
         (Bounds(0, 100 * MIB, 44 * MIB, (17 * MIB, 73 * MIB)), "44 MiB (17 to 73)"),
         (Bounds(0, 100 * MIB, 44 * MIB, (44 * MIB, 44 * MIB)), "44 MiB"),
-        (Bounds(-6 * MIB, 1211 * MIB), "up to 1,211 MiB, or 6 MiB less"),
+        (Bounds(-6 * MIB, 1211 * MIB), "from 6 MiB less to 1,211 MiB more"),
         (Bounds(-90 * MIB, -20 * MIB), "-90 to -20 MiB"),
     ],
 )
@@ -47,7 +47,7 @@ def test_bounds_that_tell_nothing_are_no_figures(tmp_path: Path) -> None:
     found = diagnose(path)
     words = {each.apply: advice_brings(found, each) for each in found.advice}
     assert (words["compact_memory"], words["both"]) == ("not known", "not known")
-    assert words["drop_caches"] == "up to 23,209 MiB, or 6 MiB less"
+    assert words["drop_caches"] == "from 6 MiB less to 23,209 MiB more"
     assert [each.apply for each in found.advice[-2:]] == ["compact_memory", "both"]
     found = diagnose(DATA / "compile612" / f"{name}.txt" for name in ("buddyinfo", "zoneinfo", "meminfo"))
     assert not any(found.tells_nothing(each.apply, each.brings) for each in found.advice)

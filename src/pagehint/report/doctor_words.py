@@ -80,7 +80,7 @@ _KINDS = {
 
 def range_of(size: Bounds, unit: str = " MiB") -> str:
     """A size, or its bounds: ``"312 MiB"``, ``"44 MiB (17 to 73)"``, ``"0 to 40 MiB"``, ``"at least 3 MiB"``,
-    ``"up to 90 MiB, or 6 MiB less"``."""
+    ``"from 6 MiB less to 90 MiB more"``."""
     if size.value is not None or size.is_exact:
         ends = [_number(end) for end in size.likely or ()]
         return _number(size.best) + unit + (f" ({' to '.join(ends)})" if len(set(ends)) > 1 else "")
@@ -89,7 +89,7 @@ def range_of(size: Bounds, unit: str = " MiB") -> str:
     if _number(size.least) == _number(size.most):
         return _number(size.most) + unit
     if unit and size.least < 0 < size.most:
-        return f"up to {_number(size.most)}{unit}, or {_number(-size.least)}{unit} less"
+        return f"from {_number(-size.least)}{unit} less to {_number(size.most)}{unit} more"
     return f"{_number(size.least)} to {_number(size.most)}{unit}"
 
 
@@ -119,7 +119,7 @@ def _brings(found: Diagnosis, action: str | None, size: Bounds, unit: str = " Mi
 
 def next_file_line(found: Diagnosis) -> str | None:
     """The one file more that would tell most, unless the first advice is to give it."""
-    if found.next_file is None or (found.advice and found.advice[0].brings == ZERO):
+    if found.next_file is None or (found.advice and found.advice[0].cost == "none"):
         return None
     return f"One more would tell most: {found.next_file[0]}: {found.next_file[1]}"
 
