@@ -105,6 +105,33 @@ def test_without_a_map_bounds_hold_what_the_machine_is(seed: int, left_out: tupl
         ), (action, order)
 
 
+@pytest.mark.parametrize("with_map", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_not_accepted_yet_is_no_part_of_what_is_free(seed: int, with_map: bool, tmp_path: Path) -> None:
+    files = make_machine(seed).write(tmp_path)
+    if not with_map:
+        del files["kpageflags"]
+    found = diagnose(list(files.values()))
+    most = sum(each.most or 0 for cause, each in found.free_resident.items() if cause != "per_cpu")
+    assert found.free is not None
+    assert sum(each.least for cause, each in found.free_resident.items() if cause != "per_cpu") <= found.free <= most
+    pages, kib = 8, found.setting.page_size >> 10
+
+    def more(count: re.Match[str]) -> str:
+        return f"{count[1]}{int(count[2]) + pages}"
+
+    zoneinfo = re.sub(r"(pages free +)(\d+)", more, files["zoneinfo"].read_text(), count=1)
+    zoneinfo = re.sub(r"(nr_free_pages )(\d+)", lambda x: f"{more(x)}\n      nr_unaccepted {pages}", zoneinfo, count=1)
+    files["zoneinfo"].write_text(zoneinfo)
+    free = re.search(r"MemFree: +(\d+)", files["meminfo"].read_text())
+    assert free is not None
+    meminfo = files["meminfo"].read_text().replace(free[0], f"MemFree: {int(free[1]) + pages * kib}")
+    files["meminfo"].write_text(f"{meminfo}Unaccepted: {pages * kib} kB\n")
+    then = diagnose(list(files.values()))
+    assert (then.free, then.free_resident) == (found.free, found.free_resident)
+    assert then.would_bring["reporting"] == found.would_bring["reporting"]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("beside", [(), ("meminfo",), ("buddyinfo",), ("zoneinfo",), ("buddyinfo", "meminfo")])
 def test_a_log_of_the_same_moment_agrees_with_other_files(seed: int, beside: tuple[str, ...], tmp_path: Path) -> None:
