@@ -122,6 +122,8 @@ def test_a_signal_that_a_library_makes_another_exception_of_still_ends_it(
         ("mark", "NAME: it is needed, and isn't given."),
         ("run a b c", "b c: nothing more is expected."),
         ("run --nope", "Unknown option"),
+        ("record --lvl page -o x -- true", "Unknown option: --lvl."),
+        ("guest --level page -- true", "Unknown option: --level."),
     ],
 )
 def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:

@@ -31,7 +31,7 @@ _LEAST_MIB, _MOST_MIB, _MOST_CPUS, _MOST_ORDER = 128, 1 << 20, 64, 10
 
 
 def guest(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     kernel: str = "linux-image-cloud-amd64",
     disk: Path | None = None,

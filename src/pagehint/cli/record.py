@@ -30,7 +30,7 @@ _LEAST_KIB = 8
 
 
 def record(
-    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *command: str,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
     for_: For = None,
     level: Literal["zone", "page"] = "zone",
