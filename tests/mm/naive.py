@@ -194,9 +194,12 @@ class NaiveZone:
             return -16
         self.types[pageblock] = ISOLATE
         self.isolated += 1
+        self.isolate_free(pageblock)
+        return 0
+
+    def isolate_free(self, pageblock):
         for block in self.free_in(pageblock):
             self.move(block, ISOLATE)
-        return 0
 
     def unisolate(self, pfn, mt):
         pageblock = pfn >> self.pageblock_order

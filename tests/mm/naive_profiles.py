@@ -138,16 +138,9 @@ class NaiveProfileZone(NaiveZone):
                 return True
         return False
 
-    def isolate(self, pfn):
-        pageblock = pfn >> self.pageblock_order
-        if self.types[pageblock] == ISOLATE:
-            return -16
-        self.types[pageblock] = ISOLATE
-        self.isolated += 1
+    def isolate_free(self, pageblock):
         if not self.split_around(pageblock):
-            for block in self.free_in(pageblock):
-                self.move(block, ISOLATE)
-        return 0
+            super().isolate_free(pageblock)
 
     def unisolate(self, pfn, mt):
         pageblock = pfn >> self.pageblock_order

@@ -10,7 +10,9 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef int _isolate(self, Py_ssize_t pageblock) noexcept nogil
     @cython.final
-    cdef bint _split_around(self, Py_ssize_t pageblock) noexcept nogil
+    cdef Py_ssize_t _block_around(self, Py_ssize_t pageblock) noexcept nogil
+    @cython.final
+    cdef void _free_anew(self, Py_ssize_t head) noexcept nogil
     @cython.final
     cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
     @cython.final

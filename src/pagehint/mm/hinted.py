@@ -48,26 +48,30 @@ class HintedLists(Buddy):
             return False
         self._types[pageblock] = ISOLATE
         self._nr_isolated += 1
-        if not self._split_around(pageblock):
+        head: cython.Py_ssize_t = self._block_around(pageblock)
+        if head >= 0:
+            self._free_anew(head)
+        else:
             self._move_free_blocks(pageblock, ISOLATE)
         return True
 
-    # From 6.10 on: a free block of this pageblock and others is freed anew, each pageblock to its own type's lists.
-    # False if there is none.
-    def _split_around(self, pageblock):
+    # From 6.10 on: the free block of this pageblock and others, or -1.
+    def _block_around(self, pageblock):
         order: cython.int
         head: cython.Py_ssize_t
-        state: cython.int
         for order in range(self.pageblock_order + 1, self.max_order if self._merge_retypes else 0):
             head = ((self._begin_of(pageblock) + self._lo) & ~(block_pages(order) - 1)) - self._lo
-            state = self._state[head] if head >= 0 else 0
-            if (state & (KIND | ORDER)) == (FREE | order):
-                self._unlink(head)
-                self._count(state >> TYPE_SHIFT, -block_pages(order))
-                self._state[head] = 0
-                self._free_by_pageblock(head, order, self._types[self._pageblock(head)], False)
-                return True
-        return False
+            if head >= 0 and (self._state[head] & (KIND | ORDER)) == (FREE | order):
+                return head
+        return -1
+
+    # Each pageblock of a free block goes to its own type's lists.
+    def _free_anew(self, head):
+        state: cython.int = self._state[head]
+        self._unlink(head)
+        self._count(state >> TYPE_SHIFT, -block_pages(state & ORDER))
+        self._state[head] = 0
+        self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], False)
 
     def _unisolate(self, pageblock, migratetype):
         if self._types[pageblock] != ISOLATE:
@@ -77,11 +81,12 @@ class HintedLists(Buddy):
         order: cython.int = state & ORDER
         buddy: cython.Py_ssize_t
         k: cython.Py_ssize_t
-        self._types[pageblock] = migratetype
-        if self._split_around(pageblock):
+        head: cython.Py_ssize_t = self._block_around(pageblock)
+        if head >= 0:
+            self._types[pageblock] = migratetype
+            self._free_anew(head)
             self._nr_isolated -= 1
             return
-        self._types[pageblock] = ISOLATE
         if (state & KIND) == FREE and order >= self.pageblock_order:
             buddy = ((i + self._lo) ^ block_pages(order)) - self._lo
             if 0 <= buddy < self._pages and self._types[self._pageblock(buddy)] != ISOLATE:
