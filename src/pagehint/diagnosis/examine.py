@@ -296,12 +296,17 @@ def _bring_from_counters(
         # How much of the cache is dirty may not be known: it is some of it.
         cached = cache.most + dirty.most if dirty.is_exact else max(cache.most, dirty.most)
         most = cached + slab.best + hangs_on + (lists or 0)
+
+    def within(brings: float | None) -> float | None:
+        return brings if brings is None or total is None else min(brings, max(total, least))
+
     retaken = _retaken(zones, setting, free)
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
         taken = _taken(zones, order, setting, free)
-        beside = _not_told_without(zones, order, setting, total)
-        if not zones:
+        if zones:
+            beside = _not_told_without(zones, order, setting, total)
+        else:
             beside = 0 if order == 0 and _is_open_to_pages(free, total) else free
         parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
         loss = 0.0
@@ -312,13 +317,12 @@ def _bring_from_counters(
             if order == 0 and room is not None:
                 loss = min(loss, room)
         whole = None if most is None or beside is None else most + beside
-        known = beside is not None and retaken is not None and (order or lists is not None)
-        ends = [(beside or 0) + (lists or 0) + (retaken or 0) if known else None, whole]
-        ends.append(None if whole is None or retaken is None else whole + retaken)
-        up, whole, all_of = (each if each is None or total is None else min(each, max(total, least)) for each in ends)
-        dropped[order] = Bounds((0 if order else least) - taken, whole)
-        compacted[order] = Bounds(-loss - taken, up)
-        both[order] = Bounds(-loss - taken, all_of)
+        up = None
+        if beside is not None and retaken is not None and (order or lists is not None):
+            up = beside + (lists or 0) + retaken
+        dropped[order] = Bounds((0 if order else least) - taken, within(whole))
+        compacted[order] = Bounds(-loss - taken, within(up))
+        both[order] = Bounds(-loss - taken, within(None if whole is None or retaken is None else whole + retaken))
     found.brings |= {"drop_caches": dropped, "compact_memory": compacted, "both": both}
 
 

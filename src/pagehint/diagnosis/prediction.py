@@ -145,6 +145,7 @@ class _Zone:
         self._slab: Mask = holders == Holder.SLAB
         self._slab_most = min(slab_most, int(np.count_nonzero(self._slab)))
         self._compaction = Compaction(pages, place, setting.pageblock_order)
+        self._free, self._given_back = _free(self._before), int(np.count_nonzero(self._before.told))
         self._start = self._at(self._before)
         self._cache = self._at(self._cached) - self._start
         self._slab_too = self._with(goes)
@@ -214,14 +215,14 @@ class _Zone:
     @property
     def moves(self) -> int:
         """Pages that the guest itself takes or gives meanwhile: a pageblock, if the zone has as many."""
-        return min(1 << self._setting.pageblock_order, _free(self._before))
+        return min(1 << self._setting.pageblock_order, self._free)
 
     @property
     def _slab_pages(self) -> int:
         return int(np.count_nonzero(self._goes))
 
     def _freed(self, share: float) -> int:
-        cached = _free(self._cached) - _free(self._before)
+        cached = _free(self._cached) - self._free
         return cached + int(share * self._slab_pages)
 
     # The chance of a block, by order, to be free of what stays of `freed` pages, in slab and on lists; what stays lies
@@ -272,8 +273,7 @@ class _Zone:
 
     def bounds(self) -> dict[str, tuple[Orders, Orders]]:
         """Pages by the keys of ACTIONS: at least and at the most, by order."""
-        start, free = self._start, _free(self._before)
-        given_back = int(np.count_nonzero(self._before.told))
+        start, free, given_back = self._start, self._free, self._given_back
         clean = dropped(self._pages, self._place, written=False)
         gains = self._less_lists(self._at(clean) - start)
         # In all no more comes than goes, and what lies free but untold, or takes the place of what was given back.
@@ -308,16 +308,16 @@ class _Zone:
     # All of it takes seconds, in which the guest and who drops or compacts take pages: of what would be told, and of
     # what was given back, which the host then has again. A zone that comes under its watermark so tells nothing more.
     def _least(self, gains: Orders, freed: int, on_lists: int) -> Orders:
-        pageblock, free = 1 << self._setting.pageblock_order, _free(self._before)
+        pageblock = 1 << self._setting.pageblock_order
         kept = pageblock + min(on_lists, self._zone.lists_room) + min(freed, HELD)
-        taken = np.minimum(self._start + int(np.count_nonzero(self._before.told)), pageblock)
-        least: Orders = np.where(self._closed(free + freed - kept), -self._start, gains) - taken
+        taken = np.minimum(self._start + self._given_back, pageblock)
+        least: Orders = np.where(self._closed(self._free + freed - kept), -self._start, gains) - taken
         return least
 
     # `loss` is what filling gaps breaks up at the most: free pageblocks are used up one after the other, so that no
     # more is broken up than pages move, and what is left of the last pageblock; what they leave may stay on per-CPU
     # lists.
-    def _compacting(self, first: After, standing: Orders) -> "_Compacting":
+    def _compacting(self, first: After, standing: Orders) -> _Compacting:
         order = self._setting.pageblock_order
         few, every = (self._compaction.run(first, all_targets) for all_targets in (False, True))
         loss = np.minimum(every.moved + (1 << order), np.maximum(standing - standing[order], 0))

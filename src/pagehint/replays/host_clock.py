@@ -263,6 +263,6 @@ def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
     times = clock.guest_times(read_host(host)["time"].to_numpy())
     check_offset(host, times, trace.meta.first_ns or 0, trace.meta.last_ns or 0)
     with copy_bundle(trace, output) as (writer, meta):
-        add_host(writer, host, clock, meta.zones)
+        add_host(writer, host, clock)
         writer.finish(replace(meta, clock=clock))
     return Trace.open(output)

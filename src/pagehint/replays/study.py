@@ -231,7 +231,7 @@ def _of_one_kind(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if value is not None:
                 kind = next((each for each in (bool, int, float, str) if isinstance(value, each)), object)
                 kinds.setdefault(name, set()).add(float if kind is int else kind)
-    mixed = {name for name, several in kinds.items() if len(several) > 1}
+    mixed = {name for name, found in kinds.items() if len(found) > 1}
     if not mixed:
         return rows
 

@@ -113,18 +113,15 @@ def _clock(decode: dict[str, Any], path: Path) -> Clock | None:
 
 
 def _lost(decode: dict[str, Any], path: Path) -> Lost:
-    by_cpu: dict[str, int] = {}
+    stats = {key: match[1] for key in decode if (match := re.fullmatch(r"cpu(\d{1,9})\.stats", key, re.ASCII))}
+    for key, cpu in stats.items():
+        if int(cpu) >= MAX_CPUS:
+            raise InputError(f"{path}: {key}: expected a CPU from 0 to {MAX_CPUS - 1}")
+    names = ("overrun", "commit overrun", "dropped events")
     try:
-        for key, stats in decode.items():
-            if (match := re.fullmatch(r"cpu(\d{1,9})\.stats", key, re.ASCII)) is not None:
-                names = ("overrun", "commit overrun", "dropped events")
-                if int(match[1]) >= MAX_CPUS:
-                    raise InputError(f"{path}: {key}: expected a CPU from 0 to {MAX_CPUS - 1}")
-                if number := sum(int(stats.get(name, 0)) for name in names):
-                    by_cpu[match[1]] = number
+        counts = {cpu: sum(int(decode[key].get(name, 0)) for name in names) for key, cpu in stats.items()}
+        by_cpu = {cpu: count for cpu, count in counts.items() if count}
         return msgspec.convert({"by_cpu": by_cpu, "uncounted": int(decode.get("lost_page_flags", 0))}, Lost)
-    except InputError:
-        raise
     except (AttributeError, TypeError, ValueError, OverflowError):
         raise InputError(f"{path}: the counts of lost events are not numbers") from None
 

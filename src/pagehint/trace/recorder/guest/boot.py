@@ -18,7 +18,7 @@ from pagehint.errors import InputError
 from pagehint.inputs import open_input, reading
 from pagehint.partial import temporary_folder
 from pagehint.trace.bundle import Trace
-from pagehint.trace.host_file import add_host
+from pagehint.trace.host_file import add_host, check_watched
 from pagehint.trace.meta import Clock
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.guest.image import find_kernel, initramfs
@@ -267,7 +267,8 @@ class _Guest:
                     port.sendall(b"\n")
                 meta = importer.finish(fit_clock(pings), f"pagehint guest, {_QEMU} with {self._way}")
             assert meta.clock is not None
-            add_host(writer, host, meta.clock, meta.zones)
+            check_watched(host, meta.zones)
+            add_host(writer, host, meta.clock)
             writer.finish(meta)
         return status
 
