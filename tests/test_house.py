@@ -14,7 +14,7 @@ import pagehint
 _ROOT = Path(pagehint.__file__).parent
 # From the ground up: a folder imports only from those before it.
 _FLOORS = [
-    ["errors", "units", "inputs", "partial"],
+    ["errors", "units", "inputs", "partial", "pointers"],
     ["kernel"],
     ["proc"],
     ["mm"],

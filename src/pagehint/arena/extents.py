@@ -14,10 +14,12 @@ from pagehint.units import whole_number
 if cython.compiled:
     from cython.cimports.pagehint.mm.attached import Attachable
     from cython.cimports.pagehint.mm.page import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
+    from cython.cimports.pagehint.pointers import longlongs
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable
     from pagehint.mm.page import FREE, KIND, OFFLINE, ORDER, block_pages
+    from pagehint.pointers import longlongs
 
     MOVABLE = int(Migratetype.MOVABLE)
 
@@ -40,13 +42,9 @@ class Extents(Attachable):
         self._mark(0, pages, OFFLINE)
         self._offline_pages = pages
         self._extents = [np.zeros(pages, np.int64) for _ in range(3)]
-        if cython.compiled:
-            begins, ends, epochs = self._extents
-            self._begins = cython.cast(cython.p_longlong, cython.cast(cython.size_t, begins.ctypes.data))
-            self._ends = cython.cast(cython.p_longlong, cython.cast(cython.size_t, ends.ctypes.data))
-            self._epochs = cython.cast(cython.p_longlong, cython.cast(cython.size_t, epochs.ctypes.data))
-        else:
-            self._begins, self._ends, self._epochs = map(memoryview, self._extents)
+        begins, ends, epochs = self._extents
+        self._begins, self._ends, self._epochs = longlongs(begins), longlongs(ends), longlongs(epochs)
+        if not cython.compiled:
             self._nr_extents = self._warm_pages = 0
 
     # The first extent that ends behind page ``i``.

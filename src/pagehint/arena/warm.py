@@ -30,11 +30,13 @@ if cython.compiled:
         TYPE_SHIFT,
         block_pages,
     )
+    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
 else:
     from pagehint.arena.extents import Extents
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.page import FREE, HELD, IN_FLIGHT, KIND, OFFLINE, ORDER, TYPE_SHIFT, block_pages
+    from pagehint.pointers import longlongs, uchars, uints
 
     MOVABLE, ISOLATE = int(Migratetype.MOVABLE), int(Migratetype.ISOLATE)
 
@@ -67,11 +69,9 @@ class WarmPages(Extents):
         self._lifetime = EPOCHS
         self._dirty_array = np.zeros(pages, np.uint8)
         self._lengths_array = np.zeros(pages, np.uint32)
-        if cython.compiled:
-            self._dirty = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._dirty_array.ctypes.data))
-            self._lengths = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._lengths_array.ctypes.data))
-        else:
-            self._dirty, self._lengths = memoryview(self._dirty_array), memoryview(self._lengths_array)
+        self._dirty = uchars(self._dirty_array)
+        self._lengths = uints(self._lengths_array)
+        if not cython.compiled:
             self._used_pages = self._blocks = self._given_pages = self._wanting = self._epoch = 0
             self._foreign = self._shut = False
         self._waiters = deque()
@@ -345,10 +345,7 @@ class WarmPages(Extents):
         k: cython.Py_ssize_t
         count: cython.Py_ssize_t = self._nr_extents + 64
         table = np.zeros((count, 3), np.int64)
-        if cython.compiled:
-            out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, table.ctypes.data))
-        else:
-            out = memoryview(table.reshape(-1))
+        out = longlongs(table)
         with self._lock:
             count = min(count, self._nr_extents)
             for k in range(count):

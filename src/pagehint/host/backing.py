@@ -33,7 +33,11 @@ __all__ = ["AREA_PAGES", "PAGE_SIZES", "Backing"]
 AREA_PAGES = 512
 PAGE_SIZES = ("4KiB", "2MiB", "THP")
 
-if not cython.compiled:
+if cython.compiled:
+    from cython.cimports.pagehint.pointers import uchars, ulonglongs, ushorts
+else:
+    from pagehint.pointers import uchars, ulonglongs, ushorts
+
     popcount = int.bit_count
 
 _AREA = cython.declare(cython.longlong, 512)  # pages; the same as AREA_PAGES
@@ -99,15 +103,11 @@ class Backing:
         count = np.zeros(self._areas, np.uint16)
         state = np.zeros(self._areas, np.uint8)
         self._arrays = (backed, given, swapped, count, state)
-        if cython.compiled:
-            self._backed = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, backed.ctypes.data))
-            self._given = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, given.ctypes.data))
-            self._swapped = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, swapped.ctypes.data))
-            self._count = cython.cast(cython.p_ushort, cython.cast(cython.size_t, count.ctypes.data))
-            self._state = cython.cast(cython.p_uchar, cython.cast(cython.size_t, state.ctypes.data))
-        else:
-            self._backed, self._given, self._swapped = memoryview(backed), memoryview(given), memoryview(swapped)
-            self._count, self._state = memoryview(count), memoryview(state)
+        self._backed = ulonglongs(backed)
+        self._given = ulonglongs(given)
+        self._swapped = ulonglongs(swapped)
+        self._count = ushorts(count)
+        self._state = uchars(state)
         self._reset()
         self.pages = pages  # now it is whole
 

@@ -29,11 +29,13 @@ if cython.compiled:
         prefetch,
     )
     from cython.cimports.pagehint.mm.ranges import WALKED, Ranges
+    from cython.cimports.pagehint.pointers import longlongs, uints
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, PCP, UNREACHABLE, block_pages, page_of
     from pagehint.mm.ranges import WALKED, Ranges
+    from pagehint.pointers import longlongs, uints
 
     HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
 
@@ -82,7 +84,7 @@ class Attachable(Ranges):
         busy: cython.bint
         aged: cython.bint = ages
         freed_at = np.zeros(self._pages if aged else 1, np.uint32)
-        address: cython.size_t = freed_at.ctypes.data
+        places = uints(freed_at)
         now: cython.uint
         i: cython.Py_ssize_t
         other: cython.bint = self._device is not None and self._device is not device
@@ -99,10 +101,7 @@ class Attachable(Ranges):
                 # Whatever is free was freed now, as far as anybody knows.
                 self._ages = False
                 self._freed_at_array, freed_at = freed_at, self._freed_at_array
-                if cython.compiled:
-                    self._freed_at = cython.cast(cython.p_uint, address)
-                else:
-                    self._freed_at = memoryview(self._freed_at_array)
+                self._freed_at = places
                 i = 0
                 now = self._tick()
                 while aged and i < self._pages:
@@ -449,10 +448,7 @@ class Attachable(Ranges):
             # Not under the lock: NumPy runs Python code here, and so do signal handlers, which may want the lock.
             room = most
             pfns = np.empty(room, np.int64)
-            if cython.compiled:
-                out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
-            else:
-                out = memoryview(pfns)
+            out = longlongs(pfns)
             with self._lock:
                 most = max(self._nr_free[which], 0) + 1
                 e = self._links[2 * ring] if most <= room else ring

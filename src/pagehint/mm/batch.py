@@ -8,6 +8,11 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.units import whole_number
 
+if cython.compiled:
+    from cython.cimports.pagehint.pointers import longlongs, uchars
+else:
+    from pagehint.pointers import longlongs, uchars
+
 __all__ = ["Batch", "Block", "misplaced"]
 
 _MOST = 1 << 20
@@ -31,20 +36,8 @@ class Batch:
         self._pfns_array, self._orders_array, self._types_array = arrays
         self.capacity = capacity
         self._count = self._pages = 0
-        if cython.compiled:
-            self._pfns = cython.cast(
-                cython.pointer(cython.longlong), cython.cast(cython.size_t, self._pfns_array.ctypes.data)
-            )
-            self._orders = cython.cast(
-                cython.pointer(cython.uchar), cython.cast(cython.size_t, self._orders_array.ctypes.data)
-            )
-            self._types = cython.cast(
-                cython.pointer(cython.uchar), cython.cast(cython.size_t, self._types_array.ctypes.data)
-            )
-        else:
-            self._pfns = memoryview(self._pfns_array)
-            self._orders = memoryview(self._orders_array)
-            self._types = memoryview(self._types_array)
+        self._pfns = longlongs(self._pfns_array)
+        self._orders, self._types = uchars(self._orders_array), uchars(self._types_array)
         for array in (self._pfns_array, self._orders_array, self._types_array):
             array.flags.writeable = False
 

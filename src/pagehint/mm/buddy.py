@@ -34,6 +34,7 @@ if cython.compiled:
         page_of,
         prefetch,
     )
+    from cython.cimports.pagehint.pointers import uchars, uints, ushorts
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.hinting_state import HintingState
@@ -51,6 +52,7 @@ else:
         entry,
         page_of,
     )
+    from pagehint.pointers import uchars, uints, ushorts
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -87,24 +89,11 @@ class Buddy(HintingState):
         self._merge_retypes = profile.merge_retypes
         self._merge_by_type = profile.merge_by_type
         self._pcps = WeakSet()
-        if cython.compiled:
-            self._state = cython.cast(
-                cython.pointer(cython.ushort), cython.cast(cython.size_t, self.page_state.ctypes.data)
-            )
-            self._links = cython.cast(
-                cython.pointer(cython.uint), cython.cast(cython.size_t, self.page_links.ctypes.data)
-            )
-            self._types = cython.cast(
-                cython.pointer(cython.uchar), cython.cast(cython.size_t, self.pageblock_types.ctypes.data)
-            )
-            self._movable = cython.cast(
-                cython.pointer(cython.uint), cython.cast(cython.size_t, self.pageblock_movable.ctypes.data)
-            )
-        else:
-            self._state = memoryview(self.page_state)
-            self._links = memoryview(self.page_links.reshape(-1))
-            self._types = memoryview(self.pageblock_types)
-            self._movable = memoryview(self.pageblock_movable)
+        self._state = ushorts(self.page_state)
+        self._links = uints(self.page_links)
+        self._types = uchars(self.pageblock_types)
+        self._movable = uints(self.pageblock_movable)
+        if not cython.compiled:
             self._nr_free = [0] * 32
             self._free_pages = self._isolate_list_pages = self._nr_isolated = self._high_watermark = 0
             self._least_fallback = 0

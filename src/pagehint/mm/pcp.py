@@ -29,11 +29,13 @@ if cython.compiled:
         prefetch,
     )
     from cython.cimports.pagehint.mm.pcp import MOST_FACTOR, PCP_LISTS
+    from cython.cimports.pagehint.pointers import uints
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.buddy import Buddy
     from pagehint.mm.fallback import alloc_next
     from pagehint.mm.page import KIND, ORDER, PCP, TYPE_SHIFT, USED, block_pages
+    from pagehint.pointers import uints
 
     PCP_LISTS = 13
     MOST_FACTOR = 5
@@ -108,10 +110,7 @@ class PerCpuLists:
             array = np.zeros(1 << int(room).bit_length(), np.uint32)
             self._arrays.append(array)
             self._mask[which] = len(array) - 1
-            if cython.compiled:
-                self._ring[which] = cython.cast(cython.p_uint, cython.cast(cython.size_t, array.ctypes.data))
-            else:
-                self._ring[which] = memoryview(array)
+            self._ring[which] = uints(array)
         buddy._pcps.add(self)
         self.buddy = buddy  # now they are whole: a zone takes no others
 

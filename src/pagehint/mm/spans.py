@@ -21,10 +21,12 @@ if cython.compiled:
         TYPE_SHIFT,
         USED,
     )
+    from cython.cimports.pagehint.pointers import longlongs, uchars
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.attached import Attachable
     from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED
+    from pagehint.pointers import longlongs, uchars
 
     UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
@@ -129,10 +131,7 @@ class Spans(Attachable):
         isolated: cython.bint = False
         ring: cython.bint
         array = np.empty(last - first + 1, np.uint8)
-        if cython.compiled:
-            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, array.ctypes.data))
-        else:
-            kinds = memoryview(array)
+        kinds = uchars(array)
         with self._lock:
             wrong = self._first_not(begin, end, FREE)
             for k in range(first, last + 1):
@@ -205,12 +204,7 @@ class Spans(Attachable):
         hinted = np.ascontiguousarray(hinted).view(np.uint8)
         count: cython.Py_ssize_t = len(of_pageblocks)
         k: cython.Py_ssize_t
-        if cython.compiled:
-            _kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, kinds.ctypes.data))
-            _hinted = cython.cast(cython.p_uchar, cython.cast(cython.size_t, hinted.ctypes.data))
-            _types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, of_pageblocks.ctypes.data))
-        else:
-            _kinds, _hinted, _types = memoryview(kinds), memoryview(hinted), memoryview(of_pageblocks)
+        _kinds, _hinted, _types = uchars(kinds), uchars(hinted), uchars(of_pageblocks)
         with self._lock:
             for k in range(count):
                 self._types[k] = _types[k]
@@ -220,8 +214,7 @@ class Spans(Attachable):
 
     def _line_up_by(self, ranks):
         blocks = np.flatnonzero((self.page_state & KIND) == FREE).astype(np.int64)
-        count: cython.Py_ssize_t = len(blocks)
-        if not count:
+        if not len(blocks):
             return
         words = self.page_state[blocks]
         ends = blocks + np.left_shift(1, words & ORDER, dtype=np.int64)
@@ -229,11 +222,7 @@ class Spans(Attachable):
         padded = np.append(ranks, ranks.dtype.type(0))
         least = np.minimum.reduceat(padded, np.stack([blocks, ends], 1).reshape(-1))[::2]
         blocks = blocks[np.lexsort((words & HINTED, least))]
-        if cython.compiled:
-            _blocks = cython.cast(cython.p_longlong, cython.cast(cython.size_t, blocks.ctypes.data))
-        else:
-            _blocks = memoryview(blocks)
-        self._line_up(_blocks, count)
+        self._line_up(longlongs(blocks), len(blocks))
 
     # A bool array of a value a page. NumPy's own array: what a subclass says of itself need not be so.
     def _page_bools(self, what, given):

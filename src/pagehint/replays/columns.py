@@ -3,7 +3,10 @@
 import cython
 import numpy as np
 
-if not cython.compiled:
+if cython.compiled:
+    from cython.cimports.pagehint.pointers import ints, longlongs, uchars, ushorts
+else:
+    from pagehint.pointers import ints, longlongs, uchars, ushorts
     from pagehint.trace.events import Event
 
     ALLOC, FREED, BATCHED, ZONE_ALLOC, PCPU_DRAIN, EXTFRAG, ISOLATING, ISOLATED, PUTBACK = map(
@@ -44,15 +47,10 @@ class Columns:
             if array.dtype != kind or array.shape != (len(times),) or not array.flags.c_contiguous:
                 raise TypeError(f"{name}: {len(times)} contiguous values of {kind} were expected")
         self._arrays, self.count = arrays, len(times)
-        if cython.compiled:
-            self._times = cython.cast(cython.p_longlong, cython.cast(cython.size_t, times.ctypes.data))
-            self._cpus = cython.cast(cython.pointer(cython.ushort), cython.cast(cython.size_t, cpus.ctypes.data))
-            self._events = cython.cast(cython.p_uchar, cython.cast(cython.size_t, events.ctypes.data))
-            self._pfns = cython.cast(cython.p_longlong, cython.cast(cython.size_t, pfns.ctypes.data))
-            self._orders = cython.cast(cython.p_uchar, cython.cast(cython.size_t, orders.ctypes.data))
-            self._types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, types.ctypes.data))
-            self._details = cython.cast(cython.p_int, cython.cast(cython.size_t, details.ctypes.data))
-        else:
-            self._times, self._cpus, self._events = memoryview(times), memoryview(cpus), memoryview(events)
-            self._pfns, self._orders = memoryview(pfns), memoryview(orders)
-            self._types, self._details = memoryview(types), memoryview(details)
+        self._times = longlongs(times)
+        self._cpus = ushorts(cpus)
+        self._events = uchars(events)
+        self._pfns = longlongs(pfns)
+        self._orders = uchars(orders)
+        self._types = uchars(types)
+        self._details = ints(details)

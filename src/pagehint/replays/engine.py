@@ -11,6 +11,7 @@ if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.page import HINTED, LISTS, MOVABLE, block_pages, page_of
     from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.pointers import longlongs, uchars
     from cython.cimports.pagehint.replays.columns import (
         ALLOC,
         CMA,
@@ -47,6 +48,7 @@ else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import HINTED, LISTS, block_pages, page_of
     from pagehint.mm.zone import Zone
+    from pagehint.pointers import longlongs, uchars
     from pagehint.replays.columns import (
         ALLOC,
         CMA,
@@ -117,24 +119,12 @@ class Engine(Placing):
         self.several_cpus = True
         self.moves_to(np.zeros((0, 3), np.int64))
         self._g = 0
-        if cython.compiled:
-            self._waits = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self.waits.ctypes.data))
-            self._verdict_rows = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._verdict_arrays[0].ctypes.data)
-            )
-            self._verdicts = cython.cast(
-                cython.p_uchar, cython.cast(cython.size_t, self._verdict_arrays[1].ctypes.data)
-            )
-            self._blocks = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._verdict_arrays[2].ctypes.data)
-            )
-            self._isolating = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
-            )
-        else:
-            self._waits = memoryview(self.waits)
-            self._verdict_rows, self._verdicts, self._blocks = map(memoryview, self._verdict_arrays)
-            self._isolating = memoryview(self._isolating_array)
+        self._waits = longlongs(self.waits)
+        self._verdict_rows = longlongs(self._verdict_arrays[0])
+        self._verdicts = uchars(self._verdict_arrays[1])
+        self._blocks = longlongs(self._verdict_arrays[2])
+        self._isolating = longlongs(self._isolating_array)
+        if not cython.compiled:
             self._inflated = [0] * INFLATED_AT_ONCE
             self._is_pcp = [False] * 32
         self._is_pcp[0] = True
@@ -148,10 +138,7 @@ class Engine(Placing):
     def moves_to(self, given_back):
         """Compaction moved pages to all that it took, but what it gave back: int64 (blocks, 3), as a Scan says it."""
         self._given_array = np.append(given_back, [[NEVER, 0, 0]], axis=0)
-        if cython.compiled:
-            self._given = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._given_array.ctypes.data))
-        else:
-            self._given = memoryview(self._given_array.reshape(-1))
+        self._given = longlongs(self._given_array)
 
     def at_zone_level(self, refills):
         """Allocations and frees of small orders were not recorded: what `refills` brought is used as they say."""

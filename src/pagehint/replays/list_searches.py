@@ -5,12 +5,14 @@ import cython
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import FREE, KIND, MOVABLE, ORDER, block_pages, page_of
     from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.pointers import uints
     from cython.cimports.pagehint.replays.list_searches import AT_REST, LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS
     from cython.cimports.pagehint.replays.pages import NOWHERE
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import FREE, KIND, ORDER, block_pages, page_of
     from pagehint.mm.zone import Zone
+    from pagehint.pointers import uints
     from pagehint.replays.pages import NOWHERE
 
     MOVABLE = int(Migratetype.MOVABLE)
@@ -32,10 +34,7 @@ class ListSearches:
         self._taken = self._reached = -1
         self._reached_at = self._walked = 0
         self._sweeping = False
-        if cython.compiled:
-            self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, mapped.ctypes.data))
-        else:
-            self._map = memoryview(mapped)
+        self._map = uints(mapped)
 
     # It takes a block by its place, at this row. Where it looked into a list for it, the list then starts behind the
     # block. `source`: the pageblock that it moves things from, or -1. False if no list has turned.

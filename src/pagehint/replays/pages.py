@@ -8,10 +8,12 @@ from pagehint.errors import InputError
 if cython.compiled:
     from cython.cimports.pagehint.host.backing import Backing
     from cython.cimports.pagehint.mm.page import block_pages
+    from cython.cimports.pagehint.pointers import ints, uchars, uints, ulonglongs
     from cython.cimports.pagehint.replays.pages import AREA_ORDER, has, popcount
 else:
     from pagehint.host.backing import Backing
     from pagehint.mm.page import block_pages
+    from pagehint.pointers import ints, uchars, uints, ulonglongs
 
     AREA_ORDER = 9
     NOWHERE = MOST_MS = 0xFFFFFFFF
@@ -61,15 +63,9 @@ class Pages:
         self._used_resident_array = np.zeros((pages >> AREA_ORDER) + 1, np.int32)
         self._units = 0
         self._memory_pages = self._shift = 0
-        if cython.compiled:
-            self._used = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.used.ctypes.data))
-            self._taken = cython.cast(cython.p_ulonglong, cython.cast(cython.size_t, self.taken.ctypes.data))
-            self._used_resident = cython.cast(
-                cython.p_int, cython.cast(cython.size_t, self._used_resident_array.ctypes.data)
-            )
-        else:
-            self._used_resident = memoryview(self._used_resident_array)
-            self._used, self._taken = memoryview(self.used), memoryview(self.taken)
+        self._used = ulonglongs(self.used)
+        self._taken = ulonglongs(self.taken)
+        self._used_resident = ints(self._used_resident_array)
 
     def _mark(self, words, begin, pages, value):
         self._changed(begin, pages)
@@ -180,14 +176,11 @@ class Pages:
         self._units = (self.pages >> self._unit_order) + 1
         arrays = [np.zeros(self._units, dtype) for dtype in (np.int32, np.int32, np.int32, np.uint32, np.uint8)]
         self._counts = arrays
-        if cython.compiled:
-            self._listed = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[0].ctypes.data))
-            self._per_cpu = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[1].ctypes.data))
-            self._mixed = cython.cast(cython.p_int, cython.cast(cython.size_t, arrays[2].ctypes.data))
-            self._stale = cython.cast(cython.p_uint, cython.cast(cython.size_t, arrays[3].ctypes.data))
-            self._is_stale = cython.cast(cython.p_uchar, cython.cast(cython.size_t, arrays[4].ctypes.data))
-        else:
-            self._listed, self._per_cpu, self._mixed, self._stale, self._is_stale = map(memoryview, arrays)
+        self._listed = ints(arrays[0])
+        self._per_cpu = ints(arrays[1])
+        self._mixed = ints(arrays[2])
+        self._stale = uints(arrays[3])
+        self._is_stale = uchars(arrays[4])
         self._stale_count = 0
         self._total_listed = self._total_per_cpu = self._total_mixed = 0
         self.all_stale()
@@ -279,10 +272,7 @@ class Pages:
     def map_row(self, rows):
         """The memory from pfn 0 in `rows` equal areas: resident and used pages of each, int32 (rows, 2)."""
         out = np.zeros((rows, 2), np.int32)
-        if cython.compiled:
-            counts = cython.cast(cython.p_int, cython.cast(cython.size_t, out.ctypes.data))
-        else:
-            counts = memoryview(out.reshape(-1))
+        counts = ints(out)
         words: cython.Py_ssize_t = (self.pages + 63) >> 6
         k: cython.Py_ssize_t
         row: cython.Py_ssize_t

@@ -24,6 +24,7 @@ if cython.compiled:
     )
     from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from cython.cimports.pagehint.mm.zone import Zone
+    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
     from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, Columns
     from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
     from cython.cimports.pagehint.replays.on_the_way import OnTheWay
@@ -55,6 +56,7 @@ else:
     from pagehint.mm.page import KIND, ORDER, PCP, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
+    from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import CMA, EXTFRAG, Columns
     from pagehint.replays.observers.best_possible import BestPossible
     from pagehint.replays.on_the_way import OnTheWay
@@ -131,15 +133,10 @@ class Placing(Pages):
         self._has_last_freed = False
         self._last_row = 0
         self.may_come_straight(NO_ROWS[0])
-        if cython.compiled:
-            self._map = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.mapped.ctypes.data))
-            self._freed_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._freed_at_array.ctypes.data))
-            self._last_freed = cython.cast(
-                cython.p_uchar, cython.cast(cython.size_t, self._last_freed_array.ctypes.data)
-            )
-        else:
-            self._map, self._freed_at = memoryview(self.mapped), memoryview(self._freed_at_array)
-            self._last_freed = memoryview(self._last_freed_array)
+        self._map = uints(self.mapped)
+        self._freed_at = uints(self._freed_at_array)
+        self._last_freed = uchars(self._last_freed_array)
+        if not cython.compiled:
             self._anomalies = [0] * ANOMALIES
         self._zone = self.zones[0]
         self._pcp = None
@@ -150,10 +147,7 @@ class Placing(Pages):
     def start_from(self, states):
         """Pages are where the recording has them: uint8 a page, of which USED_AT_START and PER_CPU_AT_START count."""
         pfn: cython.Py_ssize_t
-        if cython.compiled:
-            kinds = cython.cast(cython.p_uchar, cython.cast(cython.size_t, states.ctypes.data))
-        else:
-            kinds = memoryview(states)
+        kinds = uchars(states)
         with cython.nogil:
             for pfn in range(self.pages):
                 if kinds[pfn] >= STARTS_USED:
@@ -166,12 +160,7 @@ class Placing(Pages):
         """After the frees of these rows (int64, ascending) no event says where their pages are: on the zone's lists,
         where one that merges with its buddy there is why allocations pass over that."""
         self._last_rows_array = np.append(rows, NEVER)
-        if cython.compiled:
-            self._last_rows = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._last_rows_array.ctypes.data)
-            )
-        else:
-            self._last_rows = memoryview(self._last_rows_array)
+        self._last_rows = longlongs(self._last_rows_array)
 
     def lay_on_lists(self, pfns, lists):
         """These blocks (int64), which count as taken, lie on CPUs' lists: CPU << 8 | order << 4 | migratetype (uint32).
@@ -221,12 +210,7 @@ class Placing(Pages):
         key_of = np.full(self.pages, NOWHERE, np.uint32)
         page: cython.Py_ssize_t
         k: cython.Py_ssize_t
-        if cython.compiled:
-            _keys = cython.cast(cython.p_uchar, cython.cast(cython.size_t, keys.ctypes.data))
-            _present = cython.cast(cython.p_uchar, cython.cast(cython.size_t, present.ctypes.data))
-            _key_of = cython.cast(cython.p_uint, cython.cast(cython.size_t, key_of.ctypes.data))
-        else:
-            _keys, _present, _key_of = memoryview(keys), memoryview(present), memoryview(key_of)
+        _keys, _present, _key_of = uchars(keys), uchars(present), uints(key_of)
         with cython.nogil:
             for k in range(self.pages):
                 if self._map[k] != NOWHERE:

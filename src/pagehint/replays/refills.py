@@ -15,11 +15,13 @@ from pagehint.replays.columns import COLUMNS
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from cython.cimports.pagehint.mm.pcp import MOST_FACTOR
+    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
     from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
     from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
+    from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
 
     MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
@@ -62,10 +64,7 @@ class Lists:
         self._above_order_0 = above_order_0
         self._pageblock_order = pageblock_order if above_order_0 else -1
         self._cpus = self._lists = 0
-        if cython.compiled:
-            self._ends = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._ends_array.ctypes.data))
-        else:
-            self._ends = memoryview(self._ends_array)
+        self._ends = longlongs(self._ends_array)
 
     # There are so many CPUs: lists keep their numbers.
     def _grow(self, cpus):
@@ -111,10 +110,7 @@ class RefillScan(Lists):
         self._factor = MOST_FACTOR if profile.pcp_tunes else 0
         self._fallback_removes = profile.fallback != "moving"
         self._batches_array = np.append(np.array(batches, np.int64), 1)
-        if cython.compiled:
-            self._batches = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._batches_array.ctypes.data))
-        else:
-            self._batches = memoryview(self._batches_array)
+        self._batches = longlongs(self._batches_array)
         self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
         self._place_array = np.zeros(pages, np.uint32)  # the how manieth it was there
         self._at_start_array = np.zeros(pages, np.uint32)  # the list on which it was before that, plus one
@@ -370,33 +366,16 @@ class Refills(Lists):
         self._found_arrays = found.first, found.begins, found.ends, found.used
         self._left_array, self._step_array = (np.zeros(self._lists, np.int64) for _ in range(2))
         self._due_array = np.full(self._lists, NEVER, np.int64)
-        if cython.compiled:
-            self._next = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._next_array.ctypes.data))
-            self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
-            self._waits = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._waits_array.ctypes.data))
-            self._refilled = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._refilled_array.ctypes.data)
-            )
-            self._refill = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._refill_array.ctypes.data))
-            self._found_first, self._found_begins, self._found_ends = (
-                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.first.ctypes.data)),
-                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.begins.ctypes.data)),
-                cython.cast(cython.p_longlong, cython.cast(cython.size_t, found.ends.ctypes.data)),
-            )
-            self._found_used = cython.cast(cython.p_uint, cython.cast(cython.size_t, found.used.ctypes.data))
-            self._left = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._left_array.ctypes.data))
-            self._step = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._step_array.ctypes.data))
-            self._due = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._due_array.ctypes.data))
-        else:
-            self._next, self._before = memoryview(self._next_array), memoryview(self._before_array)
-            self._waits = memoryview(self._waits_array)
-            self._refilled = memoryview(self._refilled_array)
-            self._refill = memoryview(self._refill_array)
-            self._found_first, self._found_begins, self._found_ends, self._found_used = map(
-                memoryview, self._found_arrays
-            )
-            self._left, self._step = memoryview(self._left_array), memoryview(self._step_array)
-            self._due = memoryview(self._due_array)
+        self._next = uints(self._next_array)
+        self._before = uints(self._before_array)
+        self._waits = uchars(self._waits_array)
+        self._refilled = longlongs(self._refilled_array)
+        self._refill = longlongs(self._refill_array)
+        self._found_first, self._found_begins = longlongs(found.first), longlongs(found.begins)
+        self._found_ends, self._found_used = longlongs(found.ends), uints(found.used)
+        self._left = longlongs(self._left_array)
+        self._step = longlongs(self._step_array)
+        self._due = longlongs(self._due_array)
 
     def lay(self, pfns, lists, now):
         """These blocks lie on these lists (int64, uint32; as FoundRefills has them), and are used before it is first

@@ -13,6 +13,7 @@ from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if cython.compiled:
     from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
+    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
     from cython.cimports.pagehint.replays.columns import (
         ALLOC,
         BATCHED,
@@ -51,6 +52,7 @@ if cython.compiled:
 else:
     from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.page import block_pages
+    from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import (
         ALLOC,
         BATCHED,
@@ -155,52 +157,25 @@ class Scan:
         self.refilled = self.beyond_batch = 0
         self._batch = batch
         self._run_array = np.zeros(CPUS, np.uint32)  # pages that came to a CPU's list just now
-        if cython.compiled:
-            self._at_start = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.at_start.ctypes.data))
-            self._first_types = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_types.ctypes.data))
-            self._first_left = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_left.ctypes.data))
-            self._first_order = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self.first_order.ctypes.data))
-            self._first_taker = cython.cast(cython.p_uint, cython.cast(cython.size_t, self.first_taker.ctypes.data))
-            self._last_free = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._last_free_array.ctypes.data)
-            )
-            self._kept = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._kept_array.ctypes.data))
-            self._isolated = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._isolated_array.ctypes.data)
-            )
-            self._isolating = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._isolating_array.ctypes.data)
-            )
-            self._last_pfn = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._last_pfn_array.ctypes.data)
-            )
-            self._burst = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._burst_array.ctypes.data))
-            self._surplus_end = cython.cast(
-                cython.p_longlong, cython.cast(cython.size_t, self._surplus_end_array.ctypes.data)
-            )
-            self._run = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._run_array.ctypes.data))
-            self._last_kind = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_kind_array.ctypes.data))
-            self._boot = cython.cast(cython.p_longlong, cython.cast(cython.size_t, self._boot_blocks.ctypes.data))
-            self._taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._taken_array.ctypes.data))
-            self._before = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._before_array.ctypes.data))
-            self._last_was = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._last_was_array.ctypes.data))
-            self._seen_cpus = cython.cast(cython.p_uchar, cython.cast(cython.size_t, self._seen_array.ctypes.data))
-        else:
-            self._at_start, self._first_types = memoryview(self.at_start), memoryview(self.first_types)
-            self._first_left, self._first_taker = memoryview(self.first_left), memoryview(self.first_taker)
-            self._first_order = memoryview(self.first_order)
-            self._last_free, self._isolated = memoryview(self._last_free_array), memoryview(self._isolated_array)
-            self._taken = memoryview(self._taken_array)
-            self._kept = memoryview(self._kept_array)
-            self._last_was = memoryview(self._last_was_array)
-            self._before = memoryview(self._before_array)
-            self._seen_cpus = memoryview(self._seen_array)
-            self._isolating, self._last_pfn = memoryview(self._isolating_array), memoryview(self._last_pfn_array)
-            self._last_kind = memoryview(self._last_kind_array)
-            self._run = memoryview(self._run_array)
-            self._surplus_end = memoryview(self._surplus_end_array)
-            self._burst = memoryview(self._burst_array)
-            self._boot = memoryview(self._boot_blocks.reshape(-1))
+        self._at_start = uchars(self.at_start)
+        self._first_types = uchars(self.first_types)
+        self._first_left = uints(self.first_left)
+        self._first_order = uchars(self.first_order)
+        self._first_taker = uints(self.first_taker)
+        self._last_free = longlongs(self._last_free_array)
+        self._kept = longlongs(self._kept_array)
+        self._isolated = longlongs(self._isolated_array)
+        self._isolating = longlongs(self._isolating_array)
+        self._last_pfn = longlongs(self._last_pfn_array)
+        self._burst = longlongs(self._burst_array)
+        self._surplus_end = longlongs(self._surplus_end_array)
+        self._run = uints(self._run_array)
+        self._last_kind = uchars(self._last_kind_array)
+        self._boot = longlongs(self._boot_blocks)
+        self._taken = uchars(self._taken_array)
+        self._before = uints(self._before_array)
+        self._last_was = uchars(self._last_was_array)
+        self._seen_cpus = uchars(self._seen_array)
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns COLUMNS."""
@@ -213,14 +188,9 @@ class Scan:
         skipped = np.empty((np.count_nonzero(events == BATCHED), 2), np.int64)
         given_back = np.empty((np.count_nonzero((events == FREED) | (events == PCPU_DRAIN)), 3), np.int64)
         self._isolation_count = self._skipped_count = self._given_count = 0
-        if cython.compiled:
-            self._isolations_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, isolations.ctypes.data))
-            self._skipped_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, skipped.ctypes.data))
-            self._given_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, given_back.ctypes.data))
-        else:
-            self._isolations_out, self._skipped_out, self._given_out = (
-                memoryview(each.reshape(-1)) for each in (isolations, skipped, given_back)
-            )
+        self._isolations_out = longlongs(isolations)
+        self._skipped_out = longlongs(skipped)
+        self._given_out = longlongs(given_back)
         with cython.nogil:
             self._rows(self._columns)
         self._keep(rows, verdicts)
@@ -245,11 +215,8 @@ class Scan:
     def _make_room(self, count):
         self._room, self._n = count + self._pending, 0
         rows, verdicts = np.empty(self._room, np.int64), np.empty(self._room, np.uint8)
-        if cython.compiled:
-            self._rows_out = cython.cast(cython.p_longlong, cython.cast(cython.size_t, rows.ctypes.data))
-            self._verdicts_out = cython.cast(cython.p_uchar, cython.cast(cython.size_t, verdicts.ctypes.data))
-        else:
-            self._rows_out, self._verdicts_out = memoryview(rows), memoryview(verdicts)
+        self._rows_out = longlongs(rows)
+        self._verdicts_out = uchars(verdicts)
         return rows, verdicts
 
     def _keep(self, rows, verdicts):

@@ -9,10 +9,13 @@ import math
 import cython
 import numpy as np
 
-if not cython.compiled:
-    AREA_ORDER = 9
-else:
+if cython.compiled:
+    from cython.cimports.pagehint.pointers import uchars, uints
     from cython.cimports.pagehint.replays.observers.best_possible import AREA_ORDER
+else:
+    from pagehint.pointers import uchars, uints
+
+    AREA_ORDER = 9
 
 __all__ = ["BestPossible", "page_costs"]
 
@@ -52,27 +55,17 @@ class BestPossible:
         areas = (pages >> AREA_ORDER) + 1
         # Of each page, when it was freed, and when it came to the zone's lists; ticks, 0: it didn't.
         self._arrays = (np.zeros((pages, 2), np.uint32), *(np.zeros(areas, np.uint32) for _ in range(4)))
-        if cython.compiled:
-            self._times = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[0].ctypes.data))
-            self._used = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[1].ctypes.data))
-            self._taken = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[2].ctypes.data))
-            self._unused_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[3].ctypes.data))
-            self._untaken_at = cython.cast(cython.p_uint, cython.cast(cython.size_t, self._arrays[4].ctypes.data))
-        else:
-            self._times, self._used, self._taken, self._unused_at, self._untaken_at = (
-                memoryview(array.reshape(-1)) for array in self._arrays
-            )
+        self._times = uints(self._arrays[0])
+        self._used = uints(self._arrays[1])
+        self._taken = uints(self._arrays[2])
+        self._unused_at = uints(self._arrays[3])
+        self._untaken_at = uints(self._arrays[4])
 
     def start(self, backed, used, taken):
         """At the beginning these pages (bool, one a page) are backed, in use, and off the zone's lists."""
         page: cython.Py_ssize_t
         pages: cython.Py_ssize_t = len(self._arrays[0])
-        if cython.compiled:
-            _backed = cython.cast(cython.p_uchar, cython.cast(cython.size_t, backed.ctypes.data))
-            _used = cython.cast(cython.p_uchar, cython.cast(cython.size_t, used.ctypes.data))
-            _taken = cython.cast(cython.p_uchar, cython.cast(cython.size_t, taken.ctypes.data))
-        else:
-            _backed, _used, _taken = memoryview(backed), memoryview(used), memoryview(taken)
+        _backed, _used, _taken = uchars(backed), uchars(used), uchars(taken)
         with cython.nogil:
             for page in range(pages):
                 if _used[page]:
