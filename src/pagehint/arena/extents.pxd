@@ -1,5 +1,7 @@
 cimport cython
 from pagehint.mm.attached cimport Attachable
+from pagehint.mm.page cimport FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
+from pagehint.pointers cimport longlongs
 
 cdef class Extents(Attachable):
     cdef list _extents

@@ -11,17 +11,11 @@ import numpy as np
 from pagehint.kernel.profiles import LINUX_5_3
 from pagehint.units import whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.attached import Attachable
-    from cython.cimports.pagehint.mm.page import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
-    from cython.cimports.pagehint.pointers import longlongs
-else:
-    from pagehint.kernel.migratetype import Migratetype
+if not cython.compiled:
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import FREE, KIND, OFFLINE, ORDER, block_pages
+    from pagehint.mm.page import FREE, KIND, MOVABLE, OFFLINE, ORDER, block_pages
     from pagehint.pointers import longlongs
 
-    MOVABLE = int(Migratetype.MOVABLE)
 
 __all__ = ["MOST_PAGES", "Extents"]
 

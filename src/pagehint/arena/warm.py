@@ -15,30 +15,11 @@ from pagehint.mm.batch import misplaced
 from pagehint.mm.check import check
 from pagehint.units import power_of_two
 
-if cython.compiled:
-    from cython.cimports.pagehint.arena.extents import Extents
-    from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.page import (
-        FREE,
-        HELD,
-        IN_FLIGHT,
-        ISOLATE,
-        KIND,
-        MOVABLE,
-        OFFLINE,
-        ORDER,
-        TYPE_SHIFT,
-        block_pages,
-    )
-    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
-else:
+if not cython.compiled:
     from pagehint.arena.extents import Extents
-    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import FREE, HELD, IN_FLIGHT, KIND, OFFLINE, ORDER, TYPE_SHIFT, block_pages
+    from pagehint.mm.page import FREE, HELD, IN_FLIGHT, ISOLATE, KIND, MOVABLE, OFFLINE, ORDER, TYPE_SHIFT, block_pages
     from pagehint.pointers import longlongs, uchars, uints
-
-    MOVABLE, ISOLATE = int(Migratetype.MOVABLE), int(Migratetype.ISOLATE)
 
 
 __all__ = ["EPOCHS", "WarmPages"]

@@ -6,9 +6,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.action import BEGIN, IDLE, React
 from pagehint.units import shown
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.batch import Batch
-else:
+if not cython.compiled:
     from pagehint.mm.batch import Batch
 
 __all__ = ["Conversation"]

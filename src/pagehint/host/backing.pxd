@@ -1,4 +1,5 @@
 cimport cython
+from pagehint.pointers cimport uchars, ulonglongs, ushorts
 
 cdef extern from *:
     int popcount "__builtin_popcountll"(unsigned long long) noexcept nogil

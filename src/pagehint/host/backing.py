@@ -33,9 +33,7 @@ __all__ = ["AREA_PAGES", "PAGE_SIZES", "Backing"]
 AREA_PAGES = 512
 PAGE_SIZES = ("4KiB", "2MiB", "THP")
 
-if cython.compiled:
-    from cython.cimports.pagehint.pointers import uchars, ulonglongs, ushorts
-else:
+if not cython.compiled:
     from pagehint.pointers import uchars, ulonglongs, ushorts
 
     popcount = int.bit_count

@@ -1,6 +1,11 @@
 cimport cython
 from pagehint.mm.batch cimport Batch
-from pagehint.mm.ranges cimport Ranges
+from pagehint.mm.page cimport (
+    AHEAD, FREE, HIGHATOMIC, HINTED, ISOLATE, KIND, LISTS, NEVER, ORDER, PCP, UNREACHABLE, block_pages, page_of,
+    prefetch
+)
+from pagehint.mm.ranges cimport WALKED, Ranges
+from pagehint.pointers cimport longlongs, uints
 
 cdef class Attachable(Ranges):
     cdef readonly bint hinting

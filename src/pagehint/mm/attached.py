@@ -10,9 +10,9 @@ from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.batch import misplaced
 from pagehint.units import whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.page import (
+if not cython.compiled:
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.page import (
         AHEAD,
         FREE,
         HIGHATOMIC,
@@ -28,16 +28,9 @@ if cython.compiled:
         page_of,
         prefetch,
     )
-    from cython.cimports.pagehint.mm.ranges import WALKED, Ranges
-    from cython.cimports.pagehint.pointers import longlongs, uints
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.batch import Batch
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, NEVER, ORDER, PCP, UNREACHABLE, block_pages, page_of
     from pagehint.mm.ranges import WALKED, Ranges
     from pagehint.pointers import longlongs, uints
 
-    HIGHATOMIC, ISOLATE = int(Migratetype.HIGHATOMIC), int(Migratetype.ISOLATE)
 
 __all__ = ["Attachable"]
 

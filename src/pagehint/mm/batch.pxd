@@ -1,4 +1,5 @@
 cimport cython
+from pagehint.pointers cimport longlongs, uchars
 
 @cython.final
 cdef class Batch:

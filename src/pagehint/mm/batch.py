@@ -8,9 +8,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.units import whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.pointers import longlongs, uchars
-else:
+if not cython.compiled:
     from pagehint.pointers import longlongs, uchars
 
 __all__ = ["Batch", "Block", "misplaced"]

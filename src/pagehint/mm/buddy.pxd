@@ -1,5 +1,10 @@
 cimport cython
 from pagehint.mm.hinting_state cimport HintingState
+from pagehint.mm.page cimport (
+    AHEAD, FREE, HINTED, ISOLATE, KIND, LISTS, MOVABLE, NEVER, ORDER, RECLAIMABLE, ROWS, TYPE_SHIFT, USED,
+    block_pages, entry, page_of, prefetch
+)
+from pagehint.pointers cimport uchars, uints, ushorts
 
 cdef class Buddy
 

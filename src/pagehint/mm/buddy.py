@@ -13,9 +13,9 @@ import numpy as np
 
 from pagehint.errors import InputError
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.hinting_state import HintingState
-    from cython.cimports.pagehint.mm.page import (
+if not cython.compiled:
+    from pagehint.mm.hinting_state import HintingState
+    from pagehint.mm.page import (
         AHEAD,
         FREE,
         HINTED,
@@ -34,27 +34,7 @@ if cython.compiled:
         page_of,
         prefetch,
     )
-    from cython.cimports.pagehint.pointers import uchars, uints, ushorts
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.hinting_state import HintingState
-    from pagehint.mm.page import (
-        FREE,
-        HINTED,
-        KIND,
-        LISTS,
-        NEVER,
-        ORDER,
-        ROWS,
-        TYPE_SHIFT,
-        USED,
-        block_pages,
-        entry,
-        page_of,
-    )
     from pagehint.pointers import uchars, uints, ushorts
-
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 
 @cython.cclass

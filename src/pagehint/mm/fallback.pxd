@@ -1,4 +1,5 @@
 from pagehint.mm.buddy cimport Buddy
+from pagehint.mm.page cimport HIGHATOMIC, ISOLATE, MOVABLE, ORDER, RECLAIMABLE, TYPE_SHIFT, UNMOVABLE, block_pages
 
 cdef int first_type(Buddy buddy, int order, int migratetype) noexcept nogil
 cdef bint may_claim(Buddy buddy, int order, int migratetype) noexcept nogil

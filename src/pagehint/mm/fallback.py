@@ -8,22 +8,8 @@ pageblocks alone may be taken (NOFRAGMENT): `_least_fallback` is their order the
 
 import cython
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.page import (
-        HIGHATOMIC,
-        ISOLATE,
-        MOVABLE,
-        ORDER,
-        RECLAIMABLE,
-        TYPE_SHIFT,
-        UNMOVABLE,
-        block_pages,
-    )
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import ORDER, TYPE_SHIFT, block_pages
-
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+if not cython.compiled:
+    from pagehint.mm.page import HIGHATOMIC, ISOLATE, MOVABLE, ORDER, RECLAIMABLE, TYPE_SHIFT, UNMOVABLE, block_pages
 
 
 # The first type of those that this one falls back to that has a block of the order, or -1.

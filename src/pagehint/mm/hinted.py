@@ -2,10 +2,10 @@
 
 import cython
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.buddy import Buddy
-    from cython.cimports.pagehint.mm.page import (
+if not cython.compiled:
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.buddy import Buddy
+    from pagehint.mm.page import (
         AHEAD,
         FREE,
         HIGHATOMIC,
@@ -22,13 +22,6 @@ if cython.compiled:
         page_of,
         prefetch,
     )
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.batch import Batch
-    from pagehint.mm.buddy import Buddy
-    from pagehint.mm.page import FREE, HINTED, IN_FLIGHT, KIND, LISTS, ORDER, TYPE_SHIFT, block_pages, entry, page_of
-
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 
 @cython.cclass

@@ -1,5 +1,5 @@
 cimport cython
-from pagehint.mm.page cimport LISTS
+from pagehint.mm.page cimport LISTS, NEVER, UNREACHABLE
 
 cdef class HintingState:
     cdef Py_ssize_t _hinted[32]

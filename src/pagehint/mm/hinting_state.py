@@ -6,7 +6,6 @@ docs/spec/1, sections 6 and 7. Nothing in this file locks.
 import cython
 
 if cython.compiled:
-    from cython.cimports.pagehint.mm.page import NEVER, UNREACHABLE
     from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 else:
     import time

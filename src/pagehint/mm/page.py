@@ -22,24 +22,33 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.kernel.migratetype import Migratetype
+
 __all__ = [
+    "AHEAD",
     "FREE",
     "HELD",
+    "HIGHATOMIC",
     "HINTED",
     "IN_FLIGHT",
+    "ISOLATE",
     "KIND",
     "LISTS",
+    "MOVABLE",
     "NEVER",
     "OFFLINE",
     "ORDER",
     "PCP",
+    "RECLAIMABLE",
     "ROWS",
     "TYPE_SHIFT",
+    "UNMOVABLE",
     "UNREACHABLE",
     "USED",
     "block_pages",
     "entry",
     "page_of",
+    "prefetch",
 ]
 
 ORDER = 0x1F
@@ -53,6 +62,8 @@ HELD = 0xC0
 HINTED = 0x100
 TYPE_SHIFT = 9
 
+UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
 LISTS = 160
 """Rings of a zone: 5 migratetypes, 32 orders each."""
 NEVER = 255
@@ -61,6 +72,8 @@ UNREACHABLE = 1 << 60
 """A number of blocks that none reaches."""
 ROWS = 512
 """Entries of ``page_links`` that ``entry`` mixes among themselves; the first so many are the lists' heads."""
+AHEAD = 12
+"""Operations that a bulk call looks ahead, to fetch what they will touch."""
 
 _Numbers = TypeVar("_Numbers", int, NDArray[np.intp])
 
@@ -68,6 +81,10 @@ _Numbers = TypeVar("_Numbers", int, NDArray[np.intp])
 def block_pages(order: int) -> int:
     """Pages of a block of ``order``."""
     return 1 << order
+
+
+def prefetch(address: object) -> None:
+    """Fetch what is there into the cache: compiled code alone does so."""
 
 
 def entry(page: _Numbers) -> _Numbers:

@@ -1,5 +1,10 @@
 cimport cython
 from pagehint.mm.buddy cimport Buddy
+from pagehint.mm.fallback cimport alloc_next
+from pagehint.mm.page cimport (
+    AHEAD, ISOLATE, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, TYPE_SHIFT, USED, block_pages, prefetch
+)
+from pagehint.pointers cimport uints
 
 cdef enum:
     PCP_LISTS = 13  # orders 0 to 3 with 3 migratetypes each, and one for pageblocks

@@ -12,10 +12,10 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.units import whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.buddy import Buddy
-    from cython.cimports.pagehint.mm.fallback import alloc_next
-    from cython.cimports.pagehint.mm.page import (
+if not cython.compiled:
+    from pagehint.mm.buddy import Buddy
+    from pagehint.mm.fallback import alloc_next
+    from pagehint.mm.page import (
         AHEAD,
         ISOLATE,
         KIND,
@@ -28,18 +28,10 @@ if cython.compiled:
         block_pages,
         prefetch,
     )
-    from cython.cimports.pagehint.mm.pcp import MOST_FACTOR, PCP_LISTS
-    from cython.cimports.pagehint.pointers import uints
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.buddy import Buddy
-    from pagehint.mm.fallback import alloc_next
-    from pagehint.mm.page import KIND, ORDER, PCP, TYPE_SHIFT, USED, block_pages
     from pagehint.pointers import uints
 
     PCP_LISTS = 13
     MOST_FACTOR = 5
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 __all__ = ["PerCpuLists", "pcp_batch", "pcp_high", "pcp_high_max"]
 

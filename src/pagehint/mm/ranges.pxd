@@ -1,7 +1,10 @@
 cimport cython
 from pagehint.mm.batch cimport Batch
-from pagehint.mm.page cimport LISTS
 from pagehint.mm.hinted cimport HintedLists
+from pagehint.mm.page cimport (
+    FREE, HIGHATOMIC, HINTED, IN_FLIGHT, ISOLATE, KIND, LISTS, MOVABLE, OFFLINE, ORDER, RECLAIMABLE, TYPE_SHIFT, USED,
+    block_pages, entry, page_of, prefetch
+)
 
 cdef enum:
     WALK = 1024  # blocks that are looked at before the lock is let go of

@@ -5,10 +5,10 @@ A range is [begin, end) of indices. Nothing in this file locks.
 
 import cython
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.batch import Batch
-    from cython.cimports.pagehint.mm.hinted import HintedLists
-    from cython.cimports.pagehint.mm.page import (
+if not cython.compiled:
+    from pagehint.mm.batch import Batch
+    from pagehint.mm.hinted import HintedLists
+    from pagehint.mm.page import (
         FREE,
         HIGHATOMIC,
         HINTED,
@@ -27,27 +27,7 @@ if cython.compiled:
         page_of,
         prefetch,
     )
-    from cython.cimports.pagehint.mm.ranges import WALK, WALKED
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.batch import Batch
-    from pagehint.mm.hinted import HintedLists
-    from pagehint.mm.page import (
-        FREE,
-        HINTED,
-        IN_FLIGHT,
-        KIND,
-        LISTS,
-        OFFLINE,
-        ORDER,
-        TYPE_SHIFT,
-        USED,
-        block_pages,
-        entry,
-        page_of,
-    )
 
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
     WALK, WALKED = 1024, -2
 
 

@@ -8,27 +8,10 @@ import numpy as np
 from pagehint.errors import BusyError, InputError
 from pagehint.units import whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.attached import Attachable
-    from cython.cimports.pagehint.mm.page import (
-        FREE,
-        HINTED,
-        ISOLATE,
-        KIND,
-        OFFLINE,
-        ORDER,
-        RECLAIMABLE,
-        TYPE_SHIFT,
-        USED,
-    )
-    from cython.cimports.pagehint.pointers import longlongs, uchars
-else:
-    from pagehint.kernel.migratetype import Migratetype
+if not cython.compiled:
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import FREE, HINTED, KIND, OFFLINE, ORDER, TYPE_SHIFT, USED
+    from pagehint.mm.page import FREE, HINTED, ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, TYPE_SHIFT, USED
     from pagehint.pointers import longlongs, uchars
-
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 
 @cython.cclass

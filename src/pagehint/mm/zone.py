@@ -13,19 +13,12 @@ from pagehint.kernel.profiles import LINUX_5_3, check_profile
 from pagehint.mm.check import check
 from pagehint.units import power_of_two, shown, whole_number
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.fallback import choose_fallback
-    from cython.cimports.pagehint.mm.page import ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, USED
-    from cython.cimports.pagehint.mm.pcp import PerCpuLists
-    from cython.cimports.pagehint.mm.spans import Spans
-else:
-    from pagehint.kernel.migratetype import Migratetype
+if not cython.compiled:
     from pagehint.mm.fallback import choose_fallback
-    from pagehint.mm.page import KIND, OFFLINE, ORDER, USED
+    from pagehint.mm.page import KIND, OFFLINE, ORDER, RECLAIMABLE, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans
 
-    UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
 __all__ = ["Watermarks", "Zone"]
 

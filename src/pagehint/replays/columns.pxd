@@ -1,4 +1,6 @@
 cimport cython
+from pagehint.pointers cimport ints, longlongs, uchars, ushorts
+
 # The kinds of event (trace/events.py).
 cdef enum:
     ALLOC = 65

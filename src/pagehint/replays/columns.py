@@ -3,9 +3,7 @@
 import cython
 import numpy as np
 
-if cython.compiled:
-    from cython.cimports.pagehint.pointers import ints, longlongs, uchars, ushorts
-else:
+if not cython.compiled:
     from pagehint.pointers import ints, longlongs, uchars, ushorts
     from pagehint.trace.events import Event
 

@@ -1,7 +1,17 @@
 cimport cython
+from pagehint.host.backing cimport Backing
+from pagehint.mm.page cimport HINTED, LISTS, MOVABLE, block_pages, page_of
+from pagehint.mm.zone cimport Zone
+from pagehint.pointers cimport longlongs, uchars
+from pagehint.replays.columns cimport ALLOC, CMA, EXTFRAG, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, ZONE_ALLOC
 from pagehint.replays.list_searches cimport ListSearches
-from pagehint.replays.placing cimport Placing
-from pagehint.replays.refills cimport Refills
+from pagehint.replays.pages cimport MOST_MS, NOWHERE, has
+from pagehint.replays.placing cimport (
+    AT_END, AT_TIME, BEYOND_ORDER, BY_PLACE, FAILED_IN_GUEST, FIRST_FIT, FREED_UNALLOCATED, ISOLATION, NEXT, NO_TYPE,
+    OUTSIDE, RANG, STALLED, Placing
+)
+from pagehint.replays.refills cimport NEVER, Refills
+from pagehint.replays.scan cimport BOOT, COMPACTED, SCANNED, TOLD
 
 cdef enum:
     AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much

@@ -7,46 +7,9 @@ from pagehint.replays.columns import COLUMNS
 from pagehint.replays.scan import CPUS
 from pagehint.replays.ties import Ties
 
-if cython.compiled:
-    from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.page import HINTED, LISTS, MOVABLE, block_pages, page_of
-    from cython.cimports.pagehint.mm.zone import Zone
-    from cython.cimports.pagehint.pointers import longlongs, uchars
-    from cython.cimports.pagehint.replays.columns import (
-        ALLOC,
-        CMA,
-        EXTFRAG,
-        FREED,
-        ISOLATED,
-        ISOLATING,
-        PCPU_DRAIN,
-        ZONE_ALLOC,
-    )
-    from cython.cimports.pagehint.replays.engine import AT_ONCE, INFLATED_AT_ONCE
-    from cython.cimports.pagehint.replays.list_searches import ListSearches
-    from cython.cimports.pagehint.replays.pages import MOST_MS, NOWHERE, has
-    from cython.cimports.pagehint.replays.placing import (
-        AT_END,
-        AT_TIME,
-        BEYOND_ORDER,
-        BY_PLACE,
-        FAILED_IN_GUEST,
-        FIRST_FIT,
-        FREED_UNALLOCATED,
-        ISOLATION,
-        NEXT,
-        NO_TYPE,
-        OUTSIDE,
-        RANG,
-        STALLED,
-        Placing,
-    )
-    from cython.cimports.pagehint.replays.refills import NEVER
-    from cython.cimports.pagehint.replays.scan import BOOT, COMPACTED, SCANNED, TOLD
-else:
+if not cython.compiled:
     from pagehint.host.backing import Backing
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import HINTED, LISTS, block_pages, page_of
+    from pagehint.mm.page import HINTED, LISTS, MOVABLE, block_pages, page_of
     from pagehint.mm.zone import Zone
     from pagehint.pointers import longlongs, uchars
     from pagehint.replays.columns import (
@@ -80,7 +43,6 @@ else:
     from pagehint.replays.refills import NEVER
     from pagehint.replays.scan import BOOT, COMPACTED, SCANNED, TOLD
 
-    MOVABLE = int(Migratetype.MOVABLE)
     AT_ONCE = 5 * 10**6
     INFLATED_AT_ONCE = 256
 

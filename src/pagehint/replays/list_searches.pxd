@@ -1,5 +1,8 @@
 cimport cython
+from pagehint.mm.page cimport FREE, KIND, MOVABLE, ORDER, block_pages, page_of
 from pagehint.mm.zone cimport Zone
+from pagehint.pointers cimport uints
+from pagehint.replays.pages cimport NOWHERE
 
 cdef enum:
     LEAST_LOOKED_AT = 3  # the smallest order of which compaction looks for a pageblock to move things from

@@ -2,20 +2,12 @@
 
 import cython
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.page import FREE, KIND, MOVABLE, ORDER, block_pages, page_of
-    from cython.cimports.pagehint.mm.zone import Zone
-    from cython.cimports.pagehint.pointers import uints
-    from cython.cimports.pagehint.replays.list_searches import AT_REST, LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS
-    from cython.cimports.pagehint.replays.pages import NOWHERE
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import FREE, KIND, ORDER, block_pages, page_of
+if not cython.compiled:
+    from pagehint.mm.page import FREE, KIND, MOVABLE, ORDER, block_pages, page_of
     from pagehint.mm.zone import Zone
     from pagehint.pointers import uints
     from pagehint.replays.pages import NOWHERE
 
-    MOVABLE = int(Migratetype.MOVABLE)
     LEAST_LOOKED_AT, MOST_LOOKED_AT, WALKS = 3, 33, 4
     AT_REST = 10**7
 

@@ -1,6 +1,7 @@
 cimport cython
+from pagehint.mm.page cimport FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages, entry, page_of
 from pagehint.mm.zone cimport Zone
-from pagehint.replays.columns cimport Columns
+from pagehint.replays.columns cimport EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
 cdef enum:
     MOST = 16  # frees at once

@@ -8,31 +8,7 @@ hold the lock to their end, or where a list gives the recorded block only withou
 
 import cython
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.page import (
-        FREE,
-        HINTED,
-        KIND,
-        LISTS,
-        ORDER,
-        TYPE_SHIFT,
-        USED,
-        block_pages,
-        entry,
-        page_of,
-    )
-    from cython.cimports.pagehint.mm.zone import Zone
-    from cython.cimports.pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
-    from cython.cimports.pagehint.replays.on_the_way import (
-        AHEAD,
-        FIELDS,
-        LEVELS,
-        LONGEST,
-        MOST,
-        NEAR,
-        NEVER_WHOLE,
-    )
-else:
+if not cython.compiled:
     from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages, entry, page_of
     from pagehint.mm.zone import Zone
     from pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns

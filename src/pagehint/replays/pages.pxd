@@ -1,5 +1,7 @@
 cimport cython
 from pagehint.host.backing cimport Backing
+from pagehint.mm.page cimport block_pages
+from pagehint.pointers cimport ints, uchars, uints, ulonglongs
 
 cdef extern from *:
     """

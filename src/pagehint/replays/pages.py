@@ -5,12 +5,7 @@ import numpy as np
 
 from pagehint.errors import InputError
 
-if cython.compiled:
-    from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.page import block_pages
-    from cython.cimports.pagehint.pointers import ints, uchars, uints, ulonglongs
-    from cython.cimports.pagehint.replays.pages import AREA_ORDER, has, popcount
-else:
+if not cython.compiled:
     from pagehint.host.backing import Backing
     from pagehint.mm.page import block_pages
     from pagehint.pointers import ints, uchars, uints, ulonglongs

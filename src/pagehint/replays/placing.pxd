@@ -1,10 +1,16 @@
 cimport cython
-from pagehint.mm.pcp cimport PerCpuLists
+from pagehint.host.backing cimport Backing
+from pagehint.mm.fallback cimport alloc_next, claim_told, take_told
+from pagehint.mm.page cimport HIGHATOMIC, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, block_pages
+from pagehint.mm.pcp cimport PCP_LISTS, PerCpuLists
 from pagehint.mm.zone cimport Zone
-from pagehint.replays.columns cimport Columns
+from pagehint.pointers cimport longlongs, uchars, uints
+from pagehint.replays.columns cimport CMA, EXTFRAG, Columns
 from pagehint.replays.observers.best_possible cimport BestPossible
 from pagehint.replays.on_the_way cimport OnTheWay
-from pagehint.replays.pages cimport Pages
+from pagehint.replays.pages cimport MOST_MS, NOWHERE, has, Pages
+from pagehint.replays.refills cimport NEVER
+from pagehint.replays.scan cimport STARTS_USED
 
 # Why a run over events ended.
 cdef enum:

@@ -10,50 +10,10 @@ import numpy as np
 
 from pagehint.replays.scan import NO_ROWS
 
-if cython.compiled:
-    from cython.cimports.pagehint.host.backing import Backing
-    from cython.cimports.pagehint.mm.fallback import alloc_next, claim_told, take_told
-    from cython.cimports.pagehint.mm.page import (
-        HIGHATOMIC,
-        KIND,
-        MOVABLE,
-        ORDER,
-        PCP,
-        RECLAIMABLE,
-        block_pages,
-    )
-    from cython.cimports.pagehint.mm.pcp import PCP_LISTS, PerCpuLists
-    from cython.cimports.pagehint.mm.zone import Zone
-    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
-    from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, Columns
-    from cython.cimports.pagehint.replays.observers.best_possible import BestPossible
-    from cython.cimports.pagehint.replays.on_the_way import OnTheWay
-    from cython.cimports.pagehint.replays.pages import MOST_MS, NOWHERE, Pages, has
-    from cython.cimports.pagehint.replays.placing import (
-        AGREED,
-        ALLOCATED_IN_BULK,
-        ALLOCATED_TWICE,
-        ANOMALIES,
-        AT_END,
-        BY_PLACE,
-        DRAINED_FREE,
-        FAILED_HERE,
-        FREED_UNALLOCATED,
-        IN_PIECES,
-        ISOLATION,
-        NEXT,
-        NO_TYPE,
-        NOT_PLACED,
-        STALLED,
-        TAKEN_TWICE,
-    )
-    from cython.cimports.pagehint.replays.refills import NEVER
-    from cython.cimports.pagehint.replays.scan import STARTS_USED
-else:
+if not cython.compiled:
     from pagehint.host.backing import Backing
-    from pagehint.kernel.migratetype import Migratetype
     from pagehint.mm.fallback import alloc_next, claim_told, take_told
-    from pagehint.mm.page import KIND, ORDER, PCP, block_pages
+    from pagehint.mm.page import HIGHATOMIC, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.pointers import longlongs, uchars, uints
@@ -64,7 +24,6 @@ else:
     from pagehint.replays.refills import NEVER
     from pagehint.replays.scan import STARTS_USED
 
-    MOVABLE, RECLAIMABLE, HIGHATOMIC = map(int, (Migratetype.MOVABLE, Migratetype.RECLAIMABLE, Migratetype.HIGHATOMIC))
     AT_END, AT_TIME, RANG, STALLED = range(4)
     FIRST_FIT, NEXT, BY_PLACE, ISOLATION = range(4)
     AGREED = 10000

@@ -1,4 +1,8 @@
 cimport cython
+from pagehint.mm.page cimport MOVABLE, RECLAIMABLE, block_pages
+from pagehint.mm.pcp cimport MOST_FACTOR
+from pagehint.pointers cimport longlongs, uchars, uints
+from pagehint.replays.columns cimport CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
 
 cdef enum:
     PAUSE = 20000  # ns: a refill's first blocks follow each other sooner

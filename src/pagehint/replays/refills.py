@@ -12,19 +12,11 @@ import numpy as np
 
 from pagehint.replays.columns import COLUMNS
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
-    from cython.cimports.pagehint.mm.pcp import MOST_FACTOR
-    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
-    from cython.cimports.pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
-    from cython.cimports.pagehint.replays.refills import A_CPU, NEVER, PAUSE, SMALL
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import block_pages
+if not cython.compiled:
+    from pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
 
-    MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     A_CPU, SMALL, PAUSE, NEVER = 14, 3, 20000, 1 << 62
     MOST_FACTOR = 5
 

@@ -1,5 +1,9 @@
 cimport cython
-from pagehint.replays.columns cimport Columns
+from pagehint.mm.page cimport MOVABLE, RECLAIMABLE, block_pages
+from pagehint.pointers cimport longlongs, uchars, uints
+from pagehint.replays.columns cimport (
+    ALLOC, BATCHED, CMA, EXTFRAG, FREED, ISOLATED, ISOLATING, PCPU_DRAIN, PUTBACK, ZONE_ALLOC, Columns
+)
 
 cdef enum:
     STARTS_FREE = 1

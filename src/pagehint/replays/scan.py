@@ -11,47 +11,8 @@ from pagehint.replays.columns import COLUMNS
 from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import MOST_LOOKS, groups_of
 
-if cython.compiled:
-    from cython.cimports.pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
-    from cython.cimports.pagehint.pointers import longlongs, uchars, uints
-    from cython.cimports.pagehint.replays.columns import (
-        ALLOC,
-        BATCHED,
-        CMA,
-        EXTFRAG,
-        FREED,
-        ISOLATED,
-        ISOLATING,
-        PCPU_DRAIN,
-        PUTBACK,
-        ZONE_ALLOC,
-        Columns,
-    )
-    from cython.cimports.pagehint.replays.scan import (
-        BOOT,
-        COMPACTED,
-        FIRST,
-        FIRST_OF_ALL,
-        FIRST_PAGEBLOCK,
-        IN_A_ROW,
-        INFLATED,
-        KEPT_FOR,
-        MAX_ORDER,
-        ORDINARY,
-        REMOVAL,
-        SCANNED,
-        STARTS_FREE,
-        STARTS_FREED_WHOLE,
-        STARTS_PER_CPU,
-        STARTS_USED,
-        STRAIGHT,
-        SURPLUS,
-        TOLD,
-        UNTOLD,
-    )
-else:
-    from pagehint.kernel.migratetype import Migratetype
-    from pagehint.mm.page import block_pages
+if not cython.compiled:
+    from pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import (
         ALLOC,
@@ -67,8 +28,8 @@ else:
         Columns,
     )
 
-    MOVABLE, RECLAIMABLE = int(Migratetype.MOVABLE), int(Migratetype.RECLAIMABLE)
     STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
+    STARTS_FREE, STARTS_USED, STARTS_PER_CPU, STARTS_FREED_WHOLE = range(1, 5)
     ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
     MAX_ORDER = 10
@@ -90,9 +51,6 @@ __all__ = [
 UNSEEN, FREE_AT_START, USED_AT_START, PER_CPU_AT_START, FREED_WHOLE_AT_START = range(5)
 CPUS = 1 << 16
 NO_ROWS = np.zeros(0, np.int64), np.zeros(0, np.int64)
-if not cython.compiled:
-    STARTS_FREE, STARTS_USED, STARTS_PER_CPU = FREE_AT_START, USED_AT_START, PER_CPU_AT_START
-    STARTS_FREED_WHOLE = FREED_WHOLE_AT_START
 
 
 @cython.final

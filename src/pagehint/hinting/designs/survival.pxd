@@ -1,5 +1,6 @@
 # Only compiled code sees what is in it.
 cimport cython
+from libc.math cimport log
 from pagehint.mm.attached cimport Attachable
 
 @cython.final

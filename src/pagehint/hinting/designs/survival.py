@@ -1,14 +1,10 @@
 """How soon free pages are used again: one number, from a few pages that are looked at again and again."""
 
-import math
-
 import cython
 import numpy as np
 
-if cython.compiled:
-    from cython.cimports.libc.math import log
-else:
-    log = math.log
+if not cython.compiled:
+    from math import log
 
 __all__ = ["FIRST_GUESS", "Survival"]
 

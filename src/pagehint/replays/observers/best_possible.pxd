@@ -1,4 +1,5 @@
 cimport cython
+from pagehint.pointers cimport uchars, uints
 
 cdef enum:
     AREA_ORDER = 9

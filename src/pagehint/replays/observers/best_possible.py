@@ -9,10 +9,7 @@ import math
 import cython
 import numpy as np
 
-if cython.compiled:
-    from cython.cimports.pagehint.pointers import uchars, uints
-    from cython.cimports.pagehint.replays.observers.best_possible import AREA_ORDER
-else:
+if not cython.compiled:
     from pagehint.pointers import uchars, uints
 
     AREA_ORDER = 9
