@@ -97,48 +97,24 @@ LINUX_5_3 = KernelProfile(
     most_min_free_kbytes=65536,
     reporting_order="none",
 )
-LINUX_5_10 = KernelProfile(
-    "5.10",
+LINUX_5_10 = replace(
+    LINUX_5_3,
+    name="5.10",
     since=(5, 7),
     checked=True,
     moved_to_tail=True,
     boot_to_tail=True,
-    merge_by_type=False,
-    fallback="moving",
-    taking_moves=False,
-    merge_retypes=False,
-    pcp="in turn",
     most_min_free_kbytes=262144,
     reporting_order="fixed",
 )
-LINUX_5_15 = KernelProfile(
-    "5.15",
+LINUX_5_15 = replace(
+    LINUX_5_10,
+    name="5.15",
     since=(5, 14),
-    checked=True,
-    moved_to_tail=True,
-    boot_to_tail=True,
-    merge_by_type=False,
-    fallback="moving",
-    taking_moves=False,
-    merge_retypes=False,
     pcp="one after the other",
-    most_min_free_kbytes=262144,
     reporting_order="set after the driver",
 )
-LINUX_6_1 = KernelProfile(
-    "6.1",
-    since=(5, 18),
-    checked=True,
-    moved_to_tail=True,
-    boot_to_tail=True,
-    merge_by_type=True,
-    fallback="moving",
-    taking_moves=False,
-    merge_retypes=False,
-    pcp="one after the other, often",
-    most_min_free_kbytes=262144,
-    reporting_order="set after the driver",
-)
+LINUX_6_1 = replace(LINUX_5_15, name="6.1", since=(5, 18), merge_by_type=True, pcp="one after the other, often")
 LINUX_6_6 = replace(LINUX_6_1, name="6.6", since=(6, 2), reporting_order="set")
 LINUX_6_8 = replace(LINUX_6_6, name="6.8", since=(6, 7), pcp="tuned")
 LINUX_6_10 = replace(LINUX_6_8, name="6.10", since=(6, 10), fallback="taking", taking_moves=True, merge_retypes=True)
@@ -181,12 +157,8 @@ def is_newer(text: str | None) -> bool:
 def check_kernel(kernel: object) -> str | None:
     """A kernel that somebody names, or None. Raises InputError where it is no version."""
     if kernel is not None and not (isinstance(kernel, str) and is_version(kernel)):
-        raise _no_version(kernel)
+        raise InputError(f"kernel {shown(kernel)}: expected a version, such as 6.8 or 6.12.29")
     return kernel
-
-
-def _no_version(kernel: object) -> InputError:
-    return InputError(f"kernel {shown(kernel)}: expected a version, such as 6.8 or 6.12.29")
 
 
 def kernel_profile(version: str | None) -> KernelProfile:
