@@ -71,8 +71,6 @@ cdef class PerCpuLists:
     @cython.final
     cdef void _decay(self) noexcept nogil
     @cython.final
-    cdef void _drain_in_turn(self, Py_ssize_t count) noexcept nogil
-    @cython.final
     cdef void _drain_from(self, Py_ssize_t count, int which) noexcept nogil
     @cython.final
     cdef void _free(self, Py_ssize_t i, int order) noexcept nogil
@@ -90,7 +88,6 @@ cdef class PerCpuLists:
         const unsigned char *orders, const unsigned char *types, long long *table, Py_ssize_t table_size
     ) noexcept nogil
 
-cdef Py_ssize_t blocks_of_batch(PerCpuLists pcp, int order) noexcept nogil
 cdef Py_ssize_t wanted_as_set(PerCpuLists pcp, int order) noexcept nogil
 cdef Py_ssize_t wanted_tuned(PerCpuLists pcp, int order) noexcept nogil
 cdef void drain_in_turn(PerCpuLists pcp, int which, int order) noexcept nogil

@@ -268,26 +268,6 @@ class PerCpuLists:
             migratetype = self._types[self._pageblock(i)]
         self.buddy._free_one_page(i, order, migratetype, False)
 
-    # Linux 5.3: from the lists in turn, one more from a list for each empty one passed.
-    def _drain_in_turn(self, count):
-        which: cython.int = 0
-        in_turn: cython.Py_ssize_t = 0
-        count = min(count, self._count)
-        while count > 0:
-            while True:
-                in_turn += 1
-                which = 0 if which == 2 else which + 1
-                if self._length[which]:
-                    break
-            if in_turn == 3:
-                in_turn = count
-            while True:
-                self._give_back(which)
-                count -= 1
-                in_turn -= 1
-                if not count or not in_turn or not self._length[which]:
-                    break
-
     # Linux 6.1: one list after the other, from the one that was freed to.
     def _drain_from(self, count, which):
         order: cython.int
@@ -367,15 +347,12 @@ class PerCpuLists:
 
     def lists(self):
         """The pfns on each list (int64), the next to be taken first. O(pages). The zone must be at rest."""
-        return [
-            np.array([self._page(which, k) + self._start_pfn for k in range(self._length[which])], np.int64)
-            for which in range(PCP_LISTS)
-        ]
-
-    def _page(self, which, k):
-        ring: cython.int = which
-        place: cython.Py_ssize_t = k
-        return self._ring[ring][(self._first[ring] + place) & self._mask[ring]]
+        which: cython.int
+        found = []
+        for which in range(PCP_LISTS):
+            places = np.arange(self._first[which], self._first[which] + self._length[which]) & self._mask[which]
+            found.append(self._arrays[which][places].astype(np.int64) + self._start_pfn)
+        return found
 
 
 # How many pages lists take and give back at once, one way a kernel's rule (spec 2; spec 4, section 3). *Wanted* is how
@@ -383,14 +360,8 @@ class PerCpuLists:
 # of the lists on, or after each free where they tune themselves. Each CPU's lists have one of each.
 
 
-def blocks_of_batch(pcp, order):
-    if not pcp.orders_above_0 or pcp.batch == 1:
-        return pcp.batch
-    return max(pcp.batch >> order, 2)
-
-
 def wanted_as_set(pcp, order):
-    return blocks_of_batch(pcp, order) if order else pcp.batch
+    return max(pcp.batch >> order, min(pcp.batch, 2))
 
 
 # From 6.7 on: twice as many each time that no free came between, and `high` makes room for them.
@@ -404,16 +375,32 @@ def wanted_tuned(pcp, order):
     if pcp.buddy._free_pages >= pcp.buddy._high_watermark:
         pcp.high = min(pcp.high + wanted, pcp._high_max)
     if order:
-        return blocks_of_batch(pcp, order)
+        return wanted_as_set(pcp, order)
     most = max(pcp.high - pcp._count - pcp.batch, pcp.batch)
     if wanted <= most and pcp._alloc_factor < MOST_FACTOR:
         pcp._alloc_factor += 1
     return min(wanted, most)
 
 
-# Linux 5.3: a batch, from the lists in turn.
+# Linux 5.3: a batch, from the lists in turn, one more from a list for each empty one passed.
 def drain_in_turn(pcp, which, order):
-    pcp._drain_in_turn(pcp.batch)
+    at: cython.int = 0
+    in_turn: cython.Py_ssize_t = 0
+    count: cython.Py_ssize_t = min(pcp.batch, pcp._count)
+    while count > 0:
+        while True:
+            in_turn += 1
+            at = 0 if at == 2 else at + 1
+            if pcp._length[at]:
+                break
+        if in_turn == 3:
+            in_turn = count
+        while True:
+            pcp._give_back(at)
+            count -= 1
+            in_turn -= 1
+            if not count or not in_turn or not pcp._length[at]:
+                break
 
 
 # Twice as much each time that frees follow on frees.

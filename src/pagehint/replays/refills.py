@@ -144,8 +144,7 @@ class RefillScan(Lists):
     # The least and the most that one of its refills brings at once, unless the list has no room.
     def _batch(self, which):
         batch: cython.longlong = self._batches[which // A_CPU % self._zones]
-        order: cython.int = self._order(which)
-        return max(batch >> order, 2) if order > 0 and batch > 1 else batch
+        return max(batch >> self._order(which), min(batch, 2))
 
     def _most(self, which):
         return self._batch(which) << (0 if self._order(which) > 0 else self._factor)
