@@ -1,3 +1,4 @@
+import errno
 import mmap
 import time
 from typing import Any, Literal
@@ -55,6 +56,19 @@ def test_the_costs_predict_a_run(kind: type[AnonymousHost] | type[MemfdHost]) ->
         )
         host.close()
     assert any(1 / 3 < fault < 3 and 1 / 3 < discard < 3 for fault, discard in ratios), ratios
+
+
+@pytest.mark.parametrize("memory", ["anonymous", "memfd"])
+def test_a_kernel_without_huge_pages(memory: Literal["anonymous", "memfd"], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = libc.madvise
+
+    def madvise(address: int, length: int, advice: int) -> None:
+        if advice in (mmap.MADV_HUGEPAGE, mmap.MADV_NOHUGEPAGE):
+            raise OSError(errno.EINVAL, "as such a kernel refuses it")
+        real(address, length, advice)
+
+    monkeypatch.setattr(libc, "madvise", madvise)
+    assert calibrate(memory).measured >= SMALL
 
 
 def test_bad_input() -> None:

@@ -59,18 +59,12 @@ def calibrate(memory: Literal["anonymous", "memfd"] = "anonymous") -> Costs:
 
 
 def _open(memory: str, page: int) -> MappedHost:
-    huge = page == HUGE_PAGE
-    host = AnonymousHost(_BYTES, hugepages=huge) if memory == "anonymous" else MemfdHost(_BYTES, hugepages=huge)
-    if not huge:
-        libc.madvise(host.address, _BYTES, mmap.MADV_NOHUGEPAGE)
-    return host
+    kind = AnonymousHost if memory == "anonymous" else MemfdHost
+    return kind(_BYTES, hugepages=page == HUGE_PAGE)
 
 
 def _has_huge_pages(memory: str) -> bool:
-    try:
-        host = _open(memory, HUGE_PAGE)
-    except OSError:  # a kernel without them
-        return False
+    host = _open(memory, HUGE_PAGE)
     np.frombuffer(host.view(0, _BYTES), np.uint8)[::HUGE_PAGE] = 1
     backed = bool(host.resident_map().all())
     host.close()
