@@ -3,6 +3,7 @@
 import pytest
 
 from pagehint.errors import BusyError
+from pagehint.kernel.profiles import LINUX_6_10
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 
@@ -108,6 +109,17 @@ def test_row_9_blocks_that_no_free_of_their_own_made(how):
     assert unhinted(rig) > 0
     rig.tick(3000)
     assert unhinted(rig) == 0
+    rig.assert_sound()
+
+
+def test_row_9_the_rest_of_a_block_that_isolating_split():
+    rig = Rig(zone=Zone(20 * BLOCK, profile=LINUX_6_10), idle="1s")
+    rig.start()
+    rig.tick(10_000)
+    rig.zone.isolate(0)
+    assert unhinted(rig) == BLOCK, "and the pageblock beside it"
+    rig.tick(3000)
+    assert unhinted(rig) == 512, "what is isolated"
     rig.assert_sound()
 
 

@@ -27,6 +27,7 @@ class Spans(Attachable):
         ring: cython.bint
         with self._lock:
             done = self._isolate(self._pageblock(i))
+            self.nr_other_ops += done
             ring = self._rings()
         if ring:
             self._ring_doorbell()
