@@ -184,7 +184,7 @@ def _no_zone_events(playback: Playback) -> list[str]:
 
 
 def _late(playback: Playback) -> list[str]:
-    behind = playback.start.load - (playback.trace.meta.last_ns or 0)
+    behind = playback.start.load - playback.trace.meta.end
     if playback.design is None or behind <= 0:
         return []
     return [

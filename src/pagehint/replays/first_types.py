@@ -43,7 +43,7 @@ def types_at_start(
     without their upper half; what allocations passed over (a Scan's `first_left` and `first_order`); and the order in
     which the first pass told of what is free.
     """
-    if not trace.meta.events.get(Event.ZONE_ALLOC.letter):
+    if not trace.meta.has(Event.ZONE_ALLOC):
         free = np.logical_or(found.states == FREE_AT_START, found.coming)
         _forget_taken_over(seen, free, pageblock_order)
     elif trace.snapshot is not None and trace.snapshot.pagetypeinfo.types[CMA : CMA + 1] == ("CMA",):
@@ -68,7 +68,7 @@ def types_at_start(
         if len(told):
             zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
         bounds = info.at_least.get((layout.node, layout.name), set())
-        if trace.meta.events.get(Event.ZONE_ALLOC.letter) and "CMA" in counts and "HighAtomic" in counts:
+        if trace.meta.has(Event.ZONE_ALLOC) and "CMA" in counts and "HighAtomic" in counts:
             counts = {
                 **counts,
                 "HighAtomic": [sum(each) for each in zip(counts["CMA"], counts["HighAtomic"], strict=True)],
@@ -76,7 +76,7 @@ def types_at_start(
             del counts["CMA"]
             bounds = {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
         unlike = None
-        if trace.meta.events.get(Event.ZONE_ALLOC.letter):
+        if trace.meta.has(Event.ZONE_ALLOC):
             free = found.states[layout.start_pfn : layout.end_pfn] == FREE_AT_START
             unlike = _passed_over(layout, free, types[here], seen[here], first_left, first_order, pageblock_order)
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds, unlike)

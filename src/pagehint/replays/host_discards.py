@@ -37,7 +37,7 @@ def read_discards(trace: Trace, host: Path) -> Discards | None:
     """What a recording and the host's file tell, read whole; None: one tells nothing. Raises InputError."""
     table = read_host(host)
     table = table.filter(table["discarded_ns"].is_valid())
-    if not table.num_rows or not trace.meta.events.get(Event.REPORT.letter):
+    if not table.num_rows or not trace.meta.has(Event.REPORT):
         return None
     times, pfns = (table[name].to_numpy() for name in ("discarded_ns", "discarded_pfn"))
     order = np.argsort(pfns, kind="stable")

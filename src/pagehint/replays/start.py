@@ -105,7 +105,7 @@ def device_load(trace: Trace) -> int:
     What says that it came was written before or after: the first pass tells, as coming asks for one. Not so where
     another could have come before it, which found nothing to tell, or which was not recorded.
     """
-    reporting, first = trace.meta.reporting, trace.meta.first_ns or 0
+    reporting, first = trace.meta.reporting, trace.meta.begin
     if reporting is None or reporting.device_load_ns is None:
         return first
     written, passes = reporting.device_load_ns, recorded_passes(trace)
@@ -125,7 +125,7 @@ def first_request(trace: Trace) -> int | None:
     reporting, passes = trace.meta.reporting, recorded_passes(trace)
     if reporting is None or reporting.delay_ns is None or not len(passes):
         return None
-    came, first = reporting.device_load_ns, trace.meta.first_ns or 0
+    came, first = reporting.device_load_ns, trace.meta.begin
     asked = _request_of(trace, passes, reporting.delay_ns)
     # A driver that is built into the kernel was there, whatever says that it came.
     return asked if came is None or min(came, asked) < first else None
@@ -162,8 +162,8 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
             f"{trace.path / 'meta.json'}: {cpus} CPUs and {len(layouts)} zones: replays go up to {_MOST_LISTS} CPUs' "
             "lists of a zone"
         )
-    if (meta.last_ns or 0) - (meta.first_ns or 0) > LONGEST_TIME:
-        raise InputError(f"{trace.path}: lasts {format_time((meta.last_ns or 0) - (meta.first_ns or 0))}: too long")
+    if meta.end - meta.begin > LONGEST_TIME:
+        raise InputError(f"{trace.path}: lasts {format_time(meta.end - meta.begin)}: too long")
     if not layouts:
         raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
     # Whole huge pages: the host's last one may reach beyond the last zone.
@@ -232,7 +232,7 @@ class Start:
         meta = trace.meta
         layouts = _layouts(trace)
         pages = _pages(trace, layouts)
-        zone_events = bool(meta.events.get(Event.ZONE_ALLOC.letter))
+        zone_events = meta.has(Event.ZONE_ALLOC)
         block_order = pageblock_order(trace)
         load = device_load(trace)
         looked = False
@@ -414,7 +414,7 @@ def _look(
     found_refills = None
     if refills is not None:
         at_end = None if trace.final_snapshot is None else trace.final_snapshot.kpageflags()
-        found_refills = refills.found(trace.meta.last_ns or 0, at_end)
+        found_refills = refills.found(trace.meta.end, at_end)
     return _Look(
         at_start=found,
         first_left=scan.first_left,

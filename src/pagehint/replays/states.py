@@ -97,7 +97,7 @@ def mark_time(trace: Trace, text: str) -> int | None:
 def is_late(trace: Trace) -> bool:
     """Whether the snapshot tells of another state than that before the first event."""
     begun = mark_time(trace, SNAPSHOT_BEGUN)
-    return begun is not None and begun > (trace.meta.first_ns or 0) + _LATE
+    return begun is not None and begun > trace.meta.begin + _LATE
 
 
 def pages_at_start(
@@ -123,7 +123,7 @@ def pages_at_start(
         flags = flags[: len(at_start)]
         kinds = page_states(flags)
         least = _least_reported(trace)
-        if named.read is not None and trace.meta.events.get(Event.ZONE_ALLOC.letter):
+        if named.read is not None and trace.meta.has(Event.ZONE_ALLOC):
             _not_yet_free(found, kinds, named.read, least)
         _settle_by_flags(found, layouts, flags, kinds, inside, named.begun)
         if named.at_pass is not None and named.read is not None:
@@ -291,7 +291,7 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             "no marks tell when the snapshot was read (KPF-BEGIN and KPF-END): it counts as taken before the first "
             "event, and pages that came and went before it are wrong"
         )
-    if read is not None and (ago := (trace.meta.first_ns or 0) - read) > _LATE:
+    if read is not None and (ago := trace.meta.begin - read) > _LATE:
         doubts.append(
             f"the snapshot was read {format_time(ago)} before the first event: pages that came and went in between are "
             "wrong"
@@ -305,16 +305,16 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             "pageblocks that no event tells of count as movable"
         )
     cma = sum(blocks.get("CMA", 0) for blocks in types.pageblocks.values())
-    if cma and types.pageblock_order is not None and not trace.meta.events.get("Z"):
+    if cma and types.pageblock_order is not None and not trace.meta.has(Event.ZONE_ALLOC):
         doubts.append(
             f"{_size(cma << types.pageblock_order)} are CMA's (contiguous areas for devices, lent to movable pages): "
             "they count as movable, so that programs may get them sooner here than in the guest"
         )
     counts = [cpu.count or 0 for zone in snapshot.zoneinfo for cpu in zone.per_cpu]
     # Of zone level it is said of all that lies there.
-    if not is_late(trace) and trace.meta.events.get("Z") and trace.meta.level != "zone":
+    if not is_late(trace) and trace.meta.has(Event.ZONE_ALLOC) and trace.meta.level != "zone":
         left = sum(counts) - int((states == PER_CPU_AT_START).sum())
-        if left > _LEAST_ON_LISTS * sum(layout.present for layout in trace.meta.zones or []):
+        if left > _LEAST_ON_LISTS * sum(layout.present for layout in trace.meta.zones):
             doubts.append(f"{_size(left)} lay on per-CPU lists at the start that no event names: they count as in use")
     return doubts
 

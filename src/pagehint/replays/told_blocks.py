@@ -20,7 +20,7 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
     of a pass may be smaller than the others. Empty where events tell of it, or no host does.
     """
     discards = trace.discarded_blocks
-    if trace.meta.events.get(Event.ISOLATE_RETURN.letter) or not discards.num_rows:
+    if trace.meta.has(Event.ISOLATE_RETURN) or not discards.num_rows:
         return []
     times, pfns, pages = (discards[name].to_numpy() for name in ("time", "pfn", "pages"))
     reporting = trace.meta.reporting

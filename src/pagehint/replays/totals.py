@@ -27,7 +27,7 @@ _UNKNOWN = pa.table({})
 def make_run(playback: Playback) -> Run:
     """What the replay tells, at its end."""
     trace, timeline, engine = playback.trace, playback.timeline, playback.engine
-    totals = _totals(playback, trace.meta.last_ns or 0)
+    totals = _totals(playback)
     if playback.totals_only:
         rows = batches = passes = _UNKNOWN
         phases: list[dict[str, Any]] = []
@@ -89,7 +89,7 @@ def _recording(playback: Playback) -> dict[str, Any]:
         "name": trace.name,
         "kernel": meta.kernel,
         "cpus": meta.cpus,
-        "memory": sum(zone.present for zone in meta.zones or []) * meta.page_size or meta.span_pages * meta.page_size,
+        "memory": sum(zone.present for zone in meta.zones) * meta.page_size or meta.span_pages * meta.page_size,
         "lost": meta.lost.total,
         "lost_uncounted": meta.lost.uncounted,
         "warnings": [] if playback.totals_only else doubts(playback),
@@ -125,7 +125,7 @@ def _percentiles(waits: NDArray[np.int64], shares: list[float]) -> list[int | No
     return [int(np.searchsorted(counted, math.ceil(share * total))) * 10**6 for share in shares]
 
 
-def _totals(playback: Playback, end: int) -> Totals:
+def _totals(playback: Playback) -> Totals:
     engine, timeline, host = playback.engine, playback.timeline, playback.host.statistics()
     statistics = None if playback.design is None else playback.design.statistics
     worker = playback.worker
@@ -134,7 +134,7 @@ def _totals(playback: Playback, end: int) -> Totals:
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
-        duration=end - timeline.begun,
+        duration=playback.trace.meta.end - timeline.begun,
         events=playback.trace.num_events,
         footprint=footprint,
         ideal_footprint=ideal,
@@ -189,7 +189,7 @@ def _truth(playback: Playback) -> dict[str, Any]:
     reported = playback.trace.reported
     if reported is not None:
         # What was told before the recording began is not in it.
-        reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.first_ns or 0))
+        reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.begin))
         truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * PAGE_BYTES / _MIB
         truth["reported_blocks"] = reported.num_rows
     reporting = playback.trace.meta.reporting

@@ -86,7 +86,7 @@ class Trace:
             ("recording", self.path.name),
             ("kernel", meta.kernel or "not recorded"),
             ("CPUs", str(meta.cpus)),
-            ("time", format_time((meta.last_ns or 0) - (meta.first_ns or 0))),
+            ("time", format_time(meta.end - meta.begin)),
             ("events", f"{self.num_events:,}"),
             ("events lost", f"{meta.lost.total:,}"),
         ]
@@ -156,7 +156,7 @@ class Trace:
         """
         # Where the driver's module came later, only the probe of what it returns was there.
         for event in (Event.REPORT, Event.REPORT_RETURN):
-            if self.meta.events.get(event.letter):
+            if self.meta.has(event):
                 batches = self.batches(("time", "event"))
                 return np.concatenate([batch["time"][batch["event"] == event] for batch in batches])
         times: NDArray[np.int64] = self.discarded_blocks["time"].to_numpy()
@@ -173,7 +173,7 @@ class Trace:
         reporting = self.meta.reporting
         least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
         blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
-        return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.first_ns or 0)))
+        return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.begin)))
 
     @cached_property
     def snapshot(self) -> Snapshot | None:

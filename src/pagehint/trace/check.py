@@ -229,7 +229,7 @@ def _meet(times: NDArray[np.int64], first: int, last: int) -> bool:
 
 def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
     """Raise InputError where all of the times at which a host looked lie before the recording's time, or behind."""
-    first, last = meta.first_ns or 0, meta.last_ns or 0
+    first, last = meta.begin, meta.end
     if len(times) and not _meet(times, first, last):
         span = f"none of its {len(times):,} times lies in the recording's, {first / 1e9:.3f} to {last / 1e9:.3f} s"
         raise _of_another(path, span)

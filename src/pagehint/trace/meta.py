@@ -153,6 +153,20 @@ class Meta:
         """Rows of events.parquet."""
         return sum(self.events.values())
 
+    def has(self, event: Event) -> bool:
+        """Whether any such event was recorded."""
+        return bool(self.events.get(event.letter))
+
+    @property
+    def begin(self) -> int:
+        """When the first event was (ns); 0 where there is none."""
+        return self.first_ns or 0
+
+    @property
+    def end(self) -> int:
+        """When the last event was (ns); 0 where there is none."""
+        return self.last_ns or 0
+
     @property
     def span_pages(self) -> int:
         """One past the guest's last pfn: of the zones, or of the events where the zones aren't known."""
