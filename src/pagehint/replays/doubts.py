@@ -102,10 +102,10 @@ def _kernel(playback: Playback) -> list[str]:
 
 def _guest(playback: Playback) -> list[str]:
     lines = []
-    reporting = playback.trace.meta.reporting
-    known = reporting is not None and (reporting.on is False or reporting.device_load_ns is not None)
+    reporting = playback.trace.meta.known_reporting
+    known = reporting.on is False or reporting.device_load_ns is not None
     unsaid = not known and playback.begins == playback.start.load
-    if reporting is None or (reporting.on is not False and None in (reporting.order, reporting.delay_ns)):
+    if reporting.on is not False and None in (reporting.order, reporting.delay_ns):
         lines.append(
             "the guest's own reporting is not known: blocks from order 9 on, 2 s after the first is free, 32 at a "
             "time, are taken for it, as mainline does, unless set otherwise"
@@ -119,7 +119,7 @@ def _guest(playback: Playback) -> list[str]:
             f"{reporting.order} at the start: it was changed meanwhile, and stays as it was"
         )
     tick = timer_tick(playback.trace)
-    if tick.by is None and reporting is not None and reporting.on and isinstance(playback.design, PageReporting):
+    if tick.by is None and reporting.on and isinstance(playback.design, PageReporting):
         step = timer_step(playback.design.delay, tick.ns)
         lines.append(
             "how many ticks a second the guest's kernel has is not known: 250 are taken, so that a pass comes with the "

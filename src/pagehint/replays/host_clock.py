@@ -71,7 +71,7 @@ class _Steps:
 
 
 def _predicted(trace: Trace) -> _Steps:
-    off = trace.meta.reporting is not None and trace.meta.reporting.on is False
+    off = trace.meta.known_reporting.on is False
     span = trace.meta.end - trace.meta.begin
     step = max(span // _MOST_ROWS, _MS)
     run = replay(trace, None if off else guest_reporting(trace), sample=step)

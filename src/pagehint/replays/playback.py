@@ -119,10 +119,10 @@ class Playback:
     # Reporting of the guest's order that is there already goes on as it did; any other begins with a pass over all.
     def _begins(self) -> int:
         comes = max(self.start.load, self.trace.meta.begin)
-        asked, reporting = first_request(self.trace), self.trace.meta.reporting
-        if asked is None or reporting is None or not isinstance(self.design, PageReporting):
+        asked = first_request(self.trace)
+        if asked is None or not isinstance(self.design, PageReporting):
             return comes
-        return asked if self.design.order >= (reporting.order or 0) else comes
+        return asked if self.design.order >= (self.trace.meta.known_reporting.order or 0) else comes
 
     def run(self, tell: Callable[[Self], Result]) -> Result:
         """Replay it all, and return what `tell` makes of it at its end.

@@ -13,7 +13,7 @@ from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import AREA_PAGES, Backing
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import Evidence, KernelProfile
-from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
+from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.kernel.ticks import TICK
 from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
@@ -40,7 +40,7 @@ from pagehint.replays.states import (
     pageblock_order,
     pages_at_start,
 )
-from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
+from pagehint.replays.timer import LEAST_LATE, recorded_delay, recorded_passes, timer_phase, timer_tick
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -80,9 +80,8 @@ def check_trace(trace: object) -> None:
 def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay, and its timer's phase), or mainline's defaults."""
     check_trace(trace)
-    reporting = trace.meta.reporting
-    order = reporting.order if reporting is not None and reporting.order is not None else PAGEBLOCK_ORDER
-    delay = reporting.delay_ns if reporting is not None and reporting.delay_ns is not None else MAINLINE_DELAY
+    known, delay = trace.meta.known_reporting, recorded_delay(trace)
+    order = PAGEBLOCK_ORDER if known.order is None else known.order
     tick, passes = timer_tick(trace).ns, recorded_passes(trace)
     step = timer_step(delay, tick)
     if not len(passes):
@@ -95,8 +94,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
 
 def usual_capacity(trace: Trace) -> int:
     """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
-    recorded = trace.meta.reporting
-    return MAINLINE_CAPACITY if recorded is None or recorded.capacity is None else recorded.capacity
+    return trace.meta.known_reporting.capacity or MAINLINE_CAPACITY
 
 
 def device_load(trace: Trace) -> int:
@@ -105,15 +103,13 @@ def device_load(trace: Trace) -> int:
     What says that it came was written before or after: the first pass tells, as coming asks for one. Not so where
     another could have come before it, which found nothing to tell, or which was not recorded.
     """
-    reporting, first = trace.meta.reporting, trace.meta.begin
-    if reporting is None or reporting.device_load_ns is None:
-        return first
-    written, passes = reporting.device_load_ns, recorded_passes(trace)
-    if not len(passes) or reporting.delay_ns is None or written < first:
+    written, delay = trace.meta.known_reporting.device_load_ns, trace.meta.known_reporting.delay_ns
+    if written is None:
+        return trace.meta.begin
+    passes = recorded_passes(trace)
+    if not len(passes) or delay is None or written < trace.meta.begin or passes[0] - written >= 2 * delay:
         return written
-    if passes[0] - written >= 2 * reporting.delay_ns:
-        return written
-    return _request_of(trace, passes, reporting.delay_ns)
+    return _request_of(trace, passes, delay)
 
 
 def first_request(trace: Trace) -> int | None:
@@ -122,13 +118,12 @@ def first_request(trace: Trace) -> int | None:
     Until then nothing is told: a device that comes asks for a pass, one that is there waits for a free. None: the
     device came later, or no pass tells.
     """
-    reporting, passes = trace.meta.reporting, recorded_passes(trace)
-    if reporting is None or reporting.delay_ns is None or not len(passes):
+    known, passes = trace.meta.known_reporting, recorded_passes(trace)
+    if known.delay_ns is None or not len(passes):
         return None
-    came, first = reporting.device_load_ns, trace.meta.begin
-    asked = _request_of(trace, passes, reporting.delay_ns)
+    came, asked = known.device_load_ns, _request_of(trace, passes, known.delay_ns)
     # A driver that is built into the kernel was there, whatever says that it came.
-    return asked if came is None or min(came, asked) < first else None
+    return asked if came is None or min(came, asked) < trace.meta.begin else None
 
 
 def _request_of(trace: Trace, passes: NDArray[np.int64], delay: int) -> int:
@@ -152,8 +147,7 @@ def _layouts(trace: Trace) -> list[ZoneLayout]:
 def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
     """How many pages a replay is of. Raises InputError where the recording can't be replayed."""
     meta = trace.meta
-    reported = None if meta.reporting is None else meta.reporting.order
-    for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", reported)):
+    for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", meta.known_reporting.order)):
         if order is not None and order > MAX_ORDER:
             raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {MAX_ORDER}")
     cpus = meta.cpus or MAX_CPUS

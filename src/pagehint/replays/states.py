@@ -122,7 +122,8 @@ def pages_at_start(
     if flags is not None:
         flags = flags[: len(at_start)]
         kinds = page_states(flags)
-        least = _least_reported(trace)
+        order = trace.meta.known_reporting.order
+        least = 1 << (pageblock_order(trace) if order is None else order)
         if named.read is not None and trace.meta.has(Event.ZONE_ALLOC):
             _not_yet_free(found, kinds, named.read, least)
         _settle_by_flags(found, layouts, flags, kinds, inside, named.begun)
@@ -168,11 +169,6 @@ def _stepped_over(found: PageStates, kinds: FlaggedStates, since: NDArray[np.boo
     whole = free[: known // least_reported * least_reported].reshape(-1, least_reported).all(axis=1)
     gone = (free & since[:known] & ~kinds.free)[: len(whole) * least_reported]
     found.reported[: len(gone)] |= gone & np.repeat(whole, least_reported)
-
-
-def _least_reported(trace: Trace) -> int:
-    order = None if trace.meta.reporting is None else trace.meta.reporting.order
-    return 1 << (pageblock_order(trace) if order is None else order)
 
 
 def _settle_by_flags(

@@ -103,11 +103,10 @@ class Timeline:
         """What is backed is known: from here on it is sampled."""
         self.begun = now
         self._engine.resident_time = self._engine.used_time = 0.0
-        reporting = self._trace.meta.reporting
         if self._design is not None:
             self.order = self._design.order
-        elif reporting is not None and reporting.order is not None:
-            self.order = reporting.order
+        elif (order := self._trace.meta.known_reporting.order) is not None:
+            self.order = order
         if self._totals_only:
             return
         self._engine.count_by(self.order)

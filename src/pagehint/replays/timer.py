@@ -12,7 +12,16 @@ from pagehint.kernel.reporting import MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
-__all__ = ["LEAST_LATE", "LONGEST_PASS", "Tick", "recorded_passes", "timer_phase", "timer_tick", "told_number"]
+__all__ = [
+    "LEAST_LATE",
+    "LONGEST_PASS",
+    "Tick",
+    "recorded_delay",
+    "recorded_passes",
+    "timer_phase",
+    "timer_tick",
+    "told_number",
+]
 
 LONGEST_PASS = 10**9
 """Nanoseconds: no pass takes so long, and what comes later is the next one's."""
@@ -39,14 +48,19 @@ def told_number(trace: Trace, name: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
+def recorded_delay(trace: Trace) -> int:
+    """How long the recorded guest's reporting waited (ns), or mainline's does."""
+    delay = trace.meta.known_reporting.delay_ns
+    return MAINLINE_DELAY if delay is None else delay
+
+
 def timer_tick(trace: Trace) -> Tick:
     """A tick of the recorded guest's. Reads the events once, where the recorder did not tell."""
     told = told_number(trace, "clock_tick_ns")
     near = [tick for tick in TICKS if told is not None and abs(told - tick) <= _SAME_TICK * tick]
     if near:
         return Tick(near[0], "recorder")
-    reporting = trace.meta.reporting
-    delay = MAINLINE_DELAY if reporting is None or reporting.delay_ns is None else reporting.delay_ns
+    delay = recorded_delay(trace)
     usual = usual_tick(trace.meta.kernel)
     passes = recorded_passes(trace)[:_ENOUGH]
     # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.

@@ -23,8 +23,7 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
     if trace.meta.has(Event.ISOLATE_RETURN) or not discards.num_rows:
         return []
     times, pfns, pages = (discards[name].to_numpy() for name in ("time", "pfn", "pages"))
-    reporting = trace.meta.reporting
-    capacity = (None if reporting is None else reporting.capacity) or MAINLINE_CAPACITY
+    capacity = trace.meta.known_reporting.capacity or MAINLINE_CAPACITY
     zones = np.searchsorted([layout.start_pfn for layout in layouts], pfns, side="right")
     begins = np.flatnonzero((np.diff(times, prepend=times[0]) > LONGEST_PASS) | (np.diff(zones, prepend=zones[0]) != 0))
     found = []

@@ -170,8 +170,8 @@ class Trace:
         """
         if self.reported is None:
             return REPORTED_SCHEMA.empty_table()
-        reporting = self.meta.reporting
-        least = 0 if reporting is None or reporting.order is None else 1 << reporting.order
+        order = self.meta.known_reporting.order
+        least = 0 if order is None else 1 << order
         blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
         return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.begin)))
 

@@ -168,6 +168,11 @@ class Meta:
         return self.last_ns or 0
 
     @property
+    def known_reporting(self) -> GuestReporting:
+        """`reporting`; where the recording tells nothing of it, one of which nothing is known."""
+        return self.reporting or GuestReporting()
+
+    @property
     def span_pages(self) -> int:
         """One past the guest's last pfn: of the zones, or of the events where the zones aren't known."""
         return max([self.pfn_end, *(zone.end_pfn for zone in self.zones)])
