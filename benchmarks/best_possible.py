@@ -56,7 +56,7 @@ def list_changes(trace: Trace, start: Start, profile: KernelProfile) -> NDArray[
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in COLUMNS}
     event, order, pfn = columns["event"], columns["order"].astype(np.int64), columns["pfn"]
     verdict = np.zeros(len(event), np.uint8)
-    verdict[start.verdicts[0]] = start.verdicts[1]
+    verdict[start.seen.verdicts[0]] = start.seen.verdicts[1]
     lists = (0, 1, 2, 3, 9) if profile.pcp_above_order_0 else (0,)
     took = (event == Event.ZONE_ALLOC) | (verdict == _REMOVAL)
     gave = (event == Event.PCPU_DRAIN) | ((event == Event.FREE) & ((verdict > 0) | ~np.isin(order, lists)))
@@ -78,8 +78,8 @@ def whole_areas(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     start = Start.of(trace, profile)
     rows = list_changes(trace, start, profile)
     first = backed_at_start(trace, start, None)
-    areas = len(start.at_start.states) // _AREA
-    taken = (start.at_start.states[: areas * _AREA] != FREE_AT_START).reshape(-1, _AREA).sum(axis=1)
+    areas = len(start.seen.at_start.states) // _AREA
+    taken = (start.seen.at_start.states[: areas * _AREA] != FREE_AT_START).reshape(-1, _AREA).sum(axis=1)
     backed = first.backed[: areas * _AREA].reshape(-1, _AREA).mean(axis=1)
     spans, again = [], []
     edges = np.searchsorted(rows[:, 0], np.arange(areas + 1))

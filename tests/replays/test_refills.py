@@ -269,7 +269,7 @@ def test_what_is_not_whole_where_it_was_lies_on_no_list(tmp_path: Path) -> None:
     meta = Meta(recorder="test", source="test", level="zone", kernel="6.1.0")
     trace = record(tmp_path / "t", rows, [zone(2048)], meta)
     one = Playback(trace, None, None, "simulated", None, False, frozenset(), None)
-    found, used = one.start.refills, used_pages(one.engine)
+    found, used = one.start.seen.refills, used_pages(one.engine)
     assert found is not None
     assert found.at_start.tolist() == [300, 2044, 2047]
     one.engine.lay_used(found.at_start, found.at_start_on)

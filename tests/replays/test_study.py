@@ -229,19 +229,19 @@ def test_guests_of_hundreds_of_gib_are_replayed_one_after_the_other(tmp_path: Pa
 def test_a_recording_is_looked_at_once_for_all_its_replays(phased: ph.Trace) -> None:
     recording = Recording(phased)
     first, second = (Start.of(recording, LINUX_6_1) for _ in range(2))
-    assert first.at_start is second.at_start
+    assert first.seen.at_start is second.seen.at_start
     assert first.zones[0] is not second.zones[0]
     told: list[int] = []
     Start.of(recording, LINUX_6_1, told.append)
     assert sum(told) == phased.num_events
-    assert Start.of(recording, LINUX_6_15).at_start is not first.at_start
+    assert Start.of(recording, LINUX_6_15).seen.at_start is not first.seen.at_start
     recording.forget()
-    assert Start.of(recording, LINUX_6_1).at_start is not first.at_start
+    assert Start.of(recording, LINUX_6_1).seen.at_start is not first.seen.at_start
     alone = Start.of(phased, LINUX_6_1)
-    assert (alone.at_start.states == first.at_start.states).all()
-    assert Start.of(phased, LINUX_6_1).at_start is alone.at_start
+    assert (alone.seen.at_start.states == first.seen.at_start.states).all()
+    assert Start.of(phased, LINUX_6_1).seen.at_start is alone.seen.at_start
     phased.forget()
-    assert Start.of(phased, LINUX_6_1).at_start is not alone.at_start
+    assert Start.of(phased, LINUX_6_1).seen.at_start is not alone.seen.at_start
 
 
 def test_threads_look_at_a_recording_once(tmp_path: Path) -> None:

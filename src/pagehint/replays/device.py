@@ -5,7 +5,6 @@ from pagehint.host.model import ModelHost
 from pagehint.mm.batch import Batch
 from pagehint.replays.engine import Engine
 from pagehint.replays.real import RealMemory
-from pagehint.replays.start import Start
 
 __all__ = ["ReplayDevice"]
 
@@ -16,13 +15,12 @@ class ReplayDevice:
     time (ns), zone, blocks, pages, and pages that were backed.
     """
 
-    def __init__(self, host: ModelHost, engine: Engine, start: Start, clock: VirtualClock) -> None:
+    def __init__(self, host: ModelHost, engine: Engine, clock: VirtualClock) -> None:
         self.capacity = host.capacity
         self.real: RealMemory | None = None
         self.batches: list[tuple[int, str, int, int, int]] = []
         self._host = host
         self._engine = engine
-        self._zones = start.zones
         self._clock = clock
 
     def react(self, blocks: Batch) -> None:
@@ -37,9 +35,9 @@ class ReplayDevice:
         self.batches.append((now, self._zone_of(blocks), len(blocks), blocks.pages, before - backing.resident))
 
     def leave(self) -> None:
-        """There is nothing more to be told: let go of the engine and the zones."""
-        del self._engine, self._zones
+        """There is nothing more to be told: let go of the engine, and so of the zones."""
+        del self._engine
 
     def _zone_of(self, blocks: Batch) -> str:
         first = int(blocks.pfns[0])
-        return next(zone.name for zone in self._zones if zone.start_pfn <= first < zone.start_pfn + zone.pages)
+        return next(zone.name for zone in self._engine.zones if zone.start_pfn <= first < zone.start_pfn + zone.pages)

@@ -47,7 +47,7 @@ def doubts(playback: Playback) -> list[str]:
         *describe_missing(trace.meta.events),
         *describe_parts(trace.meta.anomalies),
         *trace.warnings,
-        *playback.start.at_start.doubts,
+        *playback.start.seen.at_start.doubts,
         *_unfit(playback),
         *_kernel(playback),
         *_guest(playback),
@@ -85,7 +85,9 @@ def _steps(playback: Playback) -> list[str]:
 
 def _kernel(playback: Playback) -> list[str]:
     name = playback.profile.name
-    lines = [f"{doubt}: the rules of {name} are followed" for doubt in playback.start.evidence.doubts(playback.profile)]
+    lines = [
+        f"{doubt}: the rules of {name} are followed" for doubt in playback.start.seen.evidence.doubts(playback.profile)
+    ]
     if not is_version(playback.kernel):
         lines.append(f"the kernel is not known: free lists are kept as {name} does, by what its events show")
     elif not playback.profile.checked:
@@ -113,9 +115,9 @@ def _guest(playback: Playback) -> list[str]:
             * unsaid
         )
         unsaid = False
-    elif reporting.order is not None and playback.start.least_told < reporting.order:
+    elif reporting.order is not None and playback.start.seen.least_told < reporting.order:
         lines.append(
-            f"the guest told blocks of order {playback.start.least_told}, and its reporting's order was "
+            f"the guest told blocks of order {playback.start.seen.least_told}, and its reporting's order was "
             f"{reporting.order} at the start: it was changed meanwhile, and stays as it was"
         )
     tick = timer_tick(playback.trace)
@@ -131,7 +133,7 @@ def _guest(playback: Playback) -> list[str]:
 
 
 def _balloon(playback: Playback) -> list[str]:
-    change, found = balloon_change(playback.trace), playback.start.balloon
+    change, found = balloon_change(playback.trace), playback.start.seen.balloon
     if change is None or found >= _LEAST_FOUND * change[0]:
         return []
     return [

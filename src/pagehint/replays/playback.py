@@ -86,8 +86,8 @@ class Playback:
         self.kernel = check_kernel(kernel) or trace.meta.kernel
         self.profile = recorded_profile(self.kernel)
         self.start = Start.of(trace, self.profile, progress)
-        if not is_version(self.kernel) and self.start.evidence.likely() != self.profile:
-            self.profile = self.start.evidence.likely()
+        if not is_version(self.kernel) and self.start.seen.evidence.likely() != self.profile:
+            self.profile = self.start.seen.evidence.likely()
             self.start = Start.of(trace, self.profile, None)
         self.first = backed_at_start(trace, self.start, backed)
         self.host = host if host is not None else guest_host(trace)
@@ -109,7 +109,7 @@ class Playback:
         self.passes: list[int] = []
         # As each pass begins: blocks placed, and placed as recorded.
         self.placed_by: list[tuple[int, int]] = []
-        self.device = ReplayDevice(self.host, self.engine, self.start, self.clock)
+        self.device = ReplayDevice(self.host, self.engine, self.clock)
         self.timeline = Timeline(
             trace, self.start, self.engine, self.host, design, self.reasons, self.device, step, totals_only
         )
@@ -150,7 +150,7 @@ class Playback:
         self.clock.run_until(self.trace.meta.begin - 1)  # the first pass may have been asked for before
         self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.start.grows:
-            self.clock.call_at(self.start.boot_end + 1, self.start.boot_ended)
+            self.clock.call_at(self.start.seen.boot_end + 1, self.start.boot_ended)
         if self.start.pcps and self.profile.pcp_tunes:
             # The kernel rounds this timer to whole seconds.
             self.clock.call_at((self.clock.now // _DECAY + 1) * _DECAY, self._decay)
@@ -257,7 +257,7 @@ class Playback:
         self._call_in(step, partial(self._sample_real, real))
 
     def _load_device(self) -> None:
-        self.engine.still_used(self.start.in_bulk)
+        self.engine.still_used(self.start.seen.in_bulk)
         if self.worker is not None:
             # Before it is, as an interrupt may come right behind it; unless it is another replay's.
             self._started = not self.worker.design.started

@@ -192,25 +192,21 @@ def check_replayable(trace: Trace) -> None:
     _pages(trace, _layouts(trace))
 
 
-@dataclass
-class Start:
-    """The zones, and what a first look at the whole recording found."""
+@dataclass(frozen=True)
+class Seen:
+    """What a first look at the whole recording found: its replays share it."""
 
-    zones: list[Zone]
-    pages: int
     at_start: PageStates
-    pcps: dict[tuple[int, int], PerCpuLists]
-    grows: list[tuple[PerCpuLists, tuple[int, int, int]]]
+    first_left: NDArray[np.uint32]
+    types: NDArray[np.uint8]
+    cpus: list[int]
     boot_end: int
     verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
     ties: NDArray[np.int64]
     in_bulk: NDArray[np.int64]
     last_freed: NDArray[np.int64]
     given_back: NDArray[np.int64]
-    cpus: int
     evidence: Evidence
-    load: int
-    """When the device comes (ns)."""
     on_lists: OnLists | None
     """Without zone events: what lies on CPUs' lists."""
     refills: FoundRefills | None
@@ -220,33 +216,31 @@ class Start:
     least_told: int
     """The least order of a block that the recorded guest told; above the largest: events tell of none."""
 
+
+@dataclass
+class Start:
+    """The zones of one replay, and what all replays of the recording have seen."""
+
+    zones: list[Zone]
+    pages: int
+    pcps: dict[tuple[int, int], PerCpuLists]
+    grows: list[tuple[PerCpuLists, tuple[int, int, int]]]
+    load: int
+    """When the device comes (ns)."""
+    seen: Seen
+
     @classmethod
     def of(cls, trace: Trace, profile: KernelProfile, progress: Callable[[int], None] | None = None) -> "Start":
         """Reads the whole recording, once for all its replays. Raises InputError."""
-        meta = trace.meta
-        layouts = _layouts(trace)
+        meta, layouts = trace.meta, _layouts(trace)
         pages = _pages(trace, layouts)
-        zone_events = meta.has(Event.ZONE_ALLOC)
-        block_order = pageblock_order(trace)
         load = device_load(trace)
         looked = False
 
-        def look() -> _Look:
+        def look() -> Seen:
             nonlocal looked
             looked = True
-            batch = max(layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts)
-            scan = Scan(pages, block_order, zone_events, profile, load, meta.level == "zone", batch)
-            refills = None
-            if scan.zone_level:
-                above = sorted(layouts, key=lambda layout: layout.end_pfn)
-                refills = RefillScan(
-                    pages,
-                    [layout.end_pfn for layout in above],
-                    [layout.pcp_batch or pcp_batch(layout.managed) for layout in above],
-                    profile,
-                    block_order,
-                )
-            return _look(trace, layouts, scan, refills, progress)
+            return _look(trace, layouts, pages, profile, load, progress)
 
         seen = trace.once(profile, look)
         if progress is not None and not looked:
@@ -254,9 +248,9 @@ class Start:
         found = seen.at_start
         zones, pcps, grows, room = [], {}, [], 0
         for index, layout in enumerate(layouts):
-            zone = _zone(layout, profile, block_order, seen)
+            zone = _zone(layout, profile, pageblock_order(trace), seen)
             zones.append(zone)
-            if not zone_events:
+            if not meta.has(Event.ZONE_ALLOC):
                 limits = pcp_limits(layout, profile, layout.cpus or max(meta.cpus, len(seen.cpus)))
                 room += len(seen.cpus) * min(limits[2] + 2 * limits[0], layout.spanned)
                 _check_room(trace, pages, room)
@@ -267,26 +261,7 @@ class Start:
                         # Until boot has freed it all, a zone's batch is as for what it had before.
                         pcps[index, cpu].limit(min(pcp_batch(layout.managed - coming), limits[0]), *limits[1:])
                         grows.append((pcps[index, cpu], limits))
-        return cls(
-            zones=zones,
-            pages=pages,
-            at_start=found,
-            pcps=pcps,
-            grows=grows,
-            boot_end=seen.boot_end,
-            verdicts=seen.verdicts,
-            ties=seen.ties,
-            in_bulk=seen.in_bulk,
-            last_freed=seen.last_freed,
-            given_back=seen.given_back,
-            cpus=len(seen.cpus),
-            evidence=seen.evidence,
-            load=load,
-            on_lists=seen.on_lists,
-            refills=seen.refills,
-            balloon=seen.balloon,
-            least_told=seen.least_told,
-        )
+        return cls(zones, pages, pcps, grows, load, seen)
 
     def boot_ended(self) -> None:
         """All memory is there: per-CPU lists get their limits."""
@@ -304,7 +279,7 @@ class Start:
         """How many pages of each of `areas` equal areas are memory at all; see `Engine.map_row`."""
         words = (self.pages + 63) >> 6
         edges = [min(row * words // areas * 64, self.pages) for row in range(areas + 1)]
-        return np.array([np.count_nonzero(self.at_start.states[a:b]) for a, b in pairwise(edges)], np.int64)
+        return np.array([np.count_nonzero(self.seen.at_start.states[a:b]) for a, b in pairwise(edges)], np.int64)
 
     def assumed_backed(self, free_backed: bool, largest_backed: bool) -> NDArray[np.bool_]:
         """Which pages are backed, where the recording doesn't tell: bool, one a page.
@@ -312,9 +287,9 @@ class Start:
         All used memory; free memory if `free_backed`, in blocks of the largest order if `largest_backed`; but not what
         the guest had given back already or gets later.
         """
-        states = self.at_start.states
+        states = self.seen.at_start.states
         backed = states >= (FREE_AT_START if free_backed else USED_AT_START)
-        backed[self.at_start.coming] = False
+        backed[self.seen.at_start.coming] = False
         for zone in self.zones:
             state = zone.page_state
             free = state & KIND == FREE
@@ -329,28 +304,28 @@ class Start:
     def lay_untouched(self, engine: Engine, backed: NDArray[np.bool_]) -> None:
         """At zone level, lay on CPUs' lists what was drained from there, unless it is `backed` (bool a page, as
         recorded): nobody has used it yet."""
-        if self.refills is not None:
-            untouched = ~backed[self.refills.at_start]
-            engine.lay_used(self.refills.at_start[untouched], self.refills.at_start_on[untouched])
+        if self.seen.refills is not None:
+            untouched = ~backed[self.seen.refills.at_start]
+            engine.lay_used(self.seen.refills.at_start[untouched], self.seen.refills.at_start_on[untouched])
 
     def engine(self, backing: Backing, recorded: bool, follows: bool = False) -> Engine:
         """An engine over these zones, which nobody has used yet."""
         # Without zone events nothing tells which came first; and what stays where it was needs no order.
-        ties = self.ties[: 0 if recorded or self.pcps else None]
-        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.verdicts, ties, follows)
-        if self.refills is not None:
-            engine.at_zone_level(Refills(self.pages, self.refills))
+        ties = self.seen.ties[: 0 if recorded or self.pcps else None]
+        engine = Engine(self.zones, backing, self.pages, recorded, self.pcps, self.seen.verdicts, ties, follows)
+        if self.seen.refills is not None:
+            engine.at_zone_level(Refills(self.pages, self.seen.refills))
         if engine.zone_events:
             for zone in self.zones:
                 zone.count_per_cpu_by(
                     partial(waiting, engine.taken, engine.used, zone.start_pfn, zone.start_pfn + zone.pages)
                 )
-        engine.start_from(self.at_start.states)
-        engine.may_come_straight(self.last_freed)
-        engine.moves_to(self.given_back)
-        engine.several_cpus = self.cpus > 1
-        if self.on_lists is not None:
-            self._lay_on_lists(engine, self.on_lists)
+        engine.start_from(self.seen.at_start.states)
+        engine.may_come_straight(self.seen.last_freed)
+        engine.moves_to(self.seen.given_back)
+        engine.several_cpus = len(self.seen.cpus) > 1
+        if self.seen.on_lists is not None:
+            self._lay_on_lists(engine, self.seen.on_lists)
         return engine
 
     def _lay_on_lists(self, engine: Engine, on: OnLists) -> None:
@@ -361,39 +336,24 @@ class Start:
                 pcp.resume(highs[cpu])
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What a first look found: replays share it."""
-
-    at_start: PageStates
-    first_left: NDArray[np.uint32]
-    types: NDArray[np.uint8]
-    cpus: list[int]
-    boot_end: int
-    verdicts: tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
-    ties: NDArray[np.int64]
-    in_bulk: NDArray[np.int64]
-    last_freed: NDArray[np.int64]
-    given_back: NDArray[np.int64]
-    evidence: Evidence
-    on_lists: OnLists | None
-    refills: FoundRefills | None
-    balloon: int
-    least_told: int
-
-
 def _look(
     trace: Trace,
     layouts: list[ZoneLayout],
-    scan: Scan,
-    refills: RefillScan | None,
+    pages: int,
+    profile: KernelProfile,
+    load: int,
     progress: Callable[[int], None] | None,
-) -> _Look:
+) -> Seen:
+    order, zone_level = pageblock_order(trace), trace.meta.level == "zone"
+    batches = [layout.pcp_batch or pcp_batch(layout.managed) for layout in layouts]
+    scan = Scan(pages, order, trace.meta.has(Event.ZONE_ALLOC), profile, load, zone_level, max(batches))
+    refills = None
+    if zone_level:
+        refills = RefillScan(pages, [layout.end_pfn for layout in layouts], batches, profile, order)
     inflations = Inflations(trace)
     named = _read(trace, layouts, scan, inflations, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, named)
-    order = pageblock_order(trace)
     lower = None if flags is None else flags.astype(np.uint32)
     del flags  # half of the memory that a large guest's take
     on_lists = None
@@ -403,13 +363,13 @@ def _look(
     types = types_at_start(trace, layouts, scan.first_types, found, lower, order, scan.first_left, scan.first_order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
-        scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if scan.zone_level else scan.beyond_batch
+        scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if zone_level else scan.beyond_batch
     )
     found_refills = None
     if refills is not None:
         at_end = None if trace.final_snapshot is None else trace.final_snapshot.kpageflags()
         found_refills = refills.found(trace.meta.end, at_end)
-    return _Look(
+    return Seen(
         at_start=found,
         first_left=scan.first_left,
         types=types,
@@ -480,7 +440,7 @@ def _read(
 
 
 # What left its list first stood before what left it later; what never left, behind them (0 - 1 is the largest).
-def _zone(layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, seen: _Look) -> Zone:
+def _zone(layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, seen: Seen) -> Zone:
     zone = Zone(
         layout.spanned,
         start_pfn=layout.start_pfn,

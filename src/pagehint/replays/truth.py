@@ -50,13 +50,13 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
     found = _first_bitmap(trace, start.pages)
     if found is not None:
         time, backed = found
-        backed &= ~start.at_start.hole
+        backed &= ~start.seen.at_start.hole
         return AtStart(time, backed, _page_size(trace, backed), f"recorded at {time / 1e9:.2f} s", True)
-    booting = start.at_start.booting and free_backed is None
+    booting = start.seen.at_start.booting and free_backed is None
     hardly_used = free_backed is None and not booting and _hardly_used(trace, start)
     backed = start.assumed_backed(not booting if free_backed is None else free_backed, not hardly_used)
     if booting or hardly_used:
-        backed[:_LOADED_PAGES] |= start.at_start.states[:_LOADED_PAGES] != NO_MEMORY
+        backed[:_LOADED_PAGES] |= start.seen.at_start.states[:_LOADED_PAGES] != NO_MEMORY
     if booting:
         what = (
             "used memory, no free memory but that below 16 MiB, where the kernel was loaded, as it begins with the "
@@ -78,13 +78,13 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
 # Half of the pages that are free now at the most were ever allocated, and then mostly the same ones again.
 def _hardly_used(trace: Trace, start: Start) -> bool:
     allocated = None if trace.snapshot is None else trace.snapshot.allocated()
-    free = int((start.at_start.states == FREE_AT_START).sum())
-    return allocated is not None and 2 * allocated < free and not start.at_start.reported.any()
+    free = int((start.seen.at_start.states == FREE_AT_START).sum())
+    return allocated is not None and 2 * allocated < free and not start.seen.at_start.reported.any()
 
 
 # By how much that may be off.
 def _doubt(trace: Trace, start: Start, backed: NDArray[np.bool_], hardly_used: bool) -> str:
-    free = start.at_start.states == FREE_AT_START
+    free = start.seen.at_start.states == FREE_AT_START
     kept, out = int((free & backed).sum()), int((free & ~backed).sum())
     text = f"of free memory {format_size(kept * PAGE_BYTES)} count as resident at the start"
     if not hardly_used:
