@@ -1,4 +1,4 @@
-"""The naive model of later kernels' lists, written from docs/spec/2 and docs/spec/4 alone; without a device."""
+"""The naive model of later kernels' lists, written from docs/spec/2 and docs/spec/4 alone."""
 
 from .naive import ISOLATE, MOVABLE, NaiveZone
 
@@ -22,8 +22,12 @@ class NaiveProfileZone(NaiveZone):
         return self.version >= (6, 10)
 
     def move(self, pfn, mt):
+        """To the tail; what a device was told of stays told, but where a boundary stands (docs/spec/1, section 6)."""
+        told = pfn in self.hinted and not self.active
         order, _ = self.remove(pfn)
-        self.add(pfn, order, mt, len(self.lists[order, mt]))
+        self.add(pfn, order, mt, self.tail_position(order, mt))
+        if told:
+            self.hinted.add(pfn)
         return 2**order
 
     def merges(self, buddy, order, mt):
@@ -48,7 +52,9 @@ class NaiveProfileZone(NaiveZone):
             pfn, order = min(pfn, buddy), order + 1
         pair = min(pfn, pfn ^ 2**order)
         likely = order < self.max_order - 2 and self.is_free(pair ^ 2 ** (order + 1), order + 1)
-        self.add(pfn, order, mt, len(self.lists[order, mt]) if put_back or likely else 0)
+        self.add(pfn, order, mt, self.tail_position(order, mt) if put_back or likely else 0)
+        if not put_back:
+            self.notify(order)
         return pfn, order
 
     def free_parts(self, pfn, order):
