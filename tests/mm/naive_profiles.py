@@ -158,3 +158,8 @@ class NaiveProfileZone(NaiveZone):
         else:
             self.types[pageblock] = ISOLATE
             super().unisolate(pfn, mt)
+
+
+def naive_zone(profile, **settings):
+    """The model of a zone as a kernel of this profile keeps it."""
+    return NaiveZone(**settings) if profile == "5.3" else NaiveProfileZone(profile, **settings)

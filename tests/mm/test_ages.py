@@ -167,6 +167,21 @@ def test_a_first_walk_that_goes_on_begins_at_the_beginning():
         zone.attach(0, 0, object(), lambda: None, ages=True)
 
 
+def test_a_walk_over_all_orders_does_not_end_where_an_earlier_one_did():
+    """Its batch was full before it came to the lower orders, whose lists an earlier walk had been through: they gave
+    nothing."""
+    zone = aged(4096, 0)
+    zone.alloc(0)
+    batch, told = Batch(2), ([], [])
+    for walk in told:
+        more = zone.pull(batch)
+        while batch:
+            walk.extend(batch.pfns.tolist())
+            zone.drain(batch, False)
+            more = more and zone.pull(batch, resume=True)
+    assert sorted(told[0]) == sorted(told[1]) == [0, 1024, 2048, *(3072 + (1 << order) for order in range(10))]
+
+
 def test_within_a_cycle_what_is_hinted_is_not_walked():
     zone = aged()
     batch = Batch(4)

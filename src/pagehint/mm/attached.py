@@ -90,7 +90,7 @@ class Attachable(Ranges):
                     self._forget()
                 self._high_water_mark = mark
                 self._min_order = self._notify_order = least
-                self._start_walks()
+                self._begin_walks(0, self._top, 0, HIGHATOMIC)
                 # Whatever is free was freed now, as far as anybody knows.
                 self._ages = False
                 self._freed_at_array, freed_at = freed_at, self._freed_at_array
@@ -235,12 +235,12 @@ class Attachable(Ranges):
         with self._lock:
             wrong = self._not_in_flight(batch)
             kept = self._keeps(last) or not old
+            if wrong < 0 and kept and not goes_on:
+                self._begin_walks(last, first, low, high)
         while wrong < 0 and kept and first >= last and batch._count < room:
             for kind in range(high, low - 1, -1):
                 which = (kind << 5) + first
                 with self._lock:
-                    if not goes_on:
-                        self._stopped[which] = -1
                     at = self._stopped[which]
                 while kept and at != WALKED and batch._count < room:
                     with self._lock:

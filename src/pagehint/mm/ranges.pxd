@@ -16,7 +16,7 @@ cdef class Ranges(HintedLists):
     cdef Py_ssize_t _min_watermark
 
     @cython.final
-    cdef void _start_walks(self) noexcept nogil
+    cdef void _begin_walks(self, int least, int most, int low, int high) noexcept nogil
     @cython.final
     cdef Py_ssize_t _head_of(self, Py_ssize_t i) noexcept nogil
     @cython.final

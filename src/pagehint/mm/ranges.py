@@ -40,12 +40,15 @@ class Ranges(HintedLists):
         if not cython.compiled:
             self._offline_pages = self._min_watermark = 0
             self._stopped = [0] * LISTS
-        self._start_walks()
+        self._begin_walks(0, self._top, 0, HIGHATOMIC)
 
-    def _start_walks(self):
-        which: cython.int
-        for which in range(LISTS):
-            self._stopped[which] = -1
+    # Walks over the lists of these orders and types (both ends included) begin anew.
+    def _begin_walks(self, least, most, low, high):
+        order: cython.int
+        kind: cython.int
+        for order in range(least, most + 1):
+            for kind in range(low, high + 1):
+                self._stopped[(kind << 5) + order] = -1
 
     # The first page of the block that holds page ``i``.
     def _head_of(self, i):

@@ -1,4 +1,4 @@
-"""A naive model of free page reporting, written from docs/spec/2 (and docs/spec/4, section 4 c) alone: lists and sets."""
+"""A naive model of free page reporting, written from docs/spec/2 (and spec 4, section 4 c) alone: lists and sets."""
 
 from tests.mm.naive import HIGHATOMIC, ISOLATE, MOVABLE
 from tests.mm.naive_profiles import NaiveProfileZone
