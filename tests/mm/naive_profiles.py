@@ -22,8 +22,8 @@ class NaiveProfileZone(NaiveZone):
         return self.version >= (6, 10)
 
     def move(self, pfn, mt):
-        """To the tail; what a device was told of stays told, but where a boundary stands (docs/spec/1, section 6)."""
-        told = pfn in self.hinted and not self.active
+        """To the tail; what a device was told of stays told, but where boundaries are set (docs/spec/1, section 6)."""
+        told = pfn in self.hinted and not self.counts_exist
         order, _ = self.remove(pfn)
         self.add(pfn, order, mt, self.tail_position(order, mt))
         if told:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagehint.kernel.profiles import LINUX_6_1
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
@@ -104,6 +105,27 @@ def test_types_are_pulled_from_the_last_on_and_orders_from_the_largest():
     assert [pair[0] for pair in order_of.values()] == [10, 10, 9, 9]
     assert [pair[1] for pair in order_of.values()][2:] == [1, 0]
     zone.drain(batch, True)
+
+
+def test_what_moves_to_the_tail_shuts_in_no_block():
+    """Pulls look from both ends up to the first hinted block: 16, between hinted ones, was told of no more."""
+    zone = Zone(64, max_order=4, pageblock_order=3, profile=LINUX_6_1)
+    zone.attach(0, 0, object(), lambda: None)
+    while zone.free_pages:
+        zone.alloc(0)
+    for pfn in (0, 2, 8):
+        zone.free(pfn)
+    zone.begin()
+    assert sorted(cycle(zone, 20)) == [0, 2, 8]
+    zone.end()
+    zone.free(16)
+    for pfn in (16, 8):
+        zone.isolate(pfn)
+        zone.unisolate(pfn, 1)
+    assert zone.free_list(0, 1).tolist()[-2:] == [16, 8]
+    zone.begin()
+    assert 16 in cycle(zone, 20)
+    zone.end()
 
 
 def test_a_device_that_fails_leaves_all_unhinted_and_all_is_told_later():

@@ -12,10 +12,12 @@ from pagehint.errors import BusyError, InputError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.kernel.profiles import PROFILES, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
-from .naive import NaiveHinting, NaiveZone
+from .naive import NaiveHinting
+from .naive_profiles import naive_zone
 
 MS = 10**6
 
@@ -83,7 +85,7 @@ class Side:
 class Real(Side):
     def __init__(self, devices, zone, hinting):
         super().__init__(devices, zone["pages"])
-        self.zone = Zone(**zone)
+        self.zone = Zone(**zone | {"profile": kernel_profile(zone["profile"])})
         self.clock = VirtualClock()
         self.design = PageHinting(**hinting)
         begun = lambda now: self.seen.append(("work", now))  # noqa: E731
@@ -150,7 +152,7 @@ class Real(Side):
 class Naive(Side):
     def __init__(self, devices, zone, hinting):
         super().__init__(devices, zone["pages"])
-        self.zone = NaiveZone(**zone)
+        self.zone = naive_zone(**zone)
         begun = lambda now: self.seen.append(("work", now))  # noqa: E731
         self.hinting = NaiveHinting(self.zone, **hinting, on_work=begun)
 
@@ -201,7 +203,7 @@ class Naive(Side):
 
 
 @st.composite
-def zones(draw):
+def zones(draw, profiles):
     """Mostly small ones, of a few pageblocks and a few blocks of the largest order: there everything meets."""
     pageblock_order = draw(st.one_of(st.integers(1, 5), st.integers(1, 4), st.integers(0, 9)))
     whole = draw(st.integers(1, 24)) << pageblock_order
@@ -210,6 +212,7 @@ def zones(draw):
         "start_pfn": draw(st.one_of(st.just(0), st.integers(0, 200), st.integers(0, 5000))),
         "max_order": pageblock_order + draw(st.one_of(st.integers(1, 3), st.integers(1, 3), st.integers(1, 22))),
         "pageblock_order": pageblock_order,
+        "profile": draw(profiles),
     }
 
 
@@ -240,8 +243,11 @@ OPS = st.one_of(
 
 
 class ZoneAgainstModel(RuleBasedStateMachine):
-    @initialize(data=st.data(), zone=zones(), devices=st.lists(DEVICES, min_size=2, max_size=2))
-    def make(self, data, zone, devices):
+    PROFILES = st.just("5.3")
+
+    @initialize(data=st.data(), devices=st.lists(DEVICES, min_size=2, max_size=2))
+    def make(self, data, devices):
+        zone = data.draw(zones(self.PROFILES), label="zone")
         hinting = data.draw(hintings(zone["pageblock_order"], zone["max_order"]), label="hinting")
         self.max_order, self.pages = zone["max_order"], zone["pages"]
         self.real, self.naive = Real(devices, zone, hinting), Naive(devices, zone, hinting)
@@ -323,3 +329,13 @@ class ZoneAgainstModel(RuleBasedStateMachine):
 
 ZoneAgainstModel.TestCase.settings = settings(stateful_step_count=50)
 TestZoneAgainstModel = ZoneAgainstModel.TestCase
+
+
+class LaterZoneAgainstModel(ZoneAgainstModel):
+    """The lists of later kernels, where what moves goes to the tail."""
+
+    PROFILES = st.sampled_from([profile.name for profile in PROFILES[1:]])
+
+
+LaterZoneAgainstModel.TestCase.settings = settings(stateful_step_count=50, max_examples=30)
+TestLaterZoneAgainstModel = LaterZoneAgainstModel.TestCase

@@ -213,8 +213,8 @@ class Buddy(HintingState):
         self._unlink(i)
         self._add(i, order, migratetype, self._moved_to_tail)
         self._count(migratetype, pages)
-        # While a boundary stands, what comes to its tail position must read as unhinted (docs/spec/1, section 6).
-        if self._moved_to_tail and state & HINTED and not self._active:
+        # Where boundaries are set, hinted blocks stand together: none may come behind others that are not.
+        if self._moved_to_tail and state & HINTED and not self._counts_exist:
             self._state[i] |= HINTED
             self._count_hinted(order, 1)
 

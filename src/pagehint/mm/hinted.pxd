@@ -7,7 +7,6 @@ from pagehint.mm.page cimport (
 )
 
 cdef class HintedLists(Buddy):
-    cdef bint _counts_exist
     cdef Py_ssize_t _in_flight_pages
     cdef Py_ssize_t _low_watermark
 

@@ -31,7 +31,6 @@ class HintedLists(Buddy):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         if not cython.compiled:
-            self._counts_exist = False
             self._in_flight_pages = self._low_watermark = 0
 
     # Isolating (section 5)

@@ -6,6 +6,7 @@ cdef class HintingState:
     cdef Py_ssize_t _notify_at[32]
     cdef unsigned int _boundary[LISTS]
     cdef bint _active
+    cdef bint _counts_exist
     cdef int _min_order
 
     cdef object _freed_at_array

@@ -26,7 +26,7 @@ class HintingState:
             self._hinted = [0] * 32
             self._notify_at = [0] * 32
             self._boundary = [0] * LISTS
-            self._active = self._requested = self._ring = self._ages = False
+            self._active = self._counts_exist = self._requested = self._ring = self._ages = False
             self._freed_at_array = None
             self._high_water_mark = 0
         self._now = -1
