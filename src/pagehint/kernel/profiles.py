@@ -41,7 +41,8 @@ class KernelProfile:
     checked: bool
     """Recordings of a guest with such a kernel were compared; else the rules are known from their description only."""
     moved_to_tail: bool
-    """A block that changes lists (stealing, isolating) goes to the tail, still hinted; else to the head, unhinted."""
+    """A block that changes lists (stealing, isolating) goes to the tail, still hinted unless the zone has boundaries;
+    else to the head, unhinted."""
     boot_to_tail: bool
     """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of docs/spec/1 places them."""
     merge_by_type: bool

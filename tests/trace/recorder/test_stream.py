@@ -244,11 +244,29 @@ def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:
     return sent
 
 
+def _formats_between(count: int, numbers: int = 1 << 15) -> Iterator[Piece]:
+    """What is written comes with formats again and again, whose events have other numbers."""
+    *others, first, second = pieces()
+    text = next(data for name, data in others if name == "format/print")
+    yield from others
+    yield first
+    for number in range(count):
+        yield "format/print", re.sub(rb"ID: 5\n", b"ID: %d\n" % (30_000 + number % numbers), text)
+        yield "pages/0", b""
+    yield second
+
+
+def test_formats_that_come_again_are_no_more_of_them(tmp_path: Path) -> None:
+    """More than 255 in all were an OverflowError."""
+    again = bundle(tmp_path / "a", _formats_between(300, 3))
+    assert rows(again) == rows(bundle(tmp_path / "b", pieces()))
+
+
 @pytest.mark.parametrize(
     ("sent", "error"),
     [
         (lambda: iter(()), "holds no events: nothing was recorded"),
-        (_before("pages/0", bytes(4096)), "pages come before header_page"),
+        (_before("pages/0", bytes(4096)), "pages/0: come before header_page"),
         (_before("machine", b"{"), "machine: not JSON"),
         (_before("machine", b"[]"), "machine: expected an object"),
         (_before("round", b"soon"), "round: b'soon' is no time in ns"),
@@ -259,7 +277,15 @@ def _before(name: str, data: bytes) -> Callable[[], Iterator[Piece]]:
             "pages/-1: no number of a CPU",
         ),
         (_before("stats/8192", b"overrun: 1\n"), "stats/8192: no number of a CPU"),
-        (lambda: (each for each in pieces() if not each[0].startswith("format/")), "no format of a page event"),
+        (
+            lambda: (each for each in pieces() if not each[0].startswith("format/")),
+            "pages/0: no format of a page event",
+        ),
+        (lambda: _formats_between(256), "format/print: more than 255 formats of events"),
+        (
+            lambda: ((name, data.replace(b"common_pid", b"pid")) for name, data in pieces()),
+            "pages/0: event .* has no field common_pid",
+        ),
         (
             lambda: iter([("init/end", b""), ("init/buddyinfo", BUDDY), ("init/end", b""), ("init/vmstat", b"x")]),
             "whole already",

@@ -51,6 +51,7 @@ _SNAPSHOTS = {"init": "snapshot", "final": "final"}
 _LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
 _MOST_TEXT = 1 << 16
 _PAGE_SIZES = 512, 1 << 30
+_MOST_FORMATS = 255
 # A virtual CPU may be kept from running amid the writing of an event, which has its time: for no longer than this (ns).
 _STALLED = 5 * 10**8
 
@@ -68,7 +69,7 @@ class RecordingImporter:
         self._folder = tempfile.TemporaryDirectory(dir=writer.partial)
         self._machine: dict[str, Any] = {}
         self._layout: PageLayout | None = None
-        self._formats: list[EventFormat] = []
+        self._formats: dict[int, EventFormat] = {}
         self._decoder: PageDecoder | None = None
         self._decoders: list[PageDecoder] = []
         self._gfp = GfpNames(())
@@ -105,9 +106,11 @@ class RecordingImporter:
             self._layout = parse_header_page(bytes(data).decode("ascii", "replace"), f"{self._source}: header_page")
         elif kind == "format":
             form = parse_format(bytes(data).decode("utf-8", "replace"), f"{self._source}: {name}")
-            self._formats.append(form._replace(name=rest))
-            # A module's events come with it: who knows them reads on.
+            # A module's events come with it, anew each time that it is loaded: who knows them reads on.
+            self._formats[form.id] = form._replace(name=rest)
             self._decoder = None
+            if len(self._formats) > _MOST_FORMATS:
+                raise InputError(f"{self._source}: {name}: more than {_MOST_FORMATS} formats of events: damaged?")
         elif kind == "file":
             self._system[rest] = bytes(data[:_MOST_TEXT]).decode("utf-8", "replace").strip()
         elif name == "balloon":
@@ -154,10 +157,10 @@ class RecordingImporter:
 
     def _start(self) -> PageDecoder:
         if self._layout is None:
-            raise InputError(f"{self._source}: pages come before header_page")
-        known = [form for form in self._formats if form.name in EVENTS]
+            raise InputError("come before header_page")
+        known = [form for form in self._formats.values() if form.name in EVENTS]
         if not any(EVENTS[form.name] != Event.MARK for form in known):
-            raise InputError(f"{self._source}: no format of a page event: what did it record?")
+            raise InputError("no format of a page event came before: what did it record?")
         vmemmap = self._machine.get("vmemmap")
         vmemmap = vmemmap if isinstance(vmemmap, int) and 0 < vmemmap < 1 << 64 else 0
         if not vmemmap and not is_guessable(self._machine.get("architecture"), self._machine.get("pfn_end")):
@@ -174,9 +177,9 @@ class RecordingImporter:
 
     def _pages(self, cpu: str, data: bytes | memoryview) -> None:
         self._check_cpu(f"pages/{cpu}", cpu)
-        decoder = self._decoder or self._start()
-        before = decoder.others
         try:
+            decoder = self._decoder or self._start()
+            before = decoder.others
             columns, texts = decoder.decode(data, int(cpu))
         except InputError as error:
             raise InputError(f"{self._source}: pages/{cpu}: {error}") from None
