@@ -1,6 +1,5 @@
 """``pagehint doctor``: what could come back now, and what keeps the rest, without a recording."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
 
-from pagehint.cli.options import Json, naming
+from pagehint.cli.options import Json, naming, print_json
 from pagehint.diagnosis.apply import STEPS, apply_action, check_action
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.examine import doctor as examine_machine
@@ -70,7 +69,7 @@ def doctor(
     if apply is not None:
         _apply(apply, found, json_)
     elif json_:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found.to_dict())
     else:
         print_doctor(Console(highlight=False), found)
 
@@ -113,7 +112,7 @@ def _apply(action: str, found: Diagnosis, json_: bool) -> None:
         raise InputError(f"--apply {action}: not confirmed: nothing was written")
     done = apply_action(action, found)
     if json_:
-        print(json.dumps({**done.after.to_dict(), "applied": done.to_dict()}, indent=1, allow_nan=False))
+        print_json({**done.after.to_dict(), "applied": done.to_dict()})
         return
     for line in applied_lines(done):
         print(line)

@@ -1,6 +1,5 @@
 """``pagehint fleet``: how many guests fit on a host, and what they hold of its memory together."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +18,7 @@ from pagehint.cli.options import (
     Whole,
     executor_at,
     naming,
+    print_json,
     read_files,
     setting_texts,
     split_names,
@@ -144,7 +144,7 @@ def fleet(
 
             page.write(fleet_page(found).encode())
     if json_:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found.to_dict())
         return
     from pagehint.report.fleet import print_fleet
 

@@ -1,6 +1,5 @@
 """``pagehint info``: what a trace bundle holds."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import Json
+from pagehint.cli.options import Json, print_json
 from pagehint.errors import InputError, printable
 from pagehint.kernel.reporting import DELAY_PARAMETER, ORDER_PARAMETER
 from pagehint.replays.start import check_replayable
@@ -46,7 +45,7 @@ def info(trace: str | Path | None = None, /, *, json_: Json = False) -> None:
     except InputError as error:
         data["warnings"].append(f"it can't be replayed: {printable(str(error))}")
     if json_:
-        print(json.dumps(data, indent=1))
+        print_json(data)
         return
     console = Console(highlight=False)
     console.print(f"[bold]{escape(printable(data['path']))}[/]  {escape(data['source'])}, {escape(data['recorder'])}")

@@ -1,10 +1,11 @@
 """What the options of several commands have in common: their types, and what their texts mean."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -23,6 +24,7 @@ __all__ = [
     "executor_at",
     "naming",
     "parse_for",
+    "print_json",
     "read_files",
     "setting_texts",
     "split_names",
@@ -57,6 +59,11 @@ def naming(option: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{option}: {error}") from None
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """What --json prints."""
+    print(json.dumps(data, indent=1, allow_nan=False))
 
 
 def split_names(texts: Sequence[str]) -> list[str]:

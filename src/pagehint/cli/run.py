@@ -1,6 +1,5 @@
 """``pagehint run``: replay a recording, and tell what came back, what it cost, and what stayed behind."""
 
-import json
 import os
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +19,7 @@ from pagehint.cli.options import (
     Sets,
     Texts,
     naming,
+    print_json,
     read_files,
     setting_texts,
     split_names,
@@ -191,7 +191,7 @@ def run(
 
             page.write(page_of(runs, baseline).encode())
     if json_:
-        print(json.dumps(_json(runs, baseline), indent=1, allow_nan=False))
+        print_json(_json(runs, baseline))
         return
     console = Console(highlight=False)
     if len(runs) == 1:

@@ -1,6 +1,5 @@
 """``pagehint sweep``: many settings on recordings, and the best of them at a price or within a budget."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from pagehint.cli.options import (
     Whole,
     executor_at,
     naming,
+    print_json,
     read_files,
     setting_texts,
     split_names,
@@ -148,7 +148,7 @@ def sweep(
 
             page.write(sweep_page(found, words, doubts).encode())
     if json_:
-        print(json.dumps(found.to_dict(), indent=1, allow_nan=False))
+        print_json(found.to_dict())
         return
     from pagehint.report.sweep import print_sweep
 
