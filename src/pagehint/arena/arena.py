@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from operator import index
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, SupportsIndex, cast
 
 import numpy as np
@@ -352,9 +351,7 @@ class Arena:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -5,7 +5,6 @@ import stat
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pagehint.errors import InputError
@@ -46,7 +45,7 @@ class Output:
                 self._temp.chmod(mode)
         except BaseException as error:
             with suppress(OSError):
-                self.__exit__(None, None, None)
+                self.__exit__()
             if isinstance(error, OSError):
                 raise self._refused(error) from None
             raise
@@ -54,9 +53,7 @@ class Output:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._temp is not None:
             self._temp.unlink(missing_ok=True)
         if self._lock >= 0:

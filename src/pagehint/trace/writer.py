@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -101,9 +100,7 @@ class TraceWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             self._events.close()
         except OSError as refused:

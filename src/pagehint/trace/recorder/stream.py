@@ -7,7 +7,6 @@ import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self, cast, get_args
 
 import numpy as np
@@ -88,9 +87,7 @@ class RecordingImporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._folder.cleanup()
 
     def put(self, name: str, data: bytes | memoryview) -> None:
