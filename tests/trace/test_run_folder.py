@@ -57,6 +57,15 @@ def test_truth_in_the_guests_time(trace: Trace) -> None:
     assert np.unpackbits(bitmaps[1][1]).all()
 
 
+def test_only_what_is_called_so_are_page_flags(tmp_path: Path, run: Path) -> None:
+    """Without them a file called none was taken for them."""
+    (run / "init.kpageflags.u64.gz").unlink()
+    (run / "none").write_text("notes")
+    snapshot = import_trace(run, tmp_path / "guest.pagetrace").snapshot
+    assert snapshot is not None
+    assert snapshot.kpageflags() is None
+
+
 def test_a_large_host_time_keeps_its_nanoseconds(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run()
     rows = "".join(f"{1700000000000001000 + step},1,,,1\n" for step in range(20))

@@ -1,5 +1,6 @@
 """What a bundle holds, as data for programs and as sentences for people."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow.compute as pc
@@ -85,24 +86,10 @@ def describe(trace: Trace) -> dict[str, Any]:
         "events": meta.events,
         "page_level": "A" in meta.events and "F" in meta.events,
         "zone_level": "Z" in meta.events and "D" in meta.events,
-        "lost": {
-            "by_cpu": meta.lost.by_cpu,
-            "overwritten": meta.lost.overwritten,
-            "uncounted": meta.lost.uncounted,
-            "total": meta.lost.total,
-        },
+        "lost": {**asdict(meta.lost), "total": meta.lost.total},
         "anomalies": meta.anomalies,
         "warnings": list(trace.warnings),
-        "reporting": None
-        if meta.reporting is None
-        else {
-            "on": meta.reporting.on,
-            "order": meta.reporting.order,
-            "delay_ns": meta.reporting.delay_ns,
-            "capacity": meta.reporting.capacity,
-            "device_load_ns": meta.reporting.device_load_ns,
-            "parameters": meta.reporting.parameters,
-        },
+        "reporting": None if meta.reporting is None else asdict(meta.reporting),
         "snapshot": None
         if snapshot is None
         else sorted(name.split(".")[0] for name in SNAPSHOT_FILES if (snapshot.path / name).is_file()),

@@ -195,11 +195,10 @@ def write_meta(meta: Meta, path: Path) -> None:
 
 def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
+    text = read_input(path)
     try:
-        data = msgspec.json.decode(read_input(path))
+        data = msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f'{path}: not the meta.json of a trace bundle: "format" is not "{FORMAT}"')

@@ -91,11 +91,10 @@ def _find(source: Path, *names: str) -> Path | None:
 def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
+    text = read_input(path)
     try:
-        data = json.loads(read_input(path))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: not JSON ({error})") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected an object")
@@ -130,9 +129,9 @@ def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[ZoneLayout], int
     zones: list[ZoneLayout] = []
     pageblock_order = None
     for when, name in (("init", "snapshot"), ("final", "final")):
-        files = {each: source / f"{when}.{each}.txt" for each in TEXTS}
-        files["kpageflags"] = _find(source, f"{when}.kpageflags.u64.gz", f"{when}.kpageflags.u64") or source / "none"
-        files = {each: path for each, path in files.items() if path.exists()}
+        found = {each: _find(source, f"{when}.{each}.txt") for each in TEXTS}
+        found["kpageflags"] = _find(source, f"{when}.kpageflags.u64.gz", f"{when}.kpageflags.u64")
+        files = {each: path for each, path in found.items() if path is not None}
         if not files:
             continue
         snapshot = writer.add_snapshot(files, name)
