@@ -430,7 +430,7 @@ class Corpus:
             (run / name).unlink()
         rows = [dict.fromkeys(HOST_SCHEMA.names) for _ in resident]
         for step, (row, pages) in enumerate(zip(rows, resident, strict=True), 1):
-            row |= {"time": _HOST + 500_000_000 * step, "rss_kib": 10_000 + 2048 * pages, "cpu_ms": step}
+            row |= {"time": _HOST + 500_000_000 * step, "rss_kib": 10_000 + 2048 * pages}
             if step % 5 == 0:
                 row |= {"ram_resident_kib": 2048 * pages, "bits": bytes(_PAGES // 8)}
         pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), self.folder / "host.parquet")

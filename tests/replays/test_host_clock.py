@@ -38,9 +38,9 @@ def host_file(path, shift=lambda values: values):
     rows = []
     for sample in trace.residency.to_pylist():
         row = dict.fromkeys(HOST_SCHEMA.names)
-        row |= {"time": sample["time"], "rss_kib": sample["rss_kib"], "cpu_ms": 0}
+        row |= {"time": sample["time"], "rss_kib": sample["rss_kib"]}
         rows.append(row | {"ram_resident_kib": sample["ram_resident_kib"]})
-    rows += [dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "cpu_ms": 0, "bits": bits[at]} for at in bits]
+    rows += [dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "bits": bits[at]} for at in bits]
     for row in rows:
         if row["ram_resident_kib"] is not None:
             row |= {"huge_kib": 1 << 10, "swapped_kib": 0, "thp_collapse_alloc": row["time"] // 10**10, "pswpin": 7}
@@ -93,11 +93,11 @@ def test_the_clock_is_found(alone, tmp_path):
 
 def with_discards(trace, path, times):
     """A watch of a process that stays as it is, but for what the host gave back by its clock: (time, pfn, pages)."""
-    sample = dict.fromkeys(HOST_SCHEMA.names) | {"cpu_ms": 0, "rss_kib": 1 << 20}
+    sample = dict.fromkeys(HOST_SCHEMA.names) | {"rss_kib": 1 << 20}
     rows = [sample | {"time": AHEAD + trace.meta.begin + k * 50 * 10**6} for k in range(100)]
     for time, pfn, pages in times:
         at = AHEAD + round(time * (1 + DRIFT))
-        rows.append(dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "cpu_ms": 0, "discarded_ns": at})
+        rows.append(dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "discarded_ns": at})
         rows[-1] |= {"discarded_pfn": pfn, "discarded_pages": pages, "discarded_ret": 0}
     rows.sort(key=lambda row: row["time"])
     pq.write_table(pa.Table.from_pylist(rows, schema=HOST_SCHEMA), path)
@@ -141,7 +141,7 @@ def test_samples_of_a_time_long_before_the_recording(alone, tmp_path):
     random = np.random.default_rng(12)
     before = []
     for number in range(1200):
-        row = dict.fromkeys(HOST_SCHEMA.names) | {"time": rows[0]["time"] - (1200 - number) * 50_000_000, "cpu_ms": 0}
+        row = dict.fromkeys(HOST_SCHEMA.names) | {"time": rows[0]["time"] - (1200 - number) * 50_000_000}
         row["rss_kib"] = int(random.integers(1, 30) << 13)
         before.append(row)
     pq.write_table(pa.Table.from_pylist(before + rows, schema=HOST_SCHEMA), host)
@@ -193,7 +193,7 @@ def test_no_host_file(alone, tmp_path):
 
 def watched(path, times, **columns):
     rows = {name: columns.get(name, [None] * len(times)) for name in HOST_SCHEMA.names}
-    rows |= {"time": times, "cpu_ms": [0] * len(times), "rss_kib": columns.get("rss_kib", list(range(len(times))))}
+    rows |= {"time": times, "rss_kib": columns.get("rss_kib", list(range(len(times))))}
     pq.write_table(pa.table({name: pa.array(rows[name], HOST_SCHEMA.field(name).type) for name in rows}), path)
     return path
 

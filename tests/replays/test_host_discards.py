@@ -81,7 +81,7 @@ def test_a_recording_or_a_host_that_tells_nothing(tmp_path: Path) -> None:
 
     from pagehint.trace.host_file import HOST_SCHEMA
 
-    sample = dict.fromkeys(HOST_SCHEMA.names) | {"time": 1, "rss_kib": 5, "cpu_ms": 0}
+    sample = dict.fromkeys(HOST_SCHEMA.names) | {"time": 1, "rss_kib": 5}
     path = tmp_path / "host.parquet"
     pq.write_table(pa.Table.from_pylist([sample], schema=HOST_SCHEMA), path)
     assert read_discards(example(), path) is None

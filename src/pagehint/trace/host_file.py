@@ -22,7 +22,6 @@ HOST_SCHEMA = pa.schema(
     [
         pa.field("time", pa.int64(), nullable=False),
         pa.field("rss_kib", pa.int64()),
-        pa.field("cpu_ms", pa.int64()),
         pa.field("ram_resident_kib", pa.int64()),
         pa.field("bits", pa.binary()),
         *(pa.field(name, pa.int64()) for name in HOST_COLUMNS),
@@ -30,9 +29,9 @@ HOST_SCHEMA = pa.schema(
         pa.field(_DISCARDED[3], pa.int32()),
     ]
 )
-"""A row a sample: ns since 1970; of the process its memory and CPU time; of the guest's RAM, now and then, what is
-resident, a bit a pfn, and how the host holds it (as Trace.host_state has it). And a row a discard: when it was read of,
-and when it was."""
+"""A row a sample: ns since 1970; of the process its memory; of the guest's RAM, now and then, what is resident, a bit a
+pfn, and how the host holds it (as Trace.host_state has it). And a row a discard: when it was read of, and when it was.
+"""
 
 _SAMPLES = pa.schema([field for field in HOST_SCHEMA if field.name != "bits"])
 _BITMAPS = pa.schema([HOST_SCHEMA.field("time"), HOST_SCHEMA.field("bits")])

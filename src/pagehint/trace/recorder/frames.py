@@ -5,8 +5,8 @@ one name belong together, in order. The last piece is ``end``: without it the st
 """
 
 import re
-from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
 
 from pagehint.errors import InputError
 from pagehint.inputs import GZIP_MAGIC, packed_elsewise
@@ -19,11 +19,8 @@ _MOST_BYTES = 1 << 26
 _MOST_HEAD = 256
 
 
-class Put(Protocol):
-    """Takes the pieces of a recording."""
-
-    def __call__(self, name: str, data: bytes | memoryview) -> None:
-        """Take a piece; `data` may be used again by the caller afterwards."""
+Put = Callable[[str, bytes | memoryview], None]
+"""Takes the pieces of a recording, by name; the caller may use the bytes again afterwards."""
 
 
 class FrameWriter:

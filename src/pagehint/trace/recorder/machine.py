@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pagehint.kernel.reporting import BALLOON, PARAMETERS
+from pagehint.proc.zoneinfo import parse_zoneinfo
 from pagehint.trace.recorder.frames import Put
 from pagehint.trace.snapshot import TEXTS
 
@@ -33,10 +34,10 @@ _MOST_TEXT = 1 << 16
 _PIECE = 1 << 20
 
 
-def _read(path: str | Path) -> str | None:
+def _read(path: str | Path, most: int = _MOST_TEXT) -> str | None:
     try:
         with open(path, "rb") as file:
-            return file.read(_MOST_TEXT).decode("utf-8", "replace").strip()
+            return file.read(most).decode("utf-8", "replace").strip()
     except OSError:
         return None
 
@@ -69,22 +70,8 @@ def memory_bytes() -> int:
 
 def pfn_end() -> int:
     """One past the last pfn of a zone; 0 where /proc doesn't say."""
-    start = spanned = end = 0
-    for line in (_read_all("/proc/zoneinfo") or "").splitlines():
-        words = line.split()
-        if words[:1] == ["spanned"]:
-            spanned = int(words[1])
-        elif words[:1] == ["start_pfn:"]:
-            start = int(words[1])
-            end = max(end, start + spanned) if spanned else end
-    return end
-
-
-def _read_all(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
+    zones = parse_zoneinfo(_read("/proc/zoneinfo", -1) or "", "/proc/zoneinfo")
+    return max(((zone.start_pfn or 0) + zone.spanned for zone in zones if zone.spanned), default=0)
 
 
 def _piece(file: int, left: int) -> bytes:

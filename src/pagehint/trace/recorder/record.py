@@ -53,8 +53,6 @@ class Recorded(Progress):
     """What came of a recording. `status` is the command's where it ended by itself, `running` its process where it goes
     on; `missing` names what this machine doesn't have or tell."""
 
-    buffer_kib: int = 0
-    cpus: int = 0
     status: int | None = None
     running: int | None = None
     missing: list[str] = field(default_factory=list)
@@ -144,7 +142,6 @@ class _Recorder:
         self._instance = instance
         self._put = put
         self._stopped = stopped
-        self._size = size
         self._pages = max(2, size * 1024 // layout.size)
         self._progress = progress
         self._bytes = 0
@@ -159,14 +156,12 @@ class _Recorder:
 
     def begin(self, header: str) -> None:
         """Say what is recorded, begin, and take the first snapshot."""
-        end = pfn_end()
         machine = {
             "kernel": os.uname().release,
             "architecture": platform.machine(),
             "page_size": os.sysconf("SC_PAGE_SIZE"),
             "level": self._instance.level,
-            "pfn_end": end,
-            "recorder_pid": os.getpid(),
+            "pfn_end": pfn_end(),
             "hyperv": is_on_hyperv(),
         }
         self._instance.start()
@@ -240,22 +235,12 @@ class _Recorder:
         self._instance.stop()
         self._drain()
         self._drain()
-        stats = self._instance.stats()
-        for cpu, text in stats.items():
+        for cpu, text in self._instance.stats().items():
             self._put(f"stats/{cpu}", text.encode())
         self._put("missed", b"%d" % self._instance.missed())
         self._put("turned_off", b"%d" % self._turned_off)
         self._put("end", b"")
-        now = self._now()
-        return Recorded(
-            **vars(now),
-            buffer_kib=self._size,
-            cpus=len(stats),
-            status=status,
-            running=running,
-            missing=self._missing,
-            stale=stale,
-        )
+        return Recorded(**vars(self._now()), status=status, running=running, missing=self._missing, stale=stale)
 
     def _snapshot(self, when: str) -> None:
         for name in put_snapshot(self._put, when, self._instance.mark, self._drain):

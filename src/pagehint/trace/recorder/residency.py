@@ -1,6 +1,5 @@
 """What a virtual machine holds of its host's memory, sampled into a file."""
 
-import json
 import os
 import re
 import stat
@@ -22,7 +21,6 @@ from pagehint.trace.tables import HOST_COLUMNS
 
 __all__ = ["Sampler"]
 
-_META = b"pagehint"
 _STEP = 0.05
 _MOST_CPU = 0.01
 _PIECE = 1 << 17
@@ -40,7 +38,7 @@ _MOST_LOG = 1 << 20
 
 
 class Sampler:
-    """Samples process `pid` each 50 ms into the Parquet file `path`, until `stop`; a thread of its own.
+    """Samples process `pid` each 50 ms into the Parquet file `path`, from a thread of its own; a context manager.
 
     The bitmap of the guest's RAM is read as often as it costs at most 1 % of a CPU. `log`: where QEMU writes its trace
     events; what it says from now on of discards is read too. Raises InputError, and OSError where
@@ -65,9 +63,7 @@ class Sampler:
             ) from None
         self._log = None if log is None else _open_log(log)
         self._line = b""
-        meta = {"pid": pid, "ram": [[part.pfn, part.pages, part.address] for part in ram]}
-        schema = HOST_SCHEMA.with_metadata({_META: json.dumps(meta).encode()})
-        self._file = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        self._file = pq.ParquetWriter(path, HOST_SCHEMA, compression="zstd", write_page_checksum=True)
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
         self._thread = threading.Thread(target=self._run, name="pagehint-watch", daemon=True)
@@ -77,14 +73,10 @@ class Sampler:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.stop()
-        if kind is None and self._error is not None:
-            raise self._error
-
-    def stop(self) -> None:
-        """Stop sampling, and finish the file."""
         self._stop.set()
         self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
 
     def wait(self, seconds: float | None) -> bool:
         """Wait until the process ends or the time has passed; returns whether it has ended."""
@@ -162,9 +154,7 @@ class Sampler:
         statm = Path(f"/proc/{self._pid}/statm").read_text().split()
         if not int(statm[0]):
             raise ValueError("a zombie")
-        stat = Path(f"/proc/{self._pid}/stat").read_text().rsplit(")", 1)[1].split()
         row["rss_kib"] = int(statm[1]) * _PAGE // 1024 + self._hugetlb_kib()
-        row["cpu_ms"] = (int(stat[11]) + int(stat[12])) * 1000 // os.sysconf("SC_CLK_TCK")
         self.samples += 1
         if bitmap:
             resident, swapped = self._resident()

@@ -23,7 +23,7 @@ def can_tell(trace: Trace) -> list[str]:
     return lines
 
 
-def cannot_tell(trace: Trace, missing: Collection[str] = ()) -> list[str]:
+def cannot_tell(trace: Trace, missing: Collection[str]) -> list[str]:
     """What it lacks, and what would help; `missing`: events and files that the machine doesn't have."""
     meta = trace.meta
     lines = []
