@@ -201,10 +201,9 @@ def reading(path: str | Path) -> Iterator[None]:
     """What a read or an unpacking of `path` raises becomes an InputError that names it."""
     try:
         yield
-    except EOFError as error:
-        raise CutOffError(f"{path}: the gzip data are damaged or cut off ({error})") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path}: the gzip data are damaged or cut off ({error})") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        kind = CutOffError if isinstance(error, EOFError) else InputError
+        raise kind(f"{path}: the gzip data are damaged or cut off ({error}): copy it again") from None
     except OSError as error:
         raise _unreadable(path, error) from None
 

@@ -109,7 +109,7 @@ def test_a_map_packed_in_pieces_is_read_whole(tmp_path: Path) -> None:
     whole = diagnose(snapshot_files("press61"))
     assert diagnose([tmp_path / "map.gz", *others]).free_resident == whole.free_resident
     (tmp_path / "map.gz").write_bytes(packed[:-20])
-    with pytest.raises(InputError, match="in the middle of its compressed data"):
+    with pytest.raises(InputError, match=r"the gzip data are damaged or cut off .*: copy it again"):
         diagnose(tmp_path / "map.gz")
 
 

@@ -5,7 +5,6 @@ import io
 import os
 import select
 import stat
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -115,14 +114,10 @@ def _whole(file: BinaryIO, size: int, name: str) -> bytearray:
 def _unpacked(data: bytearray, name: str) -> bytearray:
     stream, whole = gzip.GzipFile(fileobj=io.BytesIO(data)), bytearray()
     most, most_text = _MOST_MAP, min(_MOST_TEXT, _FREE_TEXT + _RATIO * len(data))
-    try:
+    with reading(name):
         while len(whole) <= most and (chunk := stream.read(_CHUNK)):
             whole += chunk
             most = _MOST_MAP if is_binary(whole) else most_text
-    except EOFError:
-        raise InputError(f"{name}: ends in the middle of its compressed data: copy it again") from None
-    except (zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: damaged ({error}): copy it again") from None
     if len(whole) > most:
         raise InputError(f"{name}: unpacks to more than {most >> 20} MiB: unpack it, and name the result")
     return whole
