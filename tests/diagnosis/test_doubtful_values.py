@@ -108,7 +108,7 @@ def test_a_zone_that_no_machine_has_is_refused(tmp_path: Path, count: str, impos
 )
 def test_free_with_thousands_apart_and_in_a_table(tmp_path: Path, text: str) -> None:
     (tmp_path / "x").write_text(text.replace("\n", "\n|---|---|---|\n", 1) if "|" in text else text)
-    found = diagnose(tmp_path / "x").evidence.free_tool
+    found = diagnose(tmp_path / "x").evidence.figures
     assert (found["total"] >> 20, found["free"] >> 20) == (15988, 8877)
 
 

@@ -44,7 +44,7 @@ def test_the_first_that_tells_counts() -> None:
     zone.stats["nr_free_pages"] = 3
     everything = Evidence(
         meminfo={"MemTotal": 4000, "MemFree": 1}, vmstat={"nr_free_pages": 2, "nr_dirty": 9}, zones=[zone],
-        reports=[MemoryReport("oom", pages={"free": 77}), report], free_tool={"free": 5, "available": 6},
+        reports=[MemoryReport("oom", pages={"free": 77}), report], figures={"free": 5, "available": 6},
     )  # fmt: skip
     found = everything.memory()
     assert (found["total"], found["free"], found["dirty"]) == (4000 << 10, 1 << 10, 9 << 12)

@@ -80,7 +80,7 @@ def test_free_blocks_of_the_map_are_those_of_buddyinfo() -> None:
             if before[key] != after[key] or zone.begin is None or zone.end is None:
                 continue
             pages = PageMap(evidence.page_flags, [Range(zone.begin, zone.end)], len(before[key]) - 1)
-            free = pages.free[zone.begin : zone.end]
+            free = pages.holders[zone.begin : zone.end] == Holder.FREE
             whole = [int(np.count_nonzero(each)) for each in whole_blocks(free, zone.begin, pages.max_order)]
             counts = [count - 2 * more for count, more in zip(whole, [*whole[1:], 0], strict=True)]
             # Blocks of pageblock order that the kernel does not merge, since their types differ, read as larger ones.

@@ -29,7 +29,7 @@ def test_free_blocks_are_those_of_buddyinfo(guest: str) -> None:
     pages, names = map_of(guest)
     kernel = parse_buddyinfo((DATA / guest / "buddyinfo.txt").read_text(), "buddyinfo")
     for name, zone in zip(names, pages.zones, strict=True):
-        free = pages.free[zone.begin : zone.end]
+        free = pages.holders[zone.begin : zone.end] == Holder.FREE
         whole = [int(blocks.sum()) for blocks in whole_blocks(free, zone.begin, 10)]
         counts = [count - 2 * above for count, above in zip(whole, [*whole[1:], 0], strict=True)]
         # The map is read over 90 ms, and buddyinfo after it.
@@ -43,7 +43,7 @@ def test_free_blocks_are_those_of_buddyinfo(guest: str) -> None:
 def test_told_blocks_are_large_and_free(guest: str) -> None:
     pages, _ = map_of(guest)
     assert pages.told.any()
-    assert not (pages.told & ~pages.free).any()
+    assert not (pages.told & (pages.holders != Holder.FREE)).any()
     # Reporting at order 9: told pages are whole pageblocks.
     assert set(np.unique(np.add.reduceat(pages.told.astype(np.int64), np.arange(0, len(pages.told), 512)))) <= {0, 512}
 
@@ -101,7 +101,7 @@ def test_pages_outside_every_zone_and_a_map_that_ends_early() -> None:
     words = np.full(16, int(KPageFlag.BUDDY), np.uint64)
     pages = PageMap(words, [Range(4, 8), Range(12, 40), Range(50, 60)])
     assert [int(each) for each in pages.counts()[[Holder.FREE, Holder.ABSENT]]] == [8, 8]
-    blocks = list(whole_blocks(pages.free[4:8], 4, 3))
+    blocks = list(whole_blocks(pages.holders[4:8] == Holder.FREE, 4, 3))
     assert [list(np.flatnonzero(each)) for each in blocks] == [[4, 5, 6, 7], [2, 3], [1], []]
 
 

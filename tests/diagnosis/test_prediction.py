@@ -81,12 +81,12 @@ def test_slabinfo_tells_more(held_out: bool, most: tuple[int, int], least: tuple
 
 def test_names_in_use_keep_the_inodes_of_file_systems_in_memory() -> None:
     caches = {
-        "dentry": SlabCache(2100, 2100, 21, 1, 100),
-        "ext4_inode_cache": SlabCache(1300, 1300, 13, 4, 100),
-        "inode_cache": SlabCache(480, 480, 12, 2, 40),
-        "lsm_inode_cache": SlabCache(1780, 1780, 89, 1, 20),
-        "shmem_inode_cache": SlabCache(0, 0, 20, 8, 10),
-        "task_struct": SlabCache(60, 60, 3, 8, 20),
+        "dentry": SlabCache(2100, 2100, 1, 100),
+        "ext4_inode_cache": SlabCache(1300, 1300, 4, 100),
+        "inode_cache": SlabCache(480, 480, 2, 40),
+        "lsm_inode_cache": SlabCache(1780, 1780, 1, 20),
+        "shmem_inode_cache": SlabCache(0, 0, 8, 10),
+        "task_struct": SlabCache(60, 60, 8, 20),
     }
     found = by_order(caches, 0.8, 0.5)
     assert found is not None
@@ -99,8 +99,8 @@ def test_names_in_use_keep_the_inodes_of_file_systems_in_memory() -> None:
 
 
 def test_a_journal_holds_page_cache_and_the_slabs_of_its_buffers() -> None:
-    buffers = {"dentry": SlabCache(0, 0, 21, 1, 0), "buffer_head": SlabCache(3900, 3900, 39, 1, 100)}
-    found = by_order(buffers | {"jbd2_journal_head": SlabCache(780, 780, 34, 1, 23)}, 1.0, 0.0)
+    buffers = {"dentry": SlabCache(0, 0, 1, 0), "buffer_head": SlabCache(3900, 3900, 1, 100)}
+    found = by_order(buffers | {"jbd2_journal_head": SlabCache(780, 780, 1, 23)}, 1.0, 0.0)
     assert found is not None
     assert (found.going[0], found.journal, found.scattered) == (80, 780, 20)
     words = np.full(512 * 64, int(KPageFlag.LRU), np.uint64)
@@ -120,7 +120,7 @@ def test_single_pages_of_slab_stay_on_lists_that_are_seldom_drained() -> None:
     for tail in (1, 2, 3):
         words[:, tail:504:4] |= np.uint64(KPageFlag.COMPOUND_TAIL)
     pages = PageMap(words.reshape(-1), [Range(0, words.size)])
-    caches = {"dentry": SlabCache(512, 512, 1, 1, 512), "ext4_inode_cache": SlabCache(8064, 8064, 1, 4, 8064)}
+    caches = {"dentry": SlabCache(512, 512, 1, 512), "ext4_inode_cache": SlabCache(8064, 8064, 4, 8064)}
     slab = Slab(words.size, 0, 1.0, by_order=by_order(caches, 1.0, 0.0))
     often, seldom = (
         predict(pages, [ZoneState(0, "Normal", per_cpu=0, lists_room=1000, lists=lists)], SETTING, slab)["drop_caches"]

@@ -309,7 +309,7 @@ def test_of_much_that_may_tell_the_start_and_the_end_are_read(tmp_path: Path, mo
     path.write_text("MemTotal: 1048576 kB\nMemFree: 524288 kB\n" + lines + FREE)
     found = recognise.read_files([path])
     assert found.meminfo == {"MemTotal": 1 << 20, "MemFree": 1 << 19}
-    assert found.free_tool["free"] == 17008388 << 10
+    assert found.figures["free"] == 17008388 << 10
     assert [warning for warning in found.warnings if "8 MiB of it may tell" in warning]
     assert read[0] <= 8 << 20 < len(lines)
 
@@ -327,7 +327,7 @@ def test_of_numbers_in_json_little_is_held(tmp_path: Path) -> None:
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert found.free_tool["free"] == 5 << 30
+    assert found.figures["free"] == 5 << 30
     assert most < 4 * path.stat().st_size
 
 

@@ -12,9 +12,9 @@ jbd2_journal_head    508    748    120   34    1 : tunables    0    0    0 : sla
 ext4_inode_cache  34528  34528   1192   13    4 : tunables    0    0    0 : slabdata   2656   2656      0
 """
 CACHES = {
-    "jbd2_journal_head": SlabCache(508, 748, 34, 1, 22),
-    ":A-0000192": SlabCache(21, 42, 21, 1, 2),
-    "ext4_inode_cache": SlabCache(34528, 34528, 13, 4, 2656),
+    "jbd2_journal_head": SlabCache(508, 748, 1, 22),
+    ":A-0000192": SlabCache(21, 42, 1, 2),
+    "ext4_inode_cache": SlabCache(34528, 34528, 4, 2656),
 }
 
 

@@ -5,11 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.page_map import MOVABLE, Holder, PageMap, Range, aligned
+from pagehint.diagnosis.page_map import MOVABLE, Holder, Mask, PageMap, Range, aligned
 
 __all__ = ["After", "Compaction", "dropped", "now", "pageblocks"]
-
-Mask = NDArray[np.bool_]
 
 _IS_MOVABLE = np.array([holder in MOVABLE and holder not in (Holder.THP, Holder.THP_UNMAPPED) for holder in Holder])
 _IS_UNMOVABLE = np.array(

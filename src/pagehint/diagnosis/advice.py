@@ -9,7 +9,7 @@ from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.kernel.profiles import release_of
 from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
-from pagehint.units import format_size
+from pagehint.units import format_size, mib
 
 __all__ = ["advise", "cannot_be_helped"]
 
@@ -236,7 +236,7 @@ def cannot_be_helped(found: Diagnosis) -> list[str]:
     lines = []
     never = found.free_resident.get("never", ZERO)
     if never.least:
-        lines.append(f"{_mib(never)} are free in zones that are too small for reporting's watermark at this order")
+        lines.append(f"{mib(never.least)} are free in zones that are too small for reporting's watermark at this order")
     for name, words in (
         ("kernel", "are the kernel's own (drivers, vmalloc, stacks): they go with what uses them"),
         ("page_tables", "are page tables: they go with their processes"),
@@ -248,9 +248,5 @@ def cannot_be_helped(found: Diagnosis) -> list[str]:
     ):
         size = found.used_by.get(name, ZERO)
         if size.least >= 16 * _MIB:
-            lines.append(f"{_mib(size)} {words}")
+            lines.append(f"{mib(size.least)} {words}")
     return lines
-
-
-def _mib(size: Bounds) -> str:
-    return f"{size.least / _MIB:,.0f} MiB"

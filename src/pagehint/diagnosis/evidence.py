@@ -44,17 +44,10 @@ COUNTERS = {
 """Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
 
 _ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
+# What a log calls them.
 _REPORTED = {
-    "free": "free",
-    "active_file": "active_file",
-    "inactive_file": "inactive_file",
-    "mapped": "mapped",
-    "shmem": "shmem",
-    "dirty": "dirty",
-    "writeback": "writeback",
-    "unevictable": "unevictable",
-    "slab_reclaimable": "slab_reclaimable",
-    "slab_unreclaimable": "slab_unreclaimable",
+    **{name: name for name in ("free", "active_file", "inactive_file", "mapped", "shmem", "dirty", "writeback")},
+    **{name: name for name in ("unevictable", "slab_reclaimable", "slab_unreclaimable")},
     "page_tables": "pagetables",
     "cma_free": "free_cma",
 }
@@ -93,7 +86,7 @@ class Reporting:
 class Evidence:
     """What is known. Empty or None: it is not there. `sources` are (file, what was found in it).
 
-    `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `free_tool` are bytes by column
+    `page_flags` and `page_counts` are /proc/kpageflags and /proc/kpagecount from pfn 0. `figures` are bytes by column
     of free's line Mem, or of what other tools print; `totals`, what each of these has in all. `pressure` is
     /proc/pressure/memory in %. `missing` are what could not be read of this machine, and why.
     """
@@ -110,9 +103,9 @@ class Evidence:
     nodes: dict[int, dict[str, int]] = field(default_factory=dict)
     """meminfo of NUMA nodes, which each tells of a part of the machine."""
     vmstat: dict[str, int] = field(default_factory=dict)
-    free_tool: dict[str, int] = field(default_factory=dict)
-    free_ends: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Bytes that a figure of `free_tool` stands for, at the least and at the most, where it is rounded."""
+    figures: dict[str, int] = field(default_factory=dict)
+    figure_ends: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Bytes that a figure of `figures` stands for, at the least and at the most, where it is rounded."""
     totals: list[tuple[str, int]] = field(default_factory=list)
     indices: list[str] = field(default_factory=list)
     """What debugfs' fragmentation indices tell, in words."""
@@ -159,15 +152,15 @@ class Evidence:
                 found[name] = pages[of_vmstat] * self.page_size
             elif report is not None and _REPORTED.get(name) in report.pages:
                 found[name] = report.pages[_REPORTED[name]] * self.page_size
-            elif name in self.free_tool:
-                found[name] = self.free_tool[name]
+            elif name in self.figures:
+                found[name] = self.figures[name]
         if "free" in found:
             found["free"] = max(found["free"] - found.get("unaccepted", 0), 0)
         # zram's are no part of Zswap.
         if (zspages := self._zspages(pages, report)) > found.get("compressed", 0):
             found["compressed"] = zspages
-        if "cached" not in found and "active_file" not in found and "buff_cache" in self.free_tool:
-            found["buff_cache"] = self.free_tool["buff_cache"]
+        if "cached" not in found and "active_file" not in found and "buff_cache" in self.figures:
+            found["buff_cache"] = self.figures["buff_cache"]
         if "total" not in found:
             managed = [zone.managed for zone in self.zones if zone.managed is not None]
             if managed:
@@ -187,7 +180,7 @@ class Evidence:
     def rounded(self) -> dict[str, tuple[int, int]]:
         """Of memory()'s figures those that were printed rounded: bytes, at the least and at the most."""
         memory = self.memory()
-        return {name: ends for name, ends in self.free_ends.items() if memory.get(name) == self.free_tool[name]}
+        return {name: ends for name, ends in self.figure_ends.items() if memory.get(name) == self.figures[name]}
 
     def rough(self, name: str) -> tuple[int, int] | None:
         """The least and the most bytes of a figure of memory() that is printed so roughly that it matters; or None."""
@@ -218,9 +211,9 @@ class Evidence:
         """Who counts free memory in bytes, meminfo or else a tool, and the least and the most that it may be."""
         if self.meminfo_free is not None:
             return "meminfo", self.meminfo_free, self.meminfo_free
-        if (free := self.free_tool.get("free")) is None:
+        if (free := self.figures.get("free")) is None:
             return None
-        least, most = self.free_ends.get("free", (free, free))
+        least, most = self.figure_ends.get("free", (free, free))
         return self.totals[-1][0] if self.totals else "another file", least, most
 
     def _zspages(self, pages: dict[str, int], report: MemoryReport | None) -> int:

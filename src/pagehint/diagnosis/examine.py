@@ -263,17 +263,14 @@ def _with_whole_blocks(
         larger += int(((1 << most) - (1 << orders)).sum())
         whole[place.begin : place.end] = spread(inside, heads, orders)
     settled = (
-        f"where the pages behind could be the kernel's ({_mib_of(larger, setting)}), buddyinfo's counts decide"
+        f"where the pages behind could be the kernel's ({larger * setting.page_size >> 20:,} MiB), buddyinfo's counts "
+        "decide"
         if counted
         else "pages behind it without flags are taken for the block's, though some may be the kernel's; buddyinfo of "
         "the same moment would tell"
     )
     warnings.append(f"kpageflags marks only the first page of each free block: {settled}")
     return whole
-
-
-def _mib_of(pages: int, setting: Setting) -> str:
-    return f"{pages * setting.page_size >> 20:,} MiB"
 
 
 # Without a page map: what could be dropped bounds what dropping brings, and nothing bounds compaction but free memory,

@@ -142,8 +142,6 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     # What is no flag's name was damaged.
     if can_wait is None and report.flags and all(name.startswith(("GFP_", "__GFP_")) for name in report.flags):
         can_wait = False
-    top = _highest_place(flags)
-    movable = any("MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags)
     names = {name for _, name in report.zones}
     verdicts: list[ZoneVerdict] = []
     skipped: list[str] = []
@@ -151,11 +149,11 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     asked = {} if report.order is None else report.zones
     for zone in sorted(asked.values(), key=lambda zone: (zone.node, -_place(zone.name))):
         state = reported_zone(zone, page_size)
-        if _place(zone.name) > top or not _may_use(report, zone.node):
+        if _place(zone.name) > _highest_place(flags) or not _may_use(report, zone.node):
             if state.managed or state.free:
                 skipped.append(state.label)
         elif state.managed != 0 or state.free:
-            verdicts.append(_judge(zone, state, order, flags, movable, top, names, page_size))
+            verdicts.append(_judge(zone, state, order, flags, names, page_size))
             nodes.append(zone.node)
     # It asked one node, which the log doesn't name: none that could have served it.
     able = {node for node, verdict in zip(nodes, verdicts, strict=True) if verdict.reason == "none"}
@@ -216,21 +214,17 @@ def _mark(least: int, flags: set[str]) -> int:
 
 
 def _judge(
-    zone: ReportedZone,
-    state: ZoneState,
-    order: int,
-    flags: set[str],
-    movable: bool,
-    top: int,
-    names: set[str],
-    page_size: int,
+    zone: ReportedZone, state: ZoneState, order: int, flags: set[str], names: set[str], page_size: int
 ) -> ZoneVerdict:
+    top = _highest_place(flags)
+    movable = any("MOVABLE" in flag or "TRANSHUGE" in flag for flag in flags)
+    may_use_reserves = bool(flags & _RESERVES)
     reserves = zone.reserve
     kept = reserves[_reserve_index(len(reserves), top, names)] if reserves else 0
-    highatomic = 0 if flags & _RESERVES else state.reserve
+    highatomic = 0 if may_use_reserves else state.reserve
     cma = 0 if movable else state.free_cma
     # The smallest allocations that may use the reserves don't look at the boost.
-    ignored = (state.boost or 0) if order == 0 and flags & _RESERVES else 0
+    ignored = (state.boost or 0) if order == 0 and may_use_reserves else 0
     boost = (state.boost or 0) - ignored
     larger = state.free_from(order) if zone.is_whole else None
     orders = [place for place, count in enumerate(state.counts or ()) if count]
@@ -240,7 +234,7 @@ def _judge(
     if usable is not None and state.free is not None and mark is not None:
         unboosted = _mark(max((state.min or 0) - ignored - boost, 0), flags)
         if usable > mark + kept:
-            reason = _by_blocks(zone, order, movable, bool(flags & _RESERVES))
+            reason = _by_blocks(zone, order, movable, may_use_reserves)
             # What it keeps from allocations that may take higher zones is not printed.
             higher = not reserves and any(_place(zone.name) < _place(name) <= top for name in names)
             if reason == "none" and (higher or zone.is_cut):

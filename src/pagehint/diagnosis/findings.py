@@ -41,8 +41,9 @@ class Advice:
         return (brings.best + between / 4) / _COSTS[self.cost]
 
     def to_dict(self) -> dict[str, Any]:
-        """In types that JSON has, without `brings`."""
-        return {name: getattr(self, name) for name in ("what", "cost", "command", "risk", "apply")}
+        """In types that JSON has."""
+        texts = {name: getattr(self, name) for name in ("what", "cost", "command", "risk", "apply")}
+        return {**texts, "brings": _mib(self.brings)}
 
 
 @dataclass
@@ -143,7 +144,7 @@ class Diagnosis:
             "per_cpu_holds_at_most": None if self.drained_most is None else round(self.drained_most / _MIB, 3),
             "held_back": [each.to_dict() for each in self.held_back],
             "failures": [failure.to_dict() for failure in self.failures],
-            "advice": [{**each.to_dict(), "brings": _mib(each.brings)} for each in self.advice],
+            "advice": [each.to_dict() for each in self.advice],
             "cannot_be_helped": self.cannot,
             "next_file": None if self.next_file is None else {"file": self.next_file[0], "tells": self.next_file[1]},
             "missing": self.evidence.missing,

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pagehint.proc.kpageflags import KPageFlag, page_states
 
-__all__ = ["HOLDER_WORDS", "MOVABLE", "Holder", "PageMap", "Range", "aligned", "whole_blocks"]
+__all__ = ["HOLDER_WORDS", "MOVABLE", "Holder", "Mask", "PageMap", "Range", "aligned", "whole_blocks"]
 
 Mask = NDArray[np.bool_]
+"""Whether, for each page, or each block."""
 
 
 class Holder(enum.IntEnum):
@@ -119,11 +120,6 @@ class PageMap:
                 part = self.holders[pfns]
                 _fill_slab_orders(self.slab_orders[pfns], part, flags[pfns])
                 self.buffers[pfns] = ((flags[pfns] & _PRIVATE) != 0) & _IS_CACHE[part]
-
-    @property
-    def free(self) -> Mask:
-        """The pages of free blocks."""
-        return np.equal(self.holders, Holder.FREE)
 
     def counts(self) -> NDArray[np.int64]:
         """Pages of each Holder. O(pages)."""

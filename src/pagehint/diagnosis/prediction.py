@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pagehint.diagnosis.actions import After, Compaction, dropped, now, pageblocks
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.free_memory import ACTIONS, ByOrder, Setting, closed_by
-from pagehint.diagnosis.page_map import Holder, PageMap, Range
+from pagehint.diagnosis.page_map import Holder, Mask, PageMap, Range
 from pagehint.diagnosis.slab import HANGS_ON, HANGS_ON_MOST, Slab, SlabByOrder
 from pagehint.diagnosis.zones import ZoneState
 from pagehint.kernel.profiles import Pcp
@@ -43,7 +43,6 @@ _LISTS_GROW = 0.5
 HELD = 2
 """Pages of a zone that somebody holds at that moment."""
 Orders = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Pages = NDArray[np.float64]
 
 

@@ -309,7 +309,7 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
 
 
 def _take_free(evidence: Evidence, found: FreeTool, others: bool, name: str) -> None:
-    evidence.free_tool, evidence.free_ends = found.sizes, found.ends
+    evidence.figures, evidence.figure_ends = found.sizes, found.ends
     _note_total(evidence, "the output of free", found.sizes)
     if others:
         evidence.warnings.append(f"{name}: has the output of free more than once: the last one counts")
@@ -365,11 +365,11 @@ def _take_sizes(
 ) -> None:
     _note_total(evidence, what, sizes)
     for key, size in sizes.items():
-        if not (beside_free and key in evidence.free_tool):
-            evidence.free_tool[key] = size
-            evidence.free_ends.pop(key, None)
+        if not (beside_free and key in evidence.figures):
+            evidence.figures[key] = size
+            evidence.figure_ends.pop(key, None)
             if key in ends:
-                evidence.free_ends[key] = ends[key]
+                evidence.figure_ends[key] = ends[key]
 
 
 def _warn_of_totals(evidence: Evidence, totals: Totals, name: str) -> None:

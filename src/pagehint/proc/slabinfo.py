@@ -6,7 +6,7 @@ from typing import NamedTuple
 __all__ = ["SlabCache", "parse_slabinfo"]
 
 _ROW = re.compile(
-    r"([\w:.-]{1,64}) +(\d{1,15}) +(\d{1,15}) +\d{1,9} +(\d{1,9}) +(\d{1,9}) : tunables(?: +\d{1,9}){3} : slabdata"
+    r"([\w:.-]{1,64}) +(\d{1,15}) +(\d{1,15}) +\d{1,9} +\d{1,9} +(\d{1,9}) : tunables(?: +\d{1,9}){3} : slabdata"
     r" +\d{1,15} +(\d{1,15}) +\d{1,15}",
     re.ASCII,
 )
@@ -18,7 +18,6 @@ class SlabCache(NamedTuple):
 
     active: int
     objects: int
-    per_slab: int
     pages_per_slab: int
     slabs: int
 
