@@ -13,17 +13,19 @@ from pagehint.errors import InputError
 from tests.diagnosis.conftest import DATA
 from tests.diagnosis.samples import SAMPLES
 
+MOST = 400
 
-def cuts(text: str) -> Iterator[str]:
-    # The long ones in steps, for they take long.
-    for end in range(0, len(text), 1 if len(text) < 3000 else 5):
+
+# In steps, of long ones longer: they are the same lines again, for other zones.
+def cuts(text: str, least: int) -> Iterator[str]:
+    for end in range(0, len(text), max(least, len(text) // MOST | 1)):
         yield text[:end]
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_log_cut_off_says_nothing_that_the_whole_contradicts(name: str) -> None:
     whole, _ = parse_memory_reports(plain_lines(SAMPLES[name]))
-    for text in cuts(SAMPLES[name]):
+    for text in cuts(SAMPLES[name], 1):
         reports, _ = parse_memory_reports(plain_lines(text))
         explain_failures(reports, 4096)
         assert len(reports) <= len(whole)
@@ -50,14 +52,14 @@ def test_a_file_cut_off_says_nothing_that_the_whole_contradicts(path: Path, tmp_
     full = diagnose(path)
     zones = {(zone.node, zone.name): zone for zone in full.zones}
     told = compared = 0
-    for end in range(1, len(text), 7):
-        (tmp_path / "cut").write_text(text[:end])
+    for cut in cuts(text, 7):
+        (tmp_path / "cut").write_text(cut)
         try:
             found = diagnose(tmp_path / "cut")
         except InputError:
             continue
         told += 1
-        where = text[max(end - 60, 0) : end]
+        where = cut[-60:]
         if found.warnings:
             continue
         compared += len(found.evidence.meminfo)
