@@ -81,7 +81,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"zones": [{**ZONE, "start_pfn": -1}]}, r"zones\[0\]: start_pfn -1, spanned 10: expected"),
         ({"last_ns": -1}, "last_ns is -1, expected first_ns, 0, or more"),
         ({"last_ns": (1 << 62) + 1}, "last_ns: Expected `int` <= 4611686018427387904"),
-        ({"first_ns": None}, "first_ns or last_ns is missing"),
+        ({"first_ns": None}, "first_ns: Expected `int`, got `null`"),
         ({"clock": {"g0_ns": 1, "h0_ns": 1, "offset_ns": 0, "drift": -1}}, "clock: drift -1.0 of the clock is absurd"),
         ({"clock": {"g0_ns": 1, "h0_ns": 1, "offset_ns": 1e30, "drift": 0}}, "clock: offset_ns 1e.30 of the clock"),
         ({"zones": [ZONE, {**ZONE, "start_pfn": 10}]}, "begins at pfn 10, inside zone"),
@@ -94,6 +94,15 @@ def test_garbage(tmp_path: Path, change: dict[str, Any], error: str) -> None:
     with pytest.raises(InputError, match=error) as caught:
         read_meta(path)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("key", ["first_ns", "last_ns"])
+def test_the_times_are_there(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "meta.json"
+    write_meta(FULL, path)
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
+    with pytest.raises(InputError, match="first_ns or last_ns is missing"):
+        read_meta(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b" " * (1 << 27) + b"{}", b"\xff\xfe", b"[1]", b"null", b"[" * 5000])

@@ -169,7 +169,7 @@ def _warn(trace: Trace, status: int, where: str = "") -> None:
 def _show(trace: Trace, way: str, status: int) -> None:
     meta = trace.meta
     _warn(trace, status)
-    seconds = (meta.end - meta.begin) / 1e9
+    seconds = (meta.last_ns - meta.first_ns) / 1e9
     print(
         f"{trace.path}: {format_count(trace.num_events, 'event')} of Linux {meta.kernel} in {seconds:.1f} s, "
         f"with {way}; {trace.num_residency_bitmaps} looks at its memory"

@@ -86,7 +86,7 @@ class Trace:
             ("recording", self.path.name),
             ("kernel", meta.kernel or "not recorded"),
             ("CPUs", str(meta.cpus)),
-            ("time", format_time(meta.end - meta.begin)),
+            ("time", format_time(meta.last_ns - meta.first_ns)),
             ("events", f"{self.num_events:,}"),
             ("events lost", f"{meta.lost.total:,}"),
         ]
@@ -173,7 +173,7 @@ class Trace:
         order = self.meta.known_reporting.order
         least = 0 if order is None else 1 << order
         blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
-        return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.begin)))
+        return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.first_ns)))
 
     @cached_property
     def snapshot(self) -> Snapshot | None:
@@ -266,7 +266,7 @@ class Trace:
             if progress is not None:
                 progress(len(batch["time"]))
 
-    def _check_time(self, key: str, said: int | None, time: int) -> None:
+    def _check_time(self, key: str, said: int, time: int) -> None:
         if said != time:
             raise InputError(
                 f"{self.path / 'meta.json'}: {key} is {said}, but that event's time is {time}: "

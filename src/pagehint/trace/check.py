@@ -120,8 +120,7 @@ class EventCheck(_Sums):
     def __init__(self) -> None:
         super().__init__()
         self.rows = 0
-        self.first_time: int | None = None
-        self.last_time: int | None = None
+        self.first_time = self.last_time = 0
         self.anomalies: dict[str, int] = {}
 
     def __call__(
@@ -131,9 +130,9 @@ class EventCheck(_Sums):
         rows = len(columns["time"])
         if not rows:
             return
-        check_batch(columns, place, self.last_time)
+        check_batch(columns, place, self.last_time if self.rows else None)
         self._add(columns)
-        self.first_time = int(columns["time"][0]) if self.first_time is None else self.first_time
+        self.first_time = self.first_time if self.rows else int(columns["time"][0])
         self.last_time = int(columns["time"][-1])
         pfn, order = columns["pfn"], columns["order"]
         blocks = (pfn != NO_PFN) & (order != NONE)
@@ -195,7 +194,7 @@ class MetaCheck(_Sums):
 
     # A balloon's are given back page by page.
     def _check_told(self, meta: Meta, reported: pa.Table, folder: Path) -> None:
-        if meta.reporting is None or meta.reporting.order is None or meta.first_ns is None or meta.last_ns is None:
+        if meta.reporting is None or meta.reporting.order is None:
             return
         times, pfns, pages, ret = (reported.column(name).to_numpy() for name in ("time", "pfn", "pages", "ret"))
         here = (times >= meta.first_ns) & (times <= meta.last_ns) & (pages >= 1 << meta.reporting.order) & (ret == 0)
@@ -229,7 +228,7 @@ def _meet(times: NDArray[np.int64], first: int, last: int) -> bool:
 
 def check_times(path: Path, times: NDArray[np.int64], meta: Meta) -> None:
     """Raise InputError where all of the times at which a host looked lie before the recording's time, or behind."""
-    first, last = meta.begin, meta.end
+    first, last = meta.first_ns, meta.last_ns
     if len(times) and not _meet(times, first, last):
         span = f"none of its {len(times):,} times lies in the recording's, {first / 1e9:.3f} to {last / 1e9:.3f} s"
         raise _of_another(path, span)

@@ -140,8 +140,8 @@ class Meta:
     lost: Lost = field(default_factory=Lost)
     cpus: Annotated[int, msgspec.Meta(ge=0, le=MAX_CPUS)] = 0
     events: dict[_Letter, _Count] = field(default_factory=dict)
-    first_ns: _Time | None = None
-    last_ns: _Time | None = None
+    first_ns: _Time = 0
+    last_ns: _Time = 0
     pfn_end: Annotated[int, msgspec.Meta(ge=0, le=MAX_PFN + (1 << MAX_ORDER))] = 0
     anomalies: dict[str, _Count] = field(default_factory=dict)
     level: Level | None = None
@@ -217,6 +217,8 @@ def read_meta(path: Path) -> Meta:
         raise InputError(f"{path}: {place}: {what}") from None
     if data.get("cpus") == 0 and meta.num_events:
         raise InputError(f"{path}: cpus is 0, expected 1 or more")
+    if meta.num_events and not {"first_ns", "last_ns"} <= data.keys():
+        raise InputError(f"{path}: first_ns or last_ns is missing")
     _check(meta, str(path))
     return dataclasses.replace(
         meta,
@@ -240,9 +242,7 @@ def _check(meta: Meta, where: str) -> None:
     for name in meta.crc32:
         if not has_checksum(name):
             raise InputError(f"{where}: crc32 names {name[:80]!r}, which is no file of a bundle: import it again")
-    if meta.num_events and (meta.first_ns is None or meta.last_ns is None):
-        raise InputError(f"{where}: first_ns or last_ns is missing")
-    if meta.first_ns is not None and meta.last_ns is not None and meta.last_ns < meta.first_ns:
+    if meta.last_ns < meta.first_ns:
         raise InputError(f"{where}: last_ns is {meta.last_ns}, expected first_ns, {meta.first_ns}, or more")
 
 
