@@ -9,7 +9,7 @@ from rich.console import Console
 from pagehint.replays.run import Run
 from pagehint.report.compare import print_runs
 from pagehint.report.html import page_of
-from pagehint.report.terminal import print_run, seconds
+from pagehint.report.terminal import print_run
 
 
 def screen_of(run: Run, baseline: Run, width: int = 80) -> str:
@@ -70,7 +70,3 @@ def test_a_run_of_nothing(runs: dict[str, Run]) -> None:
     assert "batches of" not in screen
     idle = replace(none, attribution=dict.fromkeys(none.attribution, 0.0))
     assert "No free memory stayed resident." in screen_of(idle, none)
-
-
-def test_seconds() -> None:
-    assert [seconds(time) for time in (None, 0, 2_034_999_999)] == ["-", "0.00 s", "2.03 s"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.words import anomaly_lines, describe_recorded, design_line, headline, labels
+from pagehint.report.words import anomaly_lines, describe_recorded, design_line, headline, labels, seconds
 from pagehint.units import mib
 
 
@@ -92,6 +92,10 @@ def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
 def test_sizes(size: float, text: str) -> None:
     """A mean of less than a byte was 4.3e-07 MiB, and one below zero -2e+03 MiB."""
     assert mib(size) == text
+
+
+def test_seconds() -> None:
+    assert [seconds(time) for time in (None, 0, 2_034_999_999)] == ["-", "0.00 s", "2.03 s"]
 
 
 def test_a_setting_of_nothing_is_told(runs: dict[str, Run]) -> None:

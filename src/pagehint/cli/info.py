@@ -68,6 +68,14 @@ def _grid() -> Table:
     return table
 
 
+# As wide as its title, whatever is in it.
+def _figures(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, min_width=len(title))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
 def _guest(data: dict[str, Any]) -> Table:
     page = data["page_size"]
     table = _grid()
@@ -113,9 +121,7 @@ def _reporting(data: dict[str, Any]) -> str:
 
 
 def _events(data: dict[str, Any]) -> Table:
-    table = Table(title=format_count(data["num_events"], "event"), title_justify="left", box=None, show_header=False)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _figures(format_count(data["num_events"], "event"))
     for event in Event:
         if count := data["events"].get(event.letter):
             table.add_row(f"{count:,}", f"{EVENT_NAMES[event]} [dim]{event.letter}[/]")
@@ -128,9 +134,7 @@ def _events(data: dict[str, Any]) -> Table:
 
 def _truth(data: dict[str, Any]) -> Table:
     truth = data["truth"]
-    table = Table(title="Measured on the host", title_justify="left", box=None, show_header=False, min_width=20)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _figures("Measured on the host")
     discarded = f"ranges discarded, {format_size(truth['reported_bytes'])}"
     rows = {
         "samples of the VM's resident memory": truth["residency_samples"],
@@ -154,9 +158,7 @@ def _truth(data: dict[str, Any]) -> Table:
 
 
 def _phases(data: dict[str, Any]) -> Table:
-    table = Table(title="Phases", title_justify="left", box=None, show_header=False)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _figures("Phases")
     for phase in data["phases"][:_MOST_PHASES]:
         table.add_row(_seconds(phase["time"]), escape(phase["name"]))
     if left := len(data["phases"][_MOST_PHASES:]):

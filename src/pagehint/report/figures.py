@@ -178,22 +178,24 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
         shown.append(("none", baseline))
     for index, (name, run) in enumerate(shown):
         x, resident = _rows(run, "time", "resident")
-        traces.append(
-            {
-                "type": "scatter",
-                "x": x,
-                "y": resident,
-                "name": _text(name),
-                "mode": "lines",
-                "line": {"width": 1.8, "shape": "hv", **_line(index, run is baseline)},
-                "hovertemplate": "%{y:,.0f} MiB",
-            }
-        )
+        traces.append(_curve(x, resident, name, _line(index, run is baseline)))
     layout = _over_time(runs[0], "resident, MiB", 470, **_phases(runs[0]))
     return go.Figure(data=traces + _measured(runs[0], any(map(is_as_recorded, runs))), layout=layout)
 
 
-def _line(index: int, is_baseline: bool) -> dict[str, Any]:
+def _curve(x: Any, y: Any, name: str, line: dict[str, Any], hover: str = "%{y:,.0f} MiB") -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "name": _text(name),
+        "mode": "lines",
+        "line": {"width": 2, "shape": "hv", **line},
+        "hovertemplate": hover,
+    }
+
+
+def _line(index: int, is_baseline: bool = False) -> dict[str, Any]:
     if is_baseline:
         return {"color": FAINT, "dash": "longdash"}
     return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": _DASHES[index % len(_DASHES)]}
@@ -273,17 +275,7 @@ def given_back_figure(runs: list[Run], names: list[str]) -> go.Figure:
     for index, (name, run) in enumerate(zip(names, runs, strict=True)):
         if run.batches.num_rows:
             x, _, (back, _) = _binned(run)
-            traces.append(
-                {
-                    "type": "scatter",
-                    "x": np.round(x, 3),
-                    "y": np.round(np.cumsum(back), 2),
-                    "name": _text(name),
-                    "mode": "lines",
-                    "line": {"width": 2, "shape": "hv", **_line(index, False)},
-                    "hovertemplate": "%{y:,.0f} MiB",
-                }
-            )
+            traces.append(_curve(np.round(x, 3), np.round(np.cumsum(back), 2), name, _line(index)))
     return go.Figure(data=traces, layout=_over_time(runs[0], "given back so far, MiB", 320))
 
 
@@ -298,17 +290,8 @@ def waits_figure(runs: list[Run], names: list[str]) -> go.Figure:
         shares = 100 * np.cumsum(run.waits[waited]) / run.waits.sum()
         x = np.maximum(waited, 1) / 1e3
         ends += [float(x[0]), float(x[-1])]
-        traces.append(
-            {
-                "type": "scatter",
-                "x": np.append(x[0], x),
-                "y": np.round(np.append(0, shares), 3),
-                "name": _text(name),
-                "mode": "lines",
-                "line": {"width": 2, "shape": "hv", **_line(index, False)},
-                "hovertemplate": "%{y:.1f} % within %{x:.4~g} s",
-            }
-        )
+        y = np.round(np.append(0, shares), 3)
+        traces.append(_curve(np.append(x[0], x), y, name, _line(index), "%{y:.1f} % within %{x:.4~g} s"))
     layout = chart_layout(
         "seconds from free to given back",
         "% of what was given back",

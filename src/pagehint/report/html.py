@@ -31,6 +31,7 @@ from pagehint.report.words import (
     placed_line,
     reasons_in,
     saved,
+    seconds,
     waited,
     warning_lines,
 )
@@ -302,8 +303,8 @@ def _totals_table(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[str],
             f"cost at {runs[0].settings['cost_price']:g} CPU seconds a GiB·min",
             [_time(round(run.totals.cost * 1e9)) for run in runs],
         ),
-        (f"the best possible: {BEST_POSSIBLE}", [_seconds(run.totals.best_possible) for run in runs]),
-        ("the same with CPUs' lists left alone", [_seconds(run.totals.best_possible_lists) for run in runs]),
+        (f"the best possible: {BEST_POSSIBLE}", [_cost(run.totals.best_possible) for run in runs]),
+        ("the same with CPUs' lists left alone", [_cost(run.totals.best_possible_lists) for run in runs]),
         ("runs of the work (passes)", [f"{run.totals.runs:,}" for run in runs]),
         ("batches", [f"{run.totals.batches:,}" for run in runs]),
         ("blocks", [f"{run.totals.blocks:,}" for run in runs]),
@@ -352,7 +353,7 @@ def _measured_note(runs: list[Run]) -> str:
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."
 
 
-def _seconds(cost: float | None) -> str:
+def _cost(cost: float | None) -> str:
     return "-" if cost is None else _time(round(cost * 1e9))
 
 
@@ -365,4 +366,4 @@ def _gib(value: float | None) -> str:
 
 
 def _came_back(size: int | None, wait: int | None) -> str:
-    return f"{mib(size)}, {wait / 1e9:.2f} s" if size and wait is not None else mib(size or 0)
+    return f"{mib(size)}, {seconds(wait)}" if size and wait is not None else mib(size or 0)

@@ -19,7 +19,7 @@ from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
 from pagehint.units import format_count, gib_min, percent
 
-__all__ = ["print_sweep", "sentences", "sweep_page"]
+__all__ = ["print_sweep", "sweep_page"]
 
 _IN_PARENTHESES = re.compile(r" \([^)]*\)")
 _NO_HINTING = "no hinting"
@@ -40,12 +40,6 @@ def _label(row: Mapping[str, Any], words: Words) -> str:
 def _own(row: Mapping[str, Any], words: Words) -> str:
     settings = {name: row["settings"][name] for name in _GUESTS_OWN}
     return _label({"design": row["design"], "settings": settings}, words)
-
-
-def sentences(sweep: Sweep, words: Words, doubts: list[str]) -> list[str]:
-    """What the sweep recommends, and what is uncertain about it."""
-    lines = [line for best in sweep.best for line in (_recommended(sweep, best, words), *_released(best, words))]
-    return [*lines, *doubts]
 
 
 def _recommended(sweep: Sweep, best: Mapping[str, Any], words: Words) -> str:
@@ -103,8 +97,9 @@ def _seconds(cost: float) -> str:
 
 def print_sweep(console: Console, sweep: Sweep, words: Words, doubts: list[str]) -> None:
     """Print what the sweep recommends, and its front."""
-    for line in sentences(sweep, words, []):
-        console.print(Text(f"{line}.", style="bold"))
+    for best in sweep.best:
+        for line in (_recommended(sweep, best, words), *_released(best, words)):
+            console.print(Text(f"{line}.", style="bold"))
     for line in doubts:
         console.print(Text(f"{line}.", style="dim"))
     for line in sweep.warnings:

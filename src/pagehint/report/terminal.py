@@ -21,12 +21,13 @@ from pagehint.report.words import (
     mean_mib,
     placed_line,
     saved,
+    seconds,
     waited,
     warning_lines,
 )
 from pagehint.units import format_count, gib_min, mib, percent
 
-__all__ = ["print_anomalies", "print_run", "print_warnings", "seconds"]
+__all__ = ["print_anomalies", "print_run", "print_warnings"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
@@ -167,11 +168,6 @@ def _phases(run: Run, width: int) -> RenderableType:
         left = len(found) - len(most)
         rows.append([f"and {format_count(left, 'more phase')}", *[""] * (len(head) - 1)])
     return titled(title, fitting(width, head, rows)) if found else Text(f"{title}\n")
-
-
-def seconds(time: int | None) -> str:
-    """Nanoseconds as seconds for people; None is a dash."""
-    return "-" if time is None else f"{time / 1e9:.2f} s"
 
 
 def _left_behind(run: Run, width: int) -> RenderableType:

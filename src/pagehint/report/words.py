@@ -24,6 +24,7 @@ __all__ = [
     "placed_line",
     "reasons_in",
     "saved",
+    "seconds",
     "waited",
     "warning_lines",
 ]
@@ -60,11 +61,14 @@ def about(time: int) -> str:
     return format_time(int(float(f"{time:.3g}")))
 
 
+def seconds(time: int | None) -> str:
+    """Nanoseconds as seconds for people; None is a dash."""
+    return "-" if time is None else f"{time / 1e9:.2f} s"
+
+
 def waited(time: int | None) -> str:
     """A wait from free to given back for people: all from LONGEST_WAIT on are one; None is a dash."""
-    if time is None:
-        return "-"
-    return f"{time / 1e9:.2f} s" if time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
+    return seconds(time) if time is None or time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
 
 
 def mean_mib(gib_minutes: float, duration: int) -> float:
