@@ -26,8 +26,8 @@ from pagehint.hinting.action import IDLE, Action, React, Sleep, Work
 from pagehint.hinting.conversation import Conversation
 from pagehint.hinting.device import Device
 from pagehint.hinting.setting import Setting
-from pagehint.mm.attached import Attachable
 from pagehint.mm.batch import Batch
+from pagehint.mm.check import check_zones
 from pagehint.mm.zone import Zone
 from pagehint.units import shown, whole_number
 
@@ -166,9 +166,7 @@ class Design(Conversation, ABC):
             raise InputError(f"{type(self).__name__}: its __init__() never called super().__init__() with its settings")
         if self._started:
             raise BusyError("a hinting device is started already")
-        for zone in zones:
-            if not isinstance(zone, Attachable):
-                raise InputError(f"{shown(zone)} is no zone: expected some of a guest's, or a Zone")
+        check_zones(zones)
         if not hasattr(device, "capacity"):
             raise InputError(f"{shown(device)} is no device: it has no capacity")
         batch = Batch(device.capacity)

@@ -1,5 +1,7 @@
 """The invariants of a zone, all of them, by walking everything (docs/spec/3, ``check``)."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,9 +11,16 @@ from pagehint.mm.attached import Attachable
 from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED, entry
 from pagehint.units import shown
 
-__all__ = ["check"]
+__all__ = ["check", "check_zones"]
 
 _KINDS = {FREE: "free", USED: "used", IN_FLIGHT: "in flight", PCP: "per-CPU", OFFLINE: "offline", HELD: "held"}
+
+
+def check_zones(zones: Iterable[object], kind: type[Attachable] = Attachable) -> None:
+    """Raise InputError for what is no zone of that kind."""
+    for zone in zones:
+        if not isinstance(zone, kind):
+            raise InputError(f"{shown(zone)} is no zone: expected one, such as each of guest.zones")
 
 
 def check(zone: Attachable) -> list[str]:
@@ -19,8 +28,7 @@ def check(zone: Attachable) -> list[str]:
 
     Raises InputError for what is no zone.
     """
-    if not isinstance(zone, Attachable):
-        raise InputError(f"{shown(zone)} is no zone: expected one, such as each of guest.zones")
+    check_zones([zone])
     state = zone.page_state
     heads = np.flatnonzero(state & KIND)
     orders = (state[heads] & ORDER).astype(np.int64)

@@ -40,7 +40,7 @@ def test_no_zone():
 @pytest.mark.parametrize("given", [None, 3, "DMA", [None], GuestMemory("64MiB")])
 def test_what_is_no_zone(given):
     for show in (buddyinfo, pagetypeinfo):
-        with pytest.raises(InputError, match=r"is no zone: expected some, such as guest\.zones"):
+        with pytest.raises(InputError, match=r"is no zone: expected one, such as each of guest\.zones"):
             show(given)
     with pytest.raises(InputError, match="is no zone: expected one"):
         check(given)

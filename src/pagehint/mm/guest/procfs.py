@@ -6,8 +6,9 @@ import numpy as np
 
 from pagehint.errors import InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
+from pagehint.mm.check import check_zones
 from pagehint.mm.zone import Zone
-from pagehint.units import several, shown
+from pagehint.units import several
 
 __all__ = ["buddyinfo", "pagetypeinfo"]
 
@@ -16,8 +17,7 @@ _TYPE_NAMES = ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "Isolate")
 
 def _listed(zones: Zone | Sequence[Zone]) -> list[Zone]:
     listed = several(zones)
-    if wrong := [each for each in listed if not isinstance(each, Zone)]:
-        raise InputError(f"{shown(wrong[0])} is no zone: expected some, such as guest.zones")
+    check_zones(listed, Zone)
     return listed
 
 
