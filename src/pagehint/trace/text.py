@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -48,6 +49,7 @@ _LONGEST_LINE = 1 << 16
 _MOST_SILENT = 100_000
 # Of tracefs' trace and of trace-cmd's report.
 _HEADERS = ("# tracer: ", "cpus=")
+_FOREIGN_MARKS = "marks beside it that are after all events, left out (were its times of another clock?)"
 _EXPECTED = "expected what trace-cmd report, perf script or tracefs' trace print"
 
 # `{0}` is the file, `{1}` a new one.
@@ -76,67 +78,12 @@ def import_text(
     copy = None if folder is None else writer.add_snapshot(folder.files)
     parser = LineParser(str(source))
     rows = _Rows(str(source), writer)
-    by_cpu: dict[str, int] = {}
-    overwritten = uncounted = 0
-    anomalies: dict[str, int] = {}
-    number = said_at = damaged = 0
-    cut: InputError | None = None
-    for number, line in enumerate(_up_to_cut(_lines(source, progress), rows, anomalies), 1):
-        if not rows.page_events:
-            parser.note_recorder(line)
-        elif line.startswith(_HEADERS):
-            anomalies[OF_SEVERAL] = anomalies.get(OF_SEVERAL, 0) + 1
-        others = parser.other_events
-        try:
-            said = parser.parse(line, number)
-        except InputError as error:
-            if not line.endswith("\n") and rows.page_events:
-                anomalies["last line cut off"] = 1
-                break
-            if number == 1 and isinstance(error, HeadlessLineError):
-                cut = error
-            elif rows.page_events < _PER_DAMAGED * (damaged + 1):
-                raise
-            else:
-                damaged += 1
-            continue
-        if isinstance(said, Row | MarkLine):
-            rows.add(said, number)
-        elif isinstance(said, LostLine):
-            if said.number is None:
-                uncounted += 1
-            elif said.cpu is None:
-                overwritten += said.number
-            else:
-                by_cpu[str(said.cpu)] = by_cpu.get(str(said.cpu), 0) + said.number
-        elif parser.other_events == others:
-            if number - said_at > _MOST_SILENT:
-                raise InputError(f"{source}: line {number}: {_MOST_SILENT} lines without an event: {_EXPECTED}")
-            continue
-        said_at = number
-    if not number:
-        raise InputError(f"{source}: is empty: {_EXPECTED}: did what wrote it end with an error?")
-    if cut is not None:
-        if not rows.page_events:
-            raise cut
-        anomalies["first line cut off"] = 1
-    if not rows.page_events:
-        raise InputError(
-            f"{source}: no page events in {number} lines ({parser.other_events} other events): {_EXPECTED}, with the "
-            "events kmem:mm_page_alloc, kmem:mm_page_free ..."
-        )
+    anomalies: Counter[str] = Counter()
+    lost = _read(source, progress, parser, rows, anomalies)
     rows.finish(folder.marks if folder is not None else [])
-    if damaged:
-        uncounted += damaged
-        anomalies["damaged lines, left out"] = damaged
-    if rows.out_of_order:
-        anomalies["events out of order, sorted"] = rows.out_of_order
-    if rows.foreign_marks:
-        anomalies["marks beside it that are after all events, left out (were its times of another clock?)"] = (
-            rows.foreign_marks
-        )
-    if parser.other_events:
-        anomalies["events of other kinds, left out"] = parser.other_events
+    anomalies["events out of order, sorted"] = rows.out_of_order
+    anomalies[_FOREIGN_MARKS] = rows.foreign_marks
+    anomalies["events of other kinds, left out"] = parser.other_events
     zones = [] if copy is None else copy.zones
     _look_for_others(parser, rows, zones, anomalies)
     for name, count in parser.unknown_gfp.items():
@@ -159,10 +106,62 @@ def import_text(
         zones=zones,
         clock=clock,
         reporting=_reporting(None if folder is None else folder.reporting, Event.REPORT in rows.kinds),
-        lost=Lost(by_cpu=by_cpu, overwritten=overwritten, uncounted=uncounted),
-        anomalies=anomalies,
+        lost=lost,
+        anomalies=dict(+anomalies),  # those of which there are any
         level=_level(rows.kinds),
     )
+
+
+# The lines one after the other: their rows, what was lost, and what is odd of them.
+def _read(
+    source: Path, progress: Callable[[float], None], parser: LineParser, rows: "_Rows", anomalies: Counter[str]
+) -> Lost:
+    by_cpu: Counter[str] = Counter()
+    overwritten = uncounted = number = said_at = damaged = 0
+    cut: InputError | None = None
+    for number, line in enumerate(_up_to_cut(_lines(source, progress), rows, anomalies), 1):
+        if not rows.page_events:
+            parser.note_recorder(line)
+        elif line.startswith(_HEADERS):
+            anomalies[OF_SEVERAL] += 1
+        others = parser.other_events
+        try:
+            said = parser.parse(line, number)
+        except InputError as error:
+            if not line.endswith("\n") and rows.page_events:
+                anomalies["last line cut off"] = 1
+                break
+            if number == 1 and isinstance(error, HeadlessLineError):
+                cut = error
+            elif rows.page_events < _PER_DAMAGED * (damaged + 1):
+                raise
+            else:
+                damaged += 1
+            continue
+        if isinstance(said, Row | MarkLine):
+            rows.add(said, number)
+        elif isinstance(said, LostLine):
+            if said.number is None:
+                uncounted += 1
+            elif said.cpu is None:
+                overwritten += said.number
+            else:
+                by_cpu[str(said.cpu)] += said.number
+        elif parser.other_events == others:
+            if number - said_at > _MOST_SILENT:
+                raise InputError(f"{source}: line {number}: {_MOST_SILENT} lines without an event: {_EXPECTED}")
+            continue
+        said_at = number
+    if not number:
+        raise InputError(f"{source}: is empty: {_EXPECTED}: did what wrote it end with an error?")
+    if not rows.page_events:
+        raise cut or InputError(
+            f"{source}: no page events in {number} lines ({parser.other_events} other events): {_EXPECTED}, with the "
+            "events kmem:mm_page_alloc, kmem:mm_page_free ..."
+        )
+    anomalies["first line cut off"] = int(cut is not None)
+    anomalies["damaged lines, left out"] = damaged
+    return Lost(by_cpu=dict(by_cpu), overwritten=overwritten, uncounted=uncounted + damaged)
 
 
 def _level(kinds: set[int]) -> Level:
@@ -170,7 +169,7 @@ def _level(kinds: set[int]) -> Level:
     return "zone" if lists <= kinds and not pages <= kinds else "page"
 
 
-def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout], anomalies: dict[str, int]) -> None:
+def _look_for_others(parser: LineParser, rows: "_Rows", zones: list[ZoneLayout], anomalies: Counter[str]) -> None:
     """Count what was not recorded: the other CPUs, the other tasks."""
     cpus = max([parser.cpus or 0, *(zone.cpus or 0 for zone in zones)])
     if rows.page_events >= _FEW and len(rows.cpus) == 1 and cpus > 1:
@@ -202,7 +201,7 @@ def _reporting(settings: GuestReporting | None, seen: bool) -> GuestReporting | 
     return replace(settings or GuestReporting(delay_ns=MAINLINE_DELAY, capacity=MAINLINE_CAPACITY), on=True)
 
 
-def _up_to_cut(lines: Iterator[str], rows: "_Rows", anomalies: dict[str, int]) -> Iterator[str]:
+def _up_to_cut(lines: Iterator[str], rows: "_Rows", anomalies: Counter[str]) -> Iterator[str]:
     try:
         yield from lines
     except CutOffError:
