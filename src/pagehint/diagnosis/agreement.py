@@ -1,8 +1,9 @@
-"""What all the files together say: of which size a page is, and whether they are of one machine."""
+"""What all the files together say: of which size a page is, and whether they are of one machine, and whole."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from pagehint.diagnosis.bounds import MOST_MEMORY
 from pagehint.diagnosis.evidence import Evidence, architecture_of
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.diagnosis.pasted_counters import sum_of_nodes
@@ -21,8 +22,10 @@ _COLUMNS = 11  # of 4 KiB, and of next to nothing else
 _COLUMNS_OF_S390X = 9
 _OF_KERNEL = re.compile(r"[+-](16|64)k$", re.ASCII)
 _ROUNDED = 1 / 12  # GB and GiB, and what is given in two digits
-_OTHER_MOMENT, _OTHER_MOMENT_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, other memory is free
 _RULES_SINCE = 5, 3  # docs/spec/1
+_BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
+_APART, _APART_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, what is free is another figure
+_TWICE = 2
 
 
 def settle(evidence: Evidence) -> None:
@@ -46,6 +49,7 @@ def settle(evidence: Evidence) -> None:
     _warn_of_old_kernels(evidence)
     _tell_past_reports(evidence)
     _settle_order(evidence)
+    evidence.warnings += [*_impossible(evidence), *_mixed(evidence)]
 
 
 # What is read of a running machine counts before what its kernel was started with.
@@ -242,7 +246,7 @@ def _tell_past_reports(evidence: Evidence) -> None:
         return
     then = sum(zone.values.get("free", 0) for zone in report.zones.values())
     near = min(max(then, least), most)
-    if abs(then - near) > _OTHER_MOMENT * max(then, near) + _OTHER_MOMENT_LEAST:
+    if abs(then - near) > _APART * max(then, near) + _APART_LEAST:
         evidence.reports_are_past = True
         evidence.warnings.append(
             f"the log's last report is of another moment, when {then >> 20:,} MiB were free, not {near >> 20:,} as in "
@@ -256,3 +260,58 @@ def _rounded_to(size: int) -> int:
 
 def _free_pages(evidence: Evidence) -> int | None:
     return next(iter(evidence.free_pages().values()), None)
+
+
+def _impossible(evidence: Evidence) -> Iterator[str]:
+    memory = evidence.memory()
+    total = min(memory.get("total", MOST_MEMORY), MOST_MEMORY)
+    if memory.get("total", 0) > MOST_MEMORY:
+        yield f"no machine has so much memory ({memory['total'] >> 20:,} MiB): what is computed of it means nothing"
+    beyond = [
+        name
+        for name, size in memory.items()
+        if name not in _BESIDE_TOTAL and size > (MOST_MEMORY if name == "free" else total)
+    ]
+    if beyond:
+        yield f"more is counted than there is memory, as {', '.join(beyond[:4])}: damaged, or not of one machine"
+    for zone in evidence.zones:
+        marks = [mark for mark in (zone.min, zone.low, zone.high) if mark is not None]
+        if marks != sorted(marks) or (zone.spanned and marks and marks[0] > zone.spanned):
+            yield (
+                f"zoneinfo: zone {printable(zone.name)} of node {zone.node} has watermarks that no kernel sets: min, "
+                f"low, high {', '.join(map(str, marks))} of {zone.spanned} pages"
+            )
+
+
+# The kernel prints all of it at one moment.
+def _mixed(evidence: Evidence) -> Iterator[str]:
+    report = evidence.last_report
+    if report is None:
+        return
+    page_size = report.page_size or evidence.page_size
+    for zone in report.zones.values():
+        if zone.has_odd_lists:
+            yield f"the log's zone {printable(zone.name)} of node {zone.node} has less than is on CPUs' lists: damaged"
+        in_blocks = sum(count.blocks << order for order, count in enumerate(zone.orders)) * page_size
+        if in_blocks > _TWICE * zone.values.get("free", in_blocks) + _APART_LEAST:
+            yield (
+                f"the log's blocks of zone {printable(zone.name)} of node {zone.node} are {in_blocks >> 20:,} MiB, of "
+                f"{zone.values['free'] >> 20:,} that are free: damaged, or of several reports"
+            )
+        elif zone.orders and zone.is_whole:
+            free = zone.values.get("free", in_blocks)
+            if free - in_blocks > _APART * free + _APART_LEAST:
+                yield (
+                    f"the log's zone {printable(zone.name)} of node {zone.node} has {free >> 20:,} MiB free, of which "
+                    f"{in_blocks >> 20:,} lie in blocks: of a confidential guest that has not accepted the rest yet, "
+                    "damaged, or of several reports"
+                )
+    if "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
+        return
+    counted = report.pages["free"] * page_size
+    in_zones = sum(zone.values["free"] for zone in report.zones.values())
+    if abs(counted - in_zones) > _APART * counted + _APART_LEAST:
+        yield (
+            f"the log's last report counts {counted >> 20:,} MiB free, its zones have {in_zones >> 20:,}: lines of "
+            "several reports are mixed, or some are missing"
+        )

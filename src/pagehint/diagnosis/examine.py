@@ -1,7 +1,7 @@
 """What is wrong, as far as the evidence goes: free memory that the host still backs, who keeps it, what to do."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,9 +39,7 @@ from pagehint.units import several, shown
 __all__ = ["diagnose", "doctor", "examine"]
 
 _MOST_ORDER = 20
-_BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
-_APART, _APART_LEAST, _TWICE = 0.1, 16 << 20, 2
 _MOST_LOW = 1 / 3
 _USUAL_ZONES = 3
 _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
@@ -396,60 +394,6 @@ def _next_file(evidence: Evidence, zones: list[ZoneState]) -> tuple[str, str] | 
     return None
 
 
-def _impossible(evidence: Evidence, memory: dict[str, int]) -> Iterator[str]:
-    total = min(memory.get("total", MOST_MEMORY), MOST_MEMORY)
-    if memory.get("total", 0) > MOST_MEMORY:
-        yield f"no machine has so much memory ({memory['total'] >> 20:,} MiB): what is computed of it means nothing"
-    beyond = [
-        name
-        for name, size in memory.items()
-        if name not in _BESIDE_TOTAL and size > (MOST_MEMORY if name == "free" else total)
-    ]
-    if beyond:
-        yield f"more is counted than there is memory, as {', '.join(beyond[:4])}: damaged, or not of one machine"
-    for zone in evidence.zones:
-        marks = [mark for mark in (zone.min, zone.low, zone.high) if mark is not None]
-        if marks != sorted(marks) or (zone.spanned and marks and marks[0] > zone.spanned):
-            yield (
-                f"zoneinfo: zone {printable(zone.name)} of node {zone.node} has watermarks that no kernel sets: min, "
-                f"low, high {', '.join(map(str, marks))} of {zone.spanned} pages"
-            )
-
-
-# The kernel prints all of it at one moment.
-def _mixed(evidence: Evidence) -> Iterator[str]:
-    report = evidence.last_report
-    if report is None:
-        return
-    page_size = report.page_size or evidence.page_size
-    for zone in report.zones.values():
-        if zone.has_odd_lists:
-            yield f"the log's zone {printable(zone.name)} of node {zone.node} has less than is on CPUs' lists: damaged"
-        in_blocks = sum(count.blocks << order for order, count in enumerate(zone.orders)) * page_size
-        if in_blocks > _TWICE * zone.values.get("free", in_blocks) + _APART_LEAST:
-            yield (
-                f"the log's blocks of zone {printable(zone.name)} of node {zone.node} are {in_blocks >> 20:,} MiB, of "
-                f"{zone.values['free'] >> 20:,} that are free: damaged, or of several reports"
-            )
-        elif zone.orders and zone.is_whole:
-            free = zone.values.get("free", in_blocks)
-            if free - in_blocks > _APART * free + _APART_LEAST:
-                yield (
-                    f"the log's zone {printable(zone.name)} of node {zone.node} has {free >> 20:,} MiB free, of which "
-                    f"{in_blocks >> 20:,} lie in blocks: of a confidential guest that has not accepted the rest yet, "
-                    "damaged, or of several reports"
-                )
-    if "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
-        return
-    counted = report.pages["free"] * page_size
-    in_zones = sum(zone.values["free"] for zone in report.zones.values())
-    if abs(counted - in_zones) > _APART * counted + _APART_LEAST:
-        yield (
-            f"the log's last report counts {counted >> 20:,} MiB free, its zones have {in_zones >> 20:,}: lines of "
-            "several reports are mixed, or some are missing"
-        )
-
-
 def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     evidence, setting = diagnosis.evidence, diagnosis.setting
     if evidence.reporting.order is not None and evidence.reporting.order > setting.max_order and not evidence.live:
@@ -465,7 +409,6 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
     if total and diagnosis.free and diagnosis.free > total and not evidence.live:
         diagnosis.warnings.append("more memory is free than there is: the files are not of one machine")
     if not evidence.live:
-        diagnosis.warnings += _impossible(evidence, memory)
         diagnosis.warnings += [
             f"zone {printable(zone.label)} has more in free blocks than it has: damaged, or not of one machine"
             for zone in diagnosis.zones
@@ -486,7 +429,6 @@ def _warn(diagnosis: Diagnosis, memory: dict[str, int]) -> None:
             f"{most} tells of {counted[most] >> 20:,} MiB free, {least} of {counted[least] >> 20:,}: they are not of "
             "one machine, not of one moment, or not whole"
         )
-    diagnosis.warnings += _mixed(evidence)
     pins = evidence.vmstat.get("nr_foll_pin_acquired", 0) - evidence.vmstat.get("nr_foll_pin_released", 0)
     if pins > 0:
         diagnosis.warnings.append(
