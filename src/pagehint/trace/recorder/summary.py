@@ -1,4 +1,4 @@
-"""What a recording can tell, and what it can't: a line each."""
+"""What a recording that was just made here can tell, and what it can't: a line each."""
 
 from collections.abc import Collection
 
@@ -18,8 +18,6 @@ def can_tell(trace: Trace) -> list[str]:
         lines.append("every page that is allocated and freed, and where it lies: in use, per-CPU lists, free lists")
     if Event.REPORT.letter in events:
         lines.append("the guest's own free page reporting, to compare with")
-    if trace.num_residency_bitmaps or trace.residency is not None:
-        lines.append("what the host really held, beside the prediction")
     return lines
 
 
@@ -38,6 +36,5 @@ def cannot_tell(trace: Trace, missing: Collection[str]) -> list[str]:
         lines.append("its own free page reporting, which is off: a replay shows what it would give")
     elif "report" in missing:
         lines.append("when this guest itself reported its free pages: the kernel has no kprobes for it")
-    if trace.residency is None:
-        lines.append("what its host really held: `pagehint guest` boots one that is watched from outside too")
+    lines.append("what its host really held: `pagehint guest` boots one that is watched from outside too")
     return lines
