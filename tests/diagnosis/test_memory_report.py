@@ -317,13 +317,11 @@ def test_several_with_prefixes_and_the_oom_killer() -> None:
     ]
 
 
-def test_cut_off_anywhere_is_no_error() -> None:
+def test_what_lacks_its_beginning_is_no_error() -> None:
     text = HEAD + block()
-    for end in range(0, len(text), 7):
-        reports, _ = parse_memory_reports(plain_lines(text[:end]))
-        explain_failures(reports, 4096)
-        later, _ = parse_memory_reports(plain_lines(text[end:]))
-        explain_failures(later, 4096)
+    for begin in range(0, len(text), 7):
+        reports, _ = parse_memory_reports(plain_lines(text[begin:]))
+        assert len(explain_failures(reports, 4096)) <= 1
 
 
 def test_wrapped_at_any_width_reads_alike() -> None:
