@@ -333,9 +333,9 @@ class Arena:
             self._starter()
 
     def close(self) -> None:
-        """Nothing more is allocated, and the worker ends. The memory is freed with the last block; what is free now,
+        """Allocate nothing more, end the worker, and free what is free now; the rest is freed with the last block.
 
-        at once. More than once does nothing.
+        More than once does nothing.
         """
         if self._memory is None:
             return

@@ -194,6 +194,6 @@ def _compare(rows: list[tuple[str, GuestSettings]], guests: list[list[Trace]]) -
             )
     Console(highlight=False).print(table)
     print(
-        "a second guest: how far another one, booted with the same settings, is from the measured: as far apart may a "
-        "prediction be that has no error"
+        "a second guest: how far another one, booted with the same settings, is from the measured; a prediction "
+        "without error may be as far from it"
     )
