@@ -86,7 +86,7 @@ def whole_areas(trace: Trace) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     for area in range(areas):
         here = rows[edges[area] : edges[area + 1]]
         level = taken[area] + np.concatenate([[0], np.cumsum(here[:, 2])])
-        times = np.concatenate([[first.time], np.maximum(here[:, 1], first.time), [trace.meta.end]])
+        times = np.concatenate([[first.time], np.maximum(here[:, 1], first.time), [trace.meta.last_ns]])
         for k in np.flatnonzero((level == 0) & (np.diff(times) > 0)).tolist():
             if k or backed[area] > 0.5:
                 spans.append((times[k + 1] - times[k]) / 1e9)

@@ -94,7 +94,7 @@ def test_the_clock_is_found(alone, tmp_path):
 def with_discards(trace, path, times):
     """A watch of a process that stays as it is, but for what the host gave back by its clock: (time, pfn, pages)."""
     sample = dict.fromkeys(HOST_SCHEMA.names) | {"rss_kib": 1 << 20}
-    rows = [sample | {"time": AHEAD + trace.meta.begin + k * 50 * 10**6} for k in range(100)]
+    rows = [sample | {"time": AHEAD + trace.meta.first_ns + k * 50 * 10**6} for k in range(100)]
     for time, pfn, pages in times:
         at = AHEAD + round(time * (1 + DRIFT))
         rows.append(dict.fromkeys(HOST_SCHEMA.names) | {"time": at, "discarded_ns": at})

@@ -10,7 +10,7 @@ from pagehint.trace.shipped import EXAMPLES, example
 def test_they_are_what_is_said_of_them(name: str, kernel: str, seconds: float) -> None:
     trace = example(name)
     assert (trace.meta.kernel or "").startswith(f"{kernel}.")
-    assert (trace.meta.end - trace.meta.begin) / 1e9 == pytest.approx(seconds, abs=0.05)
+    assert (trace.meta.last_ns - trace.meta.first_ns) / 1e9 == pytest.approx(seconds, abs=0.05)
     assert sum(len(batch["time"]) for batch in trace.batches(["time"])) == trace.num_events > 0
     assert sum(zone.present for zone in trace.meta.zones) << 12 == pytest.approx(1 << 30, rel=0.01)
     assert trace.snapshot is not None

@@ -186,7 +186,7 @@ def _no_zone_events(playback: Playback) -> list[str]:
 
 
 def _late(playback: Playback) -> list[str]:
-    behind = playback.start.load - playback.trace.meta.end
+    behind = playback.start.load - playback.trace.meta.last_ns
     if playback.design is None or behind <= 0:
         return []
     return [

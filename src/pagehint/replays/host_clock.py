@@ -72,7 +72,7 @@ class _Steps:
 
 def _predicted(trace: Trace) -> _Steps:
     off = trace.meta.known_reporting.on is False
-    span = trace.meta.end - trace.meta.begin
+    span = trace.meta.last_ns - trace.meta.first_ns
     step = max(span // _MOST_ROWS, _MS)
     run = replay(trace, None if off else guest_reporting(trace), sample=step)
     return _Steps(run.timeline["time"].to_numpy(), run.timeline["resident"].to_numpy())
@@ -173,7 +173,7 @@ def _fitted(predicted: _Steps, samples: _Steps, around: int) -> tuple[int, int]:
 
 
 def _fit_discards(trace: Trace, host: Path) -> _ClockFit | None:
-    around, first, last = told_number(trace, _OWN_OFFSET), trace.meta.begin, trace.meta.end
+    around, first, last = told_number(trace, _OWN_OFFSET), trace.meta.first_ns, trace.meta.last_ns
     discards = read_discards(trace, host)
     if discards is None or (whole := clock_by_discards(discards, around, _NEAR)) is None:
         return None
@@ -261,7 +261,7 @@ def _check(predicted: _Steps, host: Path, fit: _ClockFit) -> None:
 
 def _write(trace: Trace, host: Path, output: Path, clock: Clock) -> Trace:
     times = clock.guest_times(read_host(host)["time"].to_numpy())
-    check_offset(host, times, trace.meta.begin, trace.meta.end)
+    check_offset(host, times, trace.meta.first_ns, trace.meta.last_ns)
     with copy_bundle(trace, output) as (writer, meta):
         add_host(writer, host, clock)
         writer.finish(replace(meta, clock=clock))

@@ -27,7 +27,7 @@ def collapsed_areas(trace: Trace) -> list[tuple[int, int]]:
     events = _Allocations(trace)
     last: NDArray[np.int64] | None = None
     for time, bits in trace.residency_bitmaps():
-        if not trace.meta.begin <= time <= trace.meta.end:
+        if not trace.meta.first_ns <= time <= trace.meta.last_ns:
             continue
         known = np.unpackbits(bits)[: len(pages)]
         pages[:] = 0

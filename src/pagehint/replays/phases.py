@@ -24,7 +24,7 @@ def phases_given_back(trace: Trace, passes: list[int], batches: pa.Table, timeli
     memory. A time is None where there is less than LEAST.
     """
     found = phases(trace)
-    ends = [*(phase["time"] for phase in found), trace.meta.end][1:]
+    ends = [*(phase["time"] for phase in found), trace.meta.last_ns][1:]
     times, given_back = (batches.column(name).to_numpy() for name in ("time", "given_back"))
     which = np.searchsorted(np.array(passes, np.int64), times, side="right")
     measured = _fine_residency(trace)

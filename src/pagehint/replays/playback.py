@@ -99,7 +99,7 @@ class Playback:
         self.engine.touch_zone_alloc = "zone_alloc" in touch
         self.engine.touch_free = "free" in touch
         self.begins = self._begins()
-        self.clock = VirtualClock(min(trace.meta.begin, self.begins))
+        self.clock = VirtualClock(min(trace.meta.first_ns, self.begins))
         self.worker: VirtualWorker | None = None
         self.errors_before = 0 if design is None else design.statistics.errors
         self.reserves: dict[Zone, int] = {}
@@ -118,7 +118,7 @@ class Playback:
 
     # Reporting of the guest's order that is there already goes on as it did; any other begins with a pass over all.
     def _begins(self) -> int:
-        comes = max(self.start.load, self.trace.meta.begin)
+        comes = max(self.start.load, self.trace.meta.first_ns)
         asked = first_request(self.trace)
         if asked is None or not isinstance(self.design, PageReporting):
             return comes
@@ -147,7 +147,7 @@ class Playback:
                 rest_time=None if self.own_times is None else self._rest_time,
             )
         self.clock.call_at(self.begins, self._load_device)
-        self.clock.run_until(self.trace.meta.begin - 1)  # the first pass may have been asked for before
+        self.clock.run_until(self.trace.meta.first_ns - 1)  # the first pass may have been asked for before
         self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.start.grows:
             self.clock.call_at(self.start.seen.boot_end + 1, self.start.boot_ended)
@@ -159,7 +159,7 @@ class Playback:
             if self.progress is not None:
                 self.progress(len(batch["event"]))
         self.engine.end_frees()
-        end = self.trace.meta.end
+        end = self.trace.meta.last_ns
         while self._next() <= end:
             self._go_on(self._next())
         self._go_on(end)
@@ -222,7 +222,7 @@ class Playback:
 
     # Unless the recording ends before.
     def _call_in(self, time: int, action: Callable[[], None]) -> None:
-        if self.clock.now + time <= self.trace.meta.end:
+        if self.clock.now + time <= self.trace.meta.last_ns:
             self.clock.call_at(self.clock.now + time, action)
 
     def _collapse(self) -> None:
@@ -233,7 +233,7 @@ class Playback:
         self._call_in(KHUGEPAGED_PERIOD, self._collapse)
 
     def _watch_best(self) -> None:
-        begin, end = self.clock.now, self.trace.meta.end
+        begin, end = self.clock.now, self.trace.meta.last_ns
         rate = self.price * PAGE_BYTES / (1 << 30) / 60
         costs = page_costs(self.host.page_size, self.host.costs, self.device.capacity)
         self.best = BestPossible(self.start.pages, rate, *costs, begin, max(begin, end))
@@ -253,7 +253,7 @@ class Playback:
 
     def _sample_real(self, real: RealMemory) -> None:
         real.sample(self.clock.now)
-        step = real.step(self.trace.meta.end - self.first.time)
+        step = real.step(self.trace.meta.last_ns - self.first.time)
         self._call_in(step, partial(self._sample_real, real))
 
     def _load_device(self) -> None:

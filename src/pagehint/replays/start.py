@@ -105,9 +105,9 @@ def device_load(trace: Trace) -> int:
     """
     written, delay = trace.meta.known_reporting.device_load_ns, trace.meta.known_reporting.delay_ns
     if written is None:
-        return trace.meta.begin
+        return trace.meta.first_ns
     passes = recorded_passes(trace)
-    if not len(passes) or delay is None or written < trace.meta.begin or passes[0] - written >= 2 * delay:
+    if not len(passes) or delay is None or written < trace.meta.first_ns or passes[0] - written >= 2 * delay:
         return written
     return _request_of(trace, passes, delay)
 
@@ -123,7 +123,7 @@ def first_request(trace: Trace) -> int | None:
         return None
     came, asked = known.device_load_ns, _request_of(trace, passes, known.delay_ns)
     # A driver that is built into the kernel was there, whatever says that it came.
-    return asked if came is None or min(came, asked) < trace.meta.begin else None
+    return asked if came is None or min(came, asked) < trace.meta.first_ns else None
 
 
 def _request_of(trace: Trace, passes: NDArray[np.int64], delay: int) -> int:
@@ -156,8 +156,8 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
             f"{trace.path / 'meta.json'}: {cpus} CPUs and {len(layouts)} zones: replays go up to {_MOST_LISTS} CPUs' "
             "lists of a zone"
         )
-    if meta.end - meta.begin > LONGEST_TIME:
-        raise InputError(f"{trace.path}: lasts {format_time(meta.end - meta.begin)}: too long")
+    if meta.last_ns - meta.first_ns > LONGEST_TIME:
+        raise InputError(f"{trace.path}: lasts {format_time(meta.last_ns - meta.first_ns)}: too long")
     if not layouts:
         raise InputError(f"{trace.path}: no event names a page, and there is no snapshot: nothing to replay")
     # Whole huge pages: the host's last one may reach beyond the last zone.
@@ -368,7 +368,7 @@ def _look(
     found_refills = None
     if refills is not None:
         at_end = None if trace.final_snapshot is None else trace.final_snapshot.kpageflags()
-        found_refills = refills.found(trace.meta.end, at_end)
+        found_refills = refills.found(trace.meta.last_ns, at_end)
     return Seen(
         at_start=found,
         first_left=scan.first_left,

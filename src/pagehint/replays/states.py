@@ -97,7 +97,7 @@ def mark_time(trace: Trace, text: str) -> int | None:
 def is_late(trace: Trace) -> bool:
     """Whether the snapshot tells of another state than that before the first event."""
     begun = mark_time(trace, SNAPSHOT_BEGUN)
-    return begun is not None and begun > trace.meta.begin + _LATE
+    return begun is not None and begun > trace.meta.first_ns + _LATE
 
 
 def pages_at_start(
@@ -287,7 +287,7 @@ def _doubts_of_snapshot(trace: Trace, snapshot: Snapshot, states: NDArray[np.uin
             "no marks tell when the snapshot was read (KPF-BEGIN and KPF-END): it counts as taken before the first "
             "event, and pages that came and went before it are wrong"
         )
-    if read is not None and (ago := trace.meta.begin - read) > _LATE:
+    if read is not None and (ago := trace.meta.first_ns - read) > _LATE:
         doubts.append(
             f"the snapshot was read {format_time(ago)} before the first event: pages that came and went in between are "
             "wrong"

@@ -97,7 +97,7 @@ class Timeline:
         self._row_before: tuple[int, ...] = ()
         self.peak_resident = 0
         self.begun = 0
-        self._end = trace.meta.end
+        self._end = trace.meta.last_ns
 
     def begin(self, now: int) -> None:
         """What is backed is known: from here on it is sampled."""

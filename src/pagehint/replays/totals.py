@@ -134,7 +134,7 @@ def _totals(playback: Playback) -> Totals:
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
-        duration=playback.trace.meta.end - timeline.begun,
+        duration=playback.trace.meta.last_ns - timeline.begun,
         events=playback.trace.num_events,
         footprint=footprint,
         ideal_footprint=ideal,
@@ -189,7 +189,7 @@ def _truth(playback: Playback) -> dict[str, Any]:
     reported = playback.trace.reported
     if reported is not None:
         # What was told before the recording began is not in it.
-        reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.begin))
+        reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.first_ns))
         truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * PAGE_BYTES / _MIB
         truth["reported_blocks"] = reported.num_rows
     reporting = playback.trace.meta.reporting

@@ -72,7 +72,7 @@ def backed_at_start(trace: Trace, start: Start, free_backed: bool | None) -> AtS
     else:
         what = "used and free memory"
     doubt = None if booting or free_backed is not None else _doubt(trace, start, backed, hardly_used)
-    return AtStart(trace.meta.begin, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False, doubt)
+    return AtStart(trace.meta.first_ns, backed, _USUAL_PAGE_SIZE, f"assumed: {what}", False, doubt)
 
 
 # Half of the pages that are free now at the most were ever allocated, and then mostly the same ones again.
@@ -139,11 +139,11 @@ def _first_bits(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
 
 
 def _read_first_bitmap(trace: Trace) -> tuple[int, NDArray[np.uint8]] | None:
-    after = trace.meta.begin
+    after = trace.meta.first_ns
     if (read := mark_time(trace, SNAPSHOT_READ)) is not None:
         after = max(after, read)
     for time, bits in trace.residency_bitmaps():
-        if after <= time <= trace.meta.end:
+        if after <= time <= trace.meta.last_ns:
             return time, bits
     return None
 

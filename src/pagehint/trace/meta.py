@@ -158,16 +158,6 @@ class Meta:
         return bool(self.events.get(event.letter))
 
     @property
-    def begin(self) -> int:
-        """When the first event was (ns); 0 where there is none."""
-        return self.first_ns or 0
-
-    @property
-    def end(self) -> int:
-        """When the last event was (ns); 0 where there is none."""
-        return self.last_ns or 0
-
-    @property
     def known_reporting(self) -> GuestReporting:
         """`reporting`; where the recording tells nothing of it, one of which nothing is known."""
         return self.reporting or GuestReporting()
