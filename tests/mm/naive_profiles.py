@@ -13,7 +13,8 @@ class NaiveProfileZone(NaiveZone):
     def __init__(self, profile, *arguments, **settings):
         self.name = profile
         self.version = tuple(map(int, profile.split(".")))
-        self.booted = False
+        self.booted = self.steals = False
+        self.high_watermark = 0
         super().__init__(*arguments, **settings)
         self.booted = True
 
@@ -68,18 +69,34 @@ class NaiveProfileZone(NaiveZone):
 
     # Falling back
 
-    def alloc(self, order, mt):
+    def alloc(self, order, mt, whole=False):
+        """``whole``: of another type whole pageblocks alone may be taken (NOFRAGMENT)."""
         pfn = self.take(order, mt)
-        if pfn < 0 and not self.by_pageblock and self.fall_back(order, mt):
-            pfn = self.take(order, mt)
-        elif pfn < 0 and self.by_pageblock:
-            pfn = self.taken(order, mt)
+        if pfn < 0 and not self.by_pageblock:
+            if self.has_whole(order, mt) if whole else True:
+                pfn = self.take(order, mt) if self.fall_back(order, mt) else -1
+        elif pfn < 0:
+            pfn = self.taken(order, mt, whole)
         if pfn >= 0:
             self.used[pfn] = order, mt
         return pfn
 
-    def taken(self, order, mt):
+    def alloc_next(self, order, mt, whole):
+        """The next block of a refill: after a steal, the next is stolen at once (from 6.15 on)."""
+        found = self.first_fallback(range(order, self.max_order), mt) if self.steals and not whole else None
+        if found is None:
+            return self.alloc(order, mt, whole)
+        pfn = self.take_part(found, order)
+        self.used[pfn] = order, mt
+        return pfn
+
+    def has_whole(self, order, mt):
+        return self.first_fallback(range(self.max_order - 1, max(order, self.pageblock_order) - 1, -1), mt) is not None
+
+    def taken(self, order, mt, whole):
         down, up = range(self.max_order - 1, order - 1, -1), range(order, self.max_order)
+        if whole:
+            down = [at for at in down if at >= self.pageblock_order]
         if self.version < (6, 15):
             found = self.first_fallback(down, mt)
             if found is None:
@@ -95,8 +112,9 @@ class NaiveProfileZone(NaiveZone):
                 break
             if self.claim(found, mt):
                 return self.take(order, mt)
-        found = self.first_fallback(up, mt)
-        return -1 if found is None else self.take_part(found, order)
+        found = None if whole else self.first_fallback(up, mt)
+        self.steals = found is not None
+        return self.take_part(found, order) if self.steals else -1
 
     def may_claim(self, order, mt):
         return order >= self.pageblock_order // 2 or mt != MOVABLE
