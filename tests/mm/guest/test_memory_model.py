@@ -13,7 +13,7 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.stepper import Stepper
 from pagehint.kernel.gfp import GFP_ATOMIC, GFP_DMA, GFP_HIGHUSER_MOVABLE, GFP_KERNEL, Gfp
-from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import PROFILES
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.page import KIND, OFFLINE, ORDER, PCP, USED
@@ -38,7 +38,7 @@ def _kind_pages(zone, kind):
 
 class Guest(RuleBasedStateMachine):
     @initialize(
-        profile=st.sampled_from((LINUX_5_3, LINUX_6_1)),
+        profile=st.sampled_from(PROFILES),
         hinting=st.booleans(),
         order=st.sampled_from((0, 3, 9, 10)),
         capacity=st.integers(1, 5),
