@@ -40,7 +40,7 @@ def types(
     # And one behind the last.
     at = np.array([*seen, UNSEEN], np.uint8)
     left, order = np.zeros(PAGES, np.uint32), np.zeros(PAGES, np.uint8)
-    return types_at_start(trace, [zone(PAGES)], at, found, flags, 9, left, order).tolist()[:BLOCKS]
+    return types_at_start(trace, [zone(PAGES)], at, found, flags, left, order).tolist()[:BLOCKS]
 
 
 @pytest.fixture(scope="module", params=["A", "Z"])

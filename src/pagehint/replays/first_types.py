@@ -12,7 +12,7 @@ from pagehint.mm.zone import Zone
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.replays.scan import FREE_AT_START
-from pagehint.replays.states import PageStates
+from pagehint.replays.states import PageStates, pageblock_order
 from pagehint.replays.told_blocks import told_first
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -33,7 +33,6 @@ def types_at_start(
     seen: NDArray[np.uint8],
     found: PageStates,
     flags: NDArray[np.uint32] | None,
-    pageblock_order: int,
     first_left: NDArray[np.uint32],
     first_order: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
@@ -43,50 +42,59 @@ def types_at_start(
     without their upper half; what allocations passed over (a Scan's `first_left` and `first_order`); and the order in
     which the first pass told of what is free.
     """
-    if not trace.meta.has(Event.ZONE_ALLOC):
-        free = np.logical_or(found.states == FREE_AT_START, found.coming)
-        _forget_taken_over(seen, free, pageblock_order)
+    zone_events, order = trace.meta.has(Event.ZONE_ALLOC), pageblock_order(trace)
+    if not zone_events:
+        _forget_taken_over(seen, np.logical_or(found.states == FREE_AT_START, found.coming), order)
     elif trace.snapshot is not None and trace.snapshot.pagetypeinfo.types[CMA : CMA + 1] == ("CMA",):
-        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo, None if found.booting else flags, pageblock_order)
+        _fill_cma(seen, layouts, trace.snapshot.pagetypeinfo, None if found.booting else flags, order)
     known = seen <= Migratetype.HIGHATOMIC
     types = _by_buddies(seen)
     if flags is None or found.booting or trace.snapshot is None or trace.snapshot.odd_types() is not None:
         return types
     info = trace.snapshot.pagetypeinfo
     for layout in layouts:
-        counts = info.free.get((layout.node, layout.name))
-        words = flags[layout.start_pfn : layout.end_pfn]
+        key, pfns = (layout.node, layout.name), slice(layout.start_pfn, layout.end_pfn)
+        counts, words = info.free.get(key), flags[pfns]
         if counts is None or len(words) < layout.spanned:
             continue
-        zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
-        here = slice(layout.start_pfn >> pageblock_order, (layout.end_pfn - 1 >> pageblock_order) + 1)
-        zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
-        told = _told_before(zone, found.reported[layout.start_pfn : layout.end_pfn], pageblock_order)
-        pageblocks = info.pageblocks.get((layout.node, layout.name), {})
-        told = told[~known[told] & (not any(pageblocks.get(name) for name in _KEPT))]
-        types[told], known[told] = Migratetype.MOVABLE, True
+        here = slice(layout.start_pfn >> order, (layout.end_pfn - 1 >> order) + 1)
+        free = words & np.uint32(KPageFlag.BUDDY) != 0
+        zone = _zone(layout, free, types[here], order)
+        told = _told_before(zone, found.reported[pfns])
+        told = told[~known[told] & (not any(info.pageblocks.get(key, {}).get(name) for name in _KEPT))]
         if len(told):
-            zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, types[here])
-        bounds = info.at_least.get((layout.node, layout.name), set())
-        if trace.meta.has(Event.ZONE_ALLOC) and "CMA" in counts and "HighAtomic" in counts:
-            counts = {
-                **counts,
-                "HighAtomic": [sum(each) for each in zip(counts["CMA"], counts["HighAtomic"], strict=True)],
-            }
-            del counts["CMA"]
-            bounds = {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
-        unlike = None
-        if trace.meta.has(Event.ZONE_ALLOC):
-            free = found.states[layout.start_pfn : layout.end_pfn] == FREE_AT_START
-            unlike = _passed_over(layout, free, types[here], seen[here], first_left, first_order, pageblock_order)
+            types[told], known[told] = Migratetype.MOVABLE, True
+            zone = _zone(layout, free, types[here], order)
+        bounds, unlike = info.at_least.get(key, set()), None
+        if zone_events:
+            counts, bounds = _with_cma_as_reserve(counts, bounds)
+            then = _zone(layout, found.states[pfns] == FREE_AT_START, types[here], order)
+            unlike = _passed_over(then, seen[here], first_left, first_order)
         types[here] = fit_pageblock_types(zone, words, counts, known[here], bounds, unlike)
-    _line_up(types, known, told_first(trace, layouts, 1 << pageblock_order), layouts, pageblock_order)
+    _line_up(types, known, told_first(trace, layouts, 1 << order), layouts, order)
     return types
 
 
+# With these pages free, in pageblocks of these types.
+def _zone(layout: ZoneLayout, free: NDArray[np.bool_], types: NDArray[np.uint8], pageblock_order: int) -> Zone:
+    zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
+    zone.load(free, types)
+    return zone
+
+
+def _with_cma_as_reserve(
+    counts: dict[str, list[int]], bounds: set[tuple[str, int]]
+) -> tuple[dict[str, list[int]], set[tuple[str, int]]]:
+    if "CMA" not in counts or "HighAtomic" not in counts:
+        return counts, bounds
+    both = [sum(each) for each in zip(counts["CMA"], counts["HighAtomic"], strict=True)]
+    counts = {name: row for name, row in counts.items() if name != "CMA"} | {"HighAtomic": both}
+    return counts, {("HighAtomic" if name == "CMA" else name, order) for name, order in bounds}
+
+
 # Which pageblocks are MOVABLE, as what is free in them was told: int64.
-def _told_before(zone: Zone, reported: NDArray[np.bool_], pageblock_order: int) -> NDArray[np.int64]:
-    state = zone.page_state
+def _told_before(zone: Zone, reported: NDArray[np.bool_]) -> NDArray[np.int64]:
+    state, pageblock_order = zone.page_state, zone.pageblock_order
     heads = np.flatnonzero((state & KIND == FREE) & reported)
     orders = (state[heads] & ORDER).astype(np.int64)
     heads, orders = heads[orders >= pageblock_order - 1] + zone.start_pfn, orders[orders >= pageblock_order - 1]
@@ -100,27 +108,19 @@ def _told_before(zone: Zone, reported: NDArray[np.bool_], pageblock_order: int) 
 # An allocation takes the smallest block that is large enough: what stayed free and is smaller is of another type. Bool
 # (types, pageblocks); of those where anything left or came, nothing.
 def _passed_over(
-    layout: ZoneLayout,
-    free: NDArray[np.bool_],
-    types: NDArray[np.uint8],
-    seen: NDArray[np.uint8],
-    first_left: NDArray[np.uint32],
-    first_order: NDArray[np.uint8],
-    pageblock_order: int,
+    zone: Zone, seen: NDArray[np.uint8], first_left: NDArray[np.uint32], first_order: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
-    zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
-    zone.load(free, types)
     kinds = range(Migratetype.HIGHATOMIC + 1)
     state = zone.page_state
     heads = np.flatnonzero(state & KIND == FREE)
     orders, of_kind = state[heads] & ORDER, state[heads] >> TYPE_SHIFT
-    heads += layout.start_pfn
-    places = (heads >> pageblock_order) - (layout.start_pfn >> pageblock_order)
-    unlike = np.zeros((len(kinds), len(types)), np.bool_)
+    heads += zone.start_pfn
+    places = (heads >> zone.pageblock_order) - (zone.start_pfn >> zone.pageblock_order)
+    unlike = np.zeros((len(kinds), len(seen)), np.bool_)
     if not len(heads):
         return unlike
     # 0 - 1 is the largest: never.
-    earliest = np.minimum.reduceat(first_left[: layout.end_pfn] - np.uint32(1), heads)
+    earliest = np.minimum.reduceat(first_left[: zone.start_pfn + zone.pages] - np.uint32(1), heads)
     asked = first_order[heads].astype(np.int64) - 1
     split = (
         (seen[places] <= Migratetype.HIGHATOMIC)
@@ -192,29 +192,22 @@ def _fill_cma(
         free = info.free.get(key, {}).get("CMA")
         if free is None or flags is None or len(flags) < layout.end_pfn or not 0 < count <= len(here):
             continue
-        begin = _area(layout, here, named, flags[layout.start_pfn : layout.end_pfn], free, count, pageblock_order)
+        words = flags[layout.start_pfn : layout.end_pfn]
+        movable = np.full(len(here), Migratetype.MOVABLE, np.uint8)
+        zone = _zone(layout, words & np.uint32(KPageFlag.BUDDY) != 0, movable, pageblock_order)
+        begin = _area(zone, here, named, free, count)
         if begin is not None:
             here[begin : begin + count] = Migratetype.HIGHATOMIC
 
 
 # Where an area of so many pageblocks begins that has all that are named, none that is another type's, and most nearly
 # so many free blocks of each order; of several the last, as boot takes it from the end. None: it isn't one area.
-def _area(
-    layout: ZoneLayout,
-    seen: NDArray[np.uint8],
-    named: NDArray[np.int64],
-    words: NDArray[np.uint32],
-    free: Sequence[int],
-    count: int,
-    pageblock_order: int,
-) -> int | None:
-    zone = Zone(layout.spanned, start_pfn=layout.start_pfn, pageblock_order=pageblock_order, hinting=False)
+def _area(zone: Zone, seen: NDArray[np.uint8], named: NDArray[np.int64], free: Sequence[int], count: int) -> int | None:
     if len(free) < zone.max_order:
         return None
-    zone.load(words & np.uint32(KPageFlag.BUDDY) != 0, np.full(len(seen), Migratetype.MOVABLE, np.uint8))
-    state = zone.page_state
+    state, pageblock_order = zone.page_state, zone.pageblock_order
     heads = np.flatnonzero(state & KIND == FREE)
-    places = (heads + layout.start_pfn >> pageblock_order) - (layout.start_pfn >> pageblock_order)
+    places = (heads + zone.start_pfn >> pageblock_order) - (zone.start_pfn >> pageblock_order)
     sums = np.zeros((len(seen) + 1, len(free)), np.int64)
     np.add.at(sums, (places + 1, state[heads] & ORDER), 1)
     sums = np.cumsum(sums, axis=0)

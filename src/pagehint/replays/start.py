@@ -360,7 +360,7 @@ def _look(
     if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
         on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, named.begun, scan)
     balloon = inflations.rows()
-    types = types_at_start(trace, layouts, scan.first_types, found, lower, order, scan.first_left, scan.first_order)
+    types = types_at_start(trace, layouts, scan.first_types, found, lower, scan.first_left, scan.first_order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
         scan.moves, scan.removals, scan.drained_order, tuned, scan.refilled, 0 if zone_level else scan.beyond_batch
