@@ -152,23 +152,18 @@ def _boot(layouts: list[ZoneLayout], found: PageStates) -> None:
 # Free by its first event, which takes it off a list; but it was on none when the flags were read, and no event names it
 # before: it came to one later, without an event. A larger block may just have been off it to be reported.
 def _not_yet_free(found: PageStates, kinds: FlaggedStates, named: NDArray[np.bool_], least_reported: int) -> None:
-    known = len(kinds.free)
-    states = found.states[:known]
+    states = found.states[: len(kinds.free)]
     free = states == FREE_AT_START
-    whole = free[: known // least_reported * least_reported].reshape(-1, least_reported).all(axis=1)
-    wrong = free & kinds.present & ~kinds.free & ~named[:known]
-    wrong[: len(whole) * least_reported] &= ~np.repeat(whole, least_reported)
+    wrong = free & kinds.present & ~kinds.free & ~named[: len(free)] & ~_in_whole(free, least_reported)
     states[wrong] = PER_CPU_AT_START
 
 
 # The first pass told what was free and not told before. Which it stepped over, flags that were read later can't say of
 # what was allocated in between.
 def _stepped_over(found: PageStates, kinds: FlaggedStates, since: NDArray[np.bool_], least_reported: int) -> None:
-    known = len(kinds.free)
-    free = found.states[:known] == FREE_AT_START
-    whole = free[: known // least_reported * least_reported].reshape(-1, least_reported).all(axis=1)
-    gone = (free & since[:known] & ~kinds.free)[: len(whole) * least_reported]
-    found.reported[: len(gone)] |= gone & np.repeat(whole, least_reported)
+    free = found.states[: len(kinds.free)] == FREE_AT_START
+    gone = since[: len(free)] & ~kinds.free & _in_whole(free, least_reported)
+    found.reported[: len(free)] |= gone
 
 
 def _settle_by_flags(
@@ -214,7 +209,8 @@ def _leave_out_absent(
 
 def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], unseen: NDArray[np.bool_]) -> list[str]:
     if not trace.meta.zones:
-        left_out = _whole_sections(unseen)
+        # The last section may end beyond the last page.
+        left_out = _in_whole(np.pad(unseen, (0, _SECTION), constant_values=True), _SECTION)[: len(unseen)] & unseen
         states[unseen & ~left_out] = USED_AT_START
         used, out = int((unseen & ~left_out).sum()), int(left_out.sum())
         empty = f"; {_size(out)} in areas of 128MiB without any event are left out" if out else ""
@@ -246,12 +242,12 @@ def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], u
     ]
 
 
-def _whole_sections(unseen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    padded = np.zeros(-(-len(unseen) // _SECTION) * _SECTION, np.bool_)
-    padded[: len(unseen)] = unseen
-    padded[len(unseen) :] = True
-    whole = np.repeat(padded.reshape(-1, _SECTION).all(axis=1), _SECTION)
-    return whole[: len(unseen)] & unseen
+# Which of these pages are in an aligned run of so many that has them all.
+def _in_whole(pages: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    whole = np.zeros(len(pages), np.bool_)
+    runs = pages[: len(pages) // size * size].reshape(-1, size)
+    whole[: runs.size] = np.repeat(runs.all(axis=1), size)
+    return whole
 
 
 # So many of these pages: whole runs of them, the longest first, and the last one's upper part.
