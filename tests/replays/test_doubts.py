@@ -1,5 +1,6 @@
 """What a result does not rest on firmly is said, and what it does is not."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,13 @@ ROWS: list[Row] = [("Z", 0, 0, 0), ("A", 0, 0, 0), ("F", 0, 0, 0), ("D", 0, 0, 0
 
 
 def said(
-    trace: Trace, design: PageReporting | None = None, host: ModelHost | None = None, sample: str | None = None
+    trace: Trace,
+    design: PageReporting | None = None,
+    host: ModelHost | None = None,
+    sample: str | None = None,
+    kernel: str | None = None,
 ) -> str:
-    one = Playback(trace, design, host, "simulated", sample, None, frozenset({"alloc"}), None)
+    one = Playback(trace, design, host, "simulated", sample, None, frozenset({"alloc"}), None, kernel=kernel)
     return "\n".join(one.run(doubts))
 
 
@@ -150,6 +155,12 @@ def test_at_zone_level_what_lies_on_lists_is_said_once(tmp_path: Path) -> None:
         trace = record(tmp_path / level, ROWS, [zone(4096)], meta, texts=texts, flags=flags)
         (line,) = [each for each in said(trace).splitlines() if "per-CPU lists" in each]
         assert words in line
+
+
+def test_at_zone_level_lists_are_as_long_as_the_kernel_that_is_followed_has_them(tmp_path: Path) -> None:
+    old, new = (made(tmp_path / name, level="zone", kernel=name) for name in ("6.1.0", "6.8.0"))
+    lists = [re.search("on per-CPU lists, up to [^,]*,", said(trace, kernel="6.8")) for trace in (old, new)]
+    assert [None if found is None else found[0] for found in lists] == ["on per-CPU lists, up to 2 MiB,"] * 2
 
 
 def test_a_timeline_that_is_coarser_than_was_asked_for(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import re
 
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.blocks import PAGE_BYTES
-from pagehint.kernel.profiles import is_newer, is_version, recorded_profile
+from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
@@ -53,7 +53,7 @@ def doubts(playback: Playback) -> list[str]:
         *_guest(playback),
         *_balloon(playback),
         *_came_and_went(*playback.snapshots),
-        *_zone_level(trace),
+        *_zone_level(playback),
         *_no_zone_events(playback),
         *_late(playback),
         *misses(playback),
@@ -160,11 +160,11 @@ def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
     return lines
 
 
-def _zone_level(trace: Trace) -> list[str]:
-    if trace.meta.level != "zone":
+def _zone_level(playback: Playback) -> list[str]:
+    if playback.trace.meta.level != "zone":
         return []
-    tunes, most = recorded_profile(trace.meta.kernel).pcp_tunes, 0
-    for zone in trace.meta.zones:
+    tunes, most = playback.profile.pcp_tunes, 0
+    for zone in playback.trace.meta.zones:
         cpus, high = zone.cpus or 1, zone.pcp_high or 0
         # Of lists that tune themselves `pcp_high` is momentary, and not every zoneinfo tells the most.
         most += cpus * (zone.pcp_high_max or (pcp_high_max(high, zone.managed, cpus) if tunes else high))
