@@ -1,6 +1,6 @@
 """A guest as a step function: what it holds of its host's memory over a time that it goes through again and again."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def steps_of_run(run: Run) -> Steps:
     passes = np.flatnonzero(np.diff(given) > 0)
     parked = resident[passes] if len(passes) else resident.max(keepdims=True)
     back = _back(times, used, resident - used, given)
-    return Steps(steps.name, steps.times, steps.values, parked, back, int(run.totals.refault_time))
+    return replace(steps, parked=parked, back=back, fault_time=int(run.totals.refault_time))
 
 
 def _back(

@@ -195,14 +195,13 @@ class Scan:
         # begins after boot, such a free lies on a CPU's list, unless it is what was too much of an allocation.
         was = self._last_was_array
         pending = (self._last_free_array > 0) & ((was == SURPLUS) | (booting & (was != ORDINARY)))
-        boot = self._last_free_array[pending]
-        compacted = self._isolated_array[self._isolated_array > 0]
-        boot = boot - 1
+        boot = self._last_free_array[pending] - 1
+        compacted = self._isolated_array[self._isolated_array > 0] - 1
         if booting and not self.zone_events:
             blocks = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
             pages = self._last_free_array[self._last_free_array > 0] - 1
             boot = np.concatenate([blocks, pages[pages < blocks.max(initial=-1)]])
-        rows = [boot, compacted - 1, np.setdiff1d(*balloon, assume_unique=True), balloon[1]]
+        rows = [boot, compacted, np.setdiff1d(*balloon, assume_unique=True), balloon[1]]
         kinds = BOOT, COMPACTED, INFLATED, TOLD
         what = [np.full(len(each), kind, np.uint8) for each, kind in zip(rows, kinds, strict=True)]
         for found, verdicts in self._found:

@@ -19,7 +19,7 @@ from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
 from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, plans_of
 from pagehint.replays.recording import Recording
-from pagehint.replays.run import Run
+from pagehint.replays.run import Run, vars_of
 from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
@@ -102,13 +102,7 @@ class Sweep:
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types: what `--json` prints."""
-        return {
-            "rows": self.rows,
-            "front": self.front,
-            "best": self.best,
-            "present": self.present,
-            "warnings": self.warnings,
-        }
+        return vars_of(self)
 
 
 def sweep(

@@ -22,6 +22,9 @@ __all__ = ["make_run"]
 _MIB = 1 << 20
 _GIB_MINUTE = (1 << 30) * 60e9
 _UNKNOWN = pa.table({})
+_BATCHES = pa.schema(
+    {"time": pa.int64(), "zone": pa.string(), "blocks": pa.int64(), "pages": pa.int64(), "given_back": pa.int64()}
+)
 
 
 def make_run(playback: Playback) -> Run:
@@ -65,22 +68,8 @@ def make_run(playback: Playback) -> Run:
 
 
 def _batches(playback: Playback) -> pa.Table:
-    return pa.table(
-        {
-            name: pa.array(
-                [batch[k] * (PAGE_BYTES if name == "given_back" else 1) for batch in playback.device.batches], type_
-            )
-            for k, (name, type_) in enumerate(
-                [
-                    ("time", pa.int64()),
-                    ("zone", pa.string()),
-                    ("blocks", pa.int64()),
-                    ("pages", pa.int64()),
-                    ("given_back", pa.int64()),
-                ]
-            )
-        }
-    )
+    rows = [(*told, backed * PAGE_BYTES) for *told, backed in playback.device.batches]
+    return pa.Table.from_pylist([dict(zip(_BATCHES.names, row, strict=True)) for row in rows], _BATCHES)
 
 
 def _recording(playback: Playback) -> dict[str, Any]:
