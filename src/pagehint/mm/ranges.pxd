@@ -36,8 +36,7 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef bint _join_used(self, Py_ssize_t i, int order) noexcept nogil
     @cython.final
-    cdef bint _free_used(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
-    cdef bint _free_used_as(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
+    cdef bint _free_used(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
     @cython.final
     cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final

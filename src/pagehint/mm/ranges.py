@@ -162,22 +162,16 @@ class Ranges(HintedLists):
             self._state[i] = USED | order
         return True
 
-    # Free such pages; false if they are not all used. To the tail: as boot does, without notifying.
-    def _free_used(self, i, order, to_tail):
-        if not self._join_used(i, order):
-            return False
-        self._free(i, order, to_tail)
-        return True
-
-    # As `_free_used`, to the lists of this type, but for a pageblock that is isolated.
-    def _free_used_as(self, i, order, migratetype):
+    # Free such pages; false if they are not all used. To the lists of this type, but for a pageblock that is isolated,
+    # or of the pageblock's, if it is none of the first three. To the tail: as boot does, without notifying.
+    def _free_used(self, i, order, migratetype, to_tail):
         pageblock: cython.Py_ssize_t = self._pageblock(i)
-        if self._types[pageblock] == ISOLATE or migratetype > RECLAIMABLE:
-            return self._free_used(i, order, False)
         if not self._join_used(i, order):
             return False
+        if migratetype > RECLAIMABLE or self._types[pageblock] == ISOLATE:
+            migratetype = self._types[pageblock]
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_block(i, order, migratetype, False)
+        self._free_block(i, order, migratetype, to_tail)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.

@@ -453,11 +453,7 @@ class Placing(Pages):
             return
         if not to_tail and not self.zone_events and self._zone._join_used(i, order):
             self._pcp._free(i, order)
-        elif not (
-            self._zone._free_used_as(i, order, migratetype)
-            if migratetype != NO_TYPE and page == pfn
-            else self._zone._free_used(i, order, to_tail)
-        ):
+        elif not self._zone._free_used(i, order, migratetype if page == pfn else NO_TYPE, to_tail):
             self._anomalies[DRAINED_FREE] += 1
             return
         self._zone.nr_free_ops += 1
