@@ -1,8 +1,9 @@
 cimport cython
 from pagehint.mm.fallback cimport choose_fallback
-from pagehint.mm.page cimport ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, USED
+from pagehint.mm.page cimport KIND, OFFLINE, ORDER, RECLAIMABLE, USED
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.spans cimport Spans
+from pagehint.pointers cimport longlongs, uchars, uints
 
 cdef class Zone(Spans):
     cdef readonly str name

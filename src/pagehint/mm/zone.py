@@ -18,6 +18,7 @@ if not cython.compiled:
     from pagehint.mm.page import KIND, OFFLINE, ORDER, RECLAIMABLE, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans
+    from pagehint.pointers import longlongs, uchars, uints
 
 
 __all__ = ["Watermarks", "Zone"]
@@ -249,42 +250,17 @@ class Zone(Spans):
         done: cython.Py_ssize_t = -1
         failed: cython.Py_ssize_t = 0
         ring: cython.bint
-        if cython.compiled:
-            _ops: cython.const[cython.uchar][::1] = ops
-            _slots: cython.const[cython.uint][::1] = slots
-            _orders: cython.const[cython.uchar][::1] = orders
-            _types: cython.const[cython.uchar][::1] = migratetypes
-            _table: cython.longlong[::1] = table
-        else:
-            views = [memoryview(array) for array in arrays]
+        _ops, _slots, _orders = uchars(ops), uints(slots), uchars(orders)
+        _types, _table = uchars(migratetypes), longlongs(table)
         while done < 0:
-            if cython.compiled:
-                with cython.nogil, self._lock:
-                    while True:
-                        done = self._operate(
-                            begin,
-                            count,
-                            cython.address(_ops[0]),
-                            cython.address(_slots[0]),
-                            cython.address(_orders[0]),
-                            cython.address(_types[0]),
-                            cython.address(_table[0]),
-                            table_size,
-                            pcp,
-                        )
-                        if done >= 0 or self._in_flight_pages:
-                            break
-                        failed += 1
-                        begin = ~done + 1
-                    ring = self._rings()
-            else:
-                with self._lock:
-                    while (done := self._operate(begin, count, *views, table_size, pcp)) < 0:
-                        if self._in_flight_pages:
-                            break
-                        failed += 1
-                        begin = ~done + 1
-                    ring = self._rings()
+            with cython.nogil, self._lock:
+                while True:
+                    done = self._operate(begin, count, _ops, _slots, _orders, _types, _table, table_size, pcp)
+                    if done >= 0 or self._in_flight_pages:
+                        break
+                    failed += 1
+                    begin = ~done + 1
+                ring = self._rings()
             if ring:
                 self._ring_doorbell()
             if done < 0:
