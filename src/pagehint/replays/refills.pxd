@@ -2,7 +2,7 @@ cimport cython
 from pagehint.mm.page cimport MOVABLE, RECLAIMABLE, block_pages
 from pagehint.mm.pcp cimport MOST_FACTOR
 from pagehint.pointers cimport longlongs, uchars, uints
-from pagehint.replays.columns cimport CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
+from pagehint.replays.columns cimport CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
 cdef enum:
     PAUSE = 20000  # ns: a refill's first blocks follow each other sooner
@@ -18,8 +18,8 @@ cdef extern from *:
 cdef class Lists:
     cdef Py_ssize_t _cpus
     cdef Py_ssize_t _zones
-    cdef object _ends_array
-    cdef long long *_ends
+    cdef object _zone_ends_array
+    cdef long long *_zone_ends
     cdef bint _above_order_0
     cdef int _pageblock_order
     cdef readonly Py_ssize_t _lists
@@ -33,22 +33,36 @@ cdef class Lists:
 
 @cython.final
 cdef class RefillScan(Lists):
-    cdef tuple _of_lists
+    cdef tuple _made_of
     cdef Py_ssize_t _pages
     cdef Py_ssize_t _count
     cdef int _factor
     cdef bint _fallback_removes
     cdef object _batches_array
     cdef long long *_batches
+    cdef Columns _columns
     cdef object _of_array
     cdef object _place_array
     cdef object _at_start_array
-    cdef object _now_array
-    cdef object _first_array
-    cdef object _last_array
-    cdef object _on_cpu_array
-    cdef object _took_array
+    cdef object _of_lists
+    cdef object _of_cpus
     cdef object _in_zone_array
+    cdef unsigned int *_of
+    cdef unsigned int *_place
+    cdef unsigned int *_at_start
+    cdef unsigned int *_now
+    cdef long long *_first
+    cdef long long *_last
+    cdef long long *_on_cpu
+    cdef long long *_took
+    cdef long long *_in_zone
+    cdef long long *_list_of
+    cdef long long *_begins
+    cdef long long *_ends
+    cdef unsigned int *_used
+    cdef unsigned int *_brought
+    cdef unsigned int *_rest_of
+    cdef unsigned int *_before
     cdef list _found
 
     @cython.final
@@ -58,7 +72,9 @@ cdef class RefillScan(Lists):
     @cython.final
     cdef bint _is_whole(self, Py_ssize_t which, long long blocks) noexcept nogil
     @cython.final
-    cdef void _settle(self, Py_ssize_t which, long long[:] ends, unsigned int[:] used, unsigned int[:] brought, unsigned int[:] rest_of, unsigned int[:] before, unsigned int[:] now) noexcept nogil
+    cdef void _settle(self, Py_ssize_t which) noexcept nogil
+    @cython.final
+    cdef void _look(self, Columns columns) noexcept nogil
 
 @cython.final
 cdef class Refills(Lists):

@@ -15,7 +15,7 @@ from pagehint.replays.columns import COLUMNS
 if not cython.compiled:
     from pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from pagehint.pointers import longlongs, uchars, uints
-    from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC
+    from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
     A_CPU, SMALL, PAUSE, NEVER = 14, 3, 20000, 1 << 62
     MOST_FACTOR = 5
@@ -51,12 +51,12 @@ class Lists:
     few more, and of pageblocks."""
 
     def __init__(self, zone_ends, above_order_0, pageblock_order):
-        self._ends_array = np.append(np.array(zone_ends, np.int64), NEVER)
-        self._zones = len(self._ends_array)
+        self._zone_ends_array = np.append(np.array(zone_ends, np.int64), NEVER)
+        self._zones = len(self._zone_ends_array)
         self._above_order_0 = above_order_0
         self._pageblock_order = pageblock_order if above_order_0 else -1
         self._cpus = self._lists = 0
-        self._ends = longlongs(self._ends_array)
+        self._zone_ends = longlongs(self._zone_ends_array)
 
     # There are so many CPUs: lists keep their numbers.
     def _grow(self, cpus):
@@ -77,13 +77,19 @@ class Lists:
 
     def _zone_of(self, pfn):
         zone: cython.int = 0
-        while pfn >= self._ends[zone]:
+        while pfn >= self._zone_ends[zone]:
             zone += 1
         return zone
 
     def _order(self, which):
         kind: cython.int = which % A_CPU
         return self._pageblock_order if kind >= A_CPU - 2 else kind // 3
+
+
+# So many of each, the new ones with its value.
+def _longer(arrays, count, values):
+    pairs = zip(arrays, values, strict=True)
+    return [np.append(each, np.full(count - len(each), value, each.dtype)) for each, value in pairs]
 
 
 @cython.final
@@ -96,50 +102,52 @@ class RefillScan(Lists):
 
     def __init__(self, pages, zone_ends, batches, profile, pageblock_order):
         super().__init__(zone_ends, profile.pcp_above_order_0, pageblock_order)
-        self._of_lists = zone_ends, profile.pcp_above_order_0, pageblock_order
+        self._made_of = zone_ends, profile.pcp_above_order_0, pageblock_order
         self._pages = pages
         self._count = 0
         self._factor = MOST_FACTOR if profile.pcp_tunes else 0
         self._fallback_removes = profile.fallback != "moving"
         self._batches_array = np.append(np.array(batches, np.int64), 1)
         self._batches = longlongs(self._batches_array)
-        self._of_array = np.zeros(pages, np.uint32)  # a page's refill, plus one
-        self._place_array = np.zeros(pages, np.uint32)  # the how manieth it was there
-        self._at_start_array = np.zeros(pages, np.uint32)  # the list on which it was before that, plus one
-        self._now_array = np.zeros(0, np.uint32)  # a list's
-        # When a list's refill began, and brought its latest block; of a CPU and of a zone, the list of its last event;
-        # of a CPU, the page that its last event took.
-        self._first_array, self._last_array, self._on_cpu_array, self._took_array = (
-            np.zeros(0, np.int64) for _ in range(4)
-        )
+        self._columns = Columns()
+        # Of a page: its refill, plus one; the how manieth it was there; and the list on which it was before, plus one.
+        self._of_array, self._place_array, self._at_start_array = (np.zeros(pages, np.uint32) for _ in range(3))
+        # Of a list: its refill, plus one; when that began, and brought its latest block.
+        self._of_lists = np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        # Of a CPU: the list of its last event, and the page that this took; of a zone: the list of its last event.
+        self._of_cpus = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._in_zone_array = np.full(self._zones, -1, np.int64)
-        # Each one's list, begin, end, and how many were used; how many it brought; whose rest it may be (plus one; 0:
-        # nobody's), and how many had come before.
+        self._of, self._place = uints(self._of_array), uints(self._place_array)
+        self._at_start, self._in_zone = uints(self._at_start_array), longlongs(self._in_zone_array)
+        # Of a refill: its list, begin, end, and how many were used; how many it brought; whose rest it may be (plus
+        # one; 0: nobody's), and how many had come before.
         self._found = [np.zeros(0, dtype) for dtype in (*(np.int64,) * 3, *(np.uint32,) * 4)]
 
     def add(self, batch):
         """Look at a batch of events: a dict of the columns of Scan."""
+        self._columns.load([batch[name] for name in COLUMNS])
         cpus = int(batch["cpu"].max(initial=0)) + 1
         if cpus > self._cpus:
-            self._on_cpu_array, self._took_array = (
-                np.append(each, np.full(cpus - self._cpus, -1, np.int64))
-                for each in (self._on_cpu_array, self._took_array)
-            )
+            self._of_cpus = _longer(self._of_cpus, cpus, (-1, -1))
             self._grow(cpus)
-            more = self._lists - len(self._now_array)
-            self._now_array = np.append(self._now_array, np.zeros(more, np.uint32))
-            self._first_array, self._last_array = (
-                np.append(each, np.full(more, -2 * PAUSE, np.int64)) for each in (self._first_array, self._last_array)
-            )
+            self._of_lists = _longer(self._of_lists, self._lists, (0, -2 * PAUSE, -2 * PAUSE))
         room = self._count + int(((batch["event"] == ZONE_ALLOC) | (batch["event"] == EXTFRAG)).sum())
         if room > len(self._found[0]):
-            self._found = [np.append(each, np.zeros(room, each.dtype)) for each in self._found]
-        self._look(
-            *(batch[name] for name in COLUMNS),
-            *self._found,
-            *(self._of_array, self._place_array, self._at_start_array, self._now_array),
-            *(self._first_array, self._last_array, self._on_cpu_array, self._took_array, self._in_zone_array),
-        )
+            self._found = _longer(self._found, room + len(self._found[0]), (0,) * 7)
+        self._point()
+        with cython.nogil:
+            self._look(self._columns)
+
+    # Where those are that grow.
+    def _point(self):
+        now, first, last = self._of_lists
+        on_cpu, took = self._of_cpus
+        lists, begins, ends, used, brought, rest_of, before = self._found
+        self._now, self._first, self._last = uints(now), longlongs(first), longlongs(last)
+        self._on_cpu, self._took = longlongs(on_cpu), longlongs(took)
+        self._list_of, self._begins, self._ends = longlongs(lists), longlongs(begins), longlongs(ends)
+        self._used, self._brought = uints(used), uints(brought)
+        self._rest_of, self._before = uints(rest_of), uints(before)
 
     # The least and the most that one of its refills brings at once, unless the list has no room.
     def _batch(self, which):
@@ -157,63 +165,31 @@ class RefillScan(Lists):
 
     # What counts as a list's latest refill may be the rest of the one before, and so on: the host took the CPU away.
     # Together they are one if they brought what one brings.
-    def _settle(
-        self,
-        which: cython.Py_ssize_t,
-        ends: cython.longlong[:],
-        used: cython.uint[:],
-        brought: cython.uint[:],
-        rest_of: cython.uint[:],
-        before: cython.uint[:],
-        now: cython.uint[:],
-    ) -> cython.void:
-        first: cython.Py_ssize_t = now[which]
+    def _settle(self, which):
+        first: cython.Py_ssize_t = self._now[which]
         k: cython.Py_ssize_t = first - 1
         rest: cython.Py_ssize_t
         joins: cython.bint
-        if first == 0 or rest_of[k] == 0:
+        if first == 0 or self._rest_of[k] == 0:
             return
-        joins = self._is_whole(which, before[k] + brought[k])
-        while rest_of[first - 1]:
-            first = rest_of[first - 1]
+        joins = self._is_whole(which, self._before[k] + self._brought[k])
+        while self._rest_of[first - 1]:
+            first = self._rest_of[first - 1]
         while k != first - 1:
-            rest, k = k, rest_of[k] - 1
+            rest, k = k, self._rest_of[k] - 1
             if joins:
-                rest_of[rest] = first
-                used[first - 1] += used[rest]
-                brought[first - 1] += brought[rest]
+                self._rest_of[rest] = first
+                self._used[first - 1] += self._used[rest]
+                self._brought[first - 1] += self._brought[rest]
             else:
-                rest_of[rest] = before[rest] = 0
+                self._rest_of[rest] = self._before[rest] = 0
         if joins:
-            now[which] = first
-            ends[first - 1] = NEVER
+            self._now[which] = first
+            self._ends[first - 1] = NEVER
 
-    def _look(
-        self,
-        times: cython.const[cython.longlong][:],
-        cpus: cython.const[cython.ushort][:],
-        events: cython.const[cython.uchar][:],
-        pfns: cython.const[cython.longlong][:],
-        orders: cython.const[cython.uchar][:],
-        types: cython.const[cython.uchar][:],
-        details: cython.const[cython.int][:],
-        lists: cython.longlong[:],
-        begins: cython.longlong[:],
-        ends: cython.longlong[:],
-        used: cython.uint[:],
-        brought: cython.uint[:],
-        rest_of: cython.uint[:],
-        before: cython.uint[:],
-        of: cython.uint[:],
-        place: cython.uint[:],
-        at_start: cython.uint[:],
-        now: cython.uint[:],
-        first: cython.longlong[:],
-        last: cython.longlong[:],
-        on_cpu: cython.longlong[:],
-        took: cython.longlong[:],
-        in_zone: cython.longlong[:],
-    ):
+    def _look(self, columns: Columns):
+        times, cpus, events, pfns = columns._times, columns._cpus, columns._events, columns._pfns
+        orders, types, details = columns._orders, columns._types, columns._details
         k: cython.Py_ssize_t
         which: cython.Py_ssize_t
         zone: cython.Py_ssize_t
@@ -226,73 +202,72 @@ class RefillScan(Lists):
         begins_now: cython.bint
         goes_on: cython.bint
         brings: cython.bint
-        with cython.nogil:
-            for k in range(len(events)):
-                pfn = pfns[k]
-                cpu = cpus[k]
-                # A fallback takes its page by itself, unless it has been taken already.
-                if events[k] == EXTFRAG and (not self._fallback_removes or took[cpu] == pfn):
-                    continue
-                took[cpu] = pfn if events[k] == ZONE_ALLOC else -1
-                if not 0 <= pfn < self._pages or events[k] not in (ZONE_ALLOC, EXTFRAG, PCPU_DRAIN):
-                    on_cpu[cpu] = -1
-                    continue
-                which = self._list(pfn, cpu, orders[k], types[k])
-                zone = self._zone_of(pfn)
-                brings = events[k] == EXTFRAG or (events[k] == ZONE_ALLOC and (details[k] > 0 or types[k] == CMA))
-                if brings and which >= 0:
-                    was = now[which]
-                    pause = times[k] - last[which]
-                    goes_on = False
-                    if was == 0 or brought[was - 1] >= self._most(which):
-                        begins_now = True
-                    else:
-                        begins_now = pause > max(last[which] - first[which], PAUSE)
-                        # It has the zone's lock meanwhile: no other event comes, of its CPU or of the zone.
-                        goes_on = begins_now and on_cpu[cpu] == which and in_zone[zone] == which
-                        if goes_on:
-                            goes_on = not self._is_whole(which, before[was - 1] + brought[was - 1])
-                    if begins_now:
-                        if not goes_on:
-                            self._settle(which, ends, used, brought, rest_of, before, now)
-                            was = now[which]
-                        if was and ends[was - 1] == NEVER:
-                            ends[was - 1] = times[k]
-                        lists[self._count] = which
-                        begins[self._count] = first[which] = times[k]
-                        ends[self._count] = NEVER
-                        used[self._count] = brought[self._count] = 0
-                        rest_of[self._count] = was if goes_on else 0
-                        before[self._count] = before[was - 1] + brought[was - 1] if goes_on else 0
-                        self._count += 1
-                        now[which] = self._count
-                    refill = now[which] - 1
-                    last[which] = times[k]
-                    on_cpu[cpu] = in_zone[zone] = which
-                    used[refill] += 1
-                    brought[refill] += 1
-                    if before[refill] + brought[refill] > self._most(which):
-                        self._settle(which, ends, used, brought, rest_of, before, now)
-                    of[pfn] = refill + 1
-                    place[pfn] = brought[refill]
-                    continue
-                on_cpu[cpu] = in_zone[zone] = -1
-                if events[k] == PCPU_DRAIN and not place[pfn]:
-                    place[pfn] = 1
-                    if which >= 0 and now[which]:
-                        at_start[pfn] = which + 1
-                elif events[k] == PCPU_DRAIN and of[pfn]:
-                    # A list is drained from its end: first of what its refill brought last, if that was not used.
-                    refill = of[pfn] - 1
-                    of[pfn] = 0
-                    self._settle(lists[refill], ends, used, brought, rest_of, before, now)
-                    at = before[refill] + place[pfn]
-                    if rest_of[refill]:
-                        refill = rest_of[refill] - 1
-                    if ends[refill] == NEVER and at == used[refill]:
-                        used[refill] -= 1
-                    elif lists[refill] == which and ends[now[which] - 1] == NEVER:
-                        ends[now[which] - 1] = times[k]
+        for k in range(columns.count):
+            pfn = pfns[k]
+            cpu = cpus[k]
+            # A fallback takes its page by itself, unless it has been taken already.
+            if events[k] == EXTFRAG and (not self._fallback_removes or self._took[cpu] == pfn):
+                continue
+            self._took[cpu] = pfn if events[k] == ZONE_ALLOC else -1
+            if not 0 <= pfn < self._pages or events[k] not in (ZONE_ALLOC, EXTFRAG, PCPU_DRAIN):
+                self._on_cpu[cpu] = -1
+                continue
+            which = self._list(pfn, cpu, orders[k], types[k])
+            zone = self._zone_of(pfn)
+            brings = events[k] == EXTFRAG or (events[k] == ZONE_ALLOC and (details[k] > 0 or types[k] == CMA))
+            if brings and which >= 0:
+                was = self._now[which]
+                pause = times[k] - self._last[which]
+                goes_on = False
+                if was == 0 or self._brought[was - 1] >= self._most(which):
+                    begins_now = True
+                else:
+                    begins_now = pause > max(self._last[which] - self._first[which], PAUSE)
+                    # It has the zone's lock meanwhile: no other event comes, of its CPU or of the zone.
+                    goes_on = begins_now and self._on_cpu[cpu] == which and self._in_zone[zone] == which
+                    if goes_on:
+                        goes_on = not self._is_whole(which, self._before[was - 1] + self._brought[was - 1])
+                if begins_now:
+                    if not goes_on:
+                        self._settle(which)
+                        was = self._now[which]
+                    if was and self._ends[was - 1] == NEVER:
+                        self._ends[was - 1] = times[k]
+                    self._list_of[self._count] = which
+                    self._begins[self._count] = self._first[which] = times[k]
+                    self._ends[self._count] = NEVER
+                    self._used[self._count] = self._brought[self._count] = 0
+                    self._rest_of[self._count] = was if goes_on else 0
+                    self._before[self._count] = self._before[was - 1] + self._brought[was - 1] if goes_on else 0
+                    self._count += 1
+                    self._now[which] = self._count
+                refill = self._now[which] - 1
+                self._last[which] = times[k]
+                self._on_cpu[cpu] = self._in_zone[zone] = which
+                self._used[refill] += 1
+                self._brought[refill] += 1
+                if self._before[refill] + self._brought[refill] > self._most(which):
+                    self._settle(which)
+                self._of[pfn] = refill + 1
+                self._place[pfn] = self._brought[refill]
+                continue
+            self._on_cpu[cpu] = self._in_zone[zone] = -1
+            if events[k] == PCPU_DRAIN and not self._place[pfn]:
+                self._place[pfn] = 1
+                if which >= 0 and self._now[which]:
+                    self._at_start[pfn] = which + 1
+            elif events[k] == PCPU_DRAIN and self._of[pfn]:
+                # A list is drained from its end: first of what its refill brought last, if that was not used.
+                refill = self._of[pfn] - 1
+                self._of[pfn] = 0
+                self._settle(self._list_of[refill])
+                at = self._before[refill] + self._place[pfn]
+                if self._rest_of[refill]:
+                    refill = self._rest_of[refill] - 1
+                if self._ends[refill] == NEVER and at == self._used[refill]:
+                    self._used[refill] -= 1
+                elif self._list_of[refill] == which and self._ends[self._now[which] - 1] == NEVER:
+                    self._ends[self._now[which] - 1] = times[k]
 
     def found(self, end, flags):
         """All of them, where the recording ends at `end`.
@@ -302,7 +277,7 @@ class RefillScan(Lists):
         """
         lists, begins, ends, used, brought, rest_of, before = (each[: self._count] for each in self._found)
         for which in range(self._lists):
-            self._settle(which, ends, used, brought, rest_of, before, self._now_array)
+            self._settle(which)
         left = ends == NEVER
         at_end = np.where(used < brought, used, (used + 1) // 2)
         if flags is not None:
@@ -326,7 +301,7 @@ class RefillScan(Lists):
         first = np.searchsorted(lists, np.arange(self._lists + 1))
         at_start = np.flatnonzero(self._at_start_array)
         return FoundRefills(
-            *self._of_lists,
+            *self._made_of,
             self._cpus,
             first.astype(np.int64),
             begins,
