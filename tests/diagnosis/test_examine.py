@@ -280,6 +280,12 @@ def test_a_map_that_ends_early_is_said_and_used() -> None:
     assert examine(evidence).page_map is None
 
 
+def test_counts_of_mappings_that_end_early_are_said_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "kpagecount").write_bytes(np.ones(100, "<u8").tobytes())
+    found = diagnose([*snapshot_files("press61"), tmp_path / "kpagecount"])
+    assert "kpagecount is shorter than kpageflags: it is left out" in found.warnings
+
+
 def test_a_map_of_another_moment_is_said() -> None:
     evidence = read_files(snapshot_files("press61"))
     assert evidence.page_flags is not None

@@ -262,12 +262,13 @@ def test_meminfo_in_units_that_somebody_made_handy(tmp_path: Path, total: str, f
     assert diagnose(path).free == 3 << 30
 
 
-def test_rows_of_buddyinfo_with_thousands_or_as_a_table(tmp_path: Path) -> None:
+def test_rows_of_buddyinfo_with_thousands_or_as_a_table_or_without_a_word(tmp_path: Path) -> None:
     path = tmp_path / "buddyinfo.txt"
     counts = [1500, 400, 100, 7, 0, 0, 0, 0, 0, 0, 12]
     for row in (
         "Node 0, zone   Normal  1,500    400    100      7      0      0      0      0      0      0     12",
         "|Node 0, zone|Normal|1500|400|100|7|0|0|0|0|0|0|12|",
+        "Node 0 Normal 1500 400 100 7 0 0 0 0 0 0 12",
     ):
         path.write_text(f"{row}\n")
         (zone,) = diagnose(path).zones
