@@ -98,8 +98,6 @@ class _Sums:
         self.cpus = 0
 
     def _add(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        if not len(columns["event"]):
-            return
         self.counts += np.bincount(columns["event"], minlength=256)
         self.cpus = max(self.cpus, int(columns["cpu"].max()) + 1)
         pfn, order = columns["pfn"], columns["order"]

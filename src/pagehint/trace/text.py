@@ -292,6 +292,7 @@ class _Rows:
         self._marks += 1
         return self._writer.add_mark(time, text)
 
+    # There is a row at the least.
     def _flush(self, count: int) -> None:
         times = [row.time for row in self._rows]
         self._steps += sum(after != before for before, after in pairwise(times))
@@ -300,20 +301,19 @@ class _Rows:
             self.out_of_order += backwards
             self._rows = [self._rows[index] for index in order]
             self._lines = [self._lines[index] for index in order]
-        if self._rows and self._rows[0].time < self.last:
+        if self._rows[0].time < self.last:
             raise InputError(
                 f"{self.path}: line {self._lines[0]}: the time goes backwards, from {self.last} to "
                 f"{self._rows[0].time} ns, past more than {_HELD_ROWS} events: not one recording, or one CPU's after "
                 "another's? Import what one recording tells of all CPUs in the order of time"
             )
         ready = [row if isinstance(row, Row) else self._row(row) for row in self._rows[:count]]
-        if ready:
-            if not self.kinds:
-                self.first = ready[0].time
-            self.last = ready[-1].time
-            self.kinds.update(row.event for row in ready)
-            self.cpus.update(row.cpu for row in ready)
-            self._writer.add_events(_columns(ready))
+        if not self.kinds:
+            self.first = ready[0].time
+        self.last = ready[-1].time
+        self.kinds.update(row.event for row in ready)
+        self.cpus.update(row.cpu for row in ready)
+        self._writer.add_events(_columns(ready))
         self._rows, self._lines = self._rows[count:], self._lines[count:]
 
     def _row(self, mark: MarkLine) -> Row:

@@ -453,15 +453,13 @@ class Instance:
 
     def vmemmap(self) -> int | None:
         """The address of the page array, where the kernel prints addresses (since 5.12); None where it doesn't tell."""
-        try:
+        with suppress(OSError):
             self.write("options/hash-ptr", "0")
             with (self.folder / "trace").open(errors="replace") as file:
                 for _, line in zip(range(2000), file, strict=False):
                     match = re.search(r" page=(?:0x)?([0-9a-f]{16}) pfn=0x([0-9a-f]+)", line)
                     if match is not None and int(match[1], 16) >> 60 == 0xF:
                         return int(match[1], 16) - 64 * int(match[2], 16)
-        except OSError:
-            return None
         return None
 
 
