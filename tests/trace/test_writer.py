@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +55,31 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[i
     (batch,) = Trace.open(path).batches()
     for name, array in written.items():
         assert np.array_equal(batch[name], array), name
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"pid": [1, 1 << 40]}, "events: column pid: Integer value 1099511627776 not in range"),
+        ({"gfp": [-1, 2]}, "events: column gfp: Integer value -1 not in range"),
+        ({"event": [65, 1000]}, "events: column event: Integer value 1000 not in range"),
+        ({"time": [1.5, 2.5]}, "events: column time: Float value 1.5"),
+        ({"detail": ["a", "b"]}, "events: column detail: "),
+        ({"cpu": [[1], [1, 2]]}, "events: column cpu: "),
+        ({"pid": [1]}, "events: columns of several lengths"),
+        ({"pid": None}, "events: no column pid: expected time, cpu, pid"),
+    ],
+)
+def test_columns_that_can_not_be(tmp_path: Path, change: dict[str, Any], error: str) -> None:
+    """Arrow's errors were tracebacks, and one value was taken for all rows."""
+    columns = {name: list(column) for name, column in events([5, 9]).items()} | change
+    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=f"^{error}"):
+        writer.add_events({name: column for name, column in columns.items() if column is not None})
+
+
+def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
+    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=r"^residency: "):
+        writer.add_residency(pa.table({"time": [1], "rss_kib": [2]}))
 
 
 def test_what_exists_stays(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import GZIP_MAGIC, check_not_packed, open_input, read_text
@@ -22,7 +22,14 @@ from pagehint.trace.check import EventCheck, checksums, places
 from pagehint.trace.events import EVENT_SCHEMA
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
 from pagehint.trace.snapshot import KPAGEFLAGS, TEXTS, Snapshot
-from pagehint.trace.tables import BITMAP_SCHEMA, HOST_STATE_SCHEMA, MARK_SCHEMA, REPORTED_SCHEMA, RESIDENCY_SCHEMA
+from pagehint.trace.tables import (
+    BITMAP_SCHEMA,
+    HOST_STATE_SCHEMA,
+    MARK_SCHEMA,
+    REPORTED_SCHEMA,
+    RESIDENCY_SCHEMA,
+    first_line,
+)
 
 __all__ = ["TraceWriter"]
 
@@ -37,11 +44,24 @@ _EVENT_DICTIONARY = [name for name in EVENT_SCHEMA.names if name not in _EVENT_E
 
 
 # A cast to what it is already takes as long as a copy of some thousand rows.
-def _as(column: NDArray[np.generic], kind: pa.DataType) -> NDArray[np.generic]:
-    if column.dtype == kind.to_pandas_dtype():
-        return column
-    cast: NDArray[np.generic] = pa.array(column).cast(kind).to_numpy()
+def _as(column: ArrayLike, field: pa.Field) -> NDArray[np.generic]:
+    try:
+        array = np.asarray(column)
+        if array.dtype == field.type.to_pandas_dtype():
+            return array
+        cast: NDArray[np.generic] = pa.array(array).cast(field.type).to_numpy()
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(f"events: column {field.name}: {first_line(error)}") from None
     return cast
+
+
+def _whole(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.generic]]:
+    if missing := [name for name in EVENT_SCHEMA.names if name not in columns]:
+        raise InputError(f"events: no column {missing[0]}: expected {', '.join(EVENT_SCHEMA.names)}")
+    arrays = {field.name: _as(columns[field.name], field) for field in EVENT_SCHEMA}
+    if len({array.shape for array in arrays.values()}) > 1 or arrays["time"].ndim != 1:
+        raise InputError("events: columns of several lengths: expected a value of each for each event")
+    return arrays
 
 
 class TraceWriter:
@@ -125,17 +145,17 @@ class TraceWriter:
         self._marks.append((time, text))
         return len(self._marks) - 1
 
-    def add_events(self, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str] | None = None) -> None:
+    def add_events(self, columns: Mapping[str, ArrayLike], place: Callable[[int], str] | None = None) -> None:
         """Add events: an array a column of EVENT_SCHEMA, all of one length. Raises InputError on a bad row.
 
         `place` names the place of a row of these in the source, for the error.
         """
-        self._check(columns, self._zones, place or places(f"{self.path}: row", self._check.rows))
-        arrays = [_as(columns[field.name], field.type) for field in EVENT_SCHEMA]
-        done, rows = 0, len(arrays[0])
+        arrays = _whole(columns)
+        self._check(arrays, self._zones, place or places(f"{self.path}: row", self._check.rows))
+        done, rows = 0, len(arrays["time"])
         while done < rows:
             more = min(rows - done, _GROUP_ROWS - self._filled)
-            for group, array in zip(self._group, arrays, strict=True):
+            for group, array in zip(self._group, arrays.values(), strict=True):
                 group[self._filled : self._filled + more] = array[done : done + more]
             self._filled += more
             done += more
@@ -175,11 +195,11 @@ class TraceWriter:
 
     def add_residency(self, table: pa.Table) -> None:
         """Add the host's samples: a table of RESIDENCY_SCHEMA, times ns of the guest's clock."""
-        self._write("residency", table.cast(RESIDENCY_SCHEMA))
+        self._write("residency", table, RESIDENCY_SCHEMA)
 
     def add_host_state(self, table: pa.Table) -> None:
         """Add how the host held the guest's memory: a table of HOST_STATE_SCHEMA, times ns of the guest's clock."""
-        self._write("host_state", table.cast(HOST_STATE_SCHEMA))
+        self._write("host_state", table, HOST_STATE_SCHEMA)
 
     def add_residency_bitmaps(self, rows: Iterable[tuple[int, NDArray[np.uint8]]]) -> None:
         """Add residency bitmaps: times (ns), and a bit per page, the first in the highest bit of byte 0.
@@ -205,15 +225,19 @@ class TraceWriter:
 
     def add_reported(self, table: pa.Table) -> None:
         """Add the ranges that the host discarded: a table of REPORTED_SCHEMA, times ns of the guest's clock."""
-        self._write("reported", table.cast(REPORTED_SCHEMA))
+        self._write("reported", table, REPORTED_SCHEMA)
 
     def _parquet(self, name: str, schema: pa.Schema, compression: str = "zstd", **options: Any) -> pq.ParquetWriter:
         path = self._temp / f"{name}.parquet"
         return pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True, **options)
 
-    def _write(self, name: str, table: pa.Table) -> None:
-        with self._parquet(name, table.schema) as file:
-            file.write_table(table)
+    def _write(self, name: str, table: pa.Table, schema: pa.Schema) -> None:
+        try:
+            whole = table.cast(schema)
+        except ValueError as error:
+            raise InputError(f"{name}: {first_line(error)}") from None
+        with self._parquet(name, schema) as file:
+            file.write_table(whole)
 
     def finish(self, meta: Meta) -> None:
         """Complete `meta` with what the events say, and make the bundle exist. Raises InputError where it has none."""
@@ -222,7 +246,8 @@ class TraceWriter:
         self._flush()
         self._events.close()
         times, texts = zip(*self._marks, strict=True) if self._marks else ((), ())
-        self._write("marks", pa.table([pa.array(times, pa.int64()), pa.array(texts)], schema=MARK_SCHEMA))
+        marks = pa.table([pa.array(times, pa.int64()), pa.array(texts, pa.string())], names=MARK_SCHEMA.names)
+        self._write("marks", marks, MARK_SCHEMA)
         whole = dataclasses.replace(
             meta,
             cpus=self._check.cpus,
