@@ -36,6 +36,8 @@ from pagehint.units import parse_time
 
 __all__ = ["sweep"]
 
+_TYPICAL = "The host's costs are typical ones: `pagehint calibrate` measures this machine's"
+
 
 def sweep(
     *traces: str,
@@ -138,11 +140,7 @@ def sweep(
                 total=shown.expect,
             )
         words = {**all_settings(), **{name: setting for kind in kinds for name, setting in kind.settings.items()}}
-        doubts = (
-            []
-            if charged.measured
-            else ["The host's costs are typical ones: `pagehint calibrate` measures this machine's"]
-        )
+        doubts = [] if charged.measured else [_TYPICAL]
         if page is not None:
             from pagehint.report.sweep import sweep_page
 

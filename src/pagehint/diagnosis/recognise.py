@@ -19,7 +19,7 @@ from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
 from pagehint.diagnosis.pasted import is_painted, plain_lines, telling
-from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat
+from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat, sum_of_nodes
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
 from pagehint.diagnosis.tools import (
@@ -332,9 +332,7 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
             yield what
     evidence.told_page_size = crash_page_size(lines) or evidence.told_page_size
     if not (evidence.meminfo or evidence.nodes) and "MemFree" in (of_nodes := parse_numastat(lines)):
-        of_nodes.setdefault("Cached", of_nodes.get("FilePages", 0))
-        of_nodes.setdefault("Buffers", 0)
-        evidence.meminfo = of_nodes
+        evidence.meminfo = sum_of_nodes({0: of_nodes})
         yield "numastat -m"
     for what, sizes, machines, again in parse_named_figures(texts):
         _take_sizes(evidence, what, sizes, {}, beside_free)

@@ -43,7 +43,7 @@ class Qmp:
         try:
             self._greet()
         except BaseException:
-            self._close()
+            self._socket.close()
             raise
 
     def _greet(self) -> None:
@@ -63,9 +63,6 @@ class Qmp:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._close()
-
-    def _close(self) -> None:
         self._socket.close()
 
     # However it is split, or many others come before it: the next answer is there by then, or none is.

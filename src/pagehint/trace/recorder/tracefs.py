@@ -306,17 +306,13 @@ class Instance:
             except OSError as error:
                 with suppress(OSError):
                     path.rmdir()
-                raise self._none(error) from None
+                if error.errno == errno.ENOMEM:
+                    raise InputError("there is no memory for a tracing instance: free some first") from None
+                raise InputError(f"tracefs makes no instance ({error.strerror}): {_why_not(error)}") from None
             if _lock(folder) and path.exists():
                 return path, folder
             os.close(folder)
         raise InputError(f"{self.tracefs / 'instances'}: no instance can be made: others take them away")
-
-    @staticmethod
-    def _none(error: OSError) -> InputError:
-        if error.errno == errno.ENOMEM:
-            return InputError("there is no memory for a tracing instance: free some first")
-        return InputError(f"tracefs makes no instance ({error.strerror}): {_why_not(error)}")
 
     def close(self) -> None:
         """Remove the instance."""
