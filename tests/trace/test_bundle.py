@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,20 @@ def test_snapshot(trace: Trace) -> None:
 def test_a_column_that_is_not_there(trace: Trace) -> None:
     with pytest.raises(InputError, match="events have no column 'pnf': expected some of time, cpu"):
         next(trace.batches(["pnf"]))
+
+
+def test_a_column_may_be_named_alone_or_twice(trace: Trace) -> None:
+    """Of one name each letter was taken for a column, and of two the recording was said to be damaged."""
+    for columns in ("pfn", ["pfn", "pfn"]):
+        (batch,) = trace.batches(columns)
+        assert list(batch) == ["pfn"]
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, None, "a", 1 << 70])
+def test_a_size_that_no_batch_has(trace: Trace, size: Any) -> None:
+    """The recording was said to be damaged."""
+    with pytest.raises(InputError, match=r"^batch_size .*: expected 1 to 1073741824$"):
+        next(trace.batches(batch_size=size))
 
 
 def test_not_a_bundle(tmp_path: Path) -> None:

@@ -41,13 +41,14 @@ from pagehint.trace.tables import (
     read_batches,
     read_table,
 )
-from pagehint.units import format_time, shown
+from pagehint.units import format_time, several, shown, whole_number
 
 __all__ = ["Trace"]
 
 Found = TypeVar("Found")
 
 _HUGE_PAGE = 512
+_MOST_ROWS = 1 << 30
 
 
 class Trace:
@@ -222,19 +223,21 @@ class Trace:
         return lines
 
     def batches(
-        self, columns: Sequence[str] | None = None, batch_size: int = 1 << 16
+        self, columns: str | Sequence[str] | None = None, batch_size: int = 1 << 16
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """The events in order: for up to `batch_size` of them at a time, an array a column (all, or those named).
 
         The arrays are read-only views. Raises InputError at a row that can't be (times backwards, an absurd order
         or pfn, an unknown kind), where the file is damaged, and, when all were read, where other files say otherwise.
         """
-        names = EVENT_SCHEMA.names if columns is None else list(columns)
-        for name in names:
+        batch_size = whole_number("batch_size", batch_size, 1, _MOST_ROWS)
+        asked = EVENT_SCHEMA.names if columns is None else several(columns)
+        for name in asked:
             if name not in EVENT_SCHEMA.names:
                 raise InputError(
                     f"events have no column {shown(name)}: expected some of {', '.join(EVENT_SCHEMA.names)}"
                 )
+        names = list(dict.fromkeys(asked))
         path = self.path / "events.parquet"
         row, last_time = 0, None
         sums = MetaCheck() if not self._events_checked and MetaCheck.COLUMNS.issubset(names) else None
