@@ -100,27 +100,7 @@ def guest(
         return
     with naming("--matrix"):
         rows = _matrix(settings, matrix)
-    folder = output or Path(f"guests-{stamp}")
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}: choose another output") from None
-    guests: list[list[Trace]] = []
-    way = settings.accel
-    try:
-        for number, (_, each) in enumerate(rows):
-            # The first predicts itself: another of its kind would be compared with nothing.
-            names = [f"{number}.pagetrace", f"{number}-again.pagetrace"][: 1 + (number > 0)]
-            guests.append([])
-            for name in names:
-                # Where the first came up without KVM, no other tries it, for 20 s each.
-                trace, way, status = boot(replace(each, accel=way), line, folder / name, say)
-                _warn(trace, status, f"{name}: ")
-                guests[-1].append(trace)
-    finally:
-        if not os.listdir(folder):
-            folder.rmdir()
-    _compare(rows, guests)
+    _compare(rows, _boot_all(rows, line, output or Path(f"guests-{stamp}")))
 
 
 def _reporting(text: str) -> tuple[bool, int | None]:
@@ -157,6 +137,30 @@ def _matrix(settings: GuestSettings, text: str) -> list[tuple[str, GuestSettings
     if len(found) == 1:
         raise InputError(f"{text!r} is one guest, {next(iter(found))}: expected settings to compare it with")
     return list(found.items())
+
+
+def _boot_all(rows: list[tuple[str, GuestSettings]], line: str, folder: Path) -> list[list[Trace]]:
+    """For each of a matrix' guests its bundle, and that of a second one."""
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}: choose another output") from None
+    guests: list[list[Trace]] = []
+    way = rows[0][1].accel
+    try:
+        for number, (_, each) in enumerate(rows):
+            # The first predicts itself: another of its kind would be compared with nothing.
+            names = [f"{number}.pagetrace", f"{number}-again.pagetrace"][: 1 + (number > 0)]
+            guests.append([])
+            for name in names:
+                # Where the first came up without KVM, no other tries it, for 20 s each.
+                trace, way, status = boot(replace(each, accel=way), line, folder / name, say)
+                _warn(trace, status, f"{name}: ")
+                guests[-1].append(trace)
+    finally:
+        if not os.listdir(folder):
+            folder.rmdir()
+    return guests
 
 
 def _warn(trace: Trace, status: int, where: str = "") -> None:

@@ -194,26 +194,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     plain = "\n".join(lines)
     parts = _parts(lines)
     whole = _ends(text, evidence, name) if "{" in text else ""
-    if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
-        adds = evidence.buddy.keys().isdisjoint(buddy)
-        yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
-        evidence.buddy = evidence.buddy | buddy if adds else buddy
-    if indices := parse_indices(parts["odd"]):
-        evidence.indices += [f"{name}: {each}" for each in indices]
-        parts["odd"] = []
-        yield _INDICES
-    for line in parts["odd"][:3]:
-        before = "" if line.startswith("Node") else "; /proc/buddyinfo has `Node 0, zone` before it"
-        evidence.warnings.append(
-            f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}{before}"
-        )
-    if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
-        yield "pagetypeinfo"
-    parts["zoneinfo"] = parts["zoneinfo"] or crash_zones_as_proc(lines)
-    if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
-        adds = {(zone.node, zone.name) for zone in evidence.zones}.isdisjoint((zone.node, zone.name) for zone in zones)
-        yield "zoneinfo, more zones" if adds and evidence.zones else "zoneinfo"
-        evidence.zones = evidence.zones + zones if adds else zones
+    yield from _of_zones(evidence, parts, lines, name)
     meminfo, nodes = read_meminfo(lines, evidence, name)
     if meminfo:
         evidence.meminfo = meminfo
@@ -256,6 +237,30 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if not device and evidence.reporting.on is None:
             evidence.reporting.on = False
         yield "how the host sets up the VM"
+
+
+# What rows tell of zones.
+def _of_zones(evidence: Evidence, parts: dict[str, list[str]], lines: list[str], name: str) -> Iterator[str]:
+    if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
+        adds = evidence.buddy.keys().isdisjoint(buddy)
+        yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
+        evidence.buddy = evidence.buddy | buddy if adds else buddy
+    if indices := parse_indices(parts["odd"]):
+        evidence.indices += [f"{name}: {each}" for each in indices]
+        parts["odd"] = []
+        yield _INDICES
+    for line in parts["odd"][:3]:
+        before = "" if line.startswith("Node") else "; /proc/buddyinfo has `Node 0, zone` before it"
+        evidence.warnings.append(
+            f"{name}: a zone's row is not understood, and left out: {printable(line[:80])}{before}"
+        )
+    if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
+        yield "pagetypeinfo"
+    parts["zoneinfo"] = parts["zoneinfo"] or crash_zones_as_proc(lines)
+    if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
+        adds = {(zone.node, zone.name) for zone in evidence.zones}.isdisjoint((zone.node, zone.name) for zone in zones)
+        yield "zoneinfo, more zones" if adds and evidence.zones else "zoneinfo"
+        evidence.zones = evidence.zones + zones if adds else zones
 
 
 # Of too much, the start and the end: whole lines.
