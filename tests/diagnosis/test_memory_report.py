@@ -130,6 +130,34 @@ def test_what_a_zone_keeps_is_read_where_more_stands_after_it(end: str) -> None:
     assert report.zones[0, "DMA"].reserve == [0, 3899, 3899, 3899, 3899]
 
 
+def test_a_zones_line_of_an_old_kernel_is_whole(tmp_path: Path) -> None:
+    """Of kernels before 2.6.31, whose lines end otherwise, it was said that they are cut off."""
+    line = (
+        "Normal free:11868kB min:0kB low:0kB high:0kB active:0kB inactive:0kB present:16256kB pages_scanned:0 "
+        "all_unreclaimable? no\n"
+    )
+    orders = "Normal: 267*4kB 268*8kB 251*16kB 145*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB = 11868kB\n"
+    head = "modprobe: page allocation failure. order:{}, mode:0xd0\n"
+    path = tmp_path / "log.txt"
+    for order, why in ((7, "fragmentation"), (3, "none")):
+        path.write_text(f"{head.format(order)}{line}lowmem_reserve[]: 0 0\n{orders}")
+        found = diagnose(path)
+        assert (found.failures[0].reason, found.warnings) == (why, [])
+
+
+def test_a_zone_whose_line_is_cut_off_before_its_size_is_not_taken_for_small(tmp_path: Path) -> None:
+    """The small zone below it was said to be the reason."""
+    head = "httpd: page allocation failure. order:0, mode:0x20\n"
+    path = tmp_path / "log.txt"
+    path.write_text(
+        f"{head}Node 0 DMA free:3988kB min:24kB low:28kB high:36kB present:6840kB pages_scanned:0 all_unrecl\n"
+        "lowmem_reserve[]: 0 994 994 994\nNode 0 DMA32 free:1388kB min:4020kB low:5024kB high:6028kB active_a\n"
+    )
+    closest = diagnose(path).failures[0].closest
+    assert closest is not None
+    assert (closest.zone, closest.reason) == ("DMA32", "watermark")
+
+
 def test_s390x_is_told_by_its_huge_pages(tmp_path: Path) -> None:
     text = (HEAD + block()).replace("hugepages_size=2048kB", "hugepages_size=1024kB")
     assert explained(tmp_path / "log.txt", text)[0].setting.pageblock_order == 8

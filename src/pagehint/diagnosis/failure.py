@@ -99,7 +99,10 @@ class Failure:
         """That zone: the one with most free, of those with that reason; of what is short of memory, the preferred."""
         largest = max((verdict.managed or 0 for verdict in self.verdicts), default=0)
         served = [verdict for verdict in self.verdicts if verdict.reason == "none"]
-        weighty = [verdict for verdict in self.verdicts if (verdict.managed or 0) >= _WEIGHTY * largest]
+        # Of a zone whose line is cut off nobody knows how large it is.
+        weighty = [
+            verdict for verdict in self.verdicts if verdict.managed is None or verdict.managed >= _WEIGHTY * largest
+        ]
         return min(served or weighty, key=self._distance, default=None)
 
     def _distance(self, verdict: ZoneVerdict) -> tuple[float, int]:

@@ -36,11 +36,8 @@ class ReportedZone:
     orders: list[OrderCount] = field(default_factory=list)
     is_whole: bool = True
     """The line of orders is printed to its end."""
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the line of values is cut off: what stands at its end, as free_cma, is not known."""
-        return "free" in self.values and self.values.keys().isdisjoint(_LAST)
+    is_cut: bool = False
+    """The line of values is cut off: what stands at its end, as free_cma, is not known."""
 
     @property
     def has_odd_lists(self) -> bool:
@@ -144,8 +141,9 @@ _NODES = re.compile(
     r"\b(nodemask|mems_allowed)=(\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?){0,100})(?=,\D|[^\d,-])", re.ASCII
 )
 _LIMIT = re.compile(r"\b(?:memory|memory\+swap|kmem):\s+usage\s+(\d{1,19})kB,\s+limit\s+(\d{1,19})kB")
-# Of a zone's line, before 4.7 and since 3.7.
+# Of a zone's line, before 4.7 and since 3.7; and before 2.6.31, when there was no CMA.
 _LAST = {"writeback_tmp", "free_cma"}
+_LAST_WORDS = "all_unreclaimable?"
 _MOST_NAME = 80
 _QUOTE = re.compile("[\"']")
 MOST_REPORTS = 1000
@@ -289,8 +287,10 @@ def _zones(text: str) -> Iterator[ReportedZone]:
         zone = ReportedZone(int(head[1] or 0), head[2])
         body = text[head.end() - len("free:") : end]
         reserve = _RESERVE.search(body)
-        for name, value in _VALUE.findall(body[: reserve.start()] if reserve else body[:4000]):
+        line = body[: reserve.start()] if reserve else body[:4000]
+        for name, value in _VALUE.findall(line):
             zone.values.setdefault(name, int(value) << 10)
+        zone.is_cut = zone.values.keys().isdisjoint(_LAST) and _LAST_WORDS not in line
         zone.reserve = [int(pages) for pages in reserve[1].split()] if reserve else []
         yield zone
 
