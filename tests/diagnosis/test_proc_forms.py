@@ -56,6 +56,17 @@ FORMS: dict[str, Form] = {
     ),
     "spaces of Latin-1 that don't break": lambda text: text.replace("  ", "\xa0 ").encode("latin-1"),
     "dashes of a word processor": lambda text: text.replace("-", "\u2013"),
+    "Outlook": lambda text: "".join(
+        f"<p class=MsoNormal><span lang=EN-US>{html.escape(line)}<o:p></o:p></span></p>\n" for line in text.splitlines()
+    ),
+    "broken at 80 columns": lambda text: "".join(
+        f"{part}\n" for line in text.splitlines() for part in re.findall(".{1,80}", line) or [""]
+    ),
+    "prefixed, and broken at 80 columns": lambda text: "".join(
+        f"{part}\n"
+        for line in text.splitlines()
+        for part in re.findall(".{1,80}", f"Nov 28 00:47:11 web-1 collect.sh[1234]: {line}")
+    ),
     "CDATA": lambda text: f"<out><![CDATA[{text}]]></out>\n",
     "Kubernetes": each("2026-11-28T00:47:11.123456789Z {}"),
     "JSON with a field unknown": records(

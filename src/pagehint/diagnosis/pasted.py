@@ -90,7 +90,7 @@ _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")
 # Of HTML, and of forums.
 _CLOSING = re.compile(
-    r"</(?:pre|code|p|div|span|td|li|font|b|a)>|<br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
+    r"</(?:pre|code|p|div|span|td|li|font|b|a|o:p)>|<br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
 )
 _LINE_TAG = re.compile(
     r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]",
@@ -98,7 +98,7 @@ _LINE_TAG = re.compile(
 )
 _CELL_TAG = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _TAG = re.compile(
-    r"</t[dh]>|</?(?:code|span|font|b|i|a)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
+    r"</t[dh]>|</?(?:code|span|font|b|i|a|o:p)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
@@ -296,10 +296,13 @@ def _whole(printed: list[str]) -> list[str]:
     width = max(lengths, default=0)
     if width < _LEAST_WIDTH:
         return lines
-    near = sum(lengths[width - step] for step in range(1, _NEAR))
+    # Broken at a space.
+    cut = [len(line) for line, whole in zip(lines, printed, strict=True) if len(line) < width == len(whole)]
+    near = sum(lengths[width - step] for step in range(1, _NEAR)) - sum(length > width - _NEAR for length in cut)
     # Where all others have a prefix, what has none goes on, behind a space too.
-    others = (line for last, line in itertools.pairwise(["", *printed]) if len(last) != width and line)
-    all_begin = all(map(_PREFIX.match, itertools.islice(others, _MOST_OTHERS)))
+    pairs = itertools.pairwise(["", *printed])
+    others = list(itertools.islice((line for last, line in pairs if len(last) != width and line), _MOST_OTHERS))
+    all_begin = all(map(_PREFIX.match, others))
     lines = printed if all_begin else lines
     follows = bytearray(len(lines))
     first, last = "", ""
@@ -318,7 +321,8 @@ def _whole(printed: list[str]) -> list[str]:
     ends = [
         len(line) < width for line, here, then in zip(lines, follows, [*follows[1:], 0], strict=True) if here > then
     ]
-    if broken <= max(near, 1, full - broken) or 2 * sum(ends) < len(ends):
+    is_likely = broken + len(cut) > max(near, 1, full - broken) and 2 * sum(ends) >= len(ends)
+    if not broken or not (is_likely or (all_begin and others[1:])):
         return lines
     whole: list[str] = []
     parts: list[str] = []
