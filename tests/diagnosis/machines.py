@@ -123,8 +123,8 @@ class Machine:
             for zone in self.zones
         )
 
-    def pagetypeinfo(self) -> str:
-        """As /proc/pagetypeinfo prints it: of unmovable blocks, and those that are kept for atomic allocations."""
+    def pagetypeinfo(self, counted: int = 100_000) -> str:
+        """As /proc/pagetypeinfo prints it, which counts so many blocks of a list and no more: all are movable."""
         orders = " ".join(f"{order:6}" for order in range(self.max_order + 1))
         text = (
             f"Page block order: {self.pageblock_order}\nPages per block:  {1 << self.pageblock_order}\n\n"
@@ -133,11 +133,12 @@ class Machine:
         for zone in self.zones:
             for kind in ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "Isolate"):
                 counts = self.counts(zone) if kind == "Movable" else [0] * (self.max_order + 1)
-                row = " ".join(f"{count:6}" for count in counts)
+                row = " ".join(f"{count if count < counted else f'>{counted}':>6}" for count in counts)
                 text += f"Node {zone.node:4}, zone {zone.name:>8}, type {kind:>12} {row} \n"
         text += "\nNumber of blocks type     Unmovable      Movable  Reclaimable   HighAtomic      Isolate \n"
         for zone in self.zones:
-            number = len(zone.kinds) >> self.pageblock_order
+            end = -(-(zone.begin + len(zone.kinds)) >> self.pageblock_order)
+            number = end - (zone.begin >> self.pageblock_order)
             text += f"Node {zone.node}, zone {zone.name:>8} {0:12} {number:12} {0:12} {0:12} {0:12} \n"
         return text
 

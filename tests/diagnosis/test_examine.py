@@ -106,6 +106,52 @@ def test_without_a_map_bounds_hold_what_the_machine_is(seed: int, left_out: tupl
         ), (action, order)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("counted", [1, 3, 100_000])
+@pytest.mark.parametrize("beside", [(), ("meminfo",)])
+def test_lists_that_are_not_counted_to_their_end_bound_what_is_free(
+    seed: int, counted: int, beside: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What was counted of them was said to be all that is free, whatever meminfo said."""
+    machine, random = make_machine(seed), np.random.default_rng(seed)
+    files = machine.write(tmp_path)
+    files["pagetypeinfo"].write_text(machine.pagetypeinfo(counted))
+    found = diagnose([files[name] for name in ("pagetypeinfo", "version", *beside)])
+    assert found.setting.order == machine.order
+    size = machine.page_size
+    assert found.free_bounds is not None
+    assert _holds(found.free_bounds, machine.of("free") * size)
+    assert found.free_bounds.is_exact or not beside
+    for cause, pages in machine.causes(machine.order).items():
+        if cause not in ("boost", "never"):
+            assert _holds(found.free_resident.get(cause, exactly(0)), pages * size), cause
+    for order, pages in enumerate(machine.told_of([zone.of("free") for zone in machine.zones])):
+        assert _holds(found.would_bring["reporting"][order], pages * size), order
+    exact = max(
+        (order for zone in machine.zones for order, count in enumerate(machine.counts(zone)) if count >= counted),
+        default=-1,
+    )
+    if exact < machine.order:
+        large = sum(
+            pages for cause, pages in machine.causes(machine.order).items() if cause not in ("below_order", "per_cpu")
+        )
+        assert found.would_bring["reporting"][machine.order].most == large * size
+    closed = any(3 * int(zone.of("free").sum()) * size > (found.total or 0) for zone in machine.zones)
+    for action, order, brought in _brought(machine, random):
+        assert (order == 0 and closed) or _holds(found.would_bring[action][order], brought), (action, order)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_which_slab_can_be_freed_a_map_alone_does_not_tell(seed: int, tmp_path: Path) -> None:
+    """Without meminfo it was said that none can."""
+    machine, random = make_machine(seed), np.random.default_rng(seed)
+    files = machine.write(tmp_path)
+    found = diagnose([files[name] for name in ("zoneinfo", "kpageflags", "pagetypeinfo", "version")])
+    assert all(bounds.value is None for bounds in found.would_bring["drop_caches"].values())
+    for action, order, brought in _brought(machine, random):
+        assert _holds(found.would_bring[action][order], brought), (action, order)
+
+
 @pytest.mark.parametrize("with_map", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_not_accepted_yet_is_no_part_of_what_is_free(seed: int, with_map: bool, tmp_path: Path) -> None:
@@ -173,10 +219,13 @@ def test_how_much_fits_on_lists_a_log_does_not_tell(tmp_path: Path) -> None:
 def test_a_zone_with_little_free_may_be_closed_to_order_0(free_gib: int, may_be_closed: bool) -> None:
     """Where nobody told of its watermark it was taken to be open: what it has free came on top of what was dropped."""
     counts = {"MemTotal": 8 << 20, "MemFree": free_gib << 20, "Cached": 1 << 20, "Buffers": 0, "Dirty": 0}
-    zones = ({}, {(0, "Normal"): [0] * 10 + [free_gib << 8]})
-    for buddy in zones:
+    for buddy, closed in (
+        ({(0, "Normal"): [0] * 10 + [free_gib << 8]}, free_gib * may_be_closed),
+        # Of several zones one may be open, and another not: a third of the memory at the most.
+        ({}, min(free_gib, 8 / 3)),
+    ):
         most = examine(Evidence(meminfo=counts, buddy=buddy)).would_bring["drop_caches"][0].most
-        assert most == ((1 + 1 + free_gib * may_be_closed) << 30)
+        assert most == pytest.approx((1 + 1 + closed) * (1 << 30))
 
 
 @pytest.mark.parametrize("with_map", [False, True])
@@ -326,7 +375,10 @@ def test_what_lies_on_cpus_lists_is_not_the_kernels(guest: str) -> None:
 
 def test_page_cache_of_which_the_dirty_part_is_not_known_is_dropped_once() -> None:
     """It counted as clean, and as dirty too."""
-    evidence = Evidence(meminfo={"MemTotal": 8 << 20, "MemFree": 4 << 20, "Cached": 1 << 20, "Buffers": 0})
+    evidence = Evidence(
+        meminfo={"MemTotal": 8 << 20, "MemFree": 4 << 20, "Cached": 1 << 20, "Buffers": 0},
+        buddy={(0, "Normal"): [0] * 10 + [1024]},
+    )
     most = examine(evidence).would_bring["drop_caches"][0].most
     assert most == (1 << 30) + (1 << 30)  # the cache, and an eighth of the memory: what lists may hold
     evidence.meminfo |= {"Dirty": 1000, "Writeback": 0}

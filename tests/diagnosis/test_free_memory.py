@@ -86,7 +86,7 @@ def test_counts_that_may_be_more_bound_what_is_free(zone: ZoneState, order: int,
     truth = (zone.free_from(order) or 0) * 4096
     assert free_from(zone, order, ON) == exactly(truth)
     less = [data.draw(st.integers(0, count)) for count in zone.counts]
-    cut = ZoneState(0, "Normal", free=zone.free, counts=less, is_lower_bound=True)
+    cut = ZoneState(0, "Normal", free=zone.free, counts=less, exact_from=None)
     if order:
         bounds = free_from(cut, order, ON)
         assert bounds.least <= truth <= (bounds.most or 0)

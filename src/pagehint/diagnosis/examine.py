@@ -19,6 +19,7 @@ from pagehint.diagnosis.free_memory import (
     Setting,
     closed_by,
     free_from,
+    free_in,
     from_counts,
     from_map,
     from_total,
@@ -71,10 +72,14 @@ def examine(evidence: Evidence) -> Diagnosis:
     memory = evidence.memory()
     setting = _setting(evidence, zones)
     warnings = list(evidence.warnings)
-    free_bytes = sum(zone.free for zone in zones if zone.free is not None) * setting.page_size if zones else None
-    free = free_bytes or memory.get("free")
+    in_zones = sum((free_in(zone, setting) for zone in zones), ZERO)
+    free, most_free = (int(end) if end is not None else None for end in (in_zones.least, in_zones.most))
     rounded = evidence.rounded()
-    most_free = free if free_bytes else rounded.get("free", (0, free))[1]
+    if not free or not in_zones.is_exact:
+        counted = memory.get("free")
+        free = max(free or 0, counted or 0) or counted
+        if counted is not None:
+            most_free = max(free or 0, rounded.get("free", (0, counted))[1])
     page_map, mapped_zones = _page_map(evidence, zones, setting, warnings)
     held: list[HeldBack] = []
     drained = None
@@ -161,8 +166,9 @@ def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
 # that is mounted: without a word of it, in the middle. The kernels that print promo are later than that.
 def _slab(evidence: Evidence, memory: dict[str, int], zones: list[ZoneState]) -> Slab:
     late = any(zone.promo is not None for zone in evidence.zones)
+    reclaimable = memory.get("slab_reclaimable")
     slab = Slab(
-        memory.get("slab_reclaimable", 0) // evidence.page_size,
+        None if reclaimable is None else reclaimable // evidence.page_size,
         memory.get("slab_unreclaimable", 0) // evidence.page_size,
         evidence.unused_names,
         (_STAYS_LATE if late else _STAYS) // evidence.page_size,
@@ -225,7 +231,7 @@ def _all_of(zones: list[ZoneState], pages: int) -> ZoneState:
     counted = [zone.counts for zone in zones if zone.counts]
     if counted:
         whole.counts = [sum(column) for column in itertools.zip_longest(*counted, fillvalue=0)]
-        whole.is_lower_bound = any(zone.is_lower_bound for zone in zones)
+        whole.exact_from = None if any(zone.is_lower_bound for zone in zones) else 0
         whole.free = None if whole.is_lower_bound else whole.free_from(0)
     return whole
 
@@ -299,16 +305,17 @@ def _bring_from_counters(
     dropped, compacted, both = {}, {}, {}
     for order in setting.orders:
         taken = _taken(zones, order, setting, free)
+        beside: float | None
         if zones:
             beside = _not_told_without(zones, order, setting, total)
         else:
-            beside = 0 if order == 0 and _is_open_to_pages(free, total) else free
-        parts = [(zone.free_from(order), zone.free_from(setting.pageblock_order)) for zone in zones]
+            # No more lies in zones under their watermarks.
+            beside = free if order or free is None or total is None else min(free, _MOST_LOW * total)
         loss = 0.0
         if order < setting.pageblock_order:
-            loss = sum((some or 0) - (whole or 0) for some, whole in parts) * setting.page_size
-            if not parts or any(some is None for some, _ in parts):
-                loss = free or 0
+            most_parts = [free_from(zone, order, setting).most for zone in zones]
+            whole_blocks = sum(free_from(zone, setting.pageblock_order, setting).least for zone in zones)
+            loss = (free or 0) if not zones or None in most_parts else sum(filter(None, most_parts)) - whole_blocks
             if order == 0 and room is not None:
                 loss = min(loss, room)
         whole = None if most is None or beside is None else most + beside
@@ -354,12 +361,12 @@ def _retaken(zones: list[ZoneState], setting: Setting, free: int | None) -> floa
 def _not_told_without(zones: list[ZoneState], order: int, setting: Setting, total: int | None) -> float | None:
     left: float = 0
     for zone in zones:
-        if zone.free is None and order == 0:
+        if zone.most_free is None and order == 0:
             continue
-        if zone.free is None:
+        if zone.most_free is None:
             return None
-        size = zone.free * setting.page_size
-        by_size = order == 0 and _is_open_to_pages(size, total)
+        size = zone.most_free * setting.page_size
+        by_size = order == 0 and _is_open_to_pages(zone.least_free * setting.page_size, total)
         is_open = by_size if zone.low is None else closed_by(zone, order, setting, zone.free) is None
         left += max(size - free_from(zone, order, setting).least, 0) if is_open else size
     return left

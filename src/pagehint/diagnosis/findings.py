@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from pagehint.diagnosis.bounds import Bounds, exactly
+from pagehint.diagnosis.bounds import ZERO, Bounds, exactly
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.failure import Failure
-from pagehint.diagnosis.free_memory import Setting
+from pagehint.diagnosis.free_memory import Setting, free_in
 from pagehint.diagnosis.holders import HeldBack
 from pagehint.diagnosis.page_map import PageMap
 from pagehint.diagnosis.zones import ZoneState
@@ -80,8 +80,12 @@ class Diagnosis:
 
     @property
     def free_bounds(self) -> Bounds | None:
-        """`free`, or the bounds between which it lies, where it is printed roughly, or a log lacks zones."""
+        """`free`, or the bounds between which it lies, where it is printed roughly, a log lacks zones, or blocks of a
+        zone are not all counted."""
         evidence = self.evidence
+        in_zones = sum((free_in(zone, self.setting) for zone in self.zones), ZERO)
+        if self.free is not None and not in_zones.is_exact and "free" not in evidence.memory():
+            return in_zones
         counted = evidence.memory().get("free", 0)
         of_log = not (evidence.zones or evidence.buddy or evidence.types.free)
         if self.free is not None and of_log and counted - self.free > _APART * counted + _APART_LEAST:

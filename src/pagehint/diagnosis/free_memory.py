@@ -17,6 +17,7 @@ __all__ = [
     "Setting",
     "closed_by",
     "free_from",
+    "free_in",
     "from_counts",
     "from_map",
     "from_total",
@@ -104,8 +105,9 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
     brings: ByOrder = dict.fromkeys(setting.orders, ZERO)
     for zone in zones:
         large = free_from(zone, setting.order, setting)
-        free = None if zone.free is None else zone.free * setting.page_size
-        below = UNKNOWN if free is None else Bounds(max(free - (large.most or 0), 0), max(free - large.least, 0))
+        free = free_in(zone, setting)
+        least = 0 if large.most is None else max(free.least - large.most, 0)
+        below = Bounds(least, None if free.most is None else max(free.most - large.least, 0))
         found.add("below_order", exactly(below.least) if below.is_exact else below)
         closed = closed_by(zone, setting.order, setting, zone.free)
         if closed == "never" or setting.on is False:
@@ -124,14 +126,23 @@ def from_counts(zones: list[ZoneState], setting: Setting) -> FreeMemory:
     return found
 
 
+def free_in(zone: ZoneState, setting: Setting) -> Bounds:
+    """Bytes that are free in a zone."""
+    most = zone.most_free
+    return Bounds(zone.least_free * setting.page_size, None if most is None else most * setting.page_size)
+
+
 def free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
     """Bytes in a zone's free blocks of `order` and more."""
     page = setting.page_size
-    limit = None if zone.free is None else zone.free * page
+    limit = free_in(zone, setting).most
     pages = zone.free_from(order)
     if pages is not None:
-        # A whole pageblock's count is exact, where lists are cut at 100,000 or in the middle of a line.
-        return Bounds(pages * page, limit) if zone.is_lower_bound and order else exactly(pages * page)
+        if zone.exact_from is not None and order >= zone.exact_from:
+            return exactly(pages * page)
+        # All that is free lies in blocks of order 0 and more.
+        least = (zone.least_free if order == 0 else pages) * page
+        return Bounds(least, None if limit is None else max(least, limit))
     if zone.whole is not None and order == setting.pageblock_order:
         return exactly(zone.whole * page)
     if zone.whole is not None and order < setting.pageblock_order:

@@ -109,6 +109,8 @@ def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab
         name: {order: Bounds(int(least[order]) * size, int(most[order]) * size) for order in setting.orders}
         for name, (least, most) in sums.items()
     }
+    if not slab.is_known:
+        return brings
     # What is independent adds up as squares; how much lists keep comes on top of it.
     apart = np.concatenate([guesses - guess, [-held, moves, -moves]])
     by_lists = np.array([left.lists is not None for left in _APART] + 3 * [False])

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pagehint.diagnosis.bounds import MOST_MEMORY
 from pagehint.proc.slabinfo import SlabCache
 
 __all__ = ["HANGS_ON", "HANGS_ON_MOST", "JOURNAL", "Slab", "SlabByOrder", "by_order"]
@@ -46,19 +47,28 @@ class SlabByOrder(NamedTuple):
 class Slab:
     """Pages of slab as the kernel counts them, and the share of its names that nobody uses, where it is known.
 
+    `reclaimable` is None where no counter is known: all slab may go then, and without slabinfo nobody can guess how
+    much does.
     `stays`: pages of the reclaimable that the kernel itself holds, where the share is not known. `by_order`: None where
     slabinfo isn't known.
     """
 
-    reclaimable: int = 0
+    reclaimable: int | None = 0
     unreclaimable: int = 0
     unused: float | None = None
     stays: int = 0
     by_order: SlabByOrder | None = None
 
     @property
+    def is_known(self) -> bool:
+        """Whether anything tells how much of it goes."""
+        return self.reclaimable is not None or self.by_order is not None
+
+    @property
     def likely(self) -> float:
         """Pages of the reclaimable that drop_caches frees."""
+        if self.reclaimable is None:
+            return 0.0
         if self.unused is not None:
             return self.reclaimable * self.unused
         return max(self.reclaimable * (1 - _STAYS) - self.stays, 0)
@@ -72,6 +82,8 @@ class Slab:
     @property
     def most(self) -> int:
         """Pages that go at the most, with what hangs on them."""
+        if self.reclaimable is None:
+            return MOST_MEMORY
         return self.reclaimable + min(self.unreclaimable, int(self.reclaimable * HANGS_ON_MOST))
 
 

@@ -19,8 +19,9 @@ class ZoneState:
     """A zone, in pages; None: not known. `min`, `low` and `high` hold `boost` already.
 
     `free` is what lies on lists: what a confidential guest has not accepted yet, `unaccepted`, is no part of it.
-    `counts` are its free blocks by order; `is_lower_bound` says that some of them may be more. `reserve` is the part of
-    free that is kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
+    `counts` are its free blocks by order, those from order `exact_from` on (None: of no order) exact, others at the
+    least. `free_most` is what `free` is at the most, where that alone is told. `reserve` is the part of free that is
+    kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
     `lists_keep` the share of all that they can hold that is left when they overflow, `lists` how they are drained;
     `is_early` that it is of a kernel before 6.12; `whole` what lies in free blocks of pageblock order and more.
     """
@@ -36,7 +37,8 @@ class ZoneState:
     high: int | None = None
     boost: int | None = None
     counts: list[int] | None = None
-    is_lower_bound: bool = False
+    exact_from: int | None = 0
+    free_most: int | None = None
     reserve: int = 0
     free_cma: int = 0
     per_cpu: int | None = None
@@ -54,11 +56,26 @@ class ZoneState:
         """How a report names it."""
         return zone_label(self.node, self.name)
 
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether some of `counts` may be more."""
+        return self.exact_from != 0
+
     def free_from(self, order: int) -> int | None:
-        """Pages in free blocks of `order` and more; None where the zone's blocks are not known."""
+        """Pages in free blocks of `order` and more that `counts` has; None where the zone's blocks are not known."""
         if self.counts is None:
             return None
         return sum(count << above for above, count in enumerate(self.counts) if above >= order)
+
+    @property
+    def least_free(self) -> int:
+        """Pages that are free at the least."""
+        return (self.free_from(0) or 0) if self.free is None else self.free
+
+    @property
+    def most_free(self) -> int | None:
+        """Pages that are free at the most."""
+        return self.free_most if self.free is None else self.free
 
     def gate(self, order: int, capacity: int) -> int | None:
         """Free pages that reporting at `order` needs the zone to have more of; `capacity`: blocks a batch."""
@@ -81,7 +98,8 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
             columns = max(map(len, kinds.values()))
             rows = [row + [0] * (columns - len(row)) for row in kinds.values()]
             state.counts = [sum(column) for column in zip(*rows, strict=True)]
-            state.is_lower_bound = key in evidence.types.at_least or not types <= kinds.keys()
+            lists = evidence.types.at_least.get(key, ())
+            state.exact_from = max((order + 1 for _, order in lists), default=0) if types <= kinds.keys() else None
         if not state.reserve and "HighAtomic" in kinds:
             state.reserve = sum(count << order for order, count in enumerate(kinds["HighAtomic"]))
     report = evidence.last_report
@@ -92,11 +110,30 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
             _complete(states[key], reported[key])
         states = states or reported
     for state in states.values():
-        if state.free is None and state.counts is not None:
+        if state.free is None and state.counts is not None and not state.is_lower_bound:
             state.free = state.free_from(0)
         if state.whole is not None and state.free is not None:
             state.whole = min(state.whole, state.free)
-    return [state for state in states.values() if state.free or state.managed or state.present]
+    _bound(states, evidence)
+    return [state for state in states.values() if state.least_free or state.managed or state.present]
+
+
+# What is free of a zone some of whose blocks are not counted: no more than it has, nor than the machine's free memory
+# but for what other zones have.
+def _bound(states: dict[ZoneKey, ZoneState], evidence: Evidence) -> None:
+    order = evidence.types.pageblock_order
+    memory = evidence.memory()
+    told = evidence.rounded().get("free", (0, memory.get("free")))[1]
+    for key, state in states.items():
+        if state.free is not None or state.counts is None:
+            continue
+        blocks = evidence.types.pageblocks.get(key)
+        most = [state.managed, None if order is None or blocks is None else (sum(blocks.values()) + 1) << order]
+        if told is not None:
+            others = sum(other.least_free for other in states.values() if other is not state)
+            most.append(told // evidence.page_size - others)
+        bounds = [pages for pages in most if pages is not None]
+        state.free_most = max(min(bounds), state.least_free) if bounds else None
 
 
 def _complete(state: ZoneState, reported: ZoneState) -> None:
@@ -172,7 +209,7 @@ def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
         high=pages("high"),
         boost=pages("boost"),
         counts=[count.blocks for count in zone.orders] or None,
-        is_lower_bound=not zone.is_whole,
+        exact_from=0 if zone.is_whole else None,
         reserve=reserve if reserve is not None else pages("reserved_highatomic") or 0,
         free_cma=pages("free_cma") or 0,
         per_cpu=None if zone.has_odd_lists else per_cpu,

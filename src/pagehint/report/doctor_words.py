@@ -200,6 +200,8 @@ def headline(found: Diagnosis) -> str:
     whole = range_of(free)
     if not all(size.is_exact for size in causes.values()):
         large = found.would_bring["reporting"][found.setting.order]
+        if large.most is None:
+            return f"{whole} are free; how much of it reporting can still take, the files don't tell"
         return f"{whole} are free, {range_of(large)} of it in blocks that reporting can take and may not have taken yet"
     resident = sum(size.best for size in causes.values())
     most = max(causes, key=lambda name: causes[name].best, default=None)
