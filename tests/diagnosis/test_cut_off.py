@@ -1,5 +1,6 @@
 """Logs and /proc files cut off anywhere: no traceback, and no figure that the whole would contradict."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,22 @@ def test_zones_that_a_cut_zoneinfo_lacks_are_said(share: float, tmp_path: Path) 
     path.write_text(text[: int(len(text) * share)])
     said = [warning for warning in diagnose(path).warnings if "zones above DMA of node 0 are missing" in warning]
     assert bool(said) == (share < 1)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_a_zone_within_which_zoneinfo_is_cut_off_is_said(share: float, tmp_path: Path) -> None:
+    """Of the highest zone nothing was said: the lists of CPUs that were missing held nothing."""
+    text = (DATA / "compile618" / "zoneinfo.txt").read_text()
+    zones = re.split("(?m)^(?=Node)", text)[1:]
+    path = tmp_path / "zoneinfo.txt"
+    (normal,) = (place for place, zone in enumerate(zones) if zone.startswith("Node 0, zone    DMA32"))
+    for before in ("", "".join(zones[:normal])):
+        cut = before + zones[normal][: int(len(zones[normal]) * share)].replace("protection: (", "protection: (0)")
+        path.write_text(cut)
+        said = [line for line in diagnose(path).warnings if "cut off within zone DMA32 of node 0" in line]
+        assert bool(said) == (before != "" or "cpu: 0" in cut)
+    path.write_text(text)
+    assert not any("cut off within" in line for line in diagnose(path).warnings)
 
 
 @pytest.mark.parametrize("name", ["buddyinfo", "pagetypeinfo"])

@@ -348,6 +348,7 @@ def test_a_map_of_another_moment_is_said() -> None:
 def test_nothing_at_all_is_an_answer_too() -> None:
     found = examine(Evidence())
     assert (found.total, found.free, found.zones, found.advice, found.page_map) == (None, None, [], [], None)
+    assert {size.most for name, size in found.free_resident.items()} == {None}
     assert found.next_file is not None
     assert found.next_file[0] == "/proc/buddyinfo"
 

@@ -73,13 +73,16 @@ def examine(evidence: Evidence) -> Diagnosis:
     setting = _setting(evidence, zones)
     warnings = list(evidence.warnings)
     in_zones = sum((free_in(zone, setting) for zone in zones), ZERO)
-    free, most_free = (int(end) if end is not None else None for end in (in_zones.least, in_zones.most))
+    free: int | None = int(in_zones.least)
+    most_free = None if in_zones.most is None else int(in_zones.most)
     rounded = evidence.rounded()
-    if not free or not in_zones.is_exact:
+    if not in_zones.is_exact or not in_zones.most:
         counted = memory.get("free")
-        free = max(free or 0, counted or 0) or counted
+        free = max(int(in_zones.least), counted or 0) or counted
         if counted is not None:
             most_free = max(free or 0, rounded.get("free", (0, counted))[1])
+        elif not free:
+            most_free = None
     page_map, mapped_zones = _page_map(evidence, zones, setting, warnings)
     held: list[HeldBack] = []
     drained = None

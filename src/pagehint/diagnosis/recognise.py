@@ -547,6 +547,13 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
                 f"{name}: has zone {printable(zone.name)} of node {zone.node} more than once: the last counts"
             )
         by_key[key] = zone
+    # What a zone with pages ends with is where it begins.
+    *others, last = [zone for zone in zones if zone.present != 0] or [ZoneInfo(0, "")]
+    if last.start_pfn is None and (any(zone.start_pfn is not None for zone in others) if others else last.per_cpu):
+        evidence.warnings.append(
+            f"{name}: zoneinfo is cut off within zone {printable(last.name)} of node {last.node}: CPUs' lists may hold "
+            "more, and zones may be missing behind it"
+        )
     highest = {zone.node: zone for zone in by_key.values()}
     evidence.warnings += [
         f"{name}: zones above {printable(zone.name)} of node {zone.node} are missing, for which it keeps pages: is "
