@@ -1,5 +1,6 @@
 """What the pages say can be done is done, as printed; what they and the code point at is there."""
 
+import os
 import re
 import subprocess
 import sys
@@ -126,3 +127,27 @@ def test_cited_specifications_are_there() -> None:
     for (number, section), path in cited.items():
         (page,) = (_ROOT / "docs" / "spec").glob(f"{number}-*.md")
         assert not section or re.search(rf"^## {section}\.", page.read_text(), re.M), (path, number, section)
+
+
+_SHOWN = [
+    (page, block)
+    for page in _PAGES
+    for block in re.findall(r"^```console\n\$ pagehint (.*?)^```", page.read_text(), re.M | re.S)
+    if any(line and not line.startswith("$") for line in block.splitlines()[1:])
+]
+
+
+@pytest.mark.parametrize(("page", "block"), _SHOWN, ids=[page.name for page, _ in _SHOWN])
+def test_what_a_command_prints_is_as_printed(page: Path, block: str) -> None:
+    """Each line that a page shows of it, but for spaces, and for what `...` says is left out."""
+    command, *lines = block.splitlines()
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pagehint {command}"],
+        capture_output=True,
+        text=True,
+        cwd=_ROOT,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert [line for line in lines if line != "..." and " ".join(line.split()) not in said] == []
