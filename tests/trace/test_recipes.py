@@ -1,4 +1,4 @@
-"""The recipes of docs/trace-format.md, as they are printed there: recorded on this machine, and imported."""
+"""The recipes of docs/tracers.md, as they are printed there: recorded on this machine, and imported."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 
 from pagehint.trace import import_trace
 
-DOCS = Path(__file__).parents[2] / "docs" / "trace-format.md"
+DOCS = Path(__file__).parents[2] / "docs" / "tracers.md"
 TRACEFS = Path("/sys/kernel/tracing")
 BLOCKS = {
     block.splitlines()[0].removeprefix("# ").split(",")[0].split(":")[0]: block

@@ -217,7 +217,7 @@ def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], u
         return [
             f"no snapshot: of {_size(used + out)} nothing tells what they are, as no event names them. {_size(used)} "
             f"count as in use, so that as much may be in use and resident too many{empty}. Record it with a snapshot "
-            "(docs/trace-format.md)"
+            "(docs/tracers.md)"
         ]
     counts = {} if trace.snapshot is None else {(zone.node, zone.name): zone.free for zone in trace.snapshot.zoneinfo}
     told = bool(counts)
@@ -234,7 +234,7 @@ def _guess(trace: Trace, layouts: list[ZoneLayout], states: NDArray[np.uint8], u
     if not told:
         return [
             f"no kpageflags: nothing tells what {_size(used)} are that no event names. They count as in use, so that "
-            "as much may be in use and resident too many. Record it with a snapshot (docs/trace-format.md)"
+            "as much may be in use and resident too many. Record it with a snapshot (docs/tracers.md)"
         ]
     return [
         f"no kpageflags: of {_size(used + free)} that no event names, zoneinfo tells that {_size(free)} are free, but "

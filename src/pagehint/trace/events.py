@@ -76,7 +76,7 @@ PROBE_EVENTS = {
     "report": Event.REPORT,
     "report_ret": Event.REPORT_RETURN,
 }
-"""The kprobes of the guest's own reporting, by the names that docs/trace-format.md and the recorder give them."""
+"""The kprobes of the guest's own reporting, by the names that docs/tracers.md and the recorder give them."""
 
 EVENT_SCHEMA = pa.schema(
     [

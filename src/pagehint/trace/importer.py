@@ -16,7 +16,7 @@ from pagehint.trace.writer import TraceWriter
 
 __all__ = ["import_trace"]
 
-# As docs/trace-format.md has tracers write them.
+# As docs/tracers.md has tracers write them.
 _RECORDINGS = ("trace.txt.gz", "trace.txt", "trace.dat", "perf.data")
 
 

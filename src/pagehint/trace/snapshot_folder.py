@@ -1,4 +1,4 @@
-"""The folder that snapshot.sh (docs/trace-format.md) leaves in a guest: copies of its /proc files, and its settings."""
+"""The folder that snapshot.sh (docs/tracers.md) leaves in a guest: copies of its /proc files, and its settings."""
 
 import re
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ def import_text(
 ) -> Meta:
     """Write the page events and marks of a text, gzipped or not; returns what to finish the bundle with.
 
-    `snapshot` is a folder that snapshot.sh (docs/trace-format.md) has left in the guest; any of its files may be
+    `snapshot` is a folder that snapshot.sh (docs/tracers.md) has left in the guest; any of its files may be
     missing. `residency` is a CSV file of the host's samples; `clock_offset` is by how much the host's wall clock is
     ahead of the guest's trace clock (ns), else a mark ``CLOCK ns`` of the recording tells. Raises InputError.
     """
