@@ -118,6 +118,18 @@ def test_the_rooms_of_the_house_are_there() -> None:
     assert folders - {"examples/"} <= named
 
 
+def test_pages_that_the_code_names_are_there() -> None:
+    """Messages send people to them."""
+    named = {
+        name
+        for folder in ("src", "tests", "benchmarks")
+        for path in (_ROOT / folder).rglob("*.py")
+        for name in re.findall(r"docs/[\w/-]+\.md", path.read_text())
+    }
+    assert len(named) > 5
+    assert {name for name in named if not (_ROOT / name).exists()} == set()
+
+
 def test_cited_specifications_are_there() -> None:
     cited = {}
     for path in [*(_ROOT / "src").rglob("*.py"), *(_ROOT / "tests").rglob("*.py"), *_PAGES]:
