@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pagehint
+from pagehint.diagnosis.free_memory import CAUSES
 from pagehint.replays.placing import ANOMALY_NAMES
 
 _ROOT = Path(__file__).parent.parent
@@ -163,3 +164,8 @@ def test_what_a_command_prints_is_as_printed(page: Path, block: str) -> None:
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
     assert [line for line in lines if line != "..." and " ".join(line.split()) not in said] == []
+
+
+def test_every_cause_of_the_doctor_is_on_its_page_in_the_words_of_the_screen() -> None:
+    text = (_ROOT / "docs" / "doctor.md").read_text()
+    assert [key for key, words in CAUSES.items() if f"| {words} | `{key}` |" not in text] == []
