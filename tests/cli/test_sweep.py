@@ -143,7 +143,7 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert "At 15 CPU seconds a GiB·min: " in said
     assert ", and the best possible " in said
     assert "as recorded (reporting, order 9 (2 MiB), delay 2 s, 32 blocks)" in said
-    assert "The best that a released kernel can be set to at 15: reporting, order " in said
+    assert "The best that a kernel before 7.3 can be set to at 15: reporting, order " in said
     lines = ended.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     head = next(number for number, line in enumerate(lines) if line.startswith("No setting has both"))

@@ -98,7 +98,7 @@ class Design(Conversation, ABC):
     """All that are declared in the class and its bases, by name, in their order."""
 
     released: ClassVar[Mapping[str, Any] | None] = None
-    """Settings, of it and of its device, that released kernels fix: the others can be set there. None: none has it."""
+    """Settings, of it and of its device, that kernels before 7.3 fix: the others can be set. None: no kernel has it."""
 
     ages: ClassVar[bool] = False
     """Whether its zones keep the ages of free blocks, for ``Zone.ages`` and ``Zone.pull``."""

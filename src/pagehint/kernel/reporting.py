@@ -20,7 +20,7 @@ PARAMETERS = "/sys/module/page_reporting/parameters/"
 ORDER_PARAMETER = "page_reporting_order"
 """The least order of a block that is told; the kernel's own since 5.14."""
 DELAY_PARAMETER = "page_reporting_delay_ms"
-"""The delay in ms, of kernels that were patched to have it."""
+"""The delay in ms; since 7.3."""
 
 BALLOON = "0x0005"
 """What sysfs says of a virtio device that is a balloon."""

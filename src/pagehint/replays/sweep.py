@@ -90,7 +90,7 @@ class Sweep:
     ``regret``: by recording, what it loses against the best setting for it alone, as a share. ``best_possible``: CPU
     seconds, for where the best placed its pages, None where there is no such bound; ``regret_possible``: against that.
     Within a budget: ``least``, the least of each of its limits' kinds that any setting takes. ``released``: the best of
-    what released kernels can be set to (``Design.released``), off included; None, where nothing of that was tried.
+    what kernels before 7.3 can be set to (``Design.released``), off included; None, where nothing of that was tried.
     """
     present: list[dict[str, Any]]
     """The rows of the recorded guests' own settings."""

@@ -70,7 +70,7 @@ def _released(best: Mapping[str, Any], words: Words) -> list[str]:
         return []
     figure = f"is {gib_min(found['footprint'])} GiB·min" if "budget" in best else f"costs {_seconds(found['cost'])}"
     where = "within that" if "budget" in best else f"at {best['price']:g}"
-    return [f"The best that a released kernel can be set to {where}: {_label(found, words)}; it {figure}"]
+    return [f"The best that a kernel before 7.3 can be set to {where}: {_label(found, words)}; it {figure}"]
 
 
 def _within(best: Mapping[str, Any], words: Words) -> str:
