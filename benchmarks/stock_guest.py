@@ -22,6 +22,7 @@ from doctor import files_of, host_kib
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.examine import diagnose
 from pagehint.hinting.designs.breakeven import BreakEven
+from pagehint.kernel.reporting import DELAY_PARAMETER
 from pagehint.replays.plan import Plan, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.replay import replay
@@ -142,7 +143,7 @@ def compare(settings: GuestSettings, folder: Path) -> None:
     kernel = Path(settings.kernel).name
     stock = booted(settings, None, folder / f"{kernel}-stock.pagetrace")
     order, delay = stock_setting(15.0)
-    has_delay = "page_reporting_delay_ms" in str(stock.meta.reporting)
+    has_delay = DELAY_PARAMETER in stock.meta.known_reporting.parameters
     rows: dict[str, tuple[str | None, int, int]] = {
         "stock": (None, USUAL_ORDER, USUAL_DELAY),
         "order9": ("9", USUAL_ORDER, USUAL_DELAY),

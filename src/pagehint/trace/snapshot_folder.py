@@ -1,20 +1,14 @@
 """The folder that snapshot.sh (docs/tracers.md) leaves in a guest: copies of its /proc files, and its settings."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pagehint.errors import InputError
 from pagehint.inputs import read_text
-from pagehint.kernel.reporting import (
-    DELAY_PARAMETER,
-    MAINLINE_CAPACITY,
-    MAINLINE_DELAY,
-    ORDER_PARAMETER,
-    offers_reporting,
-)
-from pagehint.trace.events import MAX_ORDER
+from pagehint.kernel.reporting import offers_reporting
 from pagehint.trace.meta import GuestReporting
+from pagehint.trace.reporting import reporting_by
 from pagehint.trace.snapshot import TEXTS
 
 __all__ = ["SnapshotFolder", "kernel_of"]
@@ -104,23 +98,12 @@ def kernel_of(path: Path) -> str | None:
 
 def _reporting(folder: Path) -> GuestReporting | None:
     features = (_text(folder / "balloon_features") or "").strip() or None
-    parameters: dict[str, int] = {}
-    if (folder / "page_reporting").is_dir():
-        for path in sorted((folder / "page_reporting").iterdir()):
-            text = (_text(path) or "").strip()
-            if re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
-                parameters[path.name[:80]] = int(text)
-    if features is None and not parameters:
+    folder /= "page_reporting"
+    parameters = {path.name: (_text(path) or "").strip() for path in (folder.iterdir() if folder.is_dir() else ())}
+    reporting = reporting_by(parameters)
+    if features is None and not reporting.parameters:
         return None
-    on = None if features is None else offers_reporting(features)
-    order, delay = parameters.get(ORDER_PARAMETER, -1), parameters.get(DELAY_PARAMETER, -1)
-    return GuestReporting(
-        on=on,
-        order=order if 0 <= order <= MAX_ORDER else None,
-        delay_ns=delay * 10**6 if 0 <= delay <= 10**9 else MAINLINE_DELAY,
-        capacity=MAINLINE_CAPACITY,
-        parameters=parameters,
-    )
+    return replace(reporting, on=None if features is None else offers_reporting(features))
 
 
 def _marks(path: Path) -> list[tuple[int, str]]:

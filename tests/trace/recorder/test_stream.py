@@ -120,6 +120,7 @@ def test_snapshots_of_the_start_the_middle_and_the_end(tmp_path: Path) -> None:
                 "/sys/x/features": "000001",
                 f"{PARAMETERS}page_reporting_order": "5",
                 f"{PARAMETERS}page_reporting_delay_ms": "100",
+                f"{PARAMETERS}of_a_vendor": "-7",
             },
             True,
             5,
@@ -139,6 +140,8 @@ def test_whether_the_machine_reports(
     found = bundle(tmp_path / "a", with_files()).meta.reporting
     assert found is not None
     assert (found.on, found.order, found.delay_ns, found.device_load_ns) == (on, order, delay, 12345)
+    told = {path.removeprefix(PARAMETERS): int(text) for path, text in files.items() if path.startswith(PARAMETERS)}
+    assert found.parameters == told
 
 
 # Of a module that comes later, only the probe of what its function returns may be there.

@@ -17,16 +17,9 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.inputs import follows
 from pagehint.kernel.gfp import gfp_migratetype
-from pagehint.kernel.reporting import (
-    DELAY_PARAMETER,
-    MAINLINE_CAPACITY,
-    MAINLINE_DELAY,
-    ORDER_PARAMETER,
-    PARAMETERS,
-    offers_reporting,
-)
+from pagehint.kernel.reporting import PARAMETERS, offers_reporting
 from pagehint.trace.describe import EMPTIED, FOLLOWED, TURNED_OFF
-from pagehint.trace.events import MAX_ORDER, NO_PFN, NONE, Event
+from pagehint.trace.events import NO_PFN, NONE, Event
 from pagehint.trace.meta import MAX_CPUS, Clock, GuestReporting, Level, Lost, Meta
 from pagehint.trace.recorder.formats import (
     EVENTS,
@@ -40,6 +33,7 @@ from pagehint.trace.recorder.formats import (
 from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.merge import Columns, Merge
 from pagehint.trace.recorder.pages import PageDecoder
+from pagehint.trace.reporting import reporting_by
 from pagehint.trace.snapshot import TEXTS, Snapshot
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import shown, whole_number
@@ -320,24 +314,13 @@ def _reporting(
     parameters = {path.removeprefix(PARAMETERS): text for path, text in system.items() if path.startswith(PARAMETERS)}
     if not features and not parameters and not reports:
         return None
+    found = reporting_by(parameters)
     if not any(map(offers_reporting, features)):
         if not reports:
-            return GuestReporting(on=False, device_load_ns=load)
+            return GuestReporting(on=False, device_load_ns=load, parameters=found.parameters)
         load = None  # its driver came after the files were read
-    order = _parameter(parameters, ORDER_PARAMETER, MAX_ORDER)
-    delay = _parameter(parameters, DELAY_PARAMETER, 10**9)
-    return GuestReporting(
-        on=True,
-        order=pageblock_order if order is None else order,
-        delay_ns=MAINLINE_DELAY if delay is None else delay * 10**6,
-        capacity=MAINLINE_CAPACITY,
-        device_load_ns=load,
-    )
-
-
-def _parameter(parameters: dict[str, str], name: str, most: int) -> int | None:
-    text = parameters.get(name, "")
-    return int(text) if re.fullmatch(r"\d{1,10}", text, re.ASCII) and int(text) <= most else None
+    order = pageblock_order if found.order is None else found.order
+    return replace(found, on=True, order=order, device_load_ns=load)
 
 
 def import_stream(file: BinaryIO, where: str, writer: TraceWriter) -> Meta:
