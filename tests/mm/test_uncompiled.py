@@ -23,12 +23,16 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", sys.argv[1]]))
     "tests",
     [
         "mm/test_ranges.py",
+        "mm/test_ages_model.py",
         "mm/test_pcp.py",
+        "mm/test_pcp_model.py",
         "mm/guest/test_memory.py",
         "hinting/designs/test_reporting.py",
+        "hinting/designs/test_reporting_model.py",
         "hinting/designs/test_survival.py",
         "replays/test_scan.py",
         "replays/test_compaction.py",
+        "trace/recorder/test_naive_pages.py",
     ],
 )
 def test_uncompiled(tests, tmp_path):

@@ -24,6 +24,8 @@ if not cython.compiled:
     from pagehint.trace.events import MAX_ORDER as MOST_ORDER
     from pagehint.trace.events import NONE as NO_VALUE
 
+    _WRAPS = (1 << 64) - 1  # as numbers in C do by themselves
+
 __all__ = ["PageDecoder"]
 
 _COLUMNS = {
@@ -64,7 +66,7 @@ _PROBE_FIELDS = {
     "compact": {"order": "order", "gfp": "gfp"},
     "compact_ret": {"pfn": "page"},
 }
-_NO_PAGES = np.zeros(0, np.uint8)
+_NO_PAGES = memoryview(b"")
 
 # Since 5.17 only; before, a per-CPU list is filled when the order is 0.
 _MAY_LACK = frozenset(("percpu_refill",))
@@ -91,8 +93,8 @@ class PageDecoder:
             if form.name in EVENTS:
                 rows.append(_row(form))
                 ids[form.id] = len(rows)
-        self._ids = ids
-        self._table = np.array(rows, np.int32).reshape(len(rows), WIDTH)
+        self._ids = memoryview(ids)
+        self._table = memoryview(np.array(rows, np.int32).reshape(len(rows), WIDTH))
         self._room = 0
         self._arrays = ()
 
@@ -112,7 +114,7 @@ class PageDecoder:
         data = np.frombuffer(pages, np.uint8)
         if len(data) % self._page_size:
             raise InputError(f"{len(data)} bytes are not whole ring buffer pages of {self._page_size}")
-        self._pages = data
+        self._pages = memoryview(data)
         count: cython.longlong
         with cython.nogil:
             count = self._decode()
@@ -214,6 +216,8 @@ class PageDecoder:
                 at += 8
                 continue
             time += delta
+            if not cython.compiled:
+                time &= _WRAPS
             if kind == 0:
                 record = at + 8
                 length = cython.cast(cython.longlong, more) - 4
@@ -268,6 +272,8 @@ class PageDecoder:
             address: cython.ulonglong = cython.cast(cython.ulonglong, pfn)
             if self._vmemmap != 0:
                 address -= self._vmemmap
+                if not cython.compiled:
+                    address &= _WRAPS
             else:
                 address &= (1 << 30) - 1
             pfn = address >> 6
