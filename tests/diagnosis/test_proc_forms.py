@@ -107,6 +107,20 @@ def test_files_of_proc_say_the_same(tmp_path: Path, names: tuple[str, ...], form
     assert told(pasted) == told(plain)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_slabinfo_says_the_same(tmp_path: Path, form: str) -> None:
+    """It was read as it is pasted: of one line of JSON its first cache, and none of a mail's or with tabs."""
+    folder = DATA / "actions" / "5.10-cache-512-mib-slabinfo-held-out"
+    text = (FOLDER / "meminfo.txt").read_text() + (folder / "slabinfo.txt").read_text()
+    caches = []
+    for data in (text, FORMS[form](text)):
+        path = tmp_path / "pasted.txt"
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        caches.append(diagnose(path).evidence.slab_caches)
+    assert caches[0]
+    assert caches[1] == caches[0]
+
+
 # Tools whose first line is none that tells what it is of.
 TOOLS = {
     "free": "   total   used    free  shared  buff/cache  available\n"

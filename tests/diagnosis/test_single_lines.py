@@ -218,3 +218,27 @@ def test_a_kernel_that_is_named_after_its_pages(tmp_path: Path, kernel: str, kib
 
 def test_spaces_behind_a_settings_name_take_no_time() -> None:
     assert list(read_single_lines(Evidence(), "page_reporting_order" + " " * 200_000 + "x", "file")) == []
+
+
+NUMBERS = "2368980\t2357899\t45\t0\t2318380\t0\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NUMBERS,
+        f"$ cat /proc/sys/fs/dentry-state\n{NUMBERS}$ uptime\n",
+        f"==> /proc/sys/fs/dentry-state <==\n{NUMBERS}\n==> /proc/loadavg <==\n0.00 0.01 0.05 1/123 4567\n",
+        f"/proc/sys/fs/dentry-state:{NUMBERS}",
+        f"fs.dentry-state = {NUMBERS}",
+    ],
+    ids=["a copy of the file", "cat", "tail", "grep", "sysctl"],
+)
+def test_names_of_files_are_counted_in_whatever_way_they_are_printed(tmp_path: Path, text: str) -> None:
+    """Only as sysctl prints them they were: a copy of the file that the guide asks for said nothing."""
+    meminfo, state = tmp_path / "meminfo", tmp_path / "sys" / "fs" / "dentry-state"
+    meminfo.write_text("MemTotal: 1000000 kB\nMemFree: 500000 kB\n")
+    state.parent.mkdir(parents=True)
+    state.write_text(text)
+    for files in ([meminfo, state], [tmp_path]):
+        assert diagnose(files).evidence.unused_names == pytest.approx(2357899 / 2368980)

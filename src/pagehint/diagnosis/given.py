@@ -37,6 +37,7 @@ _OF_FOLDERS = [
         for folder in ("proc/", "")
         for name in ("buddyinfo", "zoneinfo", "meminfo", "pagetypeinfo", "vmstat", "slabinfo", "pressure/memory")
     ),
+    *("proc/sys/fs/dentry-state", "sys/fs/dentry-state"),
     *("kpageflags", "kpagecount", "kpageflags.gz", "kpagecount.gz"),
     *("sos_commands/kernel/dmesg", "var/log/dmesg", "dmesg", "dmesg.txt"),
 ]

@@ -42,7 +42,7 @@ _PREFIX = re.compile(
     r"|(?:vm)?kernel(?:\[\d+\])?:"
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
-    r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}(?<!_order):(?:\d+:)?"
+    r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}(?<!_order)(?<!dentry-state):(?:\d+:)?"
     r"|<[a-z][\w:.-]{0,30}(?:\s[^<>]{0,80})?>|<!\[CDATA\[|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",
@@ -134,6 +134,9 @@ _UNFINISHED = re.compile(r"Node\s+\d{1,9},(?:\s+zone)?(?:\s+\S{1,40},)?(?:\s+typ
 _COUNTS = re.compile(r">?\d{1,30}(?:\s+>?\d{1,30})*", re.ASCII)
 _ROW = re.compile(r"(?:Node\s+\d{1,9}, zone|Free pages count|lowmem_reserve\[\]:).*", re.ASCII)
 _TYPES = re.compile(r"(?:\s*(?:Unmovable|Movable|Reclaimable|HighAtomic|CMA|Isolate)\b)+")
+_OF_SLAB = re.compile(r"[\w:.-]{1,64}(?: +\d{1,15}){5} : tunables[\d: ]*(?:slabdata[\d ]*)?", re.ASCII)
+_REST_OF_SLAB = re.compile(r"(?:[\d: ]*slabdata)?[\d ]+", re.ASCII)
+_WORDS_OF_SLAB = 16
 _FREE_COLUMN = r"(?:used|free|shared|buff/cache|buffers|cached?|available)"
 _FREE_HEAD = re.compile(rf"total(?:\s+{_FREE_COLUMN})*")
 _FREE_COLUMNS = re.compile(rf"{_FREE_COLUMN}(?:\s+{_FREE_COLUMN})*")
@@ -162,6 +165,7 @@ _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
     r"|Node +\d+,? |Number of |Free pages |Pages? |Mem-Info|lowmem_reserve|kern  :|\d+ pages "
     r"|\d\d:\d\d:\d\d\s|[a-z_]{2,24}:\d{1,20}\s+[a-z_]|[A-Z]\w{2,20}(?:\(\w+\))?(?::\s|\s{3,}\d)|-{5}|(?:\d{1,20}\s+){3}|[>\d\s]{1,400}\Z"
+    r"|(?:[\w:.-]{1,64}(?: +\d{1,15}){5} : |[\d: ]{0,30}slabdata )"
     r"|(?:(?:shared|buff/cache|available)\s{0,9}){1,3}\Z|(?:\d[\d.,]{0,20}(?:[KMGTP]i?)?B?(?:\s{1,20}|\Z)){1,6}\Z)",
     re.ASCII,
 )
@@ -300,9 +304,10 @@ def _whole(printed: list[str]) -> list[str]:
     cut = [len(line) for line, whole in zip(lines, printed, strict=True) if len(line) < width == len(whole)]
     near = sum(lengths[width - step] for step in range(1, _NEAR)) - sum(length > width - _NEAR for length in cut)
     # Where all others have a prefix, what has none goes on, behind a space too.
-    pairs = itertools.pairwise(["", *printed])
-    others = list(itertools.islice((line for last, line in pairs if len(last) != width and line), _MOST_OTHERS))
-    all_begin = all(map(_PREFIX.match, others))
+    widest = max(map(len, printed))
+    all_begin = _all_others_begin(printed, widest) and widest - width < _NEAR
+    width = widest if all_begin else width
+    all_begin = all_begin or _all_others_begin(printed, width)
     lines = printed if all_begin else lines
     follows = bytearray(len(lines))
     first, last = "", ""
@@ -322,7 +327,7 @@ def _whole(printed: list[str]) -> list[str]:
         len(line) < width for line, here, then in zip(lines, follows, [*follows[1:], 0], strict=True) if here > then
     ]
     is_likely = broken + len(cut) > max(near, 1, full - broken) and 2 * sum(ends) >= len(ends)
-    if not broken or not (is_likely or (all_begin and others[1:])):
+    if not broken or not (is_likely or all_begin):
         return lines
     whole: list[str] = []
     parts: list[str] = []
@@ -332,6 +337,13 @@ def _whole(printed: list[str]) -> list[str]:
             whole.append("".join(parts))
             parts = []
     return whole
+
+
+# Whether all lines but those behind one of that width begin with a prefix.
+def _all_others_begin(lines: list[str], width: int) -> bool:
+    pairs = itertools.pairwise(["", *lines])
+    others = list(itertools.islice((line for last, line in pairs if len(last) != width and line), _MOST_OTHERS))
+    return len(others) > 1 and all(map(_PREFIX.match, others))
 
 
 def _alike(line: str) -> str:
@@ -461,6 +473,9 @@ def _continues(parts: list[str], line: str) -> bool:
         return words.count(", ") + last.endswith(",") < _TOP_COMMAS["Swap" in first] or last[-1] in ",.0123456789"
     if _FREE_ROW.fullmatch(first) and _FREE_SIZES.fullmatch(line):
         return True
+    if " : tunables" in first:
+        is_whole = sum(len(part.split()) for part in parts) >= _WORDS_OF_SLAB
+        return not is_whole and _OF_SLAB.fullmatch(first) is not None and _REST_OF_SLAB.fullmatch(line) is not None
     if _COUNTS.fullmatch(line):
         return _ROW.fullmatch(first) is not None
     if first.startswith("Number of blocks"):

@@ -216,7 +216,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         _take_free(evidence, *of_free, name)
         yield "the output of free"
     yield from _tools(evidence, lines, [plain, whole], name, of_free is not None)
-    if caches := parse_slabinfo(text):
+    if caches := parse_slabinfo(plain):
         evidence.slab_caches = caches
         yield "slabinfo"
     if pressure := parse_pressure(plain):

@@ -35,7 +35,13 @@ _ARCHITECTURE = re.compile(
 _PAGE_SIZE = re.compile(
     r"\bgetconf PAGE_?SIZE\b.{0,40}\n(\d{4,6})$|^PAGE_?SIZE {1,40}(\d{4,6})$", re.ASCII | re.MULTILINE
 )
-_DENTRY_STATE = re.compile(r"fs[./]dentry-state\s*[:=](.{1,200})")
+# Also below its name, as cat, tail and head print it, and alone, as a copy of the file has it, with the age of 45 s
+# that all kernels have.
+_DENTRY_STATE = re.compile(
+    r"fs[./]dentry-state(?: *[:=]| *(?:<==)?\n)(?P<named>[-\d ]{11,99})$"
+    r"|\A(?P<alone>\d{1,15} +\d{1,15} +45 +0 +\d{1,15} +0)\Z",
+    re.ASCII | re.MULTILINE,
+)
 # Hyper-V's driver, as in WSL2, has words of its own.
 _REPORTING_ON = re.compile(
     r"Free page reporting enabled|Cold memory discard hint enabled(?: with order (?P<order>\d{1,2})\b)?", re.ASCII
@@ -58,7 +64,7 @@ def read_single_lines(evidence: Evidence, text: str, name: str) -> Iterator[str]
     if sizes or (machines and not versions):
         yield PAGE_SIZE
     evidence.hypervisor = evidence.hypervisor or hypervisor_of(text)
-    shares = [parse_unused_names(names[1]) for names in _DENTRY_STATE.finditer(text)]
+    shares = [parse_unused_names(names[names.lastgroup or 0]) for names in _DENTRY_STATE.finditer(text)]
     if known := [share for share in shares if share is not None]:
         evidence.unused_names = known[-1]
         yield "fs.dentry-state"

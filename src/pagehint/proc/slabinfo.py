@@ -7,7 +7,7 @@ __all__ = ["SlabCache", "parse_slabinfo"]
 
 _ROW = re.compile(
     r"([\w:.-]{1,64}) +(\d{1,15}) +(\d{1,15}) +\d{1,9} +\d{1,9} +(\d{1,9}) : tunables(?: +\d{1,9}){3} : slabdata"
-    r" +\d{1,15} +(\d{1,15}) +\d{1,15}",
+    r" +\d{1,15} +(\d{1,15}) +\d{1,15}(?! *\d)",
     re.ASCII,
 )
 _IN_ROW = " : slabdata "
