@@ -389,6 +389,14 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         ("PMEM  /MB: 65535   total: 1234     vmk,45678 other,  18623 free\n", "ESXi's esxtop, which is no"),
         ('{"memory": {"system": {"available_bytes": 2320671, "total_bytes": 25276}}}', "facter, which doesn't tell"),
         ("memory => {\n  available_bytes => 2320671,\n", "facter, which doesn't tell"),
+        (
+            "OBJS ACTIVE  USE OBJ SIZE  SLABS OBJ/SLAB CACHE SIZE NAME\n2369 2369 99% 0.19K 112 21 451K dentry\n",
+            "slabtop, which doesn't tell",
+        ),
+        (
+            "Per-node system memory usage (in MBs):\n                 Node 0 Node 1\nMemTotal         490303  97280\n",
+            "numastat -m, whose lines are broken or missing",
+        ),
         ("numa_hit   1\nnuma_miss  0\nnuma_foreign   0\n", "numastat without -m, which doesn't tell"),
         (
             "earlyoom[1]: mem avail:  1234 of  7953 MiB (15.52%), swap free: 0 of 0 MiB ( 0.00%)\n",

@@ -129,7 +129,7 @@ _NO_FREE = {
     "sar without -r": (
         r".{0,40}\b(?:pgpgin/s\s+pgpgout/s|kbswpfree\s+kbswpused|pswpin/s\s+pswpout/s|kbhugfree\s+kbhugused)\b.{0,160}"
     ),
-    "slabtop": r"Active / Total Objects \(% used\).{1,80}",
+    "slabtop": r"Active / Total Objects \(% used\).{1,80}|OBJS\s+ACTIVE\s+USE\s+OBJ SIZE\s.{1,80}",
     "vmstat -m": r"Cache\s+Num\s+Total\s+Size\s+Pages",
     "docker stats": r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}",
     "podman stats": r"ID\s+NAME\s+CPU %\s.{1,160}",
@@ -176,6 +176,7 @@ _UNREAD = {
     "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
 }
 _BROKEN = {
+    "numastat -m": r"Per-node system memory usage \(in MBs\):",
     "numactl -H": r"node \d{1,4} free: \d{1,12} MB",
     "free": (
         rf"Mem:(?=.{{0,200}}[1-9])(?:\s+{_SIZE}i?B?){{1,7}}|Mem:(?=.{{0,60}}[OoIlZS|])(?:\s+[\dOoIlZS|.,]{{1,14}}){{3,7}}"
