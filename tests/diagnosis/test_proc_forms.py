@@ -67,6 +67,12 @@ FORMS: dict[str, Form] = {
         for line in text.splitlines()
         for part in re.findall(".{1,80}", f"Nov 28 00:47:11 web-1 collect.sh[1234]: {line}")
     ),
+    "lines of JSON in a log": lambda text: "".join(
+        f"2026-11-28T00:47:11.1234567Z {line}\n" for line in json.dumps(text.splitlines(), indent=1).split("\n")
+    ),
+    "lines of JSON behind a prefix that nobody named": lambda text: "".join(
+        f"[web-1 collect] {line}\n" for line in json.dumps({"lines": text.splitlines()}, indent=2).split("\n")
+    ),
     "CDATA": lambda text: f"<out><![CDATA[{text}]]></out>\n",
     "Kubernetes": each("2026-11-28T00:47:11.123456789Z {}"),
     "JSON with a field unknown": records(

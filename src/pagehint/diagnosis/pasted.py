@@ -271,7 +271,13 @@ def plain_lines(text: str) -> list[str]:
     lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
     # Each of its lines had a prefix. What is a figure by its name stays too.
     if not _BRACKETS.isdisjoint(lines):
-        lines = [*strings_of("\n".join(lines)).split("\n"), *filter(_OF_JSON.fullmatch, lines)]
+        # The last string of a list has no comma behind it, and lost its end.
+        lines = [f'{line}"' if line.startswith('"') and line.count('"') == 1 else line for line in lines]
+        said = strings_of("\n".join(lines)).split("\n")
+        lines = [
+            *(part.strip() for line in said for part in _plain(line).split("\n")),
+            *filter(_OF_JSON.fullmatch, lines),
+        ]
     return _downwards(list(_unwrapped(lines)))
 
 
@@ -427,10 +433,16 @@ def _plain(line: str) -> str:
 
 def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     shapes: dict[str, None] = {}
+    of_strings: dict[str, None] = {}
+    is_json = not _BRACKETS.isdisjoint(lines)
     for line in lines:
         after = _AFTER_PREFIX.search(line[: 2 * _MOST_PREFIX])
-        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) < _MOST_SHAPES:
-            shapes[_shape(line[: after.start()])] = None
+        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes | of_strings) < _MOST_SHAPES:
+            before = line[: after.start()]
+            is_json = is_json or after[0] in _BRACKETS
+            (of_strings if before.rstrip().endswith('"') else shapes)[_shape(before)] = None
+    # The quotes of strings of JSON are no prefix.
+    shapes |= {} if is_json else of_strings
     if not shapes:
         yield from lines
         return
