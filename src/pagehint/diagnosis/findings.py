@@ -100,7 +100,11 @@ class Diagnosis:
         """Whether bounds of what compaction, a key of ACTIONS, brings are as far apart as all that it could move."""
         if self.free is None or action not in ("compact_memory", "both") or size.most is None or size.least >= 0:
             return False
-        cache = self.would_bring["drop_caches"][0].most or 0 if action == "both" else 0
+        dropped = self.would_bring["drop_caches"]
+        cache = (dropped[0].most or 0) if action == "both" else 0
+        # At order 0 there is no more in it than what is dropped and what is under watermarks, at others what is free.
+        if not self.zones:
+            cache = min(cache, max((dropped[max(dropped)].most or 0) - self.free, 0))
         return size.most - size.least > self.free + cache
 
     def to_dict(self) -> dict[str, Any]:
