@@ -15,6 +15,7 @@ from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.zone import Zone
+from tests.limits import HANGS
 
 _HEAP, _BASE = 1 << 9, 1 << 10  # flags of a type: made by a class statement; may be derived from
 
@@ -90,5 +91,5 @@ def test_what_is_compiled_is_not_copied() -> None:
 
 def test_what_is_made_of_nothing_does_not_crash() -> None:
     """A worker of no design was the end of Python, and lists of a CPU whose class derives from them."""
-    ended = subprocess.run([sys.executable, "-c", _ATTACK], capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run([sys.executable, "-c", _ATTACK], capture_output=True, text=True, timeout=HANGS, check=False)
     assert (ended.returncode, ended.stdout.split()[-1]) == (0, "all"), ended.stdout + ended.stderr[-2000:]

@@ -10,6 +10,7 @@ import pytest
 import pagehint
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
+from tests.limits import HANGS
 
 ROUNDS, OPERATIONS = 40, 4_000
 LIBRARIES = sorted(Path(pagehint.__file__).parent.rglob("*.so"))
@@ -58,7 +59,7 @@ def test_threads_that_all_want_a_zone_lose_no_page():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANGS)
         assert not thread.is_alive(), "it hangs"
     assert problems == []
     assert check(zone) == []

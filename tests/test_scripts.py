@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from pagehint.trace.shipped import example
+from tests.limits import HANGS
 
 _ROOT = Path(__file__).parent.parent
 _RUNS = 'if __name__ == "__main__":'  # a module that scripts share has none
@@ -22,7 +23,7 @@ _SCRIPTS = [path for path in _FILES if _RUNS in path.read_text()]
 @pytest.mark.parametrize("script", _SCRIPTS, ids=lambda path: path.name)
 def test_help_runs_nothing(script: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(script), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=HANGS)
     assert done.stdout.startswith("usage:")
     assert len(done.stdout.splitlines()) > 3
     assert list(tmp_path.iterdir()) == []

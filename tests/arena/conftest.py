@@ -13,6 +13,7 @@ import pytest
 from pagehint.arena import Arena
 from pagehint.mm.check import check
 from tests.host.conftest import Kernel
+from tests.limits import HANGS
 
 # Processes that are spawned import what they run by its name.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,7 +25,7 @@ class Until:
     Only what hangs waits so long.
     """
 
-    def __call__(self, condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+    def __call__(self, condition: Callable[[], bool], seconds: float = HANGS) -> bool:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:

@@ -17,6 +17,7 @@ import pytest
 from pagehint import InputError, PagehintError
 from pagehint.arena import Arena, ArenaFullError
 from pagehint.host.mapping import HUGE_PAGE
+from tests.limits import HANGS
 
 MIB = 1 << 20
 Make = Callable[..., Arena]
@@ -374,5 +375,7 @@ def test_leaving_the_interpreter_with_blocks_alive() -> None:
         "import builtins; builtins.kept = kept; kept.append(arena)\n"
     )
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, timeout=HANGS
+        )
         assert (done.returncode, done.stderr) == (0, "")

@@ -20,6 +20,7 @@ import pytest
 
 import pagehint.arena.arena as module
 from pagehint.arena import Arena, ArenaFullError
+from tests.limits import HANGS
 
 MIB = 1 << 20
 F_SEAL_FUTURE_WRITE = 0x10
@@ -51,7 +52,7 @@ def test_locked_pages(make: Make, until: Until) -> None:
     assert (kept == 5).all()
     assert until(lambda: arena.stats().errors > 8)
     used(arena, 64 * MIB)  # other memory is given back as soon as ever
-    assert until(lambda: arena.stats().resident <= kept.nbytes + 4 * MIB, 1)
+    assert until(lambda: arena.stats().resident <= kept.nbytes + 4 * MIB)
     with pytest.raises(OSError, match="madvise: Invalid argument"):
         arena.trim()
     assert arena.stats().resident > kept.nbytes
@@ -140,7 +141,7 @@ def test_a_device_that_hangs(make: Make, until: Until, monkeypatch: pytest.Monke
     waiting.start()
     assert until(lambda: arena.pages.waiting == 1)
     go.set()
-    waiting.join(10)
+    waiting.join(HANGS)
     assert found == [64 * MIB]
     assert until(lambda: arena.stats().resident == 0)
 
@@ -155,7 +156,7 @@ def test_closing_and_dropping_with_a_device_that_hangs(until: Until, monkeypatch
 
     monkeypatch.setattr(arena.host, "react", hanging)
     used(arena)
-    assert reacting.wait(10)
+    assert reacting.wait(HANGS)
     worker = arena._worker
     arena.close()
     del arena
@@ -212,8 +213,7 @@ def test_signal_handlers_use_the_arena(make: Make) -> None:
     previous = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
+        while ran[0] <= 200:
             array = arena.empty(5 * MIB, "u1")
             array[::4096] = 7
             arena.trim()
@@ -222,7 +222,6 @@ def test_signal_handlers_use_the_arena(make: Make) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     del array
-    assert ran[0] > 50
     assert arena.stats().live == arena.stats().in_flight == 0
 
 
@@ -275,7 +274,7 @@ def test_ctrl_c_at_any_moment(make: Make) -> None:
     assert interrupted == 400
     assert arena.stats().live == 0
     assert arena.trim() >= 0
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANGS
     while arena.stats().in_flight and time.monotonic() < deadline:
         time.sleep(0.002)
     assert (arena.stats().in_flight, arena.stats().resident, arena.pages.waiting) == (0, 0, 0)
@@ -296,7 +295,7 @@ def test_ctrl_c_ends_a_program_during_a_react() -> None:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=HANGS)
     assert process.returncode == -signal.SIGINT
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert errors.count("Traceback") == 1

@@ -13,13 +13,14 @@ import pytest
 
 from pagehint import PagehintError, check
 from pagehint.arena import Arena
+from tests.limits import HANGS
 
 MIB = 1 << 20
 Make = Callable[..., Arena]
 Until = Callable[..., bool]
 
 
-def in_child(work: Callable[[], Any], seconds: int = 60) -> Any:
+def in_child(work: Callable[[], Any], seconds: int = HANGS) -> Any:
     """What ``work`` returns in a forked child, which has this long."""
     read, write = os.pipe()
     pid = os.fork()
@@ -158,7 +159,7 @@ def test_forking_while_blocks_are_in_flight(make: Make, monkeypatch: pytest.Monk
         react(blocks)
 
     monkeypatch.setattr(arena.host, "react", held)
-    assert reacting.wait(10)
+    assert reacting.wait(HANGS)
     assert arena.stats().in_flight == 32 * MIB
 
     def child() -> tuple[Any, ...]:

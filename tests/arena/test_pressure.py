@@ -14,6 +14,7 @@ import pytest
 
 from pagehint.arena import Arena
 from pagehint.arena.pressure import Pressure, _Events, _Stall, sources
+from tests.limits import HANGS
 
 MIB = 1 << 20
 MACHINE = Path("/proc/pressure/memory")
@@ -70,7 +71,7 @@ def pressure(tmp_path: Path) -> Iterator[None]:
         for process in processes:
             process.kill()
             process.wait()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANGS
         while group.exists() and time.monotonic() < deadline:
             with contextlib.suppress(OSError):
                 group.rmdir()

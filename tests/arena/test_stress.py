@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import HANGS
+
 STRESS = Path(__file__).parents[2] / "benchmarks" / "stress_arena.py"
 
 
 @pytest.mark.parametrize("limit", ["640MiB", "100MiB"])
 def test_no_live_byte_is_lost(limit: str) -> None:
     command = [sys.executable, str(STRESS), "--gigabytes", "3", "--per-arena", "0.4", "--limit", limit]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
     assert found["errors"] == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import COMMAND
+from tests.limits import HANGS
 
 _MAY_WRITE = all(os.access(f"/proc/sys/vm/{name}", os.W_OK) for name in ("drop_caches", "compact_memory"))
 _as_root = pytest.mark.skipif(not _MAY_WRITE, reason="/proc/sys/vm can't be written here")
@@ -78,7 +79,7 @@ def test_watch_ends_with_its_terminal() -> None:
     try:
         terminal.read_until(lambda text: "Free memory, by what keeps it" in text)
         os.close(terminal.mine)
-        assert terminal.process.wait(60) == 0
+        assert terminal.process.wait(HANGS) == 0
     finally:
         terminal.process.kill()
 

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.command import COMMAND, said
+from tests.limits import HANGS
 
 MAIN = [*COMMAND, "script"]
 
@@ -176,7 +177,7 @@ def test_a_reader_that_has_enough():
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(b"dump\n" * 3000)
         process.stdin.close()
-    assert process.wait(60) in (0, 141)
+    assert process.wait(HANGS) in (0, 141)
     assert process.stderr is not None
     assert process.stderr.read() == b""
 
@@ -184,7 +185,12 @@ def test_a_reader_that_has_enough():
 def test_no_standard_output_at_all(tmp_path):
     with open(os.devnull, "rb") as unwritable:
         done = subprocess.run(
-            [*MAIN, "-"], input=b"init 1024\ndump\n", stdout=unwritable, stderr=subprocess.PIPE, timeout=60, check=False
+            [*MAIN, "-"],
+            input=b"init 1024\ndump\n",
+            stdout=unwritable,
+            stderr=subprocess.PIPE,
+            timeout=HANGS,
+            check=False,
         )
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
@@ -198,14 +204,14 @@ def test_no_standard_input_at_all():
 
 def test_an_error_that_nobody_can_read_has_its_status():
     with open("/dev/full", "wb") as full:
-        done = subprocess.run([*MAIN, "absent.ops"], stdout=subprocess.PIPE, stderr=full, timeout=60, check=False)
+        done = subprocess.run([*MAIN, "absent.ops"], stdout=subprocess.PIPE, stderr=full, timeout=HANGS, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
 
 
 def test_a_full_disk():
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*MAIN, "-"], input=b"init 1024\ndump\n", stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+            [*MAIN, "-"], input=b"init 1024\ndump\n", stdout=full, stderr=subprocess.PIPE, timeout=HANGS, check=False
         )
     assert done.returncode == 2
     assert b"No space left" in done.stderr

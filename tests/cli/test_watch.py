@@ -17,6 +17,7 @@ from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.recorder.qmp import Qmp, socket_address
 from pagehint.trace.recorder.vmm import find_ram, ram_of_qmp
 from tests.command import pagehint
+from tests.limits import HANGS
 
 MEMORY_OF_A_DEVICE = ("-object", "memory-backend-ram,id=m,size=512M")
 VM = """
@@ -302,7 +303,7 @@ def test_a_socket_that_is_not_qemus(tmp_path, says):
         thread.start()
         with pytest.raises(InputError, match="qmp") as refused:
             Qmp(path)
-        thread.join(60)
+        thread.join(HANGS)
         assert left, refused
 
 
@@ -325,5 +326,5 @@ def test_a_socket_that_never_answers(tmp_path, monkeypatch):
         thread.start()
         with pytest.raises(InputError, match="timed out"):
             Qmp(path)
-        thread.join(60)
+        thread.join(HANGS)
         assert not thread.is_alive()

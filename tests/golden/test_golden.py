@@ -12,6 +12,7 @@ import pytest
 import pagehint
 import pagehint.mm.buddy
 from pagehint.replays.script import Script
+from tests.limits import HANGS
 
 DATA = Path(__file__).parent / "data"
 NAMES = sorted(path.name.removesuffix(".ops.gz") for path in DATA.glob("*.ops.gz"))
@@ -58,7 +59,11 @@ def test_compiled(name):
 
 def run_command(argument: str, stdin: bytes = b"") -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-c", COMMAND, "script", argument], input=stdin, capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", COMMAND, "script", argument],
+        input=stdin,
+        capture_output=True,
+        timeout=HANGS,
+        check=False,
     )
 
 
@@ -99,7 +104,7 @@ def test_uncompiled(name, uncompiled):
         [sys.executable, "-c", UNCOMPILED],
         input=ops(name),
         capture_output=True,
-        timeout=120,
+        timeout=HANGS,
         check=False,
         env={"PYTHONPATH": str(uncompiled), "PATH": ""},
         cwd=uncompiled,

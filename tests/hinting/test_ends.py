@@ -19,8 +19,9 @@ from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
+from tests.limits import HANGS
 
-from .drivers.test_thread import SOON, Gate, in_thread, join
+from .drivers.test_thread import Gate, in_thread, join
 from .rig import BLOCK, MS, TOP, Device, Rig
 
 # Errors that are nobody's to catch are said by Python itself, on whatever test runs then.
@@ -74,7 +75,7 @@ STARTED = "worker.start(device); device.entered.wait()"
 )
 def test_what_a_finalizer_does_at_pythons_end_returns(before, at_exit, says):
     code = AT_EXIT.format(before=before, at_exit=at_exit)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SOON, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, says, "")
 
 
@@ -83,10 +84,10 @@ def test_a_forked_child_waits_for_no_worker(what):
     zone, gate = Zone(64 * BLOCK), Gate()
     worker = ThreadWorker(PageHinting(delay="1ms"), [zone])
     worker.start(Device(64, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     pid = os.fork()
     if not pid:
-        signal.alarm(SOON)
+        signal.alarm(HANGS)
         os._exit(worker.stop() or 0 if what == "stop" else zone.alloc() + 1)
     assert os.waitpid(pid, 0)[1] == 0
     gate.opened.set()
@@ -131,19 +132,19 @@ def test_an_allocation_waits_for_the_device_that_has_the_blocks_now():
 
     def slow(zone, attempt):
         chosen.set()
-        assert go.wait(SOON)
+        assert go.wait(HANGS)
         return settle(zone, attempt)
 
     first._loop._settle = slow
     gates = Gate(), Gate()
     first.start(Device(32, gates[0]))
-    assert gates[0].entered.wait(SOON)
+    assert gates[0].entered.wait(HANGS)
     waiting = in_thread(lambda: found.append(zone.alloc(TOP)))
-    assert chosen.wait(SOON)
+    assert chosen.wait(HANGS)
     gates[0].opened.set()
     first.stop()
     second.start(Device(32, gates[1]))
-    assert gates[1].entered.wait(SOON)
+    assert gates[1].entered.wait(HANGS)
     go.set()
     threading.Timer(0.05, gates[1].opened.set).start()
     join(waiting)
@@ -161,7 +162,7 @@ def test_devices_that_allocate_from_each_others_zones_do_not_wait_for_each_other
         def once(blocks):
             if turns:
                 turns.clear()
-                both.wait(SOON)
+                both.wait(HANGS)
                 found.append(zone.alloc(TOP))
                 if len(found) == 2:
                     all_found.set()
@@ -171,7 +172,7 @@ def test_devices_that_allocate_from_each_others_zones_do_not_wait_for_each_other
     workers = [ThreadWorker(PageHinting(delay="1ms"), [zone]) for zone in zones]
     for worker, other in zip(workers, reversed(zones), strict=True):
         worker.start(Device(32, allocates_from(other)))
-    assert all_found.wait(SOON)
+    assert all_found.wait(HANGS)
     assert -1 in found
     join(*[in_thread(worker.stop) for worker in workers])
     assert not any(zone.in_flight_pages for zone in zones)
@@ -182,7 +183,7 @@ def test_devices_that_stop_each_other_do_not_wait_for_each_other():
 
     def stops(other):
         def once(blocks):
-            both.wait(SOON)
+            both.wait(HANGS)
             workers[other].stop()
 
         return once
@@ -190,7 +191,7 @@ def test_devices_that_stop_each_other_do_not_wait_for_each_other():
     workers += [ThreadWorker(PageHinting(delay="1ms"), [Zone(4 * BLOCK)]) for _ in range(2)]
     for worker, other in zip(workers, (1, 0), strict=True):
         worker.start(Device(32, stops(other)))
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + HANGS
     while any(worker.running for worker in workers):
         assert time.monotonic() < deadline, "they hang"
 
@@ -199,7 +200,7 @@ def test_a_name_as_the_kernel_shows_it(tasks):
     worker = ThreadWorker(PageHinting(delay="1ms"), [Zone(4 * BLOCK)], name="longer than 15 bytes \udc80")
     gate = Gate()
     worker.start(Device(32, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     assert tasks("longer than 15") == 1
     gate.opened.set()
     worker.stop()
@@ -211,7 +212,7 @@ def test_a_design_has_one_device_whoever_starts_it():
     class Slow(Device):
         @property
         def capacity(self):
-            both.wait(SOON)
+            both.wait(HANGS)
             return 8
 
         @capacity.setter
@@ -382,7 +383,7 @@ def test_row_5_a_bulk_call_waits_for_blocks_in_flight(lists):
     pcp = PerCpuLists(zone, 0, 7, 42) if lists else None
     worker = ThreadWorker(PageHinting(delay="1ms"), [zone])
     worker.start(Device(32, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     assert zone.alloc_nowait() == -1
     table = np.full(5, -1, np.int64)
     ones, slots = np.ones(5, np.uint8), np.arange(5, dtype=np.uint32)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.limits import HANGS
+
 SIGNALS = """
 import faulthandler, gc, os, random, signal, threading, time, traceback
 import numpy as np
@@ -214,6 +216,6 @@ while interrupted < 500:
 )
 def test_row_10_nothing_that_interrupts_deadlocks(how):
     done = subprocess.run(
-        [sys.executable, "-c", SIGNALS + how + AT_LAST], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", SIGNALS + how + AT_LAST], capture_output=True, text=True, timeout=HANGS, check=False
     )
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -11,6 +11,7 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
+from tests.limits import HANGS
 
 SECONDS = 4.0
 NAME = "under stress"
@@ -123,12 +124,12 @@ def test_everything_at_once(tasks):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANGS)
         assert not thread.is_alive(), "it hangs"
     stress.worker.stop()
     assert stress.problems == []
     assert not stress.worker.running
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS
     while tasks(NAME):  # its last steps
         assert time.monotonic() < deadline, "its thread lives on"
     for zone in stress.zones:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import pagehint
+from tests.limits import HANGS
 
 TESTS = Path(__file__).parents[1]
 RUN = """
@@ -45,7 +46,7 @@ def test_uncompiled(tests, tmp_path):
         [sys.executable, "-c", RUN, str(TESTS / tests)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
         check=False,
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},
         cwd=TESTS.parent,

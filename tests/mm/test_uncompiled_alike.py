@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pagehint
+from tests.limits import HANGS
 
 STORY = """
 import numpy as np
@@ -54,7 +55,7 @@ def tell(folder: Path) -> tuple[str, str]:
     told = subprocess.run(
         [sys.executable, "-c", STORY + "print(buddy.__file__)"],
         capture_output=True,
-        timeout=120,
+        timeout=HANGS,
         check=False,
         text=True,
         env={"PYTHONPATH": str(folder), "PATH": ""},

@@ -15,6 +15,7 @@ from pagehint.mm import page
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
 from pagehint.mm.zone import Watermarks, Zone
+from tests.limits import HANGS
 
 GIB = 1 << 18  # pages
 HUGE = 10**30
@@ -417,6 +418,6 @@ print(rss)
 
 @pytest.mark.slow
 def test_one_tebibyte():
-    done = subprocess.run([sys.executable, "-c", TIB], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", TIB], capture_output=True, text=True, timeout=HANGS, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < (10 << 28) + (200 << 20)

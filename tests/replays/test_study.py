@@ -20,6 +20,7 @@ from pagehint.replays.recording import Recording
 from pagehint.replays.run import vars_of
 from pagehint.replays.start import Start
 from pagehint.replays.study import Ground, Task, _usual_workers, run_tasks
+from tests.limits import HANGS
 
 from .recording import record, zone
 
@@ -102,7 +103,7 @@ class Endless(ph.PageReporting):
 
     def work(self) -> Any:
         self.reached.set()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         try:
             while time.monotonic() < deadline:
                 pass

@@ -15,6 +15,7 @@ from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.trace.shipped import example
 from tests.hinting.rig import MS, Device
+from tests.limits import HANGS
 
 
 class Guest:
@@ -127,7 +128,7 @@ def test_a_park_wakes_a_thread():
     worker = ThreadWorker(design, [zone])
     worker.start(device)
     design.park()
-    assert told.get(timeout=60) == 8
+    assert told.get(timeout=HANGS) == 8
     worker.stop()
 
 

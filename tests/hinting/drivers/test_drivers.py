@@ -16,8 +16,7 @@ from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
-
-PATIENCE = 30  # seconds until a test that hangs fails
+from tests.limits import HANGS
 
 
 class History:
@@ -111,7 +110,7 @@ def gated(kind):
         def next(self, now):
             if self.inner:  # a design asks itself again where a run has ended
                 return super().next(now)
-            assert self.gate.wait(PATIENCE)
+            assert self.gate.wait(HANGS)
             self.inner = True
             action = super().next(now)
             self.inner = False
@@ -132,7 +131,7 @@ def play_thread(history, design):
         elif not (history.zone.requested and design.started):
             continue
         design.gate.set()
-        while not isinstance(design.said.get(timeout=PATIENCE), Idle):
+        while not isinstance(design.said.get(timeout=HANGS), Idle):
             pass
     design.gate.set()
     worker.stop()
@@ -189,13 +188,13 @@ def test_two_zones_that_are_requested_before_the_worker_hears_of_either():
     worker = ThreadWorker(design, zones)
     design.gate.set()
     worker.start(history)
-    while not isinstance(design.said.get(timeout=PATIENCE), Idle):
+    while not isinstance(design.said.get(timeout=HANGS), Idle):
         pass
     # The worker is kept in notified() of the first zone until the second one is requested too.
     both, notified = threading.Event(), design.notified
 
     def late(zone, now):
-        assert both.wait(PATIENCE)
+        assert both.wait(HANGS)
         notified(zone, now)
 
     design.notified = late
@@ -204,7 +203,7 @@ def test_two_zones_that_are_requested_before_the_worker_hears_of_either():
             zone.free(pfn, 10)
         assert zone.requested
     both.set()
-    while not isinstance(design.said.get(timeout=PATIENCE), Idle):
+    while not isinstance(design.said.get(timeout=HANGS), Idle):
         pass
     worker.stop()
     assert [zone.nr_hinted[10] for zone in zones] == [16, 16]

@@ -13,10 +13,9 @@ from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 from pagehint.units import LONGEST_TIME
+from tests.limits import HANGS
 
 from ..rig import BLOCK, TOP, Device
-
-SOON = 30  # seconds: only what hangs waits so long
 
 
 class Told(Device):
@@ -40,7 +39,7 @@ class Gate:
 
     def __call__(self, blocks):
         self.entered.set()
-        assert self.opened.wait(SOON)
+        assert self.opened.wait(HANGS)
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def worker(zone, tasks):
     yield worker
     worker.stop()
     assert not worker.running
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + HANGS
     while tasks("under test"):  # its last steps
         assert time.monotonic() < deadline, "its thread lives on"
     assert check(zone) == []
@@ -68,14 +67,14 @@ def in_thread(action) -> threading.Thread:
 
 def join(*threads):
     for thread in threads:
-        thread.join(SOON)
+        thread.join(HANGS)
         assert not thread.is_alive(), "it hangs"
 
 
 def test_the_device_is_told_of_all(zone, worker):
     device = Told(64)
     worker.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     worker.stop()
     assert sorted(device.told) == [n * BLOCK for n in range(64)]
     assert zone.nr_hinted[TOP] == 64
@@ -85,13 +84,13 @@ def test_frees_are_noticed_again_and_again(zone, worker):
     device = Told(64)
     worker.start(device)
     for blocks in (104, 144, 184):
-        assert device.reached.wait(SOON), f"{blocks - 40} blocks"
+        assert device.reached.wait(HANGS), f"{blocks - 40} blocks"
         device.blocks = blocks
         device.reached.clear()
         pfns = [zone.alloc(TOP) for _ in range(40)]
         for pfn in pfns:
             zone.free(pfn, TOP)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
 
 
 def test_two_zones_that_ask_at_the_same_time_are_both_served():
@@ -99,7 +98,7 @@ def test_two_zones_that_ask_at_the_same_time_are_both_served():
     worker = ThreadWorker(PageHinting(delay="1ms"), zones)
     device = Told(128)
     worker.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     tables = {zone: np.full(40, -1, np.int64) for zone in zones}
     slots, orders, types = np.arange(40, dtype=np.uint32), np.full(40, TOP, np.uint8), np.ones(40, np.uint8)
     for turn in range(1, 51):
@@ -108,7 +107,7 @@ def test_two_zones_that_ask_at_the_same_time_are_both_served():
         for op in (1, 0):
             for zone in zones:
                 zone.bulk(np.full(40, op, np.uint8), slots, orders, types, tables[zone])
-        assert device.reached.wait(SOON), f"turn {turn}: nobody served them"
+        assert device.reached.wait(HANGS), f"turn {turn}: nobody served them"
     worker.stop()
 
 
@@ -144,10 +143,10 @@ def test_row_1_stopping_does_not_hang_and_a_later_free_asks_again():
     worker = ThreadWorker(Design(delay="1ms"), [zone])
     device = Told(64)
     worker.start(device)
-    assert failed.wait(SOON)
+    assert failed.wait(HANGS)
     zone.out_of_memory = False
     zone.free(zone.alloc(TOP), TOP)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     zone.out_of_memory = True
     join(in_thread(worker.stop))
     assert worker.design.statistics.errors == 1
@@ -188,7 +187,7 @@ def test_row_3_of_many_starts_one_wins(worker):
         barrier, results = threading.Barrier(6), []
 
         def start(barrier=barrier, results=results):
-            barrier.wait(SOON)
+            barrier.wait(HANGS)
             try:
                 worker.start(Device())
             except BusyError:
@@ -217,7 +216,7 @@ def test_row_3_starts_and_stops_that_race(worker):
 def test_row_5_an_allocation_waits_for_blocks_in_flight(zone, worker):
     gate, got = Gate(), []
     worker.start(Device(64, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     assert zone.alloc_nowait(0) == -1
     waiting = [in_thread(lambda: got.append(zone.alloc(TOP))) for _ in range(3)]
     assert got == []
@@ -235,7 +234,7 @@ def test_row_5_what_is_freed_meanwhile_and_a_failing_device_are_no_reason_to_fai
         raise OSError
 
     worker.start(Device(64, fail))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     waiting = in_thread(lambda: got.append(zone.alloc(TOP)))
     gate.opened.set()
     join(waiting)
@@ -246,7 +245,7 @@ def test_row_5_the_device_itself_does_not_wait(zone, worker):
     got = []
     device = Told(64, 64, lambda blocks: got.append(zone.alloc(0)))
     worker.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     assert got[0] == -1
 
 
@@ -259,7 +258,7 @@ def test_row_6_a_device_that_fails_is_told_again(zone, worker):
 
     device = Told(64, 32, fail)
     worker.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     worker.stop()
     assert worker.design.statistics.errors == 4
     assert zone.nr_hinted[TOP] == 64
@@ -290,7 +289,7 @@ def test_row_10_the_device_may_do_anything(zone, worker):
 
     device = Told(1, 8, react)
     worker.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     worker.stop()
     assert not worker.running
     assert busy == [True]
@@ -300,7 +299,7 @@ def test_row_10_the_device_may_do_anything(zone, worker):
 def test_row_18_no_other_device_before_the_last_react_has_ended(worker):
     gate = Gate()
     worker.start(Device(4, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     stopping = in_thread(worker.stop)
     for _ in range(100):
         with pytest.raises(BusyError):
@@ -310,14 +309,14 @@ def test_row_18_no_other_device_before_the_last_react_has_ended(worker):
     join(stopping)
     second = Told(64)
     worker.start(second)
-    assert second.reached.wait(SOON)
+    assert second.reached.wait(HANGS)
 
 
 def test_row_18_two_workers_never_share_a_zone(zone, worker):
     other = ThreadWorker(PageHinting(delay="1ms"), [zone])
     gate = Gate()
     worker.start(Device(4, gate))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     with pytest.raises(BusyError):
         other.start(Device())
     assert not other.running
@@ -328,7 +327,7 @@ def test_row_18_two_workers_never_share_a_zone(zone, worker):
     join(stopping)
     device = Told(64)
     other.start(device)
-    assert device.reached.wait(SOON)
+    assert device.reached.wait(HANGS)
     other.stop()
 
 
@@ -347,7 +346,7 @@ def test_a_react_that_runs_is_waited_for(worker):
         ended.append(True)
 
     worker.start(Device(4, react))
-    assert gate.entered.wait(SOON)
+    assert gate.entered.wait(HANGS)
     threading.Timer(0.02, gate.opened.set).start()
     worker.stop()
     assert ended == [True]
@@ -357,7 +356,7 @@ def test_a_worker_that_is_dropped_ends(zone, tasks):
     worker = ThreadWorker(PageHinting(delay="1ms"), [zone], name="dropped")
     worker.start(Told(1))
     del worker
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + HANGS
     while tasks("dropped"):
         assert time.monotonic() < deadline, "its thread lives on"
         time.sleep(0.001)

@@ -16,6 +16,7 @@ from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.guest.memory import GuestMemory
 from pagehint.mm.page import IN_FLIGHT, KIND, OFFLINE
+from tests.limits import HANGS
 
 MIB = 256  # pages
 
@@ -408,7 +409,7 @@ def test_threads_and_a_worker_share_a_guest(kind):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(HANGS)
         assert not thread.is_alive()
     worker.stop()
     assert errors == []
