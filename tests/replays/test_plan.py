@@ -14,7 +14,7 @@ from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import Plan, kind_of, plans_of
-from pagehint.replays.start import guest_reporting, usual_capacity
+from pagehint.replays.start import guest_reporting
 from pagehint.trace.shipped import example
 
 
@@ -101,7 +101,7 @@ def test_designs_that_are_made_have_their_place_and_their_settings() -> None:
         ("hinting", {"order": 9}, 16),
         ("Own", {"batches": 4}, 8),
         ("Own", {"batches": 4}, 16),
-        ("none", {}, usual_capacity(TRACE)),
+        ("none", {}, TRACE.meta.known_reporting.usual_capacity),
     ]
 
 

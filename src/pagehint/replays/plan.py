@@ -11,11 +11,11 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import NONE, all_settings, find_design, is_design, label_of
 from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
-from pagehint.replays.start import guest_reporting, usual_capacity
+from pagehint.replays.start import guest_reporting
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_count, several, shown
 
-__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "plans_of"]
+__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "no_hinting", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
@@ -91,6 +91,11 @@ def grid_of(settings: object) -> dict[str, list[Any]]:
     return {name: values for name, values in grid.items() if values}
 
 
+def no_hinting(trace: Trace) -> Plan:
+    """Nothing is given back, and the device is the recorded guest's."""
+    return Plan(NONE, {}, trace.meta.known_reporting.usual_capacity)
+
+
 def plans_of(
     trace: Trace,
     designs: Sequence[str | type[Design] | Design],
@@ -106,7 +111,7 @@ def plans_of(
     kinds = {place: kind_of(each) for place, each in enumerate(designs) if not isinstance(each, Design)}
     settings = grid_of(settings)
     _check_known(list(kinds.values()), len(kinds) < len(designs), settings, options or {})
-    usual = usual_capacity(trace)
+    usual = trace.meta.known_reporting.usual_capacity
     guest = guest_reporting(trace)
     plans = []
     for place, design in enumerate(designs):
@@ -117,7 +122,7 @@ def plans_of(
             _check_made(design)
             kind, defaults = type(design), design.values()
         elif (found := kinds[place]) is None:
-            plans.append(Plan(NONE, {}, usual))
+            plans.append(no_hinting(trace))
             continue
         else:
             kind, varied = design, found.settings

@@ -14,11 +14,11 @@ from pagehint.replays.columns import COLUMNS
 
 if not cython.compiled:
     from pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
+    from pagehint.mm.pcp import MOST_FACTOR
     from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import CMA, EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
     A_CPU, SMALL, PAUSE, NEVER = 14, 3, 20000, 1 << 62
-    MOST_FACTOR = 5
 
 __all__ = ["FoundRefills", "RefillScan", "Refills"]
 

@@ -13,7 +13,6 @@ from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import AREA_PAGES, Backing
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import Evidence, KernelProfile
-from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.kernel.ticks import TICK
 from pagehint.mm.guest.zones import pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
@@ -40,7 +39,7 @@ from pagehint.replays.states import (
     pageblock_order,
     pages_at_start,
 )
-from pagehint.replays.timer import LEAST_LATE, recorded_delay, recorded_passes, timer_phase, timer_tick
+from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -55,7 +54,6 @@ __all__ = [
     "device_load",
     "first_request",
     "guest_reporting",
-    "usual_capacity",
 ]
 
 MOST_PAGES = 1 << 28
@@ -80,7 +78,8 @@ def check_trace(trace: object) -> None:
 def guest_reporting(trace: Trace) -> PageReporting:
     """The recorded guest's own reporting (its order and delay, and its timer's phase), or mainline's defaults."""
     check_trace(trace)
-    known, delay = trace.meta.known_reporting, recorded_delay(trace)
+    known = trace.meta.known_reporting
+    delay = known.usual_delay
     order = PAGEBLOCK_ORDER if known.order is None else known.order
     tick, passes = timer_tick(trace).ns, recorded_passes(trace)
     step = timer_step(delay, tick)
@@ -90,11 +89,6 @@ def guest_reporting(trace: Trace) -> PageReporting:
     # A timer set just before a step ends with the next: what a pass takes to its first batch decides which step it was.
     phase = (timer_phase(passes, step) - LEAST_LATE) % step
     return PageReporting(order, delay, phase, None if tick == TICK else tick)
-
-
-def usual_capacity(trace: Trace) -> int:
-    """How many blocks the recorded guest's device took at a time, or as many as Linux' does."""
-    return trace.meta.known_reporting.capacity or MAINLINE_CAPACITY
 
 
 def device_load(trace: Trace) -> int:

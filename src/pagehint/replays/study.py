@@ -17,13 +17,12 @@ from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
 from pagehint.replays.drawing import drawing
-from pagehint.replays.plan import Plan, grid_of, plans_of
+from pagehint.replays.plan import Plan, grid_of, no_hinting, plans_of
 from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
 from pagehint.replays.replay import replay
 from pagehint.replays.run import PRICE, Run, vars_of
-from pagehint.replays.start import usual_capacity
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
@@ -200,7 +199,7 @@ def study_plans(
     tasks = [Task(each, plan, ground, real) for each, plans in opened for plan in plans]
     # Without hinting a guest uses other pages: what it took, placed as recorded, can't be the baseline.
     bare = replace(ground, placement="simulated")
-    bases = [Task(each, Plan(NONE, {}, usual_capacity(each)), bare) for each, _ in opened] if baseline else []
+    bases = [Task(each, no_hinting(each), bare) for each, _ in opened] if baseline else []
     wanted = list(tasks)
     which = []
     for base in bases:

@@ -17,10 +17,9 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.inputs import read_input
-from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, plans_of
+from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, no_hinting, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run, vars_of
-from pagehint.replays.start import usual_capacity
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
 from pagehint.units import LONGEST_TIME, is_between, parse_price, several, shown, whole_number
@@ -149,7 +148,7 @@ def sweep(
     for each in opened:
         plans = [priced for plan in plans_of(each, kinds, grid, options) for priced in plan.at_prices(asked)]
         plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
-        plans += [Plan(NONE, {}, usual_capacity(each))]
+        plans += [no_hinting(each)]
         tasks += [Task(each, plan, shared) for plan in plans]
     with closing(_Kept(out)) as kept:
         marks = {each: _mark(each) for each in opened} if out is not None else {}

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import timer_step
-from pagehint.kernel.reporting import MAINLINE_DELAY
 from pagehint.kernel.ticks import TICK, TICKS, usual_tick
 from pagehint.trace.bundle import Trace
 
@@ -16,7 +15,6 @@ __all__ = [
     "LEAST_LATE",
     "LONGEST_PASS",
     "Tick",
-    "recorded_delay",
     "recorded_passes",
     "timer_phase",
     "timer_tick",
@@ -48,19 +46,13 @@ def told_number(trace: Trace, name: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
-def recorded_delay(trace: Trace) -> int:
-    """How long the recorded guest's reporting waited (ns), or mainline's does."""
-    delay = trace.meta.known_reporting.delay_ns
-    return MAINLINE_DELAY if delay is None else delay
-
-
 def timer_tick(trace: Trace) -> Tick:
     """A tick of the recorded guest's. Reads the events once, where the recorder did not tell."""
     told = told_number(trace, "clock_tick_ns")
     near = [tick for tick in TICKS if told is not None and abs(told - tick) <= _SAME_TICK * tick]
     if near:
         return Tick(near[0], "recorder")
-    delay = recorded_delay(trace)
+    delay = trace.meta.known_reporting.usual_delay
     usual = usual_tick(trace.meta.kernel)
     passes = recorded_passes(trace)[:_ENOUGH]
     # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.states import MAX_ORDER
 from pagehint.replays.timer import LONGEST_PASS, recorded_passes
 from pagehint.trace.bundle import Trace
@@ -23,7 +22,7 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
     if trace.meta.has(Event.ISOLATE_RETURN) or not discards.num_rows:
         return []
     times, pfns, pages = (discards[name].to_numpy() for name in ("time", "pfn", "pages"))
-    capacity = trace.meta.known_reporting.capacity or MAINLINE_CAPACITY
+    capacity = trace.meta.known_reporting.usual_capacity
     zones = np.searchsorted([layout.start_pfn for layout in layouts], pfns, side="right")
     begins = np.flatnonzero((np.diff(times, prepend=times[0]) > LONGEST_PASS) | (np.diff(zones, prepend=zones[0]) != 0))
     found = []

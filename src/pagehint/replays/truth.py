@@ -12,7 +12,7 @@ from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.scan import FREE_AT_START
-from pagehint.replays.start import MOST_PAGES, Start, check_trace, usual_capacity
+from pagehint.replays.start import MOST_PAGES, Start, check_trace
 from pagehint.replays.states import NO_MEMORY, SNAPSHOT_READ, mark_time
 from pagehint.trace.bundle import Trace
 from pagehint.units import format_size
@@ -121,7 +121,8 @@ def guest_host(
     """
     check_trace(trace)
     page_size = seen_page_size(trace) if page_size is None else page_size
-    return ModelHost(page_size, costs, memory, usual_capacity(trace) if capacity is None else capacity, khugepaged)
+    capacity = trace.meta.known_reporting.usual_capacity if capacity is None else capacity
+    return ModelHost(page_size, costs, memory, capacity, khugepaged)
 
 
 def _first_bitmap(trace: Trace, pages: int) -> tuple[int, NDArray[np.bool_]] | None:

@@ -72,17 +72,7 @@ def _rows(run: Run, *names: str) -> list[NDArray[np.float64]]:
 
 
 def _area(x: Any, y: Any, name: str, colour: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "x": x,
-        "y": y,
-        "name": _text(name),
-        "mode": "lines",
-        "line": {"width": 0, "shape": "hv", "color": colour},
-        "fillcolor": colour,
-        "stackgroup": "one",
-        "hovertemplate": "%{y:,.0f} MiB",
-    }
+    return {**_curve(x, y, name, {"width": 0, "color": colour}), "fillcolor": colour, "stackgroup": "one"}
 
 
 def _phases(run: Run) -> dict[str, Any]:

@@ -192,10 +192,10 @@ class MetaCheck(_Sums):
 
     # A balloon's are given back page by page.
     def _check_told(self, meta: Meta, reported: pa.Table, folder: Path) -> None:
-        if meta.reporting is None or meta.reporting.order is None:
+        if (order := meta.known_reporting.order) is None:
             return
         times, pfns, pages, ret = (reported.column(name).to_numpy() for name in ("time", "pfn", "pages", "ret"))
-        here = (times >= meta.first_ns) & (times <= meta.last_ns) & (pages >= 1 << meta.reporting.order) & (ret == 0)
+        here = (times >= meta.first_ns) & (times <= meta.last_ns) & (pages >= 1 << order) & (ret == 0)
         seconds = (times[here] - meta.first_ns) // _SECOND
         told_at, told = np.concatenate(self._told, axis=1)
         blocks = np.sort(_keys(told, (told_at - meta.first_ns) // _SECOND))

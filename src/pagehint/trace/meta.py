@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import read_input
+from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.proc.zoneinfo import ZoneLayout, check_apart
 from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
 from pagehint.units import LONGEST_TIME
@@ -96,6 +97,16 @@ class GuestReporting:
     capacity: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] | None = None
     device_load_ns: _Time | None = None
     parameters: dict[str, _Time] = field(default_factory=dict)
+
+    @property
+    def usual_delay(self) -> int:
+        """How long it waited (ns), or mainline's does."""
+        return MAINLINE_DELAY if self.delay_ns is None else self.delay_ns
+
+    @property
+    def usual_capacity(self) -> int:
+        """How many blocks the guest's device took at a time, or as many as Linux' does."""
+        return self.capacity or MAINLINE_CAPACITY
 
 
 @dataclass(frozen=True)

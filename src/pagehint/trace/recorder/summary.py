@@ -10,13 +10,12 @@ __all__ = ["can_tell", "cannot_tell"]
 
 def can_tell(trace: Trace) -> list[str]:
     """What a replay of it rests on."""
-    events = trace.meta.events
     lines = []
     if trace.meta.level == "zone":
         lines.append("every block that leaves or comes back to the zones' free lists: what can be given back, and when")
-    elif Event.ALLOC.letter in events:
+    elif trace.meta.has(Event.ALLOC):
         lines.append("every page that is allocated and freed, and where it lies: in use, per-CPU lists, free lists")
-    if Event.REPORT.letter in events:
+    if trace.meta.has(Event.REPORT):
         lines.append("the guest's own free page reporting, to compare with")
     return lines
 
