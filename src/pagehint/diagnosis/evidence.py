@@ -46,8 +46,16 @@ COUNTERS = {
 _ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 # What a log calls them.
 _REPORTED = {
-    **{name: name for name in ("free", "active_file", "inactive_file", "mapped", "shmem", "dirty", "writeback")},
-    **{name: name for name in ("unevictable", "slab_reclaimable", "slab_unreclaimable")},
+    "free": "free",
+    "active_file": "active_file",
+    "inactive_file": "inactive_file",
+    "mapped": "mapped",
+    "shmem": "shmem",
+    "dirty": "dirty",
+    "writeback": "writeback",
+    "unevictable": "unevictable",
+    "slab_reclaimable": "slab_reclaimable",
+    "slab_unreclaimable": "slab_unreclaimable",
     "page_tables": "pagetables",
     "cma_free": "free_cma",
 }

@@ -82,11 +82,11 @@ class Diagnosis:
     def free_bounds(self) -> Bounds | None:
         """`free`, or the bounds between which it lies, where it is printed roughly, a log lacks zones, or blocks of a
         zone are not all counted."""
-        evidence = self.evidence
+        evidence, memory = self.evidence, self.evidence.memory()
         in_zones = sum((free_in(zone, self.setting) for zone in self.zones), ZERO)
-        if self.free is not None and not in_zones.is_exact and "free" not in evidence.memory():
+        if self.free is not None and not in_zones.is_exact and "free" not in memory:
             return in_zones
-        counted = evidence.memory().get("free", 0)
+        counted = memory.get("free", 0)
         of_log = not (evidence.zones or evidence.buddy or evidence.types.free)
         if self.free is not None and of_log and counted - self.free > _APART * counted + _APART_LEAST:
             return Bounds(self.free, counted)

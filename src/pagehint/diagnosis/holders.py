@@ -28,10 +28,17 @@ USED_WORDS = {
 
 _HALF = 0.5
 _COUNTERS = {
-    **{name: name for name in ("anon", "shmem", "slab_reclaimable", "slab_unreclaimable")},
-    **{name: name for name in ("page_tables", "kernel_stack")},
+    "anon": "anon",
+    "shmem": "shmem",
+    "slab_reclaimable": "slab_reclaimable",
+    "slab_unreclaimable": "slab_unreclaimable",
+    "page_tables": "page_tables",
+    "kernel_stack": "kernel_stack",
     "percpu_data": "percpu",
-    **{name: name for name in ("hugetlb", "compressed", "unaccepted", "per_cpu")},
+    "hugetlb": "hugetlb",
+    "compressed": "compressed",
+    "unaccepted": "unaccepted",
+    "per_cpu": "per_cpu",
 }
 """Keys of used_by, and the machine's counters of them."""
 

@@ -311,7 +311,7 @@ def _whole(printed: list[str]) -> list[str]:
     near = sum(lengths[width - step] for step in range(1, _NEAR)) - sum(length > width - _NEAR for length in cut)
     # Where all others have a prefix, what has none goes on, behind a space too.
     widest = max(map(len, printed))
-    all_begin = _all_others_begin(printed, widest) and widest - width < _NEAR
+    all_begin = widest - width < _NEAR and _all_others_begin(printed, widest)
     width = widest if all_begin else width
     all_begin = all_begin or _all_others_begin(printed, width)
     lines = printed if all_begin else lines
@@ -437,7 +437,7 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     is_json = not _BRACKETS.isdisjoint(lines)
     for line in lines:
         after = _AFTER_PREFIX.search(line[: 2 * _MOST_PREFIX])
-        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes | of_strings) < _MOST_SHAPES:
+        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) + len(of_strings) < _MOST_SHAPES:
             before = line[: after.start()]
             is_json = is_json or after[0] in _BRACKETS
             (of_strings if before.rstrip().endswith('"') else shapes)[_shape(before)] = None

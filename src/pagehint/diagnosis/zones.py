@@ -121,12 +121,12 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
 # What is free of a zone some of whose blocks are not counted: no more than it has, nor than the machine's free memory
 # but for what other zones have.
 def _bound(states: dict[ZoneKey, ZoneState], evidence: Evidence) -> None:
+    unknown = {key: state for key, state in states.items() if state.free is None and state.counts is not None}
+    if not unknown:
+        return
     order = evidence.types.pageblock_order
-    memory = evidence.memory()
-    told = evidence.rounded().get("free", (0, memory.get("free")))[1]
-    for key, state in states.items():
-        if state.free is not None or state.counts is None:
-            continue
+    told = evidence.rounded().get("free", (0, evidence.memory().get("free")))[1]
+    for key, state in unknown.items():
         blocks = evidence.types.pageblocks.get(key)
         most = [state.managed, None if order is None or blocks is None else (sum(blocks.values()) + 1) << order]
         if told is not None:
