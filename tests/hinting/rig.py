@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pagehint.errors import BusyError
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.virtual import VirtualWorker
@@ -29,6 +30,28 @@ class Device:
     def told(self) -> list[int]:
         """The pfns of all blocks told of, in their order."""
         return [pfn for batch in self.batches for pfn, _ in batch]
+
+
+class Driven:
+    """A side of a comparison with a design that really runs: over ``zones``, by ``worker``, told to ``devices``."""
+
+    def drive(self, design, zones, react_time=None):
+        self.clock, self.design = VirtualClock(), design
+        begun = lambda now: self.seen.append(("work", now))  # noqa: E731
+        self.worker = VirtualWorker(design, zones, self.clock, react_time, begun)
+
+    def start(self, device):
+        try:
+            self.worker.start(self.devices[device])
+        except BusyError as error:
+            return -error.errno
+        return 0
+
+    def stop(self):
+        self.worker.stop()
+
+    def tick(self, milliseconds):
+        self.clock.advance(milliseconds * MS)
 
 
 class Rig:

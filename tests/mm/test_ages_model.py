@@ -10,7 +10,7 @@ from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 
 from .naive_ages import NaiveAgedZone
-from .test_naive_profiles import SHAPES, isolated, same
+from .test_naive_profiles import SHAPES, isolate_some, same
 
 MS = 10**6
 
@@ -68,13 +68,7 @@ class Both:
             self.zone.free(pfn, order)
 
     def isolate(self):
-        pfn = self.shape["start_pfn"] + self.chance.randrange(self.shape["pages"])
-        if self.chance.random() < 0.3:
-            assert isolated(self.zone, pfn) == self.model.isolate(pfn)
-        else:
-            mt = self.chance.randrange(4)
-            self.zone.unisolate(pfn, mt)
-            self.model.unisolate(pfn, mt)
+        isolate_some(self.chance, self.zone, self.model)
 
     def watermark(self):
         self.model.low_watermark = low = self.shape["pages"] * self.chance.choice((0, 0, 10, 50)) // 100

@@ -27,6 +27,17 @@ def isolated(zone, pfn):
     return 0
 
 
+def isolate_some(chance, zone, model):
+    """Isolate a pageblock of both, or end that of one that may be isolated."""
+    pfn = zone.start_pfn + chance.randrange(zone.pages)
+    if chance.random() < 0.3:
+        assert isolated(zone, pfn) == model.isolate(pfn)
+    else:
+        mt = chance.randrange(4)
+        zone.unisolate(pfn, mt)
+        model.unisolate(pfn, mt)
+
+
 def same(zone, model):
     lists = {which: zone.free_list(*which).tolist() for which in model.lists}
     assert lists == model.lists

@@ -10,7 +10,7 @@ from pagehint.mm.zone import Zone
 
 from .naive_pcp import NaivePcp
 from .naive_profiles import NaiveProfileZone
-from .test_naive_profiles import isolated, same
+from .test_naive_profiles import isolate_some, same
 
 SHAPES = (
     {"pages": 200, "start_pfn": 0, "max_order": 7, "pageblock_order": 5},
@@ -71,13 +71,7 @@ class Both:
             self.free(cpu)
 
     def isolate(self, cpu):
-        pfn = self.shape["start_pfn"] + self.chance.randrange(self.shape["pages"])
-        if self.chance.random() < 0.3:
-            assert isolated(self.zone, pfn) == self.model.isolate(pfn)
-        else:
-            mt = self.chance.randrange(4)
-            self.zone.unisolate(pfn, mt)
-            self.model.unisolate(pfn, mt)
+        isolate_some(self.chance, self.zone, self.model)
 
     def watermark(self, cpu):
         self.model.high_watermark = high = self.shape["pages"] * self.chance.choice((0, 0, 10, 50, 100)) // 100

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pagehint.errors import BusyError, InputError
-from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.hinting import PageHinting
-from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.profiles import PROFILES, kernel_profile
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
+from ..hinting.rig import Driven
 from .naive import NaiveHinting
 from .naive_profiles import naive_zone
 
@@ -82,14 +81,11 @@ class Side:
         self.unisolate(at, mt)
 
 
-class Real(Side):
+class Real(Driven, Side):
     def __init__(self, devices, zone, hinting):
         super().__init__(devices, zone["pages"])
         self.zone = Zone(**zone | {"profile": kernel_profile(zone["profile"])})
-        self.clock = VirtualClock()
-        self.design = PageHinting(**hinting)
-        begun = lambda now: self.seen.append(("work", now))  # noqa: E731
-        self.worker = VirtualWorker(self.design, [self.zone], self.clock, on_begin=begun)
+        self.drive(PageHinting(**hinting), [self.zone])
 
     def take(self, order, mt):
         return self.zone.alloc(order, mt)
@@ -106,19 +102,6 @@ class Real(Side):
 
     def unisolate(self, at, mt):
         self.zone.unisolate(self.zone.start_pfn + at % self.pages, mt)
-
-    def start(self, device):
-        try:
-            self.worker.start(self.devices[device])
-        except BusyError as error:
-            return -error.errno
-        return 0
-
-    def stop(self):
-        self.worker.stop()
-
-    def tick(self, milliseconds):
-        self.clock.advance(milliseconds * MS)
 
     def watermark(self, low):
         self.zone.watermarks = (0, low, low)

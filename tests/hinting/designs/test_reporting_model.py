@@ -6,13 +6,12 @@ from collections import deque
 import pytest
 
 from pagehint.errors import BusyError
-from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.reporting import PageReporting
-from pagehint.hinting.drivers.virtual import VirtualWorker
 from pagehint.kernel.profiles import PROFILES
 from pagehint.mm.check import check
 from pagehint.mm.zone import Zone
 
+from ..rig import Driven
 from .naive_reporting import NaiveReportedZone, NaiveReporting
 
 MS = 10**6
@@ -72,14 +71,11 @@ class Device:
             raise OSError("the device failed")
 
 
-class Real(Side):
+class Real(Driven, Side):
     def __init__(self, capacities, failures, zones, profile, takes, **design):
         super().__init__(capacities, failures)
         self.zones = [Zone(profile=profile, **zone) for zone in zones]
-        self.clock = VirtualClock()
-        self.design = PageReporting(**design)
-        begun = lambda now: self.seen.append(("work", now))  # noqa: E731
-        self.worker = VirtualWorker(self.design, self.zones, self.clock, lambda react: takes, begun)
+        self.drive(PageReporting(**design), self.zones, lambda react: takes)
         self.problems = []
 
     def take(self, which, order, mt):
@@ -105,19 +101,6 @@ class Real(Side):
 
     def watermarks(self, which, least, low):
         self.zones[which].watermarks = least, low, low
-
-    def start(self, device):
-        try:
-            self.worker.start(self.devices[device])
-        except BusyError as error:
-            return -error.errno
-        return 0
-
-    def stop(self):
-        self.worker.stop()
-
-    def tick(self, milliseconds):
-        self.clock.advance(milliseconds * MS)
 
     def state(self):
         self.problems += [problem for zone in self.zones for problem in check(zone)]
