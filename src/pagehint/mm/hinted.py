@@ -196,10 +196,13 @@ class HintedLists(Buddy):
     def _fill(self, batch: Batch):
         order: cython.int = self._top
         migratetype: cython.int
+        which: cython.Py_ssize_t
         batch._count = batch._pages = 0
         while order >= self._min_order:
             for migratetype in range(HIGHATOMIC, -1, -1):
-                self._pull(order, migratetype, batch)
+                which = (migratetype << 5) + order
+                if self._links[2 * which] != which:
+                    self._pull(order, migratetype, batch)
                 if batch._count == batch.capacity:
                     return True
             order -= 1
@@ -210,11 +213,13 @@ class HintedLists(Buddy):
     def _not_in_flight(self, batch: Batch):
         k: cython.Py_ssize_t
         i: cython.Py_ssize_t
-        for k in range(batch._count):
+        wrong: cython.Py_ssize_t = -1
+        # The last one first: what was pulled last is in the cache, and what comes first is put back first.
+        for k in range(batch._count - 1, -1, -1):
             i = batch._pfns[k] - self.start_pfn
             if not 0 <= i < self._pages or self._state[i] != (IN_FLIGHT | batch._orders[k]):
-                return k
-        return -1
+                wrong = k
+        return wrong
 
     # Puts back blocks of a batch that are hinted and merge with nothing: from block k on, as long as they are of one
     # list. Each goes before its list's boundary, and becomes it. Returns the first of another list, or that merges.
@@ -231,11 +236,19 @@ class HintedLists(Buddy):
         buddy: cython.Py_ssize_t
         states: cython.p_ushort = self._state
         links: cython.p_uint = self._links
-        while k < batch._count and batch._orders[k] == order and batch._types[k] == migratetype:
-            i = batch._pfns[k] - self.start_pfn
-            if order < self._top:
-                buddy = ((i + self._lo) ^ pages) - self._lo
-                if 0 <= buddy < self._pages and (states[buddy] & (KIND | ORDER)) == (FREE | order):
+        pfns: cython.p_longlong = batch._pfns
+        orders: cython.p_uchar = batch._orders
+        types: cython.p_uchar = batch._types
+        count: cython.Py_ssize_t = batch._count
+        in_zone: cython.Py_ssize_t = self._pages
+        first: cython.Py_ssize_t = self.start_pfn
+        lo: cython.Py_ssize_t = self._lo
+        merges: cython.bint = order < self._top
+        while k < count and orders[k] == order and types[k] == migratetype:
+            i = pfns[k] - first
+            if merges:
+                buddy = ((i + lo) ^ pages) - lo
+                if 0 <= buddy < in_zone and (states[buddy] & (KIND | ORDER)) == (FREE | order):
                     break
             e = entry(i)
             links[2 * e] = boundary
