@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pagehint.trace import Lost, Trace
+from pagehint.trace import Lost, Meta, Trace
 from pagehint.trace.describe import (
     LONGEST_NAME,
     describe,
@@ -60,8 +60,25 @@ def test_anomalies_in_words() -> None:
     assert describe_anomalies({"pfn outside every zone": 1234}) == ["pfn outside every zone: 1,234"]
 
 
+def missing(**events: int) -> int:
+    return len(describe_missing(Meta("a recorder", "a source", events=events)))
+
+
 def test_missing_kinds_in_words() -> None:
-    assert describe_missing({"A": 1, "F": 1}) == []
-    assert describe_missing({"Z": 1, "D": 1}) == []
-    assert len(describe_missing({"Z": 1})) == len(describe_missing({"F": 1})) == 1
-    assert len(describe_missing({"X": 1})) == 2
+    assert missing(A=1, F=1) == missing(Z=1, D=1) == 0
+    assert missing(Z=1) == missing(F=1) == 1
+    assert missing(X=1) == 2
+
+
+def test_a_kind_that_is_counted_0_is_missing(bundle: Path) -> None:
+    """meta.json may name a kind of which there is none; it was taken for recorded."""
+    assert missing(A=0, F=1, Z=0) == missing(A=1, F=0, D=0) == 1
+    meta = json.loads((bundle / "meta.json").read_text())
+    events = pq.read_table(bundle / "events.parquet")
+    kept = [chr(code) not in "FD" for code in events["event"].to_pylist()]
+    pq.write_table(events.filter(kept), bundle / "events.parquet", write_page_checksum=True)
+    meta["events"] |= {"F": 0, "D": 0}
+    (bundle / "meta.json").write_text(json.dumps(meta))
+    data = describe(Trace.open(bundle))
+    assert not data["page_level"]
+    assert not data["zone_level"]

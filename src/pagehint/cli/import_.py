@@ -69,7 +69,7 @@ def import_(
     if snapshot is None and source.is_file() and (beside / "zoneinfo").is_file():
         warn(f"{beside} looks like its snapshot, and is not named: `--snapshot {as_argument(beside)}` takes it")
     meta = trace.meta
-    for line in describe_lost(meta.lost) + describe_missing(meta.events) + describe_anomalies(meta.anomalies):
+    for line in describe_lost(meta.lost) + describe_missing(meta) + describe_anomalies(meta.anomalies):
         warn(line)
     try:
         check_replayable(trace)

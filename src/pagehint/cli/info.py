@@ -52,7 +52,7 @@ def info(trace: str | Path | None = None, /, *, json_: Json = False) -> None:
     console.print()
     console.print(_guest(data))
     console.print(_events(data))
-    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta.events) + data["warnings"]:
+    for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta) + data["warnings"]:
         console.print(f"[bold red]{escape(line)}.[/]\n")
     if data["anomalies"]:
         console.print("Odd in the recording: " + escape("; ".join(describe_anomalies(data["anomalies"]))) + "\n")

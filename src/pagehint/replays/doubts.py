@@ -44,7 +44,7 @@ def doubts(playback: Playback) -> list[str]:
     trace = playback.trace
     return [
         *describe_lost(trace.meta.lost),
-        *describe_missing(trace.meta.events),
+        *describe_missing(trace.meta),
         *describe_parts(trace.meta.anomalies),
         *trace.warnings,
         *playback.start.seen.at_start.doubts,

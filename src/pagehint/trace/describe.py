@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pagehint.errors import printable
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
-from pagehint.trace.meta import Lost
+from pagehint.trace.meta import Lost, Meta
 from pagehint.trace.snapshot import SNAPSHOT_FILES
 from pagehint.trace.tables import HOST_COLUMNS
 from pagehint.units import format_count
@@ -84,8 +84,8 @@ def describe(trace: Trace) -> dict[str, Any]:
         "last_ns": meta.last_ns,
         "num_events": meta.num_events,
         "events": meta.events,
-        "page_level": "A" in meta.events and "F" in meta.events,
-        "zone_level": "Z" in meta.events and "D" in meta.events,
+        "page_level": meta.has(Event.ALLOC) and meta.has(Event.FREE),
+        "zone_level": meta.has(Event.ZONE_ALLOC) and meta.has(Event.PCPU_DRAIN),
         "lost": {**asdict(meta.lost), "total": meta.lost.total},
         "anomalies": meta.anomalies,
         "warnings": list(trace.warnings),
@@ -158,12 +158,12 @@ def describe_lost(lost: Lost) -> list[str]:
     ]
 
 
-def describe_missing(events: dict[str, int]) -> list[str]:
+def describe_missing(meta: Meta) -> list[str]:
     """What a recording in which nothing comes, or nothing goes, means; empty where both do."""
     lines = []
-    if not {Event.FREE.letter, Event.PCPU_DRAIN.letter} & events.keys():
+    if not meta.has(Event.FREE) and not meta.has(Event.PCPU_DRAIN):
         lines.append("no frees were recorded (kmem:mm_page_free): in a replay no memory comes back")
-    if not {Event.ALLOC.letter, Event.ZONE_ALLOC.letter} & events.keys():
+    if not meta.has(Event.ALLOC) and not meta.has(Event.ZONE_ALLOC):
         lines.append("no allocations were recorded (kmem:mm_page_alloc): in a replay no memory is taken")
     return lines
 
