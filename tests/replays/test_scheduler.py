@@ -142,6 +142,11 @@ def test_rows() -> None:
     assert replay_rows(rows.slice(0, 0)).schema == done.schema
     with pytest.raises(InputError, match="no column 'settings'"):
         replay_rows(rows.drop_columns("settings"))
+    with pytest.raises(InputError, match="2 column 'design': expected one each"):
+        replay_rows(rows.append_column("design", rows["design"]))
+    for odd in (["order=9"] * 2, [[9]] * 2):
+        with pytest.raises(InputError, match=r"settings of type .*: expected a struct"):
+            replay_rows(rows.set_column(3, "settings", pa.array(odd)))
     with pytest.raises(InputError, match="rows 3: expected a pyarrow Table"):
         replay_rows(3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="ground 3: expected a Ground"):

@@ -66,6 +66,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[i
         ({"time": [1.5, 2.5]}, "events: column time: Float value 1.5"),
         ({"detail": ["a", "b"]}, "events: column detail: "),
         ({"cpu": [[1], [1, 2]]}, "events: column cpu: "),
+        ({"pid": [1 << 70, 1]}, "events: column pid: Python int too large"),
         ({"pid": [1]}, "events: columns of several lengths"),
         ({"pid": None}, "events: no column pid: expected time, cpu, pid"),
     ],
@@ -77,9 +78,43 @@ def test_columns_that_can_not_be(tmp_path: Path, change: dict[str, Any], error: 
         writer.add_events({name: column for name, column in columns.items() if column is not None})
 
 
-def test_a_table_of_other_columns_is_refused(tmp_path: Path) -> None:
-    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=r"^residency: "):
-        writer.add_residency(pa.table({"time": [1], "rss_kib": [2]}))
+RESIDENCY = {"time": [1], "ram_resident_kib": [2], "rss_kib": [3], "memfd_kib": [None]}
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        (pa.table({"time": [1], "rss_kib": [2]}), "Target schema"),
+        (pa.table(RESIDENCY | {"rss_kib": ["x"]}), "Failed to parse string"),
+        (pa.table(RESIDENCY | {"rss_kib": [[3]]}), "Unsupported cast from list"),
+        (RESIDENCY, "{'time'.*: expected a pyarrow Table"),
+    ],
+)
+def test_a_table_that_can_not_be(tmp_path: Path, table: Any, error: str) -> None:
+    """A type that Arrow casts to no number was a traceback: that error of its is no ValueError."""
+    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=rf"^residency: {error}"):
+        writer.add_residency(table)
+
+
+@pytest.mark.parametrize(
+    ("time", "text", "error"),
+    [
+        (1 << 70, "", "Python int too large"),
+        ("now", "", "Could not convert 'now'"),
+        (1, 7, "Expected bytes"),
+        (1, "\udcff", "'utf-8' codec can't encode"),
+    ],
+)
+def test_a_mark_and_a_bitmap_that_can_not_be(tmp_path: Path, time: Any, text: Any, error: str) -> None:
+    """They were tracebacks, and of a text that is not UTF-8 it was said that the output's name is not."""
+    with TraceWriter(tmp_path / "t") as writer:
+        writer.add_events(events([5]))
+        writer.add_mark(time, text)
+        with pytest.raises(InputError, match=f"^marks: {error}"):
+            writer.finish(META)
+        if time != 1:
+            with pytest.raises(InputError, match=f"^residency_bitmaps: {error}"):
+                writer.add_residency_bitmaps([(time, np.zeros(1, np.uint8))])
 
 
 def test_what_exists_stays(tmp_path: Path) -> None:

@@ -38,8 +38,11 @@ def replay_rows(rows: pa.Table, ground: Ground | None = None) -> pa.Table:
     if not isinstance(rows, pa.Table):
         raise InputError(f"rows {shown(rows)}: expected a pyarrow Table")
     for name in _WANTED:
-        if name not in rows.column_names:
-            raise InputError(f"rows have no column {name!r}: expected {', '.join(_WANTED)}")
+        if (found := rows.column_names.count(name)) != 1:
+            raise InputError(f"rows have {found or 'no'} column {name!r}: expected one each of {', '.join(_WANTED)}")
+    kind = rows.schema.field("settings").type
+    if not (pa.types.is_struct(kind) or pa.types.is_map(kind) or pa.types.is_null(kind)):
+        raise InputError(f"rows have settings of type {kind}: expected a struct, or a map of texts")
     taken = [name for name in rows.column_names if name in TOTALS_SCHEMA.names]
     if taken:
         raise InputError(f"rows have a column {taken[0]!r} already: rename it")

@@ -18,6 +18,7 @@ __all__ = [
     "HOST_COLUMNS",
     "HOST_STATE_SCHEMA",
     "MARK_SCHEMA",
+    "MISFITS",
     "REPORTED_SCHEMA",
     "RESIDENCY_SCHEMA",
     "first_line",
@@ -59,17 +60,11 @@ _BYTES_A_BYTE = 200
 _BATCH_ROWS = 1 << 12
 _BATCH_TEXTS = 1 << 5
 _MOST_TIME = 1 << 62
-# What Arrow raises for a file that is damaged; a flipped byte may ask for any amount of memory.
-_PARQUET_ERRORS = (
-    pa.ArrowException,
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    MemoryError,
-    OverflowError,
-)
+# Arrow's errors are also Python's own of the kind, each of another: no one of those is a base of them all.
+MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
+"""What Arrow raises for values that a column or a table can't be made of."""
+# What it raises for a file that is damaged; a flipped byte may ask for any amount of memory.
+_PARQUET_ERRORS = (*MISFITS, OSError, KeyError, RuntimeError, MemoryError)
 
 
 @contextmanager

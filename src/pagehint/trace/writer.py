@@ -4,7 +4,7 @@ import dataclasses
 import gzip
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import Any, Self
@@ -26,10 +26,12 @@ from pagehint.trace.tables import (
     BITMAP_SCHEMA,
     HOST_STATE_SCHEMA,
     MARK_SCHEMA,
+    MISFITS,
     REPORTED_SCHEMA,
     RESIDENCY_SCHEMA,
     first_line,
 )
+from pagehint.units import shown
 
 __all__ = ["TraceWriter"]
 
@@ -50,7 +52,7 @@ def _as(column: ArrayLike, field: pa.Field) -> NDArray[np.generic]:
         if array.dtype == field.type.to_pandas_dtype():
             return array
         cast: NDArray[np.generic] = pa.array(array).cast(field.type).to_numpy()
-    except (pa.ArrowException, ValueError) as error:
+    except MISFITS as error:
         raise InputError(f"events: column {field.name}: {first_line(error)}") from None
     return cast
 
@@ -62,6 +64,14 @@ def _whole(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.generic]]:
     if len({array.shape for array in arrays.values()}) > 1 or arrays["time"].ndim != 1:
         raise InputError("events: columns of several lengths: expected a value of each for each event")
     return arrays
+
+
+def _table(name: str, rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    try:
+        columns = [pa.array([row[place] for row in rows], field.type) for place, field in enumerate(schema)]
+    except MISFITS as error:
+        raise InputError(f"{name}: {first_line(error)}") from None
+    return pa.table(columns, schema=schema)
 
 
 class TraceWriter:
@@ -220,8 +230,7 @@ class TraceWriter:
     @staticmethod
     def _bitmap_group(file: pq.ParquetWriter, group: list[tuple[int, bytes]]) -> None:
         if group:
-            times, bits = zip(*group, strict=True)
-            file.write_table(pa.table([pa.array(times, pa.int64()), pa.array(bits, pa.binary())], schema=BITMAP_SCHEMA))
+            file.write_table(_table("residency_bitmaps", group, BITMAP_SCHEMA))
 
     def add_reported(self, table: pa.Table) -> None:
         """Add the ranges that the host discarded: a table of REPORTED_SCHEMA, times ns of the guest's clock."""
@@ -232,9 +241,11 @@ class TraceWriter:
         return pq.ParquetWriter(path, schema, compression=compression, write_page_checksum=True, **options)
 
     def _write(self, name: str, table: pa.Table, schema: pa.Schema) -> None:
+        if not isinstance(table, pa.Table):
+            raise InputError(f"{name}: {shown(table)}: expected a pyarrow Table")
         try:
             whole = table.cast(schema)
-        except ValueError as error:
+        except MISFITS as error:
             raise InputError(f"{name}: {first_line(error)}") from None
         with self._parquet(name, schema) as file:
             file.write_table(whole)
@@ -245,9 +256,7 @@ class TraceWriter:
             raise InputError(f"{meta.source}: holds no events: nothing was written")
         self._flush()
         self._events.close()
-        times, texts = zip(*self._marks, strict=True) if self._marks else ((), ())
-        marks = pa.table([pa.array(times, pa.int64()), pa.array(texts, pa.string())], names=MARK_SCHEMA.names)
-        self._write("marks", marks, MARK_SCHEMA)
+        self._write("marks", _table("marks", self._marks, MARK_SCHEMA), MARK_SCHEMA)
         whole = dataclasses.replace(
             meta,
             cpus=self._check.cpus,

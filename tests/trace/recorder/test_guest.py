@@ -11,6 +11,7 @@ import socket
 import subprocess
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -380,7 +381,19 @@ def test_modules_that_are_packed(tmp_path):
     """By gzip, as Alpine has them: they went into the guest as they were, which had no port then."""
     for name, pack in (("a.ko", bytes), ("b.ko.gz", gzip.compress), ("c.ko.xz", lzma.compress)):
         (tmp_path / name).write_bytes(pack(b"module"))
-    assert [image._module(Kernel(tmp_path, (tmp_path,)), name) for name in "abcd"] == [*[b"module"] * 3, None]
+    (tmp_path / "d.ko.zst").write_bytes(pa.compress(b"module", "zstd", asbytes=True))
+    assert [image._module(Kernel(tmp_path, (tmp_path,)), name) for name in "abcde"] == [*[b"module"] * 4, None]
+
+
+@pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
+@pytest.mark.parametrize("kept", [b"no such thing", None])
+def test_a_packed_module_that_is_damaged(tmp_path, suffix, kept):
+    """It was a traceback, or a line that named no file."""
+    pack = {"gz": gzip.compress, "xz": lzma.compress, "zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+    path = tmp_path / f"a.ko.{suffix}"
+    path.write_bytes(kept or pack[suffix](bytes(range(256)))[:-12])
+    with pytest.raises(InputError, match=rf"a\.ko\.{suffix}: damaged, or not whole \(.*\): install the kernel again"):
+        image._module(Kernel(tmp_path, (tmp_path,)), "a")
 
 
 @pytest.mark.parametrize("compiler", ["", "env LC_ALL=C cc"])

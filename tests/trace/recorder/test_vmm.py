@@ -229,6 +229,7 @@ def test_discards_that_qemu_logs_and_huge_pages(tmp_path):
         part = RamPart(1 << 20, (64 << 20) >> 12, address)
         with Sampler(process.pid, [part], tmp_path / "host.parquet", find_log(process.pid)) as sampler:
             with log.open("a") as file:
+                file.write(line.format(9_999_999_999, address, 4096, 0))  # no 64 bits hold such a time in ns
                 file.write(line.format(1_795_000_000, address + (2 << 20), 2 << 20, 0))
                 file.write(line.format(1_795_000_001, address + (4 << 20), 2 << 20, -22))
                 file.write(line.format(1_795_000_002, address + (62 << 20), 4 << 20, 0) + "nonsense\nhalf a li")

@@ -29,7 +29,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _COUNTERS = frozenset(name for name in HOST_COLUMNS if not name.endswith("_kib"))
 _HUGE = frozenset((b"AnonHugePages:", b"ShmemPmdMapped:", b"FilePmdMapped:", b"Shared_Hugetlb:", b"Private_Hugetlb:"))
 _DISCARD = re.compile(
-    rb"^\d+@(\d{1,10})\.(\d{6}):ram_block_discard_range "
+    rb"^\d+@([1-8]?\d{1,9})\.(\d{6}):ram_block_discard_range "
     rb"\S+@0x([0-9a-f]{1,16}) \+ 0x([0-9a-f]{1,16}):.*ret: (-?\d{1,9})",
     re.MULTILINE,
 )

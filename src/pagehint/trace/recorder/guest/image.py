@@ -9,7 +9,8 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,7 @@ from pagehint.errors import InputError
 from pagehint.partial import partial_folder, temporary_folder
 from pagehint.trace.meta import Level
 from pagehint.trace.recorder.tracefs import PROBES, event_names
+from pagehint.trace.tables import first_line
 
 __all__ = ["Entry", "Kernel", "cpio", "find_kernel", "initramfs", "system"]
 
@@ -165,16 +167,22 @@ def agent() -> bytes:
         return made.read_bytes()
 
 
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": lambda data: bytes(pa.CompressedInputStream(io.BytesIO(data), "zstd").read()),
+}
+# What they raise for what they can't unpack.
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException)
+
+
 def _module(kernel: Kernel, name: str) -> bytes | None:
     for path in sorted(path for folder in kernel.modules for path in folder.rglob(f"{name}.ko*")):
         data = path.read_bytes()
-        if path.suffix == ".gz":
-            return gzip.decompress(data)
-        if path.suffix == ".xz":
-            return lzma.decompress(data)
-        if path.suffix == ".zst":
-            return bytes(pa.CompressedInputStream(io.BytesIO(data), "zstd").read())
-        return data
+        try:
+            return _UNPACK[path.suffix](data) if path.suffix in _UNPACK else data
+        except _DAMAGED as error:
+            raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): install the kernel again") from None
     return None
 
 
