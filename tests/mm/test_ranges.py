@@ -83,6 +83,21 @@ def test_a_blocks_tail_is_given_back(pages):
     assert zone.nr_free == [0] * 10 + [4]
 
 
+@pytest.mark.parametrize(("profile", "at"), [(LINUX_5_3, 0), (LINUX_6_1, -1)])
+def test_what_an_exact_allocation_has_too_much_is_allocated_last(profile, at):
+    """It went to its list's head. Whoever asked to hear of frees does."""
+    zone = Zone(4096, profile=profile)
+    pfn, apart = zone.alloc(10), [zone.alloc(8) for _ in range(4)]
+    zone.free(apart[0], 8)
+    zone.free(apart[2], 8)
+    rung = []
+    zone.attach(8, 0, None, lambda: rung.append(zone.requested))
+    zone.free_surplus(pfn + 768, 256)
+    assert zone.free_list(8, 1)[at] == pfn + 768
+    assert rung == [True]
+    assert check(zone) == []
+
+
 def test_free_exact_takes_any_pages_of_any_blocks():
     zone = Zone(4096, profile=LINUX_6_1)
     zone.alloc(10)

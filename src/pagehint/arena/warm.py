@@ -18,7 +18,19 @@ from pagehint.units import power_of_two
 if not cython.compiled:
     from pagehint.arena.extents import Extents
     from pagehint.mm.batch import Batch
-    from pagehint.mm.page import FREE, HELD, IN_FLIGHT, ISOLATE, KIND, MOVABLE, OFFLINE, ORDER, TYPE_SHIFT, block_pages
+    from pagehint.mm.page import (
+        FREE,
+        HELD,
+        IN_FLIGHT,
+        ISOLATE,
+        KIND,
+        MOVABLE,
+        OFFLINE,
+        ORDER,
+        PUT_BACK,
+        TYPE_SHIFT,
+        block_pages,
+    )
     from pagehint.pointers import longlongs, uchars, uints
 
 
@@ -76,7 +88,7 @@ class WarmPages(Extents):
         self._cut(begin)
         self._cut(end)
         self._clear_used(begin, end)
-        self._free_pieces(begin, end)
+        self._free_pieces(begin, end, 0)
         self._offline_pages -= end - begin
         return True
 
@@ -110,7 +122,7 @@ class WarmPages(Extents):
             if ours:
                 self._lengths[begin] = 0
                 self._clear_used(begin, end)
-                self._free_pieces(begin, end)
+                self._free_pieces(begin, end, 0)
                 self._set_dirty(begin, end, True)
                 self._add_warm(begin, end, self._epoch)
                 self._used_pages -= end - begin
@@ -255,7 +267,7 @@ class WarmPages(Extents):
                     self._state[i] = 0
                     self._in_flight_pages -= pages
                     self._add_warm(i, i + pages, self._epoch - self._lifetime)
-                    self._free_one_page(i, word & ORDER, MOVABLE, True)
+                    self._free_one_page(i, word & ORDER, MOVABLE, PUT_BACK)
                 i += pages
 
     def disown(self):

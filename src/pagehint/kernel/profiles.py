@@ -44,7 +44,8 @@ class KernelProfile:
     """A block that changes lists (stealing, isolating) goes to the tail, still hinted unless the zone has boundaries;
     else to the head, unhinted."""
     boot_to_tail: bool
-    """Boot's frees go to the tail, so lists start in ascending pfn order; else section 2 of docs/spec/1 places them."""
+    """Boot's frees go to the tail, so lists start in ascending pfn order, and so does what an exact allocation has too
+    much; else section 2 of docs/spec/1 places them."""
     merge_by_type: bool
     """From pageblock order on, different types merge only if both are types 0 to 2; else only ISOLATE stands apart."""
     fallback: Fallback

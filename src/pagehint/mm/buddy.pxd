@@ -1,8 +1,8 @@
 cimport cython
 from pagehint.mm.hinting_state cimport HintingState
 from pagehint.mm.page cimport (
-    AHEAD, FREE, HINTED, ISOLATE, KIND, LISTS, MOVABLE, NEVER, ORDER, RECLAIMABLE, ROWS, TYPE_SHIFT, USED,
-    block_pages, entry, page_of, prefetch
+    AHEAD, FREE, HINTED, ISOLATE, KIND, LISTS, MOVABLE, NEVER, ORDER, PUT_BACK, RECLAIMABLE, ROWS, TYPE_SHIFT,
+    USED, block_pages, entry, page_of, prefetch
 )
 from pagehint.pointers cimport uchars, uints, ushorts
 
@@ -82,7 +82,7 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef bint _merges(self, Py_ssize_t buddy, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, bint hinted) noexcept nogil
+    cdef int _free_one_page(self, Py_ssize_t i, int order, int migratetype, int how) noexcept nogil
     cdef void _notify(self, Py_ssize_t i, int order) noexcept nogil  # not final either
     @cython.final
     cdef void _count_hinted(self, int order, Py_ssize_t blocks) noexcept nogil
@@ -101,10 +101,10 @@ cdef class Buddy(HintingState):
     @cython.final
     cdef void _use(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final
-    cdef void _free(self, Py_ssize_t i, int order, bint to_tail) noexcept nogil
+    cdef void _free(self, Py_ssize_t i, int order, int how) noexcept nogil
     @cython.final
-    cdef void _free_block(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
-    cdef void _free_by_pageblock(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
+    cdef void _free_block(self, Py_ssize_t i, int order, int migratetype, int how) noexcept nogil
+    cdef void _free_by_pageblock(self, Py_ssize_t i, int order, int migratetype, int how) noexcept nogil
     @cython.final
     cdef Py_ssize_t _bulk(
         self, Py_ssize_t begin, Py_ssize_t end, const unsigned char *ops, const unsigned int *slots,

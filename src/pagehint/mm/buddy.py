@@ -25,6 +25,7 @@ if not cython.compiled:
         MOVABLE,
         NEVER,
         ORDER,
+        PUT_BACK,
         RECLAIMABLE,
         ROWS,
         TYPE_SHIFT,
@@ -259,13 +260,13 @@ class Buddy(HintingState):
     @cython.nogil
     @cython.exceptval(check=False)
     def _free_one_page(
-        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, hinted: cython.bint
+        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, how: cython.int
     ) -> cython.int:
         buddy: cython.Py_ssize_t
         pageblock: cython.Py_ssize_t
         k: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
-        tail: cython.bint = hinted
+        tail: cython.bint = how != 0
         while order < self._top:
             buddy = ((i + self._lo) ^ block_pages(order)) - self._lo
             if not 0 <= buddy < self._pages or (self._state[buddy] & (KIND | ORDER)) != (FREE | order):
@@ -281,13 +282,13 @@ class Buddy(HintingState):
                 pageblock = self._pageblock(buddy)
                 for k in range(pageblock, pageblock + block_pages(order - self.pageblock_order)):
                     self._types[k] = migratetype
-            if hinted and self._ages:
+            if how == PUT_BACK and self._ages:
                 self._keep_age(i, buddy)
             if buddy < i:
                 self._state[i] = 0
                 i = buddy
             order += 1
-        if not hinted:
+        if not how:
             if order >= self._shuffle_order:
                 tail = self._coin()
             elif order < self._top - 1:
@@ -295,7 +296,7 @@ class Buddy(HintingState):
                 tail = 0 <= buddy < self._pages and (self._state[buddy] & (KIND | ORDER)) == (FREE | (order + 1))
         self._add(i, order, migratetype, tail)
         self._count(migratetype, pages)
-        if not hinted and self._nr_free[order] >= self._notify_at[order]:
+        if how != PUT_BACK and self._nr_free[order] >= self._notify_at[order]:
             self._notify(i, order)
         return order
 
@@ -319,29 +320,29 @@ class Buddy(HintingState):
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
-    def _free(self, i: cython.Py_ssize_t, order: cython.int, to_tail: cython.bint) -> cython.void:
+    def _free(self, i: cython.Py_ssize_t, order: cython.int, how: cython.int) -> cython.void:
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_block(i, order, self._types[pageblock], to_tail)
+        self._free_block(i, order, self._types[pageblock], how)
 
     @cython.cfunc
     @cython.inline
     @cython.nogil
     @cython.exceptval(check=False)
     def _free_block(
-        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, to_tail: cython.bint
+        self, i: cython.Py_ssize_t, order: cython.int, migratetype: cython.int, how: cython.int
     ) -> cython.void:
         if order > self.pageblock_order and self._merge_retypes:
-            self._free_by_pageblock(i, order, migratetype, to_tail)
+            self._free_by_pageblock(i, order, migratetype, how)
         else:
-            self._free_one_page(i, order, migratetype, to_tail)
+            self._free_one_page(i, order, migratetype, how)
 
     # From 6.10 on: each pageblock of a block goes to its own type's lists, the first to this type's; they merge again.
-    def _free_by_pageblock(self, i, order, migratetype, to_tail):
+    def _free_by_pageblock(self, i, order, migratetype, how):
         end: cython.Py_ssize_t = i + block_pages(order)
         kind: cython.int = migratetype
         while True:
-            self._free_one_page(i, self.pageblock_order, kind, to_tail)
+            self._free_one_page(i, self.pageblock_order, kind, how)
             i += block_pages(self.pageblock_order)
             if i == end:
                 break
@@ -363,7 +364,7 @@ class Buddy(HintingState):
                 self._add(i, order, MOVABLE, True)
                 self._count(MOVABLE, block_pages(order))
             else:
-                self._free_one_page(i, order, self._types[self._pageblock(i)], False)
+                self._free_one_page(i, order, self._types[self._pageblock(i)], 0)
             i += block_pages(order)
 
     # Allocating (sections 3 and 4)
@@ -469,7 +470,7 @@ class Buddy(HintingState):
                 i = table[slot] - self.start_pfn
                 if not 0 <= i < self._pages or (self._state[i] & KIND) != USED:
                     break
-                self._free(i, self._state[i] & ORDER, False)
+                self._free(i, self._state[i] & ORDER, 0)
                 table[slot] = -1
                 freed += 1
         else:

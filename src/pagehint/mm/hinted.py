@@ -16,6 +16,7 @@ if not cython.compiled:
         LISTS,
         MOVABLE,
         ORDER,
+        PUT_BACK,
         TYPE_SHIFT,
         block_pages,
         entry,
@@ -63,7 +64,7 @@ class HintedLists(Buddy):
         self._unlink(head)
         self._count(state >> TYPE_SHIFT, -block_pages(state & ORDER))
         self._state[head] = 0
-        self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], False)
+        self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], 0)
 
     def _unisolate(self, pageblock, migratetype):
         if self._types[pageblock] != ISOLATE:
@@ -89,7 +90,7 @@ class HintedLists(Buddy):
                         self._types[k] = MOVABLE
                 self._types[pageblock] = migratetype
                 self._nr_isolated -= 1
-                self._free_one_page(i, order, migratetype, False)
+                self._free_one_page(i, order, migratetype, 0)
                 return
         self._move_free_blocks(pageblock, migratetype)
         self._types[pageblock] = migratetype
@@ -284,7 +285,7 @@ class HintedLists(Buddy):
             migratetype = batch._types[k]
             if self._nr_isolated or not self._active:
                 migratetype = self._types[self._pageblock(i)]
-            if self._free_one_page(i, order, migratetype, True) == order and hinted:
+            if self._free_one_page(i, order, migratetype, PUT_BACK) == order and hinted:
                 self._state[i] |= HINTED
                 self._count_hinted(order, 1)
                 if self._active:

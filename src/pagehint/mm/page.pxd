@@ -42,5 +42,10 @@ cdef enum:
     HIGHATOMIC = 3
     ISOLATE = 4
 
+# How a block is freed, if not ordinarily: at its list's tail, where nobody is notified, and where they are.
+cdef enum:
+    PUT_BACK = 1
+    AT_TAIL = 2
+
 cdef enum:
     AHEAD = 12  # operations that a bulk call looks ahead, to fetch what they will touch

@@ -26,6 +26,7 @@ from pagehint.kernel.migratetype import Migratetype
 
 __all__ = [
     "AHEAD",
+    "AT_TAIL",
     "FREE",
     "HELD",
     "HIGHATOMIC",
@@ -39,6 +40,7 @@ __all__ = [
     "OFFLINE",
     "ORDER",
     "PCP",
+    "PUT_BACK",
     "RECLAIMABLE",
     "ROWS",
     "TYPE_SHIFT",
@@ -63,6 +65,9 @@ HINTED = 0x100
 TYPE_SHIFT = 9
 
 UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
+
+PUT_BACK, AT_TAIL = 1, 2
+"""How a block is freed, if not ordinarily: at its list's tail, where nobody is notified, and where they are."""
 
 LISTS = 160
 """Rings of a zone: 5 migratetypes, 32 orders each."""

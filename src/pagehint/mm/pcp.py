@@ -206,7 +206,7 @@ class PerCpuLists:
         migratetype: cython.int = self._types[pageblock]
         which: cython.int = self._list_of(order, migratetype if migratetype <= RECLAIMABLE else MOVABLE)
         if which < 0 or migratetype == ISOLATE:
-            self.buddy._free(i, order, False)
+            self.buddy._free(i, order, 0)
             return
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)
@@ -266,7 +266,7 @@ class PerCpuLists:
         self._count -= block_pages(order)
         if self._by_pageblock or self.buddy._nr_isolated:
             migratetype = self._types[self._pageblock(i)]
-        self.buddy._free_one_page(i, order, migratetype, False)
+        self.buddy._free_one_page(i, order, migratetype, 0)
 
     # Linux 6.1: one list after the other, from the one that was freed to.
     def _drain_from(self, count, which):

@@ -32,11 +32,11 @@ cdef class Ranges(HintedLists):
     @cython.final
     cdef void _take_free(self, Py_ssize_t begin, Py_ssize_t end, int word) noexcept nogil
     @cython.final
-    cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    cdef void _free_pieces(self, Py_ssize_t begin, Py_ssize_t end, int how) noexcept nogil
     @cython.final
     cdef bint _join_used(self, Py_ssize_t i, int order) noexcept nogil
     @cython.final
-    cdef bint _free_used(self, Py_ssize_t i, int order, int migratetype, bint to_tail) noexcept nogil
+    cdef bint _free_used(self, Py_ssize_t i, int order, int migratetype, int how) noexcept nogil
     @cython.final
     cdef bint _take_block(self, Py_ssize_t i, int order, int migratetype) noexcept nogil
     @cython.final

@@ -139,13 +139,13 @@ class Ranges(HintedLists):
             i += block_pages(state & ORDER)
         self._mark(begin, end, word)
 
-    # Free a range without blocks, as blocks as large as alignment allows.
-    def _free_pieces(self, begin, end):
+    # Free a range without blocks, as blocks as large as alignment allows: in this way.
+    def _free_pieces(self, begin, end, how):
         i: cython.Py_ssize_t = begin
         order: cython.int
         while i < end:
             order = self._piece(i, end)
-            self._free_block(i, order, self._types[self._pageblock(i)], False)
+            self._free_block(i, order, self._types[self._pageblock(i)], how)
             i += block_pages(order)
 
     # Make used pages that are an aligned block one block, whatever they were allocated as; false if not all are used.
@@ -163,15 +163,15 @@ class Ranges(HintedLists):
         return True
 
     # Free such pages; false if they are not all used. To the lists of this type, but for a pageblock that is isolated,
-    # or of the pageblock's, if it is none of the first three. To the tail: as boot does, without notifying.
-    def _free_used(self, i, order, migratetype, to_tail):
+    # or of the pageblock's, if it is none of the first three.
+    def _free_used(self, i, order, migratetype, how):
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         if not self._join_used(i, order):
             return False
         if migratetype > RECLAIMABLE or self._types[pageblock] == ISOLATE:
             migratetype = self._types[pageblock]
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
-        self._free_block(i, order, migratetype, to_tail)
+        self._free_block(i, order, migratetype, how)
         return True
 
     # Allocate this very block, with the fallback and splitting that would have led to it; false if it is not free.

@@ -10,7 +10,7 @@ from pagehint.units import whole_number
 
 if not cython.compiled:
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import FREE, HINTED, ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, TYPE_SHIFT, USED
+    from pagehint.mm.page import AT_TAIL, FREE, HINTED, ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, TYPE_SHIFT, USED
     from pagehint.pointers import longlongs, uchars
 
 
@@ -59,12 +59,19 @@ class Spans(Attachable):
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
-        wrong = self._free_all(pfn, pages, USED)
+        self._free_exact(pfn, pages, 0)
+
+    def free_surplus(self, pfn, pages):
+        """The same, of what an allocation of an exact number of pages has too much: at the lists' tails (since 5.7)."""
+        self._free_exact(pfn, pages, AT_TAIL if self.profile.boot_to_tail else 0)
+
+    def _free_exact(self, pfn, pages, how):
+        wrong = self._free_all(pfn, pages, USED, how)
         if wrong >= 0:
             raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong} is not allocated")
 
     # Free pages that are all of this kind, used or offline; else return the pfn of the first that is not.
-    def _free_all(self, pfn, pages, kind):
+    def _free_all(self, pfn, pages, kind, how):
         begin: cython.Py_ssize_t
         end: cython.Py_ssize_t
         begin, end = self._span(pfn, pages)
@@ -77,7 +84,7 @@ class Spans(Attachable):
                 self._cut(begin)
                 self._cut(end)
                 self._clear_used(begin, end)
-                self._free_pieces(begin, end)
+                self._free_pieces(begin, end, how)
                 if what == OFFLINE:
                     self._offline_pages -= end - begin
                     self.nr_other_ops += 1
@@ -145,7 +152,7 @@ class Spans(Attachable):
 
     def online(self, pfn, pages):
         """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        wrong = self._free_all(pfn, pages, OFFLINE)
+        wrong = self._free_all(pfn, pages, OFFLINE, 0)
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 

@@ -202,7 +202,7 @@ class Zone(Spans):
                 state = self._state[i]
                 if (state & (KIND | ORDER)) == (USED | wanted):
                     if pcp is None:
-                        self._free(i, wanted, False)
+                        self._free(i, wanted, 0)
                     else:
                         pcp._free(i, wanted)
                     self.nr_free_ops += 1

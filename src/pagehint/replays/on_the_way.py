@@ -299,7 +299,7 @@ class OnTheWay:
         self._row[k] = row
         if not self._look(zone, k):
             self._whole[k] = NEVER_WHOLE
-        zone._free_block(self._block[k], self._order[k], self._type[k], False)
+        zone._free_block(self._block[k], self._order[k], self._type[k], 0)
 
     def _redo_held(self, zone: Zone, row):
         k: cython.int

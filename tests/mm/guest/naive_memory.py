@@ -89,8 +89,31 @@ class NaiveMemory:
             pfn = scan(least)
         return pfn
 
+    def alloc_exact(self, pages, gfp, node, cpu):
+        """The blocks (pfn, order) that are left of one; what is too much goes to the zone page by page, at the tail.
+
+        docs/spec/4, section 5.
+        """
+        pfn = self.alloc((pages - 1).bit_length(), gfp, node, cpu)
+        if pfn < 0:
+            return []
+        zone = self.zone_of(pfn).zone
+        order, mt = zone.used.pop(pfn)
+        for page in range(pfn + pages, pfn + 2**order):
+            zone.free_one(page, 0, zone.type_of(page), put_back=True)
+        blocks = []
+        for part in range(order, -1, -1):
+            if pages & 2**part:
+                zone.used[pfn] = part, mt
+                blocks.append((pfn, part))
+                pfn += 2**part
+        return blocks
+
+    def zone_of(self, pfn):
+        return next(zone for zone in self.zones if zone.holds(pfn))
+
     def free(self, pfn, cpu):
-        next(zone for zone in self.zones if zone.holds(pfn)).pcps[cpu].free(pfn)
+        self.zone_of(pfn).pcps[cpu].free(pfn)
 
     def drain_all(self):
         for zone in self.zones:

@@ -62,6 +62,7 @@ class Both:
     def step(self):
         ops = {
             self.alloc: 8,
+            self.alloc_exact: 3,
             self.burst: 4,
             self.free: 4,
             self.free_many: 3,
@@ -83,6 +84,18 @@ class Both:
             self.failed += 1
         assert found == pfn
         self.used += [(pfn, order)] if pfn >= 0 else []
+
+    def alloc_exact(self):
+        order, *request = self.request()
+        pages = self.chance.randint(max(2**order // 2, 1), 2**order)
+        blocks = self.model.alloc_exact(pages, *request)
+        try:
+            found = self.memory.alloc_pages_exact(pages, *request)
+        except AllocationError:
+            found = -1
+            self.failed += 1
+        assert found == (blocks[0][0] if blocks else -1)
+        self.used += blocks
 
     def request(self):
         chance = self.chance

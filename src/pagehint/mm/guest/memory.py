@@ -225,7 +225,7 @@ class GuestMemory:
         order = (pages - 1).bit_length()
         pfn = self.alloc_pages(order, gfp, node, cpu)
         if rest := (1 << order) - pages:
-            self.zone_of(pfn).free_exact(pfn + pages, rest)
+            self.zone_of(pfn).free_surplus(pfn + pages, rest)
         return pfn
 
     def free_pages_exact(self, pfn: int, pages: int) -> None:
