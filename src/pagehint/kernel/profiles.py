@@ -55,7 +55,7 @@ class KernelProfile:
     """What is freed gives the pageblocks of the buddy that it merges with its type; else they keep theirs."""
     taking_moves: bool
     """Where a block of half a pageblock is taken off to be told, what else is free in its pageblock moves to the
-    MOVABLE lists; else only the pageblock's type changes."""
+    tail of the MOVABLE lists, also from those; else only the pageblock's type changes."""
     pcp: Pcp
     """How a CPU's lists are kept: of order 0 only, drained `in turn` at a fixed length; `one after the other`, more
     each time that frees follow on frees; so too, 32 batches at most, and `often` for blocks of orders 1 to 3; or
