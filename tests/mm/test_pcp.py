@@ -356,6 +356,15 @@ def test_blocks_above_order_0_drain_all_once_many_were_freed_in_a_row(kernel, dr
     sound(zone, pcp, 0)
 
 
+def test_high_falls_by_32_batches_however_few_went_back():
+    """As a guest of 7.3 showed: its lists were drained at 11 x 32 batches below `high`, though few pages went back."""
+    zone, pcp = tuned(high=500, high_max=10673)
+    pcp.resume(10673)
+    blocks = [zone.alloc(2, 1) for _ in range(50)]
+    assert drains(zone, pcp, blocks, 2) == [17 * 4, 16 * 4, 16 * 4]
+    assert pcp.high == 10673 - 3 * (63 << 5)
+
+
 def test_an_idle_cpu_s_lists_decay():
     zone, pcp = tuned()
     refills(zone, pcp, 7)
