@@ -62,6 +62,8 @@ class NaiveMemory:
 
         def scan(mark_of, whole=False):
             for zone in zones:
+                if whole and zone.node != zones[0].node:
+                    break
                 if zone.can_spare(order, mark_of(zone) + zone.protection[highest]):
                     pfn = zone.pcps[cpu].alloc(order, mt, whole)
                     if pfn >= 0:

@@ -156,11 +156,14 @@ def test_a_zonelist_goes_down_through_the_nodes_zones_and_then_to_the_next_node(
     assert [zone.free_pages for zone in memory.zones] == [zone.watermarks.min for zone in memory.zones]
 
 
-@pytest.mark.parametrize("kernel", ["6.1", "6.10", "6.15"])
-def test_all_zones_are_tried_before_a_pageblock_of_another_type_is_broken_up(kernel):
-    """NOFRAGMENT: a guest with a Normal zone above DMA32. Of Normal only single pages are left, in every pageblock."""
-    memory = GuestMemory("4100MiB", profile=kernel_profile(kernel))
-    dma32, normal = memory.zones[1:]
+@pytest.mark.parametrize(("kernel", "nodes"), [("6.1", 1), ("6.10", 1), ("6.15", 1), ("6.15", 2)])
+def test_a_nodes_zones_are_tried_before_a_pageblock_of_another_type_is_broken_up(kernel, nodes):
+    """NOFRAGMENT: a guest with a Normal zone above DMA32. Of Normal only single pages are left, in every pageblock.
+
+    Another node was tried before that, too.
+    """
+    memory = GuestMemory(f"{4100 * nodes}MiB", nodes=nodes, profile=kernel_profile(kernel))
+    dma32, normal = memory.zones[1:3]
     assert (dma32.name, normal.name, normal.pages) == ("DMA32", "Normal", 4 * MIB)
     normal.alloc_range(normal.start_pfn, normal.pages)
     normal.watermarks = (0, 0, 0)
@@ -168,7 +171,7 @@ def test_all_zones_are_tried_before_a_pageblock_of_another_type_is_broken_up(ker
         normal.free_exact(pfn, 1)
     assert memory.zone_of(memory.alloc_pages(0, GFP_HIGHUSER_MOVABLE)) is normal
     assert memory.zone_of(memory.alloc_pages(0, GFP_KERNEL)) is dma32
-    # With no other zone to go to, in the second pass.
+    # With no other zone of the node to go to, in the second pass.
     for zone in memory.zones[:2]:
         zone.watermarks = (0, zone.pages, zone.pages)
     assert memory.zone_of(memory.alloc_pages(0, GFP_KERNEL, cpu=0)) is normal

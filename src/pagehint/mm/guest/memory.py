@@ -53,7 +53,7 @@ class _Wish(NamedTuple):
     high: bool
     atomic: bool
     zones: list[tuple[GuestZone, int]]  # in the order in which they are tried, with their protection
-    whole_first: bool  # before another migratetype's pageblock is broken up in one, all are tried
+    whole_first: list[tuple[GuestZone, int]]  # those tried before another migratetype's pageblock is broken up in one
 
 
 class _Request(NamedTuple):
@@ -119,17 +119,18 @@ class GuestMemory:
         """The pfn of a block of ``2**order`` pages, from the first zone of ``node``'s zonelist that can spare it.
 
         Zones are tried down to their low watermarks, then to their min ones (half of it for __GFP_HIGH, and a quarter
-        less for __GFP_ATOMIC). Where the first is Normal, and DMA32 lies below it, all are tried once before that,
-        without breaking up another migratetype's pageblocks (NOFRAGMENT). Before it fails, the CPUs' lists are drained
-        and blocks in flight waited for. Raises AllocationError, or InputError for bad arguments. O(zones), and an
-        allocation of the zone's.
+        less for __GFP_ATOMIC). Where the first is Normal, and its node has DMA32, the zones of that node are tried once
+        before that, without breaking up another migratetype's pageblocks (NOFRAGMENT). Before it fails, the CPUs' lists
+        are drained and blocks in flight waited for. Raises AllocationError, or InputError for bad arguments. O(zones),
+        and an allocation of the zone's.
         """
         request = self._request(order, gfp, node, cpu)
-        pfn = self._scan(request, low=True, whole=True) if request.wish.whole_first else -1
+        wish = request.wish
+        pfn = self._scan(request, wish.whole_first, low=True, whole=True) if wish.whole_first else -1
         if pfn < 0:
-            pfn = self._scan(request, low=True)
+            pfn = self._scan(request, wish.zones, low=True)
         if pfn < 0:
-            pfn = self._scan(request, low=False)
+            pfn = self._scan(request, wish.zones, low=False)
         if pfn < 0:
             pfn = self._retry(request)
         if pfn < 0:
@@ -172,13 +173,14 @@ class GuestMemory:
             for guest_zone in self._zonelists[node]
             if guest_zone.type <= highest and (guest_zone.zone.node == node or not gfp & Gfp.THISNODE)
         ]
-        kinds = [guest_zone.type for guest_zone, _ in zones if guest_zone.zone.node == zones[0][0].zone.node]
-        whole_first = kinds[:2] == [ZoneType.NORMAL, ZoneType.DMA32]
+        whole_first = [each for each in zones if each[0].zone.node == zones[0][0].zone.node]
+        if [guest_zone.type for guest_zone, _ in whole_first[:2]] != [ZoneType.NORMAL, ZoneType.DMA32]:
+            whole_first = []
         return _Wish(gfp_migratetype(gfp), bool(gfp & Gfp.HIGH), bool(gfp & Gfp.ATOMIC), zones, whole_first)
 
-    def _scan(self, request: _Request, low: bool, whole: bool = False) -> int:
+    def _scan(self, request: _Request, zones: list[tuple[GuestZone, int]], low: bool, whole: bool = False) -> int:
         order, cpu, wish = request
-        for guest_zone, protection in wish.zones:
+        for guest_zone, protection in zones:
             zone = guest_zone.zone
             mark = zone.watermarks.low if low else zone.watermarks.min
             if not low:
@@ -192,7 +194,7 @@ class GuestMemory:
 
     def _retry(self, request: _Request) -> int:
         def attempt() -> int:
-            return self._scan(request, low=False)
+            return self._scan(request, request.wish.zones, low=False)
 
         self.drain_all_pages()
         pfn = attempt()
