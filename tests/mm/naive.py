@@ -215,12 +215,15 @@ class NaiveZone:
                     self.types[other] = MOVABLE
             self.types[pageblock] = mt
             self.isolated -= 1
-            self.free_one(first, order, mt)
+            self.free_isolated(first, order, mt)
         else:
             for block in self.free_in(pageblock):
                 self.move(block, mt)
             self.types[pageblock] = mt
             self.isolated -= 1
+
+    def free_isolated(self, pfn, order, mt):
+        self.free_one(pfn, order, mt)
 
     # Pulling and putting back (section 8)
 

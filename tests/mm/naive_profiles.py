@@ -166,6 +166,10 @@ class NaiveProfileZone(NaiveZone):
         if not self.split_around(pageblock):
             super().isolate_free(pageblock)
 
+    def free_isolated(self, pfn, order, mt):
+        """A block that may merge is put back (docs/spec/2): at the tail, without notifying."""
+        self.free_one(pfn, order, mt, put_back=True)
+
     def unisolate(self, pfn, mt):
         pageblock = pfn >> self.pageblock_order
         if self.types[pageblock] != ISOLATE:

@@ -372,8 +372,18 @@ class Attachable(Ranges):
 
     @property
     def nr_unhinted(self):
-        """Free blocks of each order that are not hinted."""
-        return [self._nr_free[order] - self._hinted[order] for order in range(self.max_order)]
+        """Free blocks of each order that are not hinted, and can be: none that is isolated. O(max_order), and isolated
+        blocks."""
+        order: cython.int
+        blocks: cython.Py_ssize_t
+        counts = []
+        for order in range(self.max_order):
+            blocks = self._nr_free[order] - self._hinted[order]
+            if blocks and self._isolate_list_pages:
+                with self._lock:
+                    blocks = self._nr_free[order] - self._hinted[order] - self._unhinted_isolated(order)
+            counts.append(blocks)
+        return counts
 
     def boundary(self, order, migratetype):
         """The pfn that the boundary of a list points at, or -1 for the list's head. Meaningful while ``active``."""

@@ -19,6 +19,12 @@ cdef class HintedLists(Buddy):
     @cython.final
     cdef void _unisolate(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
     @cython.final
+    cdef void _end_isolation(self, Py_ssize_t pageblock, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _request_if_aged(self) noexcept nogil
+    @cython.final
+    cdef Py_ssize_t _unhinted_isolated(self, int order) noexcept nogil
+    @cython.final
     cdef Py_ssize_t _take_run(
         self, Py_ssize_t e, int order, int migratetype, bint backward, Py_ssize_t room, Batch batch
     ) noexcept nogil

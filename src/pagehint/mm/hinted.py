@@ -67,8 +67,11 @@ class HintedLists(Buddy):
         self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], 0)
 
     def _unisolate(self, pageblock, migratetype):
-        if self._types[pageblock] != ISOLATE:
-            return
+        if self._types[pageblock] == ISOLATE:
+            self._end_isolation(pageblock, migratetype)
+            self._request_if_aged()
+
+    def _end_isolation(self, pageblock, migratetype):
         i: cython.Py_ssize_t = self._begin_of(pageblock)
         state: cython.int = self._state[i] if i >= 0 else 0
         order: cython.int = state & ORDER
@@ -90,11 +93,29 @@ class HintedLists(Buddy):
                         self._types[k] = MOVABLE
                 self._types[pageblock] = migratetype
                 self._nr_isolated -= 1
-                self._free_one_page(i, order, migratetype, 0)
+                self._free_one_page(i, order, migratetype, PUT_BACK if self._moved_to_tail else 0)
                 return
         self._move_free_blocks(pageblock, migratetype)
         self._types[pageblock] = migratetype
         self._nr_isolated -= 1
+
+    # What moved or was put back notifies nobody; but where ages are kept, no free block may be forgotten.
+    def _request_if_aged(self):
+        order: cython.int
+        if self._ages and not self._requested:
+            for order in range(self._notify_order, self.max_order):
+                if self._nr_free[order] - self._hinted[order] >= max(self._high_water_mark, 1):
+                    self._request(True)
+                    self._ring = True
+                    return
+
+    def _unhinted_isolated(self, order):
+        e: cython.Py_ssize_t = self._links[2 * ((ISOLATE << 5) + order)]
+        blocks: cython.Py_ssize_t = 0
+        while e >= LISTS:
+            blocks += not self._state[page_of(e)] & HINTED
+            e = self._links[2 * e]
+        return blocks
 
     # The cycle's part under the lock (sections 6 and 8)
 

@@ -11,6 +11,7 @@ from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.drivers.thread import ThreadWorker
 from pagehint.hinting.drivers.virtual import VirtualWorker
+from pagehint.kernel.profiles import LINUX_5_3, PROFILES
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
 from pagehint.trace.shipped import example
@@ -21,8 +22,8 @@ from tests.limits import HANGS
 class Guest:
     """A zone with a single page free in its midst, and a large block freed with it, when all else was told."""
 
-    def __init__(self, fails=lambda blocks: None, **settings):
-        self.zone = Zone(8 << 10)
+    def __init__(self, fails=lambda blocks: None, profile=LINUX_5_3, **settings):
+        self.zone = Zone(8 << 10, profile=profile)
         self.clock = VirtualClock()
         self.design = BreakEven(**settings)
         self.worker = VirtualWorker(self.design, [self.zone], self.clock)
@@ -92,6 +93,27 @@ def test_an_order_that_no_block_has(order):
     if order != 32:
         with pytest.raises(InputError, match=r"orders .*: expected 0 to 32"):
             BreakEven().waits(order)
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda row: row.name)
+@pytest.mark.parametrize("halves", [1, 2])
+def test_what_is_isolated_is_looked_at_when_that_ends(profile, halves):
+    """It was looked at again and again meanwhile; and that it ended nobody was told of."""
+    guest = Guest(profile=profile)
+    first = guest.block & ~1023
+    guest.free()
+    for half in range(halves):
+        guest.zone.isolate(first + 512 * (half + (guest.block > first and halves == 1)))
+    guest.told_after(20_000)
+    guest.device.batches.clear()
+    assert guest.clock.next_time is None
+    for half in range(2):
+        guest.zone.unisolate(first + 512 * half)
+    guest.told_after(20_000)
+    assert any(pfn <= guest.block < pfn + (1 << order) for batch in guest.device.batches for pfn, order in batch)
+    assert guest.clock.next_time is None
+    assert not any(guest.zone.nr_unhinted)
+    assert guest.zone.check() == []
 
 
 def test_park_gives_back_all_that_is_free():
