@@ -1,17 +1,16 @@
 """A naive model of free page reporting, written from docs/spec/2 (and spec 4, section 4 c) alone: lists and sets."""
 
-from tests.mm.naive import HIGHATOMIC, ISOLATE, MOVABLE
+from tests.mm.naive import HIGHATOMIC, ISOLATE, MOVABLE, NaiveZone
 from tests.mm.naive_profiles import NaiveProfileZone
 
 IDLE, REQUESTED, ACTIVE = "idle", "requested", "active"
 
 
-class NaiveReportedZone(NaiveProfileZone):
-    """A zone whose free blocks are reported. ``hinted``: those that were."""
+class Reported:
+    """A zone's part that is reporting's. ``hinted``: blocks that were reported."""
 
-    def __init__(self, *arguments, **settings):
-        self.min_watermark = 0
-        super().__init__(*arguments, **settings)
+    min_watermark = 0
+    by_pageblock = False
 
     def rotate(self, order, mt, at):
         """The list starts with the entry at this place from now on."""
@@ -35,6 +34,21 @@ class NaiveReportedZone(NaiveProfileZone):
         order, _ = self.in_flight.pop(pfn)
         if self.free_one(pfn, order, self.type_of(pfn), put_back=True) == (pfn, order) and hinted:
             self.hinted.add(pfn)
+
+
+class NaiveReportedProfileZone(Reported, NaiveProfileZone):
+    """A zone of a kernel that has reporting."""
+
+    by_pageblock = NaiveProfileZone.by_pageblock
+
+
+class NaiveReportedZone(Reported, NaiveZone):
+    """One of Linux 5.3, whose lists are as docs/spec/1 says."""
+
+
+def naive_reported_zone(profile, **settings):
+    """The model of a zone as a kernel of this profile keeps it, whose free blocks are reported."""
+    return NaiveReportedZone(**settings) if profile == "5.3" else NaiveReportedProfileZone(profile, **settings)
 
 
 class NaiveReporting:
