@@ -67,8 +67,8 @@ class Attachable(Ranges):
         A device other than the last one starts with nothing hinted; the first one, with what was loaded so.
         ``settle(zone, attempt)`` waits for blocks in flight, as ``Zone.settle`` says. ``high_water_mark``: how many
         unhinted blocks of its order a free must find to set ``requested``; 0 for any free. ``ages``: each free block of
-        at least ``order`` has an age from now on (see ``ages``); 4 bytes a page. Raises BusyError if a device is
-        attached.
+        at least ``order`` has an age from now on (see ``ages``), and the end of isolation notifies too; 4 bytes a page.
+        Raises BusyError if a device is attached.
         """
         if not self.hinting:
             raise InputError("this zone was made without hinting")
