@@ -97,6 +97,18 @@ def test_what_is_no_parquet_file(tmp_path: Path, content: bytes) -> None:
         read_table(tmp_path / "a.parquet", MARK_SCHEMA)
 
 
+def test_rows_behind_a_damaged_page_are_missed(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    columns = {"time": pa.array(range(100)), "text": pa.array(["x"] * 100)}
+    pq.write_table(pa.table(columns, schema=MARK_SCHEMA), path, use_dictionary=False)
+    whole = bytearray(path.read_bytes())
+    assert whole[5] == 0  # its kind: of data
+    whole[5] = 2  # of an index
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=r"a\.parquet: damaged \(100 of its rows can't be read\)"):
+        read_table(path, MARK_SCHEMA)
+
+
 @given(st.data())
 @settings(max_examples=150)
 def test_a_flipped_bit_is_an_error_or_changes_nothing_that_is_read(

@@ -123,7 +123,9 @@ def _check_groups(path: Path, metadata: pq.FileMetaData, size: int) -> None:
 
 def read_batches(file: pq.ParquetFile, path: Path, schema: pa.Schema, rows: int) -> Iterator[pa.RecordBatch]:
     """The columns of `schema`, batch by batch, without a null where the schema has none. Raises InputError."""
+    missing = file.metadata.num_rows
     for batch in file.iter_batches(rows, columns=schema.names, use_threads=False):
+        missing -= batch.num_rows
         for field in schema:
             column = batch.column(field.name)
             if column.null_count and not field.nullable:
@@ -131,6 +133,9 @@ def read_batches(file: pq.ParquetFile, path: Path, schema: pa.Schema, rows: int)
             if pa.types.is_string(field.type):
                 column.validate(full=True)
         yield pa.RecordBatch.from_arrays([batch.column(name) for name in schema.names], schema=schema)
+    # Arrow ends at a page whose header says that it is none.
+    if missing:
+        raise InputError(f"{path}: damaged ({missing} of its rows can't be read): make it again")
 
 
 def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa.Table:
