@@ -214,3 +214,34 @@ def test_pages_on_cpus_lists_are_counted():
     assert zone.per_cpu_pages == sum(each.count for each in lists) > 1
     zone.count_per_cpu_by(lambda: 42)
     assert zone.per_cpu_pages == 42
+
+
+def test_frees_of_another_order_ring_from_then_on():
+    zone, bell = Zone(8192), Bell()
+    blocks = [zone.alloc(order, 1) for order in (9, 4, 9, 4, 9)]
+    while zone.alloc_nowait(4, 1) >= 0:
+        pass
+    zone.attach(9, 0, object(), bell)
+    zone.notify_from(4)
+    zone.free(blocks[1], 4)
+    assert bell.rung == 1
+    zone.request(False)
+    zone.notify_from(9)
+    zone.free(blocks[3], 4)
+    assert bell.rung == 1
+    zone.free(blocks[0], 9)
+    assert bell.rung == 2
+    assert check(zone) == []
+
+
+@pytest.mark.parametrize("state", ["no device", "a cycle", "ages"])
+def test_where_the_order_can_not_be_changed_it_stays(state):
+    zone = Zone(8192)
+    if state != "no device":
+        zone.attach(9, 0, object(), Bell(), ages=state == "ages")
+    if state == "a cycle":
+        zone.begin()
+    with pytest.raises(InputError, match="its order can be changed with a device, and without a cycle and ages only"):
+        zone.notify_from(4)
+    with pytest.raises(InputError, match="hinting order"):
+        zone.notify_from(-1)

@@ -108,6 +108,21 @@ class Attachable(Ranges):
             raise BusyError("this zone has a hinting device already")
         self._device = device
 
+    def notify_from(self, order):
+        """Let frees of at least ``order`` notify from now on, instead of those that ``attach`` said.
+
+        Raises InputError where no device is attached, within a cycle, and where ages are kept: these are of an order.
+        """
+        least: cython.int = whole_number("hinting order", order, 0, NEVER)
+        can: cython.bint
+        with self._lock:
+            can = self._attached and not self._active and not self._ages
+            if can:
+                self._min_order = self._notify_order = least
+                self._request(self._requested)
+        if not can:
+            raise InputError(f"{self!r}: its order can be changed with a device, and without a cycle and ages only")
+
     def mute(self):
         """Frees stop notifying. What is hinted or requested stays so."""
         with self._lock:

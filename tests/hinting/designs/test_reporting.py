@@ -403,3 +403,45 @@ def test_a_pass_comes_with_a_step_of_the_wheel() -> None:
         design.stop()
     assert due == [3 * 10**9, 10**9 + timer_delay(2 * 10**9, 10**9 - 5 * 10**6)]
     assert (due[1] - 5 * 10**6) % (32 * 10**6) == 0
+
+
+def test_another_order_asks_for_no_pass_and_counts_from_the_next_free():
+    """As in a guest whose parameter is written: blocks of order 4 are told with the first pass that a free asks for."""
+    rig = Rig(8, capacity=2, order=9).start()
+    rig.clock.run_until(100 * S)
+    kept = [rig.zone.alloc(4) for _ in range(3)]
+    rig.zone.free(kept.pop(), 4)
+    assert rig.design.pending is None
+    rig.design.change(4, 2 * S)
+    rig.clock.run_until(200 * S)
+    assert rig.design.pending is None
+    rig.zone.free(kept.pop(0), 4)
+    assert rig.design.pending == 202 * S
+    rig.clock.run_until(203 * S)
+    assert 4 in {order for batch in rig.batches for _, order in batch}
+    rig.design.change(9, 2 * S)
+    rig.zone.free(rig.zone.alloc(5), 5)
+    assert rig.design.pending is None
+    rig.sound()
+
+
+def test_another_delay_is_of_the_next_pass_that_is_asked_for():
+    rig = Rig(8, capacity=2, order=9).start()
+    rig.clock.run_until(100 * S)
+    kept = rig.zone.alloc(9), rig.zone.alloc(10)
+    rig.zone.free(kept[0], 9)
+    rig.design.change(9, S // 10)
+    assert rig.design.pending == 102 * S
+    rig.clock.run_until(150 * S)
+    rig.zone.free(kept[1], 10)
+    assert rig.design.pending == 150 * S + S // 10
+
+
+def test_without_a_device_a_change_only_sets_it():
+    rig = Rig(8, capacity=2, order=9).start()
+    rig.worker.stop()
+    rig.design.change(4, S)
+    rig.zone.free(rig.zone.alloc(10), 10)
+    assert rig.design.pending is None
+    rig.start()
+    assert (rig.design.order, rig.design.pending) == (4, rig.clock.now + S)

@@ -59,6 +59,13 @@ class PageReporting(Design):
     def forget(self) -> None:
         self._requested = self._active = False
 
+    def change(self, order: int, delay: int) -> None:
+        """Another order and delay (ns) from now on, as the kernel's parameters are written: it asks for no pass."""
+        self.order, self.delay = order, delay
+        if self.started and not self.stopping:
+            for zone in self.zones:
+                zone.notify_from(order)
+
     def wake(self, zone: Zone) -> None:
         self._request()
 
