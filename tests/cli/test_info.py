@@ -118,3 +118,15 @@ def test_a_recording_that_no_replay_takes_says_so(
     assert json.loads(capsys.readouterr().out)["warnings"] == [f"it can't be replayed: {refused.value}"]
     info(bundle)
     assert "it can't be replayed: " in capsys.readouterr().out
+
+
+def test_changes_of_reporting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "trace.txt").write_text(TEXT.replace("MARK [bold]begin[/]\x1b", "REPORTING off page_reporting_order=4"))
+    bundle = import_trace(tmp_path / "trace.txt", tmp_path / "t.pagetrace").path
+    info(bundle)
+    page = " ".join(capsys.readouterr().out.split())
+    assert "reporting changed off and order 4 at 1.00 s by the guest's clock" in page
+    assert "Phases" not in page
+    info(bundle, json_=True)
+    data = json.loads(capsys.readouterr().out)
+    assert data["reporting_changes"] == [{"time": 1000001000, "on": False, "order": 4, "delay_ns": None}]

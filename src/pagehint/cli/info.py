@@ -14,6 +14,7 @@ from pagehint.kernel.reporting import DELAY_PARAMETER, ORDER_PARAMETER
 from pagehint.replays.start import check_replayable
 from pagehint.trace import Event, Trace
 from pagehint.trace.describe import EVENT_NAMES, describe, describe_anomalies, describe_lost, describe_missing
+from pagehint.trace.reporting import ReportingChange, changes_in_words
 from pagehint.trace.shipped import example
 from pagehint.units import format_count, format_size, format_time
 
@@ -50,7 +51,7 @@ def info(trace: str | Path | None = None, /, *, json_: Json = False) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{escape(printable(data['path']))}[/]  {escape(data['source'])}, {escape(data['recorder'])}")
     console.print()
-    console.print(_guest(data))
+    console.print(_guest(data, opened.reporting_changes))
     console.print(_events(data))
     for line in describe_lost(opened.meta.lost) + describe_missing(opened.meta) + data["warnings"]:
         console.print(f"[bold red]{escape(line)}.[/]\n")
@@ -76,7 +77,7 @@ def _figures(title: str) -> Table:
     return table
 
 
-def _guest(data: dict[str, Any]) -> Table:
+def _guest(data: dict[str, Any], changes: list[ReportingChange]) -> Table:
     page = data["page_size"]
     table = _grid()
     table.add_row("kernel", escape(data["kernel"] or "not recorded"))
@@ -88,6 +89,8 @@ def _guest(data: dict[str, Any]) -> Table:
         pages = f"pfn {zone['start_pfn']} to {zone['end_pfn'] - 1}, {format_size(zone['managed'] * page)} managed"
         table.add_row(f"zone {escape(zone['name'])}, node {zone['node']}", pages)
     table.add_row("reporting", _reporting(data))
+    if changes:
+        table.add_row("reporting changed", f"{changes_in_words(changes)} by the guest's clock")
     snapshot = data["snapshot"]
     table.add_row("start", "not recorded: no snapshot" if snapshot is None else f"snapshot: {', '.join(snapshot)}")
     span = data["last_ns"] - data["first_ns"]

@@ -30,6 +30,7 @@ from pagehint.trace.check import (
 from pagehint.trace.events import EVENT_SCHEMA, Event
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.remote import is_url, local_copy
+from pagehint.trace.reporting import ReportingChange, reporting_changes
 from pagehint.trace.snapshot import Snapshot
 from pagehint.trace.tables import (
     BITMAP_SCHEMA,
@@ -171,8 +172,7 @@ class Trace:
         """
         if self.reported is None:
             return REPORTED_SCHEMA.empty_table()
-        order = self.meta.known_reporting.order
-        least = 0 if order is None else 1 << order
+        least = 0 if self.least_order is None else 1 << self.least_order
         blocks = self.reported.filter(pc.greater_equal(self.reported["pages"], least))
         return blocks.slice(int(np.searchsorted(blocks["time"].to_numpy(), self.meta.first_ns)))
 
@@ -280,6 +280,17 @@ class Trace:
     def marks(self) -> pa.Table | None:
         """What was written into the recording while it ran: columns time (ns), text."""
         return self._table("marks", MARK_SCHEMA)
+
+    @cached_property
+    def reporting_changes(self) -> list[ReportingChange]:
+        """What the guest's reporting was changed to while it was recorded, as its marks tell."""
+        return [] if self.marks is None else reporting_changes(self.marks.to_pylist(), self.meta.known_reporting)
+
+    @property
+    def least_order(self) -> int | None:
+        """The least order of a block that the guest's reporting was ever set to tell; None: not known."""
+        orders = [self.meta.known_reporting.order, *(change.order for change in self.reporting_changes)]
+        return min((order for order in orders if order is not None), default=None)
 
     @cached_property
     def residency(self) -> pa.Table | None:

@@ -9,6 +9,7 @@ from pagehint.errors import printable
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import Lost, Meta
+from pagehint.trace.reporting import is_state
 from pagehint.trace.snapshot import SNAPSHOT_FILES
 from pagehint.trace.tables import HOST_COLUMNS
 from pagehint.units import format_count
@@ -90,6 +91,7 @@ def describe(trace: Trace) -> dict[str, Any]:
         "anomalies": meta.anomalies,
         "warnings": list(trace.warnings),
         "reporting": None if meta.reporting is None else asdict(meta.reporting),
+        "reporting_changes": [asdict(change) for change in trace.reporting_changes],
         "snapshot": None
         if snapshot is None
         else sorted(name.split(".")[0] for name in SNAPSHOT_FILES if (snapshot.path / name).is_file()),
@@ -132,7 +134,8 @@ def phases(trace: Trace) -> list[dict[str, Any]]:
     """The workload's phases: the marks ``MARK name``, or, where there is none of these, all but the recorder's own."""
     if trace.marks is None:
         return []
-    marks = [mark for mark in trace.marks.to_pylist() if not mark["text"].startswith(("KPF-", "CLOCK "))]
+    own = "KPF-", "CLOCK "
+    marks = [row for row in trace.marks.to_pylist() if not (row["text"].startswith(own) or is_state(row["text"]))]
     named = [mark for mark in marks if mark["text"].startswith("MARK ")]
     return [{"time": mark["time"], "name": _name(mark["text"].removeprefix("MARK "))} for mark in named or marks]
 

@@ -31,7 +31,8 @@ from pagehint.trace.snapshot import Snapshot
 
 KERNEL = "linux-image-cloud-amd64"
 # Most of the memory at once: a huge page of the host more or less is 1 % of so small a guest.
-WORK = "anon 130 2500; fragment 80 1500; churn 80 3000"
+ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+WORK = f"anon 130 2500; fragment 80 1500; churn 80 3000; echo 8 > {ORDER}; sleep 0.3"
 
 
 class AsItCame(PageReporting):
@@ -83,6 +84,7 @@ def test_a_booted_guest_is_predicted(guests):
         int(batch["detail"][batch["event"] == ord("R")].sum()) for batch in trace.batches(["event", "detail"])
     )
     assert trace.meta.reporting.on
+    assert [change.order for change in trace.reporting_changes] == [8]
     assert timer_tick(trace) == Tick(4 * 10**6, "recorder")
     assert trace.meta.clock is not None
     assert abs(trace.meta.clock.drift) < 1e-3

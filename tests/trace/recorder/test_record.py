@@ -26,6 +26,7 @@ from pagehint.replays.totals import make_run
 from pagehint.trace import Event, Trace, TraceWriter, import_trace
 from pagehint.trace.describe import EMPTIED
 from pagehint.trace.kmem_text import LineParser, MarkLine, Row
+from pagehint.trace.recorder import machine as machine_module
 from pagehint.trace.recorder import record as record_module
 from pagehint.trace.recorder import tracefs as tracefs_module
 from pagehint.trace.recorder.formats import ZONE_PROBES, GfpNames, parse_format, parse_header_page
@@ -249,6 +250,35 @@ def test_what_is_turned_off_and_on_again_is_seen(tmp_path, monkeypatch):
 
     record(put, "zone", seconds=0)
     assert told["turned_off"] == b"1"
+
+
+@pytest.mark.parametrize("how", ["written", "renamed"])
+def test_a_change_of_reporting_is_a_mark_of_the_time_that_its_file_tells(tmp_path, monkeypatch, how):
+    """It was seen by the blocks that were reported then, if any, and not followed."""
+    monkeypatch.setattr(machine_module, "PARAMETERS", f"{tmp_path}/")
+    monkeypatch.setattr(record_module, "_REPORTING", 0)
+    order = tmp_path / "page_reporting_order"
+    order.write_text("9\n")
+    changed = []
+    with TraceWriter(tmp_path / "a.pagetrace") as writer, RecordingImporter(writer, "this machine") as importer:
+
+        def put(name, data):
+            importer.put(name, data)
+            if name == "init/end" and how == "written":
+                changed.append(time.monotonic_ns())
+                order.write_text("4\n")
+            elif name == "init/end":
+                (tmp_path / "new").write_text("4\n")
+                os.utime(tmp_path / "new", (1, 1))
+                (tmp_path / "new").rename(order)
+
+        record(put, "zone", seconds=0.05)
+        writer.finish(importer.finish())
+    trace = Trace.open(tmp_path / "a.pagetrace")
+    (change,) = [each for each in trace.reporting_changes if each.order is not None]
+    assert change.order == 4
+    assert ("since=" in trace.marks["text"].to_pylist()[-3]) == (how == "written")
+    assert all(abs(change.time - time) < 10**9 for time in changed)
 
 
 KPROBES = pytest.mark.skipif(not (TRACEFS / "kprobe_events").exists(), reason="this kernel has no kprobes")

@@ -2,16 +2,26 @@
 
 import gzip
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pagehint.kernel.reporting import BALLOON, PARAMETERS
+from pagehint.kernel.reporting import BALLOON, DELAY_PARAMETER, ORDER_PARAMETER, PARAMETERS, offers_reporting
 from pagehint.proc.zoneinfo import parse_zoneinfo
 from pagehint.trace.recorder.frames import Put
+from pagehint.trace.reporting import REPORTING
 from pagehint.trace.snapshot import TEXTS
 
-__all__ = ["is_on_hyperv", "memory_bytes", "pfn_end", "put_snapshot", "system_files"]
+__all__ = [
+    "is_on_hyperv",
+    "memory_bytes",
+    "pfn_end",
+    "put_snapshot",
+    "reporting_state",
+    "reporting_written",
+    "system_files",
+]
 
 _FILES = (
     "/proc/version",
@@ -29,6 +39,9 @@ _FILES = (
     "/sys/kernel/mm/transparent_hugepage/defrag",
     "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag",
 )
+_DEVICES = "/sys/bus/virtio/devices"
+_DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
+_COARSE = 10**7  # ns: a file's time is that of the last tick
 _CPU_FILES = ("topology/package_cpus_list", "topology/core_cpus_list")
 _MOST_TEXT = 1 << 16
 _PIECE = 1 << 20
@@ -50,12 +63,39 @@ def system_files() -> dict[str, str]:
 def _paths() -> Iterator[str | Path]:
     yield from _FILES
     yield from sorted(Path(PARAMETERS).glob("*"))
-    for device in sorted(Path("/sys/bus/virtio/devices").glob("*")):
-        if _read(device / "device") == BALLOON:
-            yield device / "features"
+    yield from (device / "features" for device in _balloons())
     cpus = sorted(Path("/sys/devices/system/cpu").glob("cpu[0-9]*"))
     for cpu in cpus[:64]:
         yield from (cpu / name for name in _CPU_FILES)
+
+
+# Who has no driver reports nothing, whatever it agreed to with its last one.
+def _balloons() -> list[Path]:
+    devices = sorted(Path(_DEVICES).glob("*"))
+    return [device for device in devices if _read(device / "device") == BALLOON and (device / "driver").exists()]
+
+
+def reporting_state() -> str:
+    """How this machine's free page reporting stands now, as a mark tells it."""
+    on = any(offers_reporting(_read(device / "features") or "") for device in _balloons())
+    read = [(name, _read(PARAMETERS + name)) for name in (ORDER_PARAMETER, DELAY_PARAMETER)]
+    state = [] if is_on_hyperv() else ["on" if on else "off"]
+    return REPORTING + " ".join([*state, *(f"{name}={text}" for name, text in read if text is not None)])
+
+
+def reporting_written(after: int) -> int | None:
+    """When, since `after` (ns of CLOCK_MONOTONIC), a file by which reporting is changed was last written.
+
+    None: not, or not so that the file's time tells, as a module that was removed.
+    """
+    now = time.monotonic_ns()
+    ahead = time.time_ns() - now
+    found = []
+    parameters = (PARAMETERS + ORDER_PARAMETER, PARAMETERS + DELAY_PARAMETER)
+    for path in (*parameters, f"{_DRIVER}/bind", f"{_DRIVER}/unbind"):
+        with suppress(OSError):
+            found.append(os.stat(path).st_mtime_ns - ahead)
+    return max((written for written in found if after - _COARSE <= written <= now), default=None)
 
 
 def is_on_hyperv() -> bool:

@@ -17,8 +17,17 @@ from pagehint.errors import InputError
 from pagehint.trace.meta import Level
 from pagehint.trace.recorder.formats import PageLayout, parse_header_page
 from pagehint.trace.recorder.frames import Put
-from pagehint.trace.recorder.machine import is_on_hyperv, memory_bytes, pfn_end, put_snapshot, system_files
+from pagehint.trace.recorder.machine import (
+    is_on_hyperv,
+    memory_bytes,
+    pfn_end,
+    put_snapshot,
+    reporting_state,
+    reporting_written,
+    system_files,
+)
 from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, find_tracefs, remove_stale
+from pagehint.trace.reporting import SINCE
 
 __all__ = ["Progress", "Recorded", "buffer_kib", "ending_signals", "record"]
 
@@ -29,6 +38,8 @@ _LEAST_KIB = 64
 _RARELY = 1.0
 _SHORTEST, _LONGEST = 0.005, 0.5
 _LIVE = 1.0
+# So far apart, at the least, looks at the guest's reporting are (ns).
+_REPORTING = 2 * 10**8
 # So long a command that was told to end may take, in seconds, while it is still recorded.
 _PATIENCE = 5.0
 # Linux': it goes on with each tick.
@@ -148,6 +159,8 @@ class _Recorder:
         self._missing = list(instance.missing)
         self._turned_off = 0
         self._begun = self._shown = self._round = time.monotonic()
+        self._looked = time.monotonic_ns()
+        self._reporting = reporting_state()
         # The time and the recorder's CPU seconds after the first snapshot, and before the last.
         self._first: tuple[float, float] | None = None
         self._last: tuple[float, float] | None = None
@@ -261,12 +274,25 @@ class _Recorder:
         rate = most / max(now - self._round, 1e-4)
         self._round = now
         self._period = min(_LONGEST, max(_SHORTEST, FILL * self._pages / max(rate, 1e-3)))
+        self._look_at_reporting()
         if now - self._shown >= _LIVE:
             self._shown = now
             self._look()
             if self._progress is not None:
                 self._progress(self._now())
         return most
+
+    # Somebody may change it meanwhile.
+    def _look_at_reporting(self) -> None:
+        now = time.monotonic_ns()
+        if now - self._looked < _REPORTING:
+            return
+        if (state := reporting_state()) != self._reporting:
+            self._reporting = state
+            written = reporting_written(self._looked)
+            with suppress(OSError):
+                self._instance.mark(state if written is None else f"{state} {SINCE}={written}")
+        self._looked = now
 
     # Somebody may turn it off and on again.
     def _look(self) -> None:

@@ -27,6 +27,11 @@
 #define PAGE 4096
 #define PAGES 64
 #define MOST_CPUS 64
+#define REPORTING_BIT 5
+#define PARAMETERS "/sys/module/page_reporting/parameters"
+#define DRIVER "/sys/bus/virtio/drivers/virtio_balloon/"
+/* A file's time is that of the last tick. */
+#define COARSE 10000000ull
 
 static uint64_t now(void) {
     struct timespec t;
@@ -283,6 +288,72 @@ static void insert_all(const char *list) {
         fclose(file);
 }
 
+/* Reporting: what a change of it is told by. */
+
+static char balloon[400];
+
+static int offers_reporting(const char *path) {
+    char features[8] = "";
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return 0;
+    ssize_t got = read(file, features, sizeof features - 1);
+    close(file);
+    return got > REPORTING_BIT && features[REPORTING_BIT] == '1';
+}
+
+static void append(char *state, const char *name) {
+    char path[120], value[24] = "";
+    snprintf(path, sizeof path, PARAMETERS "/%s", name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    if (read(file, value, sizeof value - 1) > 0) {
+        value[strcspn(value, "\n")] = 0;
+        sprintf(state + strlen(state), " %s=%s", name, value);
+    }
+    close(file);
+}
+
+/* When, since a time, a file by which reporting is changed was last written; 0: not so that the file's time tells. */
+static uint64_t reporting_written(uint64_t after, uint64_t until) {
+    static const char *const files[] = {PARAMETERS "/page_reporting_order", PARAMETERS "/page_reporting_delay_ms",
+                                        DRIVER "bind", DRIVER "unbind"};
+    struct timespec t;
+    struct stat file;
+    uint64_t last = 0;
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t ahead = t.tv_sec * 1000000000ull + t.tv_nsec - now();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (!stat(files[i], &file)) {
+            uint64_t written = file.st_mtim.tv_sec * 1000000000ull + file.st_mtim.tv_nsec - ahead;
+            if (written + COARSE >= after && written <= until && written > last)
+                last = written;
+        }
+    return last;
+}
+
+/* Whether a balloon with the feature has its driver, and the parameters: a mark where they are not as they were. */
+static void look_at_reporting(void) {
+    static char before[200];
+    static uint64_t looked;
+    char state[200], path[420];
+    uint64_t begun = now();
+    snprintf(path, sizeof path, "%s/driver", balloon);
+    strcpy(state, *balloon && !access(path, F_OK) ? "REPORTING on" : "REPORTING off");
+    append(state, "page_reporting_order");
+    append(state, "page_reporting_delay_ms");
+    if (*before && strcmp(state, before)) {
+        uint64_t written = reporting_written(looked, begun);
+        if (written)
+            mark("%s since=%llu", state, (unsigned long long)written);
+        else
+            mark("%s", state);
+    }
+    strcpy(before, state);
+    looked = begun;
+}
+
 static void balloon_features(void) {
     DIR *all = opendir("/sys/bus/virtio/devices");
     for (struct dirent *each; all && (each = readdir(all));) {
@@ -294,6 +365,8 @@ static void balloon_features(void) {
         if (read(file, kind, sizeof kind - 1) > 0 && !strncmp(kind, "0x0005", 6)) {
             snprintf(path, sizeof path, "/sys/bus/virtio/devices/%s/features", each->d_name);
             piece_system(path);
+            if (offers_reporting(path))
+                snprintf(balloon, sizeof balloon, "/sys/bus/virtio/devices/%s", each->d_name);
         }
         close(file);
     }
@@ -304,9 +377,11 @@ static void balloon_features(void) {
 /* While a child runs, or for a time. */
 static int watch(pid_t child, uint64_t until) {
     int status = 0;
-    for (;;) {
+    for (int round = 0;; round++) {
         drain();
         answer();
+        if (round % 5 == 0)
+            look_at_reporting();
         if (child > 0 && waitpid(child, &status, WNOHANG) == child)
             return status;
         if (child <= 0 && now() >= until)
@@ -317,7 +392,7 @@ static int watch(pid_t child, uint64_t until) {
 
 static void set_order(const char *order) {
     if (*order != '-')
-        write_text("/sys/module/page_reporting/parameters/page_reporting_order", order);
+        write_text(PARAMETERS "/page_reporting_order", order);
 }
 
 static void off(void) {
@@ -380,7 +455,7 @@ static int init(void) {
     each_event(0);
     set_order(order);
     balloon_features();
-    piece_systems("/sys/module/page_reporting/parameters");
+    piece_systems(PARAMETERS);
     struct timespec tick;
     if (!clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
         piece_text("file/clock_tick_ns", "%ld", tick.tv_nsec);
