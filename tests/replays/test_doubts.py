@@ -95,6 +95,21 @@ def test_an_order_of_reporting_that_was_changed_meanwhile_is_said(tmp_path: Path
     assert words not in said(compacted)
 
 
+def test_a_change_of_reporting_that_was_noted_is_said_as_such(tmp_path: Path) -> None:
+    told: list[Row] = [("M", -1, 255, 0, 0), ("D", 64, 5, 0), ("I", 64, 5, 0), ("i", -1, 255, 0, 32), ("P", 64, 5, 0)]
+    meta = Meta("test", "test", "6.1.0", reporting=GuestReporting(on=True, order=9, delay_ns=2 * 10**9))
+    trace = record(
+        tmp_path / "t", told, [zone(4096)], meta, marks=[(0, "REPORTING on page_reporting_order=5")], begin=0
+    )
+    changed = "the guest's reporting was changed while it was recorded (order 5 at 0.00 s"
+    for design, words in ((PageReporting(9), "and so it is here"), (PageReporting(4), "here the settings stay")):
+        lines = said(trace, design)
+        assert changed in lines
+        assert words in lines
+        assert "the guest told blocks of order" not in lines
+    assert changed not in said(trace)
+
+
 def test_without_zone_events_the_lists_are_the_models_own(tmp_path: Path) -> None:
     words = "no zone events were recorded"
     assert words not in said(made(tmp_path / "a"))

@@ -10,6 +10,7 @@ from pagehint.hinting.design import Design
 from pagehint.replays.replay import replay
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
+from pagehint.trace.reporting import is_state
 
 __all__ = ["Across", "predict_across"]
 
@@ -59,7 +60,7 @@ def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
 
 def _marks(trace: Trace) -> list[tuple[str, int]]:
     rows = [] if trace.marks is None else trace.marks.to_pylist()
-    return [(row["text"], row["time"]) for row in rows]
+    return [(row["text"], row["time"]) for row in rows if not is_state(row["text"])]
 
 
 def _integral(time: NDArray[np.float64], values: NDArray[np.float64]) -> float:

@@ -15,6 +15,7 @@ from pagehint.replays.timer import timer_tick
 from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing, describe_parts
+from pagehint.trace.reporting import changes_in_words
 from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_count, format_size, format_time
 
@@ -51,6 +52,7 @@ def doubts(playback: Playback) -> list[str]:
         *_unfit(playback),
         *_kernel(playback),
         *_guest(playback),
+        *_changed(playback),
         *_balloon(playback),
         *_came_and_went(*playback.snapshots),
         *_zone_level(playback),
@@ -115,7 +117,7 @@ def _guest(playback: Playback) -> list[str]:
             * unsaid
         )
         unsaid = False
-    elif reporting.order is not None and playback.start.seen.least_told < reporting.order:
+    elif reporting.order is not None and playback.start.seen.least_told < (playback.trace.least_order or 0):
         lines.append(
             f"the guest told blocks of order {playback.start.seen.least_told}, and its reporting's order was "
             f"{reporting.order} at the start: it was changed meanwhile, and stays as it was"
@@ -130,6 +132,17 @@ def _guest(playback: Playback) -> list[str]:
     if unsaid:
         lines.append("when the guest's device came is not known: it is there from the first event on")
     return lines
+
+
+def _changed(playback: Playback) -> list[str]:
+    changes = playback.trace.reporting_changes
+    if playback.design is None or not changes:
+        return []
+    follows = "and so it is here" if playback.is_guests_own else "here the settings stay as they are"
+    return [
+        f"the guest's reporting was changed while it was recorded ({changes_in_words(changes)} of the guest's clock, "
+        f"when the recorder saw it), {follows}"
+    ]
 
 
 def _balloon(playback: Playback) -> list[str]:

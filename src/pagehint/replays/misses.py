@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.kernel.ticks import TICK
 from pagehint.replays.playback import Playback
-from pagehint.replays.run import Prediction, are_recorded, vars_of
+from pagehint.replays.run import Prediction
 from pagehint.replays.timeline import SOON
 from pagehint.replays.timer import recorded_passes
 from pagehint.units import format_time, percent
@@ -23,11 +23,7 @@ _CLOSER = 0.9
 
 def misses(playback: Playback) -> list[str]:
     """A sentence for each way in which the replay went another way than the recorded guest."""
-    reporting, design = playback.trace.meta.reporting, playback.design
-    own = None if reporting is None else vars_of(reporting)
-    settings = {name: getattr(design, name, None) for name in ("order", "delay")}
-    settings |= {"capacity": playback.device.capacity, "host_memory": playback.host.memory}
-    if not are_recorded(own, None if design is None else type(design), settings):
+    if not playback.is_guests_own or playback.host.memory is not None:
         return []
     passes = _Passes(playback)
     off = [*_elsewhere(playback, passes), *_off(playback, passes)]

@@ -18,13 +18,14 @@ from pagehint.host.blocks import PAGE_BYTES
 from pagehint.host.model import KHUGEPAGED_PERIOD, ModelHost
 from pagehint.kernel.profiles import check_kernel, is_version, recorded_profile
 from pagehint.mm.zone import Zone
+from pagehint.replays.changes import Follower
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.device import ReplayDevice
 from pagehint.replays.engine import Engine
 from pagehint.replays.observers.best_possible import BestPossible, page_costs
 from pagehint.replays.own_times import OwnTimes
 from pagehint.replays.real import RealKind, RealMemory
-from pagehint.replays.run import PRICE
+from pagehint.replays.run import PRICE, are_recorded, vars_of
 from pagehint.replays.start import Start, check_trace, first_request
 from pagehint.replays.timeline import Timeline, reserve_of
 from pagehint.replays.truth import backed_at_start, guest_host
@@ -101,6 +102,9 @@ class Playback:
         self.begins = self._begins()
         self.clock = VirtualClock(min(trace.meta.first_ns, self.begins))
         self.worker: VirtualWorker | None = None
+        self.follower: Follower | None = None
+        if self.is_guests_own and isinstance(design, PageReporting) and trace.reporting_changes:
+            self.follower = Follower(design, self._unload_device, self._start_device)
         self.errors_before = 0 if design is None else design.statistics.errors
         self.reserves: dict[Zone, int] = {}
         self._started = False
@@ -123,6 +127,15 @@ class Playback:
         if asked is None or not isinstance(self.design, PageReporting):
             return comes
         return asked if self.design.order >= (self.trace.meta.known_reporting.order or 0) else comes
+
+    @property
+    def is_guests_own(self) -> bool:
+        """Whether its settings are those of the recorded guest's own reporting, whatever memory the host has."""
+        reporting, design = self.trace.meta.reporting, self.design
+        settings = {"order": getattr(design, "order", None), "delay": getattr(design, "delay", None)}
+        settings |= {"capacity": self.host.capacity, "host_memory": None}
+        own = None if reporting is None else vars_of(reporting)
+        return are_recorded(own, None if design is None else type(design), settings)
 
     def run(self, tell: Callable[[Self], Result]) -> Result:
         """Replay it all, and return what `tell` makes of it at its end.
@@ -147,6 +160,8 @@ class Playback:
                 rest_time=None if self.own_times is None else self._rest_time,
             )
         self.clock.call_at(self.begins, self._load_device)
+        if self.follower is not None:
+            self.follower.begin(self.trace.reporting_changes, self.clock)
         self.clock.run_until(self.trace.meta.first_ns - 1)  # the first pass may have been asked for before
         self.clock.call_at(max(self.first.time, self.clock.now), self._begin)
         if self.start.grows:
@@ -166,16 +181,20 @@ class Playback:
         self.timeline.end(end)  # as it stands, before the worker gives up
         if self.worker is not None:
             self.worker.stop()
+        if self.follower is not None:
+            self.follower.end()
         if self.best is not None:
             self.best.end(end)
 
     def _end(self) -> None:
         if self._started and self.design is not None:
             self.design.abort()
+        if self.follower is not None:
+            self.follower.end()
         if self.device.real is not None:
             self.device.real.close()
-        # The zones know the device, and the worker this: circles, which stayed until Python looks for such.
-        self.worker = None
+        # The zones know the device, worker and follower know this: circles, which stayed until Python looks for such.
+        self.worker = self.follower = None
         self.device.leave()
 
     # Time
@@ -258,6 +277,13 @@ class Playback:
 
     def _load_device(self) -> None:
         self.engine.still_used(self.start.seen.in_bulk)
+        self._start_device()
+
+    def _unload_device(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+
+    def _start_device(self) -> None:
         if self.worker is not None:
             # Before it is, as an interrupt may come right behind it; unless it is another replay's.
             self._started = not self.worker.design.started

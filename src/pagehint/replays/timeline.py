@@ -225,6 +225,9 @@ class Timeline:
         engine, zones, batches = self._engine, self._start.zones, len(self._device.batches)
         if self._host.memory is not None:
             engine.all_stale()  # it swaps wherever it likes
+        if self._design is not None and self._design.order != self.order:
+            self.order = self._design.order
+            engine.count_by(self.order)
         design = self._design if self._design is not None and self._design.started else None
         batch = None if design is None else design.in_flight
         # What pages there are, and where, changes only with an event, or as a device is told of some.
