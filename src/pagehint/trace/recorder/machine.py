@@ -10,7 +10,7 @@ from pathlib import Path
 from pagehint.kernel.reporting import BALLOON, DELAY_PARAMETER, ORDER_PARAMETER, PARAMETERS, offers_reporting
 from pagehint.proc.zoneinfo import parse_zoneinfo
 from pagehint.trace.recorder.frames import Put
-from pagehint.trace.reporting import REPORTING
+from pagehint.trace.reporting import REPORTING, SINCE
 from pagehint.trace.snapshot import TEXTS
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "memory_bytes",
     "pfn_end",
     "put_snapshot",
+    "reporting_mark",
     "reporting_state",
-    "reporting_written",
     "system_files",
 ]
 
@@ -75,27 +75,31 @@ def _balloons() -> list[Path]:
     return [device for device in devices if _read(device / "device") == BALLOON and (device / "driver").exists()]
 
 
-def reporting_state() -> str:
-    """How this machine's free page reporting stands now, as a mark tells it."""
+def reporting_state() -> dict[str, str]:
+    """How this machine's free page reporting stands now, in a mark's words, each by the file that sets it so."""
     on = any(offers_reporting(_read(device / "features") or "") for device in _balloons())
-    read = [(name, _read(PARAMETERS + name)) for name in (ORDER_PARAMETER, DELAY_PARAMETER)]
-    state = [] if is_on_hyperv() else ["on" if on else "off"]
-    return REPORTING + " ".join([*state, *(f"{name}={text}" for name, text in read if text is not None)])
+    state = {} if is_on_hyperv() else {f"{_DRIVER}/{'bind' if on else 'unbind'}": "on" if on else "off"}
+    for name in (ORDER_PARAMETER, DELAY_PARAMETER):
+        if (text := _read(path := PARAMETERS + name)) is not None:
+            state[path] = f"{name}={text}"
+    return state
 
 
-def reporting_written(after: int) -> int | None:
-    """When, since `after` (ns of CLOCK_MONOTONIC), a file by which reporting is changed was last written.
+def reporting_mark(state: dict[str, str], before: dict[str, str], looked: int) -> str:
+    """The mark that tells of another state than `before`, which was seen at `looked` (ns of CLOCK_MONOTONIC).
 
-    None: not, or not so that the file's time tells, as a module that was removed.
+    Since when it is so, the time of the files tells that were written. Only of these: the others' may be that at which
+    somebody first looked at them.
     """
     now = time.monotonic_ns()
     ahead = time.time_ns() - now
-    found = []
-    parameters = (PARAMETERS + ORDER_PARAMETER, PARAMETERS + DELAY_PARAMETER)
-    for path in (*parameters, f"{_DRIVER}/bind", f"{_DRIVER}/unbind"):
-        with suppress(OSError):
-            found.append(os.stat(path).st_mtime_ns - ahead)
-    return max((written for written in found if after - _COARSE <= written <= now), default=None)
+    written = []
+    for path, words in state.items():
+        if before.get(path) != words:
+            with suppress(OSError):
+                written.append(os.stat(path).st_mtime_ns - ahead)
+    since = max((each for each in written if looked - _COARSE <= each <= now), default=None)
+    return REPORTING + " ".join([*state.values(), *([] if since is None else [f"{SINCE}={since}"])])
 
 
 def is_on_hyperv() -> bool:

@@ -22,12 +22,11 @@ from pagehint.trace.recorder.machine import (
     memory_bytes,
     pfn_end,
     put_snapshot,
+    reporting_mark,
     reporting_state,
-    reporting_written,
     system_files,
 )
 from pagehint.trace.recorder.tracefs import FILL, Buffers, Instance, find_tracefs, remove_stale
-from pagehint.trace.reporting import SINCE
 
 __all__ = ["Progress", "Recorded", "buffer_kib", "ending_signals", "record"]
 
@@ -288,10 +287,9 @@ class _Recorder:
         if now - self._looked < _REPORTING:
             return
         if (state := reporting_state()) != self._reporting:
-            self._reporting = state
-            written = reporting_written(self._looked)
             with suppress(OSError):
-                self._instance.mark(state if written is None else f"{state} {SINCE}={written}")
+                self._instance.mark(reporting_mark(state, self._reporting, self._looked))
+            self._reporting = state
         self._looked = now
 
     # Somebody may turn it off and on again.

@@ -29,7 +29,6 @@
 #define MOST_CPUS 64
 #define REPORTING_BIT 5
 #define PARAMETERS "/sys/module/page_reporting/parameters"
-#define DRIVER "/sys/bus/virtio/drivers/virtio_balloon/"
 /* A file's time is that of the last tick. */
 #define COARSE 10000000ull
 
@@ -302,55 +301,61 @@ static int offers_reporting(const char *path) {
     return got > REPORTING_BIT && features[REPORTING_BIT] == '1';
 }
 
-static void append(char *state, const char *name) {
-    char path[120], value[24] = "";
-    snprintf(path, sizeof path, PARAMETERS "/%s", name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return;
-    if (read(file, value, sizeof value - 1) > 0) {
-        value[strcspn(value, "\n")] = 0;
-        sprintf(state + strlen(state), " %s=%s", name, value);
+/* How it stands: whether a balloon with the feature has its driver, and the parameters; by the file that sets each. */
+enum { DRIVEN, ORDER, DELAY, PARTS };
+static const char *const parameters[PARTS] = {"", "page_reporting_order", "page_reporting_delay_ms"};
+static char files[PARTS][100], words[PARTS][64];
+
+static void read_reporting(void) {
+    char path[420];
+    snprintf(path, sizeof path, "%s/driver", balloon);
+    int on = *balloon && !access(path, F_OK);
+    snprintf(files[DRIVEN], sizeof *files, "/sys/bus/virtio/drivers/virtio_balloon/%s", on ? "bind" : "unbind");
+    strcpy(words[DRIVEN], on ? " on" : " off");
+    for (int i = ORDER; i < PARTS; i++) {
+        char value[24] = "";
+        *words[i] = 0;
+        snprintf(files[i], sizeof *files, PARAMETERS "/%s", parameters[i]);
+        int file = open(files[i], O_RDONLY | O_CLOEXEC);
+        if (file >= 0 && read(file, value, sizeof value - 1) > 0) {
+            value[strcspn(value, "\n")] = 0;
+            snprintf(words[i], sizeof *words, " %s=%s", parameters[i], value);
+        }
+        if (file >= 0)
+            close(file);
     }
-    close(file);
 }
 
-/* When, since a time, a file by which reporting is changed was last written; 0: not so that the file's time tells. */
-static uint64_t reporting_written(uint64_t after, uint64_t until) {
-    static const char *const files[] = {PARAMETERS "/page_reporting_order", PARAMETERS "/page_reporting_delay_ms",
-                                        DRIVER "bind", DRIVER "unbind"};
+/* When a file was written, by this program's clock. */
+static uint64_t written_at(const char *path) {
     struct timespec t;
     struct stat file;
-    uint64_t last = 0;
+    if (stat(path, &file))
+        return 0;
+    uint64_t asked = now();
     clock_gettime(CLOCK_REALTIME, &t);
-    uint64_t ahead = t.tv_sec * 1000000000ull + t.tv_nsec - now();
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (!stat(files[i], &file)) {
-            uint64_t written = file.st_mtim.tv_sec * 1000000000ull + file.st_mtim.tv_nsec - ahead;
-            if (written + COARSE >= after && written <= until && written > last)
-                last = written;
-        }
-    return last;
+    return asked - (t.tv_sec - file.st_mtim.tv_sec) * 1000000000ll - (t.tv_nsec - file.st_mtim.tv_nsec);
 }
 
-/* Whether a balloon with the feature has its driver, and the parameters: a mark where they are not as they were. */
+/* A mark where it is not as it was, and since when, as the files tell that were written. Only these: the time of others
+ * may be that at which somebody first looked at them. */
 static void look_at_reporting(void) {
-    static char before[200];
+    static char before[PARTS][64];
     static uint64_t looked;
-    char state[200], path[420];
-    uint64_t begun = now();
-    snprintf(path, sizeof path, "%s/driver", balloon);
-    strcpy(state, *balloon && !access(path, F_OK) ? "REPORTING on" : "REPORTING off");
-    append(state, "page_reporting_order");
-    append(state, "page_reporting_delay_ms");
-    if (*before && strcmp(state, before)) {
-        uint64_t written = reporting_written(looked, begun);
-        if (written)
-            mark("%s since=%llu", state, (unsigned long long)written);
-        else
-            mark("%s", state);
+    uint64_t begun = now(), since = 0;
+    read_reporting();
+    if (looked && memcmp(words, before, sizeof words)) {
+        char text[24] = "";
+        for (int i = 0; i < PARTS; i++) {
+            uint64_t written = strcmp(words[i], before[i]) ? written_at(files[i]) : 0;
+            if (written + COARSE >= looked && written <= now() && written > since)
+                since = written;
+        }
+        if (since)
+            snprintf(text, sizeof text, "%llu", (unsigned long long)since);
+        mark("REPORTING%s%s%s%s%s", words[DRIVEN], words[ORDER], words[DELAY], *text ? " since=" : "", text);
     }
-    strcpy(before, state);
+    memcpy(before, words, sizeof words);
     looked = begun;
 }
 
