@@ -7,7 +7,7 @@ import pytest
 
 from pagehint.diagnosis.bounds import UNKNOWN, ZERO, Bounds, exactly
 from pagehint.diagnosis.examine import diagnose
-from pagehint.report.doctor_words import MAP_STATES, advice_brings, map_state, range_of
+from pagehint.report.doctor_words import MAP_STATES, advice_brings, map_states, range_of
 from tests.diagnosis.conftest import DATA
 
 MIB = 1 << 20
@@ -56,7 +56,7 @@ def test_bounds_that_tell_nothing_are_no_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shares", "state"),
     [
-        ((0, 0, 0, 1), "never"),
+        ((0, 0, 0, 1), "none"),
         ((0.3, 0.1, 0.6, 0), "back"),
         ((0.05, 0.95, 0, 0), "free"),
         ((0.5, 0.5, 0, 0), "mixed"),
@@ -67,5 +67,5 @@ def test_bounds_that_tell_nothing_are_no_figures(tmp_path: Path) -> None:
     ],
 )
 def test_a_cell_of_the_map_is_one_thing_on_the_terminal_and_on_the_page(shares: tuple[float, ...], state: str) -> None:
-    assert map_state(np.array(shares)) == state
+    assert map_states(np.array([shares])) == [state]
     assert state in MAP_STATES

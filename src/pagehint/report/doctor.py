@@ -24,7 +24,7 @@ from pagehint.report.doctor_words import (
     holders,
     kernel_line,
     map_shares,
-    map_state,
+    map_states,
     next_file_line,
     order_columns,
     pressure_line,
@@ -57,7 +57,7 @@ _SIGNS = {
     "mixed": ("▓", "red"),
     "free": ("▒", "yellow"),
     "back": ("·", "green"),
-    "never": (" ", ""),
+    "none": (" ", ""),
 }
 _CAUSE_STYLES = {"given_back": "green", "waiting": "yellow", "never": "red"}
 
@@ -196,8 +196,8 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
     lines = []
     for row in np.array_split(shares, rows):
         line = Text("  ")
-        for cell in row:
-            line.append(*_SIGNS[map_state(cell)])
+        for state in map_states(row):
+            line.append(*_SIGNS[state])
         lines.append(line)
     area = len(found.page_map.holders) * found.setting.page_size / len(shares)
     return Group(*lines, *_legend(f"{area / (1 << 20):,.1f} MiB each", width))

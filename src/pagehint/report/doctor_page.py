@@ -19,7 +19,7 @@ from pagehint.report.doctor_words import (
     holders,
     kernel_line,
     map_shares,
-    map_state,
+    map_states,
     next_file_line,
     order_columns,
     pressure_line,
@@ -117,7 +117,7 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
         return ""
     shares = map_shares(found.page_map, _CELLS)
     names = list(MAP_STATES)
-    states = [names.index(map_state(cell)) for cell in shares]
+    states = [names.index(state) for state in map_states(shares)]
     rows = [states[start : start + _COLUMNS] for start in range(0, len(states), _COLUMNS)]
     texts = [
         f"in use {100 * used:.0f} %, free and resident {100 * resident:.0f} %, given back {100 * told:.0f} %"
@@ -139,7 +139,7 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     drawn = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
     keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in MAP_STATES.items())
     area = len(found.page_map.holders) * found.setting.page_size / len(shares) / _MIB
-    note = f"Left to right, then down; each cell is {area:,.1f} MiB."
+    note = f"Left to right, then down; each cell is {area:,.1f} MiB, coloured by what most of it is."
     return section(TITLES["map"], f'{drawn}<div class="key">{keys}</div>', note)
 
 

@@ -12,6 +12,7 @@ from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
 from pagehint.kernel.reporting import ORDER_PARAMETER
+from pagehint.report.cells import cell_states
 from pagehint.units import format_count, format_size, mib
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
     "holders",
     "kernel_line",
     "map_shares",
-    "map_state",
+    "map_states",
     "next_file_line",
     "order_columns",
     "pressure_line",
@@ -47,7 +48,7 @@ TITLES = {
 """The parts of a report, and what stands over them."""
 
 MAP_STATES = {
-    "never": "no memory",
+    "none": "no memory",
     "used": "in use",
     "mixed": "in use, with free memory between",
     "free": "free, resident",
@@ -268,18 +269,10 @@ def map_shares(pages: PageMap, cells: int) -> NDArray[np.float64]:
     return np.stack(parts, axis=1)
 
 
-def map_state(shares: NDArray[np.float64]) -> str:
-    """What a cell of `map_shares` mostly is: a key of MAP_STATES."""
-    used, resident, told, absent = shares
-    if absent >= 0.99:
-        return "never"
-    if told >= 0.5:
-        return "back"
-    if resident >= 0.9:
-        return "free"
-    if used > 0:
-        return "mixed" if resident > 0.1 else "used"
-    return "free" if resident >= told else "back"
+def map_states(shares: NDArray[np.float64]) -> list[str]:
+    """What each cell of `map_shares` is: keys of MAP_STATES."""
+    used, resident, told, _ = shares.T
+    return [str(state) for state in cell_states(used, resident, told, 0, 1)]
 
 
 def failure_lines(failure: Failure) -> list[str]:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from pagehint.replays.run import Run, is_as_recorded
+from pagehint.report.cells import cell_states
 from pagehint.report.chart_style import (
     COLOURS,
     FAINT,
@@ -313,7 +314,7 @@ STATES = (
     ("never", "not resident yet"),
     ("none", "no memory"),
 )
-"""What an area of the guest's memory is: names of COLOURS, and what they mean."""
+"""What most of a cell of the map is: names of COLOURS, and what they mean."""
 
 
 def map_figure(run: Run) -> go.Figure:
@@ -326,11 +327,10 @@ def map_figure(run: Run) -> go.Figure:
     resident, used = counts[:, :, 0], np.minimum(counts[:, :, 1], counts[:, :, 0])
     free = resident - used
     back = np.maximum.accumulate(resident, axis=0) - resident
-    state = np.select(
-        [memory == 0, (used > 0) & (free > 0.1 * resident), used > 0, resident > 0, back > 0],
-        [5, 1, 0, 2, 3],
-        default=4,
-    ).astype(np.uint8)
+    names = [name for name, _ in STATES]
+    never = np.maximum(memory - resident - back, 0)
+    states = cell_states(used, free, back, never, np.diff(edges))
+    state = np.select([states == name for name in names], range(len(names))).astype(np.uint8)
     parts = [np.round(np.minimum(100 * part / sizes, 100)).astype(np.uint8) for part in (used, free, back)]
     shares = np.stack(parts, axis=-1)
     heat = {
@@ -341,7 +341,7 @@ def map_figure(run: Run) -> go.Figure:
         "customdata": shares.transpose(1, 0, 2),
         "zmin": -0.5,
         "zmax": len(STATES) - 0.5,
-        "colorscale": colour_steps([name for name, _ in STATES]),
+        "colorscale": colour_steps(names),
         "showscale": False,
         "hovertemplate": (
             "%{x:.1f} s, from page frame %{y:,}<br>in use %{customdata[0]} %<br>free, but resident %{customdata[1]} %"

@@ -222,7 +222,7 @@ class _Page:
         if not any(shown):
             return ""
         area = self.runs[0].memory_map["pages"] * PAGE_BYTES // self.runs[0].memory_map["counts"].shape[1]
-        note = f"By page frame number (4 KiB pages): each cell is {mib(area)} of the guest's memory."
+        note = f"By page frame number (4 KiB pages): each cell is {mib(area)}, coloured by what most of it is."
         figures = self._each("map", drawn.map_figure, shown)
         keys = (f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
         body = charts(figures, two=len(self.runs) > 1) + f'<div class="key">{"".join(keys)}</div>'
