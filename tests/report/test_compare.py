@@ -7,6 +7,7 @@ from rich.console import Console
 
 from pagehint.replays.run import Run
 from pagehint.report.compare import print_runs
+from pagehint.report.words import alike_lines
 
 
 def screen_of(runs: list[Run], baseline: Run, width: int = 80) -> str:
@@ -31,6 +32,8 @@ def test_designs_side_by_side_fit_a_terminal(runs: dict[str, Run]) -> None:
     costs = lines[first : lines.index("", first)]
     said = "At best: no design costs less where pages lie as in this run, and each design has them elsewhere."
     assert said in " ".join(" ".join(lines).split())
+    assert "In all: with what is free and resident, at 15 CPU seconds a GiB·min." in lines
+    assert all(line in " ".join(lines) for line in alike_lines(several))
     for name in runs:
         assert sum(line.startswith(f"{name} ") for line in costs) == 1  # all of its figures in one line
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.words import anomaly_lines, describe_recorded, design_line, headline, labels, seconds
+from pagehint.report.words import alike_lines, anomaly_lines, describe_recorded, design_line, headline, labels, seconds
 from pagehint.units import mib
 
 
@@ -32,6 +32,19 @@ def test_labels_name_what_differs(runs: dict[str, Run]) -> None:
         "reporting, delay 2 s, 32 blocks a batch",
         "reporting, delay 100 ms, 1 block a batch",
     ]
+
+
+def test_what_labels_leave_out_is_told_of_each_design(runs: dict[str, Run]) -> None:
+    """Hinting and reporting stood side by side with their own delays, 100 ms and 2 s, and nothing said so."""
+    one, other = runs["reporting"], runs["hinting"]
+    phase = one.design.settings["timer_phase"].words(one.settings["timer_phase"]) if one.design else ""
+    assert alike_lines([runs["none"], other, one]) == [
+        f"hinting: {design_line(other).removeprefix('hinting, ')}",
+        f"reporting: {design_line(one).removeprefix('reporting, ')}",
+    ]
+    assert "delay 100 ms" in alike_lines([other])[0]
+    assert alike_lines([one, with_settings(one, order=4, delay=10**8)]) == [f"reporting: {phase}, 32 blocks a batch"]
+    assert alike_lines([runs["none"]]) == []
 
 
 def test_what_was_measured_is_compared_with_the_same_settings_only(runs: dict[str, Run]) -> None:

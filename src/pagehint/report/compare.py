@@ -8,11 +8,13 @@ from pagehint.report.charts import fitting, titled
 from pagehint.report.terminal import print_anomalies, print_warnings
 from pagehint.report.words import (
     BEST_POSSIBLE,
+    alike_lines,
     describe_guest,
     fit_columns,
     ground_line,
     labels,
     mean_mib,
+    priced,
     reasons_in,
     saved,
 )
@@ -28,6 +30,8 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
     first, width = runs[0], console.width
     console.print(f"[bold]{escape(first.recording['name'])}[/]: {escape(describe_guest(first))}")
     console.print(escape(ground_line(first)))
+    for line in alike_lines(runs):
+        console.print(escape(line))
     print_warnings(console, *runs)
     console.print()
     names = labels(runs)
@@ -37,8 +41,10 @@ def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
         console.print()
         names = [str(number + 1) for number in range(len(names))]
     console.print(titled("What came back, and what it cost", _costs(names, runs, baseline, width)))
+    console.print(f"[dim]In all: {priced(first)}.[/]")
     if any(run.totals.best_possible is not None for run in runs):
-        console.print(f"[dim]At best: {BEST_POSSIBLE}, and each design has them elsewhere.[/]\n")
+        console.print(f"[dim]At best: {BEST_POSSIBLE}, and each design has them elsewhere.[/]")
+    console.print()
     if reasons_in(runs):
         console.print(
             titled("Free, but resident: what stayed behind, MiB on average", _left_behind(names, runs, width))

@@ -18,6 +18,7 @@ from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import (
     BEST_POSSIBLE,
     about,
+    alike_lines,
     anomaly_lines,
     describe_guest,
     describe_recorded,
@@ -73,6 +74,7 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
     """
     page = _Page(runs, baseline)
     first = runs[0]
+    about_it = [describe_guest(first), ground_line(first)]
     if len(runs) == 1:
         title = f"{first.recording['name']}: {design_line(first)}"
         lead = _lead(first, baseline)
@@ -80,9 +82,10 @@ def page_of(runs: list[Run], baseline: Run | None = None) -> str:
         what = ", ".join(page.names) if page.short else f"{len(runs)} runs beside each other"
         title = f"{first.recording['name']}: {what}"
         lead = _lead_of_several(page.names, runs, baseline)
+        about_it += alike_lines(runs)
     return filled_page(
         title,
-        f"pagehint on {describe_guest(first)}; {ground_line(first)}.",
+        f"pagehint on {'; '.join(about_it)}.",
         lead,
         [f"{line}." for line in warning_lines(*runs)],
         [f"{line}." for line in anomaly_lines(first)],

@@ -20,6 +20,7 @@ from pagehint.report.words import (
     is_fall,
     mean_mib,
     placed_line,
+    priced,
     saved,
     seconds,
     waited,
@@ -200,12 +201,11 @@ def _cost(run: Run) -> RenderableType:
     if totals.allocations_delayed:
         held += f", {about(totals.allocation_delay)} in all"
     table.add_row("  allocations", f"{held}; {totals.allocations_failed:,} failed")
-    price = f"at {run.settings['cost_price']:g} CPU seconds a GiB·min"
     best = ""
     if totals.best_possible is not None and totals.best_possible_lists is not None:
         least, listed = (about(round(each * 1e9)) for each in (totals.best_possible, totals.best_possible_lists))
         best = f"; the best possible is {least}, and {listed} with CPUs' lists left alone"
-    table.add_row("  in all", f"{about(round(totals.cost * 1e9))} with what is free and resident, {price}{best}")
+    table.add_row("  in all", f"{about(round(totals.cost * 1e9))} {priced(run)}{best}")
     if run.host.swapped_out:
         swap = (
             f"{format_count(run.host.swapped_out, 'page')} out, {run.host.swapped_in:,} in: {about(run.host.swap_time)}"

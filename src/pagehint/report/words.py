@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.units import format_count, format_size, format_time, mib, percent
@@ -10,6 +11,7 @@ from pagehint.units import format_count, format_size, format_time, mib, percent
 __all__ = [
     "BEST_POSSIBLE",
     "about",
+    "alike_lines",
     "anomaly_lines",
     "describe_guest",
     "describe_recorded",
@@ -22,6 +24,7 @@ __all__ = [
     "labels",
     "mean_mib",
     "placed_line",
+    "priced",
     "reasons_in",
     "saved",
     "seconds",
@@ -92,8 +95,7 @@ def design_line(run: Run) -> str:
     """The design and its settings."""
     if run.design is None:
         return "no hinting"
-    names = [name for name in _names(run) if run.settings[name] is not None and run.settings[name] is not False]
-    return ", ".join([run.settings["design"], *(_words(run, name) for name in names)])
+    return ", ".join([run.settings["design"], *_told(run, _names(run))])
 
 
 def ground_line(run: Run) -> str:
@@ -105,6 +107,11 @@ def ground_line(run: Run) -> str:
     how = "checked against a guest" if settings["kernel_checked"] else "from the rules only"
     rules = f"rules of {settings['kernel_profile']} ({how})"
     return f"{host}; placement {settings['placement']}; {rules}; backed at the start: {settings['backed_at_start']}"
+
+
+# Settings in words, but for those that the design goes without.
+def _told(run: Run, names: list[str]) -> list[str]:
+    return [_words(run, name) for name in names if run.settings[name] is not None and run.settings[name] is not False]
 
 
 def _words(run: Run, name: str) -> str:
@@ -121,13 +128,30 @@ def _names(run: Run) -> list[str]:
 
 def labels(runs: list[Run]) -> list[str]:
     """A short name for each of the runs: the design, and the settings in which those of one design differ."""
-    found = []
+    return [
+        ", ".join([run.settings["design"], *(_words(run, name) for name in _names(run) if _differs(runs, run, name))])
+        for run in runs
+    ]
+
+
+def alike_lines(runs: list[Run]) -> list[str]:
+    """For each design of the runs, the settings that `labels` leave out: those in which its runs are alike."""
+    lines: dict[type[Design], str] = {}
     for run in runs:
-        alike = [other for other in runs if other.design is run.design]
-        names = [] if run.design is None else _names(run)
-        differ = [name for name in names if len({repr(other.settings[name]) for other in alike}) > 1]
-        found.append(", ".join([run.settings["design"], *(_words(run, name) for name in differ)]))
-    return found
+        told = _told(run, [name for name in _names(run) if not _differs(runs, run, name)])
+        if run.design is not None and told:
+            lines.setdefault(run.design, f"{run.settings['design']}: {', '.join(told)}")
+    return list(lines.values())
+
+
+def priced(run: Run) -> str:
+    """What a run's cost is, beside the guest's time and the host's."""
+    return f"with what is free and resident, at {run.settings['cost_price']:g} CPU seconds a GiB·min"
+
+
+def _differs(runs: list[Run], run: Run, name: str) -> bool:
+    alike = [other for other in runs if other.design is run.design]
+    return run.design is not None and len({repr(other.settings[name]) for other in alike}) > 1
 
 
 def fit_columns(names: Sequence[str]) -> bool:
