@@ -1,5 +1,6 @@
 """The guest's timer wheel: how many ticks a second its kernel has, and when its passes come by that."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,15 @@ def test_how_the_tick_is_known(
 ) -> None:
     trace = _passes(tmp_path / "t", step, number, kernel, tick)
     assert timer_tick(trace) == known
-    said = [
-        line for line in ph.replay(trace, ph.guest_reporting(trace)).recording["warnings"] if "ticks a second" in line
-    ]
+    said = _of_ticks(trace, ph.guest_reporting(trace))
     assert len(said) == (known.by is None)
     if said:
         assert said[0].endswith("a pass comes with the next of its timer's steps of 32 ms")
+    assert not _of_ticks(trace, ph.PageReporting())  # of which the delay ends by itself
+
+
+def _of_ticks(trace: Trace, design: ph.PageReporting) -> list[str]:
+    return [line for line in ph.replay(trace, design).recording["warnings"] if "ticks a second" in line]
 
 
 def test_most_passes_tell_when_the_wheel_steps() -> None:
@@ -92,6 +96,11 @@ def test_half_a_step_where_no_pass_was_recorded(tmp_path: Path) -> None:
     design = ph.guest_reporting(trace)
     assert (design.delay, design.timer_phase) == (2000 * MS + 32 * (10**9 // 300), None)
     assert is_as_recorded(ph.replay(trace, design))
+    assert not _of_ticks(trace, design)
+    unsaid = record(tmp_path / "u", [("Z", 0, 0, 0)], [zone(_PAGES)], replace(meta, system={}))
+    (line,) = _of_ticks(unsaid, ph.guest_reporting(unsaid))  # it said steps of 256 ms, which a delay of 2.016 s has
+    assert line.endswith("so that half of its timer's step, 16 ms, is added to its delay")
+    assert not _of_ticks(unsaid, ph.PageReporting(delay="100ms"))
 
 
 def test_the_distributions_that_are_known() -> None:

@@ -10,6 +10,7 @@ from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
+from pagehint.replays.start import guest_reporting
 from pagehint.replays.timeline import MOST_ROWS
 from pagehint.replays.timer import timer_tick
 from pagehint.replays.truth import resident_beyond
@@ -122,13 +123,7 @@ def _guest(playback: Playback) -> list[str]:
             f"the guest told blocks of order {playback.start.seen.least_told}, and its reporting's order was "
             f"{reporting.order} at the start: it was changed meanwhile, and stays as it was"
         )
-    tick = timer_tick(playback.trace)
-    if tick.by is None and reporting.on and isinstance(playback.design, PageReporting):
-        step = timer_step(playback.design.delay, tick.ns)
-        lines.append(
-            "how many ticks a second the guest's kernel has is not known: 250 are taken, so that a pass comes with the "
-            f"next of its timer's steps of {format_time(step)}"
-        )
+    lines += _ticks(playback)
     if unsaid:
         lines.append("when the guest's device came is not known: it is there from the first event on")
     return lines
@@ -143,6 +138,21 @@ def _changed(playback: Playback) -> list[str]:
         f"the guest's reporting was changed while it was recorded ({changes_in_words(changes)} of the guest's clock, "
         f"when the recorder saw it), {follows}"
     ]
+
+
+# Of no tick is a delay that ends by itself, but for the half step that is added to the guest's own.
+def _ticks(playback: Playback) -> list[str]:
+    tick, design, reporting = timer_tick(playback.trace), playback.design, playback.trace.meta.known_reporting
+    if tick.by is not None or not reporting.on or not isinstance(design, PageReporting):
+        return []
+    own = guest_reporting(playback.trace)
+    if design.timer_phase is not None:
+        then = f"a pass comes with the next of its timer's steps of {format_time(timer_step(design.delay, tick.ns))}"
+    elif own.timer_phase is None and own.delay == design.delay:
+        then = f"half of its timer's step, {format_time(own.delay - reporting.usual_delay)}, is added to its delay"
+    else:
+        return []
+    return [f"how many ticks a second the guest's kernel has is not known: 250 are taken, so that {then}"]
 
 
 def _balloon(playback: Playback) -> list[str]:
