@@ -58,6 +58,15 @@ def test_tracefs_alone_works_twice_and_leaves_nothing(tmp_path):
         assert check(tmp_path / turn).meta.recorder == "tracefs trace"
 
 
+def test_a_mark_that_tracing_does_not_take_is_kept_in_silence(tmp_path):
+    """With tracing off, as beside perf, each mark was an I/O error on the screen."""
+    begin, _, _ = BLOCKS["snapshot.sh"].partition('mark "CLOCK')
+    script = f"marker=/dev/full\n{begin}mark taken\n"
+    done = subprocess.run(["sh", "-ec", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "start" / "marks").read_text().split()[1:] == ["taken"]
+
+
 @pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not installed")
 def test_perf(tmp_path):
     done = record(tmp_path, "perf")
