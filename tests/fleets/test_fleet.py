@@ -18,8 +18,11 @@ from pagehint.replays.start import guest_reporting
 from pagehint.replays.study import Ground
 from pagehint.replays.truth import measured_residency
 from pagehint.report.fleet import fleet_page, fleet_sentences
+from pagehint.trace import Meta
+from pagehint.trace.meta import GuestReporting
 from pagehint.trace.shipped import example
 from tests.fleets.guests import MIB, ONE, S, parquet
+from tests.replays.recording import record, zone
 
 
 def test_measured_and_replayed_are_within_a_hundredth():
@@ -58,6 +61,19 @@ def test_guests_by_their_steps_and_hours(tmp_path):
     ]
     assert outcome.p_over == pytest.approx(held([Crowd(steps_of_file(path), 20)], 4 << 30).p_over * 14 / 24)
     assert max(outcome.fits.values()) < 20
+
+
+def test_what_is_warned_of_is_said_of_its_recording_and_of_each_design(tmp_path: Path) -> None:
+    """Of two recordings nobody knew whose events were missing; and what only a design's run rests on was not said."""
+    reporting = GuestReporting(True, order=9, delay_ns=2 * S, device_load_ns=0)
+    meta = Meta(recorder="test", source="test", reporting=reporting)
+    rows = [("Z", k, 0, 0) for k in range(200)]
+    traces = [record(tmp_path / name, rows, [zone(4096)], meta) for name in ("web", "batch")]
+    warnings = fleet([(trace, 1) for trace in traces], "1GiB", ["none", "reporting"]).warnings
+    ticks = [line.partition(": how many ticks a second")[0] for line in warnings if "ticks a second" in line]
+    assert ticks == ["web", "batch"]
+    assert all(line.startswith(("web: ", "batch: ", "web, batch: ")) for line in warnings)
+    assert len(set(warnings)) == len(warnings)
 
 
 def test_an_interval_is_of_the_whole_day(tmp_path):

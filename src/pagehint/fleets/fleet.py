@@ -304,7 +304,9 @@ class _Kinds:
             tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
             found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
             each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
-            self.warnings += dict.fromkeys(line for told in each.values() for line in told[0][1])
+            for runs in each.values():
+                lines = dict.fromkeys(line for _, doubts in runs for line in doubts)
+                self.warnings += [f"{runs[0][0].name}: {line}" for line in lines]
             plans = planned[0][1]
             differ = len({plan.capacity for plan in plans if plan.label != NONE}) > 1
             for number, plan in enumerate(plans):
