@@ -76,6 +76,18 @@ def test_what_is_warned_of_is_said_of_its_recording_and_of_each_design(tmp_path:
     assert len(set(warnings)) == len(warnings)
 
 
+def test_progress_is_told_of_as_much_as_was_said_before(tmp_path: Path) -> None:
+    """The command's bar had no end, for half a minute."""
+    trace = record(tmp_path / "web", [("Z", k, 0, 0) for k in range(200)], [zone(4096)])
+    told: list[tuple[str, int]] = []
+    shown = {
+        "progress": lambda events: told.append(("done", events)),
+        "total": lambda events: told.append(("all", events)),
+    }
+    fleet([(trace, 1)], "1GiB", ["none", "reporting"], workers=1, **shown)
+    assert told[0] == ("all", sum(events for _, events in told[1:]))
+
+
 def test_an_interval_is_of_the_whole_day(tmp_path):
     """It was of the worst hours alone: above the host all the time, 0.42 to 0.42 of it."""
     path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 300 * MIB)])

@@ -138,6 +138,7 @@ def fleet(
                 executor=executor,
                 workers=workers,
                 progress=shown.advance,
+                total=shown.expect,
             )
         if page is not None:
             from pagehint.report.fleet import fleet_page

@@ -162,6 +162,7 @@ def fleet(
     executor: Executor | None = None,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
+    total: Callable[[int], None] | None = None,
 ) -> Fleet:
     """How many of these guests a host of `host_memory` holds, with each design and combination of settings.
 
@@ -169,7 +170,7 @@ def fleet(
     each from a random moment on, or the share `together` of them all from the same one. The share `parked` is paused at
     a bad moment, and keeps what it held then. `overhead`: bytes of the host's beside each guest's memory. `risks`: for
     at most this share of the time may more be held than there is. `measured`: what the recordings measured, instead of
-    replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``study``. Raises
+    replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``sweep``. Raises
     InputError. O(log guests) transforms of 65,536 to 4 million bins. Source: docs/fleet.md.
     """
     listed = [_as_guests(each) for each in several(guests)]
@@ -187,7 +188,7 @@ def fleet(
     kinds = _Kinds(listed, measured)
     random = np.random.default_rng(seed)
     outcomes = []
-    found = kinds.replayed(several(designs), grid_of(settings), options, ground, executor, workers, progress)
+    found = kinds.replayed(several(designs), grid_of(settings), options, ground, executor, workers, progress, total)
     for design, values, label, steps in found:
         crowds = [Crowd(one, each.count, beside, parked) for one, each in zip(steps, listed, strict=True)]
         day = _day(listed, crowds, memory, together)
@@ -286,6 +287,7 @@ class _Kinds:
         executor: Executor | None,
         workers: int | None,
         progress: Callable[[int], None] | None,
+        total: Callable[[int], None] | None,
     ) -> list[tuple[str, Mapping[str, Any], str, list[Steps]]]:
         """(design, settings, both in words, what each kind of guest holds), of each design and combination of
         settings."""
@@ -302,6 +304,8 @@ class _Kinds:
             shared = replace(ground_of(ground), sample=_SAMPLE)
             planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
             tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
+            if total is not None:
+                total(sum(task.events for task in tasks))
             found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
             each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
             for runs in each.values():
