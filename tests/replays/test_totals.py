@@ -1,5 +1,8 @@
 """A run's totals, counted by hand: one block of 4 MiB is used, freed, given back, and used again."""
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
 from pagehint.hinting.designs.reporting import PageReporting
@@ -7,7 +10,9 @@ from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
-from pagehint.trace import Trace
+from pagehint.trace import Meta, Trace, TraceWriter
+from pagehint.trace.bundle import REPORTED_SCHEMA, RESIDENCY_SCHEMA
+from pagehint.trace.meta import GuestReporting
 
 from .recording import Row, record, zone
 
@@ -87,3 +92,33 @@ def test_passes_and_batches(trace: Trace) -> None:
     assert [(row["blocks"], row["pages"], row["given_back"]) for row in told] == [(1, 1024, _BLOCK)]
     assert 4 * _SECOND <= told[0]["time"] <= batch["time"] <= 4 * _SECOND + 10**6
     assert run.prediction.reported_mib == 4
+
+
+@pytest.mark.parametrize(("watched", "told"), [((0, 14), 4), ((3, 14), 4), ((6, 14), 0), ((0, 3), 0)])
+def test_what_was_told_is_counted_while_the_host_was_watched(
+    watched: tuple[int, int], told: int, tmp_path: Path
+) -> None:
+    """Of a host that was watched from the midst on, "762 and 276 MiB told": those before nobody could have seen."""
+
+    def host(writer: TraceWriter) -> None:
+        times = [second * _SECOND for second in watched]
+        writer.add_residency(pa.table({**{name: [16384] * 2 for name in RESIDENCY_SCHEMA.names}, "time": times}))
+        there = pa.table({"time": [4 * _SECOND], "pfn": [1024], "pages": [1024], "ret": [0]})
+        writer.add_reported(there.cast(REPORTED_SCHEMA))
+
+    trace = record(tmp_path / "t", _ROWS, [zone(1 << 12)], step=_SECOND, host=host)
+    assert run_of(trace, PageReporting(9, "2s")).prediction.reported_mib == told
+
+
+def test_where_residency_is_off_for_one_reason_only(tmp_path: Path) -> None:
+    """It was "0.048 % off what was measured: 0.048 % else"."""
+
+    def host(writer: TraceWriter) -> None:
+        times = [0, 7 * _SECOND, 14 * _SECOND]
+        writer.add_residency(pa.table({**{name: [8192] * 3 for name in RESIDENCY_SCHEMA.names}, "time": times}))
+
+    meta = Meta(recorder="test", source="test", reporting=GuestReporting(False))
+    trace = record(tmp_path / "t", _ROWS, [zone(1 << 12)], meta, step=_SECOND, host=host)
+    said = [line for line in run_of(trace, None).recording["warnings"] if "off what was measured" in line]
+    where = "residency is 100.000 % off what was measured, from 0.00 s of the guest's clock on;"
+    assert [line.startswith(where) for line in said] == [True]

@@ -89,6 +89,8 @@ def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:
     for line in lines:
         assert line.startswith("1,234 ")
         assert not any(line == f"1,234 {name}" for name in ANOMALY_NAMES)
+    (one,) = anomaly_lines(replace(run, anomalies={"allocated without an event (in bulk)": 1}))
+    assert one.startswith("1 page was freed that no event had allocated")
 
 
 @pytest.mark.parametrize(

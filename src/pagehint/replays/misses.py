@@ -162,13 +162,18 @@ def _off(playback: Playback, passes: _Passes) -> list[str]:
         return []
     between = ~coming & passes.between(times)
     rest = ~coming & ~between & (off > 0)
+    since = f"from {_clock(times[np.argmax(rest)])} on"
+    line = f"residency is {100 * off.sum():.3f} % off what was measured"
     parts = [
         (coming, f"where it shows what comes up to {format_time(SOON)} later, as a sample takes its time"),
         (between, "between a pass here and the guest's"),
-        (rest, f"else, from {_clock(times[np.argmax(rest)])} on"),
+        (rest, f"else, {since}"),
     ]
-    told = [f"{100 * share:.3f} % {where}" for which, where in parts if (share := off[which].sum()) >= _LEAST_PART]
-    line = f"residency is {100 * off.sum():.3f} % off what was measured: {'; '.join(told)}"
+    told = [(share, where) for which, where in parts if (share := off[which].sum()) >= _LEAST_PART]
+    if [where for _, where in told] == [f"else, {since}"]:
+        line += f", {since}"
+    else:
+        line += f": {'; '.join(f'{100 * share:.3f} % {where}' for share, where in told)}"
     seen, ours = playback.first.page_size, playback.host.page_size
     if seen != ours:
         line += f"; the recorded guest's host backed it by {seen} pages, as its residency shows, and this one by {ours}"

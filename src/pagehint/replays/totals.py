@@ -168,9 +168,17 @@ def _prediction(playback: Playback) -> Prediction:
         residency_error=error,
         measured_mean=measured_mean,
         predicted_mean=predicted_mean,
-        reported_mib=sum(pages for _, _, _, pages, _ in playback.device.batches) * PAGE_BYTES / _MIB,
+        reported_mib=_told_while_watched(playback) * PAGE_BYTES / _MIB,
         placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
     )
+
+
+# A host that was watched for a part of the recording saw what was told in that part only.
+def _told_while_watched(playback: Playback) -> int:
+    trace = playback.trace
+    seen = None if trace.reported is None or trace.residency is None else trace.residency["time"].to_numpy()
+    first, last = (-np.inf, np.inf) if seen is None or not len(seen) else (seen.min(), seen.max())
+    return sum(pages for time, _, _, pages, _ in playback.device.batches if first <= time <= last)
 
 
 def _truth(playback: Playback) -> dict[str, Any]:

@@ -39,23 +39,36 @@ _GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
 _LONGEST_NAME = 11
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+# One, several, and what of them.
 _ANOMALIES = {
-    "outside every zone": "events outside every zone, or not aligned to their order: left out",
-    "allocated twice": "allocations of pages that were in use: taken as in use",
-    "freed, never allocated": "frees of pages that were not in use: left out",
-    "drained, never taken": "pages came back to the free lists that had not left them: left out",
-    "taken twice": "blocks left the free lists that had left them before: left out",
-    "not placed": "allocations of blocks that never left the free lists: not placed",
-    "allocation failed here": "allocations for which the model had no free block: left out, their pages count as free",
-    "allocation failed in the guest": "allocations that failed in the guest itself: left out there and here",
+    "outside every zone": ("event", "events", "outside every zone, or not aligned to its order: left out"),
+    "allocated twice": ("allocation", "allocations", "of pages that were in use: taken as in use"),
+    "freed, never allocated": ("free", "frees", "of pages that were not in use: left out"),
+    "drained, never taken": ("page", "pages", "came back to the free lists without having left them: left out"),
+    "taken twice": ("block", "blocks", "left the free lists that had left them before: left out"),
+    "not placed": ("allocation", "allocations", "of blocks that never left the free lists: not placed"),
+    "allocation failed here": (
+        "allocation",
+        "allocations",
+        "for which the model had no free block: left out, and the pages count as free",
+    ),
+    "allocation failed in the guest": (
+        "allocation",
+        "allocations",
+        "that failed in the guest itself: left out there and here",
+    ),
     "allocated without an event (in bulk)": (
-        "pages were freed that no event had allocated (the kernel's bulk allocations, and where compaction moved "
-        "pages to): in use until then"
+        "page was",
+        "pages were",
+        "freed that no event had allocated (the kernel's bulk allocations, and where compaction moved pages to): "
+        "in use until then",
     ),
     "taken in pieces, as no block so large was free here": (
-        "blocks were larger than any that was free in the model: taken as smaller ones"
+        "block was",
+        "blocks were",
+        "larger than any that was free in the model: taken as smaller ones",
     ),
-    "of an order beyond the largest": "events of blocks larger than the kernel's largest: left out",
+    "of an order beyond the largest": ("event", "events", "of blocks larger than the kernel's largest: left out"),
 }
 
 
@@ -226,7 +239,8 @@ def warning_lines(*runs: Run) -> list[str]:
 
 def anomaly_lines(run: Run) -> list[str]:
     """What is odd in the recording, how often, and what that does to the result."""
-    return [f"{count:,} {_ANOMALIES.get(kind, kind)}" for kind, count in run.anomalies.items()]
+    words = [(count, *_ANOMALIES[kind]) for kind, count in run.anomalies.items()]
+    return [f"{format_count(count, one, many)} {what}" for count, one, many, what in words]
 
 
 def placed_line(run: Run) -> str:
