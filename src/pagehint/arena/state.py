@@ -14,8 +14,8 @@ class ArenaStatistics:
 
     ``live``: of blocks, in whole pages; ``warm``: free, and not given back since it was used; ``in_flight``: being
     given back now; ``hinted``: the rest of what is ``present`` (online): given back or never used. ``resident``: in
-    memory, by the kernel. ``given_back``: in total; ``cycles``: calls of the device that succeeded; ``errors``: those
-    that failed.
+    memory, by the kernel; 0 once it is closed, as nobody looks then. ``given_back``: in total; ``cycles``: calls of the
+    device that succeeded; ``errors``: those that failed.
     """
 
     limit: int
