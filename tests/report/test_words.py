@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from pagehint.replays.run import Run, is_as_recorded
-from pagehint.report.words import alike_lines, anomaly_lines, describe_recorded, design_line, headline, labels, seconds
+from pagehint.report.words import (
+    alike_lines,
+    anomaly_lines,
+    describe_guest,
+    describe_recorded,
+    design_line,
+    headline,
+    labels,
+    seconds,
+)
 from pagehint.units import mib
 
 
@@ -78,6 +87,12 @@ def test_headlines(runs: dict[str, Run]) -> None:
     assert headline(replace(run, phases=[])) == "1,256 MiB come back"
     nothing = replace(run, phases=[], totals=replace(run.totals, given_back=0))
     assert headline(nothing) == "Nothing comes back"
+
+
+def test_a_guest_of_unknown_cpus_has_not_none(runs: dict[str, Run]) -> None:
+    run = runs["none"]
+    assert ", 1 CPU: " in describe_guest(run)
+    assert ", CPUs not recorded: " in describe_guest(replace(run, recording={**run.recording, "cpus": None}))
 
 
 def test_every_anomaly_has_words(runs: dict[str, Run]) -> None:

@@ -81,7 +81,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"zones": [{**ZONE, "start_pfn": -1}]}, r"zones\[0\]: start_pfn -1, spanned 10: expected"),
         ({"last_ns": -1}, "last_ns is -1, expected first_ns, 0, or more"),
         ({"last_ns": (1 << 62) + 1}, "last_ns: Expected `int` <= 4611686018427387904"),
-        ({"first_ns": None}, "first_ns: Expected `int`, got `null`"),
+        ({"first_ns": None}, "first_ns or last_ns is missing"),
         ({"clock": {"g0_ns": 1, "h0_ns": 1, "offset_ns": 0, "drift": -1}}, "clock: drift -1.0 of the clock is absurd"),
         ({"clock": {"g0_ns": 1, "h0_ns": 1, "offset_ns": 1e30, "drift": 0}}, "clock: offset_ns 1e.30 of the clock"),
         ({"zones": [ZONE, {**ZONE, "start_pfn": 10}]}, "begins at pfn 10, inside zone"),
@@ -102,6 +102,32 @@ def test_the_times_are_there(tmp_path: Path, key: str) -> None:
     write_meta(FULL, path)
     path.write_text(json.dumps({name: value for name, value in json.loads(path.read_text()).items() if name != key}))
     with pytest.raises(InputError, match="first_ns or last_ns is missing"):
+        read_meta(path)
+
+
+@pytest.mark.parametrize(
+    "key", ["cpus", "pfn_end", "page_size", "pageblock_order", "clock", "lost", "anomalies", "crc32", "system", "level"]
+)
+def test_null_is_not_known_as_what_is_missing(tmp_path: Path, key: str) -> None:
+    """As docs/trace-format.md says: of half of the keys it was refused."""
+    path = tmp_path / "meta.json"
+    write_meta(FULL, path)
+    data = {**json.loads(path.read_text()), key: None}
+    path.write_text(json.dumps({**data, "reporting": {**data["reporting"], "parameters": None}}))
+    found = read_meta(path)
+    del data[key]
+    path.write_text(json.dumps(data))
+    assert found == read_meta(path)
+
+
+def test_where_memory_ends_is_there(tmp_path: Path) -> None:
+    """Of events that name pages it said that none does."""
+    path = tmp_path / "meta.json"
+    write_meta(dataclasses.replace(FULL, zones=[]), path)
+    data = json.loads(path.read_text())
+    del data["pfn_end"]
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=r"pfn_end is missing, and no zones tell where the guest's memory ends$"):
         read_meta(path)
 
 

@@ -77,7 +77,7 @@ def _recording(playback: Playback) -> dict[str, Any]:
     return {
         "name": trace.name,
         "kernel": meta.kernel,
-        "cpus": meta.cpus,
+        "cpus": meta.cpus or None,
         "memory": sum(zone.present for zone in meta.zones) * meta.page_size or meta.span_pages * meta.page_size,
         "lost": meta.lost.total,
         "lost_uncounted": meta.lost.uncounted,

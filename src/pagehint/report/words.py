@@ -96,7 +96,7 @@ def describe_guest(run: Run) -> str:
     """The recorded guest in a line."""
     recording = run.recording
     kernel = f"Linux {recording['kernel']}" if recording["kernel"] else "kernel not recorded"
-    cpus = format_count(recording["cpus"], "CPU")
+    cpus = format_count(recording["cpus"], "CPU") if recording["cpus"] else "CPUs not recorded"
     events = format_count(run.totals.events, "event")
     return (
         f"a guest of {format_size(recording['memory'])}, {kernel}, {cpus}: {events}"

@@ -87,7 +87,7 @@ class Trace:
         rows = [
             ("recording", self.path.name),
             ("kernel", meta.kernel or "not recorded"),
-            ("CPUs", str(meta.cpus)),
+            ("CPUs", str(meta.cpus or "not recorded")),
             ("time", format_time(meta.last_ns - meta.first_ns)),
             ("events", f"{self.num_events:,}"),
             ("events lost", f"{meta.lost.total:,}"),

@@ -74,7 +74,7 @@ def describe(trace: Trace) -> dict[str, Any]:
         "kernel": meta.kernel,
         "page_size": meta.page_size,
         "pageblock_order": meta.pageblock_order,
-        "cpus": meta.cpus,
+        "cpus": meta.cpus or None,
         "managed_bytes": sum(zone.managed for zone in meta.zones) * meta.page_size if meta.zones else None,
         "span_bytes": meta.span_pages * meta.page_size,
         "zones": [

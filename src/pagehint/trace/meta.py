@@ -5,7 +5,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -198,7 +198,7 @@ def read_meta(path: Path) -> Meta:
     """Read meta.json. Raises InputError where it isn't one, or one of a newer version."""
     text = read_input(path)
     try:
-        data = msgspec.json.decode(text)
+        data = _known(msgspec.json.decode(text))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}): the bundle is damaged, import it again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -220,6 +220,8 @@ def read_meta(path: Path) -> Meta:
         raise InputError(f"{path}: cpus is 0, expected 1 or more")
     if meta.num_events and not {"first_ns", "last_ns"} <= data.keys():
         raise InputError(f"{path}: first_ns or last_ns is missing")
+    if meta.num_events and not meta.zones and "pfn_end" not in data:
+        raise InputError(f"{path}: pfn_end is missing, and no zones tell where the guest's memory ends")
     _check(meta, str(path))
     return dataclasses.replace(
         meta,
@@ -229,6 +231,13 @@ def read_meta(path: Path) -> Meta:
         anomalies={printable(kind): count for kind, count in meta.anomalies.items()},
         zones=[dataclasses.replace(zone, name=printable(zone.name)) for zone in meta.zones],
     )
+
+
+# Without the keys whose value is null: they are not known, as those that are not there.
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _known(each) for key, each in value.items() if each is not None}
+    return [_known(each) for each in value] if isinstance(value, list) else value
 
 
 def _check(meta: Meta, where: str) -> None:
