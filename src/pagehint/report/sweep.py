@@ -51,13 +51,14 @@ def _recommended(sweep: Sweep, best: Mapping[str, Any], words: Words) -> str:
         price * (row["footprint"] - row["ideal_footprint"]) + (row["guest_time"] + row["host_time"]) / 1e9
         for row in sweep.present
     )
-    line += f", as recorded ({_own(sweep.present[0], words)}) it is {_seconds(present)}"
+    owned = dict.fromkeys(_own(row, words) for row in sweep.present)
+    line += f", as recorded ({'; or '.join(owned)}) it is {_seconds(present)}"
     if best["regret_possible"] is not None:
         line += f", and the best possible {_seconds(best['best_possible'])}"
     worst = max(best["regret"], key=lambda name: best["regret"][name])
     if len(best["regret"]) > 1:
         loss = percent(best["regret"][worst], 1)
-        line += f"; against its own best {worst} loses most, {loss}"
+        line += f"; {worst} loses most against its own best, {loss}"
     if best["near"]:
         others = format_count(best["near"], "other setting")
         line += f"; {others} within 5 % of it, so that the choice among them is not firm"
