@@ -86,6 +86,16 @@ FORMS: dict[str, Form] = {
     ),
     "journalctl -o json-sse": _each('data: {{"_TRANSPORT": "kernel", "MESSAGE": "{}"}}\n'),
     "klog": _each("2026-01-05T09:12:33.1Z stderr F I0105 09:12:33.123456       1 dmesg.go:42] [12345.678901] {}"),
+    "Kata's debug log": _each(
+        'time="2026-11-28T00:47:11.123456789Z" level=debug msg="reading guest console" console-url=/run/vc/vm/'
+        f"{'0a1b2c3d' * 8}/console.sock name=containerd-shim-v2 pid=42 sandbox={'0a1b2c3d' * 8} source=virtcontainers "
+        'subsystem=sandbox vmconsole="[  532.610402] {}"'
+    ),
+    "Loki's logcli": _each(
+        "2026-11-28T00:47:11Z {{"
+        + ", ".join(f'label_{name}="of a certain length"' for name in "abcdefgh")
+        + "}} [  532.610402] {}"
+    ),
     "Firecracker's console": _each("[anonymous-instance:fc_vcpu 0] [   12.345678] {}"),
     "netconsole": _each("2026-01-05 09:12:33 10.0.0.5 6.8.0,4,1234,12345678901,-,ncfrag=0/900;{}"),
     "pstore": lambda text: "Panic#1 Part1\n" + _each("<4>[12345.678901] {}")(text),

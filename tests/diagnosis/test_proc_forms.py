@@ -54,6 +54,21 @@ FORMS: dict[str, Form] = {
     "Google Cloud's logs": lambda text: json.dumps(
         [{"insertId": "a", "jsonPayload": {"message": line}, "severity": "INFO"} for line in text.splitlines()]
     ),
+    "journalctl -o verbose": lambda text: "".join(
+        "Sat 2026-11-28 00:47:11.123456 UTC [s=1a2b;i=1;b=2c;m=3;t=4;x=5]\n    _TRANSPORT=stdout\n    PRIORITY=6\n"
+        f"    MESSAGE={line}\n    _PID=12\n"
+        for line in text.splitlines()
+    ),
+    "Azure's logs": records(lambda line: {"TimeGenerated": "2026-11-28T00:47:11Z", "SyslogMessage": line}),
+    "CloudWatch's logs": lambda text: json.dumps(
+        [{"@timestamp": "2026-11-28 00:47:11.000", "@message": line} for line in text.splitlines()], indent=2
+    ),
+    "OpenTelemetry's logs": lambda text: json.dumps(
+        [{"timeUnixNano": "1795974502123456", "body": {"stringValue": line}} for line in text.splitlines()]
+    ),
+    "Markdown with hard line breaks": each("{}\\"),
+    "numbers on lines of their own": numbered("{}.\n{}"),
+    "HTML's places to break": lambda text: text.replace("_", "_<wbr>"),
     "spaces of Latin-1 that don't break": lambda text: text.replace("  ", "\xa0 ").encode("latin-1"),
     "dashes of a word processor": lambda text: text.replace("-", "\u2013"),
     "Outlook": lambda text: "".join(

@@ -9,7 +9,10 @@ from pagehint.diagnosis.records import KEYS, as_printed
 __all__ = ["message_of", "strings_of"]
 
 _MESSAGES = dict.fromkeys(
-    ("MESSAGE", "message", "log", "msg", "textPayload", "line", "jsonPayload", "fields", "_source")
+    (
+        *("MESSAGE", "message", "@message", "_msg", "log", "msg", "textPayload", "line", "SyslogMessage", "_raw"),
+        *("stringValue", "jsonPayload", "fields", "_source"),
+    )
 )
 _RECORD = re.compile(r"\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n)")
 _MOST_INDENT = 40

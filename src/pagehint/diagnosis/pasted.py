@@ -90,7 +90,7 @@ _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
 _OCTAL = re.compile(r"#01([12])\s?")
 # Of HTML, and of forums.
 _CLOSING = re.compile(
-    r"</(?:pre|code|p|div|span|td|li|font|b|a|o:p)>|<br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
+    r"</(?:pre|code|p|div|span|td|li|font|b|a|o:p)>|<w?br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
 )
 _LINE_TAG = re.compile(
     r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]",
@@ -98,7 +98,8 @@ _LINE_TAG = re.compile(
 )
 _CELL_TAG = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _TAG = re.compile(
-    r"</t[dh]>|</?(?:code|span|font|b|i|a|o:p)(?:\s[^<>]{0,300})?>|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
+    r"</t[dh]>|<wbr ?/?>|</?(?:code|span|font|b|i|a|o:p)(?:\s[^<>]{0,300})?>"
+    r"|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
@@ -156,10 +157,12 @@ _AFTER_PREFIX = re.compile(
 )
 _BRACKETS = {"{", "["}
 _OF_JSON = re.compile(r'[{}\[\]]{1,2},?|"[\w.-]{1,60}": ?(?:[{\[]|"?\d[\d.]{0,20}(?: ?[kKMG]i?B)?"?,?)', re.ASCII)
-_MOST_PREFIX, _MOST_SHAPES = 160, 16
+_MOST_PREFIX, _HEADING_LENGTH, _MOST_SHAPES = 480, 160, 16
 _LEAST_WIDTH, _NEAR, _BEGINNING = 40, 12, 6
 _MOST_OTHERS = 1000
 _NUMBER = re.compile(r"\s*\d+")
+_ORDINAL = re.compile(r"L?(\d{1,7})[.:)]?", re.ASCII)
+_FEWEST_ORDINALS, _MOST_BETWEEN = 3, 4
 _NO_LETTERS = re.compile(r"[^A-Za-z]{1,40}")
 _STARTS = re.compile(
     r"\s*(?:[\[<>|{\"]|\d{1,8},\d+,|\d{4}-\d\d-\d\d[T ]|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} [ \d]\d \d\d:"
@@ -186,14 +189,16 @@ _BELOW = {
 }
 _LEAST_OF_SAR = 6  # columns, of a head that is whole
 _MOST_END = 16
-_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`])|(?<=[\w:)?])\s*[\"'])+\Z")
+_AT_END = re.compile(r"(?:\s*(?:<br\s?/?>|\^M|[|│┃$`\\])|(?<=[\w:)?])\s*[\"'])+\Z")
 _MOST_TAGS = 100
 _LAST_TAGS = re.compile(r"(?:\s{0,9}</[\w:.-]{1,30}>)+\Z")
 _NUMBERED = re.compile(r"\d{1,9}\s*[|│┃]", re.ASCII)
 # Of a table with quotes, the times after the message.
 _CELLS_AFTER = re.compile(r'(?<=")(?:,"\d{4}-\d\d-\d\d[T ][\d:.,+Z -]{5,24}")+\Z')
 # What journalctl -o export writes beside a message.
-_OF_EXPORT = re.compile(r"^(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
+_OF_EXPORT = re.compile(r"^ {0,4}(?!MESSAGE=)_{0,2}[A-Z][A-Z\d_]{1,60}=.*\n?", re.ASCII | re.MULTILINE)
+# And journalctl -o verbose above it.
+_OF_VERBOSE = re.compile(r"^\S.{10,40} \[s=[\da-f]{1,32};i=[\da-f]{1,16};b=.{1,120}\]\n", re.ASCII | re.MULTILINE)
 _QUOTED = re.compile(r"(?:- )?(?:(\".*\")|'(.*)'),?")
 
 
@@ -254,8 +259,8 @@ def _split(text: str) -> Iterator[str]:
 def plain_lines(text: str) -> list[str]:
     """The lines without prefixes, spaces at both ends, and breaks within rows of counts. O(length)."""
     text = _ESCAPED.sub(r"\1", strings_of(text))
-    if "__REALTIME_TIMESTAMP=" in text:
-        text = _OF_EXPORT.sub("", text)
+    if "__REALTIME_TIMESTAMP=" in text or _OF_VERBOSE.search(text) is not None:
+        text = _OF_EXPORT.sub("", _OF_VERBOSE.sub("", text))
     if "\\n" in text and text.count("\\n") > text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if _count(_SOFT_BREAK, text) + text.count("=3D") > _count(_PLAIN_EQUALS, text):
@@ -269,6 +274,7 @@ def plain_lines(text: str) -> list[str]:
     text = text.translate(_ODD_CHARACTERS)
     lines = [part for line in by_task(by_machine(_whole(_not_quoted(list(_split(text)))))) for part in _apart(line)]
     lines = list(_without_learned_prefixes([part.strip() for line in lines for part in _plain(line).split("\n")]))
+    lines = _without_ordinals(lines)
     # Each of its lines had a prefix. What is a figure by its name stays too.
     if not _BRACKETS.isdisjoint(lines):
         # The last string of a list has no comma behind it, and lost its end.
@@ -436,7 +442,7 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     of_strings: dict[str, None] = {}
     is_json = not _BRACKETS.isdisjoint(lines)
     for line in lines:
-        after = _AFTER_PREFIX.search(line[: 2 * _MOST_PREFIX])
+        after = _AFTER_PREFIX.search(line[: _MOST_PREFIX + _HEADING_LENGTH])
         if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) + len(of_strings) < _MOST_SHAPES:
             before = line[: after.start()]
             is_json = is_json or after[0] in _BRACKETS
@@ -459,6 +465,21 @@ def _shape(prefix: str) -> str:
     if not prefix[-1].isspace():
         return shape
     return shape + (r"(?:\s++|\Z)" if prefix.rstrip()[-1:].isalnum() else r"\s*+")
+
+
+# Each line's number, on a line of its own: most are followed by that line, which may be empty.
+def _without_ordinals(lines: list[str]) -> list[str]:
+    said = list(filter(None, lines))
+    ordinals = [
+        (place, int(match[1])) for place, match in enumerate(map(_ORDINAL.fullmatch, said)) if match is not None
+    ]
+    if len(ordinals) < max(len(said) / _MOST_BETWEEN, _FEWEST_ORDINALS):
+        return lines
+    pairs = list(itertools.pairwise(ordinals))
+    followed = sum(place + 1 < then for (place, _), (then, _) in pairs)
+    if 2 * followed > len(pairs) and all(number + 1 == following for (_, number), (_, following) in pairs):
+        return [line for line in lines if _ORDINAL.fullmatch(line) is None]
+    return lines
 
 
 def _unwrapped(lines: list[str]) -> Iterator[str]:
