@@ -71,7 +71,15 @@ def test_what_is_no_machines_free_memory_is_named(form: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("form", "tool"), [("arcstats", "ZFS' arcstats"), ("pminfo_-f", "pminfo")])
+@pytest.mark.parametrize(
+    ("form", "tool"),
+    [
+        ("arcstats", "ZFS' arcstats"),
+        ("pminfo_-f", "pminfo"),
+        ("metricbeats_pageinfo", "Metricbeat's linux.pageinfo"),
+        ("munins_pagetypeinfo", "munin"),
+    ],
+)
 def test_a_tools_form_that_is_not_read_is_named(form: str, tool: str) -> None:
     with pytest.raises(InputError, match=f"holds the output of {tool}, a form of it that is not read"):
         diagnose(FOLDER / "unread" / f"{form}.txt")

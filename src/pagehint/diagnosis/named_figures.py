@@ -109,6 +109,13 @@ _TOOLS = {
         _OF_PSUTIL,
         needs=frozenset({"total"}),
     ),
+    "Metricbeat": _Source(
+        "system.memory.free",
+        r"\bsystem\.memory\.(?P<name>total|free|cached)['\"]? ?[:=]? {0,9}"
+        rf"(?:\[\s{{0,40}}(?=\d{{1,20}}\s{{0,40}}\]))?{_ALONE}",
+        {name: name for name in ("total", "free", "cached")},
+        needs=frozenset({"total"}),
+    ),
     "Zabbix": _Source(
         "vm.memory.size[",
         rf"vm\.memory\.size\[(?P<name>total|free|available|buffers|cached|slab|shared)\]['\"]?\s?[:=,]?\s{{0,60}}"

@@ -10,6 +10,7 @@ __all__ = ["KEYS", "as_printed"]
 _NAMES = "name", "key", "field", "metric"
 _COUNTER = re.compile(r"(?:nr|pg|thp|numa|compact|workingset)_?[a-z]\w{1,60}", re.ASCII)
 _OF_VMSTAT = {"nr_free_pages", "pgfault"}  # a zone has no faults
+_OF_METRICBEAT = {"actual", "total", "free"}
 _FREE_COLUMNS = "total", "used", "free", "shared", "buff_cache", "buffers", "cache", "available"
 # jc's objects of free, vmstat, top, buddyinfo and pagetypeinfo, and osquery's of memory_info, by their keys.
 _FORMS = {
@@ -23,7 +24,7 @@ _FORMS = {
     ("zone", "node", "free_chunks"): "Node {node}, zone {zone} {free_chunks}",
     ("zone", "node", "type", "free"): "Node {node}, zone {zone}, type {type} {free}",
 }
-KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "page_block_order"}
+KEYS = {keys[0] for keys in _FORMS} | {"value", "MemFree", "nr_free_pages", "type", "actual", "page_block_order"}
 """What has none of them as a key is no object of memory."""
 
 
@@ -39,6 +40,10 @@ def as_printed(entry: dict[str, object]) -> str | list[object] | None:
     if entry.get("type") == "Mem" and "free" in entry:
         columns = [name for name in _FREE_COLUMNS if name in entry]
         return f"{' '.join(columns)}\nMem: {' '.join(str(entry[name]) for name in columns)}"
+    if entry.keys() >= _OF_METRICBEAT:
+        return "\n".join(
+            f"system.memory.{name}: {entry[name]}" for name in ("total", "free", "cached") if name in entry
+        )
     if "page_block_order" in entry:
         return list(_of_types(entry))
     for keys, form in _FORMS.items():

@@ -173,7 +173,8 @@ _UNREAD = {
     "sadf -x": r"<memfree>\d{1,20}</memfree>",
     "page-types": r"flags\s+page-count\s+MB\s+symbolic-flags.{0,60}",
     "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
-    "munin": r"(?:slab|page_tables|vmalloc_used|apps)\.value \d{1,20}",
+    "munin": r"(?:slab|page_tables|vmalloc_used|apps|fp_n\d{1,4}_z\w{1,40})\.value \d{1,20}",
+    "Metricbeat's linux.pageinfo": r'.{0,200}(?:linux\.pageinfo\.|"pageinfo": ?\{).{0,200000}',
 }
 _BROKEN = {
     "numastat -m": r"Per-node system memory usage \(in MBs\):",
