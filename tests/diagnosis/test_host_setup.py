@@ -25,6 +25,9 @@ SETUPS = {
     "libvirt, no balloon": (LIBVIRT.format("none", ""), False),
     "Firecracker": ('{"balloon": {"amount_mib": 0, "free_page_reporting": true}}\n', True),
     "Cloud Hypervisor": ("cloud-hypervisor --balloon size=0,free_page_reporting=on\n", True),
+    "WSL": ("[wsl2]\nmemory=8GB\npageReporting=false\n", False),
+    "WSL, on": ("[wsl2]\r\npageReporting = true\r\n", True),
+    "WSL, commented out": ("[wsl2]\n# pageReporting=false\n", None),
     "a guest's log": ("virtio_balloon virtio3: Out of puff!\n", None),
     "another device": ("-device virtio-net-pci\n", None),
 }  # fmt: skip
@@ -60,3 +63,11 @@ def test_the_guests_own_word_counts_more(tmp_path: Path, first: bool) -> None:
     log.write_text(ON)
     found = diagnose([setup, log] if first else [log, setup])
     assert (found.setting.on, found.evidence.reporting.device) == (True, True)
+
+
+def test_in_wsl_windows_decides(tmp_path: Path) -> None:
+    """QEMU's device was advised."""
+    setup, kernel = tmp_path / ".wslconfig", tmp_path / "version"
+    setup.write_text(SETUPS["WSL"][0])
+    kernel.write_text(f"Linux version 6.6.87.2-microsoft-standard-WSL2 (gcc) #1 SMP\n{MEMINFO}")
+    assert "pageReporting=true below [wsl2] in .wslconfig" in diagnose([setup, kernel]).advice[0].command

@@ -300,6 +300,7 @@ def test_vmalloc_fails_too() -> None:
 @pytest.mark.parametrize(
     ("words", "order", "size", "why"),
     [
+        ("vmemmap alloc failure: order:9", 9, 2 << 20, "watermark"),  # memory that is added, as by Xen's balloon
         ("vmalloc: allocation failure, allocated 1048576 of 8388608 bytes", 0, 4096, "watermark"),
         ("vmalloc size 8388608 allocation failure: page order 9 allocation failed", 9, 2 << 20, "watermark"),
         ("vmalloc error: size 8388608, failed to allocated page array size 16384", 0, 4096, "watermark"),
@@ -310,7 +311,7 @@ def test_vmalloc_fails_too() -> None:
         ("vmalloc error: size 8388608, vm_struct allocation failed", None, 8388608, "vmalloc"),
     ],
 )
-def test_vmalloc_in_each_kernels_words(words: str, order: int | None, size: int, why: str) -> None:
+def test_vmalloc_and_vmemmap_in_each_kernels_words(words: str, order: int | None, size: int, why: str) -> None:
     head = f"insmod: {words}, mode:0xcc0(GFP_KERNEL), nodemask=(null)\n"
     reports, _ = parse_memory_reports(plain_lines(head + block(kib=30000)))
     (failure,) = explain_failures(reports, 4096)

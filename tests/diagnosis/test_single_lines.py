@@ -19,6 +19,8 @@ from tests.diagnosis.samples import SAMPLES
         "$ uname -a\nLinux vm 5.15.0-91-generic #101-Ubuntu SMP x86_64 GNU/Linux",
         "[root@vm ~]# uname -r\n5.15.0-91-generic",
         "           Kernel: Linux 5.15.0-91-generic",
+        "WSL version: 2.4.13.0\nKernel version: 5.15.0-91-generic\nWindows version: 10.0.22631.3007",
+        "### Kernel Version\n\n5.15.0-91-generic\n\n### Distro Version\n\nUbuntu 22.04",
     ],
 )
 def test_the_kernel_as_people_give_it(tmp_path: Path, words: str) -> None:

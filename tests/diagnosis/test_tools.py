@@ -404,6 +404,9 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         ),
         ("             flags\tpage-count       MB  symbolic-flags\t\t\tlong-symbolic-flags\n", "page-types, a form of"),
         ("free.value 23206715392\nslab.value 23206715\n", "munin, a form of it that is not read"),
+        ("12-07-2026 10:11:12 RAM 2847/7772MB (lfb 512x4MB) SWAP 0/3886MB CPU [12%@1574]\n", "tegrastats, which doe"),
+        ("Name  State   CPUUsage(%) MemoryAssigned(M) Uptime   Status   Version\n", "Hyper-V's Get-VM, which doe"),
+        ("│Used:   38%    11.9 GiB││\n│Available:   62%    19.3 GiB││Free: 59%   549 GiB  │\n", "btop, a form of it"),
         ("<memory>\n<memfree>22506028</memfree>\n</memory>\n", "sadf -x, a form of it that is not read"),
     ],
 )

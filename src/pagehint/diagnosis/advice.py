@@ -16,6 +16,7 @@ __all__ = ["advise", "cannot_be_helped"]
 _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
+_WSL = "microsoft-standard"  # of its kernels' names
 _LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
 
 
@@ -90,12 +91,15 @@ def _device(found: Diagnosis) -> list[Advice]:
                 "the guest boots anew",
             )
         ]
-    command = (
-        "modprobe virtio_balloon"
-        if device
-        else "-device virtio-balloon-pci,free-page-reporting=on (QEMU), or <memballoon model='virtio' "
-        "freePageReporting='on'/> (libvirt), at start"
-    )
+    if _WSL in (found.evidence.kernel or ""):
+        command = "pageReporting=true below [wsl2] in .wslconfig, then wsl --shutdown (on Windows)"
+    elif device:
+        command = "modprobe virtio_balloon"
+    else:
+        command = (
+            "-device virtio-balloon-pci,free-page-reporting=on (QEMU), or <memballoon model='virtio' "
+            "freePageReporting='on'/> (libvirt), at start"
+        )
     return [
         Advice(
             "turn free page reporting on",

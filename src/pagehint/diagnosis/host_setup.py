@@ -4,9 +4,11 @@ import re
 
 __all__ = ["configured_reporting"]
 
-# QEMU's command line, as words or JSON; libvirt's XML; Firecracker's and Cloud Hypervisor's.
+# QEMU's command line, as words or JSON; libvirt's XML; Firecracker's and Cloud Hypervisor's; WSL's .wslconfig.
 _SETTING = re.compile(
     r"\bfree[-_]page[-_]reporting[\"']?\s?[=:]\s?(on|off|true|false)\b|\bfreePageReporting=[\"'](on|off)[\"']"
+    r"|^\s{0,9}pageReporting\s{0,9}=\s{0,9}(true|false)\b",
+    re.MULTILINE,
 )
 _BALLOON = re.compile(
     r"(?:-device\s{1,9}|\"driver\": ?\")virtio-balloon\b|<memballoon\s{1,9}model=[\"'](?:virtio|none)\b"
@@ -21,7 +23,7 @@ def configured_reporting(text: str) -> bool | None:
     """
     if not any(mark in text for mark in _MARKS):
         return None
-    settings = [match[1] or match[2] for match in _SETTING.finditer(text)]
+    settings = [match[match.lastindex or 0] for match in _SETTING.finditer(text)]
     if settings:
         return settings[-1] in ("on", "true")
     return None if _BALLOON.search(text) is None else False

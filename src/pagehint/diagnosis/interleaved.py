@@ -24,9 +24,9 @@ _MACHINE = re.compile(
 # Where a report begins: at its head, or at its block where it has no head.
 _REPORT = re.compile(
     r"(?P<info>\bMem-[Ii]nfo:)|\bpage[\s>]+allocation[\s>]+(?:failure|stalls)\b|\bvmalloc[\s>]+error:"
-    r"|\binvoked[\s>]+oom-killer:"
+    r"|\bvmemmap[\s>]+alloc[\s>]+failure\b|\binvoked[\s>]+oom-killer:"
 )
-_OF_REPORTS = "Mem-", "allocation", "vmalloc", "oom-killer"
+_OF_REPORTS = "Mem-", "allocation", "vmemmap", "vmalloc", "oom-killer"
 
 
 def machines_of(text: str) -> list[str]:

@@ -88,7 +88,9 @@ class MemoryReport:
 # A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
 # are counted: the time is in proportion to the text, whatever is in it.
 _EVENT = re.compile(
-    r"(?P<failure>(?::\s{1,9}|(?m:^))(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)[:.,]?[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
+    r"(?P<failure>(?::\s{1,9}|(?m:^))(?:"
+    r"(?:(?:page\s{1,9}allocation\s{1,9}(?:failure|stalls)|vmemmap\s{1,9}alloc\s{1,9}failure)[:.,]?"
+    r"[^\n]{0,60}?(?:\n[^\n]{0,60}?)?\border:"
     r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)\s{1,9}page\s{1,9}order\s{1,9})"
     r"(?P<order>-?\d{1,3})(?=\W)(?:,?\s{1,9}failed\s{1,9}to\s{1,9}allocate\s{1,9}pages|\s{1,9}allocation\s{1,9}failed)?"
     r"|vmalloc\s{1,9}(?:error:\s{1,9})?size\s{1,9}\d{1,19}(?:,|\s{1,9}allocation\s{1,9}failure:)"

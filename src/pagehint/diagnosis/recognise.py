@@ -88,8 +88,8 @@ _VMSTAT = re.compile(
     re.ASCII,
 )
 _LOG = re.compile(
-    r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|vmalloc error:|invoked oom-killer|\bfree:\d{1,19}\s?kB"
-    r"|\*\d{1,9}kB"
+    r"Mem-[Ii]nfo:|page allocation (?:failure|stalls)|vmemmap alloc failure|vmalloc error:|invoked oom-killer"
+    r"|\bfree:\d{1,19}\s?kB|\*\d{1,9}kB"
 )
 
 

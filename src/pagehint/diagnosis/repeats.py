@@ -18,7 +18,7 @@ _MOST_OF_ZONE = 4 << 20  # of 30,000 CPUs
 # A log may begin with a bracket too.
 _JSON = re.compile(r"\s*(?:[{\"]|\[\s*[\[{\"'])")
 # Of reports in a log, each counts, as far as they are read.
-_OF_REPORTS = ("Mem-", "oom-killer", "page alloc", "vmalloc")
+_OF_REPORTS = ("Mem-", "oom-killer", "page alloc", "vmemmap", "vmalloc")
 _OF_ZONE = re.compile(r" free:\d{1,19}\s?kB", re.ASCII)
 _AROUND = 5  # blocks: of a report
 _ZONE = re.compile(r"Node\s{1,9}\d{1,9}(?:, zone\s{1,20}\w{1,20})?", re.ASCII)

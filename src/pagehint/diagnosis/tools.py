@@ -131,6 +131,8 @@ _NO_FREE = {
     ),
     "slabtop": r"Active / Total Objects \(% used\).{1,80}|OBJS\s+ACTIVE\s+USE\s+OBJ SIZE\s.{1,80}",
     "vmstat -m": r"Cache\s+Num\s+Total\s+Size\s+Pages",
+    "tegrastats": r"(?:\S{1,40} \S{1,40} )?RAM \d{1,9}/\d{1,9}[kM]B \(lfb .{1,800}",
+    "Hyper-V's Get-VM": r"Name\s+State\s+CPUUsage\(%\)\s+MemoryAssigned\(M\).{0,120}",
     "docker stats": r"CONTAINER ID\s+NAME\s+CPU %\s.{1,120}",
     "podman stats": r"ID\s+NAME\s+CPU %\s.{1,160}",
     "crictl stats": r"CONTAINER\s+NAME\s+CPU %\s+MEM\s.{1,80}",
@@ -173,6 +175,7 @@ _UNREAD = {
     "sadf -x": r"<memfree>\d{1,20}</memfree>",
     "page-types": r"flags\s+page-count\s+MB\s+symbolic-flags.{0,60}",
     "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
+    "btop": r"[|│┃]?Available: .{0,40}[\d.]{1,12} [KMGT]iB ?[|│┃].{0,400}",
     "munin": r"(?:slab|page_tables|vmalloc_used|apps|fp_n\d{1,4}_z\w{1,40})\.value \d{1,20}",
     "Metricbeat's linux.pageinfo": r'.{0,200}(?:linux\.pageinfo\.|"pageinfo": ?\{).{0,200000}',
 }
