@@ -152,6 +152,21 @@ def test_which_slab_can_be_freed_a_map_alone_does_not_tell(seed: int, tmp_path: 
         assert _holds(found.would_bring[action][order], brought), (action, order)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_map_without_watermarks_does_not_tell_which_zones_are_under_them(seed: int, tmp_path: Path) -> None:
+    """All were taken to be open: what lay under a watermark was said to wait for the next pass."""
+    machine, random = make_machine(seed), np.random.default_rng(seed)
+    files = machine.write(tmp_path)
+    found = diagnose([files[name] for name in ("kpageflags", "pagetypeinfo", "meminfo", "version")])
+    size = machine.page_size
+    for cause, pages in machine.causes(machine.order).items():
+        assert cause in ("boost", "never") or _holds(found.free_resident.get(cause, exactly(0)), pages * size), cause
+    for order, pages in enumerate(machine.told_of([zone.of("free") for zone in machine.zones])):
+        assert _holds(found.would_bring["reporting"][order], pages * size), order
+    for action, order, brought in _brought(machine, random):
+        assert _holds(found.would_bring[action][order], brought), (action, order)
+
+
 @pytest.mark.parametrize("with_map", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_not_accepted_yet_is_no_part_of_what_is_free(seed: int, with_map: bool, tmp_path: Path) -> None:

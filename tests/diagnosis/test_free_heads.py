@@ -96,7 +96,7 @@ def test_buddyinfo_tells_without_zoneinfo_too(tmp_path: Path) -> None:
     for row, free in (("1024 0", 4), ("0 1024", 8), ("900 124", 4.484375)):
         files[1].write_text(f"Node 0, zone Normal {row} 0 0 0 0 0 0 0 0 0\n")
         found = diagnose(files)
-        assert found.would_bring["reporting"][0].best == free * (1 << 20)
+        assert found.would_bring["reporting"][0].most == free * (1 << 20)
         assert not any("can't be told" in line for line in found.warnings)
     marked, orders = first_pages(real("press61"))
     files[0].write_bytes(marked.tobytes())

@@ -20,6 +20,7 @@ from tests.diagnosis.conftest import DATA
 MIB = 1 << 20
 AFTER = sorted((DATA / "actions").glob("*/after_*.txt"))
 SETTING = Setting(9, 9, 10, 32, 4096, True)
+OPEN = ZoneState(0, "Normal", low=-(32 << 10), per_cpu=0)  # to each order, whatever is free
 
 
 def free_by_order(path: Path) -> list[int]:
@@ -203,7 +204,7 @@ def zone(per_cpu: int, room: int, **more: int) -> ZoneState:
 def test_dirty_cache_is_written_first_and_so_dropped() -> None:
     words = np.full(1024, int(KPageFlag.LRU | KPageFlag.DIRTY), np.uint64)
     words[512:] = 0
-    bounds = predict(PageMap(words, [Range(0, 1024)]), [ZoneState(0, "Normal")], SETTING, Slab())["drop_caches"]
+    bounds = predict(PageMap(words, [Range(0, 1024)]), [OPEN], SETTING, Slab())["drop_caches"]
     assert (bounds[9].least, bounds[9].best, bounds[9].most) == (0, 2 * MIB, 2 * MIB)
 
 
@@ -248,7 +249,7 @@ def test_the_slab_that_goes_may_lie_anywhere() -> None:
     words[:512] = int(KPageFlag.SLAB)
     words[1024:1034] = int(KPageFlag.SLAB)
     words[1536:1600] = int(KPageFlag.SLAB)
-    brings = predict(PageMap(words, [Range(0, 2048)]), [ZoneState(0, "Normal")], SETTING, Slab(10))
+    brings = predict(PageMap(words, [Range(0, 2048)]), [OPEN], SETTING, Slab(10))
     for action in ("drop_caches", "both"):
         assert brings[action][0].most == 10 << 12, action
         # Those of the third pageblock are just as many.

@@ -153,7 +153,9 @@ def free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
 
 
 def from_map(pages: PageMap, zones: list[ZoneState], setting: Setting) -> FreeMemory:
-    """From a page map, exact; `zones` are those of the map, in its order. What actions bring is not in it. O(pages)."""
+    """From a page map, exact but for zones without known watermarks; `zones` are those of the map, in its order. What
+    actions bring is not in it. O(pages).
+    """
     found = FreeMemory()
     for zone, place in zip(zones, pages.zones, strict=True):
         _causes(found, zone, pages, place, setting)
@@ -166,7 +168,11 @@ def _causes(found: FreeMemory, zone: ZoneState, pages: PageMap, place: Range, se
     free, told = int(np.count_nonzero(before.free)), int(np.count_nonzero(before.told))
     large = int(before.resident(place.begin, setting.max_order)[setting.order])
     closed = closed_by(zone, setting.order, setting, free)
-    found.add(closed or ("no_device" if setting.on is False else "waiting"), exactly(large * size))
+    if zone.low is None and setting.on is not False:
+        for cause in ("waiting", "watermark"):
+            found.add(cause, Bounds(0, large * size))
+    else:
+        found.add(closed or ("no_device" if setting.on is False else "waiting"), exactly(large * size))
     found.add("below_order", exactly((free - told - large) * size))
     found.add("given_back", exactly(told * size))
     found.add("per_cpu", UNKNOWN if zone.per_cpu is None else exactly(zone.per_cpu * size))

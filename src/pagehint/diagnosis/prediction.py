@@ -30,7 +30,7 @@ from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.free_memory import ACTIONS, ByOrder, Setting, closed_by
 from pagehint.diagnosis.page_map import Holder, Mask, PageMap, Range
 from pagehint.diagnosis.slab import HANGS_ON, HANGS_ON_MOST, Slab, SlabByOrder
-from pagehint.diagnosis.zones import ZoneState
+from pagehint.diagnosis.zones import LISTS_SHARE, ZoneState
 from pagehint.kernel.profiles import Pcp
 
 __all__ = ["HELD", "predict"]
@@ -152,6 +152,11 @@ class _Zone:
         self._slab_too = self._with(goes)
         self._with_slab = self._at(self._slab_too)
         self._per_cpu = zone.per_cpu or 0
+        # What lists hold, and have room for, at the most.
+        self._lists_most, self._room = self._per_cpu, zone.lists_room
+        if zone.per_cpu is None:
+            self._room = len(holders) // LISTS_SHARE
+            self._lists_most = min(int(np.count_nonzero(self._kernel)), self._room)
 
     # Pages by order in free blocks that the host may still back, whether reporting comes there or not; and that it
     # tells of.
@@ -278,28 +283,33 @@ class _Zone:
         clean = dropped(self._pages, self._place, written=False)
         gains = self._less_lists(self._at(clean) - start)
         # In all no more comes than goes, and what lies free but untold, or takes the place of what was given back.
-        more = self._slab_most + self._per_cpu
+        more = self._slab_most + self._lists_most
         goes = _free(self._cached) - given_back + more - start
         drop = np.minimum(self._most(self._cached, _free(self._cached), more), goes)
         alone = self._compacting(self._before, start)
-        compact = self._most(self._compaction.vacated(self._before, self._per_cpu), free, self._per_cpu)
-        compact = np.minimum(np.maximum(compact, 0), free - given_back + alone.retaken + self._per_cpu - start)
+        compact = self._most(self._compaction.vacated(self._before, self._lists_most), free, self._lists_most)
+        compact = np.minimum(np.maximum(compact, 0), free - given_back + alone.retaken + self._lists_most - start)
         then = self._compacting(self._slab_too, self._with_slab)
         both = self._most(self._compaction.vacated(self._slab_too, more), _free(self._cached), more)
         both = np.minimum(np.maximum(both, drop), np.maximum(goes + then.retaken, 0))
         comes = _free(clean) - free
-        return {
+        found = {
             "reporting": (start, start),
             "drop_caches": (self._least(gains, comes, comes), drop),
             "compact_memory": (self._least(np.minimum(alone.least, -alone.loss), 0, alone.moved), compact),
             "both": (self._least(np.minimum(then.least, gains - then.loss), comes, comes + then.moved), both),
         }
+        if self._zone.low is not None:
+            return found
+        # It may be under its watermark, and stay there or not.
+        unsure = {name: (np.minimum(least, 0), most + start) for name, (least, most) in found.items()}
+        return unsure | {"reporting": (np.zeros_like(start), start)}
 
     # Against the start, where `pages` of slab or on the lists go too, each of which completes one block at the best; of
     # orders that are open with so many more than are `free`.
     def _most(self, known: After, free: int, pages: int) -> Orders:
         all_free = known.free | self._kernel
-        if pages > self._per_cpu:
+        if pages > self._lists_most:
             all_free |= self._slab
         whole = self._whole(known)
         more = np.minimum(self._whole(After(all_free, known.told)) - whole, pages << np.arange(len(whole)))
@@ -310,7 +320,7 @@ class _Zone:
     # what was given back, which the host then has again. A zone that comes under its watermark so tells nothing more.
     def _least(self, gains: Orders, freed: int, on_lists: int) -> Orders:
         pageblock = 1 << self._setting.pageblock_order
-        kept = pageblock + min(on_lists, self._zone.lists_room) + min(freed, HELD)
+        kept = pageblock + min(on_lists, self._room) + min(freed, HELD)
         taken = np.minimum(self._start + self._given_back, pageblock)
         least: Orders = np.where(self._closed(self._free + freed - kept), -self._start, gains) - taken
         return least
@@ -322,7 +332,7 @@ class _Zone:
         order = self._setting.pageblock_order
         few, every = (self._compaction.run(first, all_targets) for all_targets in (False, True))
         loss = np.minimum(every.moved + (1 << order), np.maximum(standing - standing[order], 0))
-        loss[0] = min(every.moved, self._zone.lists_room)
+        loss[0] = min(every.moved, self._room)
         least = np.minimum(self._at(few.after), self._at(every.after)) - self._start
         return _Compacting(least, loss, every.moved, every.retaken)
 
@@ -330,8 +340,8 @@ class _Zone:
     # whole, those too that take the place of what was there. A few pages of cache stay too, each of them in a block,
     # where somebody holds them at that moment.
     def _less_lists(self, gains: Orders) -> Orders:
-        room = min(self._zone.lists_room, int(gains[0]))
-        full = min(self._per_cpu + self._zone.lists_room, int(gains[0]))
+        room = min(self._room, int(gains[0]))
+        full = min(self._lists_most + self._room, int(gains[0]))
         high = max(int(_SPOILED * room), full)
         kept = np.where(np.arange(len(gains)) < self._setting.pageblock_order - 1, room, high)
         held = HELD << np.arange(len(gains))
