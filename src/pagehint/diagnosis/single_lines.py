@@ -16,7 +16,8 @@ PAGE_SIZE = "the size of a page"
 _MOST_DIGITS = 3  # of an order
 _VERSION = re.compile(
     r"(?:Linux version |\buname -r\n|\(GNU/Linux |^Linux (?=\S{1,80} \()"
-    r"|Kernel(?: [Vv]ersion)?(?::\s{1,20}|\n)(?:Linux )?|\bkernel\.osrelease\s?[=:]\s?|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
+    r"|Kernel(?: [Vv]ersion)?(?::\s{1,20}|\n)(?:Linux )?"
+    r"|\bkernel\.osrelease\s?[=:]\s?|\A(?=\S{1,80}\Z)(?=[^-]{3,20}-))(\d{1,3}\.\d{1,3}\S{0,80})"
     r"|Linux \S{1,80} (\d{1,3}\.\d{1,3}\S{0,80}) #\d|\bBOOT_IMAGE=\S{0,99}/vmlinuz-(\d{1,3}\.\d{1,3}\S{0,80})",
     re.ASCII | re.MULTILINE,
 )
