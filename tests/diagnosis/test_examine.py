@@ -167,6 +167,22 @@ def test_a_map_without_watermarks_does_not_tell_which_zones_are_under_them(seed:
         assert _holds(found.would_bring[action][order], brought), (action, order)
 
 
+def test_a_log_of_a_32_bit_kernel_without_huge_pages(tmp_path: Path) -> None:
+    """Of routers, and Raspberry Pis, blocks of 2 MiB were said to be reported."""
+    path, pools = tmp_path / "log", "Node 0 hugepages_total=0 hugepages_free=0 hugepages_surp=0 hugepages_size={}kB\n"
+    without = SAMPLES["6.18"].replace(pools.format(2048), "")
+    for text, order in (
+        (SAMPLES["6.18"], 9),
+        (without, 10),
+        (without.replace("Node 0 Normal", "Node 0 HighMem"), 10),
+        (without.replace("Node 0 Normal", "Node 0 DMA32"), 9),
+        (without.replace("500000 pages RAM\n", ""), 9),  # cut off
+        (f"{without}{pools.format(4096)}", 10),
+    ):
+        path.write_text(text)
+        assert diagnose(path).setting.pageblock_order == order
+
+
 @pytest.mark.parametrize("with_map", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_is_not_accepted_yet_is_no_part_of_what_is_free(seed: int, with_map: bool, tmp_path: Path) -> None:

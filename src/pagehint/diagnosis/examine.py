@@ -47,6 +47,9 @@ _STAYS, _STAYS_LATE = 9 << 20, 2 << 20
 _USUAL_PAGEBLOCK = {4096: 9, 16384: 11, 65536: 13}
 # ppc64 has blocks up to order 8: pageblocks are of 2 MiB since POWER9, of 16 MiB before.
 _PPC64_MAX_ORDER, _PPC64_PAGEBLOCK, _PPC64_HUGE = 8, 5, 16384
+# 32-bit kernels have huge pages of 4 MiB, unless they address more, or none: pageblocks are as large as blocks then.
+_LARGEST_HUGE, _LARGEST_PAGEBLOCK = 4 << 20, 10
+_LEAST_ADDRESSES_OF_64 = 4 << 20  # KiB, for vmalloc
 # s390x has pageblocks of 1 MiB, as its huge pages are, and names a mapping of that size.
 _S390X_PAGEBLOCK, _S390X_MAPPING, _S390X_HUGE = 8, "DirectMap1M", 1 << 20
 
@@ -162,7 +165,21 @@ def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
         return _S390X_PAGEBLOCK
     if max_order == _PPC64_MAX_ORDER:
         return max_order if evidence.meminfo.get("Hugepagesize") == _PPC64_HUGE else _PPC64_PAGEBLOCK
+    if evidence.page_size == 4096 and (_LARGEST_HUGE in huge or (not any(huge) and _is_32_bit(evidence))):
+        return _LARGEST_PAGEBLOCK
     return _USUAL_PAGEBLOCK.get(evidence.page_size, 9)
+
+
+# By what meminfo has of no others, or a whole report whose zones others don't have.
+def _is_32_bit(evidence: Evidence) -> bool:
+    if evidence.meminfo:
+        return "HighTotal" in evidence.meminfo or 0 < evidence.meminfo.get("VmallocTotal", 0) < _LEAST_ADDRESSES_OF_64
+    report = evidence.last_report
+    if report is None or "RAM" not in report.pages or not report.zones:
+        return False
+    names = {name for _, name in report.zones}
+    is_whole = all(zone.orders and zone.is_whole for zone in report.zones.values())
+    return is_whole and not report.has_gaps and ("HighMem" in names or names <= {"Normal", "Movable"})
 
 
 # What stays of the reclaimable slab was seen to be some 2 MiB, and before 6.6 the files of tracefs too, 16 MiB, where

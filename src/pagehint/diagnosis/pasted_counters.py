@@ -33,8 +33,8 @@ MEMINFO_NAMES = {
     "Zswapped", "Dirty", "Writeback", "AnonPages", "Mapped", "Shmem", "KReclaimable", "Slab", "SReclaimable",
     "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
     "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
-    "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocUsed",
-    "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
+    "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocTotal",
+    "VmallocUsed", "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
     "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
 }  # fmt: skip
 """What /proc/meminfo and the nodes' meminfo call their figures."""
