@@ -34,8 +34,8 @@ MEMINFO_NAMES = {
     "SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "Bounce", "Percpu", "HardwareCorrupted",
     "AnonHugePages", "ShmemHugePages", "FileHugePages", "FilePmdMapped", "CmaTotal", "CmaFree", "Unaccepted", "Balloon",
     "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp", "Hugepagesize", "Hugetlb", "VmallocTotal",
-    "VmallocUsed", "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M", "DirectMap2M",
-    "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
+    "VmallocUsed", "FilePages", "MemUsed", "CommitLimit", "Committed_AS", "DirectMap4k", "DirectMap64k", "DirectMap1M",
+    "DirectMap2M", "DirectMap4M", "DirectMap1G", "HighTotal", "HighFree", "LowTotal", "LowFree",
 }  # fmt: skip
 """What /proc/meminfo and the nodes' meminfo call their figures."""
 
