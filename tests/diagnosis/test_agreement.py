@@ -64,6 +64,24 @@ def test_files_of_machines_with_more_and_less_memory_are_said(
     assert [says in line for line in warnings] == [True] if says else not warnings
 
 
+def test_zoneinfo_has_as_much_as_meminfo(tmp_path: Path) -> None:
+    """Beside another machine's, or cut off, it said nothing, where as much was free."""
+    zoneinfo, meminfo = (
+        path for name in ("zoneinfo", "meminfo") for path in snapshot_files("compile612") if name in path.name
+    )
+    assert not diagnose([zoneinfo, meminfo]).warnings
+    other = tmp_path / "meminfo"
+    text = meminfo.read_text().split("\n", 1)[1]
+    for total, told, part in ((500_000, "488.3 MiB", False), (16_250_000, "15.5 GiB", True)):
+        other.write_text(f"MemTotal: {total} kB\n{text}")
+        (warning,) = (line for line in diagnose([zoneinfo, other]).warnings if "several machines" in line)
+        assert f"meminfo has {told} in all, zoneinfo 967.7 MiB" in warning
+        assert ("or zoneinfo is not whole" in warning) == part
+    # A container's.
+    other.write_text("MemTotal: 500000 kB\nMemFree: 400000 kB\nSlab: 0 kB\n")
+    assert not any("several machines" in line for line in diagnose([zoneinfo, other]).warnings)
+
+
 @pytest.mark.parametrize(
     ("free_kib", "page_size", "warned"),
     [(4 * 50_000, 4096, False), (64 * 50_000, 65536, False), (30 * 50_000, 4096, True), (10**7, 4096, True)],

@@ -482,3 +482,15 @@ def test_a_file_is_not_taken_for_an_option_of_this_machines() -> None:
     """It told of this machine, as if the file had said it."""
     with pytest.raises(InputError, match=r"page_map 'buddyinfo.txt': .* diagnose\(files\) reads files"):
         doctor("buddyinfo.txt")  # type: ignore[arg-type]
+
+
+def test_free_pages_of_a_map_where_zoneinfo_has_no_zone_are_said(tmp_path: Path) -> None:
+    """They were left out without a word, as of a zoneinfo that was cut off."""
+    files = make_machine(0).write(tmp_path)
+    named = [files[name] for name in ("zoneinfo", "kpageflags", "version")]
+    assert not any("has no zone" in line for line in diagnose(named).warnings)
+    text = files["zoneinfo"].read_text()
+    files["zoneinfo"].write_text(text[: text.rindex("Node ")])
+    (warning,) = (line for line in diagnose(named).warnings if "has no zone" in line)
+    free = make_machine(0).zones[-1].of("free").sum()
+    assert f"kpageflags has free pages where zoneinfo has no zone ({free:,} of them)" in warning

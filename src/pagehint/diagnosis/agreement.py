@@ -26,6 +26,7 @@ _RULES_SINCE = 5, 3  # docs/spec/1
 _BESIDE_TOTAL = {"total", "balloon", "unaccepted"}
 _APART, _APART_LEAST = 0.1, 16 << 20  # by how much of it, and bytes, what is free is another figure
 _TWICE = 2
+_ZONEINFO = "zoneinfo"
 
 
 def settle(evidence: Evidence) -> None:
@@ -192,18 +193,22 @@ def _warn_of_several_machines(evidence: Evidence) -> None:
         totals.insert(0, ("meminfo", size, size))
     if totals and (size := sum(counts.get("MemTotal", 0) for counts in evidence.nodes.values()) << 10):
         totals.append(("the nodes' meminfo", size, max(size, totals[0][1])))
+    # Of a container, it is no total of the machine's.
+    if evidence.meminfo.get("Slab") != 0 and (pages := sum(zone.managed or 0 for zone in evidence.zones)):
+        totals.append((_ZONEINFO, pages * evidence.page_size, pages * evidence.page_size))
     for report in reversed(evidence.reports):
-        pages, page_size = report.pages, report.page_size or evidence.page_size
-        if pages.get("RAM", 0) > pages.get("reserved", 0):
-            whole = pages["RAM"] * page_size
-            totals.append(("a kernel log", whole - pages.get("reserved", 0) * page_size, whole))
+        counted, page_size = report.pages, report.page_size or evidence.page_size
+        if counted.get("RAM", 0) > counted.get("reserved", 0):
+            whole = counted["RAM"] * page_size
+            totals.append(("a kernel log", whole - counted.get("reserved", 0) * page_size, whole))
     for what, least, most in totals[1:]:
         first, size, _ = totals[0]
         near = min(max(size, least), most)
         if abs(size - near) > max(size, near) * _ROUNDED + max(_rounded_to(size), _rounded_to(near)):
+            part = ", or zoneinfo is not whole" if what == _ZONEINFO and near < size else ""
             evidence.warnings.append(
                 f"{first} has {format_size(size)} in all, {what} {format_size(near)}: they are of several machines, or "
-                "of moments with more and less memory: name the files of one"
+                f"of moments with more and less memory{part}: name the files of one"
             )
             return
 

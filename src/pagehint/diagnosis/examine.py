@@ -229,6 +229,11 @@ def _page_map(
         warnings.append("kpagecount is shorter than kpageflags: it is left out")
     counts = evidence.page_counts if evidence.page_counts is not None and len(evidence.page_counts) >= pages else None
     ranges = [Range(zone.begin or 0, zone.end or 0) for zone in placed]
+    if outside := _free_outside(evidence.page_flags, ranges):
+        warnings.append(
+            f"kpageflags has free pages where zoneinfo has no zone ({outside:,} of them): it is of another machine or "
+            "moment, or zoneinfo is not whole; what is there is left out"
+        )
     free = sum(zone.free for zone in placed if zone.free is not None) or evidence.memory().get("free", 0) // page_size
     flags = _with_whole_blocks(evidence.page_flags, placed, ranges, setting, free, warnings)
     page_map = PageMap(flags, ranges, setting.max_order, counts)
@@ -243,6 +248,13 @@ def _page_map(
                 "time, on one machine?"
             )
     return page_map, placed
+
+
+def _free_outside(flags: NDArray[np.uint64], ranges: list[Range]) -> int:
+    of_zone = np.zeros(len(flags), np.bool_)
+    for place in ranges:
+        of_zone[place.begin : place.end] = True
+    return int(np.count_nonzero((flags[~of_zone] & np.uint64(KPageFlag.BUDDY)) != 0))
 
 
 # Without zoneinfo nobody tells where a zone lies: the zones' free blocks, together, are those of the map.
