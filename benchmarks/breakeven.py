@@ -3,8 +3,9 @@
 ``python benchmarks/breakeven.py TRACE... --out DIR`` prints a table: a cell is a recording, a kind of host and a price.
 Runs are kept in DIR, and are not done again; with ``--again`` those of BreakEven are, after it was changed. Without
 recordings: the one that ships with the package. ``--price`` limits the prices. ``--picture FILE.svg`` draws it.
-``--budget 0.2% 10%``: whether budgets of faults are kept. ``--own-time``: its passes and calls beside mainline's.
-Ten recordings of two minutes take five minutes at first, and half a minute again.
+``--ablation`` leaves out each of its parts. ``--budget 0.2% 10%``: whether budgets of faults are kept. ``--own-time``:
+its passes and calls beside mainline's. ``--at-once``: how soon what is freed at once is back. Ten recordings of two
+minutes take two to five minutes at first, and half a minute again.
 """
 
 import argparse
@@ -64,6 +65,16 @@ class AtOnce(BreakEven):
         return 0
 
 
+class NoLookSoon(BreakEven):
+    label = "breakeven, no look soon after a free"
+
+    def wake(self, zone: Zone) -> None:
+        look = self.pending
+        super().wake(zone)
+        if look is not None:
+            self.pending = look
+
+
 class NoPerCpuTime(BreakEven):
     label = "breakeven, used as soon as off the lists"
 
@@ -94,9 +105,9 @@ class YoungestFirst(BreakEven):
         return zone.pull(self.batch, order=order, age=age, most=most, resume=resume, from_head=True)
 
 
-ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, OnePerCpuTime, NoAges, YoungestFirst)
+ABLATIONS = (NotLearning, OneWait, AtOnce, NoPerCpuTime, OnePerCpuTime, NoAges, NoLookSoon, YoungestFirst)
 MAINLINE = {"order": 9, "delay": 2 * 10**9}
-LOST = 1.05
+LOST, FAR = 1.05, 1.8
 _RUNS = 3
 COLUMNS = {"recording", "host", "design", "settings", "price", "free", "time", "possible", "attribution", "waits"}
 
@@ -238,20 +249,18 @@ def one_for_all(found: list[dict[str, Any]], made: list[Cell]) -> None:
                 by.setdefault(named(row["design"], row["settings"]), {})[at] = ratio
         whole = {name: list(ratios.values()) for name, ratios in by.items() if len(ratios) == len(cells)}
         name = min(whole, key=lambda each: statistics.geometric_mean(whole[each]))
-        ours = [cell.ours / cell.best for cell in cells.values()]
-        rows = ((name, whole[name]), ("breakeven", ours))
-        print(f"price {price:g}: " + "; ".join(f"{each} {spread(ratios)}" for each, ratios in rows))
+        print(f"price {price:g}: {name}: {spread(whole[name])}; breakeven: {over_the_best(list(cells.values()))}")
 
 
 def spread(ratios: list[float]) -> str:
-    lost = sum(ratio > LOST for ratio in ratios)
-    return f"{statistics.geometric_mean(ratios):.3f}, worst {max(ratios):.2f}, {lost} of {len(ratios)} lost"
+    """The mean is the geometric one."""
+    middle, mean = statistics.median(ratios), statistics.geometric_mean(ratios)
+    lost = f"{sum(ratio > LOST for ratio in ratios)} of {len(ratios)} lost"
+    return f"median {middle:.3f}, mean {mean:.3f}, worst {max(ratios):.3f}, {lost}"
 
 
-def summary(made: list[Cell]) -> str:
-    against = sorted(cell.ours / cell.best for cell in made)
-    lost = sum(ratio > LOST for ratio in against)
-    return f"median {statistics.median(against):.3f}, worst {against[-1]:.3f}, {lost} of {len(made)} cells above 1.05"
+def over_the_best(made: list[Cell]) -> str:
+    return spread([cell.ours / cell.best for cell in made])
 
 
 def table(made: list[Cell]) -> str:
@@ -269,6 +278,19 @@ def table(made: list[Cell]) -> str:
     return "\n".join([*lines, ""])
 
 
+def by_price(made: list[Cell]) -> str:
+    """In Markdown: a row a price: over the best in hindsight, in all and by kind of host; over mainline's."""
+    heads = ("price", "all", *HOSTS, "over mainline's: median, worst")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for price in dict.fromkeys(cell.price for cell in made):
+        here = [cell for cell in made if cell.price == price]
+        parts = [here, *([cell for cell in here if cell.host == host] for host in HOSTS)]
+        mainline = [cell.ours / cell.mainline for cell in here]
+        words = f"{statistics.median(mainline):.2f}, {max(mainline):.2f}"
+        lines.append(f"| {price:g} | {' | '.join(map(over_the_best, parts))} | {words} |")
+    return "\n".join([*lines, ""])
+
+
 def report(made: list[Cell]) -> None:
     print(
         f"{'recording':14} {'host':5} {'price':>5} {'cost, s':>8} {'/ best':>7} {'/ mainline':>10} {'/ possible':>10}  "
@@ -278,9 +300,15 @@ def report(made: list[Cell]) -> None:
         ratios = f"{cell.ours / cell.best:7.3f} {cell.ours / cell.mainline:10.3f} {cell.ours / cell.possible:10.2f}"
         print(f"{cell.recording:14} {cell.host:5} {cell.price:5g} {cell.ours:8.3f} {ratios}  {named(*cell.setting)}")
     print(table(made))
-    possible = sorted(cell.ours / cell.possible for cell in made)
-    print(f"against the best in hindsight: {summary(made)}")
-    print(f"against the best possible on the lists: median {statistics.median(possible):.2f}, worst {possible[-1]:.2f}")
+    print(by_price(made))
+    print(f"against the best in hindsight: {over_the_best(made)}")
+    for name, costs in (("breakeven", [cell.ours for cell in made]), ("the best", [cell.best for cell in made])):
+        possible = sorted(cost / cell.possible for cost, cell in zip(costs, made, strict=True))
+        far = sum(ratio > FAR for ratio in possible)
+        print(
+            f"{name} against the best possible on the lists: median {statistics.median(possible):.2f}, "
+            f"worst {possible[-1]:.2f}, {far} of {len(made)} cells above {FAR}"
+        )
     at_15 = [cell.free / cell.free_mainline for cell in made if cell.price == 15 and cell.free_mainline > 0]
     if at_15:
         print(
@@ -522,7 +550,7 @@ def main() -> None:
     one_for_all(found, made)
     for kind in ABLATIONS if given.ablation else ():
         without = cells(list(rows(traces, given.out, given.price, given.again, kind)), given.price)
-        print(f"{kind.label}: {summary(without)}")
+        print(f"{kind.label}: {over_the_best(without)}")
     if given.picture is not None:
         given.picture.write_text(picture(made))
 
