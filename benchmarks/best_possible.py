@@ -43,10 +43,6 @@ _REMOVAL = 4
 _ROUNDS = 9
 
 
-def name_of(trace: Trace) -> str:
-    return trace.path.name.removesuffix(".pagetrace")
-
-
 # Whole areas
 
 
@@ -111,7 +107,7 @@ def areas_table(traces: Sequence[Trace]) -> None:
                 best = float(np.minimum(rate * spans, way).sum())
                 told = [np.where(spans <= delay, rate * spans, rate * delay + way).sum() for delay in (0.02, 0.1, 2.0)]
                 ratios = " | ".join(f"{each / best:.1f}" for each in told)
-                print(f"| {name_of(trace)} ({len(spans)}) | {host} | {price:g} | {ratios} |")
+                print(f"| {trace.name} ({len(spans)}) | {host} | {price:g} | {ratios} |")
 
 
 # Page by page
@@ -145,7 +141,7 @@ def pages_table(traces: Sequence[Trace]) -> None:
                 known = totals(trace, "100ms", price)
             ratios = [each.cost / (each.best_possible_lists or math.nan) for each in runs]
             ratios.append((known.best_possible_lists or math.nan) / (runs[1].best_possible_lists or math.nan))
-            print(f"| {name_of(trace)} | {price:g} | {' | '.join(f'{each:.2f}' for each in ratios)} |")
+            print(f"| {trace.name} | {price:g} | {' | '.join(f'{each:.2f}' for each in ratios)} |")
 
 
 # What it takes
@@ -173,7 +169,7 @@ def time_table(traces: Sequence[Trace]) -> None:
             seconds(Playback, opened, sample)
             pairs = [[seconds(kind, opened, sample) for kind in (Without, Playback)] for _ in range(_ROUNDS)]
             cells.append(f"{statistics.median(both / alone for alone, both in pairs) - 1:.0%}")
-        print(f"| {name_of(trace)} | {' | '.join(cells)} |")
+        print(f"| {trace.name} | {' | '.join(cells)} |")
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ def run(recording: Recording, plan: Plan, host: str, price: float) -> dict[str, 
     done = Task(recording, plan, Ground(host, price=price)).run_once()
     totals = done.totals
     return {
-        "recording": recording.path.stem,
+        "recording": recording.name,
         "host": host,
         "design": plan.label,
         "settings": plan.chosen,
@@ -192,7 +192,7 @@ def rows(
                 wanted = [(plan, 15.0) for plan in plans(trace)]
                 wanted += [(plans_of(trace, [ours], {"price": [price]})[0], price) for price in prices]
                 for plan, price in wanted:
-                    name = key(trace.path.stem, plan, host, price)
+                    name = key(trace.name, plan, host, price)
                     if name not in known:
                         known[name] = run(recording, plan, host, price)
                         file.write(json.dumps([name, known[name]]) + "\n")
@@ -329,7 +329,7 @@ def budget_report(traces: list[Trace], budget: str, price: float = 15.0) -> None
         kept, free, none = (Task(recording, plan, Ground("4KiB", price=price)).run().totals for plan in found)
         allowed = share * kept.ideal_footprint * (1 << 18)
         memory = "  ".join(f"{each.footprint - each.ideal_footprint:7.4f}" for each in (kept, free, none))
-        print(f"{trace.path.stem:14} {allowed:8.0f} {kept.refaults:7} {free.refaults:8}   {memory}")
+        print(f"{trace.name:14} {allowed:8.0f} {kept.refaults:7} {free.refaults:8}   {memory}")
 
 
 def timed(kind: type[Design]) -> type[Design]:
@@ -416,7 +416,7 @@ def own_time_report(traces: list[Trace]) -> None:
         ratios = (ours.own_time / equal.own_time, ours.calls / equal.calls, ours.blocks / equal.blocks)
         worst = {name: max(worst[name], ratio) for name, ratio in zip(columns, ratios, strict=True)}
         cells = " ".join(f"{ratio:6.2f}" for ratio in ratios)
-        print(f"{trace.path.stem:14} {equal.name:>16}   {ours.free:7.4f} {equal.free:7.4f}   {cells}", flush=True)
+        print(f"{trace.name:14} {equal.name:>16}   {ours.free:7.4f} {equal.free:7.4f}   {cells}", flush=True)
         for each in (usual, *found, ours):
             sums.setdefault(each.name, []).append(each)
         sums.setdefault("at equal memory", []).append(equal)

@@ -64,7 +64,7 @@ def report(traces: list[Trace], made: list[Cell]) -> None:
     """The lost cells, and by how much each part of the cost is above the best's, in hundredths of that."""
     print("| recording | host | price | over the best | the best | memory | faults, below order 9 | from 9 | host |")
     print("|---" * 9 + "|")
-    by = {trace.path.stem: trace for trace in traces}
+    by = {trace.name: trace for trace in traces}
     for cell in sorted(made, key=lambda each: -each.ours / each.best):
         if cell.ours <= LOST * cell.best:
             break

@@ -72,8 +72,8 @@ def compare(trace: Trace, control: Trace) -> dict[str, Any]:
     seen, predicted = (values[:-1] * spans for values in (seen, predicted))
     whole = spans.sum()
     return {
-        "recording": trace.path.name.removesuffix(".pagetrace"),
-        "control": control.path.name.removesuffix(".pagetrace"),
+        "recording": trace.name,
+        "control": control.name,
         "settings": run.settings["design"],
         "seconds": whole / 1e9,
         "predicted": predicted.sum() / whole / _MIB,

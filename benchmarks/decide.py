@@ -38,11 +38,6 @@ def head(*cells: str) -> None:
     print("|---" * len(cells) + "|")
 
 
-def name_of(trace: Trace) -> str:
-    """A recording's name."""
-    return trace.path.name.removesuffix(".pagetrace")
-
-
 def setting(design: str, settings: dict[str, int]) -> str:
     """A setting in words."""
     parts = [f"order {settings['order']}"] if "order" in settings else []
@@ -70,7 +65,7 @@ def turn_on(traces: Sequence[Trace]) -> None:
         saved = [percent(1 - each.footprint / none.footprint, 1) for each in (mainline, *others)]
         again = f"{100 * mainline.refault_time / mainline.duration:.3f} %"
         row(
-            name_of(trace),
+            trace.name,
             format_size(memory),
             f"{none.footprint:.3f} GiB·min",
             saved[0],
@@ -95,7 +90,7 @@ def settings(traces: Sequence[Trace]) -> None:
                 price * (each["footprint"] - each["ideal_footprint"]) + (each["guest_time"] + each["host_time"]) / 1e9
                 for each in found.present
             )
-            which = name_of(group[0]) if len(group) == 1 else "all"
+            which = group[0].name if len(group) == 1 else "all"
             bound = "-" if best["best_possible"] is None else f"{best['best_possible']:.3f} s"
             row(
                 f"{price:g}",
@@ -126,7 +121,7 @@ def fit(traces: Sequence[Trace]) -> None:
         usual = fleet([(trace, 1)], _HOST, designs, risks=[_RISK])
         (quick,) = fleet([(trace, 1)], _HOST, ["reporting"], {"delay": ["100ms"]}, risks=[_RISK]).outcomes
         none, reporting, even = (f"{each.fits[_RISK]:,}" for each in usual.outcomes)
-        row(name_of(trace), none, reporting, f"{quick.fits[_RISK]:,}", even)
+        row(trace.name, none, reporting, f"{quick.fits[_RISK]:,}", even)
 
 
 def main() -> None:

@@ -94,7 +94,7 @@ def simulate(traces: list[Trace]) -> None:
             costs = [cost(recording, plan, price) for plan in plans]
             sums += costs
             cells = " | ".join(f"{each:.3f}" for each in costs)
-            print(f"| {trace.path.stem} | {price:g} | {order}, {delay / 1e6:.0f} ms | {cells} |", flush=True)
+            print(f"| {trace.name} | {price:g} | {order}, {delay / 1e6:.0f} ms | {cells} |", flush=True)
         print(f"| all | {price:g} | {order}, {delay / 1e6:.0f} ms | {' | '.join(f'{each:.3f}' for each in sums)} |")
     print("\n| at the end of | drop_caches, order 0 | order 9 | compact_memory, order 9 | both, order 9 |")
     print("|---" * 5 + "|")
@@ -103,7 +103,7 @@ def simulate(traces: list[Trace]) -> None:
         if (final / "kpageflags.u64.gz").exists():
             brings = diagnose(sorted(final.iterdir())).would_bring
             cells = [brings["drop_caches"][0], *(brings[name][9] for name in ("drop_caches", "compact_memory", "both"))]
-            print(f"| {trace.path.stem} | {' | '.join(range_of(each, '') for each in cells)} |")
+            print(f"| {trace.name} | {' | '.join(range_of(each, '') for each in cells)} |")
 
 
 def booted(settings: GuestSettings, arguments: str | None, path: Path) -> Trace:
