@@ -1,6 +1,6 @@
 """What the engine costs: ns per operation, per hinted block, per call from Python; memory; times to start.
 
-    python benchmarks/engine.py [--quick] [--json]
+    python benchmarks/engine.py [--quick] [--only PART ...] [--json]
 
 docs/benchmarks.md says what each row is. Every run has a fresh zone. Times are CPU time of this thread, so that a
 shared machine's other work is not counted; what is compared is run in turn, and compared pair by pair.
