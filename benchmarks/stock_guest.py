@@ -7,9 +7,9 @@ The first replays recordings with the order that `benchmarks/stock_guest.sh` sho
 delay, where the kernel has that, beside mainline's usual setting and break-even; and asks the doctor what the script's
 other means would bring at the recording's end. The second boots guests under QEMU that do the same work, three
 each: as they come, with the script at order 9, and at the order of a price of 15. What the first of them predicts for
-the others stands beside what the host measured. The disk is an ext4 image with Python and a C compiler (docs/record.md
-says how to make one). Needs QEMU; some minutes a boot without KVM. `--save FOLDER` keeps the recordings, and does not
-make again what is there.
+the others stands beside what the host measured. The disk is an ext4 image with Python, a C compiler (docs/record.md
+says how to make one) and in /payload Lua's source (`apt-get source --download-only lua5.4`). Needs QEMU; some minutes a
+boot without KVM. `--save FOLDER` keeps the recordings, and does not make again what is there.
 """
 
 import argparse
