@@ -70,6 +70,15 @@ def test_breakeven_makes_cut_rows_again(
         assert sorted(file.read_text().splitlines(keepends=True)) == sorted(lines)
 
 
+def test_each_part_of_breakeven_that_the_page_leaves_out_the_script_does(load: Callable[[str], ModuleType]) -> None:
+    """A row was there that no script made."""
+    section = (_ROOT / "docs" / "breakeven.md").read_text().split("## What its parts are worth\n")[1].split("\n\n")[0]
+    head, _, nothing, *left_out = section.splitlines()
+    assert head.startswith("| left out |")
+    assert nothing.startswith("| nothing |")
+    assert len(left_out) == len(load("breakeven").ABLATIONS)
+
+
 def test_the_doctors_table_is_that_of_what_its_guests_said(load: Callable[[str], ModuleType]) -> None:
     """Rows were added by a script that nobody has."""
     benchmark, guests = load("doctor"), _ROOT / "tests" / "diagnosis" / "data" / "actions"
