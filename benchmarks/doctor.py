@@ -7,18 +7,21 @@ is looked at again. drop_caches should come within 10 % or 8 MiB of the predicti
 compaction within its bounds; what doesn't is marked. The disk is an ext4 image with coreutils and a few hundred MiB of
 files (docs/record.md says how to make one). Needs QEMU; a minute or more a boot without KVM. `--save FOLDER` keeps what
 each guest said: a folder a boot, with the files of the first look, and after_ACTION.txt, what was free after each.
-`--saved FOLDER` makes its table without a boot; docs/doctor-guests.md has that of tests/diagnosis/data/actions.
+`--saved FOLDER` makes its table without a boot, and sums it up; docs/doctor-guests.md and docs/doctor.md have these of
+tests/diagnosis/data/actions.
 """
 
 import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pagehint.diagnosis.apply import STEPS
+from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS
@@ -39,6 +42,14 @@ WORK = {
 CACHES = "^(dentry|buffer_head|radix_tree|kmalloc-rcl)|inode|extent_status|journal_head"
 """The rows of slabinfo that matter: each is a mark."""
 AFTER, HOST = "after_", "host.txt"
+CACHES_DROPPED = {
+    (False, False): "`drop_caches`, guests that the guesses were fitted to",
+    (False, True): "the same, guests held out",
+    (True, False): "with slabinfo, guests that it was fitted to",
+    (True, True): "with slabinfo, guests held out",
+}
+"""By whether the doctor had slabinfo, and whether the boot was held out, as its name says."""
+COMPACTION = "`compact_memory`, alone or after `drop_caches`"
 # What is done in a boot, and from which look to which it tells of an action.
 BOOTS = {
     ("drop_caches", "compact_memory"): {"drop_caches": (1, 2), "both": (1, 3)},
@@ -93,30 +104,77 @@ def host_kib(trace: Trace) -> list[float]:
     return [float(kib[known][max(int(np.searchsorted(times[known], look)) - 1, 0)]) for look in looks]
 
 
-def cell(found: Diagnosis, action: str, order: int, came: float) -> str:
-    """Predicted and come; marked where the guess is off, and where it came outside what was likely, or bounds."""
-    brings = found.would_bring[action][order]
-    least, most = brings.likely or (brings.least, brings.most or 0)
-    mark = ""
-    if brings.value is not None and action == "drop_caches" and abs(brings.best - came) > max(8 * MIB, 0.1 * abs(came)):
-        mark = " **!**"
-    if not least <= came <= most:
-        mark = " **out**"
-    return f"{range_of(brings, '')}; {round(came / MIB, 1) + 0.0:,.1f}{mark}"
+@dataclass(frozen=True)
+class Outcome:
+    """Bytes that an action should bring in blocks of an order and more, and what came."""
+
+    brings: Bounds
+    came: int
+
+    @property
+    def in_bounds(self) -> bool:
+        return self.brings.least <= self.came <= (self.brings.most or 0)
+
+    @property
+    def in_range(self) -> bool:
+        least, most = self.brings.likely or (self.brings.least, self.brings.most or 0)
+        return least <= self.came <= most
+
+    @property
+    def near_guess(self) -> bool:
+        off = abs(self.brings.best - self.came)
+        return self.brings.value is None or off <= max(8 * MIB, 0.1 * abs(self.came))
+
+    def __str__(self) -> str:
+        """Marked where the guess is off, and where it came outside what was likely, or bounds."""
+        mark = " **out**" if not self.in_range else "" if self.near_guess else " **!**"
+        return f"{range_of(self.brings, '')}; {round(self.came / MIB, 1) + 0.0:,.1f}{mark}"
 
 
-def rows(kept: Path) -> Iterator[str]:
-    """The rows of a boot that was kept."""
+@dataclass(frozen=True)
+class Done:
+    """An action in a boot that was kept: the MiB that the host counted, and what came by order."""
+
+    name: str
+    action: str
+    host: str
+    outcomes: list[Outcome]
+
+    def __str__(self) -> str:
+        """Its row."""
+        return f"| {self.name} | {self.action} | {self.host} | {' | '.join(map(str, self.outcomes))} |"
+
+    @property
+    def kind(self) -> str:
+        """Its row in the sums."""
+        if self.action != "drop_caches":
+            return COMPACTION
+        return CACHES_DROPPED["slabinfo" in self.name, "held-out" in self.name]
+
+
+def done(kept: Path) -> Iterator[Done]:
+    """What was done in a boot that was kept."""
     host = dict(line.rsplit(" ", 1) for line in (kept.parent / HOST).read_text().splitlines())
     before = diagnose([path for path in sorted(kept.iterdir()) if not path.name.startswith(AFTER)])
     for action in ACTIONS:
         path = kept / f"{AFTER}{action}.txt"
-        if not path.exists():
-            continue
-        after = diagnose(path)
-        came = [free_from(after, order) - free_from(before, order) for order in before.setting.orders]
-        cells = " | ".join(cell(before, action, order, each) for order, each in enumerate(came))
-        yield f"| {kept.name} | {action} | {host.get(f'{kept.name} {action}', 'not kept')} | {cells} |"
+        if path.exists():
+            after, brings = diagnose(path), before.would_bring[action]
+            came = {order: free_from(after, order) - free_from(before, order) for order in before.setting.orders}
+            outcomes = [Outcome(brings[order], each) for order, each in came.items()]
+            yield Done(kept.name, action, host.get(f"{kept.name} {action}", "not kept"), outcomes)
+
+
+def sums(found: list[Done]) -> Iterator[str]:
+    """The rows that say in how many cells bounds, ranges and guesses held."""
+    for kind in (*CACHES_DROPPED.values(), COMPACTION):
+        here = [each for each in found if each.kind == kind]
+        cells = [outcome for each in here for outcome in each.outcomes]
+        held = [sum(each.in_bounds for each in cells)]
+        if kind != COMPACTION:
+            held += [sum(each.in_range for each in cells), sum(each.near_guess for each in cells)]
+        counts = [str(each) for each in (len(here), len(cells), *held)]
+        yield f"| {kind} | {' | '.join(counts)} |{' |' * (5 - len(counts))}"
 
 
 def keep(trace: Trace, name: str, spans: dict[str, tuple[int, int]], folder: Path, temporary: Path) -> Path:
@@ -150,8 +208,12 @@ def main() -> None:
     print("| kernel, guest | action | by the host |" + "".join(f" order {order} |" for order in range(11)))
     print("|---" * 14 + "|")
     if given.saved is not None:
+        found = []
         for kept in sorted(path for path in given.saved.iterdir() if path.is_dir()):
-            print(*rows(kept), sep="\n", flush=True)
+            found += (here := list(done(kept)))
+            print(*here, sep="\n", flush=True)
+        print("\n| action | guests | cells | within the bounds | within the range | within the guess |")
+        print("|---" * 6 + "|", *sums(found), sep="\n")
         return
     for kernel in given.kernels:
         settings = GuestSettings(kernel, given.memory, given.cpus, accel=given.accel, hold=1, disk=given.disk)
@@ -162,7 +224,7 @@ def main() -> None:
                     trace = booted(settings, work, actions, Path(temporary))
                     folder = given.save or Path(temporary) / "kept"
                     name = f"{trace.meta.kernel}-{guest}-{given.memory}-{actions[0]}"
-                    print(*rows(keep(trace, name, spans, folder, Path(temporary))), sep="\n", flush=True)
+                    print(*done(keep(trace, name, spans, folder, Path(temporary))), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
