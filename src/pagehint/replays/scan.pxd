@@ -55,24 +55,24 @@ cdef class Scan:
     cdef unsigned int *_first_left
     cdef unsigned char *_first_order
     cdef unsigned int *_first_taker
-    cdef unsigned int _leaving
+    cdef unsigned int _leaving  # departures so far of what was free at the start
     cdef object _last_free_array
-    cdef long long *_last_free
+    cdef long long *_last_free  # of a page that came to a CPU's list, or straight to the zone: its free's row, and 1
     cdef object _isolated_array
-    cdef long long *_isolated
+    cdef long long *_isolated  # of a block that was taken by its place, and not put back: that row, and 1
     cdef object _isolating_array
-    cdef long long *_isolating
+    cdef long long *_isolating  # of a CPU: the block that its next ISOLATED tells of
     cdef object _seen_array
     cdef unsigned char *_seen_cpus
     cdef object _last_was_array
-    cdef unsigned char *_last_was
+    cdef unsigned char *_last_was  # of a page: what its last free was
     cdef object _before_array
     cdef unsigned int *_before  # of a page freed and not yet put on a list: what its CPU freed before, and 1
     cdef list _skipped
     cdef long long *_skipped_out
     cdef Py_ssize_t _skipped_count
     cdef object _taken_array
-    cdef unsigned char *_taken
+    cdef unsigned char *_taken  # of a page: it left the zone before the device came, and had no event since
     cdef Py_ssize_t _load_row
     cdef long long _load
     cdef list _found
@@ -85,16 +85,16 @@ cdef class Scan:
     cdef long long *_given_out
     cdef Py_ssize_t _given_count
     cdef object _kept_array
-    cdef long long *_kept
+    cdef long long *_kept  # of a page: the row at which it was taken by its place, and 1
     cdef long long _last_isolation
     cdef long long _bursts
     cdef object _burst_array
-    cdef long long *_burst
+    cdef long long *_burst  # of a CPU: which of all bursts its isolations are of, which nothing else came between
     cdef public Py_ssize_t _row
     cdef bint _fallback_removes
-    cdef Py_ssize_t _pending
+    cdef Py_ssize_t _pending  # frees and isolations of which later events may still tell
     cdef object _surplus_end_array
-    cdef long long *_surplus_end
+    cdef long long *_surplus_end  # of a CPU: where the block ends whose surplus it may be freeing
     cdef object _last_kind_array
     cdef unsigned char *_last_kind
     cdef object _last_pfn_array
@@ -114,7 +114,7 @@ cdef class Scan:
     cdef readonly long long beyond_batch
     cdef Py_ssize_t _batch
     cdef object _run_array
-    cdef unsigned int *_run
+    cdef unsigned int *_run  # of a CPU: pages that came to its list one right after the other
 
     @cython.final
     cdef void _starts(self, Py_ssize_t begin, Py_ssize_t end, int state) noexcept nogil
@@ -147,6 +147,16 @@ cdef class Scan:
     cdef void _note_source(self, Py_ssize_t pfn, int cpu) noexcept nogil
     @cython.final
     cdef void _note_skipped(self, Py_ssize_t k, Py_ssize_t pfn) noexcept nogil
+    @cython.final
+    cdef void _isolation(self, Py_ssize_t k, Py_ssize_t pfn, int pages, int cpu, long long time) noexcept nogil
+    @cython.final
+    cdef void _alloc_of_lists(self, Py_ssize_t pfn, int order, int cpu, int migratetype) noexcept nogil
+    @cython.final
+    cdef void _note_boot(self, Py_ssize_t k, Py_ssize_t pfn, int order, int cpu, long long time) noexcept nogil
+    @cython.final
+    cdef void _free_beside_zone_events(
+        self, Py_ssize_t k, Py_ssize_t pfn, int order, int cpu, int last, long long last_pfn
+    ) noexcept nogil
     @cython.final
     cdef bint _is_surplus(self, int cpu, Py_ssize_t pfn, int order, int last, long long last_pfn) noexcept nogil
     @cython.final

@@ -95,7 +95,6 @@ class Scan:
         self._isolations = [np.zeros((0, 5), np.int64)]
         self._given_back = [np.zeros((0, 3), np.int64)]
         self._given_count = 0
-        # By which isolation a page is off its list: its row, and 1.
         self._kept_array = np.zeros(pages, np.int64)
         self._last_isolation = -KEPT_FOR
         self._row = self._pending = self._n = self._bursts = 0
@@ -114,7 +113,7 @@ class Scan:
         self.least_told = MAX_ORDER + 1
         self.refilled = self.beyond_batch = 0
         self._batch = batch
-        self._run_array = np.zeros(CPUS, np.uint32)  # pages that came to a CPU's list just now
+        self._run_array = np.zeros(CPUS, np.uint32)
         self._at_start = uchars(self.at_start)
         self._first_types = uchars(self.first_types)
         self._first_left = uints(self.first_left)
@@ -408,11 +407,9 @@ class Scan:
         k: cython.Py_ssize_t
         pfn: cython.Py_ssize_t
         end: cython.Py_ssize_t
-        block: cython.Py_ssize_t
         kind: cython.int
         last: cython.int
         last_pfn: cython.longlong
-        known: cython.bint
         cpu: cython.int
         order: cython.int
         for k in range(columns.count):
@@ -431,16 +428,7 @@ class Scan:
             if kind == ISOLATED:
                 pfn, self._isolating[cpu] = self._isolating[cpu], -1
                 if 0 < details[k] <= block_pages(MAX_ORDER) and 0 <= pfn < self.pages:
-                    if self._isolated[pfn]:
-                        self._tell(self._isolated[pfn] - 1, COMPACTED)
-                        self._pending -= 1
-                    self._isolated[pfn] = self._row + k + 1
-                    self._pending += 1
-                    self._note_isolation(k, pfn, details[k], cpu)
-                    end = min(pfn + details[k], self.pages)
-                    self._told(pfn, end)
-                    self._last_isolation = times[k]
-                    self._keeps(pfn, end, self._row + k + 1)
+                    self._isolation(k, pfn, details[k], cpu, times[k])
                 continue
             if pfn < 0 or orders[k] > MAX_ORDER:
                 continue
@@ -470,15 +458,10 @@ class Scan:
                 self._surplus_end[cpu] = end
                 self._touched(pfn, end)
                 self._settled(pfn, end)
-                if not self.zone_events and not self._at_start[pfn]:
-                    # Lists are of these types alone; an event's is any byte.
-                    self._first_taker[pfn] = 1 + (
-                        cpu << 8 | order << 4 | (types[k] if types[k] <= RECLAIMABLE else MOVABLE)
-                    )
-                self._starts(pfn, end, STARTS_PER_CPU if self.zone_events else STARTS_FREE)
-                if not self.zone_events:
-                    self._typed(pfn, end, types[k])
-                    self._left(pfn, end)
+                if self.zone_events:
+                    self._starts(pfn, end, STARTS_PER_CPU)
+                else:
+                    self._alloc_of_lists(pfn, order, cpu, types[k])
             elif kind == FREED:
                 if last == ISOLATED:
                     self._note_source(pfn, cpu)
@@ -486,28 +469,11 @@ class Scan:
                 self._touched(pfn, end)
                 self._settled(pfn, end)
                 if order >= self._pageblock_order and not self._at_start[pfn]:
-                    block = 5 * (pfn >> self._pageblock_order)
-                    self._boot[block] = self._row + k
-                    self._boot[block + 1] = times[k]
-                    self._boot[block + 2] = cpu
-                    self._boot[block + 3] = pfn << 5 | order
+                    self._note_boot(k, pfn, order, cpu, times[k])
                 elif not self.zone_events and not self._at_start[pfn]:
                     self._last_free[pfn] = self._row + k + 1
                 if self.zone_events:
-                    self._last_was[pfn] = SURPLUS if self._is_surplus(cpu, pfn, order, last, last_pfn) else ORDINARY
-                    if not self._at_start[pfn]:
-                        if order == self._pageblock_order:
-                            self._last_was[pfn] = FIRST_PAGEBLOCK
-                        elif (order == 0 or not self._is_pcp(order)) and k < self._load_row:
-                            self._last_was[pfn] = FIRST
-                    if order == 0:
-                        known = last == FREED and 0 <= last_pfn < self.pages
-                        self._before[pfn] = last_pfn + 1 if known else FIRST_OF_ALL
-                    if self._is_pcp(order):
-                        self._last_free[pfn] = self._row + k + 1
-                        self._pending += 1
-                    elif order >= self._pageblock_order and self._last_was[pfn] != ORDINARY:
-                        self._tell(self._row + k, BOOT)
+                    self._free_beside_zone_events(k, pfn, order, cpu, last, last_pfn)
                 self._starts(pfn, end, STARTS_USED if order < self._pageblock_order else STARTS_FREED_WHOLE)
             elif kind == BATCHED:
                 if order == 0 and self.zone_events:
@@ -533,3 +499,55 @@ class Scan:
                 self._isolated[pfn] = 0
                 self._pending -= 1
                 self._keeps(pfn, end, 0)
+
+    # A block leaves its list by its place: compaction's, unless it is put back.
+    def _isolation(self, k, pfn, pages, cpu, time):
+        end: cython.Py_ssize_t = min(pfn + pages, self.pages)
+        if self._isolated[pfn]:
+            self._tell(self._isolated[pfn] - 1, COMPACTED)
+            self._pending -= 1
+        self._isolated[pfn] = self._row + k + 1
+        self._pending += 1
+        self._note_isolation(k, pfn, pages, cpu)
+        self._told(pfn, end)
+        self._last_isolation = time
+        self._keeps(pfn, end, self._row + k + 1)
+
+    # An allocation where no event tells of the zone: what is not on a CPU's list comes from there.
+    def _alloc_of_lists(self, pfn, order, cpu, migratetype):
+        end: cython.Py_ssize_t = pfn + block_pages(order)
+        if not self._at_start[pfn]:
+            # Lists are of these types alone; an event's is any byte.
+            self._first_taker[pfn] = 1 + (
+                cpu << 8 | order << 4 | (migratetype if migratetype <= RECLAIMABLE else MOVABLE)
+            )
+        self._starts(pfn, end, STARTS_FREE)
+        self._typed(pfn, end, migratetype)
+        self._left(pfn, end)
+
+    # Boot frees whole pageblocks that nobody had allocated.
+    def _note_boot(self, k, pfn, order, cpu, time):
+        at: cython.Py_ssize_t = 5 * (pfn >> self._pageblock_order)
+        self._boot[at] = self._row + k
+        self._boot[at + 1] = time
+        self._boot[at + 2] = cpu
+        self._boot[at + 3] = pfn << 5 | order
+
+    # A free goes to its CPU's list, or straight to the zone: the page's next event tells, and what this one was tells
+    # whose it was then.
+    def _free_beside_zone_events(self, k, pfn, order, cpu, last, last_pfn):
+        has_list: cython.bint = self._is_pcp(order)
+        was: cython.int = SURPLUS if self._is_surplus(cpu, pfn, order, last, last_pfn) else ORDINARY
+        if not self._at_start[pfn]:
+            if order == self._pageblock_order:
+                was = FIRST_PAGEBLOCK
+            elif (order == 0 or not has_list) and k < self._load_row:
+                was = FIRST
+        self._last_was[pfn] = was
+        if order == 0:
+            self._before[pfn] = last_pfn + 1 if last == FREED and 0 <= last_pfn < self.pages else FIRST_OF_ALL
+        if has_list:
+            self._last_free[pfn] = self._row + k + 1
+            self._pending += 1
+        elif order >= self._pageblock_order and was != ORDINARY:
+            self._tell(self._row + k, BOOT)
