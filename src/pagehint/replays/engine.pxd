@@ -68,6 +68,12 @@ cdef class Engine(Placing):
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final
+    cdef void _drain_event(self, Py_ssize_t k, Py_ssize_t pfn, int order) noexcept nogil
+    @cython.final
+    cdef int _alloc_event(self, Py_ssize_t k, Py_ssize_t pfn, int order, int verdict) noexcept nogil
+    @cython.final
+    cdef void _free_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
+    @cython.final
     cdef void _left_at_zone_level(self, Py_ssize_t k, Py_ssize_t pfn, int order, int cpu, bint refill) noexcept nogil
     @cython.final
     cdef void _use(self) noexcept nogil

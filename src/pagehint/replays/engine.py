@@ -297,9 +297,7 @@ class Engine(Placing):
         pfn: cython.Py_ssize_t = self._columns._pfns[k]
         cpu: cython.int = self._columns._cpus[k]
         verdict: cython.int = 0
-        ended: cython.int
-        keeps: cython.bint
-        late: cython.bint
+        ended: cython.int = AT_END
         if self._on_the_way.count:
             self._end_frees(cpu)
         # A refill is under the zone's lock: whatever else its CPU does, it does after it.
@@ -332,45 +330,56 @@ class Engine(Placing):
         if pfn & (block_pages(order) - 1) or not self._enter(pfn, order, cpu):
             self._anomalies[OUTSIDE] += 1
             return AT_END
-        if kind in (ISOLATED, EXTFRAG, ZONE_ALLOC):
-            ended = self._take_event(k, kind, pfn, order, cpu, verdict)
-            if ended == STALLED and verdict:
-                self._v -= 1
-            return ended
         if kind == PCPU_DRAIN:
-            if self.zone_level and self._was_used(pfn, order, True):
-                self._freed(pfn, order, True)
-            if self.zone_events:
-                keeps = self._keeps_types and self._columns._types[k] != CMA
-                late = self._on_the_way.count > 0 and self._on_the_way._wait_for_lock(
-                    self._zone, self._columns, self._row, k, self._on_the_way._before_on_cpu(self._columns, k)
-                )
-                self._give(pfn, order, False, self._columns._types[k] if keeps else NO_TYPE)
-                if late:
-                    self._on_the_way._redo_held(self._zone, self._row + k)
+            self._drain_event(k, pfn, order)
+        elif kind == ALLOC:
+            ended = self._alloc_event(k, pfn, order, verdict)
+        elif kind in (ISOLATED, EXTFRAG, ZONE_ALLOC):
+            ended = self._take_event(k, kind, pfn, order, cpu, verdict)
+        else:
+            self._free_event(k, kind, pfn, order, cpu, verdict)
+        if ended == STALLED and verdict:
+            self._v -= 1
+        return ended
+
+    # A CPU's list gives a block back.
+    def _drain_event(self, k, pfn, order):
+        keeps: cython.bint = self._keeps_types and self._columns._types[k] != CMA
+        late: cython.bint
+        if self.zone_level and self._was_used(pfn, order, True):
+            self._freed(pfn, order, True)
+        if not self.zone_events:
+            return
+        late = self._on_the_way.count > 0 and self._on_the_way._wait_for_lock(
+            self._zone, self._columns, self._row, k, self._on_the_way._before_on_cpu(self._columns, k)
+        )
+        self._give(pfn, order, False, self._columns._types[k] if keeps else NO_TYPE)
+        if late:
+            self._on_the_way._redo_held(self._zone, self._row + k)
+
+    # A block is in use from now on.
+    def _alloc_event(self, k, pfn, order, verdict):
+        ended: cython.int = AT_END
+        if not self.zone_events:
+            ended = self._take(pfn, order, self._columns._types[k], FIRST_FIT)
+        elif self._map[pfn] == NOWHERE:
+            # It never was on a list: compaction captured it as it was freed.
+            ended = self._take(pfn, order, self._columns._types[k], BY_PLACE)
+        elif self.zone_level:
+            self._was_used(pfn, order, False)
             return AT_END
-        if kind == ALLOC:
-            if not self.zone_events:
-                ended = self._take(pfn, order, self._columns._types[k], FIRST_FIT)
-            elif self._map[pfn] == NOWHERE:
-                # It never was on a list: compaction captured it as it was freed.
-                ended = self._take(pfn, order, self._columns._types[k], BY_PLACE)
-            elif self.zone_level:
-                self._was_used(pfn, order, False)
-                return AT_END
-            else:
-                ended = AT_END
-            if ended == STALLED:
-                self._v -= verdict != 0
-                return STALLED
+        if ended != STALLED:
             self._allocated(pfn, order)
             if verdict:
                 self._inflate(pfn, order, verdict == TOLD)
-            return AT_END
+        return ended
+
+    # A block is in use no more. Where a CPU puts what it freed on its list (BATCHED), a verdict says what it left out.
+    def _free_event(self, k, kind, pfn, order, cpu, verdict):
         if kind == FREED:
             if not self.zone_events and self._map[pfn] == NOWHERE:
                 self._anomalies[FREED_UNALLOCATED] += 1
-                return AT_END
+                return
             if self.zone_level:
                 self._was_used(pfn, order, False)
             self._freed(pfn, order, verdict == BOOT)
@@ -380,7 +389,6 @@ class Engine(Placing):
             if self.several_cpus and kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
                 self._frees_straight(pfn, order, cpu)
             self._give(pfn, order, verdict == BOOT, NO_TYPE)
-        return AT_END
 
     def _frees_straight(self, pfn, order, cpu):
         i: cython.Py_ssize_t = self._map[pfn] - self._zone.start_pfn
