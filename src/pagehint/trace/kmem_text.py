@@ -4,6 +4,7 @@ All three have the same shape, task, pid, [cpu], time, event and fields, and dif
 """
 
 import re
+from functools import partial
 from typing import NamedTuple
 
 from pagehint.errors import InputError
@@ -186,39 +187,26 @@ class LineParser:
         values = dict(_FIELD.findall(rest))
         gfp, detail, migratetype = 0, 0, NONE
         unknown: list[str] = []
-
-        def value(key: str, default: str | None = None) -> int:
-            text = values.get(key, default)
-            if text is None:
-                raise self._error(number, f"{name} without {key}={_CUT}")
-            try:
-                # In hex with tracefs' options/fields.
-                return int(text, 16 if text.startswith("0x") else 10)
-            except ValueError:
-                shown = text if len(text) <= 40 else f"{text[:37]}..."
-                raise self._error(number, f"{name}: {key} {shown} is no number") from None
-
+        value = partial(self._value, name, values, number)
+        small = partial(self._small, name, values, number)
         if event is Event.EXTFRAG:
             order = value("alloc_order")
-            migratetype = self._small(value("alloc_migratetype"), "alloc_migratetype", number)
+            migratetype = small("alloc_migratetype")
             detail = pack_fallback(
-                self._small(value("fallback_order"), "fallback_order", number),
-                self._small(value("fallback_migratetype"), "fallback_migratetype", number),
-                value("change_ownership") & 1,
+                small("fallback_order"), small("fallback_migratetype"), value("change_ownership") & 1
             )
         else:
             # trace-cmd's report -R prints what was recorded, and of these no order is.
             order = value("order", "0" if event is Event.FREE_BATCHED else None)
             if event is not Event.FREE and event is not Event.FREE_BATCHED:
-                migratetype = self._small(value("migratetype"), "migratetype", number)
+                migratetype = small("migratetype")
             if event is Event.ALLOC:
                 if "gfp_flags" not in values:
                     raise self._error(number, f"{name} without gfp_flags={_CUT}")
                 gfp, unknown = parse_gfp(values["gfp_flags"])
             elif event is Event.ZONE_ALLOC:
                 detail = value("percpu_refill", "01"[order == 0]) & 1
-        if not 0 <= order <= MAX_ORDER:
-            raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
+        self._check_order(name, order, number)
         fields = _Fields(event, order, migratetype, gfp, detail, unknown)
         if len(self._known) < _MAX_KNOWN and len(rest) < 1000:
             self._known[name, rest] = fields
@@ -227,26 +215,17 @@ class LineParser:
     def _probe(self, match: re.Match[str], number: int) -> Row:
         pid, cpu, seconds, fraction, name, rest = match.groups()
         event, values = PROBE_EVENTS[name], dict(_FIELD.findall(rest))
-
-        def value(key: str) -> int:
-            try:
-                return int(values[key], 0)
-            except KeyError:
-                raise self._error(number, f"{name} without {key}=") from None
-            except ValueError:
-                raise self._error(number, f"{name}: {key} {values[key][:40]} is no number") from None
-
+        value = partial(self._value, name, values, number)
         pfn, order, migratetype, detail = NO_PFN, NONE, NONE, 0
         if event in (Event.ISOLATE, Event.PUTBACK):
             page, order = value("page"), value("order")
-            if not 0 <= order <= MAX_ORDER:
-                raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
+            self._check_order(name, order, number)
             base = value("base") if "base" in values else page // _PAGE_ARRAY * _PAGE_ARRAY
             pfn, rest_of_page = divmod(page - base, _PAGE_STRUCT)
             if not 0 <= pfn <= MAX_PFN or rest_of_page:
                 raise self._error(number, f"{name}: {values['page'][:40]} is the address of no page")
             if event is Event.PUTBACK and "mt" in values:
-                migratetype = self._small(value("mt"), "mt", number)
+                migratetype = self._small(name, values, number, "mt")
         else:
             key = "nents" if event is Event.REPORT else "ret"
             detail = value(key)
@@ -325,10 +304,27 @@ class LineParser:
             raise self._error(number, f"cpu {text} is absurd, expected 0 to {MAX_CPUS - 1}")
         return int(text)
 
-    def _small(self, value: int, name: str, number: int) -> int:
+    # A field of event `name`: its number, in hex with tracefs' options/fields.
+    def _value(self, name: str, values: dict[str, str], number: int, key: str, default: str | None = None) -> int:
+        text = values.get(key, default)
+        if text is None:
+            raise self._error(number, f"{name} without {key}={_CUT}")
+        try:
+            return int(text, 16 if text.startswith("0x") else 10)
+        except ValueError:
+            shown = text if len(text) <= 40 else f"{text[:37]}..."
+            raise self._error(number, f"{name}: {key} {shown} is no number") from None
+
+    # One that a byte holds.
+    def _small(self, name: str, values: dict[str, str], number: int, key: str) -> int:
+        value = self._value(name, values, number, key)
         if not 0 <= value < NONE:
-            raise self._error(number, f"{name} {value} is absurd, expected 0 to 254")
+            raise self._error(number, f"{key} {value} is absurd, expected 0 to 254")
         return value
+
+    def _check_order(self, name: str, order: int, number: int) -> None:
+        if not 0 <= order <= MAX_ORDER:
+            raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
 
     def _error(self, number: int, text: str) -> InputError:
         return InputError(f"{self.path}: line {number}: {text}")
