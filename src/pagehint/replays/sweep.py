@@ -144,16 +144,11 @@ def sweep(
     asked = list(dict.fromkeys(map(parse_price, several(prices)))) or [shared.price]
     if options is not None:
         options = {**{name: name for name in grid}, **options}
-    tasks: list[Task] = []
-    for each in opened:
-        plans = [priced for plan in plans_of(each, kinds, grid, options) for priced in plan.at_prices(asked)]
-        plans += plans_of(each, [next(iter(DESIGNS))], {})  # the guest's own
-        plans += [no_hinting(each)]
-        tasks += [Task(each, plan, shared) for plan in plans]
+    tasks = [Task(each, plan, shared) for each in opened for plan in _plans(each, kinds, grid, options, asked)]
     with closing(_Kept(out)) as kept:
         marks = {each: _mark(each) for each in opened} if out is not None else {}
         keys = [_key(task, marks.get(task.recording)) for task in tasks]
-        # Of each recording the last but one. A guest's own settings may be among the others.
+        # Not by what they are: a guest's own settings may be among the others.
         each_has = len(tasks) // len(opened)
         own = range(each_has - 2, len(tasks), each_has)
         first = {keys[k]: tasks[k] for k in own if _DOUBTS not in kept.rows.get(keys[k], ())}
@@ -186,6 +181,18 @@ def sweep(
         warnings = [f"{row['recording']}: {line}" for row, lines in zip(present, doubts, strict=True) for line in lines]
         rows, own_rows = ([_told(row) for row in each] for each in ([row for row, _ in in_grid], present))
         return Sweep(rows, _front(groups), best, own_rows, warnings)
+
+
+# What a recording is replayed with: the guest's own settings are the last but one.
+def _plans(
+    recording: Recording,
+    kinds: Sequence[str | type[Design]],
+    grid: Mapping[str, Any],
+    options: Mapping[str, str] | None,
+    prices: Sequence[float],
+) -> list[Plan]:
+    plans = [priced for plan in plans_of(recording, kinds, grid, options) for priced in plan.at_prices(prices)]
+    return [*plans, *plans_of(recording, [next(iter(DESIGNS))], {}), no_hinting(recording)]
 
 
 def _run_missing(
