@@ -35,12 +35,17 @@ def record(path: Path, events: list[Event], pages: int, kernel: str = "6.12.118"
     return Trace.open(path)
 
 
+def scanned(trace: Trace, pages: int, load: int = 1 << 60, zone_level: bool = False, batch: int = 1 << 31) -> Scan:
+    scan = Scan(pages, 9, True, recorded_profile(trace.meta.kernel), load, zone_level, batch)
+    for events in trace.batches(COLUMNS):
+        scan.add(events)
+    return scan
+
+
 def verdicts(
     trace: Trace, pages: int, load: int = 1 << 60, booting: bool = False, zone_level: bool = False
 ) -> list[tuple[int, ...]]:
-    scan = Scan(pages, 9, True, recorded_profile(trace.meta.kernel), load, zone_level)
-    for batch in trace.batches(COLUMNS):
-        scan.add(batch)
+    scan = scanned(trace, pages, load, zone_level)
     return [tuple(int(value) for value in row) for row in zip(*scan.verdicts(booting), strict=True)]
 
 
@@ -74,6 +79,43 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
         "fallbacks" in line
         for line in replay(record(tmp_path / "moved", events[:3], 4096, "6.8")).recording["warnings"]
     )
+
+
+def test_a_fallback_took_its_page_where_the_next_one_follows_at_once(tmp_path: Path) -> None:
+    """Of a block, the next one lies behind all of it; what is taken elsewhere tells nothing of the kernel."""
+    events: list[Event] = []
+    for k, (order, following) in enumerate(((0, 1), (2, 4), (2, 1), (0, 512), (2, 0))):
+        pfn = 1024 * k
+        events += [
+            (2 * k, 0, "X", pfn, order, 0, pack_fallback(9, 1, 1)),
+            (2 * k, 0, "Z", pfn + following, order, 0, 0),
+        ]
+    scan = scanned(record(tmp_path / "t", events, 8192), 8192)
+    assert (scan.removals, scan.moves) == (2, 1)
+
+
+def test_what_comes_to_a_list_at_once_is_beyond_a_batch_from_its_next_page_on(tmp_path: Path) -> None:
+    events: list[Event] = [(k, 0, "Z", 64 + k, 0, 1, 1) for k in range(5)]
+    events += [(5, 1, "Z", 80, 0, 1, 1), (6, 0, "A", 64, 0, 1, 0), (7, 0, "Z", 96, 0, 1, 1), (8, 0, "Z", 97, 1, 1, 1)]
+    scan = scanned(record(tmp_path / "t", events, 4096), 4096, batch=4)
+    assert (scan.refilled, scan.beyond_batch) == (7, 1)
+
+
+def test_the_order_that_took_a_block_is_not_that_of_a_fallback(tmp_path: Path) -> None:
+    events: list[Event] = [(1, 0, "Z", 64, 2, 1, 0), (2, 0, "X", 1024, 0, 0, pack_fallback(9, 1, 1))]
+    events += [(3, 0, "Z", 1024, 0, 0, 1), (4, 0, "Z", 1025, 0, 0, 1)]
+    scan = scanned(record(tmp_path / "t", events, 4096, "6.1.0"), 4096)
+    assert [int(scan.first_order[pfn]) for pfn in (64, 1024, 1025)] == [3, 0, 1]
+
+
+@pytest.mark.parametrize(("order", "typed"), [(7, 0), (8, 254), (9, 254)])
+def test_of_a_pageblock_half_of_which_was_told_its_first_type_is_not_known(
+    order: int, typed: int, tmp_path: Path
+) -> None:
+    """To be told, half a pageblock makes it MOVABLE: what left it later had another type than it had at the start."""
+    events: list[Event] = [(1, 0, "I", 512, order, 255, 0), (2, 0, "i", -1, 255, 255, 1 << order)]
+    events += [(3, 0, "P", 512, order, 1, 0), (4, 0, "Z", 512, 0, 0, 0)]
+    assert scanned(record(tmp_path / "t", events, 4096), 4096).first_types[1] == typed
 
 
 @pytest.mark.parametrize(
