@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+import pagehint
+
 _QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_QUIET)
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=20)
@@ -33,6 +35,12 @@ def _tasks(name):
 def tasks():
     """``tasks(name)``: how many threads of this process have the name, as the kernel sees them."""
     return _tasks
+
+
+@pytest.fixture(scope="session")
+def phased():
+    """The recording that ships with the package, for tests that only read it."""
+    return pagehint.example()
 
 
 def pytest_configure(config):

@@ -1,6 +1,5 @@
 """Recordings of real guests: the one that ships with the package, and a second with two CPUs (page events only)."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,6 @@ import pytest
 from pagehint.trace import Trace
 
 _DATA = Path(__file__).parent / "data"
-
-
-@pytest.fixture(scope="session")
-def phased() -> Trace:
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Replays on this machine's memory: what the kernel measures is what the model says."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,6 @@ from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 
 from .recording import Row, record, zone
-
-
-@pytest.fixture(scope="module")
-def phased() -> Trace:
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "memfd"])

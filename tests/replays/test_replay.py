@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +38,6 @@ from .recording import Row, record
 from .recording import zone as zone_of
 
 _TOUCH = frozenset({"alloc"})
-
-
-@pytest.fixture(scope="module")
-def phased() -> Trace:
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
 
 
 def rewritten(trace: Trace, path: Path, keep: str, drop_every: int = 0) -> Trace:

@@ -12,7 +12,7 @@ from pagehint.replays import start
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.engine import Engine
 from pagehint.replays.replay import replay
-from pagehint.replays.scan import Scan
+from pagehint.replays.scan import FREED_WHOLE_AT_START, USED_AT_START, Scan
 from pagehint.replays.start import Start
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA, pack_fallback
@@ -232,6 +232,15 @@ def test_pages_that_were_freed_one_by_one_come_back_as_a_block(back: str, tmp_pa
     assert verdicts(trace, 4096) == []
     run = replay(trace)
     assert (run.prediction.placed_as_recorded, run.anomalies) == (1.0, {})
+
+
+@pytest.mark.parametrize(("between", "state"), [("", USED_AT_START), ("Z", FREED_WHOLE_AT_START)])
+def test_a_pageblock_was_in_use_where_its_first_free_went_to_a_cpus_list(
+    between: str, state: int, tmp_path: Path
+) -> None:
+    """That it is drained tells, unless a refill took it off the zone's lists before."""
+    events: list[Event] = [(k, 0, letter, 1024, 9, 1, 0) for k, letter in enumerate(f"F{between}D")]
+    assert set(scanned(record(tmp_path / "t", events, 4096), 4096).at_start[1024:1536].tolist()) == {state}
 
 
 def test_small_blocks_that_are_freed_at_boot_lie_on_a_cpus_list(tmp_path: Path) -> None:

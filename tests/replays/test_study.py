@@ -28,11 +28,6 @@ SETTINGS = {"order": [9, 4], "delay": "500ms"}
 
 
 @pytest.fixture(scope="module")
-def phased() -> ph.Trace:
-    return ph.example()
-
-
-@pytest.fixture(scope="module")
 def alone(phased: ph.Trace) -> ph.Study:
     return ph.study(phased, ["reporting", "hinting", "none"], SETTINGS, workers=1)
 

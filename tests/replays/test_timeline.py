@@ -1,6 +1,5 @@
 """Timelines: rows that are bounded and the same at any step, and attribution that is whole."""
 
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,6 @@ from pagehint.trace import Trace
 
 from .recording import record
 from .recording import zone as zone_of
-
-
-@pytest.fixture(scope="module")
-def phased() -> Trace:
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
 
 
 def test_a_long_timeline_is_bounded(phased: Trace) -> None:

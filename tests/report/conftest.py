@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,6 @@ _ARGUMENTS = (
     "--no-first-run",
     "--window-size=1280,900",
 )
-
-
-@pytest.fixture(scope="session")
-def phased() -> Trace:
-    return Trace.open(str(files("pagehint") / "examples" / "phased.pagetrace"))
 
 
 @pytest.fixture(scope="session")
