@@ -295,6 +295,24 @@ def test_at_zone_level_a_pause_tells_what_compaction_took_at_once(
     assert [row[:2] for row in told] == [(1, found), (3, found)]
 
 
+@pytest.mark.parametrize(("between", "given_back"), [("", [[1, 1024, 512]]), ("PZ", [])])
+def test_what_was_put_back_is_not_what_compaction_gives_back_later(
+    between: str, given_back: list[list[int]], tmp_path: Path
+) -> None:
+    """It was told, and came off the lists as anything else."""
+    events: list[Event] = [(0, 0, "I", 1024, 9, 255, 0), (1, 0, "i", -1, 255, 255, 512)]
+    events += [(2 + k, 0, letter, 1024, 9, 1, 0) for k, letter in enumerate(f"{between}D")]
+    assert scanned(record(tmp_path / "t", events, 4096), 4096).given_back().tolist() == given_back
+
+
+def test_the_least_order_that_was_told(tmp_path: Path) -> None:
+    events: list[Event] = []
+    for k, order in enumerate((5, 3, 9)):
+        events += [(k, 0, "I", 1024 * k, order, 255, 0), (k, 0, "i", -1, 255, 255, 1 << order)]
+        events.append((k, 0, "P", 1024 * k, order, 1, 0))
+    assert scanned(record(tmp_path / "t", events, 4096), 4096).least_told == 3
+
+
 def test_what_is_too_large_here_is_taken_in_pieces(tmp_path: Path) -> None:
     # The model takes its first page from the pageblock that the guest kept whole; compaction then breaks the other.
     events: list[Event] = [(0, 0, "D", pfn, 9, 1, 0) for pfn in (1024, 512)]
