@@ -213,53 +213,49 @@ class Pages:
             self._total_mixed += self._mixed[unit]
         self._stale_count = 0
 
+    # Of a block of the order, which is whole words or a part of one, all that is listed is mixed if anything is taken.
     def _count_unit(self, unit):
         words: cython.Py_ssize_t = block_pages(self._unit_order) >> 6
         last: cython.Py_ssize_t = min((unit + 1) * words, (self.pages + 63) >> 6)
         listed: cython.int = 0
         per_cpu: cython.int = 0
         mixed: cython.int = 0
-        whole: cython.ulonglong = 0
-        word: cython.ulonglong
+        backed: cython.ulonglong
         taken: cython.ulonglong
+        free: cython.ulonglong
         mask: cython.ulonglong
         ones: cython.ulonglong = 0xFFFFFFFFFFFFFFFF
         k: cython.Py_ssize_t
         shift: cython.int
-        width: cython.int = 64
-        inside: cython.bint = False
-        part: cython.Py_ssize_t = max(block_pages(self._order) >> 6, 1)
-        pages: cython.int = 0
-        if self._order < 6:
-            width = block_pages(self._order)
+        width: cython.int = min(block_pages(self._order), 64)
+        block_words: cython.Py_ssize_t = max(block_pages(self._order) >> 6, 1)
+        block_listed: cython.int = 0
+        block_taken: cython.bint = False
         for k in range(unit * words, last):
-            if not k & (part - 1):
-                mixed += pages if inside else 0
-                inside = False
-                pages = 0
+            if not k & (block_words - 1):
+                mixed += block_listed if block_taken else 0
+                block_taken = False
+                block_listed = 0
             taken = self._taken[k]
-            whole = self.backing._backed[k]
-            inside = inside or taken != 0
-            if whole == 0:
+            backed = self.backing._backed[k]
+            block_taken = block_taken or taken != 0
+            if backed == 0:
                 continue
-            word = whole & taken & (ones ^ self._used[k])
-            if word:
-                per_cpu += popcount(word)
-            word = whole & (ones ^ taken)
-            if word == 0:
+            per_cpu += popcount(backed & taken & (ones ^ self._used[k]))
+            free = backed & (ones ^ taken)
+            if free == 0:
                 continue
-            listed += popcount(word)
+            listed += popcount(free)
             if width == 64:
-                pages += popcount(word)
+                block_listed += popcount(free)
                 continue
             shift = 0
             while shift < 64:
                 mask = (ones >> (64 - width)) << shift
                 if taken & mask:
-                    mixed += popcount(word & mask)
+                    mixed += popcount(free & mask)
                 shift += width
-        if width == 64 and inside:
-            mixed += pages
+        mixed += block_listed if block_taken else 0
         self._listed[unit] = listed
         self._per_cpu[unit] = per_cpu
         self._mixed[unit] = mixed
