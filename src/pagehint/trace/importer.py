@@ -47,14 +47,7 @@ def import_trace(
     if not source.exists():
         raise InputError(f"{source}: no such file or folder to import")
     if source.is_dir():
-        if (source / "meta.json").exists():
-            raise InputError(f"{source}: is a trace bundle already")
-        if (recording := _recording_in(source)) is not None:
-            raise InputError(f"{source}: is a folder: import the recording in it, {recording}")
-        if not is_run_folder(source):
-            raise InputError(
-                f"{source}: not the folder of a run: expected events.csv.gz in it; a tracer's text is named itself"
-            )
+        _check_folder(source)
         for given in (snapshot, residency, clock_offset):
             if given is not None:
                 raise InputError(f"{source}: the folder of a run has its own snapshots and samples: leave out {given}")
@@ -68,6 +61,18 @@ def import_trace(
             meta = import_text(source, writer, report, folder, samples, clock_offset)
         writer.finish(meta)
     return Trace.open(output)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise InputError unless it is that of a run."""
+    if (folder / "meta.json").exists():
+        raise InputError(f"{folder}: is a trace bundle already")
+    if (recording := _recording_in(folder)) is not None:
+        raise InputError(f"{folder}: is a folder: import the recording in it, {recording}")
+    if not is_run_folder(folder):
+        raise InputError(
+            f"{folder}: not the folder of a run: expected events.csv.gz in it; a tracer's text is named itself"
+        )
 
 
 def _recording_in(folder: Path) -> Path | None:
