@@ -291,36 +291,37 @@ class _Kinds:
     ) -> list[tuple[str, Mapping[str, Any], str, list[Steps]]]:
         """(design, settings, both in words, what each kind of guest holds), of each design and combination of
         settings."""
-        rows: list[tuple[str, Mapping[str, Any], str, list[Steps]]] = []
         if not self._traces:
             if designs or settings or ground_of(ground) != Ground():
                 raise InputError(
                     "no recording is replayed here: leave out designs, their settings, and what a host is like"
                 )
-            rows.append(("measured", {}, "measured", [self._fixed[index] for index in range(self._count)]))
-        else:
-            traces = list(dict.fromkeys(self._traces.values()))
-            names = list(designs) or [NONE, *DESIGNS]
-            shared = replace(ground_of(ground), sample=_SAMPLE)
-            planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
-            tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
-            if total is not None:
-                total(sum(task.events for task in tasks))
-            found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
-            each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
-            for runs in each.values():
-                lines = dict.fromkeys(line for _, doubts in runs for line in doubts)
-                self.warnings += [f"{runs[0][0].name}: {line}" for line in lines]
-            plans = planned[0][1]
-            differ = len({plan.capacity for plan in plans if plan.label != NONE}) > 1
-            for number, plan in enumerate(plans):
-                kinds = [self._fixed.get(index) or each[self._traces[index]][number][0] for index in range(self._count)]
-                told = {name: value for name, value in plan.chosen.items() if value is not None}
-                if differ and plan.label != NONE:
-                    told[CAPACITY] = plan.capacity
-                kind = kind_of(plan.design)
-                label = in_words(plan.label, told, {} if kind is None else kind.settings)
-                rows.append((plan.label, told, label, kinds))
+            kinds = [self._fixed[index] for index in range(self._count)]
+            self._say_short(kinds)
+            return [("measured", {}, "measured", kinds)]
+        traces = list(dict.fromkeys(self._traces.values()))
+        names = list(designs) or [NONE, *DESIGNS]
+        shared = replace(ground_of(ground), sample=_SAMPLE)
+        planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
+        tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]
+        if total is not None:
+            total(sum(task.events for task in tasks))
+        found = iter(run_tasks(tasks, _replayed, executor, workers, progress))
+        each = {trace: [next(found) for _ in plans] for trace, (_, plans) in zip(traces, planned, strict=True)}
+        for runs in each.values():
+            lines = dict.fromkeys(line for _, doubts in runs for line in doubts)
+            self.warnings += [f"{runs[0][0].name}: {line}" for line in lines]
+        plans = planned[0][1]
+        differ = len({plan.capacity for plan in plans if plan.label != NONE}) > 1
+        rows: list[tuple[str, Mapping[str, Any], str, list[Steps]]] = []
+        for number, plan in enumerate(plans):
+            kinds = [self._fixed.get(index) or each[self._traces[index]][number][0] for index in range(self._count)]
+            told = {name: value for name, value in plan.chosen.items() if value is not None}
+            if differ and plan.label != NONE:
+                told[CAPACITY] = plan.capacity
+            kind = kind_of(plan.design)
+            label = in_words(plan.label, told, {} if kind is None else kind.settings)
+            rows.append((plan.label, told, label, kinds))
         self._say_short(rows[0][3])
         return rows
 
