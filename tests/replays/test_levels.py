@@ -84,10 +84,10 @@ def test_how_much_may_lie_on_lists(kernel, told, most, tmp_path):
     assert f"up to {most}, counts as in use" in "\n".join(replay(trace, sample=None).recording["warnings"])
 
 
-def used(path: Path, *rows: Row) -> int:
-    """Of the pages that these events of CPU 0 name, 100 ns apart, those in use after them; P is of no page."""
+def used(path: Path, *rows: Row, migratetype: int = 1) -> int:
+    """Of the pages that these events name, 100 ns apart and of one type, those in use after them; P is of no page."""
     meta = Meta(recorder="test", source="test", level="zone", zones=[replace(zone(2048), pcp_batch=30)])
-    trace = record(path, rows, [zone(2048)], meta, step=100)
+    trace = record(path, rows, [zone(2048)], meta, step=100, migratetype=migratetype)
     one = Playback(trace, None, None, "simulated", None, False, frozenset({"alloc"}), None)
     named = {pfn + k for _, pfn, order, *_ in rows if pfn for k in range(1 << order)}
     before = used_pages(one.engine)
@@ -105,6 +105,13 @@ def test_what_a_refill_brings_is_in_use_when_the_next_begins(tmp_path):
     assert used(tmp_path / "d.t", *refill, ("Z", 620, 0, 1, 1), ("Z", 629, 0, 1, 1), *later, ("Z", 800, 0, 0, 1)) == 30
     # Another CPU's list, and what no refill brought.
     assert used(tmp_path / "c.t", *refill, *later, ("Z", 700, 0, 1, 1), ("Z", 800, 0, 0, 0), ("Z", 802, 1, 0, 1)) == 6
+
+
+def test_what_comes_from_contiguous_areas_goes_to_a_list(tmp_path):
+    """Its event doesn't say that it is a refill's: all of it was in use at once."""
+    rows: list[Row] = [("Z", 600 + k, 0, 0, 0) for k in range(30)]
+    assert used(tmp_path / "a.t", *rows) == 30
+    assert used(tmp_path / "b.t", *rows, migratetype=4) == 2
 
 
 def test_pageblocks_that_a_refill_brings(tmp_path):
