@@ -12,14 +12,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pagehint.errors import InputError
+from pagehint.units import shown
 
 __all__ = [
     "GZIP_MAGIC",
     "CutOffError",
     "as_argument",
+    "as_path",
     "as_utf8",
     "check_not_packed",
     "decoded",
@@ -89,6 +91,17 @@ def open_input(path: str | Path) -> io.BufferedReader:
         do = "save what it sends in a file, and name that" if kind == stat.S_IFIFO else "name a file"
         raise InputError(f"{path}: is {_KINDS.get(kind, 'no file')}: {do}")
     return open(descriptor, "rb")
+
+
+def as_path(given: Any, why: str) -> Path:
+    """A path as a caller gives it. Raises InputError for what no file can have: `why` is what follows it there."""
+    try:
+        path = Path(given)
+        if b"\0" in os.fsencode(path):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(f"{shown(given)} {why}") from None
+    return path
 
 
 def kind_of_file(path: Path) -> str:

@@ -9,10 +9,12 @@ from pagehint.errors import InputError, printable
 
 __all__ = [
     "LONGEST_TIME",
+    "check_kind",
     "format_count",
     "format_size",
     "format_time",
     "gib_min",
+    "integer",
     "is_between",
     "mib",
     "parse_price",
@@ -30,6 +32,7 @@ _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h":
 LONGEST_TIME = 10**6 * _TIMES["h"]
 """Nanoseconds: times are added up in 64 bits."""
 _DEAREST = 10**9
+_LARGEST = (1 << 63) - 1
 _QUANTITY = re.compile(r"\s*(\d{1,40}(?:\.\d{1,40})?)\s*([A-Za-z]*)\s*", re.ASCII)
 
 
@@ -53,6 +56,20 @@ def several(given: Any) -> list[Any]:
     return list(each)
 
 
+def check_kind(what: str, value: object, kind: Any, expected: str) -> None:
+    """Raise InputError for what is none of a kind (as ``isinstance`` takes it)."""
+    if not isinstance(value, kind):
+        raise InputError(f"{what} {shown(value)}: expected {expected}")
+
+
+def integer(what: str, value: object) -> int:
+    """``value`` as an int, whatever it is. Raises InputError, which names ``what``, for what is no whole number."""
+    try:
+        return index(cast(SupportsIndex, value))
+    except TypeError:
+        raise InputError(f"{what} {shown(value)}: expected a whole number") from None
+
+
 def whole_number(what: str, value: object, least: int, most: int) -> int:
     """``value`` as an int (NumPy's integers are fine, bools are not). Raises InputError, which names ``what``."""
     try:
@@ -66,7 +83,7 @@ def whole_number(what: str, value: object, least: int, most: int) -> int:
 
 def is_between(value: object, least: float, most: float) -> bool:
     """Whether it is a number, no bool, from ``least`` to ``most``."""
-    return not isinstance(value, bool) and isinstance(value, Real) and least <= float(value) <= most
+    return not isinstance(value, bool) and isinstance(value, Real) and least <= cast(float, value) <= most
 
 
 def power_of_two(what: str, value: object, most: int) -> int:
@@ -119,7 +136,10 @@ def parse_price(price: object) -> float:
 
 def parse_size(size: str | SupportsIndex) -> int:
     """Bytes of a size such as ``"4GiB"``; a whole number is bytes already. Raises InputError."""
-    return _quantity(size, _SIZES, "size", "4GiB")
+    number = _quantity(size, _SIZES, "size", "4GiB")
+    if number > _LARGEST:
+        raise InputError(f"{shown(size)} is too large a size: expected up to {_LARGEST // _SIZES['PiB']} PiB")
+    return number
 
 
 def parse_time(time: str | SupportsIndex) -> int:

@@ -1,7 +1,6 @@
 """What people give the doctor, found by content: /proc files, free, kernel logs, page maps, in any mixture."""
 
 import itertools
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -32,12 +31,11 @@ from pagehint.diagnosis.tools import (
     refused_text,
 )
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, decoded
+from pagehint.inputs import as_argument, as_path, decoded
 from pagehint.proc.counters import parse_pressure
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
 from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
-from pagehint.units import shown
 
 __all__ = ["read_files"]
 
@@ -98,9 +96,7 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     evidence = Evidence()
     silent: list[SilentError] = []
     for given in paths:
-        if not isinstance(given, str | os.PathLike):
-            raise InputError(f"{shown(given)} is no file: expected the path of one, such as a copy of /proc/buddyinfo")
-        path = Path(given)
+        path = as_path(given, "is no file: expected the path of one, such as a copy of /proc/buddyinfo")
         try:
             for file in files_of(path):
                 _read_file(evidence, file, file != path)

@@ -184,7 +184,8 @@ def fleet(
     if beside > _MOST_OVERHEAD:
         raise InputError(f"an overhead of {format_size(beside)} a guest: expected up to {format_size(_MOST_OVERHEAD)}")
     _check(listed, asked, together, parked)
-    whole_number("the seed", seed, 0, (1 << 64) - 1)
+    seed = whole_number("the seed", seed, 0, (1 << 64) - 1)
+    together, parked = float(together), float(parked)
     kinds = _Kinds(listed, measured)
     random = np.random.default_rng(seed)
     outcomes = []
@@ -222,7 +223,7 @@ def _check(guests: Sequence[Guests], risks: Sequence[float], together: float, pa
             raise InputError(f"{each.source}: expected times of a day, 0h to 24h, between which its guests run")
     whole_number("the number of all guests", sum(each.count for each in guests), 1, MOST_GUESTS)
     if not risks or not all(is_between(each, 1e-12, 1) and each < 1 for each in risks):
-        raise InputError(f"a risk of {', '.join(map(str, risks))}: expected shares of time, 1e-12 to below 1")
+        raise InputError(f"a risk of {', '.join(map(shown, risks))}: expected shares of time, 1e-12 to below 1")
     for name, share in (("together", together), ("parked", parked)):
         if not is_between(share, 0, 1):
             raise InputError(f"{name} {shown(share)}: expected a share of the guests, 0 to 1")

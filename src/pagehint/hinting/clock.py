@@ -6,6 +6,7 @@ from heapq import heappop, heappush
 import cython
 
 from pagehint.errors import InputError
+from pagehint.units import integer, shown
 
 __all__ = ["Timer", "VirtualClock"]
 
@@ -33,7 +34,7 @@ class VirtualClock:
     """
 
     def __init__(self, now=0):
-        self.now = now
+        self.now = integer("now", now)
         self._timers = []
         self._set = 0
         self._followers = []
@@ -63,6 +64,7 @@ class VirtualClock:
 
     def run_until(self, time):
         """Go on to ``time`` and run what falls due, at the very end too, and what that sets. Never goes back."""
+        time = integer("time", time)
         timer: Timer = self._next()
         while timer is not None and timer.time <= time:
             self._run(timer)
@@ -94,6 +96,7 @@ class VirtualClock:
 
     def advance(self, nanoseconds):
         """``run_until`` this much later. Raises InputError if negative."""
-        if nanoseconds < 0:
-            raise InputError(f"a clock can't go back by {-nanoseconds} ns")
-        self.run_until(self.now + nanoseconds)
+        later = integer("nanoseconds", nanoseconds)
+        if later < 0:
+            raise InputError(f"a clock can't go back by {shown(-later)} ns")
+        self.run_until(self.now + later)

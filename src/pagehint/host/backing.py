@@ -71,9 +71,9 @@ class Backing:
     - `collapsed`: 4 KiB pages that came back by `collapse`
     """
 
-    def __init__(self, pages: object, page_size: str = "4KiB", limit: object = None) -> None:
+    def __init__(self, pages: object, page_size: object = "4KiB", limit: object = None) -> None:
         pages = whole_number("a guest's pages", pages, 1, _MOST_PAGES)
-        if page_size not in PAGE_SIZES:
+        if not isinstance(page_size, str) or page_size not in PAGE_SIZES:
             raise InputError(
                 f"{shown(page_size)} is not a page size of a host: expected one of {', '.join(PAGE_SIZES)}"
             )
@@ -87,7 +87,7 @@ class Backing:
                 raise InputError(
                     f"{limit} pages are too little memory for a host: it needs at least {AREA_PAGES}, 2 MiB"
                 )
-        self.page_size = page_size
+        self.page_size = str(page_size)
         self.limit = _NO_LIMIT if limit is None else limit
         self._mode = PAGE_SIZES.index(page_size)
         self._areas = (pages + AREA_PAGES - 1) // AREA_PAGES

@@ -1,12 +1,12 @@
 """What the host's work costs, in nanoseconds."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pagehint.errors import InputError
-from pagehint.inputs import read_input
+from pagehint.inputs import as_path, read_input
+from pagehint.units import shown
 
 __all__ = ["Costs"]
 
@@ -48,7 +48,7 @@ class Costs:
             if field.name == "measured":
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_NS:
-                raise InputError(f"the cost {field.name} is {value!s:.40} ns: expected a time of 0 to {_MOST_NS}")
+                raise InputError(f"the cost {field.name} is {shown(value)} ns: expected a time of 0 to {_MOST_NS}")
 
     def to_json(self) -> str:
         """What `read` reads."""
@@ -57,7 +57,8 @@ class Costs:
     @classmethod
     def read(cls, path: str | Path) -> "Costs":
         """The costs that a file holds; those that it doesn't name keep their defaults. Raises InputError."""
-        if not os.path.exists(path):
+        path = as_path(path, "is no file: expected the path of one that `pagehint calibrate -o FILE.json` made")
+        if not path.exists():
             raise InputError(f"{path}: no such file of costs: `pagehint calibrate -o FILE.json` makes one")
         text = read_input(path, _MOST_BYTES)
         try:

@@ -1,14 +1,12 @@
 """What a hinting design does to a zone, under the zone's lock (docs/spec/1, sections 6 to 8; docs/spec/2)."""
 
-from operator import index
-
 import cython
 import numpy as np
 
 from pagehint.errors import BusyError, InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.batch import misplaced
-from pagehint.units import whole_number
+from pagehint.units import integer, shown, whole_number
 
 if not cython.compiled:
     from pagehint.mm.batch import Batch
@@ -500,12 +498,13 @@ class Attachable(Ranges):
         return wrong
 
     def _list(self, order, migratetype):
-        if not 0 <= index(order) < self.max_order or not 0 <= index(migratetype) < MIGRATE_TYPES:
-            raise InputError(f"no free list of order {order}, migratetype {migratetype}")
-        return (int(migratetype) << 5) + int(order)
+        order, migratetype = integer("order", order), integer("migratetype", migratetype)
+        if not 0 <= order < self.max_order or not 0 <= migratetype < MIGRATE_TYPES:
+            raise InputError(f"no free list of order {shown(order)}, migratetype {shown(migratetype)}")
+        return (migratetype << 5) + order
 
     def _index(self, pfn):
-        i = index(pfn) - self.start_pfn
+        i = integer("pfn", pfn) - self.start_pfn
         if not 0 <= i < self._pages:
-            raise InputError(f"pfn {pfn}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
+            raise InputError(f"pfn {shown(pfn)}: the zone has {self.start_pfn} to {self.start_pfn + self._pages - 1}")
         return i

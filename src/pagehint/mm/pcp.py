@@ -4,13 +4,11 @@ Each list is a ring buffer: tasks take and give at its front, refills and drains
 free to their user and taken to the buddy. Guarded by the zone's lock.
 """
 
-from operator import index
-
 import cython
 import numpy as np
 
 from pagehint.errors import InputError
-from pagehint.units import whole_number
+from pagehint.units import integer, whole_number
 
 if not cython.compiled:
     from pagehint.mm.buddy import Buddy
@@ -125,7 +123,7 @@ class PerCpuLists:
     def resume(self, high):
         """Lists that tune themselves go on from this `high`. The zone must be at rest."""
         if self._tunes and self._high_min < self._high_max:
-            self.high = min(max(index(high), 0), self._high_max)
+            self.high = min(max(integer("high", high), 0), self._high_max)
 
     @cython.cfunc
     @cython.inline

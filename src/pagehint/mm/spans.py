@@ -1,12 +1,10 @@
 """Isolating, contiguous ranges, hotplug and reordering, under the zone's lock (docs/spec/1, section 5)."""
 
-from operator import index
-
 import cython
 import numpy as np
 
 from pagehint.errors import BusyError, InputError
-from pagehint.units import whole_number
+from pagehint.units import integer, whole_number
 
 if not cython.compiled:
     from pagehint.mm.attached import Attachable
@@ -51,7 +49,7 @@ class Spans(Attachable):
     def _span(self, pfn, pages):
         begin = self._index(pfn)
         count = whole_number("pages", pages, 1, self._pages)
-        self._index(index(pfn) + count - 1)
+        self._index(integer("pfn", pfn) + count - 1)
         return begin, begin + count
 
     def free_exact(self, pfn, pages):

@@ -11,7 +11,7 @@ import numpy as np
 from pagehint.errors import InputError
 from pagehint.kernel.profiles import LINUX_5_3, check_profile
 from pagehint.mm.check import check
-from pagehint.units import power_of_two, shown, whole_number
+from pagehint.units import check_kind, integer, power_of_two, shown, whole_number
 
 if not cython.compiled:
     from pagehint.mm.fallback import choose_fallback
@@ -90,8 +90,7 @@ class Zone(Spans):
         page_size = power_of_two("page_size", page_size, 1 << 40)
         check_profile(profile)
         marks = _watermarks(watermarks, pages)
-        if not isinstance(name, str):
-            raise InputError(f"name {shown(name)}: expected a str")
+        check_kind("name", name, str, "a str")
         super().__init__(hinting, start_pfn, pages, max_order, pageblock_order, profile, shuffle_order, seed)
         choose_fallback(self)
         populated: cython.Py_ssize_t = present
@@ -99,7 +98,7 @@ class Zone(Spans):
         self._mark(populated, pages, OFFLINE)
         self._offline_pages = pages - populated
         self.page_size = page_size
-        self.name = name
+        self.name = str(name)
         self.node = node
         self.watermarks = marks
 
@@ -153,7 +152,7 @@ class Zone(Spans):
         i: cython.Py_ssize_t
         self._check_lists(pcp)
         if not isinstance(order, int) or not isinstance(migratetype, int):
-            order, migratetype = index(order), index(migratetype)
+            order, migratetype = integer("order", order), integer("migratetype", migratetype)
         try:
             wanted = order
         except OverflowError:
@@ -163,9 +162,11 @@ class Zone(Spans):
         except OverflowError:
             kind = -1
         if not 0 <= wanted < self.max_order:
-            raise InputError(f"order {order}: expected 0 to {self.max_order - 1}")
+            raise InputError(f"order {shown(order)}: expected 0 to {self.max_order - 1}")
         if not 0 <= kind <= RECLAIMABLE:
-            raise InputError(f"migratetype {migratetype}: expected 0 (UNMOVABLE), 1 (MOVABLE) or 2 (RECLAIMABLE)")
+            raise InputError(
+                f"migratetype {shown(migratetype)}: expected 0 (UNMOVABLE), 1 (MOVABLE) or 2 (RECLAIMABLE)"
+            )
         with self._lock:
             if whole:
                 self._least_fallback = self.pageblock_order
@@ -189,7 +190,7 @@ class Zone(Spans):
         ring: cython.bint
         self._check_lists(pcp)
         if not isinstance(pfn, int) or not isinstance(order, int):
-            pfn, order = index(pfn), index(order)
+            pfn, order = integer("pfn", pfn), integer("order", order)
         try:
             i = pfn
             wanted = order
@@ -213,7 +214,8 @@ class Zone(Spans):
             i = -1
         if i < 0:
             found = f"allocated with order {state & ORDER}" if (state & KIND) == USED else "not allocated"
-            raise InputError(f"free of pfn {pfn}, order {order}: it is {found} (zone: pfn {self.start_pfn} and on)")
+            where = f"free of pfn {shown(pfn)}, order {shown(order)}"
+            raise InputError(f"{where}: it is {found} (zone: pfn {self.start_pfn} and on)")
         if ring:
             self._ring_doorbell()
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError
+from pagehint.inputs import as_path
 from pagehint.partial import temporary_folder
 from pagehint.replays.host_discards import clock_by_discards, read_discards
 from pagehint.replays.replay import replay
@@ -229,7 +230,8 @@ def with_host(
     recorded, else anywhere. Raises InputError, also where the two show no common steps.
     """
     check_trace(trace)
-    host, output = Path(host), Path(output)
+    host = as_path(host, "is no file: expected the path of what `pagehint watch` wrote")
+    output = as_path(output, "is no output: expected the path of a bundle, NAME.pagetrace")
     check_watched(host, trace.meta.zones)
     if clock_offset is not None:
         clock = Clock(0, clock_offset, 0.0, 0.0, method="given")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 from itertools import product
 from typing import Any
@@ -13,7 +14,7 @@ from pagehint.hinting.setting import Setting
 from pagehint.kernel.reporting import MAINLINE_CAPACITY
 from pagehint.replays.start import guest_reporting
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_count, several, shown
+from pagehint.units import check_kind, format_count, several, shown
 
 __all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "no_hinting", "plans_of"]
 
@@ -83,10 +84,9 @@ def kind_of(design: str | type[Design]) -> type[Design] | None:
     return design
 
 
-def grid_of(settings: object) -> dict[str, list[Any]]:
+def grid_of(settings: Any) -> dict[str, list[Any]]:
     """The values of each setting that has any; one may be given alone. Raises InputError for what is none by name."""
-    if not isinstance(settings, Mapping | None):
-        raise InputError(f"settings {shown(settings)}: expected values by name, such as {{'order': [9, 5]}}")
+    check_kind("settings", settings, Mapping | None, "values by name, such as {'order': [9, 5]}")
     grid = {name: several(values) for name, values in (settings or {}).items()}
     return {name: values for name, values in grid.items() if values}
 
@@ -110,6 +110,7 @@ def plans_of(
     """
     kinds = {place: kind_of(each) for place, each in enumerate(designs) if not isinstance(each, Design)}
     settings = grid_of(settings)
+    check_kind("options", options, Mapping | None, "options of a command line by name, or None")
     _check_known(list(kinds.values()), len(kinds) < len(designs), settings, options or {})
     usual = trace.meta.known_reporting.usual_capacity
     guest = guest_reporting(trace)
@@ -161,9 +162,10 @@ def _combinations(
     varied: dict[str, list[Any]] = {}
     for name, setting in {**known, CAPACITY: _DEVICE_CAPACITY}.items():
         if given := settings.get(name):
-            values = (
-                map(setting.parse, given) if options is None else [setting.read(options[name], text) for text in given]
-            )
+            if options is None:
+                values = map(setting.parse, given)
+            else:
+                values = map(partial(setting.read, options.get(name, name)), given)
             varied[name] = list(dict.fromkeys(values))  # what is given twice is one setting
     for combination in product(*varied.values()):
         yield dict(zip(varied, combination, strict=True))

@@ -30,7 +30,7 @@ from pagehint.replays.start import Start, check_trace, first_request
 from pagehint.replays.timeline import Timeline, reserve_of
 from pagehint.replays.truth import backed_at_start, guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import parse_price, parse_time, shown
+from pagehint.units import check_kind, parse_price, parse_time, shown
 
 __all__ = ["Placement", "Playback"]
 
@@ -75,6 +75,7 @@ class Playback:
             raise InputError(f"{shown(host)} is no modelled host: expected a ModelHost, or None")
         if not isinstance(touch, Set) or not touch <= {"alloc", "zone_alloc", "free"}:
             raise InputError(f"touch {shown(touch)}: expected a set of some of alloc, zone_alloc, free")
+        check_kind("progress", progress, Callable | None, "a function, or None")
         step = None if sample is None else parse_time(sample)
         if step == 0:
             raise InputError("a timeline needs a step above 0, such as 50ms")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from pagehint.errors import InputError, printable
+from pagehint.units import check_kind
 
 __all__ = ["scheduler"]
 
@@ -25,6 +26,7 @@ def scheduler(address: str) -> Iterator[Executor]:
         from distributed import Client, KilledWorker
     except ImportError:
         raise InputError("a scheduler needs Dask: pip install 'pagehint[dask]'") from None
+    check_kind("address", address, str, "that of a Dask scheduler, such as tcp://10.0.0.1:8786")
     where = printable(address)
     if not _ADDRESS.fullmatch(address):
         raise InputError(f"{where[:80]}: expected the address of a Dask scheduler, such as tcp://10.0.0.1:8786")

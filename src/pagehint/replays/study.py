@@ -26,7 +26,7 @@ from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import several, shown, whole_number
+from pagehint.units import check_kind, several, whole_number
 
 __all__ = ["Ground", "Study", "Task", "ground_of", "row_of", "run_tasks", "study", "study_plans"]
 
@@ -59,8 +59,7 @@ class Ground:
 def ground_of(ground: Ground | None, **common: Any) -> Ground:
     """What is given, or without it one of these fields. Raises InputError for both, and for what is no Ground."""
     shared = Ground(**common) if ground is None else ground
-    if not isinstance(shared, Ground):
-        raise InputError(f"ground {shown(ground)}: expected a Ground")
+    check_kind("ground", shared, Ground, "a Ground")
     if ground is not None and common:
         raise InputError(f"{', '.join(common)} beside a ground: expected a Ground with it")
     return shared
@@ -301,6 +300,8 @@ def run_tasks(
 
     What interrupts the caller, or one of them, ends them all.
     """
+    check_kind("executor", executor, Executor | None, "a concurrent.futures.Executor, or None")
+    check_kind("progress", progress, Callable | None, "a function, or None")
     if executor is not None:
         return _run_on(executor, tasks, work, progress, done)
     if workers is not None:

@@ -16,13 +16,13 @@ from typing import Any
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.inputs import read_input
+from pagehint.inputs import as_path, read_input
 from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, no_hinting, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run, vars_of
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
-from pagehint.units import LONGEST_TIME, is_between, parse_price, several, shown, whole_number
+from pagehint.units import LONGEST_TIME, check_kind, is_between, parse_price, several, shown, whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "sweep"]
 
@@ -139,11 +139,9 @@ def sweep(
     has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
     grid = {**usual, **grid_of(settings)}
-    if not isinstance(budget, Budget | None):
-        raise InputError(f"budget {shown(budget)}: expected a Budget, or None")
+    check_kind("budget", budget, Budget | None, "a Budget, or None")
+    check_kind("total", total, Callable | None, "a function, or None")
     asked = list(dict.fromkeys(map(parse_price, several(prices)))) or [shared.price]
-    if options is not None:
-        options = {**{name: name for name in grid}, **options}
     tasks = [Task(each, plan, shared) for each in opened for plan in _plans(each, kinds, grid, options, asked)]
     with closing(_Kept(out)) as kept:
         marks = {each: _mark(each) for each in opened} if out is not None else {}
@@ -304,7 +302,7 @@ class _Kept:
         self._file: io.FileIO | None = None
         if folder is None:
             return
-        path = self._path = Path(folder) / ROWS
+        path = self._path = as_path(folder, "is no folder: expected the path of one, for its rows") / ROWS
         if path.parent.suffix.lower() in _OF_FILES and not path.parent.exists():
             raise InputError(
                 f"{folder}: ends like a file: rows are kept in a folder, name one, such as {path.parent.stem}"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from pagehint.errors import InputError
+from pagehint.inputs import as_path
 from pagehint.partial import claim, partial_path, remove_leftovers
-from pagehint.units import shown
 
 __all__ = ["Output", "check_unread", "output_if"]
 
@@ -23,9 +23,7 @@ class Output:
     """
 
     def __init__(self, path: str | Path, read: Iterable[str | Path] = ()) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise InputError(f"an output at {shown(path)}: expected a path")
-        self.path = Path(path)
+        self.path = as_path(path, "is no output: expected a path")
         self._target = self.path
         if not str(path) or self.path.is_dir():
             raise InputError(f"{path or repr(path)}: is a folder: name a file in it")

@@ -1,6 +1,5 @@
 """Reading a trace bundle: a recording of a guest's page allocator, streamed in bounded memory."""
 
-import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
-from pagehint.inputs import as_argument, kind_of_file
+from pagehint.inputs import as_argument, as_path, kind_of_file
 from pagehint.trace.check import (
     MetaCheck,
     check_batch,
@@ -42,7 +41,7 @@ from pagehint.trace.tables import (
     read_batches,
     read_table,
 )
-from pagehint.units import format_time, several, shown, whole_number
+from pagehint.units import check_kind, format_time, several, shown, whole_number
 
 __all__ = ["Trace"]
 
@@ -100,10 +99,9 @@ class Trace:
 
         Raises InputError where it isn't a whole one.
         """
-        if not isinstance(path, str | os.PathLike) or path == "":
-            raise InputError(f"{shown(path)} is no recording: expected the path of a bundle, NAME.pagetrace")
         url = path if is_url(path) else None
-        folder = Path(path) if url is None else local_copy(url)
+        no_bundle = "is no recording: expected the path of a bundle, NAME.pagetrace"
+        folder = as_path(path or None, no_bundle) if url is None else local_copy(url)
         if not folder.is_dir():
             if not folder.exists():
                 raise InputError(f"{folder}: no such trace bundle: `pagehint import` makes bundles")
@@ -265,6 +263,7 @@ class Trace:
     def check_events(self, progress: Callable[[int], None] | None = None) -> None:
         """Raise InputError unless all events can be read, and are those that the other files tell of; as any first
         reading of all does. `progress` is told how many more were read. O(events)."""
+        check_kind("progress", progress, Callable | None, "a function, or None")
         for batch in self.batches(tuple(MetaCheck.COLUMNS)):
             if progress is not None:
                 progress(len(batch["time"]))

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pagehint.errors import InputError
-from pagehint.inputs import open_input, reading, standard_input, unpacked
+from pagehint.inputs import as_path, open_input, reading, standard_input, unpacked
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.frames import MAGIC
 from pagehint.trace.recorder.stream import import_stream
 from pagehint.trace.run_folder import has_events, import_run_folder, is_run_folder
 from pagehint.trace.text import import_text
 from pagehint.trace.writer import TraceWriter
+from pagehint.units import check_kind
 
 __all__ = ["import_trace"]
 
 # As docs/tracers.md has tracers write them.
+_NO_SOURCE = "is nothing to import: expected the path of a recording"
 _RECORDINGS = ("trace.txt.gz", "trace.txt", "trace.dat", "perf.data")
 
 
@@ -36,7 +38,8 @@ def import_trace(
     samples, `clock_offset` by how much the host's wall clock is ahead of the guest's trace clock (ns). `progress` is
     told the part done, 0 to 1. Raises InputError; nothing is left behind then.
     """
-    source, report = Path(source), progress or (lambda done: None)
+    check_kind("progress", progress, Callable | None, "a function, or None")
+    source, report = as_path(source, _NO_SOURCE), progress or (lambda done: None)
     if _is_stream(source):
         if snapshot is not None:
             raise InputError(f"{source}: a recording has its own snapshots: leave out {snapshot}")
@@ -57,7 +60,7 @@ def import_trace(
         if source.is_dir():
             meta = import_run_folder(source, writer, report)
         else:
-            folder, samples = (None if each is None else Path(each) for each in (snapshot, residency))
+            folder, samples = (None if each is None else as_path(each, _NO_SOURCE) for each in (snapshot, residency))
             meta = import_text(source, writer, report, folder, samples, clock_offset)
         writer.finish(meta)
     return Trace.open(output)

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from pagehint.errors import InputError
-from pagehint.inputs import GZIP_MAGIC, check_not_packed, open_input, read_text
+from pagehint.inputs import GZIP_MAGIC, as_path, check_not_packed, open_input, read_text
 from pagehint.partial import claim, partial_path, remove_leftovers
 from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, checksums, places
@@ -31,13 +32,14 @@ from pagehint.trace.tables import (
     RESIDENCY_SCHEMA,
     first_line,
 )
-from pagehint.units import shown
+from pagehint.units import check_kind, shown, whole_number
 
 __all__ = ["TraceWriter"]
 
 # Rows of a row group of the events: what a reader holds in memory at once is about 30 bytes each.
 _GROUP_ROWS = 1 << 18
 _BITMAP_GROUP_BYTES = 16 << 20
+_SNAPSHOT = re.compile(r"snapshot|final|look\d{1,9}", re.ASCII)
 
 # Times are deltas that no general compressor would find; bytes of neighbouring pfns compress apart;
 # the rest are few distinct values in long runs. LZ4 takes a fifth more than zstd, and is read in half the time.
@@ -58,6 +60,7 @@ def _as(column: ArrayLike, field: pa.Field) -> NDArray[np.generic]:
 
 
 def _whole(columns: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.generic]]:
+    check_kind("events", columns, Mapping, "arrays by column")
     if missing := [name for name in EVENT_SCHEMA.names if name not in columns]:
         raise InputError(f"events: no column {missing[0]}: expected {', '.join(EVENT_SCHEMA.names)}")
     arrays = {field.name: _as(columns[field.name], field) for field in EVENT_SCHEMA}
@@ -83,7 +86,7 @@ class TraceWriter:
     """
 
     def __init__(self, path: str | Path, live: bool = False) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "is no output: expected the path of a bundle, NAME.pagetrace")
         if os.path.lexists(self.path):
             raise InputError(f"{self.path}: exists already: remove it first, or choose another output")
         if not self.path.parent.is_dir():
@@ -152,6 +155,8 @@ class TraceWriter:
 
     def add_mark(self, time: int, text: str) -> int:
         """Add a mark at `time` ns; returns the `detail` of its MARK event, which the caller adds where it belongs."""
+        time = whole_number("a mark's time", time, 0, (1 << 63) - 1)
+        check_kind("a mark's text", text, str, "a str")
         self._marks.append((time, text))
         return len(self._marks) - 1
 
@@ -183,6 +188,9 @@ class TraceWriter:
         That of the start (`name` "snapshot") gives the zones that events are checked against. Raises InputError
         where its files don't fit together.
         """
+        check_kind("files", files, Mapping, "paths by name")
+        if not isinstance(name, str) or not _SNAPSHOT.fullmatch(name):
+            raise InputError(f"a snapshot named {shown(name)}: expected snapshot, final, or look and a number")
         folder = self._temp / name
         folder.mkdir()
         copies = {each: folder / (KPAGEFLAGS if each == "kpageflags" else f"{each}.txt") for each in files}
@@ -252,6 +260,7 @@ class TraceWriter:
 
     def finish(self, meta: Meta) -> None:
         """Complete `meta` with what the events say, and make the bundle exist. Raises InputError where it has none."""
+        check_kind("meta", meta, Meta, "a Meta")
         if not self._check.rows:
             raise InputError(f"{meta.source}: holds no events: nothing was written")
         self._flush()

@@ -107,9 +107,9 @@ def test_absurd_guests(size, settings, match):
         (("x", GFP_KERNEL), "order 'x', gfp .*: expected whole numbers"),
         ((0, "x"), "gfp 'x': expected"),
         ((0, []), "expected whole numbers"),
-        ((0, GFP_KERNEL, 0, None), "cpu None: expected whole numbers"),
+        ((0, GFP_KERNEL, 0, None), "cpu None: expected a whole number"),
         ((0.5, GFP_KERNEL), "order 0.5, gfp .*: expected whole numbers"),
-        ((0, GFP_KERNEL, 0, 0.0), "cpu 0.0: expected whole numbers"),
+        ((0, GFP_KERNEL, 0, 0.0), "cpu 0.0: expected a whole number"),
     ],
 )
 def test_bad_requests(arguments, match):

@@ -7,6 +7,7 @@ from pagehint.hinting.action import Action, React
 from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device
 from pagehint.mm.zone import Zone
+from pagehint.units import check_kind, several
 
 __all__ = ["Stepper"]
 
@@ -15,10 +16,11 @@ class Stepper:
     """Runs a design over ``zones`` one action at a time, for tests and for looking. ``now`` (ns) is the caller's."""
 
     def __init__(self, design: Design, zones: Sequence[Zone], now: int = 0) -> None:
+        check_kind("design", design, Design, "one, such as PageReporting()")
         self.design = design
         self.now = now
         self.reacting: React | None = None
-        self._zones = tuple(zones)
+        self._zones = tuple(several(zones))
 
     def start(self, device: Device) -> None:
         """Start a device, whose ``capacity`` counts; ``react`` is for the caller to call. Raises as Design.start."""

@@ -16,6 +16,7 @@ from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device, react_of
 from pagehint.mm.zone import Zone
+from pagehint.units import check_kind, several
 
 __all__ = ["ThreadWorker"]
 
@@ -102,7 +103,7 @@ class _Loop:
     def __init__(self, design: Design, zones: tuple[Zone, ...], name: str) -> None:
         self.design = design
         self.zones = zones
-        self._name = os.fsencode(name)[:_LONGEST_NAME]
+        self._name = name.encode(errors="replace")[:_LONGEST_NAME]
         self._waiters: deque[_Waiter] = deque()
         self._session = _Session()  # this one or a later one: see latest
         self._session.runs(False)
@@ -224,8 +225,10 @@ class ThreadWorker:
     """
 
     def __init__(self, design: Design, zones: Sequence[Zone], name: str = "pagehint") -> None:
+        check_kind("design", design, Design, "one, such as PageReporting()")
+        check_kind("name", name, str, "a str")
         self.design = design
-        self._loop = _Loop(design, tuple(zones), name)
+        self._loop = _Loop(design, tuple(several(zones)), name)
         weakref.finalize(self, self._loop.ask_to_stop).atexit = False
 
     def start(self, device: Device) -> None:

@@ -7,7 +7,7 @@ from pagehint.hinting.action import Begin, Idle, React, Sleep
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.conversation import Conversation
 from pagehint.hinting.device import react_of
-from pagehint.units import format_time, shown
+from pagehint.units import format_time, several, shown
 
 __all__ = ["VirtualWorker"]
 
@@ -35,7 +35,7 @@ class VirtualWorker:
     ):
         self.design = design
         self.clock = clock
-        self._zones = tuple(zones)
+        self._zones = tuple(several(zones))
         self._react_time = react_time
         self._on_begin = on_begin
         self._rest_time = rest_time

@@ -17,7 +17,7 @@ from pagehint.mm.guest.snapshot import snapshot_zones
 from pagehint.mm.guest.watermarks import watermark_ok
 from pagehint.mm.guest.zones import GuestZone, build_zones, zonelists
 from pagehint.mm.zone import Zone
-from pagehint.units import parse_size, shown, whole_number
+from pagehint.units import integer, parse_size, shown, whole_number
 
 __all__ = ["GuestMemory", "PageCounts"]
 
@@ -146,17 +146,17 @@ class GuestMemory:
         guest_zone.zone.free(pfn, order, guest_zone.pcps[self._cpu(cpu)])
 
     def _cpu(self, cpu: int) -> int:
-        if not 0 <= (place := index(cpu)) < self._cpus:
-            raise InputError(f"cpu {cpu}: expected 0 to {self._cpus - 1}")
+        if not 0 <= (place := integer("cpu", cpu)) < self._cpus:
+            raise InputError(f"cpu {shown(cpu)}: expected 0 to {self._cpus - 1}")
         return place
 
     def _request(self, order: int, gfp: int, node: int, cpu: int) -> _Request:
         most = self.zones[0].max_order - 1
         try:
             if not 0 <= order <= most:
-                raise InputError(f"order {order}: expected 0 to {most}")
+                raise InputError(f"order {shown(order)}: expected 0 to {most}")
             if node not in self._zonelists:
-                raise InputError(f"node {node}: expected one of {', '.join(map(str, self._zonelists))}")
+                raise InputError(f"node {shown(node)}: expected one of {', '.join(map(str, self._zonelists))}")
             wish = self._wishes.get((gfp, node))
             if wish is None:
                 wish = self._wishes[gfp, node] = self._wish(gfp, node)
@@ -286,7 +286,7 @@ class GuestMemory:
 
     def _parts(self, pfn: int, pages: int) -> list[_Part]:
         pages = whole_number("pages", pages, 1, sum(zone.pages for zone in self.zones))
-        parts, end = [], index(pfn) + pages
+        parts, end = [], integer("pfn", pfn) + pages
         while pfn < end:
             zone = self.zone_of(pfn)
             count = min(end, zone.start_pfn + zone.pages) - pfn
@@ -297,13 +297,10 @@ class GuestMemory:
     # What can be read
 
     def _guest_zone_of(self, pfn: int) -> GuestZone:
-        try:
-            place = bisect_right(self._starts, pfn) - 1
-        except TypeError:
-            raise InputError(f"pfn {shown(pfn)}: expected a whole number") from None
+        place = bisect_right(self._starts, integer("pfn", pfn)) - 1
         if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
             return self.guest_zones[place]
-        raise InputError(f"pfn {pfn}: no zone of this guest has it")
+        raise InputError(f"pfn {shown(pfn)}: no zone of this guest has it")
 
     def zone_of(self, pfn: int) -> Zone:
         """The zone that a page lies in. O(log zones). Raises InputError if none has it."""

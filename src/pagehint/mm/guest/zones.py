@@ -11,7 +11,7 @@ from pagehint.mm.guest.watermarks import default_min_free_kbytes, lowmem_reserve
 from pagehint.mm.pcp import PerCpuLists, pcp_batch, pcp_high, pcp_high_max
 from pagehint.mm.zone import Zone
 from pagehint.proc.zoneinfo import ZoneLayout
-from pagehint.units import format_size, whole_number
+from pagehint.units import format_size, shown, whole_number
 
 __all__ = ["PAGE_SIZE", "GuestZone", "build_zones", "pcp_limits", "zonelists"]
 
@@ -56,7 +56,7 @@ def build_zones(
     least = nodes * _LARGEST_BLOCK * PAGE_SIZE
     if not least <= size <= _MOST_BYTES or size % PAGE_SIZE:
         raise InputError(
-            f"size {size} of a guest with {nodes} nodes: expected whole pages, "
+            f"size {shown(size)} of a guest with {nodes} nodes: expected whole pages, "
             f"{format_size(least)} to {format_size(_MOST_BYTES)}"
         )
     spans = list(_lay_out(size // PAGE_SIZE, nodes, movable))
@@ -103,7 +103,7 @@ def pcp_limits(layout: ZoneLayout, profile: KernelProfile, cpus: int) -> tuple[i
 def _lay_out(pages: int, nodes: int, movable: int) -> Iterator[_Span]:
     if movable < 0 or movable % PAGE_SIZE or movable // PAGE_SIZE > pages - nodes * _LARGEST_BLOCK:
         raise InputError(
-            f"movable {movable}: expected whole pages, and a block of {format_size(_LARGEST_BLOCK * PAGE_SIZE)} "
+            f"movable {shown(movable)}: expected whole pages, and a block of {format_size(_LARGEST_BLOCK * PAGE_SIZE)} "
             "of each node left"
         )
     edges = [pages * node // nodes // _LARGEST_BLOCK * _LARGEST_BLOCK for node in range(nodes)] + [pages]
