@@ -2,7 +2,7 @@ cimport cython
 from pagehint.arena.extents cimport Extents
 from pagehint.mm.batch cimport Batch
 from pagehint.mm.page cimport (
-    FREE, HELD, IN_FLIGHT, ISOLATE, KIND, MOVABLE, OFFLINE, ORDER, PUT_BACK, TYPE_SHIFT, block_pages
+    FREE, HELD, IN_FLIGHT, ISOLATE, KIND, MOVABLE, OFFLINE, ORDER, ORDINARY, PUT_BACK, TYPE_SHIFT, block_pages
 )
 from pagehint.pointers cimport longlongs, uchars, uints
 

@@ -27,6 +27,7 @@ if not cython.compiled:
         MOVABLE,
         OFFLINE,
         ORDER,
+        ORDINARY,
         PUT_BACK,
         TYPE_SHIFT,
         block_pages,
@@ -88,7 +89,7 @@ class WarmPages(Extents):
         self._cut(begin)
         self._cut(end)
         self._clear_used(begin, end)
-        self._free_pieces(begin, end, 0)
+        self._free_pieces(begin, end, ORDINARY)
         self._offline_pages -= end - begin
         return True
 
@@ -122,7 +123,7 @@ class WarmPages(Extents):
             if ours:
                 self._lengths[begin] = 0
                 self._clear_used(begin, end)
-                self._free_pieces(begin, end, 0)
+                self._free_pieces(begin, end, ORDINARY)
                 self._set_dirty(begin, end, True)
                 self._add_warm(begin, end, self._epoch)
                 self._used_pages -= end - begin

@@ -1,8 +1,8 @@
 cimport cython
 from pagehint.mm.hinting_state cimport HintingState
 from pagehint.mm.page cimport (
-    AHEAD, FREE, HINTED, ISOLATE, KIND, LISTS, MOVABLE, NEVER, ORDER, PUT_BACK, RECLAIMABLE, ROWS, TYPE_SHIFT,
-    USED, block_pages, entry, page_of, prefetch
+    AHEAD, FREE, HINTED, ISOLATE, KIND, LISTS, MOVABLE, NEVER, ORDER, ORDINARY, PUT_BACK, RECLAIMABLE, ROWS,
+    TYPE_SHIFT, USED, block_pages, entry, page_of, prefetch
 )
 from pagehint.pointers cimport uchars, uints, ushorts
 

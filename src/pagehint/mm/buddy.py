@@ -25,6 +25,7 @@ if not cython.compiled:
         MOVABLE,
         NEVER,
         ORDER,
+        ORDINARY,
         PUT_BACK,
         RECLAIMABLE,
         ROWS,
@@ -266,7 +267,7 @@ class Buddy(HintingState):
         pageblock: cython.Py_ssize_t
         k: cython.Py_ssize_t
         pages: cython.Py_ssize_t = block_pages(order)
-        tail: cython.bint = how != 0
+        tail: cython.bint = how != ORDINARY
         while order < self._top:
             buddy = ((i + self._lo) ^ block_pages(order)) - self._lo
             if not 0 <= buddy < self._pages or (self._state[buddy] & (KIND | ORDER)) != (FREE | order):
@@ -288,7 +289,7 @@ class Buddy(HintingState):
                 self._state[i] = 0
                 i = buddy
             order += 1
-        if not how:
+        if how == ORDINARY:
             if order >= self._shuffle_order:
                 tail = self._coin()
             elif order < self._top - 1:
@@ -364,7 +365,7 @@ class Buddy(HintingState):
                 self._add(i, order, MOVABLE, True)
                 self._count(MOVABLE, block_pages(order))
             else:
-                self._free_one_page(i, order, self._types[self._pageblock(i)], 0)
+                self._free_one_page(i, order, self._types[self._pageblock(i)], ORDINARY)
             i += block_pages(order)
 
     # Allocating (sections 3 and 4)
@@ -470,7 +471,7 @@ class Buddy(HintingState):
                 i = table[slot] - self.start_pfn
                 if not 0 <= i < self._pages or (self._state[i] & KIND) != USED:
                     break
-                self._free(i, self._state[i] & ORDER, 0)
+                self._free(i, self._state[i] & ORDER, ORDINARY)
                 table[slot] = -1
                 freed += 1
         else:

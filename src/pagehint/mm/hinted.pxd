@@ -2,8 +2,8 @@ cimport cython
 from pagehint.mm.batch cimport Batch
 from pagehint.mm.buddy cimport Buddy
 from pagehint.mm.page cimport (
-    AHEAD, FREE, HIGHATOMIC, HINTED, IN_FLIGHT, ISOLATE, KIND, LISTS, MOVABLE, ORDER, PUT_BACK, TYPE_SHIFT, block_pages,
-    entry, page_of, prefetch
+    AHEAD, FREE, HIGHATOMIC, HINTED, IN_FLIGHT, ISOLATE, KIND, LISTS, MOVABLE, ORDER, ORDINARY, PUT_BACK, TYPE_SHIFT,
+    block_pages, entry, page_of, prefetch
 )
 
 cdef class HintedLists(Buddy):

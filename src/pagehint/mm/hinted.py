@@ -16,6 +16,7 @@ if not cython.compiled:
         LISTS,
         MOVABLE,
         ORDER,
+        ORDINARY,
         PUT_BACK,
         TYPE_SHIFT,
         block_pages,
@@ -64,7 +65,7 @@ class HintedLists(Buddy):
         self._unlink(head)
         self._count(state >> TYPE_SHIFT, -block_pages(state & ORDER))
         self._state[head] = 0
-        self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], 0)
+        self._free_by_pageblock(head, state & ORDER, self._types[self._pageblock(head)], ORDINARY)
 
     def _unisolate(self, pageblock, migratetype):
         if self._types[pageblock] == ISOLATE:
@@ -93,7 +94,7 @@ class HintedLists(Buddy):
                         self._types[k] = MOVABLE
                 self._types[pageblock] = migratetype
                 self._nr_isolated -= 1
-                self._free_one_page(i, order, migratetype, PUT_BACK if self._moved_to_tail else 0)
+                self._free_one_page(i, order, migratetype, PUT_BACK if self._moved_to_tail else ORDINARY)
                 return
         self._move_free_blocks(pageblock, migratetype)
         self._types[pageblock] = migratetype

@@ -42,8 +42,9 @@ cdef enum:
     HIGHATOMIC = 3
     ISOLATE = 4
 
-# How a block is freed, if not ordinarily: at its list's tail, where nobody is notified, and where they are.
+# How a block is freed: as docs/spec/1 says; or at its list's tail, where nobody is notified, and where they are.
 cdef enum:
+    ORDINARY = 0
     PUT_BACK = 1
     AT_TAIL = 2
 

@@ -39,6 +39,7 @@ __all__ = [
     "NEVER",
     "OFFLINE",
     "ORDER",
+    "ORDINARY",
     "PCP",
     "PUT_BACK",
     "RECLAIMABLE",
@@ -66,8 +67,8 @@ TYPE_SHIFT = 9
 
 UNMOVABLE, MOVABLE, RECLAIMABLE, HIGHATOMIC, ISOLATE = map(int, Migratetype)
 
-PUT_BACK, AT_TAIL = 1, 2
-"""How a block is freed, if not ordinarily: at its list's tail, where nobody is notified, and where they are."""
+ORDINARY, PUT_BACK, AT_TAIL = range(3)
+"""How a block is freed: as docs/spec/1 says; or at its list's tail, where nobody is notified, and where they are."""
 
 LISTS = 160
 """Rings of a zone: 5 migratetypes, 32 orders each."""

@@ -2,7 +2,7 @@ cimport cython
 from pagehint.mm.buddy cimport Buddy
 from pagehint.mm.fallback cimport alloc_next
 from pagehint.mm.page cimport (
-    AHEAD, ISOLATE, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, TYPE_SHIFT, USED, block_pages, prefetch
+    AHEAD, ISOLATE, KIND, MOVABLE, ORDER, ORDINARY, PCP, RECLAIMABLE, TYPE_SHIFT, USED, block_pages, prefetch
 )
 from pagehint.pointers cimport uints
 

@@ -19,6 +19,7 @@ if not cython.compiled:
         KIND,
         MOVABLE,
         ORDER,
+        ORDINARY,
         PCP,
         RECLAIMABLE,
         TYPE_SHIFT,
@@ -204,7 +205,7 @@ class PerCpuLists:
         migratetype: cython.int = self._types[pageblock]
         which: cython.int = self._list_of(order, migratetype if migratetype <= RECLAIMABLE else MOVABLE)
         if which < 0 or migratetype == ISOLATE:
-            self.buddy._free(i, order, 0)
+            self.buddy._free(i, order, ORDINARY)
             return
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._state[i] = PCP | order | (migratetype << TYPE_SHIFT)
@@ -264,7 +265,7 @@ class PerCpuLists:
         self._count -= block_pages(order)
         if self._by_pageblock or self.buddy._nr_isolated:
             migratetype = self._types[self._pageblock(i)]
-        self.buddy._free_one_page(i, order, migratetype, 0)
+        self.buddy._free_one_page(i, order, migratetype, ORDINARY)
 
     # Linux 6.1: one list after the other, from the one that was freed to.
     def _drain_from(self, count, which):

@@ -8,7 +8,19 @@ from pagehint.units import integer, whole_number
 
 if not cython.compiled:
     from pagehint.mm.attached import Attachable
-    from pagehint.mm.page import AT_TAIL, FREE, HINTED, ISOLATE, KIND, OFFLINE, ORDER, RECLAIMABLE, TYPE_SHIFT, USED
+    from pagehint.mm.page import (
+        AT_TAIL,
+        FREE,
+        HINTED,
+        ISOLATE,
+        KIND,
+        OFFLINE,
+        ORDER,
+        ORDINARY,
+        RECLAIMABLE,
+        TYPE_SHIFT,
+        USED,
+    )
     from pagehint.pointers import longlongs, uchars
 
 
@@ -57,11 +69,11 @@ class Spans(Attachable):
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
-        self._free_exact(pfn, pages, 0)
+        self._free_exact(pfn, pages, ORDINARY)
 
     def free_surplus(self, pfn, pages):
         """The same, of what an allocation of an exact number of pages has too much: at the lists' tails (since 5.7)."""
-        self._free_exact(pfn, pages, AT_TAIL if self.profile.boot_to_tail else 0)
+        self._free_exact(pfn, pages, AT_TAIL if self.profile.boot_to_tail else ORDINARY)
 
     def _free_exact(self, pfn, pages, how):
         wrong = self._free_all(pfn, pages, USED, how)
@@ -150,7 +162,7 @@ class Spans(Attachable):
 
     def online(self, pfn, pages):
         """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        wrong = self._free_all(pfn, pages, OFFLINE, 0)
+        wrong = self._free_all(pfn, pages, OFFLINE, ORDINARY)
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 

@@ -1,6 +1,6 @@
 cimport cython
 from pagehint.mm.fallback cimport choose_fallback
-from pagehint.mm.page cimport KIND, OFFLINE, ORDER, RECLAIMABLE, USED
+from pagehint.mm.page cimport KIND, OFFLINE, ORDER, ORDINARY, RECLAIMABLE, USED
 from pagehint.mm.pcp cimport PerCpuLists
 from pagehint.mm.spans cimport Spans
 from pagehint.pointers cimport longlongs, uchars, uints

@@ -15,7 +15,7 @@ from pagehint.units import check_kind, integer, power_of_two, shown, whole_numbe
 
 if not cython.compiled:
     from pagehint.mm.fallback import choose_fallback
-    from pagehint.mm.page import KIND, OFFLINE, ORDER, RECLAIMABLE, USED
+    from pagehint.mm.page import KIND, OFFLINE, ORDER, ORDINARY, RECLAIMABLE, USED
     from pagehint.mm.pcp import PerCpuLists
     from pagehint.mm.spans import Spans
     from pagehint.pointers import longlongs, uchars, uints
@@ -203,7 +203,7 @@ class Zone(Spans):
                 state = self._state[i]
                 if (state & (KIND | ORDER)) == (USED | wanted):
                     if pcp is None:
-                        self._free(i, wanted, 0)
+                        self._free(i, wanted, ORDINARY)
                     else:
                         pcp._free(i, wanted)
                     self.nr_free_ops += 1

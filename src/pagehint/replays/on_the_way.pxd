@@ -1,5 +1,5 @@
 cimport cython
-from pagehint.mm.page cimport FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages, entry, page_of
+from pagehint.mm.page cimport FREE, HINTED, KIND, LISTS, ORDER, ORDINARY, TYPE_SHIFT, USED, block_pages, entry, page_of
 from pagehint.mm.zone cimport Zone
 from pagehint.replays.columns cimport EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 

@@ -9,7 +9,19 @@ hold the lock to their end, or where a list gives the recorded block only withou
 import cython
 
 if not cython.compiled:
-    from pagehint.mm.page import FREE, HINTED, KIND, LISTS, ORDER, TYPE_SHIFT, USED, block_pages, entry, page_of
+    from pagehint.mm.page import (
+        FREE,
+        HINTED,
+        KIND,
+        LISTS,
+        ORDER,
+        ORDINARY,
+        TYPE_SHIFT,
+        USED,
+        block_pages,
+        entry,
+        page_of,
+    )
     from pagehint.mm.zone import Zone
     from pagehint.replays.columns import EXTFRAG, PCPU_DRAIN, ZONE_ALLOC, Columns
 
@@ -299,7 +311,7 @@ class OnTheWay:
         self._row[k] = row
         if not self._look(zone, k):
             self._whole[k] = NEVER_WHOLE
-        zone._free_block(self._block[k], self._order[k], self._type[k], 0)
+        zone._free_block(self._block[k], self._order[k], self._type[k], ORDINARY)
 
     def _redo_held(self, zone: Zone, row):
         k: cython.int

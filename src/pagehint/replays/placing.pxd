@@ -1,7 +1,7 @@
 cimport cython
 from pagehint.host.backing cimport Backing
 from pagehint.mm.fallback cimport alloc_next, claim_told, take_told
-from pagehint.mm.page cimport AT_TAIL, HIGHATOMIC, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, block_pages
+from pagehint.mm.page cimport AT_TAIL, HIGHATOMIC, KIND, MOVABLE, ORDER, ORDINARY, PCP, RECLAIMABLE, block_pages
 from pagehint.mm.pcp cimport PCP_LISTS, PerCpuLists
 from pagehint.mm.zone cimport Zone
 from pagehint.pointers cimport longlongs, uchars, uints

@@ -13,7 +13,7 @@ from pagehint.replays.scan import NO_ROWS
 if not cython.compiled:
     from pagehint.host.backing import Backing
     from pagehint.mm.fallback import alloc_next, claim_told, take_told
-    from pagehint.mm.page import AT_TAIL, HIGHATOMIC, KIND, MOVABLE, ORDER, PCP, RECLAIMABLE, block_pages
+    from pagehint.mm.page import AT_TAIL, HIGHATOMIC, KIND, MOVABLE, ORDER, ORDINARY, PCP, RECLAIMABLE, block_pages
     from pagehint.mm.pcp import PCP_LISTS, PerCpuLists
     from pagehint.mm.zone import Zone
     from pagehint.pointers import longlongs, uchars, uints
@@ -400,7 +400,7 @@ class Placing(Pages):
                 head = self._zone._head_of(k)
                 lies = self._zone._state[head] & ORDER
                 if self._take_off_lists(head, lies):
-                    self._zone._free(head, lies, 0)
+                    self._zone._free(head, lies, ORDINARY)
                 k = max(k, head + block_pages(lies) - 1) + 1
         return self._zone._take_block(i, order, migratetype)
 
@@ -453,7 +453,9 @@ class Placing(Pages):
             return
         if not to_tail and not self.zone_events and self._zone._join_used(i, order):
             self._pcp._free(i, order)
-        elif not self._zone._free_used(i, order, migratetype if page == pfn else NO_TYPE, AT_TAIL if to_tail else 0):
+        elif not self._zone._free_used(
+            i, order, migratetype if page == pfn else NO_TYPE, AT_TAIL if to_tail else ORDINARY
+        ):
             self._anomalies[DRAINED_FREE] += 1
             return
         self._zone.nr_free_ops += 1
