@@ -32,6 +32,10 @@ def head(zone, order=10, migratetype=1, at=0):
     return int(zone.free_list(order, migratetype)[at])
 
 
+def list_number(order, migratetype=1):
+    return (migratetype << 5) + order
+
+
 def used(zone):
     return int(np.flatnonzero((zone.page_state & KIND) == USED)[0])
 
@@ -98,6 +102,14 @@ def endless_ring(zone):
     zone.page_links[entry(head(zone, at=2)), 0] = entry(head(zone))
 
 
+def empty_list_that_leads_somewhere(zone):
+    zone.page_links[list_number(3), 0] = entry(head(zone))
+
+
+def empty_list_that_something_leads_to(zone):
+    zone.page_links[list_number(3), 1] = entry(head(zone))
+
+
 def type_lost(zone):
     zone.pageblock_types[3] = 4
 
@@ -123,6 +135,7 @@ SPOILERS = [
     *(spoil_kind, spoil_kind_of_used, free_without_a_list, listed_but_used, in_flight_from_nowhere, wrong_order),
     *(wrong_list, overlap, lost_block, unaligned, hinted_flag_set, hinted_flag_lost, broken_link_forward),
     *(broken_link_back, endless_ring, type_lost, movable_lost),
+    *(empty_list_that_leads_somewhere, empty_list_that_something_leads_to),
 ]
 
 
@@ -133,6 +146,12 @@ def test_what_is_broken_is_found(zone, spoil):
     assert problems
     assert all("\n" not in problem for problem in problems)
     assert zone.check() == problems
+
+
+def test_a_boundary_on_a_list_that_is_empty(zone):
+    boundary = zone.boundary(10, 1)
+    zone.page_links[list_number(10)] = list_number(10)
+    assert f"list 10 1: its boundary, pfn {boundary}, is not on it" in check(zone)
 
 
 def test_two_free_buddies(zone):

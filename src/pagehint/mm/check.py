@@ -8,7 +8,20 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES, Migratetype
 from pagehint.mm.attached import Attachable
-from pagehint.mm.page import FREE, HELD, HINTED, IN_FLIGHT, KIND, OFFLINE, ORDER, PCP, TYPE_SHIFT, USED, entry
+from pagehint.mm.page import (
+    FREE,
+    HELD,
+    HINTED,
+    IN_FLIGHT,
+    KIND,
+    LISTS,
+    OFFLINE,
+    ORDER,
+    PCP,
+    TYPE_SHIFT,
+    USED,
+    entry,
+)
 from pagehint.units import shown
 
 __all__ = ["check", "check_zones"]
@@ -70,10 +83,13 @@ def _check_lists(zone: Attachable, heads: NDArray[np.intp], kinds: NDArray[np.ui
     problems = []
     state, links = zone.page_state, zone.page_links
     listed = np.zeros(zone.pages, np.int32)
+    empty = (links[:LISTS] == np.arange(LISTS)[:, None]).all(axis=1).tolist()
     for order in range(zone.max_order):
         for migratetype in range(MIGRATE_TYPES):
-            where = f"list {order} {migratetype}"
             head = (migratetype << 5) + order
+            if empty[head] and not (zone.active and zone.boundary(order, migratetype) >= 0):
+                continue
+            where = f"list {order} {migratetype}"
             pages = zone.free_list(order, migratetype) - zone.start_pfn
             ring = np.concatenate(([head], entry(pages), [head]))
             if np.any(links[ring[:-1], 0] != ring[1:]) or np.any(links[ring[1:], 1] != ring[:-1]):
@@ -174,6 +190,8 @@ def _check_pcps(
     for pcp in zone.pcps:
         pages = 0
         for which, pfns in enumerate(pcp.lists()):
+            if not len(pfns):
+                continue
             where = f"CPU {pcp.cpu}, list {which}"
             places = pfns - zone.start_pfn
             outside = (places < 0) | (places >= zone.pages)
