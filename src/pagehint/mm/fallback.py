@@ -206,7 +206,7 @@ def claim_told(buddy, i, order, migratetype, found, kind):
 def take_told(buddy, i, order, migratetype):
     steals: cython.bint = buddy._fallback == claim_then_steal
     first: cython.Py_ssize_t = smallest(buddy, order, migratetype) if steals else largest(buddy, order, migratetype)
-    if first != i or buddy._least_fallback:
+    if first != i:
         return -1
     buddy._steals = steals
     take_part(buddy, i, order)
