@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
-from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
 
@@ -18,8 +18,8 @@ def pages(*ranges):
     return array
 
 
-def loaded(free, types=None, present=None, reported=None, ranks=None, **settings):
-    zone = Zone(PAGES, profile=LINUX_6_1, **settings)
+def loaded(free, types=None, present=None, reported=None, ranks=None, profile=LINUX_6_1):
+    zone = Zone(PAGES, profile=profile)
     zone.load(free, types, present, reported, ranks)
     assert zone.check() == []
     return zone
@@ -89,6 +89,15 @@ def test_the_first_device_goes_on_from_what_was_reported_and_another_does_not():
     zone.detach()
     zone.attach(9, 0, "second", lambda: None)
     assert zone.nr_hinted is None
+    assert zone.check() == []
+
+
+@pytest.mark.parametrize(("profile", "stays"), [(LINUX_5_3, False), (LINUX_6_1, True)])
+def test_a_reported_block_that_moves_stays_one_where_it_goes_to_a_tail(profile, stays):
+    zone = loaded(pages((1024, 1032), (1040, 1048)), reported=pages((1024, 1025)), profile=profile)
+    zone.isolate(1024)
+    zone.unisolate(1024)
+    assert zone.is_hinted(np.array([1024, 1040])).tolist() == [stays, False]
     assert zone.check() == []
 
 
