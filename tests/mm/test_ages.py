@@ -50,6 +50,13 @@ def test_a_freed_block_is_new_and_a_split_keeps_the_age():
     assert zone.check() == []
 
 
+def test_what_is_left_of_a_block_of_which_a_range_is_taken_keeps_its_age():
+    zone = aged()
+    zone.now = 4 * SECOND
+    zone.alloc_range(1024, 512)
+    assert ages(zone, 9) == {1536: 3}
+
+
 def test_a_probe_tells_of_any_page():
     zone = aged(profile=LINUX_6_1)
     lists = PerCpuLists(zone, 0, 4, 64)

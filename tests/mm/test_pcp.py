@@ -167,6 +167,17 @@ def test_linux_6_1_keeps_no_blocks_of_order_1_to_3_while_frees_follow_on_frees()
     assert pcp.count == 0
 
 
+def test_linux_6_1_keeps_a_pageblock_even_so():
+    zone = Zone(16384, profile=LINUX_6_1)
+    lists = PerCpuLists(zone, 0, 300, 1000)
+    pages, pageblock = [zone.alloc() for _ in range(1300)], zone.alloc(9)
+    for pfn in pages:
+        zone.free(pfn, 0, lists)
+    assert lists.count == 400, "300 were drained, and 600"
+    zone.free(pageblock, 9, lists)
+    assert lists.count == 912
+
+
 def test_linux_6_1_drains_the_list_that_was_freed_to_first():
     zone, pcp = make(batch=4, high=12)
     unmovable = [zone.alloc(0, 0) for _ in range(6)]
