@@ -57,6 +57,13 @@ def test_what_is_left_of_a_block_of_which_a_range_is_taken_keeps_its_age():
     assert ages(zone, 9) == {1536: 3}
 
 
+def test_no_ages_are_kept_once_their_device_is_gone():
+    zone = aged()
+    zone.detach()
+    with pytest.raises(InputError, match="keeps no ages"):
+        zone.ages(zone.free_list(10, 1))
+
+
 def test_a_probe_tells_of_any_page():
     zone = aged(profile=LINUX_6_1)
     lists = PerCpuLists(zone, 0, 4, 64)

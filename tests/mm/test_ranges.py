@@ -7,12 +7,12 @@ from pagehint.errors import BusyError, InputError
 from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.drivers.stepper import Stepper
-from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1
+from pagehint.kernel.profiles import LINUX_5_3, LINUX_6_1, kernel_profile
+from pagehint.mm.batch import Batch
 from pagehint.mm.check import check
+from pagehint.mm.page import HIGHATOMIC, ISOLATE, MOVABLE, UNMOVABLE
 from pagehint.mm.pcp import PerCpuLists
 from pagehint.mm.zone import Zone
-
-ISOLATE = 4
 
 
 class Device:
@@ -218,3 +218,18 @@ def test_migratetypes_may_be_numpys():
     zone.isolate(np.int64(1024))
     zone.unisolate(np.uint16(1024), np.uint8(1))
     assert (zone.free_pages, zone.isolated, check(zone)) == (5000, 0, [])
+
+
+@pytest.mark.parametrize(("migratetype", "then"), [(UNMOVABLE, MOVABLE), (MOVABLE, MOVABLE), (HIGHATOMIC, HIGHATOMIC)])
+def test_half_a_pageblock_that_is_told_makes_the_rest_movable_but_not_of_the_atomic_reserve(migratetype, then):
+    zone = Zone(2048, profile=kernel_profile("6.12"))
+    free = np.zeros(2048, np.bool_)
+    free[512:768] = free[800:808] = True
+    zone.load(free, [MOVABLE, migratetype, MOVABLE, MOVABLE])
+    batch = Batch(4)
+    zone.take_unreported(8, migratetype, batch, 10)
+    assert batch.pfns.tolist() == [512]
+    assert zone.pageblock_types[1] == then
+    assert zone.free_list(3, then).tolist() == [800]
+    zone.drain(batch, True)
+    assert zone.check() == []
