@@ -84,14 +84,14 @@ def test_a_fallback_is_a_removal_unless_its_page_has_just_left(tmp_path: Path) -
 def test_a_fallback_took_its_page_where_the_next_one_follows_at_once(tmp_path: Path) -> None:
     """Of a block, the next one lies behind all of it; what is taken elsewhere tells nothing of the kernel."""
     events: list[Event] = []
-    for k, (order, following) in enumerate(((0, 1), (2, 4), (2, 1), (0, 512), (2, 0))):
+    for k, (order, following) in enumerate(((0, 1), (2, 4), (3, 8), (2, 1), (0, 512), (2, 0))):
         pfn = 1024 * k
         events += [
             (2 * k, 0, "X", pfn, order, 0, pack_fallback(9, 1, 1)),
             (2 * k, 0, "Z", pfn + following, order, 0, 0),
         ]
     scan = scanned(record(tmp_path / "t", events, 8192), 8192)
-    assert (scan.removals, scan.moves) == (2, 1)
+    assert (scan.removals, scan.moves) == (3, 1)
 
 
 def test_what_comes_to_a_list_at_once_is_beyond_a_batch_from_its_next_page_on(tmp_path: Path) -> None:
