@@ -64,6 +64,9 @@ def test_watch_looks_again_and_ends_with_the_interrupt() -> None:
         shown = terminal.read_until(lambda text: text.count("Free memory, by what keeps it") >= 2)
         assert "this machine" in shown
         assert "\x1b[?1049h" in shown, "on a screen of its own"
+        before, looking, _ = shown.partition("looking at this machine's memory")
+        assert looking, "the first look takes seconds on a large or busy machine: the screen was empty"
+        assert "Free memory" not in before
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.ended() == 130
     finally:
@@ -71,6 +74,18 @@ def test_watch_looks_again_and_ends_with_the_interrupt() -> None:
     assert "\x1b[?1049l" in terminal.text, "the terminal's own screen is back"
     assert "\x1b[?25h" in terminal.text, "the cursor is back"
     assert "Traceback" not in terminal.text
+
+
+def test_a_look_says_that_it_goes_on() -> None:
+    terminal = Terminal("--json")
+    try:
+        assert terminal.ended() == 0
+    finally:
+        terminal.process.kill()
+    before, looking, after = terminal.text.partition("looking at this machine's memory")
+    assert looking
+    assert "{" not in before
+    assert '"free_resident"' in after
 
 
 def test_watch_ends_with_its_terminal() -> None:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 from rich.live import Live
+from rich.text import Text
 
+from pagehint.cli.bar import bar
 from pagehint.cli.options import Json, naming, print_json
 from pagehint.diagnosis.apply import STEPS, apply_action, check_action
 from pagehint.diagnosis.examine import diagnose
@@ -20,6 +22,8 @@ from pagehint.report.output import output_if
 from pagehint.units import parse_time
 
 __all__ = ["doctor"]
+
+_LOOKING = "looking at", "this machine's memory"
 
 
 def doctor(
@@ -61,7 +65,11 @@ def doctor(
     if apply is not None:
         check_action(apply)
     with output_if(html, files) as page:
-        found = diagnose(files) if files else examine_machine()
+        if files:
+            found = diagnose(files)
+        else:
+            with bar(*_LOOKING):
+                found = examine_machine()
         if page is not None:
             from pagehint.report.doctor_page import doctor_page
 
@@ -96,6 +104,7 @@ def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply:
 def _watch(seconds: float) -> None:
     console = Console(highlight=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
+        live.update(Text(" ".join(_LOOKING)), refresh=True)
         while sys.stdout.isatty():  # until it ends
             live.update(live_screen(console, examine_machine()), refresh=True)
             time.sleep(seconds)
