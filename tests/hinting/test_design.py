@@ -51,6 +51,12 @@ def started(zones, device, **settings):
     return design, rung
 
 
+def test_it_shows_its_settings_as_it_is_made():
+    assert repr(PageReporting(order=5)) == "PageReporting(order=5, delay=2000000000)"
+    again = eval(repr(PageHinting(delay="20ms", idle="1s")))
+    assert again.values() == PageHinting(delay="20ms", idle="1s").values()
+
+
 def test_a_cycle_step_by_step():
     zone = Zone(3 * BLOCK)
     design, _ = started([zone], Device(2), delay=100)

@@ -141,6 +141,10 @@ class Design(Conversation, ABC):
         """The settings and their values."""
         return {name: getattr(self, name) for name in self.settings}
 
+    def __repr__(self) -> str:
+        given = (f"{name}={value!r}" for name, value in self.values().items() if value is not None)
+        return f"{type(self).__name__}({', '.join(given)})"
+
     # Start and stop
 
     @property
