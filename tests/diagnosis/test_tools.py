@@ -140,6 +140,34 @@ TOTALS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "tool", "least", "most"),
+    [
+        (
+            "GiB Mem :     15.5 total,      3.0 free,      7.9 used,      4.6 buff/cache\n"
+            "GiB Swap:      0.0 total,      0.0 free,      0.0 used.      6.7 avail Mem\n",
+            "top", 3020.8, 3123.2
+        ),
+        ("------memory-usage-----\n used  free  buff  cach\n7.9G 3.0G  195M 4.6G\n", "dstat", 3020.8, 3123.2),
+        (
+            "Area                           Used      Cache   Noncache \n"
+            "kernel dynamic memory          1.2G       1.0G     200.0M \n"
+            "userspace memory               8.0G       4.0G       4.0G \n"
+            "free memory                    3.0G       3.0G          0 \n",
+            "smem -w", 3020.8, 3123.2
+        ),
+    ],
+    ids=["top", "dstat", "smem"],
+)  # fmt: skip
+def test_what_tools_round_lies_between_bounds(tmp_path: Path, text: str, tool: str, least: float, most: float) -> None:
+    """3.0 GiB were said to be 3,072 MiB to the byte."""
+    (tmp_path / "text").write_text(text)
+    found = diagnose(tmp_path / "text")
+    assert found.to_dict()["free_mib"] == pytest.approx([least, most], abs=0.001)
+    assert f"{tool} rounds its figures: from 3,020 to 3,123 MiB are free" in "".join(found.warnings)
+    assert found.free_resident["waiting"].most == pytest.approx(most * MIB, abs=1)
+
+
 def _refusal(path: Path, text: str) -> str:
     path.write_text(text)
     with pytest.raises(InputError) as refused:
@@ -153,7 +181,9 @@ def test_totals_of_tools(tmp_path: Path, tool: str) -> None:
     path = tmp_path / "text.txt"
     path.write_text(text)
     found = diagnose(path).to_dict()
-    assert (found["free_mib"], found["memory_mib"]) == (pytest.approx(free, abs=0.001), total)
+    # Rounded to tenths of a GiB: half of one more or less.
+    expected = [free - 51.2, free + 51.2] if tool in ("atop", "sar -r -h") else free
+    assert (found["free_mib"], found["memory_mib"]) == (pytest.approx(expected, abs=0.001), total)
     guessed = {"vmstat -S k": "kB"}
     assert [word for word in ("MiB", "kB") if any(f"for {word}" in each for each in found["warnings"])] == [
         guessed[each] for each in guessed if each == tool
@@ -404,6 +434,19 @@ def test_the_tables_after_the_one_with_what_is_free_are_not_read(tmp_path: Path)
         ),
         ("             flags\tpage-count       MB  symbolic-flags\t\t\tlong-symbolic-flags\n", "page-types, a form of"),
         ("free.value 23206715392\nslab.value 23206715\n", "munin, a form of it that is not read"),
+        (
+            "xentop - 12:00:00   Xen 4.17.3\n2 domains: 1 running, 1 blocked, 0 paused, 0 crashed, 0 dying\n"
+            "Mem: 16665208k total, 9065208k used, 7600000k free    CPUs: 4 @ 2400MHz\n",
+            "xentop (it has the host's memory",
+        ),
+        ('{"cpu":0.01,"memory":{"free":3221225472,"total":16590675968,"used":13369450496}}\n', "Proxmox' node status"),
+        ('│ memory         │ {"free":3221225472,"total":16590675968,"used":13369450496} │\n', "Proxmox' node st"),
+        ("MEM web01 1795844795 2026/11/28 22:13:20 60 4096 4050458 786432 1000000 50000\n", "atop -P, a form of it"),
+        (
+            '{"labels":["time","free","used","cached","buffers"],"data":[[1795844795,3072.5,8000.1]]}\n',
+            "netdata, a form",
+        ),
+        ("memoryfree => 3.00 GB\nmemoryfree_mb => 3072.00\n", "facter, which"),
         ("12-07-2026 10:11:12 RAM 2847/7772MB (lfb 512x4MB) SWAP 0/3886MB CPU [12%@1574]\n", "tegrastats, which doe"),
         ("Name  State   CPUUsage(%) MemoryAssigned(M) Uptime   Status   Version\n", "Hyper-V's Get-VM, which doe"),
         ("│Used:   38%    11.9 GiB││\n│Available:   62%    19.3 GiB││Free: 59%   549 GiB  │\n", "btop, a form of it"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
-from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, Size, slack_of
 
 __all__ = ["parse_named_figures"]
 
@@ -94,6 +94,21 @@ _TOOLS = {
             "slab_recl": "slab_reclaimable",
             "slab_unrecl": "slab_unreclaimable",
         },
+    ),
+    "OpenWrt's ubus": _Source(
+        '"buffered"',
+        rf'"(?P<name>{_PSUTIL_NAMES})": ?{_ALONE}',
+        _OF_PSUTIL,
+        within=r'"memory": ?\{[^{}]{0,600}\}',
+        needs=frozenset({"total", "buffers"}),
+    ),
+    "procrank": _Source(
+        "RAM:",
+        rf"\b{_FIGURE}K (?P<name>total|free|buffers|cached|shmem|slab)\b",
+        {name: name for name in ("total", "free", "buffers", "cached", "shmem")},
+        _KIB,
+        within=r"^RAM: \d{1,12}K total, \d{1,12}K free, .{1,200}",
+        needs=frozenset({"total"}),
     ),
     "telegraf": _Source(
         "mem,",
@@ -214,8 +229,8 @@ _WITHIN = {
 }
 
 
-def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int], list[str], bool]]:
-    """Of each tool whose figures are in the first of the texts that has some: its name, bytes by the names of COUNTERS,
+def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, Size], list[str], bool]]:
+    """Of each tool whose figures are in the first of the texts that has some: its name, sizes by the names of COUNTERS,
     the names of the machines, where they are several: the figures are of the last; and whether that one's are there
     again with others: the last that are whole count. O(length).
     """
@@ -223,7 +238,7 @@ def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int],
         for text in texts:
             if source.mark not in text:
                 continue
-            found: dict[str, dict[str, int]] = {}
+            found: dict[str, dict[str, Size]] = {}
             others = set()
             for machine, sizes in _moments(tool, source, text):
                 if "free" in sizes and source.needs <= sizes.keys():
@@ -239,24 +254,24 @@ def parse_named_figures(texts: list[str]) -> Iterator[tuple[str, dict[str, int],
 
 
 # The figures of one machine at one moment: another one begins where a name comes again with another figure.
-def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[str, int]]]:
+def _moments(tool: str, source: _Source, text: str) -> Iterator[tuple[str, dict[str, Size]]]:
     figures = _FIGURES[tool]
     has_machine, has_unit = "machine" in figures.groupindex, "unit" in figures.groupindex
     for part, whose in _within(tool, source, text) if tool in _WITHIN else [(text, "")]:
-        begun: dict[str, dict[str, int]] = {}
+        begun: dict[str, dict[str, Size]] = {}
         for match in figures.finditer(part):
             if (name := source.names.get(match["name"])) is None:
                 continue
             machine = (match["machine"] or whose) if has_machine else whose
             unit = FIGURE_UNITS[match["unit"]] if has_unit and match["unit"] else source.unit
-            size = int(float(match["figure"]) * unit)
-            if source.whole_pages and size % SMALLEST_PAGE:
+            size = Size(int(float(match["figure"]) * unit), slack_of(match["figure"], unit))
+            if source.whole_pages and size.size % SMALLEST_PAGE:
                 continue
             sizes = begun.setdefault(machine, {})
             if sizes.get(name, size) != size:
                 yield machine, sizes
                 sizes = begun[machine] = {}
-            if size <= MOST_MEMORY:
+            if size.size <= MOST_MEMORY:
                 sizes[name] = size
         yield from begun.items()
 

@@ -6,7 +6,8 @@ from pagehint.diagnosis.evidence import ZoneKey
 
 __all__ = ["as_proc_lines", "parse_exported_blocks"]
 
-_VALUE = r" (\d{1,20}(?:\.\d{1,20})?(?:e[+][01]\d)?)(?: \d{1,15})?"
+# As promtool prints it too.
+_VALUE = r" (?:=> )?(\d{1,20}(?:\.\d{1,20})?(?:e[+][01]\d)?)(?: \d{1,15}| @\[\d{1,12}(?:\.\d{1,9})?\])?"
 _MEMINFO = re.compile(r"node_memory_(\w{2,40})_bytes(?:\{[^{}]{0,200}\})?" + _VALUE, re.ASCII)
 _BLOCKS = re.compile(r"node_buddyinfo_blocks\{([^{}]{1,400})\}" + _VALUE, re.ASCII)
 _LABEL = re.compile(r'(node|size|zone)="(\w{1,9})"', re.ASCII)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
+from pagehint.diagnosis.figure import ends_of
 from pagehint.diagnosis.fragmentation import parse_indices
 from pagehint.diagnosis.free_tool import FreeTool, parse_free
 from pagehint.diagnosis.given import STANDARD_INPUT, SilentError, bytes_of, files_of, is_binary, page_map_of
@@ -336,7 +337,9 @@ def _tools(evidence: Evidence, lines: list[str], texts: list[str], name: str, be
         evidence.meminfo = sum_of_nodes({0: of_nodes})
         yield "numastat -m"
     for what, sizes, machines, again in parse_named_figures(texts):
-        _take_sizes(evidence, what, sizes, {}, beside_free)
+        ends = ends_of(sizes)
+        _take_sizes(evidence, what, {key: size for key, (size, _) in sizes.items()}, ends, beside_free)
+        _warn_of_rounded(evidence, what, ends, name)
         if machines:
             evidence.warnings.append(
                 f"{name}: the figures of {what} are of several machines: those of {printable(machines[-1])} are read"
@@ -371,9 +374,19 @@ def _take_sizes(
                 evidence.figure_ends[key] = ends[key]
 
 
+def _warn_of_rounded(evidence: Evidence, what: str, ends: dict[str, tuple[int, int]], name: str) -> None:
+    if "free" in ends and (rough := evidence.rough("free")) is not None:
+        least, most = rough
+        evidence.warnings.append(
+            f"{name}: {what} rounds its figures: from {least >> 20:,} to {most >> 20:,} MiB are free"
+        )
+
+
 def _warn_of_totals(evidence: Evidence, totals: Totals, name: str) -> None:
     what = totals.what
-    if totals.ends:
+    if totals.ends and totals.unit is None:
+        _warn_of_rounded(evidence, what, totals.ends, name)
+    elif totals.ends:
         least, most = totals.ends["free"]
         evidence.warnings.append(
             f"{name}: {what} may be in MiB or, with -S m, of 1000 * 1000 bytes: from {least >> 20:,} to "

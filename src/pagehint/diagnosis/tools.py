@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pagehint.diagnosis.evidence import ZoneKey
-from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, Size, ends_of, parse_figure, slack_of
 
 __all__ = [
     "Totals",
@@ -25,7 +25,7 @@ _MOST_WORDS = 60
 _TOP = re.compile(
     r"([KMGTPE])iB \S{1,20}(?P<later> ?): *" + ", *".join([r"(\d[\d.,]{0,20})[^\s,\d]?[ +][^\d,]{1,30}"] * 4), re.ASCII
 )
-_OLD_TOP = re.compile(r"Mem ?: *\d[\d.,]{0,20}[kKMGT]? (?:total|used),.{1,200}", re.ASCII)
+_OLD_TOP = re.compile(r"Mem ?: *\d[\d.,]{0,20}[kKMGT]? (?:total|used),(?!.{0,100}\bCPUs:).{1,200}", re.ASCII)
 _OLD_TOP_PART = re.compile(rf"{_SIZE}\+? ?(total|used|free|shrd|buffers|buff|cached)\b", re.ASCII)
 _AVAILABLE = re.compile(r"([KMGTPE])iB Swap ?:.{1,120}?(\d[\d.,]{0,20}) avail Mem", re.ASCII)
 _USED_FIRST = re.compile(r" total, *[\d.,]{1,21}\D? ?used")
@@ -147,7 +147,10 @@ _NO_FREE = {
     "hostnamectl": r"(?:Static hostname|Machine ID): .{1,120}",
     "inxi": r"System RAM: total: .{1,120}|.{0,120}\bMemory: [\d./ ]{1,30}[KMG]iB.{0,20}used: .{1,80}",
     "neofetch": r"Memory: [\d.]{1,12} ?[MG]iB / [\d.]{1,12} ?[MG]iB.{0,40}",
-    "facter": r'memory => \{|.{0,400}\bavailable_bytes"?(?: =>|:) \d{1,20}\b.{0,400}',
+    "facter": (
+        r"memory => \{|memory(?:free|size)(?:_mb)? => .{1,40}"
+        r'|.{0,400}\bavailable_bytes"?(?: =>|:) \d{1,20}\b.{0,400}'
+    ),
     "lsmem": r"RANGE\s+SIZE\s+STATE\s.{1,40}|Total online memory: .{1,40}",
     "lshw": r"\*-memory.{0,20}",
     "dmidecode": r"Handle 0x[0-9A-F]{4}, DMI type .{1,40}",
@@ -159,6 +162,11 @@ _NO_FREE = {
     ),
     "virsh dominfo": r"Max memory: {1,40}\d{1,20} KiB",
     "xl list": r"Name\s+ID\s+Mem\s+VCPUs.{1,80}",
+    "xentop (it has the host's memory, not a machine's)": r"xentop - .{1,80}|Mem: .{1,100} free +CPUs: .{1,40}",
+    "Proxmox' node status (it counts caches as free)": (
+        r'.{0,2000}(?:"memory": ?|[|│] memory +[|│] )\{"(?:free|total|used|available)": ?\d{1,20},.{1,4000}'
+    ),
+    "arc_summary": r"ARC size \(current\): .{1,80}",
     "xl info": r"xen_version\s+: .{1,40}",
     "systemd-oomd": r"(?:.{0,80}: )?(?:Killed|Marked) /\S{1,200} (?:\(.{0,40}\) )?(?:due to|for killing).{1,300}",
     "/proc/PID/status": r"VmRSS: {0,9}\d{1,15} kB",
@@ -174,7 +182,11 @@ _UNREAD = {
     "jc --proc-zoneinfo": r'.{0,4000}"pagesets": ?\[.{0,4000}',
     "sadf -x": r"<memfree>\d{1,20}</memfree>",
     "page-types": r"flags\s+page-count\s+MB\s+symbolic-flags.{0,60}",
-    "netdata": r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|netdata_system_ram_\w{1,40}\{.{1,400}',
+    "atop -P": r"MEM \S{1,80} \d{10} \d{4}/\d\d/\d\d \d\d:\d\d:\d\d \d{1,9} .{1,400}",
+    "netdata": (
+        r'NETDATA_SYSTEM_RAM_FREE="\d.{0,40}|.{0,200}"labels": ?\["time", ?"free", ?"used",.{0,4000}'
+        r"|netdata_system_ram_\w{1,40}\{.{1,400}"
+    ),
     "btop": r"[|│┃]?Available: .{0,40}[\d.]{1,12} [KMGT]iB ?[|│┃].{0,400}",
     "munin": r"(?:slab|page_tables|vmalloc_used|apps|fp_n\d{1,4}_z\w{1,40})\.value \d{1,20}",
     "Metricbeat's linux.pageinfo": r'.{0,200}(?:linux\.pageinfo\.|"pageinfo": ?\{).{0,200000}',
@@ -267,21 +279,24 @@ def parse_totals(lines: list[str]) -> Iterator[Totals]:
         "crash's kmem -i": _crash_totals,
         "Android's dumpsys meminfo": _android,
     }
-    for what, sizes in ((what, reader(lines)) for what, reader in read.items()):
+    for what, told in ((what, reader(lines)) for what, reader in read.items()):
         # In units that are larger than all of it nothing is told.
-        if "free" in sizes and sizes.get("total") != 0:
-            yield Totals(what, sizes)
+        if "free" in told and ("total" not in told or told["total"].size):
+            yield Totals(what, {name: each.size for name, each in told.items()}, ends=ends_of(told))
     for what, (mark, names, known) in _TABLES.items():
-        rows = list(_rows(lines, mark, names, known or 1))
+        found = list(_rows(lines, mark, names, known or 1))
+        rows = [row for row, _ in found]
         # Without units, dool's are shares.
         if rows and (known != 1 or sum(rows[-1].values()) >= _SMALL << 10):
             least, unit, guessed = (1, 1, None) if known is not None else _table_unit(rows, lines)
             sizes = {name: int(value * unit) for name, value in rows[-1].items()}
-            ends = {name: (int(value * least), int((value + 1) * unit)) for name, value in rows[-1].items()}
+            ends = ends_of({name: Size(size, found[-1][1][name]) for name, size in sizes.items()})
+            if least < unit:
+                ends = {name: (int(value * least), int((value + 1) * unit)) for name, value in rows[-1].items()}
             others = len({row.get("total") for row in rows}) > 1 or (
                 what in _OF_ONE_ROW and any(map(rows[-1].__ne__, rows))
             )
-            yield Totals(what, sizes, guessed, ends if least < unit else {}, others)
+            yield Totals(what, sizes, guessed, ends, others)
 
 
 def crash_zones_as_proc(lines: list[str]) -> list[str]:
@@ -343,13 +358,19 @@ def refused_text(lines: Collection[str]) -> str | None:
 
 
 # Without a unit in KiB. By name, without those that are no figures.
-def _sizes(figures: Iterable[tuple[str, str, str]]) -> dict[str, int]:
-    read = ((name, parse_figure(text, unit), unit) for name, text, unit in figures)
-    return {name: int(figure * FIGURE_UNITS[unit.upper() or "K"]) for name, figure, unit in read if figure is not None}
+def _sizes(figures: Iterable[tuple[str, str, str]]) -> dict[str, Size]:
+    read = ((name, text, parse_figure(text, unit), FIGURE_UNITS[unit.upper() or "K"]) for name, text, unit in figures)
+    return {
+        name: Size(int(figure * unit), slack_of(text, unit)) for name, text, figure, unit in read if figure is not None
+    }
 
 
-def _top(lines: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _exactly(sizes: dict[str, int]) -> dict[str, Size]:
+    return {name: Size(size) for name, size in sizes.items()}
+
+
+def _top(lines: list[str]) -> dict[str, Size]:
+    found: dict[str, Size] = {}
     for line in lines:
         if (match := _TOP.match(line)) is not None:
             # Before 3.3.10 there is no space before the colon, and what is used stands before what is free.
@@ -363,9 +384,11 @@ def _top(lines: list[str]) -> dict[str, int]:
             parts = _sizes((name, number, unit) for number, unit, name in figures)
             # Without units they are whole pages in KiB, or of anything.
             has_units = any(unit for _, unit, _ in figures)
-            of_pages = not any(size % SMALLEST_PAGE for size in parts.values())
-            if "free" in parts and (has_units or (of_pages and max(parts.values()) >= _SMALL << 10)):
-                found = {"total": parts.get("total", parts["free"] + parts.get("used", 0)), "free": parts["free"]}
+            of_pages = not any(size % SMALLEST_PAGE for size, _ in parts.values())
+            if "free" in parts and (has_units or (of_pages and max(parts.values()).size >= _SMALL << 10)):
+                used, free = parts.get("used", Size(0)), parts["free"]
+                all_of = Size(used.size + free.size, used.slack + free.slack)
+                found = {"total": parts.get("total", all_of), "free": free}
                 for name, word in (
                     ("buffers", "buffers"),
                     ("buffers", "buff"),
@@ -381,26 +404,26 @@ def _top(lines: list[str]) -> dict[str, int]:
     return found
 
 
-def _atop(lines: list[str]) -> dict[str, int]:
+def _atop(lines: list[str]) -> dict[str, Size]:
     names = {"tot": "total", "free": "free", "cache": "cached", "buff": "buffers", "shmem": "shmem"}
-    found: dict[str, int] = {}
+    found: dict[str, Size] = {}
     for line in lines:
         if _ATOP.fullmatch(line):
             found = _sizes((names[name], number, unit) for name, number, unit in _ATOP_PART.findall(line))
     return found
 
 
-def _statistics(lines: list[str]) -> dict[str, int]:
+def _statistics(lines: list[str]) -> dict[str, Size]:
     names = {"total memory": "total", "free memory": "free", "buffer memory": "buffers", "swap cache": "cached"}
     found: dict[str, int] = {}
     for match in filter(None, map(_STATISTIC.fullmatch, lines)):
         unit = _THOUSANDS.get(match[2]) or FIGURE_UNITS[(match[2] or "K").upper()]
         found[names[match[3]]] = int(match[1]) * unit
-    return found
+    return _exactly(found)
 
 
 # Of what lacks some of them, nothing is told.
-def _nodes(lines: list[str]) -> dict[str, int]:
+def _nodes(lines: list[str]) -> dict[str, Size]:
     found: dict[str, dict[str, int]] = {"size": {}, "free": {}}
     expected = None
     for node, what, size, nodes in (match.groups() for match in map(_NUMACTL.fullmatch, lines) if match is not None):
@@ -411,12 +434,12 @@ def _nodes(lines: list[str]) -> dict[str, int]:
     total, free = found["size"], found["free"]
     if not free or total.keys() != free.keys() or expected not in (None, len(free)):
         return {}
-    return {"total": sum(total.values()), "free": sum(free.values())}
+    return _exactly({"total": sum(total.values()), "free": sum(free.values())})
 
 
 # What processes of no use hold goes when they do, not with the page cache.
-def _android(lines: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _android(lines: list[str]) -> dict[str, Size]:
+    found: dict[str, Size] = {}
     for line in lines:
         if (match := _ANDROID_TOTAL.fullmatch(line)) is not None:
             found |= _sizes([("total", match[1], "K")])
@@ -435,22 +458,24 @@ def crash_page_size(lines: list[str]) -> int | None:
             return int(area[2]) << 10 >> int(area[1])
         total = _CRASH_TOTAL.fullmatch(line)
         if total is not None and total[1] == "TOTAL MEM" and total[4] and int(total[2]):
-            size = _sizes([("total", total[3], total[4][0])]).get("total", 0) / int(total[2])
+            size = _sizes([("total", total[3], total[4][0])]).get("total", Size(0)).size / int(total[2])
             return min(_PAGE_SIZES, key=lambda each: abs(each - size))
     return None
 
 
-def _crash_totals(lines: list[str]) -> dict[str, int]:
+def _crash_totals(lines: list[str]) -> dict[str, Size]:
     names = {"TOTAL MEM": "total", "FREE": "free", "BUFFERS": "buffers", "CACHED": "cached"}
     page_size = crash_page_size(lines) or _PAGE_SIZES[0]
     found = filter(None, map(_CRASH_TOTAL.fullmatch, lines))
     pages = {names[match[1]]: int(match[2]) for match in found if match[1] in names}
-    return {name: number * page_size for name, number in pages.items()} if "total" in pages else {}
+    return {name: Size(number * page_size) for name, number in pages.items()} if "total" in pages else {}
 
 
-# A row may have words behind the last column, as the time is printed, and figures with units of their own. It may be
-# cut off behind what is read of it.
-def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iterator[dict[str, float]]:
+# Rows, and by how many bytes their figures may be off. A row may have words behind the last column, as the time is
+# printed, and figures with units of their own. It may be cut off behind what is read of it.
+def _rows(
+    lines: list[str], mark: str, names: dict[str, str], unit: int
+) -> Iterator[tuple[dict[str, float], dict[str, int]]]:
     columns: dict[str, int] = {}
     least = most = named_words = 0
     separator, begins = _CELLS, _FIGURES
@@ -480,13 +505,11 @@ def _rows(lines: list[str], mark: str, names: dict[str, str], unit: int) -> Iter
             is_whole = least <= len(words) <= most
             cells = [_CELL.fullmatch(words[place]) for place in columns.values()] if is_whole else [None]
             if None not in cells:
-                sizes = (
-                    float(cell[1]) * (FIGURE_UNITS[cell[2].upper()] if cell[2] else unit) for cell in cells if cell
-                )
-                row = dict(zip(columns, sizes, strict=True))
+                figures = [(cell[1], FIGURE_UNITS[cell[2].upper()] if cell[2] else unit) for cell in cells if cell]
+                row = {name: float(text) * each for name, (text, each) in zip(columns, figures, strict=True)}
                 # The rest of a broken row has no total, or a wrong one.
                 if "total" not in row or 0 < row["total"] >= row.get("free", 0):
-                    yield row
+                    yield row, {name: slack_of(*each) for name, each in zip(columns, figures, strict=True)}
 
 
 # The least and the most that one of vmstat's figures stands for, and its unit if it was guessed. Whole pages are
