@@ -134,7 +134,7 @@ class Evidence:
     kernels: list[tuple[str, str]] = field(default_factory=list)
     """What each file says which kernel it is, and its name."""
     hypervisor: str | None = None
-    """``"Xen"``, ``"Apple"`` or ``"VMware"``, which have no free page reporting; None: another, none, or not known."""
+    """One of HYPERVISORS, which have no free page reporting; None: another, none, or not known."""
     reporting: Reporting = field(default_factory=Reporting)
     settings: dict[str, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)

@@ -49,6 +49,22 @@ HYPERVISORS = {
             r"|\AVMware\d{1,3},\d"
         ),
     ),
+    # What its balloon takes is for other guests of it, and stays taken from the host.
+    "VirtualBox": Hypervisor(
+        "VirtualBox",
+        "VirtualBox has no free page reporting",
+        "VBoxManage modifyvm NAME --memory MIB (on the host, while it is off)",
+        re.compile(
+            r"innotek GmbH VirtualBox|Virtualization: oracle|Hypervisor vendor:\s+Oracle|\AVirtualBox$|\Ainnotek GmbH$"
+            r"|(?:Vendor|Manufacturer): {0,8}innotek GmbH"
+        ),
+    ),
+    "bhyve": Hypervisor(
+        "bhyve",
+        "bhyve has no balloon",
+        "bhyve -m SIZE (on the host, at its next start)",
+        re.compile(r"FreeBSD BHYVE|Virtualization: bhyve|Hypervisor vendor:\s+bhyve|\ABHYVE$"),
+    ),
 }
 """By name, the first that is told of before the others."""
 
