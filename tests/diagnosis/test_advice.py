@@ -255,3 +255,21 @@ def test_lists_are_shortened_where_the_kernel_has_a_setting_for_it(
     assert [each.risk.partition("freed")[2] for each in offers] == ([] if told is None else [told])
     evidence.settings["percpu_pagelist_high_fraction"] = "0"
     assert any("per-CPU lists" in each.what for each in examine(evidence).advice)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "surplus", "unused", "kept"), [(0, 0, 4000, 96), (1000, 0, 3000, 1096), (0, 200, 3800, 96)]
+)
+def test_huge_pages_that_nobody_uses_can_be_let_go(
+    tmp_path: Path, reserved: int, surplus: int, unused: int, kept: int
+) -> None:
+    """They were said to be what can't be helped, all of the pool."""
+    (tmp_path / "meminfo").write_text(
+        "MemTotal: 16201832 kB\nMemFree: 1145728 kB\nHugePages_Total: 4096\nHugePages_Free: 4000\n"
+        f"HugePages_Rsvd: {reserved}\nHugePages_Surp: {surplus}\nHugepagesize: 2048 kB\nHugetlb: 8388608 kB\n"
+    )
+    found = diagnose(tmp_path / "meminfo")
+    (advice,) = (each for each in found.advice if "huge pages that nobody uses" in each.what)
+    assert advice.brings == Bounds(0, unused * 2 * MIB)
+    assert advice.command == f"sysctl vm.nr_hugepages={kept}"
+    assert f"{8192 - 2 * unused:,} MiB are reserved for hugetlb: lower vm.nr_hugepages" in found.cannot

@@ -28,7 +28,7 @@ def advise(found: Diagnosis) -> list[Advice]:
     device = _device(found)
     if found.free is None:
         return device if found.evidence.reporting.on is False else []
-    offers = [*device, *_order(found), *_actions(found), *_lists(found), *_watermarks(found)]
+    offers = [*device, *_order(found), *_actions(found), *_lists(found), *_watermarks(found), *_huge_pages(found)]
     worth = [each for each in offers if (most := _at_most(each.brings)) is None or most >= _WORTH]
     sure = [each for each in worth if each in device or found.page_map is not None or each.brings.least > 0]
 
@@ -235,6 +235,27 @@ def _watermarks(found: Diagnosis) -> list[Advice]:
     return offers
 
 
+# A pool's pages are nobody's until somebody maps them. Those that are promised stay, and surplus ones go by themselves.
+def _unused_huge_pages(found: Diagnosis) -> int:
+    counts = found.evidence.meminfo
+    others = counts.get("HugePages_Rsvd", 0) + counts.get("HugePages_Surp", 0)
+    return max(counts.get("HugePages_Free", 0) - others, 0)
+
+
+def _huge_pages(found: Diagnosis) -> list[Advice]:
+    counts, unused = found.evidence.meminfo, _unused_huge_pages(found)
+    kept = counts.get("HugePages_Total", 0) - counts.get("HugePages_Surp", 0) - unused
+    return [
+        Advice(
+            "let go of huge pages that nobody uses",
+            Bounds(0, unused * (counts.get("Hugepagesize", 0) << 10)),
+            "medium",
+            f"sysctl vm.nr_hugepages={kept}",
+            "what asks for huge pages later (a database, a VM) may get none",
+        )
+    ]
+
+
 def cannot_be_helped(found: Diagnosis) -> list[str]:
     """What no action brings, in words."""
     lines = []
@@ -250,7 +271,9 @@ def cannot_be_helped(found: Diagnosis) -> list[str]:
         ("unmanaged", "were never given to the page allocator"),
         ("reserved", "are reserved by the kernel or the firmware"),
     ):
-        size = found.used_by.get(name, ZERO)
-        if size.least >= 16 * _MIB:
-            lines.append(f"{mib(size.least)} {words}")
+        size = found.used_by.get(name, ZERO).least
+        if name == "hugetlb":
+            size -= _unused_huge_pages(found) * (found.evidence.meminfo.get("Hugepagesize", 0) << 10)
+        if size >= 16 * _MIB:
+            lines.append(f"{mib(size)} {words}")
     return lines
