@@ -64,7 +64,10 @@ FORMS: dict[str, Form] = {
         [{"@timestamp": "2026-11-28 00:47:11.000", "@message": line} for line in text.splitlines()], indent=2
     ),
     "OpenTelemetry's logs": lambda text: json.dumps(
-        [{"timeUnixNano": "1795974502123456", "body": {"stringValue": line}} for line in text.splitlines()]
+        [
+            {"body": {"stringValue": line}, "attributes": [{"key": "host", "value": {"stringValue": "web-1"}}]}
+            for line in text.splitlines()
+        ]
     ),
     "Markdown with hard line breaks": each("{}\\"),
     "numbers on lines of their own": numbered("{}.\n{}"),

@@ -11,7 +11,7 @@ __all__ = ["message_of", "strings_of"]
 _MESSAGES = dict.fromkeys(
     (
         *("MESSAGE", "message", "@message", "_msg", "log", "msg", "textPayload", "line", "SyslogMessage", "_raw"),
-        *("stringValue", "jsonPayload", "fields", "_source"),
+        *("body", "stringValue", "jsonPayload", "fields", "_source"),
     )
 )
 _RECORD = re.compile(r"\[(?=\s{0,40}\{)|\{(?=[ \t]{0,9}\r?\n)")
