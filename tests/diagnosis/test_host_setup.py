@@ -69,5 +69,6 @@ def test_in_wsl_windows_decides(tmp_path: Path) -> None:
     """QEMU's device was advised."""
     setup, kernel = tmp_path / ".wslconfig", tmp_path / "version"
     setup.write_text(SETUPS["WSL"][0])
+    assert "in .wslconfig, then wsl --shutdown (WSL)" in diagnose(setup).advice[0].command
     kernel.write_text(f"Linux version 6.6.87.2-microsoft-standard-WSL2 (gcc) #1 SMP\n{MEMINFO}")
     assert "pageReporting=true below [wsl2] in .wslconfig" in diagnose([setup, kernel]).advice[0].command

@@ -17,6 +17,7 @@ _MIB = 1 << 20
 _WORTH = 4 * _MIB
 _MUCH = 1.1
 _WSL = "microsoft-standard"  # of its kernels' names
+_ON_WINDOWS = "pageReporting=true below [wsl2] in .wslconfig, then wsl --shutdown"
 _LISTS, _LISTS_SINCE = "percpu_pagelist_high_fraction", (5, 14)
 
 
@@ -92,7 +93,7 @@ def _device(found: Diagnosis) -> list[Advice]:
             )
         ]
     if _WSL in (found.evidence.kernel or ""):
-        command = "pageReporting=true below [wsl2] in .wslconfig, then wsl --shutdown (on Windows)"
+        command = f"{_ON_WINDOWS} (on Windows)"
     elif device:
         command = "modprobe virtio_balloon"
     else:
@@ -100,6 +101,8 @@ def _device(found: Diagnosis) -> list[Advice]:
             "-device virtio-balloon-pci,free-page-reporting=on (QEMU), or <memballoon model='virtio' "
             "freePageReporting='on'/> (libvirt), at start"
         )
+        if found.evidence.kernel is None:
+            command = f"{command}; or {_ON_WINDOWS} (WSL)"
     return [
         Advice(
             "turn free page reporting on",
