@@ -273,3 +273,15 @@ def test_huge_pages_that_nobody_uses_can_be_let_go(
     assert advice.brings == Bounds(0, unused * 2 * MIB)
     assert advice.command == f"sysctl vm.nr_hugepages={kept}"
     assert f"{8192 - 2 * unused:,} MiB are reserved for hugetlb: lower vm.nr_hugepages" in found.cannot
+
+
+def test_a_lower_order_brings_no_more_than_a_map_without_watermarks_has() -> None:
+    """What was given back was counted too."""
+    files = [path for path in snapshot_files("compile612") if "zoneinfo" not in path.name]
+    found = diagnose(files)
+    offers = [each for each in found.advice if each.what.startswith("report blocks from order")]
+    assert offers
+    for each in offers:
+        order = int(each.what.split()[4])
+        most = found.would_bring["reporting"][order].most
+        assert (each.brings.least, each.brings.most) == (0, most)

@@ -156,6 +156,9 @@ def _more(found: Diagnosis, order: int) -> Bounds:
     one, other = brings[order], brings[setting.order]
     if one.is_exact and other.is_exact:
         return exactly(one.least - other.least)
+    if found.page_map is not None and one.most is not None and other.most is not None:
+        # Of a zone whose watermark is not known; what was given back is no part of either.
+        return Bounds(0, one.most, one.most - other.most, (0, one.most))
     more = ZERO
     for zone in found.zones:
         larger, all_of = free_from(zone, setting.order, setting), free_from(zone, order, setting)
