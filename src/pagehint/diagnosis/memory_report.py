@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
+from pagehint.diagnosis.figure import SMALLEST_PAGE
 from pagehint.kernel.gfp import GFP_BY_NAME
 
 __all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports", "zone_label"]
@@ -309,7 +310,9 @@ def _read_orders(report: MemoryReport, text: str) -> None:
             blocks.pop()
         if not blocks:
             continue
-        report.page_size = report.page_size or int(blocks[0][1]) << 10
+        smallest = int(blocks[0][1]) << 10
+        if report.page_size is None and smallest >= SMALLEST_PAGE and smallest.bit_count() == 1:
+            report.page_size = smallest
         zone = report.zones.setdefault(key, ReportedZone(*key))
         if not zone.orders or (match[4] is not None and not zone.is_whole):
             zone.orders = [OrderCount(int(count), types) for count, _, types in blocks]
