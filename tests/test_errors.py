@@ -4,6 +4,8 @@ import copy
 import copyreg
 import errno
 import pickle
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -108,3 +110,30 @@ def test_what_is_kept_of_an_error_is_all_but_where_it_passed(
     assert str(kept) == shown
     assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
     assert raised.__traceback__ is not None  # it's shown yet
+
+
+def test_where_no_thread_can_be_started_the_machine_is_named_and_nothing_hangs() -> None:
+    """It was Python's RuntimeError, and a command's traceback."""
+    code = """
+import resource, threading
+import pagehint as ph
+trace = ph.example()
+zone, host = ph.Zone(1 << 14), ph.ModelHost()
+worker = ph.ThreadWorker(ph.PageReporting(), [zone])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+threading.stack_size(256 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (used + (128 << 20), -1))
+for call in (lambda: worker.start(host), lambda: ph.study(trace, "none"), lambda: worker.start(host)):
+    try:
+        call()
+    except OSError as error:
+        print(type(error).__name__, error.errno, str(error)[:36], worker.running)
+worker.stop()
+threading.stack_size(0)
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+worker.start(host)
+worker.stop()
+print(worker.running)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == f"HostError {errno.EAGAIN} no more threads can be started here: False\n" * 3 + "False\n"

@@ -1,6 +1,7 @@
 """What a caller gives wrongly is an InputError of one line: never an error from deep inside, and never a hang."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ def test_a_path_of_any_kind_is_one(tmp_path: Path) -> None:
 def test_a_wrong_argument_is_named(call: Callable[[Given], object], told: str, trace: ph.Trace) -> None:
     with pytest.raises(ph.InputError, match=rf"\A{told}.*\Z"):
         call(trace)
+
+
+def test_an_executor_that_was_shut_down_is_named(trace: ph.Trace) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pass
+    with pytest.raises(ph.InputError, match=r"\Aexecutor <.*after shutdown: expected one that still runs\Z"):
+        ph.study(trace, executor=pool)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,23 @@
 """The errors that pagehint raises for its callers' mistakes and for what the machine refuses."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
-__all__ = ["AllocationError", "BusyError", "HostError", "InputError", "PagehintError", "printable", "without_frames"]
+__all__ = [
+    "AllocationError",
+    "BusyError",
+    "HostError",
+    "InputError",
+    "PagehintError",
+    "printable",
+    "starting_threads",
+    "without_frames",
+]
+
+
+_NO_THREAD = "can't start new thread"
 
 
 def printable(text: str) -> str:
@@ -55,10 +69,22 @@ class BusyError(PagehintError, OSError):
 
 
 class HostError(PagehintError, OSError):
-    """The machine refuses memory."""
+    """The machine refuses memory, or a thread."""
 
     def __str__(self) -> str:
         return str(self.strerror)
+
+
+@contextmanager
+def starting_threads() -> Iterator[None]:
+    """What Python raises where no thread can be started becomes a HostError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _NO_THREAD:
+            raise
+        do = "allow more processes and memory (ulimit -u, ulimit -v), or ask for fewer workers"
+        raise HostError(errno.EAGAIN, f"no more threads can be started here: {do}") from None
 
 
 # In this order: libraries that make errors again in another process ask Python's own class to.

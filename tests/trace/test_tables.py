@@ -1,5 +1,7 @@
 """The Parquet files beside a bundle's events: what is read of them, and what is refused."""
 
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,18 @@ def test_an_errors_first_line() -> None:
     assert first_line(ValueError("one.\ntwo")) == "one"
     assert first_line(ValueError("")) == "ValueError"
     assert first_line(ValueError("\x1b[31m")) == "\\x1b[31m"
+
+
+def test_what_the_machine_refuses_is_no_damage(tmp_path: Path) -> None:
+    """It said "damaged, or not whole: make it again"."""
+    path = write(tmp_path / "a.parquet", MARK_SCHEMA)
+    read_table(path, MARK_SCHEMA)  # what is loaded, and opened, the first time
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(path, os.O_RDONLY)
+    os.close(free)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))  # one more
+        with pytest.raises(InputError, match=r"a\.parquet: Too many open files: it can't be read$"):
+            read_table(path, MARK_SCHEMA)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

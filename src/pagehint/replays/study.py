@@ -5,14 +5,14 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, starting_threads
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
@@ -26,7 +26,7 @@ from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import check_kind, several, whole_number
+from pagehint.units import check_kind, several, shown, whole_number
 
 __all__ = ["Ground", "Study", "Task", "ground_of", "row_of", "run_tasks", "study", "study_plans"]
 
@@ -341,13 +341,23 @@ def _run_on(
     futures: dict[Future[Result], int] = {}
     try:
         for index, task in enumerate(tasks):
-            futures[executor.submit(work, task, report) if here else executor.submit(work, task)] = index
+            futures[_submitted(executor, work, task, report) if here else _submitted(executor, work, task)] = index
         return _collect(futures, tasks, None if here else progress, done)
     finally:
         stopped.set()
         begun = [future for future in futures if not future.cancel()]
         if running is not None and wait(begun, _PATIENCE).not_done:
             running.end()
+
+
+def _submitted(executor: Executor, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    try:
+        with starting_threads():
+            return executor.submit(work, *arguments)
+    except BrokenExecutor:
+        raise
+    except RuntimeError as error:  # it was shut down
+        raise InputError(f"executor {shown(executor)}: {error}: expected one that still runs") from None
 
 
 # On its own, as Python does not enter the finally of a loop that a signal handler ends where it jumps back.

@@ -1,5 +1,6 @@
 """The Parquet files of a bundle beside the events: the marks, and what the host measured."""
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -75,6 +76,12 @@ def _parquet_errors(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _PARQUET_ERRORS as error:
+        # What the machine refuses says nothing of the file.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            gone = error.errno == errno.ENOENT and "/proc is not mounted, and files are read through it"
+            raise InputError(f"{path}: {gone or os.strerror(error.errno)}: it can't be read") from None
+        if "Failed to launch" in str(error):
+            raise InputError(f"{path}: no more threads can be started here: it can't be read") from None
         raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): make it again") from None
 
 

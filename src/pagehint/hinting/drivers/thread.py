@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from pagehint.errors import BusyError, PagehintError
+from pagehint.errors import BusyError, PagehintError, starting_threads
 from pagehint.hinting.action import Idle, React, Sleep
 from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device, react_of
@@ -234,7 +234,7 @@ class ThreadWorker:
     def start(self, device: Device) -> None:
         """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start.
 
-        PagehintError if Python is shutting down.
+        PagehintError if Python is shutting down, HostError if no thread can be started.
         """
         react_of(device)
         latest = self._loop.latest()
@@ -246,7 +246,8 @@ class ThreadWorker:
         try:
             if latest.next(session) is not session:
                 raise BusyError("a hinting device is started already")
-            _thread.start_new_thread(self._loop.run, (session, device))
+            with starting_threads():
+                _thread.start_new_thread(self._loop.run, (session, device))
             error = session.outcome.get()
         except BaseException:
             session.ask_to_stop()

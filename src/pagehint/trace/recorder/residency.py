@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, starting_threads
 from pagehint.trace.host_file import HOST_SCHEMA
 from pagehint.trace.recorder.vmm import RamPart
 from pagehint.trace.tables import HOST_COLUMNS
@@ -69,7 +69,8 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="pagehint-watch", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        with starting_threads():
+            self._thread.start()
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
