@@ -247,6 +247,14 @@ def test_what_vmstats_m_is_its_command_tells_or_it_lies_between_bounds(tmp_path:
         assert (found.free, found.evidence.rounded(), found.warnings) == (17305 * unit, {}, [])
 
 
+def test_a_column_that_is_damaged_tells_nothing_of_what_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "vmstat.txt"
+    path.write_text(VMSTAT.replace("16900000  59544 3620920", "   16503     58    3536").replace("free", "fr&e"))
+    found = diagnose(path)
+    assert any("are taken for MiB, by their size" in line for line in found.warnings)
+    assert found.free is None
+
+
 def test_tables_of_several_machines(tmp_path: Path) -> None:
     """The last one's were read without a word."""
     rows = [

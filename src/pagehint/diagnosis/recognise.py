@@ -386,7 +386,7 @@ def _warn_of_totals(evidence: Evidence, totals: Totals, name: str) -> None:
     what = totals.what
     if totals.ends and totals.unit is None:
         _warn_of_rounded(evidence, what, totals.ends, name)
-    elif totals.ends:
+    elif "free" in totals.ends:
         least, most = totals.ends["free"]
         evidence.warnings.append(
             f"{name}: {what} may be in MiB or, with -S m, of 1000 * 1000 bytes: from {least >> 20:,} to "

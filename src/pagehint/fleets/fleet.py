@@ -178,11 +178,11 @@ def fleet(
     memory = parse_size(host_memory)
     if not 1 <= memory <= _MOST_MEMORY:
         raise InputError(
-            f"a host's memory of {format_size(memory)}: expected up to {format_size(_MOST_MEMORY)}, such as 64GiB"
+            f"host memory {shown(host_memory)}: expected 1 B to {format_size(_MOST_MEMORY)}, such as 64GiB"
         )
     beside = parse_size(overhead)
     if beside > _MOST_OVERHEAD:
-        raise InputError(f"an overhead of {format_size(beside)} a guest: expected up to {format_size(_MOST_OVERHEAD)}")
+        raise InputError(f"overhead {shown(overhead)} of a guest: expected up to {format_size(_MOST_OVERHEAD)}")
     _check(listed, asked, together, parked)
     seed = whole_number("the seed", seed, 0, (1 << 64) - 1)
     together, parked = float(together), float(parked)
