@@ -295,7 +295,7 @@ def test_what_is_no_run(wrong: Any, runs: dict[str, Run], tmp_path: Path) -> Non
     if wrong is not None:
         with pytest.raises(InputError, match="is no run: expected what replay"):
             write_html(runs["none"], tmp_path / "page.html", wrong)
-    with pytest.raises(InputError, match="an output at None: expected a path"):
+    with pytest.raises(InputError, match="None is no output: expected a path"):
         write_html(runs["none"], None)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
