@@ -111,6 +111,14 @@ def test_reserved_pages_beyond_those_present_are_no_memory(tmp_path: Path) -> No
     assert at_first(started(trace)[1], "used") == _PAGES - 4096 - 100
 
 
+def test_under_watermarks_beyond_the_zone_nothing_comes_back(tmp_path: Path) -> None:
+    layout = replace(zone(_PAGES), min=_PAGES + 1, low=2 * _PAGES, high=3 * _PAGES)
+    trace = record(tmp_path / "t", [("A", 5, 0, 0), ("F", 5, 0, 0)], [layout], flags=flags_of((0, 30720, _BUDDY)))
+    run = started(trace, PageReporting(delay=0))[1]
+    assert run.totals.given_back == 0
+    assert at_first(run, "watermark") > 0
+
+
 def test_lists_are_in_the_order_in_which_they_are_taken_later(tmp_path: Path) -> None:
     """A snapshot tells which blocks are free, not how they stand: 4 to 85 % were placed as recorded."""
     blocks = [512 * k for k in (5, 1, 7, 3)]

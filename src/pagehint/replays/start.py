@@ -453,5 +453,6 @@ def _zone(layout: ZoneLayout, profile: KernelProfile, pageblock_order: int, seen
         reported=seen.at_start.reported[here],
         ranks=seen.first_left[here] - np.uint32(1),
     )
-    zone.watermarks = Watermarks(layout.min, layout.low, layout.high)
+    # Beyond the zone where min_free_kbytes was raised: no more can be free either way.
+    zone.watermarks = Watermarks(*(min(mark, layout.spanned) for mark in (layout.min, layout.low, layout.high)))
     return zone
