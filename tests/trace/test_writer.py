@@ -98,23 +98,27 @@ def test_a_table_that_can_not_be(tmp_path: Path, table: Any, error: str) -> None
 
 @pytest.mark.parametrize(
     ("time", "text", "error"),
-    [
-        (1 << 70, "", "Python int too large"),
-        ("now", "", "Could not convert 'now'"),
-        (1, 7, "Expected bytes"),
-        (1, "\udcff", "'utf-8' codec can't encode"),
-    ],
+    [(1 << 70, "", "time 1180591620717411303424"), ("now", "", "time 'now'"), (1, 7, "text 7")],
 )
-def test_a_mark_and_a_bitmap_that_can_not_be(tmp_path: Path, time: Any, text: Any, error: str) -> None:
-    """They were tracebacks, and of a text that is not UTF-8 it was said that the output's name is not."""
+def test_a_mark_that_can_not_be(tmp_path: Path, time: Any, text: Any, error: str) -> None:
+    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=rf"^a mark's {error}: expected "):
+        writer.add_mark(time, text)
+
+
+def test_a_mark_is_utf8_and_may_come_before_the_clocks_beginning(tmp_path: Path) -> None:
+    """Of a text that is not, it was said that the output's name is not."""
     with TraceWriter(tmp_path / "t") as writer:
         writer.add_events(events([5]))
-        writer.add_mark(time, text)
-        with pytest.raises(InputError, match=f"^marks: {error}"):
+        assert writer.add_mark(-(10**9), "MARK a") == 0
+        writer.add_mark(1, "\udcff")
+        with pytest.raises(InputError, match=r"^marks: 'utf-8' codec can't encode"):
             writer.finish(META)
-        if time != 1:
-            with pytest.raises(InputError, match=f"^residency_bitmaps: {error}"):
-                writer.add_residency_bitmaps([(time, np.zeros(1, np.uint8))])
+
+
+@pytest.mark.parametrize(("time", "error"), [(1 << 70, "Python int too large"), ("now", "Could not convert 'now'")])
+def test_a_bitmap_that_can_not_be(tmp_path: Path, time: Any, error: str) -> None:
+    with TraceWriter(tmp_path / "t") as writer, pytest.raises(InputError, match=f"^residency_bitmaps: {error}"):
+        writer.add_residency_bitmaps([(time, np.zeros(1, np.uint8))])
 
 
 def test_what_exists_stays(tmp_path: Path) -> None:

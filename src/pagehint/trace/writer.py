@@ -155,7 +155,7 @@ class TraceWriter:
 
     def add_mark(self, time: int, text: str) -> int:
         """Add a mark at `time` ns; returns the `detail` of its MARK event, which the caller adds where it belongs."""
-        time = whole_number("a mark's time", time, 0, (1 << 63) - 1)
+        time = whole_number("a mark's time", time, -(1 << 63), (1 << 63) - 1)
         check_kind("a mark's text", text, str, "a str")
         self._marks.append((time, text))
         return len(self._marks) - 1
