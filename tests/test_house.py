@@ -5,9 +5,13 @@ where it comes from. Each file is tested where its name says.
 """
 
 import ast
+import shutil
+import subprocess
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import pagehint
 
@@ -175,3 +179,18 @@ def test_each_file_is_tested_where_its_name_says() -> None:
     assert without - {*_DECLARED, *_WITH} == set(), "make a file of tests of that name, or say above what tests it"
     assert {*_DECLARED, *_WITH} - without == set(), "there is no such file, or it has tests of its name now"
     assert [test for test in _WITH.values() if not (tests / f"{test}.py").exists()] == []
+
+
+_BESIDE_ROOMS = {".gitignore", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"}
+
+
+def test_nothing_lies_about() -> None:
+    """What somebody pasted to try the doctor was committed beside README: 24 texts."""
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no checkout, or no git")
+    listing = ["git", "-c", "safe.directory=*", "ls-files"]  # whoever it belongs to
+    paths = subprocess.run(listing, cwd=checkout, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {path for path in paths if "/" not in path} == _BESIDE_ROOMS
+    rooms = {path.split("/")[0] for path in paths if "/" in path}
+    assert rooms == {".ci", "benchmarks", "docs", "src", "tests"}
