@@ -134,6 +134,7 @@ _DECLARED = [
     "hinting/device",
     "host/blocks",
     "kernel/migratetype",
+    "kernel/orders",
     "trace/events",
 ]
 # Files that are a part of something, and what tests them: that, as a whole.

@@ -18,10 +18,11 @@ from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.host.model import ModelHost
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.kernel.profiles import PROFILES
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.proc.zoneinfo import ZoneLayout
-from pagehint.replays.states import MAX_ORDER, SNAPSHOT_BEGUN, SNAPSHOT_READ
+from pagehint.replays.states import SNAPSHOT_BEGUN, SNAPSHOT_READ
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import NONE, pack_fallback
 from pagehint.trace.meta import GuestReporting
@@ -258,7 +259,7 @@ def _host(rng: Random, guest: _Guest, times: list[int]) -> Callable[[TraceWriter
 def how_to_replay(number: int) -> tuple[Callable[[], Design | None], Callable[[], ModelHost], dict[str, Any]]:
     """What makes a design and a host, and how to replay: `Playback`'s, but for a trace."""
     rng = Random(-1 - number)
-    order, delay = rng.choice((0, 1, 3, 5, 9, MAX_ORDER)), rng.choice(("0s", "1us", "1ms", "100ms", "2s"))
+    order, delay = rng.choice((0, 1, 3, 5, 9, MAX_PAGE_ORDER)), rng.choice(("0s", "1us", "1ms", "100ms", "2s"))
     many, water = rng.choice((1, 2, 32, 1000)), rng.choice((0, 1, 4, 32))
     phase = rng.choice((None, 0, 10**6))
     page_size, price = rng.choice(("4KiB", "2MiB", "THP")), rng.choice((0.01, 15, 1e6))

@@ -18,6 +18,7 @@ from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.inputs import as_argument
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.replays.across import predict_across
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
@@ -27,7 +28,7 @@ from pagehint.units import format_count, format_size, parse_size, percent, whole
 __all__ = ["guest"]
 
 _UNEVEN = 0.1
-_LEAST_MIB, _MOST_MIB, _MOST_CPUS, _MOST_ORDER = 128, 1 << 20, 64, 10
+_LEAST_MIB, _MOST_MIB, _MOST_CPUS = 128, 1 << 20, 64
 
 
 def guest(
@@ -112,7 +113,7 @@ def _reporting(text: str) -> tuple[bool, int | None]:
         or any(not re.fullmatch("[0-9]{1,3}", order) for order in orders)
     ):
         raise InputError(f"{text}: expected on, off, or on,order=4")
-    order = None if not orders else whole_number("order", int(orders[0]), 0, _MOST_ORDER)
+    order = None if not orders else whole_number("order", int(orders[0]), 0, MAX_PAGE_ORDER)
     return words[0] == "on", order
 
 

@@ -33,13 +33,13 @@ from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.slab import JOURNAL, Slab, by_order
 from pagehint.diagnosis.zones import LISTS_SHARE, ZoneState, zone_states
 from pagehint.errors import InputError, printable
+from pagehint.kernel.orders import MOST_ORDER
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, ORDER_PARAMETER
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.units import several, shown
 
 __all__ = ["diagnose", "doctor", "examine"]
 
-_MOST_ORDER = 20
 _ALIKE, _NOTHING = 1.3, 64 << 20  # what two files count as free, bytes
 _MOST_LOW = 1 / 3
 _USUAL_ZONES = 3
@@ -143,7 +143,7 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
     if order is None or order > max_order:
         order = pageblock_order
     return Setting(
-        min(order, _MOST_ORDER),
+        min(order, MOST_ORDER),
         pageblock_order,
         max(max_order, pageblock_order),
         reporting.capacity or MAINLINE_CAPACITY,

@@ -6,13 +6,13 @@ from math import isfinite
 from typing import Any
 
 from pagehint.errors import InputError
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.units import format_size, format_time, parse_time, shown, whole_number
 
 __all__ = ["Setting"]
 
 _DIGITS = re.compile(r"-?[0-9]{1,40}")
 _LARGEST_ORDER = 31
-_GUESTS_LARGEST_ORDER = 10
 _SWITCH = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 
 
@@ -101,7 +101,7 @@ class Setting:
             return whole_number("order", value, 0, _LARGEST_ORDER)
 
         def read(option: str, text: str) -> int:
-            return _read_count(option, text, 0, _GUESTS_LARGEST_ORDER)
+            return _read_count(option, text, 0, MAX_PAGE_ORDER)
 
         return cls(default, help, parse, read, lambda value: f"order {value} ({format_size(4096 << value)})")
 

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass, field
 
 from pagehint.errors import InputError
+from pagehint.kernel.orders import MOST_ORDER
 from pagehint.proc.count import parse_count, parse_pages
 from pagehint.proc.zoneinfo import ZoneInfo
 
 __all__ = ["PageTypeInfo", "of_another_machine", "parse_buddyinfo", "parse_pagetypeinfo"]
 
-_MOST_ORDER = 20
 _ALIKE, _NOTHING = 1.3, 1 << 14  # what two files count as free, pages
 
 
@@ -46,7 +46,7 @@ def parse_pagetypeinfo(text: str, where: str) -> PageTypeInfo:
         line = line.rstrip()
         if line.startswith("Page block order:"):
             info.pageblock_order = parse_count(line.partition(":")[2].strip(), where, count)
-            if info.pageblock_order > _MOST_ORDER:
+            if info.pageblock_order > MOST_ORDER:
                 raise InputError(f"{where}: line {count}: page block order {info.pageblock_order}: no kernel has that")
         elif line.startswith("Free pages count per migrate type at order"):
             orders = len(line.split()) - 8
@@ -106,7 +106,7 @@ def parse_buddyinfo(text: str, where: str) -> dict[tuple[int, str], list[int]]:
 
 
 def _blocks(words: list[str], where: str, line: int) -> list[int]:
-    if len(words) > _MOST_ORDER + 1:
+    if len(words) > MOST_ORDER + 1:
         raise InputError(f"{where}: line {line}: {len(words):,} counts: no kernel has blocks of so many orders")
     return [parse_pages(word, where, line, order) for order, word in enumerate(words)]
 

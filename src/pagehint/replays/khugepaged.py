@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.host.backing import AREA_PAGES
-from pagehint.replays.states import MAX_ORDER
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 
@@ -60,7 +60,7 @@ class _Allocations:
             if batch is None:
                 break
             end = int(np.searchsorted(batch["time"], time))
-            first, order = batch["pfn"][:end] // AREA_PAGES, np.minimum(batch["order"][:end], MAX_ORDER)
+            first, order = batch["pfn"][:end] // AREA_PAGES, np.minimum(batch["order"][:end], MAX_PAGE_ORDER)
             last = (batch["pfn"][:end] + (1 << order) - 1) // AREA_PAGES
             for area in (first, last):
                 now[area[area < areas]] = True

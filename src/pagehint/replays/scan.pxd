@@ -16,7 +16,7 @@ cdef enum:
 
 cdef enum:
     FIRST_OF_ALL = 0x7FFFFFFF
-    MAX_ORDER = 10  # the largest block's: of every kernel so far
+    MAX_PAGE_ORDER = 10  # the largest block's: of every kernel so far
     IN_A_ROW = 30000  # ns: what compaction takes at once follows each other sooner
     KEPT_FOR = 100000000  # ns: compaction that takes nothing for so long has ended
 
@@ -32,7 +32,7 @@ cdef enum:
 
 # What a page's last free was, until its next event tells.
 cdef enum:
-    ORDINARY = 0
+    PLAIN = 0
     FIRST = 1  # as boot frees, before any other event of the page, and before the device came
     FIRST_PAGEBLOCK = 2
     SURPLUS = 3  # right after its block's allocation: more than was wanted

@@ -12,6 +12,7 @@ from pagehint.replays.compaction import came_upon, new_sources
 from pagehint.replays.ties import MOST_LOOKS, groups_of
 
 if not cython.compiled:
+    from pagehint.kernel.orders import MAX_PAGE_ORDER
     from pagehint.mm.page import MOVABLE, RECLAIMABLE, block_pages
     from pagehint.pointers import longlongs, uchars, uints
     from pagehint.replays.columns import (
@@ -30,9 +31,8 @@ if not cython.compiled:
 
     STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
     STARTS_FREE, STARTS_USED, STARTS_PER_CPU, STARTS_FREED_WHOLE = range(1, 5)
-    ORDINARY, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
+    PLAIN, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
-    MAX_ORDER = 10
     IN_A_ROW = 30000
     KEPT_FOR = 10**8
     UNTOLD = 254
@@ -110,7 +110,7 @@ class Scan:
         self._leaving = 0
         self._departures = self.moves = self.removals = 0
         self.drained_order = -1
-        self.least_told = MAX_ORDER + 1
+        self.least_told = MAX_PAGE_ORDER + 1
         self.refilled = self.beyond_batch = 0
         self._batch = batch
         self._run_array = np.zeros(CPUS, np.uint32)
@@ -193,7 +193,7 @@ class Scan:
         # What nobody has wanted since: boot's frees, and the isolations that were not put back. In a recording that
         # begins after boot, such a free lies on a CPU's list, unless it is what was too much of an allocation.
         was = self._last_was_array
-        pending = (self._last_free_array > 0) & ((was == SURPLUS) | (booting & (was != ORDINARY)))
+        pending = (self._last_free_array > 0) & ((was == SURPLUS) | (booting & (was != PLAIN)))
         boot = self._last_free_array[pending] - 1
         compacted = self._isolated_array[self._isolated_array > 0] - 1
         if booting and not self.zone_events:
@@ -387,7 +387,7 @@ class Scan:
         if before == 0 or before == FIRST_OF_ALL:
             return
         before -= 1
-        if self._before[before] and self._last_free[before] and self._last_was[before] == ORDINARY:
+        if self._before[before] and self._last_free[before] and self._last_was[before] == PLAIN:
             self._skipped_out[2 * self._skipped_count] = self._row + k
             self._skipped_out[2 * self._skipped_count + 1] = before << 5
             self._skipped_count += 1
@@ -423,14 +423,14 @@ class Scan:
                 # Up to 6.9 another page may follow, of what moved along; from 6.10 on the next one.
                 if kind == ZONE_ALLOC and pfn == last_pfn:
                     self.moves += 1
-                elif kind != ZONE_ALLOC or pfn == last_pfn + block_pages(min(orders[k], MAX_ORDER)):
+                elif kind != ZONE_ALLOC or pfn == last_pfn + block_pages(min(orders[k], MAX_PAGE_ORDER)):
                     self.removals += 1
             if kind == ISOLATED:
                 pfn, self._isolating[cpu] = self._isolating[cpu], -1
-                if 0 < details[k] <= block_pages(MAX_ORDER) and 0 <= pfn < self.pages:
+                if 0 < details[k] <= block_pages(MAX_PAGE_ORDER) and 0 <= pfn < self.pages:
                     self._isolation(k, pfn, details[k], cpu, times[k])
                 continue
-            if pfn < 0 or orders[k] > MAX_ORDER:
+            if pfn < 0 or orders[k] > MAX_PAGE_ORDER:
                 continue
             order = orders[k]
             end = pfn + block_pages(order)
@@ -537,7 +537,7 @@ class Scan:
     # whose it was then.
     def _free_beside_zone_events(self, k, pfn, order, cpu, last, last_pfn):
         has_list: cython.bint = self._is_pcp(order)
-        was: cython.int = SURPLUS if self._is_surplus(cpu, pfn, order, last, last_pfn) else ORDINARY
+        was: cython.int = SURPLUS if self._is_surplus(cpu, pfn, order, last, last_pfn) else PLAIN
         if not self._at_start[pfn]:
             if order == self._pageblock_order:
                 was = FIRST_PAGEBLOCK
@@ -549,5 +549,5 @@ class Scan:
         if has_list:
             self._last_free[pfn] = self._row + k + 1
             self._pending += 1
-        elif order >= self._pageblock_order and was != ORDINARY:
+        elif order >= self._pageblock_order and was != PLAIN:
             self._tell(self._row + k, BOOT)

@@ -12,6 +12,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.backing import AREA_PAGES, Backing
 from pagehint.host.blocks import PAGE_BYTES
+from pagehint.kernel.orders import MAX_PAGE_ORDER, PAGEBLOCK_ORDER
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.kernel.ticks import TICK
 from pagehint.mm.guest.zones import pcp_limits
@@ -27,9 +28,7 @@ from pagehint.replays.pages import waiting
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
 from pagehint.replays.scan import FREE_AT_START, UNSEEN, USED_AT_START, Scan
 from pagehint.replays.states import (
-    MAX_ORDER,
     NO_MEMORY,
-    PAGEBLOCK_ORDER,
     SNAPSHOT_BEGUN,
     SNAPSHOT_READ,
     Named,
@@ -142,8 +141,8 @@ def _pages(trace: Trace, layouts: list[ZoneLayout]) -> int:
     """How many pages a replay is of. Raises InputError where the recording can't be replayed."""
     meta = trace.meta
     for key, order in (("pageblock_order", meta.pageblock_order), ("reporting.order", meta.known_reporting.order)):
-        if order is not None and order > MAX_ORDER:
-            raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {MAX_ORDER}")
+        if order is not None and order > MAX_PAGE_ORDER:
+            raise InputError(f"{trace.path / 'meta.json'}: {key} is {order}: replays go up to order {MAX_PAGE_ORDER}")
     cpus = meta.cpus or MAX_CPUS
     if cpus * len(layouts) > _MOST_LISTS:
         raise InputError(
@@ -289,7 +288,7 @@ class Start:
             free = state & KIND == FREE
             out = free & (state & HINTED != 0)
             if not largest_backed:
-                out |= free & (state & ORDER == MAX_ORDER)
+                out |= free & (state & ORDER == MAX_PAGE_ORDER)
             heads = np.flatnonzero(out)
             for head, order in zip(heads.tolist(), (state[heads] & ORDER).tolist(), strict=True):
                 backed[zone.start_pfn + head : zone.start_pfn + head + (1 << order)] = False

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.host.blocks import PAGE_BYTES
+from pagehint.kernel.orders import PAGEBLOCK_ORDER
 from pagehint.proc.kpageflags import KPageFlag, page_states
 from pagehint.proc.kpageflags import PageStates as FlaggedStates
 from pagehint.replays.scan import (
@@ -26,9 +27,7 @@ from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_size, format_time
 
 __all__ = [
-    "MAX_ORDER",
     "NO_MEMORY",
-    "PAGEBLOCK_ORDER",
     "SNAPSHOT_BEGUN",
     "SNAPSHOT_READ",
     "Named",
@@ -43,10 +42,6 @@ SNAPSHOT_BEGUN, SNAPSHOT_READ = "KPF-BEGIN init", "KPF-END init"
 NO_MEMORY = UNSEEN
 """The state of a page that is no memory, once all that are memory have one."""
 _SECTION = 1 << 15  # memory comes in sections of 128 MiB
-PAGEBLOCK_ORDER = 9
-"""Of pageblocks, and so of reporting, where nothing tells."""
-MAX_ORDER = 10
-"""The largest block's, of every kernel so far."""
 _LATE = 10**9
 _LEAST_OF_BOOT = 1 / 4
 _LEAST_ON_LISTS = 1e-4  # of memory: what is in use is wrong by no more

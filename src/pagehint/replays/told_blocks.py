@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.replays.states import MAX_ORDER
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.replays.timer import LONGEST_PASS, recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -47,7 +47,7 @@ def told_first(trace: Trace, layouts: list[ZoneLayout], least: int) -> NDArray[n
         begins = int(passes[0]) - LONGEST_PASS
         for batch in trace.batches(("time", "event", "pfn", "order")):
             here = (batch["event"] == Event.ISOLATE) & (batch["time"] >= begins) & (batch["time"] < ends)
-            here &= batch["order"] <= MAX_ORDER
+            here &= batch["order"] <= MAX_PAGE_ORDER
             blocks.append(np.stack([batch["pfn"][here], 1 << batch["order"][here].astype(np.int64)], axis=1))
             if batch["time"][-1] >= ends:
                 break

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import open_input, reading
-from pagehint.trace.events import LETTERS, MAX_ORDER, MAX_PFN, NO_PFN, NONE, Event
+from pagehint.kernel.orders import MOST_ORDER
+from pagehint.trace.events import LETTERS, MAX_PFN, NO_PFN, NONE, Event
 from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout, has_checksum
 from pagehint.trace.snapshot import SNAPSHOT_FILES, Snapshot
 
@@ -32,7 +33,7 @@ __all__ = [
 
 _KNOWN = np.zeros(256, bool)
 _KNOWN[[int(event) for event in Event]] = True
-_PAGES = np.array([1 << order if order <= MAX_ORDER else 0 for order in range(256)], np.int64)
+_PAGES = np.array([1 << order if order <= MOST_ORDER else 0 for order in range(256)], np.int64)
 _SECOND = 10**9
 _LEAST_TOLD = 3
 _CHUNK = 1 << 20
@@ -76,9 +77,9 @@ def check_batch(columns: Mapping[str, NDArray[Any]], place: Callable[[int], str]
         index = _first(cpu >= MAX_CPUS)
         raise InputError(f"{place(index)}: cpu {cpu[index]} is absurd: expected 0 to {MAX_CPUS - 1}")
     order = columns.get("order")
-    if order is not None and (bad := (order > MAX_ORDER) & (order != NONE)).any():
+    if order is not None and (bad := (order > MOST_ORDER) & (order != NONE)).any():
         index = _first(bad)
-        raise InputError(f"{place(index)}: order {order[index]} is absurd: expected 0 to {MAX_ORDER}, or {NONE}")
+        raise InputError(f"{place(index)}: order {order[index]} is absurd: expected 0 to {MOST_ORDER}, or {NONE}")
     pfn = columns.get("pfn")
     if pfn is not None and len(pfn) and (int(pfn.max()) > MAX_PFN or int(pfn.min()) < NO_PFN):
         index = _first((pfn > MAX_PFN) | (pfn < NO_PFN))

@@ -9,7 +9,6 @@ __all__ = [
     "KMEM_EVENTS",
     "LETTERS",
     "MAX_KIB",
-    "MAX_ORDER",
     "MAX_PFN",
     "NONE",
     "NO_PFN",
@@ -23,9 +22,6 @@ NO_PFN = -1
 
 NONE = 255
 """`order` or `migratetype` of an event that has none."""
-
-MAX_ORDER = 20
-"""No kernel has free blocks of a higher order: an event above it is refused."""
 
 MAX_PFN = (1 << 40) - 1
 """The last page of a 52-bit physical address space of 4 KiB pages: an event above it is refused."""

@@ -8,7 +8,8 @@ from functools import partial
 from typing import NamedTuple
 
 from pagehint.errors import InputError
-from pagehint.trace.events import KMEM_EVENTS, MAX_ORDER, MAX_PFN, NO_PFN, NONE, PROBE_EVENTS, Event, pack_fallback
+from pagehint.kernel.orders import MOST_ORDER
+from pagehint.trace.events import KMEM_EVENTS, MAX_PFN, NO_PFN, NONE, PROBE_EVENTS, Event, pack_fallback
 from pagehint.trace.gfp import parse_gfp
 from pagehint.trace.meta import MAX_CPUS
 
@@ -323,8 +324,8 @@ class LineParser:
         return value
 
     def _check_order(self, name: str, order: int, number: int) -> None:
-        if not 0 <= order <= MAX_ORDER:
-            raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MAX_ORDER}")
+        if not 0 <= order <= MOST_ORDER:
+            raise self._error(number, f"{name}: order {order} is absurd, expected 0 to {MOST_ORDER}")
 
     def _error(self, number: int, text: str) -> InputError:
         return InputError(f"{self.path}: line {number}: {text}")

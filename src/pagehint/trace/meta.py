@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError, printable
 from pagehint.inputs import read_input
+from pagehint.kernel.orders import MOST_ORDER
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.proc.zoneinfo import ZoneLayout, check_apart
-from pagehint.trace.events import MAX_ORDER, MAX_PFN, Event
+from pagehint.trace.events import MAX_PFN, Event
 from pagehint.units import LONGEST_TIME
 
 __all__ = [
@@ -48,7 +49,7 @@ Level = Literal["page", "zone"]
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 _Time = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
-_Order = Annotated[int, msgspec.Meta(ge=0, le=MAX_ORDER)]
+_Order = Annotated[int, msgspec.Meta(ge=0, le=MOST_ORDER)]
 _Cpu = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}$")]
 _Letter = Annotated[str, msgspec.Meta(pattern=f"^[{''.join(event.letter for event in Event)}]$")]
 
@@ -153,7 +154,7 @@ class Meta:
     events: dict[_Letter, _Count] = field(default_factory=dict)
     first_ns: _Time = 0
     last_ns: _Time = 0
-    pfn_end: Annotated[int, msgspec.Meta(ge=0, le=MAX_PFN + (1 << MAX_ORDER))] = 0
+    pfn_end: Annotated[int, msgspec.Meta(ge=0, le=MAX_PFN + (1 << MOST_ORDER))] = 0
     anomalies: dict[str, _Count] = field(default_factory=dict)
     level: Level | None = None
     system: dict[str, str] = field(default_factory=dict)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pagehint.kernel.orders import MOST_ORDER
 from pagehint.kernel.reporting import DELAY_PARAMETER, MAINLINE_CAPACITY, MAINLINE_DELAY, ORDER_PARAMETER
-from pagehint.trace.events import MAX_ORDER
 from pagehint.trace.meta import GuestReporting
 from pagehint.units import format_time
 
@@ -29,7 +29,7 @@ def reporting_by(texts: Mapping[str, str]) -> GuestReporting:
     }
     order, delay = numbers.get(ORDER_PARAMETER, -1), numbers.get(DELAY_PARAMETER, -1)
     return GuestReporting(
-        order=order if 0 <= order <= MAX_ORDER else None,
+        order=order if 0 <= order <= MOST_ORDER else None,
         delay_ns=delay * 10**6 if 0 <= delay <= _LONGEST_MS else MAINLINE_DELAY,
         capacity=MAINLINE_CAPACITY,
         parameters=numbers,

@@ -9,6 +9,8 @@ import math
 import cython
 import numpy as np
 
+from pagehint.kernel.orders import MAX_PAGE_ORDER
+
 if not cython.compiled:
     from pagehint.pointers import uchars, uints
 
@@ -16,13 +18,12 @@ if not cython.compiled:
 
 __all__ = ["BestPossible", "page_costs"]
 
-_LARGEST_ORDER = 10
 _TICKS = 30  # bits
 
 
 def page_costs(page_size, costs, capacity):
     """The least that a page's way out and back costs (ns): (alone, with all of its 2 MiB), and of the way out alone."""
-    share = (costs.react_call / capacity + costs.discard_block) / (1 << _LARGEST_ORDER)
+    share = (costs.react_call / capacity + costs.discard_block) / (1 << MAX_PAGE_ORDER)
     out = costs.discard_4kib, costs.discard_2mib / 512
     back = costs.fault_exit + costs.fault_4kib, (costs.fault_exit + costs.fault_2mib) / 512
     if page_size == "4KiB":

@@ -21,7 +21,7 @@ if not cython.compiled:
     )
     KIND, NEED, PID, PFN, ORDER, TYPE, GFP, DETAIL = map(int, (0, 1, *range(2, 14, 2)))
     DETAIL_TYPE, DETAIL_FLAG, BY_PAGE, WIDTH = map(int, (14, 16, 18, 19))
-    from pagehint.trace.events import MAX_ORDER as MOST_ORDER
+    from pagehint.kernel.orders import MOST_ORDER
     from pagehint.trace.events import NONE as NO_VALUE
 
     _WRAPS = (1 << 64) - 1  # as numbers in C do by themselves
