@@ -18,10 +18,9 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import device_load, guest_reporting
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
+from pagehint.units import GIB_MINUTE, MIB
 
 _STEP = 50 * 10**6
-_MIB = 1 << 20
-_GIB_MINUTE = (1 << 30) * 60e9
 
 
 def points(trace: Trace) -> dict[str, int]:
@@ -76,12 +75,12 @@ def compare(trace: Trace, control: Trace) -> dict[str, Any]:
         "control": control.name,
         "settings": run.settings["design"],
         "seconds": whole / 1e9,
-        "predicted": predicted.sum() / whole / _MIB,
-        "measured": seen.sum() / whole / _MIB,
+        "predicted": predicted.sum() / whole / MIB,
+        "measured": seen.sum() / whole / MIB,
         "difference": predicted.sum() / seen.sum() - 1,
         "apart": np.abs(predicted - seen).sum() / seen.sum(),
-        "footprint_predicted": predicted.sum() / _GIB_MINUTE,
-        "footprint_measured": seen.sum() / _GIB_MINUTE,
+        "footprint_predicted": predicted.sum() / GIB_MINUTE,
+        "footprint_measured": seen.sum() / GIB_MINUTE,
     }
 
 

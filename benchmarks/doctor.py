@@ -20,16 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pagehint.diagnosis.apply import STEPS
+from pagehint.diagnosis.apply import STEPS, Applied
 from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.examine import diagnose
-from pagehint.diagnosis.findings import Diagnosis
 from pagehint.diagnosis.free_memory import ACTIONS
 from pagehint.report.doctor_words import range_of
 from pagehint.trace import Trace
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot
+from pagehint.units import MIB
 
-MIB = 1 << 20
 SETTLE = 20  # seconds: ten passes of reporting, so that it is done on a busy machine too
 WORK = {
     "cache": "find /usr /opt /lib -type f | xargs cat 2> /dev/null | head -c {some}000000 > /dev/null",
@@ -86,11 +85,6 @@ def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
         files.append(folder / "slabinfo.txt")
         files[-1].write_text("\n".join([*rows, ""]))
     return files
-
-
-def free_from(found: Diagnosis, order: int) -> int:
-    """Bytes free in blocks of `order` and more."""
-    return sum(zone.free_from(order) or 0 for zone in found.zones) * found.setting.page_size
 
 
 def host_kib(trace: Trace) -> list[float]:
@@ -159,9 +153,8 @@ def done(kept: Path) -> Iterator[Done]:
     for action in ACTIONS:
         path = kept / f"{AFTER}{action}.txt"
         if path.exists():
-            after, brings = diagnose(path), before.would_bring[action]
-            came = {order: free_from(after, order) - free_from(before, order) for order in before.setting.orders}
-            outcomes = [Outcome(brings[order], each) for order, each in came.items()]
+            applied, brings = Applied(action, before, diagnose(path)), before.would_bring[action]
+            outcomes = [Outcome(brings[order], applied.brought(order)) for order in before.setting.orders]
             yield Done(kept.name, action, host.get(f"{kept.name} {action}", "not kept"), outcomes)
 
 

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import pagehint
+from pagehint.units import MIB
 
-MIB = 1 << 20
 _RUNS = 3
 _THREADS, _ARRAYS = 8, 300
 _PARCELS, _PARCEL = 24, 64 * MIB

@@ -32,8 +32,8 @@ from pagehint.report.doctor_words import range_of
 from pagehint.trace import Trace
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot
 from pagehint.trace.shipped import example
+from pagehint.units import MIB
 
-MIB = 1 << 20
 PRICES = (15.0, 5.0, 1.5)
 USUAL_ORDER, USUAL_DELAY = 9, 2 * 10**9
 KEPT = 64  # of memory, the share of cache that the script leaves

@@ -39,7 +39,6 @@ KINDS: list[dict[str, Any]] = [
     {"host": "memfd", "hugepages": False},
 ]
 CHUNK = 1 << 15  # of 8 bytes: what stays in a core's cache
-MIB = 1 << 20
 HANGS = 1200  # seconds: only what hangs waits so long
 
 

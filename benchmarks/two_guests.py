@@ -21,13 +21,13 @@ from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.trace.bundle import Trace
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot
+from pagehint.units import MIB
 
 _WORKS = ("anon 220 700; sleep 3; anon 120 2000; sleep 1", "tmpfs 200 800; sleep 2; anon 90 1200; sleep 3")
 _TIMES = 12
 _SHIFT = 7.0
 _STEP = 20_000_000
 _SHARES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-_MIB = 1 << 20
 
 
 def record(folder: Path, kernels: list[str], accel: str) -> list[Trace]:
@@ -114,15 +114,15 @@ def compare(traces: list[Trace]) -> None:
         was, said_then, any_shift = (float(np.quantile(each, share)) for each in (both, known, np.array(shifted)))
         low, high = np.quantile([np.quantile(each, share) for each in shifted], [0.05, 0.95])
         said_ever = outcome.quantile(share)
-        sizes = [f"{size / _MIB:.1f}" for size in (was, said_then, said_ever, low, high, any_shift)]
+        sizes = [f"{size / MIB:.1f}" for size in (was, said_then, said_ever, low, high, any_shift)]
         print(
             f"| {share:.0%} of the time | {sizes[0]} MiB | {sizes[1]} | {said_then / was - 1:+.1%} | {sizes[2]} "
             f"| {sizes[3]} to {sizes[4]} | {sizes[5]} | {said_ever / any_shift - 1:+.1%} |"
         )
     mean, always = float(both.mean()), outcome.mean
     print(
-        f"| on average | {mean / _MIB:.1f} MiB | {known.mean() / _MIB:.1f} | {known.mean() / mean - 1:+.1%} "
-        f"| {always / _MIB:.1f} | | {mean / _MIB:.1f} | {always / mean - 1:+.1%} |"
+        f"| on average | {mean / MIB:.1f} MiB | {known.mean() / MIB:.1f} | {known.mean() / mean - 1:+.1%} "
+        f"| {always / MIB:.1f} | | {mean / MIB:.1f} | {always / mean - 1:+.1%} |"
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any, SupportsFloat, SupportsIndex, cast
 from pagehint.errors import InputError, printable
 
 __all__ = [
+    "GIB_MINUTE",
     "LONGEST_TIME",
+    "MIB",
     "check_kind",
     "format_count",
     "format_size",
@@ -27,6 +29,9 @@ __all__ = [
     "whole_number",
 ]
 
+MIB = 1 << 20
+GIB_MINUTE = (1 << 30) * 60e9
+"""Of bytes * ns: what an integral of memory over time is divided by."""
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 LONGEST_TIME = 10**6 * _TIMES["h"]
@@ -166,7 +171,7 @@ def format_time(time: int) -> str:
 
 def mib(size: float) -> str:
     """Bytes as MiB for people: ``"1,256 MiB"``."""
-    value = size / (1 << 20)
+    value = size / MIB
     if abs(value) >= 10 or value == 0:
         return f"{value:,.0f} MiB"
     return f"{value:.2g} MiB" if abs(value) >= 0.001 else "< 0.001 MiB"

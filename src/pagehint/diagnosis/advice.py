@@ -9,12 +9,11 @@ from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.diagnosis.kernel_can import reporting_order
 from pagehint.kernel.profiles import release_of
 from pagehint.kernel.reporting import ORDER_PARAMETER, PARAMETERS
-from pagehint.units import format_size, mib
+from pagehint.units import MIB, format_size, mib
 
 __all__ = ["advise", "cannot_be_helped"]
 
-_MIB = 1 << 20
-_WORTH = 4 * _MIB
+_WORTH = 4 * MIB
 _MUCH = 1.1
 _WSL = "microsoft-standard"  # of its kernels' names
 _ON_WINDOWS = "pageReporting=true below [wsl2] in .wslconfig, then wsl --shutdown"
@@ -280,6 +279,6 @@ def cannot_be_helped(found: Diagnosis) -> list[str]:
         size = found.used_by.get(name, ZERO).least
         if name == "hugetlb":
             size -= _unused_huge_pages(found) * (found.evidence.meminfo.get("Hugepagesize", 0) << 10)
-        if size >= 16 * _MIB:
+        if size >= 16 * MIB:
             lines.append(f"{mib(size)} {words}")
     return lines

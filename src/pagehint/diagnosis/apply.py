@@ -8,6 +8,7 @@ from typing import Any
 from pagehint.diagnosis.examine import doctor
 from pagehint.diagnosis.findings import Diagnosis
 from pagehint.errors import InputError
+from pagehint.units import MIB
 
 __all__ = ["STEPS", "Applied", "apply_action", "check_action"]
 
@@ -18,7 +19,6 @@ STEPS = {
     "both": ((_DROP, "3"), (_COMPACT, "1")),
 }
 """For each action the files that are written, and what."""
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Applied:
         orders = self.after.setting.orders
         return {
             "action": self.action,
-            "brought": {str(order): round(self.brought(order) / _MIB, 3) for order in orders},
+            "brought": {str(order): round(self.brought(order) / MIB, 3) for order in orders},
             "predicted": self.before.to_dict()["would_bring"].get(self.action),
         }
 

@@ -10,11 +10,10 @@ from pagehint.diagnosis.free_memory import Setting, free_in
 from pagehint.diagnosis.holders import HeldBack
 from pagehint.diagnosis.page_map import PageMap
 from pagehint.diagnosis.zones import ZoneState
-from pagehint.units import format_size
+from pagehint.units import MIB, format_size
 
 __all__ = ["Advice", "Diagnosis"]
 
-_MIB = 1 << 20
 _APART, _APART_LEAST = 0.1, 16 << 20  # what a log's zones have, and its counter
 _COSTS = {"none": 1, "low": 2, "medium": 4, "high": 8}
 
@@ -149,7 +148,7 @@ class Diagnosis:
                 if any(size.likely is not None for size in by_order.values())
             },
             "used_by": {name: _mib(size) for name, size in self.used_by.items()},
-            "per_cpu_holds_at_most": None if self.drained_most is None else round(self.drained_most / _MIB, 3),
+            "per_cpu_holds_at_most": None if self.drained_most is None else round(self.drained_most / MIB, 3),
             "held_back": [each.to_dict() for each in self.held_back],
             "failures": [failure.to_dict() for failure in self.failures],
             "advice": [each.to_dict() for each in self.advice],
@@ -170,7 +169,7 @@ def _mib(size: Bounds | None) -> float | list[float | None] | None:
 
 def _round(size: float | None) -> float | None:
     # A zero has no sign.
-    return None if size is None else round(size / _MIB, 3) + 0.0
+    return None if size is None else round(size / MIB, 3) + 0.0
 
 
 def _zone(zone: ZoneState) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
 from pagehint.units import LONGEST_TIME, check_kind, is_between, parse_price, several, shown, whole_number
 
-__all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "sweep"]
+__all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "cost_at", "sweep"]
 
 ORDERS = (0, 2, 4, 6, 8, 9, 10)
 DELAYS = ("5ms", "20ms", "100ms", "500ms", "2s", "10s", "30s")
@@ -388,14 +388,15 @@ def _summary(group: _Group) -> dict[str, Any]:
     }
 
 
-def _cost(row: Mapping[str, Any], price: float) -> float:
+def cost_at(row: Mapping[str, Any], price: float) -> float:
+    """CPU seconds that a row of a sweep costs at this price of a GiB*minute."""
     held: float = row["footprint"] - row["ideal_footprint"]
     seconds: float = (row["guest_time"] + row["host_time"]) / 1e9
     return price * held + seconds
 
 
 def _cost_of(group: _Group, price: float) -> float:
-    return sum(_cost(row, price) for row in group[2])
+    return sum(cost_at(row, price) for row in group[2])
 
 
 def _front(groups: Sequence[_Group]) -> list[dict[str, Any]]:
@@ -448,8 +449,8 @@ def _best_at(groups: Sequence[_Group], released: Sequence[_Group], price: float,
     cheapest = min((*released, *off), key=lambda group: _cost_of(group, price), default=None)
     which = min(range(len(groups)), key=lambda k: costs[k])
     rows = groups[which][2]
-    least = {row["recording"]: min(_cost(other[2][k], price) for other in groups) for k, row in enumerate(rows)}
-    losses = {row["recording"]: _cost(row, price) - least[row["recording"]] for row in rows}
+    least = {row["recording"]: min(cost_at(other[2][k], price) for other in groups) for k, row in enumerate(rows)}
+    losses = {row["recording"]: cost_at(row, price) - least[row["recording"]] for row in rows}
     bound = possible(rows, price)
     return {
         "price": price,

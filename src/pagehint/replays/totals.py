@@ -16,11 +16,10 @@ from pagehint.replays.doubts import doubts
 from pagehint.replays.phases import phases_given_back
 from pagehint.replays.playback import Playback
 from pagehint.replays.run import Prediction, Run, Totals, is_as_recorded, vars_of
+from pagehint.units import GIB_MINUTE, MIB
 
 __all__ = ["make_run"]
 
-_MIB = 1 << 20
-_GIB_MINUTE = (1 << 30) * 60e9
 _UNKNOWN = pa.table({})
 _BATCHES = pa.schema(
     {"time": pa.int64(), "zone": pa.string(), "blocks": pa.int64(), "pages": pa.int64(), "given_back": pa.int64()}
@@ -118,8 +117,8 @@ def _totals(playback: Playback) -> Totals:
     engine, timeline, host = playback.engine, playback.timeline, playback.host.statistics()
     statistics = None if playback.design is None else playback.design.statistics
     worker = playback.worker
-    footprint = engine.resident_time * PAGE_BYTES / _GIB_MINUTE
-    ideal = engine.used_time * PAGE_BYTES / _GIB_MINUTE
+    footprint = engine.resident_time * PAGE_BYTES / GIB_MINUTE
+    ideal = engine.used_time * PAGE_BYTES / GIB_MINUTE
     delayed = 0 if worker is None else worker.stalled
     wait_p50, wait_p99 = _percentiles(engine.waits, [0.5, 0.99])
     return Totals(
@@ -168,7 +167,7 @@ def _prediction(playback: Playback) -> Prediction:
         residency_error=error,
         measured_mean=measured_mean,
         predicted_mean=predicted_mean,
-        reported_mib=_told_while_watched(playback) * PAGE_BYTES / _MIB,
+        reported_mib=_told_while_watched(playback) * PAGE_BYTES / MIB,
         placed_as_recorded=engine.placed_as_recorded / engine.placed if engine.placed else None,
     )
 
@@ -187,7 +186,7 @@ def _truth(playback: Playback) -> dict[str, Any]:
     if reported is not None:
         # What was told before the recording began is not in it.
         reported = reported.filter(pc.greater_equal(reported.column("time"), playback.trace.meta.first_ns))
-        truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * PAGE_BYTES / _MIB
+        truth["reported_mib"] = (pc.sum(reported.column("pages")).as_py() or 0) * PAGE_BYTES / MIB
         truth["reported_blocks"] = reported.num_rows
     reporting = playback.trace.meta.reporting
     if reporting is not None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -15,6 +16,7 @@ __all__ = [
     "RUN_COLOURS",
     "USED_BEHIND",
     "chart_layout",
+    "chart_text",
     "colour_steps",
     "figures_data",
 ]
@@ -55,6 +57,11 @@ DARK = {
 def colour_steps(names: Sequence[str]) -> list[tuple[float, str]]:
     """A colour scale of so many steps, for values 0, 1, ...: each in the colour of COLOURS that it names."""
     return [((k + side) / len(names), COLOURS[name]) for k, name in enumerate(names) for side in (0, 1)]
+
+
+def chart_text(words: str) -> str:
+    """What comes from a recording or an option, as a chart's text: plotly takes some HTML in these."""
+    return escape(words, quote=False)
 
 
 def figures_data(figures: Mapping[str, go.Figure]) -> dict[str, Any]:

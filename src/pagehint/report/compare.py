@@ -13,16 +13,14 @@ from pagehint.report.words import (
     fit_columns,
     ground_line,
     labels,
-    mean_mib,
+    mean_size,
     priced,
     reasons_in,
     saved,
 )
-from pagehint.units import gib_min
+from pagehint.units import MIB, gib_min
 
 __all__ = ["print_runs"]
-
-_MIB = 1 << 20
 
 
 def print_runs(console: Console, runs: list[Run], baseline: Run) -> None:
@@ -77,7 +75,7 @@ def _costs(names: list[str], runs: list[Run], baseline: Run, width: int) -> Grou
             name,
             gib_min(totals.footprint),
             "-" if share is None else f"{100 * share:.1f}",
-            f"{totals.given_back / _MIB:,.0f}",
+            f"{totals.given_back / MIB:,.0f}",
             _waited(totals.wait_p50),
             _waited(totals.wait_p99),
             f"{totals.refaults:,}",
@@ -117,5 +115,5 @@ def _left_behind(names: list[str], runs: list[Run], width: int) -> Group:
 
 
 def _mean(run: Run, gib_minutes: float) -> str:
-    value = mean_mib(gib_minutes, run.totals.duration)
+    value = mean_size(gib_minutes, run.totals.duration) / MIB
     return f"{value:,.1f}" if value else "-"

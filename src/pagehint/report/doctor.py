@@ -32,7 +32,7 @@ from pagehint.report.doctor_words import (
     reporting_line,
     subject,
 )
-from pagehint.units import format_count
+from pagehint.units import MIB, format_count
 
 __all__ = ["applied_lines", "live_screen", "print_doctor"]
 
@@ -200,7 +200,7 @@ def _map(found: Diagnosis, width: int, rows: int) -> Group:
             line.append(*_SIGNS[state])
         lines.append(line)
     area = len(found.page_map.holders) * found.setting.page_size / len(shares)
-    return Group(*lines, *_legend(f"{area / (1 << 20):,.1f} MiB each", width))
+    return Group(*lines, *_legend(f"{area / MIB:,.1f} MiB each", width))
 
 
 # Words stay beside their sign.

@@ -27,11 +27,11 @@ from pagehint.report.doctor_words import (
     reporting_line,
     subject,
 )
-from pagehint.report.page import chart, charts, filled_page, html_table, section
+from pagehint.report.page import chart, charts, colour_key, filled_page, html_table, section
+from pagehint.units import MIB
 
 __all__ = ["doctor_page"]
 
-_MIB = 1 << 20
 _CELLS = 1200
 _COLUMNS = 60
 _ACTION_COLOURS = {"reporting": "#e69f00", "drop_caches": "#0072b2", "compact_memory": "#cc79a7", "both": "#009e73"}
@@ -69,12 +69,12 @@ def _bar(
     names: list[str], sizes: list[Bounds], colour: str | list[str], lying: bool, label: str = ""
 ) -> dict[str, Any]:
     known = [max(size.least, 0.0) if size.value is None else size.value for size in sizes]
-    sure = [round(bar / _MIB, 3) for bar in known]
+    sure = [round(bar / MIB, 3) for bar in known]
     ends = [size.likely or (size.least, size.most) for size in sizes]
     spans = [
         ((bar if most is None else most) - bar, bar - least) for (least, most), bar in zip(ends, known, strict=True)
     ]
-    more, less = ([round(span[side] / _MIB, 3) for span in spans] for side in (0, 1))
+    more, less = ([round(span[side] / MIB, 3) for span in spans] for side in (0, 1))
     lines = {"thickness": 1.5, "color": COLOURS["measured"], "visible": any(map(any, spans))}
     value, name = ("x", "y") if lying else ("y", "x")
     return {
@@ -137,10 +137,9 @@ def _map(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:
     }
     plain = {"visible": False}
     drawn = _figure(figures, "map", [heat], 60 + 14 * len(rows), xaxis=plain, yaxis={**plain, "autorange": "reversed"})
-    keys = "".join(f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in MAP_STATES.items())
-    area = len(found.page_map.holders) * found.setting.page_size / len(shares) / _MIB
+    area = len(found.page_map.holders) * found.setting.page_size / len(shares) / MIB
     note = f"Left to right, then down; each cell is {area:,.1f} MiB, coloured by what most of it is."
-    return section(TITLES["map"], f'{drawn}<div class="key">{keys}</div>', note)
+    return section(TITLES["map"], drawn + colour_key(MAP_STATES), note)
 
 
 def _brings(found: Diagnosis, figures: dict[str, dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from pagehint.diagnosis.page_map import HOLDER_WORDS, Holder, PageMap
 from pagehint.errors import printable
 from pagehint.kernel.reporting import ORDER_PARAMETER
 from pagehint.report.cells import cell_states
-from pagehint.units import format_count, format_size, mib
+from pagehint.units import MIB, format_count, format_size, mib
 
 __all__ = [
     "MAP_STATES",
@@ -56,7 +56,6 @@ MAP_STATES = {
 }
 """What a cell of the map is: names of the page's COLOURS, and what they mean."""
 
-_MIB = 1 << 20
 _SHOWN_ORDERS = (0, 4, 5, 8)
 _REASONS = {
     "watermark": "too little was free above the watermark",
@@ -225,7 +224,7 @@ def held_lines(found: Diagnosis) -> list[str]:
     """The few pages that cost most."""
     lines = []
     for each in found.held_back:
-        if each.size < _MIB:
+        if each.size < MIB:
             continue
         words = HOLDER_WORDS[Holder[each.holder.upper()]]
         many = each.pages > 1

@@ -1,6 +1,5 @@
 """The charts of the page, as plotly figures."""
 
-from html import escape
 from itertools import cycle
 from typing import Any
 
@@ -18,9 +17,11 @@ from pagehint.report.chart_style import (
     RUN_COLOURS,
     USED_BEHIND,
     chart_layout,
+    chart_text,
     colour_steps,
 )
 from pagehint.report.words import describe_recorded
+from pagehint.units import MIB
 
 __all__ = [
     "STATES",
@@ -34,7 +35,6 @@ __all__ = [
     "waits_figure",
 ]
 
-_MIB = 1 << 20
 _PAGES_A_MIB = 256
 _MOST_POINTS = 2000
 _MOST_LABELS = 0.014  # of the time: marks that are closer share a label
@@ -44,11 +44,6 @@ _FEW = 16
 _DECADE = 0.5  # on both sides of a single wait, in powers of ten
 _TICKS = [factor * 10.0**k for k in range(-3, 4) for factor in (1, 2, 5)]
 _DASHES = ("solid", "dash", "dot", "dashdot")
-
-
-# plotly takes some HTML in its texts: what comes from a recording or an option is none.
-def _text(words: str) -> str:
-    return escape(words, quote=False)
 
 
 def _over_time(run: Run, y: str, height: int, **more: Any) -> dict[str, Any]:
@@ -69,7 +64,7 @@ def _last(run: Run) -> float:
 def _rows(run: Run, *names: str) -> list[NDArray[np.float64]]:
     step = max(1, -(-run.timeline.num_rows // _MOST_POINTS))
     columns = [run.timeline.column(name).to_numpy()[::step] for name in names]
-    return [_seconds(run, columns[0]), *(np.round(column / _MIB, 2).astype(np.float32) for column in columns[1:])]
+    return [_seconds(run, columns[0]), *(np.round(column / MIB, 2).astype(np.float32) for column in columns[1:])]
 
 
 def _area(x: Any, y: Any, name: str, colour: str) -> dict[str, Any]:
@@ -103,7 +98,7 @@ def _phases(run: Run) -> dict[str, Any]:
                 "x": time,
                 "y": 1,
                 "yref": "paper",
-                "text": _text(phase["name"]),
+                "text": chart_text(phase["name"]),
                 "textangle": -90,
                 "yanchor": "bottom",
                 "xanchor": "center",
@@ -127,7 +122,7 @@ def _measured(run: Run, as_recorded: bool) -> list[dict[str, Any]]:
     rows = run.timeline.column("time")
     inside = (times >= rows[0].as_py()) & (times <= rows[-1].as_py())
     step = max(1, -(-int(inside.sum()) // _MOST_POINTS))
-    resident = run.measured.column("resident").to_numpy()[inside][::step] / _MIB
+    resident = run.measured.column("resident").to_numpy()[inside][::step] / MIB
     name = "measured" if as_recorded else f"measured, {describe_recorded(run) or 'settings not recorded'}"
     return [
         {
@@ -179,7 +174,7 @@ def _curve(x: Any, y: Any, name: str, line: dict[str, Any], hover: str = "%{y:,.
         "type": "scatter",
         "x": x,
         "y": y,
-        "name": _text(name),
+        "name": chart_text(name),
         "mode": "lines",
         "line": {"width": 2, "shape": "hv", **line},
         "hovertemplate": hover,
@@ -208,7 +203,7 @@ def attribution_figure(run: Run, most: float | None = None) -> go.Figure:
 def _binned(run: Run) -> tuple[NDArray[np.float64], float, list[NDArray[np.float64]]]:
     edges = np.linspace(0, _last(run) or 1.0, _BINS + 1)
     when = np.clip(_seconds(run, run.batches.column("time").to_numpy()), 0, edges[-1])
-    back = run.batches.column("given_back").to_numpy() / _MIB
+    back = run.batches.column("given_back").to_numpy() / MIB
     told = run.batches.column("pages").to_numpy() / _PAGES_A_MIB
     sums = [np.histogram(when, edges, weights=weights)[0] for weights in (back, told - back)]
     return (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0]), sums
@@ -244,7 +239,7 @@ def batch_sizes_figure(runs: list[Run], names: list[str]) -> go.Figure:
                     "type": "bar",
                     "x": sizes,
                     "y": counts,
-                    "name": _text(name),
+                    "name": chart_text(name),
                     "marker": {"color": COLOURS["used"] if len(runs) == 1 else RUN_COLOURS[index % len(RUN_COLOURS)]},
                     "hovertemplate": "%{y:,} batches of %{x} blocks",
                 }
@@ -306,14 +301,14 @@ def _decades(values: list[float]) -> list[float]:
     return [low - room, high + room]
 
 
-STATES = (
-    ("used", "in use"),
-    ("mixed", "in use, with free memory between that is resident"),
-    ("free", "free, but resident"),
-    ("back", "given back"),
-    ("never", "not resident yet"),
-    ("none", "no memory"),
-)
+STATES = {
+    "used": "in use",
+    "mixed": "in use, with free memory between that is resident",
+    "free": "free, but resident",
+    "back": "given back",
+    "never": "not resident yet",
+    "none": "no memory",
+}
 """What most of a cell of the map is: names of COLOURS, and what they mean."""
 
 
@@ -327,7 +322,7 @@ def map_figure(run: Run) -> go.Figure:
     resident, used = counts[:, :, 0], np.minimum(counts[:, :, 1], counts[:, :, 0])
     free = resident - used
     back = np.maximum.accumulate(resident, axis=0) - resident
-    names = [name for name, _ in STATES]
+    names = list(STATES)
     never = np.maximum(memory - resident - back, 0)
     states = cell_states(used, free, back, never, np.diff(edges))
     state = np.select([states == name for name in names], range(len(names))).astype(np.uint8)

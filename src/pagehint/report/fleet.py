@@ -1,7 +1,6 @@
 """What a fleet holds and how many guests fit, in words, tables and pictures."""
 
 from collections.abc import Mapping
-from html import escape
 from itertools import cycle
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.text import Text
 from pagehint.fleets.fits import MOST_GUESTS
 from pagehint.fleets.fleet import Fleet, Outcome
 from pagehint.hinting.designs.registry import NONE
-from pagehint.report.chart_style import RUN_COLOURS, chart_layout, figures_data
+from pagehint.report.chart_style import RUN_COLOURS, chart_layout, chart_text, figures_data
 from pagehint.report.charts import fitting, titled
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
@@ -141,7 +140,7 @@ def _day(found: Fleet) -> go.Figure:
             hours += [begin / 3600, end / 3600]
             middle += [each.quantile(0.5) / _GIB] * 2
             most += [each.quantile(0.9999) / _GIB] * 2
-        name = escape(_label(outcome), quote=False)
+        name = chart_text(_label(outcome))
         traces.append(_line(name, hours, middle, {"width": 2, "color": colour}))
         line = {"width": 1, "dash": "dot", "color": colour}
         traces.append({**_line(f"{name}, 99.99 %", hours, most, line), "showlegend": False})
@@ -160,7 +159,7 @@ def _fit(found: Fleet) -> go.Figure:
         {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": escape(_label(outcome), quote=False),
+            "name": chart_text(_label(outcome)),
             "x": [_plain(risk) for risk in outcome.fits],
             "y": list(outcome.fits.values()),
             "line": {"color": colour},

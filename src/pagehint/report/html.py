@@ -12,9 +12,9 @@ from pagehint.hinting.designs.registry import NONE
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as drawn
-from pagehint.report.chart_style import COLOURS, figures_data
+from pagehint.report.chart_style import figures_data
 from pagehint.report.output import Output
-from pagehint.report.page import chart, charts, filled_page, html_table, section, warning_box
+from pagehint.report.page import chart, charts, colour_key, filled_page, html_table, section, warning_box
 from pagehint.report.words import (
     BEST_POSSIBLE,
     about,
@@ -28,7 +28,7 @@ from pagehint.report.words import (
     headline,
     is_fall,
     labels,
-    mean_mib,
+    mean_size,
     placed_line,
     reasons_in,
     saved,
@@ -36,11 +36,9 @@ from pagehint.report.words import (
     waited,
     warning_lines,
 )
-from pagehint.units import format_count, gib_min, mib, percent, several, shown
+from pagehint.units import MIB, format_count, gib_min, mib, percent, several, shown
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
-
-_MIB = 1 << 20
 
 
 def write_html(runs: Run | Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
@@ -170,7 +168,7 @@ class _Page:
             return section(headline(run), charts([self._figure("residency", figure)]), note)
         figure = drawn.compared_figure(self.runs, self.names, self.baseline)
         means = (
-            f"{name} {mib(mean_mib(one.totals.footprint, one.totals.duration) * _MIB)}"
+            f"{name} {mib(mean_size(one.totals.footprint, one.totals.duration))}"
             for name, one in zip(self.names, self.runs, strict=True)
         )
         title = f"Resident on average: {', '.join(means)}" if self.short else "Resident memory over time"
@@ -182,7 +180,7 @@ class _Page:
         if len(self.runs) == 1:
             title = _left_behind(self.runs[0])
             return section(title, charts(self._each("attribution", drawn.attribution_figure, shown)), note)
-        most = 1.05 * max(run.timeline.column("free_resident").to_numpy().max() / _MIB for run in self.runs)
+        most = 1.05 * max(run.timeline.column("free_resident").to_numpy().max() / MIB for run in self.runs)
         figures = self._each("attribution", lambda run: drawn.attribution_figure(run, most), shown)
         return section("What stayed behind, and why", charts(figures, two=True), note)
 
@@ -227,8 +225,7 @@ class _Page:
         area = self.runs[0].memory_map["pages"] * PAGE_BYTES // self.runs[0].memory_map["counts"].shape[1]
         note = f"By page frame number (4 KiB pages): each cell is {mib(area)}, coloured by what most of it is."
         figures = self._each("map", drawn.map_figure, shown)
-        keys = (f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in drawn.STATES)
-        body = charts(figures, two=len(self.runs) > 1) + f'<div class="key">{"".join(keys)}</div>'
+        body = charts(figures, two=len(self.runs) > 1) + colour_key(drawn.STATES)
         return section("Where in the guest's memory", body, note)
 
     def _phases(self) -> str:
@@ -336,7 +333,7 @@ def _left_behind(run: Run) -> str:
         return "No free memory stayed resident"
     whole = sum(reasons.values())
     most = max(reasons, key=lambda name: reasons[name])
-    mean = mean_mib(whole, run.totals.duration) * _MIB
+    mean = mean_size(whole, run.totals.duration)
     return (
         f"{mib(mean)} are free but resident on average: {percent(reasons[most] / whole)} of it is {run.reasons[most]}"
     )

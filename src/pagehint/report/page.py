@@ -10,11 +10,11 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from pagehint.report.chart_style import DARK
+from pagehint.report.chart_style import COLOURS, DARK
 
 _BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:[num]?s|min|h|[KMGTP]?i?B|GiB·min|%)(?!\w))")
 
-__all__ = ["chart", "charts", "filled_page", "html_table", "section", "warning_box"]
+__all__ = ["chart", "charts", "colour_key", "filled_page", "html_table", "section", "warning_box"]
 
 
 def filled_page(
@@ -74,6 +74,12 @@ def chart(name: str, height: int, label: str, title: str = "") -> str:
 def charts(places: Sequence[str], two: bool = False) -> str:
     """Places of charts, one below the other, or two beside each other."""
     return f'<div class="figures{" two" if two else ""}">{"".join(places)}</div>'
+
+
+def colour_key(meanings: Mapping[str, str]) -> str:
+    """What the colours of a chart mean, by their names of COLOURS, as HTML."""
+    keys = (f'<span><i data-colour="{COLOURS[name]}"></i>{words}</span>' for name, words in meanings.items())
+    return f'<div class="key">{"".join(keys)}</div>'
 
 
 def warning_box(lines: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,8 +11,8 @@ from rich.text import Text
 from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import CAPACITY, in_words
-from pagehint.replays.sweep import Sweep
-from pagehint.report.chart_style import chart_layout, figures_data
+from pagehint.replays.sweep import Sweep, cost_at
+from pagehint.report.chart_style import chart_layout, chart_text, figures_data
 from pagehint.report.charts import fitting, titled
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
@@ -47,10 +46,7 @@ def _recommended(sweep: Sweep, best: Mapping[str, Any], words: Words) -> str:
         return _within(best, words)
     price, cost = best["price"], best["cost"]
     line = f"At {price:g} CPU seconds a GiB·min: {_label(best, words)}; it costs {_seconds(cost)}"
-    present = sum(
-        price * (row["footprint"] - row["ideal_footprint"]) + (row["guest_time"] + row["host_time"]) / 1e9
-        for row in sweep.present
-    )
+    present = sum(cost_at(row, price) for row in sweep.present)
     owned = dict.fromkeys(_own(row, words) for row in sweep.present)
     line += f", as recorded ({'; or '.join(owned)}) it is {_seconds(present)}"
     if best["regret_possible"] is not None:
@@ -168,10 +164,10 @@ def _points(name: str, rows: list[dict[str, Any]], texts: list[str], size: int, 
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": escape(name, quote=False),
+        "name": chart_text(name),
         "x": [(row["guest_time"] + row["host_time"]) / 1e9 for row in rows],
         "y": [row["footprint"] for row in rows],
-        "text": [escape(text, quote=False) for text in texts],
+        "text": [chart_text(text) for text in texts],
         "marker": {"size": size, "symbol": symbol},
         "hovertemplate": "%{text}<br>%{y:.3f} GiB·min, %{x:.4g} s<extra></extra>",
     }

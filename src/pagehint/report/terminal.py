@@ -18,7 +18,7 @@ from pagehint.report.words import (
     ground_line,
     headline,
     is_fall,
-    mean_mib,
+    mean_size,
     placed_line,
     priced,
     saved,
@@ -32,7 +32,6 @@ __all__ = ["print_anomalies", "print_run", "print_warnings"]
 
 _USED, _FREE, _BACK = ("█", "blue"), ("▒", "yellow"), ("·", "green")
 _ROWS = 9
-_MIB = 1 << 20
 
 
 def print_run(console: Console, run: Run, baseline: Run) -> None:
@@ -173,16 +172,16 @@ def _phases(run: Run, width: int) -> RenderableType:
 
 def _left_behind(run: Run, width: int) -> RenderableType:
     duration = run.totals.duration
-    reasons = {name: mean_mib(value, duration) for name, value in run.attribution.items() if value > 0}
+    reasons = {name: mean_size(value, duration) for name, value in run.attribution.items() if value > 0}
     whole = sum(reasons.values())
     if not whole:
         return Text("No free memory stayed resident.\n")
     table = _grid("left", "right", "right", "left")
     for name, value in sorted(reasons.items(), key=lambda item: -item[1]):
         chart = bar(value, max(reasons.values()), max(width - 72, 0), "yellow")
-        table.add_row(f"  {escape(run.reasons[name])}", mib(value * _MIB), f"{percent(value / whole)}", chart)
-    mean = mib(mean_mib(run.totals.footprint, duration) * _MIB)
-    return titled(f"Stayed behind: of {mean} resident, {mib(whole * _MIB)} were free on average", table)
+        table.add_row(f"  {escape(run.reasons[name])}", mib(value), f"{percent(value / whole)}", chart)
+    mean = mib(mean_size(run.totals.footprint, duration))
+    return titled(f"Stayed behind: of {mean} resident, {mib(whole)} were free on average", table)
 
 
 def _cost(run: Run) -> RenderableType:

@@ -6,7 +6,7 @@ from typing import Any
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import reasons_of
 from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
-from pagehint.units import format_count, format_size, format_time, mib, percent
+from pagehint.units import GIB_MINUTE, format_count, format_size, format_time, mib, percent
 
 __all__ = [
     "BEST_POSSIBLE",
@@ -22,7 +22,7 @@ __all__ = [
     "headline",
     "is_fall",
     "labels",
-    "mean_mib",
+    "mean_size",
     "placed_line",
     "priced",
     "reasons_in",
@@ -35,7 +35,6 @@ __all__ = [
 BEST_POSSIBLE = "no design costs less where pages lie as in this run"
 """What `best_possible` is, which differs from run to run."""
 
-_GIB_MINUTE_NS = 60e9
 _MOSTLY = 0.9
 _LONGEST_NAME = 11
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -87,9 +86,9 @@ def waited(time: int | None) -> str:
     return seconds(time) if time is None or time < LONGEST_WAIT else f"{about(LONGEST_WAIT)} or more"
 
 
-def mean_mib(gib_minutes: float, duration: int) -> float:
-    """The mean, in MiB, of an integral in GiB * minutes over `duration` ns."""
-    return gib_minutes * 1024 * _GIB_MINUTE_NS / duration if duration else 0.0
+def mean_size(gib_minutes: float, duration: int) -> float:
+    """The mean, in bytes, of an integral in GiB * minutes over `duration` ns."""
+    return gib_minutes * GIB_MINUTE / duration if duration else 0.0
 
 
 def describe_guest(run: Run) -> str:
