@@ -310,7 +310,7 @@ def test_probes_of_a_balloon_whose_driver_is_built_in_name_no_module(built_in, t
     monkeypatch.setattr(image, "busybox", lambda: tmp_path / "vmlinuz")
     for name in ("vmlinuz", *(() if built_in else ("virtio_balloon.ko",))):
         (tmp_path / name).write_bytes(b"")
-    made = gzip.decompress(image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "true", "page", 0, 64, None))
+    made = gzip.decompress(image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "true", 0, 64, None))
     names = re.findall(rb"[pr]:pagehint/report(?:_ret)? (\S*)", made)
     assert names == 2 * [f"{module}virtballoon_free_page_report".encode()]
 
@@ -321,7 +321,7 @@ def test_a_command_that_is_not_utf_8_goes_to_the_guest_as_it_is(tmp_path, monkey
     monkeypatch.setattr(image, "busybox", lambda: tmp_path / "vmlinuz")
     for name in ("vmlinuz", "virtio_balloon.ko"):
         (tmp_path / name).write_bytes(b"")
-    made = image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "echo \udcff", "page", 0, 64, None)
+    made = image.initramfs(Kernel(tmp_path / "vmlinuz", (tmp_path,)), "echo \udcff", 0, 64, None)
     assert b"\necho \xff\n" in gzip.decompress(made)
 
 

@@ -83,7 +83,6 @@ def boot(
     image = initramfs(
         kernel,
         command,
-        "page",
         settings.hold,
         buffer_kib("page", settings.cpus, settings.memory << 20),
         settings.order,

@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from pagehint.errors import InputError
 from pagehint.partial import partial_folder, temporary_folder
-from pagehint.trace.meta import Level
 from pagehint.trace.recorder.tracefs import PROBES, event_names
 from pagehint.trace.tables import first_line
 
@@ -230,9 +229,7 @@ export PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin HOME=/root LC_ALL=C
 chroot /disk /bin/sh -c """
 
 
-def initramfs(
-    kernel: Kernel, command: str, level: Level, hold: int, buffer_kib: int, order: int | None, disk: bool = False
-) -> bytes:
+def initramfs(kernel: Kernel, command: str, hold: int, buffer_kib: int, order: int | None, disk: bool = False) -> bytes:
     """The initramfs (gzip) that records a guest of this kernel while it runs the shell's `command`.
 
     `hold`: seconds of rest before and after it; `buffer_kib`: of each CPU's ring buffer; `order`: reporting's; `disk`:
@@ -243,7 +240,7 @@ def initramfs(
     balloon = _modules(kernel, "balloon", _BALLOON)
     entries = [*system(kernel, disk), ("init", 0o100755, agent()), *balloon]
     entries += [(f"bin/{name}", 0o120777, b"/init") for name in _WORKLOADS]
-    events = [f"kmem/{name} {name}\n" for name in event_names(level)]
+    events = [f"kmem/{name} {name}\n" for name in event_names("page")]
     events += [f"pagehint/{name} {name}\n" for name, *_ in PROBES]
     # A module that isn't there yet is named: one that never comes is no error where only a return is probed.
     module = f"{_BALLOON[0]}:" if len(balloon) > 1 else ""
