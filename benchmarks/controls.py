@@ -26,10 +26,9 @@ _STEP = 50 * 10**6
 def points(trace: Trace) -> dict[str, int]:
     """When the device came, and the marks behind it: ns by text, of each text the first."""
     found = {"": device_load(trace)}
-    marks = [] if trace.marks is None else trace.marks.to_pylist()
-    for mark in sorted(marks, key=lambda mark: mark["time"]):
-        if mark["time"] > found[""]:
-            found.setdefault(mark["text"], mark["time"])
+    for time, text in sorted(trace.mark_texts):
+        if time > found[""]:
+            found.setdefault(text, time)
     return found
 
 

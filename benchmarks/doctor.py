@@ -73,14 +73,13 @@ def booted(settings: GuestSettings, work: str, actions: tuple[str, ...], folder:
 
 def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
     """The files of the look, with the names that nobody used then, or when asked last, and the caches at first."""
-    assert trace.marks is not None
-    marks = trace.marks.to_pylist()
-    states = [mark["text"].split("dentry-state ")[1] for mark in marks if "dentry-state" in mark["text"]]
+    marks = [text for _, text in trace.mark_texts]
+    states = [mark.split("dentry-state ")[1] for mark in marks if "dentry-state" in mark]
     state = states[min(look, len(states)) - 1]
     names = folder / "dentry-state.txt"
     names.write_text(f"fs.dentry-state = {' '.join(state.split())}\n")
     files = [*sorted((trace.path / f"look{look}").iterdir()), names]
-    rows = [mark["text"].split("slabinfo ")[1] for mark in marks if "slabinfo " in mark["text"]]
+    rows = [mark.split("slabinfo ")[1] for mark in marks if "slabinfo " in mark]
     if rows:
         files.append(folder / "slabinfo.txt")
         files[-1].write_text("\n".join([*rows, ""]))
@@ -90,11 +89,10 @@ def files_of(trace: Trace, look: int, folder: Path) -> list[Path]:
 def host_kib(trace: Trace) -> list[float]:
     """The guest's memory that the host backed at each look, in KiB."""
     assert trace.residency is not None
-    assert trace.marks is not None
     times = trace.residency["time"].to_numpy()
     kib = trace.residency["ram_resident_kib"].to_numpy(zero_copy_only=False).astype(np.float64)
     known = ~np.isnan(kib)
-    looks = [mark["time"] for mark in trace.marks.to_pylist() if mark["text"].endswith("looking")]
+    looks = [time for time, text in trace.mark_texts if text.endswith("looking")]
     return [float(kib[known][max(int(np.searchsorted(times[known], look)) - 1, 0)]) for look in looks]
 
 

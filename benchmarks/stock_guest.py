@@ -121,9 +121,7 @@ def booted(settings: GuestSettings, arguments: str | None, path: Path) -> Trace:
 
 def marked(trace: Trace, text: str) -> list[tuple[int, str]]:
     """The time and the rest of each mark that begins so."""
-    assert trace.marks is not None
-    rows = trace.marks.to_pylist()
-    return [(row["time"], row["text"].split(text, 1)[1]) for row in rows if text in row["text"]]
+    return [(time, mark.split(text, 1)[1]) for time, mark in trace.mark_texts if text in mark]
 
 
 def predicted(trace: Trace, look: int, order: int, delay: int, folder: Path) -> Bounds:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 __all__ = [
+    "NO_MORE_THREADS",
     "AllocationError",
     "BusyError",
     "HostError",
@@ -17,7 +18,8 @@ __all__ = [
 ]
 
 
-_NO_THREAD = "can't start new thread"
+NO_MORE_THREADS = "no more threads can be started here"
+_NO_THREAD = "can't start new thread"  # Python's own words
 
 
 def printable(text: str) -> str:
@@ -84,7 +86,7 @@ def starting_threads() -> Iterator[None]:
         if str(error) != _NO_THREAD:
             raise
         do = "allow more processes and memory (ulimit -u, ulimit -v), or ask for fewer workers"
-        raise HostError(errno.EAGAIN, f"no more threads can be started here: {do}") from None
+        raise HostError(errno.EAGAIN, f"{NO_MORE_THREADS}: {do}") from None
 
 
 # In this order: libraries that make errors again in another process ask Python's own class to.

@@ -25,7 +25,7 @@ def test_parameters(texts: dict[str, str], order: int | None, delay: int, parame
 
 
 def changes(*texts: str, first: GuestReporting = FIRST) -> list[ReportingChange]:
-    return reporting_changes([{"time": 10 * k, "text": text} for k, text in enumerate(texts)], first)
+    return reporting_changes([(10 * k, text) for k, text in enumerate(texts)], first)
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,7 @@ def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
 
 
 def _marks(trace: Trace) -> list[tuple[str, int]]:
-    rows = [] if trace.marks is None else trace.marks.to_pylist()
-    return [(row["text"], row["time"]) for row in rows if not is_state(row["text"])]
+    return [(text, time) for time, text in trace.mark_texts if not is_state(text)]
 
 
 def _integral(time: NDArray[np.float64], values: NDArray[np.float64]) -> float:

@@ -84,9 +84,7 @@ def pageblock_order(trace: Trace) -> int:
 
 def mark_time(trace: Trace, text: str) -> int | None:
     """The time of the last mark that begins with this text."""
-    if trace.marks is None:
-        return None
-    return max((mark["time"] for mark in trace.marks.to_pylist() if mark["text"].startswith(text)), default=None)
+    return max((time for time, marked in trace.mark_texts if marked.startswith(text)), default=None)
 
 
 def is_late(trace: Trace) -> bool:

@@ -280,10 +280,15 @@ class Trace:
         """What was written into the recording while it ran: columns time (ns), text."""
         return self._table("marks", MARK_SCHEMA)
 
+    @property
+    def mark_texts(self) -> list[tuple[int, str]]:
+        """The marks as (time, text), in order; empty where none were kept."""
+        return [] if self.marks is None else [(mark["time"], mark["text"]) for mark in self.marks.to_pylist()]
+
     @cached_property
     def reporting_changes(self) -> list[ReportingChange]:
         """What the guest's reporting was changed to while it was recorded, as its marks tell."""
-        return [] if self.marks is None else reporting_changes(self.marks.to_pylist(), self.meta.known_reporting)
+        return reporting_changes(self.mark_texts, self.meta.known_reporting)
 
     @property
     def least_order(self) -> int | None:

@@ -19,8 +19,8 @@ def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]
     O(events). Raises InputError.
     """
     with TraceWriter(output) as writer:
-        for mark in [] if trace.marks is None else trace.marks.to_pylist():
-            writer.add_mark(mark["time"], mark["text"])
+        for time, text in trace.mark_texts:
+            writer.add_mark(time, text)
         folders = [trace.path / "snapshot", *sorted(trace.path.glob("look[1-9]*"))]
         folders += [trace.path / "final"] if trace.final_snapshot is not None else []
         for folder in folders:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.inputs import open_input, unpacked
-from pagehint.trace.events import MAX_KIB
+from pagehint.trace.events import MAX_KIB, MAX_TIME
 from pagehint.trace.meta import Clock
-from pagehint.trace.tables import RESIDENCY_SCHEMA, first_line
+from pagehint.trace.tables import RESIDENCY_SCHEMA, first_line, residency_table
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["add_residency", "csv_batches", "csv_table", "guest_times"]
@@ -24,7 +24,6 @@ _RESIDENCY = RESIDENCY_SCHEMA.names[1:]
 _BLOCK = 4 << 20
 _MOST_BEYOND = 16  # what a VM holds beside its guest's zones is no such multiple of them
 _ROW = re.compile(r"Row #(\d{1,9})", re.ASCII)
-_LONGEST = 1 << 62  # ns: what is subtracted and added in 64 bits
 
 
 def csv_batches(
@@ -85,18 +84,20 @@ def csv_table(path: Path, types: dict[str, pa.DataType], whole_lines: bool = Fal
     )
 
 
+def _check(path: Path, name: str, numbers: NDArray[np.int64], bad: NDArray[np.bool_], why: str) -> None:
+    if bad.any():
+        row = int(bad.argmax())
+        raise InputError(f"{path}: line {row + 2}: {name} is {numbers[row]}{why}")
+
+
 def guest_times(clock: Clock, host: pa.ChunkedArray, path: Path) -> NDArray[np.int64]:
     """Guest ns of host ns, which must not go backwards. Raises InputError, which names the line of `path`."""
     if host.null_count:
         raise InputError(f"{path}: a line has no host time")
     times = host.to_numpy()
-    bad = (times < 0) | (times > _LONGEST)
+    bad = (times < 0) | (times > MAX_TIME)
     bad[1:] |= times[1:] < times[:-1]
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(
-            f"{path}: line {row + 2}: the host's time is {times[row]} ns: absurd, or before the line above"
-        )
+    _check(path, "the host's time", times, bad, " ns: absurd, or before the line above")
     return clock.guest_times(times)
 
 
@@ -115,18 +116,10 @@ def add_residency(path: Path, clock: Clock, writer: TraceWriter, memory: int = 0
     times = guest_times(clock, table["host_ns"], path)
     for name in names:
         numbers = table[name].fill_null(0).to_numpy()
-        bad = (numbers < 0) | (numbers > MAX_KIB)
-        if bad.any():
-            row = int(bad.argmax())
-            raise InputError(
-                f"{path}: line {row + 2}: {name} is {numbers[row]}: no machine has so much, or less than 0"
-            )
-        if memory and (bad := numbers > _MOST_BEYOND * memory).any():
-            row = int(bad.argmax())
-            raise InputError(
-                f"{path}: line {row + 2}: {name} is {numbers[row]}, and the guest has {memory} KiB: is that in bytes?"
-            )
-    empty = pa.nulls(table.num_rows, pa.int64())
-    columns = {name: table[name] if name in names else empty for name in _RESIDENCY}
-    writer.add_residency(pa.table({"time": times, **columns}))
+        absurd = (numbers < 0) | (numbers > MAX_KIB)
+        _check(path, name, numbers, absurd, ": no machine has so much, or less than 0")
+        if memory:
+            beyond = numbers > _MOST_BEYOND * memory
+            _check(path, name, numbers, beyond, f", and the guest has {memory} KiB: is that in bytes?")
+    writer.add_residency(residency_table(times, {name: table[name] for name in names}))
     return times

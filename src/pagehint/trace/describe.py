@@ -132,12 +132,10 @@ def describe_host_state(trace: Trace) -> dict[str, int | None]:
 
 def phases(trace: Trace) -> list[dict[str, Any]]:
     """The workload's phases: the marks ``MARK name``, or, where there is none of these, all but the recorder's own."""
-    if trace.marks is None:
-        return []
     own = "KPF-", "CLOCK "
-    marks = [row for row in trace.marks.to_pylist() if not (row["text"].startswith(own) or is_state(row["text"]))]
-    named = [mark for mark in marks if mark["text"].startswith("MARK ")]
-    return [{"time": mark["time"], "name": _name(mark["text"].removeprefix("MARK "))} for mark in named or marks]
+    marks = [(time, text) for time, text in trace.mark_texts if not (text.startswith(own) or is_state(text))]
+    named = [(time, text.removeprefix("MARK ")) for time, text in marks if text.startswith("MARK ")]
+    return [{"time": time, "name": _name(text)} for time, text in named or marks]
 
 
 # What another tool wrote may be of any length.

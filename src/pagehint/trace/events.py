@@ -10,6 +10,7 @@ __all__ = [
     "LETTERS",
     "MAX_KIB",
     "MAX_PFN",
+    "MAX_TIME",
     "NONE",
     "NO_PFN",
     "PROBE_EVENTS",
@@ -28,6 +29,9 @@ MAX_PFN = (1 << 40) - 1
 
 MAX_KIB = 4 * (MAX_PFN + 1)
 """What these pages hold: a count of pages or KiB above it is refused."""
+
+MAX_TIME = 1 << 62
+"""Nanoseconds, of either sign: times are added and subtracted in 64 bits, and one beyond is refused."""
 
 
 class Event(IntEnum):

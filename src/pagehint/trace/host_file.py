@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagehint.errors import InputError
 from pagehint.trace.meta import Clock, ZoneLayout
-from pagehint.trace.tables import HOST_COLUMNS, open_parquet, read_batches, read_table
+from pagehint.trace.tables import HOST_COLUMNS, open_parquet, read_batches, read_table, residency_table
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import format_size
 
@@ -66,16 +66,8 @@ def add_host(writer: TraceWriter, path: Path, clock: Clock) -> None:
     table = read_host(path)
     samples = table.filter(table["rss_kib"].is_valid())
     times = clock.guest_times(samples["time"].to_numpy())
-    writer.add_residency(
-        pa.table(
-            {
-                "time": times,
-                "ram_resident_kib": samples["ram_resident_kib"],
-                "rss_kib": samples["rss_kib"],
-                "memfd_kib": pa.nulls(samples.num_rows, pa.int64()),
-            }
-        )
-    )
+    measured = {name: samples[name] for name in ("ram_resident_kib", "rss_kib")}
+    writer.add_residency(residency_table(times, measured))
     seen = samples["ram_resident_kib"].is_valid()
     state = pa.table({"time": times, **{name: samples[name] for name in HOST_COLUMNS}}).filter(seen)
     if state.num_rows:

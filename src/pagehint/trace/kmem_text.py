@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from pagehint.errors import InputError
 from pagehint.kernel.orders import MOST_ORDER
-from pagehint.trace.events import KMEM_EVENTS, MAX_PFN, NO_PFN, NONE, PROBE_EVENTS, Event, pack_fallback
+from pagehint.trace.events import KMEM_EVENTS, MAX_PFN, MAX_TIME, NO_PFN, NONE, PROBE_EVENTS, Event, pack_fallback
 from pagehint.trace.gfp import parse_gfp
 from pagehint.trace.meta import MAX_CPUS
+from pagehint.units import shown
 
 __all__ = ["HeadlessLineError", "LineParser", "LostLine", "MarkLine", "Row"]
 
@@ -75,7 +76,6 @@ _NULL_PAGES = frozenset(("(null)", "(nil)", "0", "0x0", "00000000", "00000000000
 _FAILED_PFNS = frozenset(("-1", "18446744073709551615", "0xffffffffffffffff"))
 
 _MAX_KNOWN = 1 << 14
-_MAX_TIME = 1 << 62
 # The kernel's array of pages: 64 bytes each, from an address on that is a multiple of 1 GiB.
 _PAGE_STRUCT = 64
 _PAGE_ARRAY = 1 << 30
@@ -224,14 +224,14 @@ class LineParser:
             base = value("base") if "base" in values else page // _PAGE_ARRAY * _PAGE_ARRAY
             pfn, rest_of_page = divmod(page - base, _PAGE_STRUCT)
             if not 0 <= pfn <= MAX_PFN or rest_of_page:
-                raise self._error(number, f"{name}: {values['page'][:40]} is the address of no page")
+                raise self._error(number, f"{name}: {shown(values['page'])} is the address of no page")
             if event is Event.PUTBACK and "mt" in values:
                 migratetype = self._small(name, values, number, "mt")
         else:
             key = "nents" if event is Event.REPORT else "ret"
             detail = value(key)
             if not -(1 << 31) <= detail < 1 << 31:
-                raise self._error(number, f"{name}: {key} {values[key][:40]} is absurd")
+                raise self._error(number, f"{name}: {key} {shown(values[key])} is absurd")
         return Row(*self._head(pid, cpu, seconds, fraction, number), event, pfn, order, migratetype, 0, detail)
 
     def _rest(self, line: str, number: int) -> MarkLine | LostLine | None:
@@ -294,7 +294,7 @@ class LineParser:
             1000 if len(fraction) == 6 else 10 ** (9 - len(fraction))
         )
         head = time, self._cpu(cpu, number), int(pid)
-        if head[0] >= _MAX_TIME:
+        if head[0] >= MAX_TIME:
             raise self._error(number, f"the time {seconds}.{fraction} s is absurd")
         if head[2] >= 1 << 31:
             raise self._error(number, f"pid {pid} is absurd")
@@ -313,8 +313,7 @@ class LineParser:
         try:
             return int(text, 16 if text.startswith("0x") else 10)
         except ValueError:
-            shown = text if len(text) <= 40 else f"{text[:37]}..."
-            raise self._error(number, f"{name}: {key} {shown} is no number") from None
+            raise self._error(number, f"{name}: {key} {shown(text)} is no number") from None
 
     # One that a byte holds.
     def _small(self, name: str, values: dict[str, str], number: int, key: str) -> int:

@@ -16,7 +16,7 @@ from pagehint.inputs import read_input
 from pagehint.kernel.orders import MOST_ORDER
 from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.proc.zoneinfo import ZoneLayout, check_apart
-from pagehint.trace.events import MAX_PFN, Event
+from pagehint.trace.events import MAX_PFN, MAX_TIME, Event
 from pagehint.units import LONGEST_TIME
 
 __all__ = [
@@ -41,14 +41,14 @@ MAX_CPUS = 1 << 13
 
 _MOST_NODES = 1 << 10
 _MOST_ZONES = 1 << 12
-_MOST = 1 << 62  # of what is added up in 64 bits
+_MOST = 1 << 62  # of what is counted: it is added up in 64 bits
 _MOST_DRIFT = 0.01
 
 Level = Literal["page", "zone"]
 """Whether all allocations and frees were recorded, or only those of large blocks, where they reach a zone's lists."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
-_Time = Annotated[int, msgspec.Meta(ge=-_MOST, le=_MOST)]
+_Time = Annotated[int, msgspec.Meta(ge=-MAX_TIME, le=MAX_TIME)]
 _Order = Annotated[int, msgspec.Meta(ge=0, le=MOST_ORDER)]
 _Cpu = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}$")]
 _Letter = Annotated[str, msgspec.Meta(pattern=f"^[{''.join(event.letter for event in Event)}]$")]
@@ -71,9 +71,9 @@ class Clock:
 
     def __post_init__(self) -> None:
         for name, time in (("g0_ns", self.g0_ns), ("h0_ns", self.h0_ns)):
-            if abs(time) > _MOST:
+            if abs(time) > MAX_TIME:
                 raise InputError(f"{name} {time} of the clock is absurd")
-        if not abs(self.offset_ns) <= _MOST or not math.isfinite(self.offset_ns):
+        if not abs(self.offset_ns) <= MAX_TIME or not math.isfinite(self.offset_ns):
             raise InputError(f"offset_ns {self.offset_ns} of the clock is absurd")
         if not abs(self.drift) <= _MOST_DRIFT:
             raise InputError(f"drift {self.drift} of the clock is absurd: expected -{_MOST_DRIFT} to {_MOST_DRIFT}")

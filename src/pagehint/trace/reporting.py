@@ -51,12 +51,12 @@ def is_state(text: str) -> bool:
     return _STATE.fullmatch(text) is not None
 
 
-def reporting_changes(marks: Iterable[Mapping[str, object]], first: GuestReporting) -> list[ReportingChange]:
-    """What these marks (`time`, `text`) tell that is not as it was before, at first as `first` says."""
+def reporting_changes(marks: Iterable[tuple[int, str]], first: GuestReporting) -> list[ReportingChange]:
+    """What these marks (time, text) tell that is not as it was before, at first as `first` says."""
     on, order, delay = first.on, first.order, first.delay_ns
     changes: list[ReportingChange] = []
-    for mark in marks:
-        match = _STATE.fullmatch(str(mark["text"]))
+    for seen, text in marks:
+        match = _STATE.fullmatch(text)
         if match is None:
             continue
         found = reporting_by(dict(each.split("=") for each in match[2].split()))
@@ -64,7 +64,6 @@ def reporting_changes(marks: Iterable[Mapping[str, object]], first: GuestReporti
         now_order = order if found.order is None else found.order
         now_delay = found.delay_ns if DELAY_PARAMETER in found.parameters else delay
         if (now_on, now_order, now_delay) != (on, order, delay):
-            seen = int(str(mark["time"]))
             since = min(found.parameters.get(SINCE, seen), seen)
             changes.append(
                 ReportingChange(

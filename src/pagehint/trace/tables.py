@@ -2,17 +2,19 @@
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from pagehint.errors import InputError, printable
+from pagehint.errors import NO_MORE_THREADS, InputError, printable
 from pagehint.inputs import open_input
-from pagehint.trace.events import MAX_KIB
+from pagehint.trace.events import MAX_KIB, MAX_TIME
 
 __all__ = [
     "BITMAP_SCHEMA",
@@ -26,6 +28,7 @@ __all__ = [
     "open_parquet",
     "read_batches",
     "read_table",
+    "residency_table",
 ]
 
 
@@ -60,7 +63,6 @@ _DESCRIPTORS = "/proc/self/fd" if Path("/proc/self/fd").is_dir() else "/dev/fd" 
 _BYTES_A_BYTE = 200
 _BATCH_ROWS = 1 << 12
 _BATCH_TEXTS = 1 << 5
-_MOST_TIME = 1 << 62
 # Arrow's errors are also Python's own of the kind, each of another: no one of those is a base of them all.
 MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 """What Arrow raises for values that a column or a table can't be made of."""
@@ -81,7 +83,7 @@ def _parquet_errors(path: Path) -> Iterator[None]:
             gone = error.errno == errno.ENOENT and "/proc is not mounted, and files are read through it"
             raise InputError(f"{path}: {gone or os.strerror(error.errno)}: it can't be read") from None
         if "Failed to launch" in str(error):
-            raise InputError(f"{path}: no more threads can be started here: it can't be read") from None
+            raise InputError(f"{path}: {NO_MORE_THREADS}: it can't be read") from None
         raise InputError(f"{path}: damaged, or not whole ({first_line(error)}): make it again") from None
 
 
@@ -160,7 +162,7 @@ def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa
             batches.append(batch)
     table = pa.Table.from_batches(batches, schema=schema)
     times = table.column("time").to_numpy()
-    if len(times) and not -_MOST_TIME <= times.min() <= times.max() <= _MOST_TIME:
+    if len(times) and not -MAX_TIME <= times.min() <= times.max() <= MAX_TIME:
         raise InputError(f"{path}: has a time that no clock tells: make it again")
     if (backwards := times[1:] < times[:-1]).any():
         raise InputError(f"{path}: row {int(backwards.argmax()) + 1}: the time goes backwards: make it again")
@@ -169,6 +171,12 @@ def read_table(path: Path, schema: pa.Schema, counted: Iterable[str] = ()) -> pa
         if len(numbers) and not 0 <= pc.min(numbers).as_py() <= pc.max(numbers).as_py() <= MAX_KIB:
             raise InputError(f"{path}: column {column!r} has a number that no machine has: make it again")
     return table
+
+
+def residency_table(times: NDArray[np.int64], columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+    """A table of RESIDENCY_SCHEMA, null in all but `columns`, which may be some of its own."""
+    absent = pa.nulls(len(times), pa.int64())
+    return pa.table({"time": times, **{name: columns.get(name, absent) for name in RESIDENCY_SCHEMA.names[1:]}})
 
 
 def _check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:

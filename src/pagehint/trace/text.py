@@ -28,7 +28,7 @@ from pagehint.kernel.reporting import MAINLINE_CAPACITY, MAINLINE_DELAY
 from pagehint.trace.check import check_offset
 from pagehint.trace.csv_tables import add_residency
 from pagehint.trace.describe import BESIDE_FEWER_CPUS, OF_ONE_COMMAND, OF_ONE_CPU, OF_SEVERAL
-from pagehint.trace.events import EVENT_SCHEMA, NO_PFN, NONE, Event
+from pagehint.trace.events import EVENT_SCHEMA, MAX_TIME, NO_PFN, NONE, Event
 from pagehint.trace.kmem_text import HeadlessLineError, LineParser, LostLine, MarkLine, Row
 from pagehint.trace.meta import Clock, GuestReporting, Level, Lost, Meta, ZoneLayout
 from pagehint.trace.snapshot_folder import SnapshotFolder
@@ -254,7 +254,7 @@ class _Rows:
         self.kinds: set[int] = set()
         self.cpus: set[int] = set()
         self.first = 0
-        self.last = -(1 << 62)
+        self.last = -MAX_TIME
         self.clock_offset: int | None = None
         self.foreign_marks = 0
         self._writer = writer

@@ -272,7 +272,7 @@ def test_formats_that_come_again_are_no_more_of_them(tmp_path: Path) -> None:
         (_before("pages/0", bytes(4096)), "pages/0: come before header_page"),
         (_before("machine", b"{"), "machine: not JSON"),
         (_before("machine", b"[]"), "machine: expected an object"),
-        (_before("round", b"soon"), "round: b'soon' is no time in ns"),
+        (_before("round", b"soon"), "round: b'soon': expected a whole number"),
         (_before("format/x", b"x"), "format/x: no name and ID"),
         (_before("header_page", b"x"), "header_page: no field timestamp"),
         (

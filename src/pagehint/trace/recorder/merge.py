@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.trace.events import EVENT_SCHEMA, Event
+from pagehint.trace.events import EVENT_SCHEMA, MAX_TIME, Event
 
 __all__ = ["Columns", "Merge"]
 
@@ -81,4 +81,4 @@ class Merge:
 
     def finish(self) -> None:
         """Hand out the rest."""
-        self.complete(1 << 62)
+        self.complete(MAX_TIME)

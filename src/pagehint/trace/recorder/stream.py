@@ -137,7 +137,7 @@ class RecordingImporter:
     def _integer(self, name: str, data: bytes | memoryview) -> int:
         text = bytes(data[:32]).strip()
         if not text.isdigit() or len(text) > 18:
-            raise InputError(f"{self._source}: {name}: {text!r} is no time in ns")
+            raise InputError(f"{self._source}: {name}: {shown(text)}: expected a whole number")
         return int(text)
 
     # Events are complete up to an earlier round: one may be written while a round is read.
