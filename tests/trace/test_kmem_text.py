@@ -52,6 +52,11 @@ def test_lines_of_all_tracers(line: str, time: int, cpu: int, pid: int) -> None:
          (Event.ALLOC, -1, 9, 1, 0x1C20DA, 0)),
         ("mm_page_alloc: page=0x176a17 pfn=18446744073709551615 order=0 migratetype=0 gfp_flags=GFP_ATOMIC",
          (Event.ALLOC, -1, 0, 0, 0xA20, 0)),
+        # HarmonyOS' hitrace prints no page's address: each allocation counted as failed.
+        ("mm_page_alloc: page=0000000000000000 pfn=0x10 order=0 migratetype=1 gfp_flags=GFP_NOWAIT",
+         (Event.ALLOC, 16, 0, 1, 0x800, 0)),
+        ("mm_page_alloc: page=00000000a pfn=0x0 order=0 migratetype=1 gfp_flags=GFP_NOWAIT",
+         (Event.ALLOC, 0, 0, 1, 0x800, 0)),
         ("mm_page_free: page=00000000a pfn=0x10 order=4", (Event.FREE, 16, 4, 255, 0, 0)),
         ("mm_page_free_batched: page=00000000a pfn=0x10 order=0 cold=1", (Event.FREE_BATCHED, 16, 0, 255, 0, 0)),
         ("mm_page_alloc_zone_locked: page=00000000a pfn=16 order=0 migratetype=2 percpu_refill=1",

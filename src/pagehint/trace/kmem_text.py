@@ -169,13 +169,16 @@ class LineParser:
         event, order, migratetype, gfp, detail, unknown = fields
         for flag in unknown:
             self.unknown_gfp[flag] = self.unknown_gfp.get(flag, 0) + 1
-        if pfn_text in _FAILED_PFNS or (event is Event.ALLOC and page in _NULL_PAGES):
+        if pfn_text in _FAILED_PFNS:
             pfn = NO_PFN
         else:
             try:
                 pfn = int(pfn_text, 16 if pfn_text.startswith("0x") else 10)
             except ValueError:
                 raise self._error(number, f"{name}: pfn {pfn_text} is no number") from None
+        # Where addresses are kept from who reads, each page is that of none.
+        if pfn == 0 and event is Event.ALLOC and page in _NULL_PAGES:
+            pfn = NO_PFN
         if not NO_PFN <= pfn <= MAX_PFN:
             raise self._error(number, f"{name}: pfn {pfn_text} is no page of any machine")
         time, cpu, pid = self._head(pid_text, cpu_text, seconds, fraction, number)
