@@ -50,6 +50,9 @@ def test_of_a_whole_recording_nothing_is_doubted() -> None:
         ({"reporting": None}, "the guest's own reporting is not known"),
         ({"lost": Lost(overwritten=1234)}, "1,234 events were lost while recording"),
         ({"level": "zone"}, "recorded at zone level"),
+        ({"zones": [zone(4096, name="HighMem")]}, "no guest of another architecture was compared"),
+        ({"zones": [zone(4097, name="DMA")]}, "zone DMA ends at pfn 4,097, which it does not on x86-64"),
+        ({"zones": [zone(4096, name="DMA"), zone((1 << 20) - 4095, 4096)]}, "zone DMA32 ends at pfn 1,048,577"),
         ({"zones": [replace(zone(4096), managed=3840)]}, "1 MiB are not managed by the guest's page allocator"),
     ],
 )

@@ -5,6 +5,7 @@ import re
 from pagehint.hinting.designs.reporting import PageReporting, timer_step
 from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.profiles import is_newer, is_version
+from pagehint.mm.guest.zones import DMA32_END, DMA_END
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
 from pagehint.replays.khugepaged import collapsed_areas
@@ -37,6 +38,8 @@ _UNFIT = {
         "tells): it counts as free meanwhile",
     ),
 }
+# Where zones end on x86-64 at the latest; that of 32 bits has one more.
+_ENDS = {"DMA": DMA_END, "DMA32": DMA32_END, "HighMem": 0}
 _LEAST_UNFIT, _MOST_UNFIT = 10, 5e-4
 _REALTIME = re.compile(r"[-+.](?:rt\d*|realtime)(?![a-z0-9])")
 
@@ -52,6 +55,7 @@ def doubts(playback: Playback) -> list[str]:
         *playback.start.seen.at_start.doubts,
         *_unfit(playback),
         *_kernel(playback),
+        *_architecture(playback.trace),
         *_guest(playback),
         *_changed(playback),
         *_balloon(playback),
@@ -103,6 +107,15 @@ def _kernel(playback: Playback) -> list[str]:
             "blocks come back to the lists later than their events tell"
         )
     return lines
+
+
+def _architecture(trace: Trace) -> list[str]:
+    odd = [zone for zone in trace.meta.zones if zone.name in _ENDS and zone.end_pfn > _ENDS[zone.name]]
+    return [
+        f"zone {zone.name} ends at pfn {zone.end_pfn:,}, which it does not on x86-64: no guest of another architecture "
+        "was compared"
+        for zone in odd[:1]
+    ]
 
 
 def _guest(playback: Playback) -> list[str]:

@@ -15,7 +15,7 @@ from pagehint.host.blocks import PAGE_BYTES
 from pagehint.kernel.orders import MAX_PAGE_ORDER, PAGEBLOCK_ORDER
 from pagehint.kernel.profiles import Evidence, KernelProfile
 from pagehint.kernel.ticks import TICK
-from pagehint.mm.guest.zones import pcp_limits
+from pagehint.mm.guest.zones import DMA32_END, DMA_END, pcp_limits
 from pagehint.mm.page import FREE, HINTED, KIND, ORDER
 from pagehint.mm.pcp import PerCpuLists, pcp_batch
 from pagehint.mm.zone import Watermarks, Zone
@@ -128,7 +128,7 @@ def _layouts(trace: Trace) -> list[ZoneLayout]:
     if trace.meta.zones:
         return sorted(trace.meta.zones, key=lambda zone: zone.start_pfn)
     end = trace.meta.pfn_end
-    borders = [0, 4096, 1 << 20, max(end, 1 << 20)]
+    borders = [0, DMA_END, DMA32_END, max(end, DMA32_END)]
     layouts = []
     for name, begin, stop in zip(("DMA", "DMA32", "Normal"), borders, borders[1:], strict=False):
         if begin < end:

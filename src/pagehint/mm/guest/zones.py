@@ -13,12 +13,14 @@ from pagehint.mm.zone import Zone
 from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.units import format_size, shown, whole_number
 
-__all__ = ["PAGE_SIZE", "GuestZone", "build_zones", "pcp_limits", "zonelists"]
+__all__ = ["DMA32_END", "DMA_END", "PAGE_SIZE", "GuestZone", "build_zones", "pcp_limits", "zonelists"]
 
 PAGE_SIZE = 4096
+DMA_END = (16 << 20) // PAGE_SIZE
+"""One past the last pfn that zone DMA has on x86-64, at the most."""
+DMA32_END = (4 << 30) // PAGE_SIZE
+"""The same of DMA32."""
 _LARGEST_BLOCK = 1024  # pages
-_DMA_END = (16 << 20) // PAGE_SIZE
-_DMA32_END = (4 << 30) // PAGE_SIZE
 _MOST_BYTES = 16 << 40
 _MOST_NODES = 64
 _MOST_CPUS = 1024
@@ -110,7 +112,7 @@ def _lay_out(pages: int, nodes: int, movable: int) -> Iterator[_Span]:
     for node in range(nodes):
         begin, end = edges[node], edges[node + 1]
         split = _movable_start(begin, end, movable // PAGE_SIZE // nodes)
-        borders = ((_DMA_END, ZoneType.DMA), (_DMA32_END, ZoneType.DMA32), (split, ZoneType.NORMAL))
+        borders = ((DMA_END, ZoneType.DMA), (DMA32_END, ZoneType.DMA32), (split, ZoneType.NORMAL))
         for border, kind in borders:
             if begin < (until := min(border, split)):
                 yield _Span(node, kind, begin, until)
