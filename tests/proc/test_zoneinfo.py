@@ -54,6 +54,14 @@ def test_watermarks_are_printed_with_their_boost():
     assert (layout.min, layout.low, layout.high, layout.boost) == (3, 5, 8, 8)
 
 
+def test_a_zone_of_which_the_allocator_has_nothing_is_none():
+    """As a guest with virtiofs' DAX or pmem has one: the text counted as cut off, and pfns went to that zone's end."""
+    device = zone(name="Device", spanned=1 << 30).replace("present  192", "present  0").partition("  start")[0]
+    text = zone() + device.replace("managed  180", "managed  0")
+    assert [layout.name for layout in zone_layouts(text, "zoneinfo")] == ["DMA32"]
+    assert [each.end_pfn for each in parse_zoneinfo(text, "zoneinfo")] == [256, 0]
+
+
 def test_a_text_that_is_cut_off_says_what_it_has():
     text = zone() + zone(name="Normal", start=256)
     (_, cut) = parse_zoneinfo(text[:-60], "zoneinfo")

@@ -114,7 +114,7 @@ def _miss(evidence: Evidence, name: str, why: str) -> None:
 
 # The kernel looks at each page, which takes most of the time: as many threads as may.
 def _read_words(evidence: Evidence, name: str) -> NDArray[np.uint64] | None:
-    span = max(((zone.start_pfn or 0) + (zone.spanned or 0) for zone in evidence.zones), default=0)
+    span = max((zone.end_pfn for zone in evidence.zones), default=0)
     words = np.zeros(span, "<u8")
     view = words.view(np.uint8).data
     try:

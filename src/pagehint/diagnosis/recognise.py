@@ -557,7 +557,7 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
             )
         by_key[key] = zone
     # What a zone with pages ends with is where it begins.
-    *others, last = [zone for zone in zones if zone.present != 0] or [ZoneInfo(0, "")]
+    *others, last = [zone for zone in zones if not zone.is_empty] or [ZoneInfo(0, "")]
     if last.start_pfn is None and (any(zone.start_pfn is not None for zone in others) if others else last.per_cpu):
         evidence.warnings.append(
             f"{name}: zoneinfo is cut off within zone {printable(last.name)} of node {last.node}: CPUs' lists may hold "

@@ -59,6 +59,17 @@ class ZoneInfo:
         """Free pages that lie on lists: what a confidential guest has not accepted yet counts as free, and doesn't."""
         return None if self.free is None else max(self.free - self.stats.get("nr_unaccepted", 0), 0)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the allocator has nothing of it, as of zone Device and of what is unplugged: where it begins is not
+        printed then."""
+        return 0 in (self.spanned, self.present)
+
+    @property
+    def end_pfn(self) -> int:
+        """One past the last pfn; 0 where it has none, or the text lacks it."""
+        return 0 if self.is_empty else (self.start_pfn or 0) + (self.spanned or 0)
+
 
 @dataclass(frozen=True)
 class ZoneLayout:
@@ -180,7 +191,7 @@ def zone_layouts(text: str, where: str) -> list[ZoneLayout]:
 
 def layouts_of(zones: list[ZoneInfo], where: str) -> list[ZoneLayout]:
     """As `zone_layouts`, of a text that was parsed."""
-    layouts = sorted((_layout(zone, where) for zone in zones if zone.spanned != 0), key=_start)
+    layouts = sorted((_layout(zone, where) for zone in zones if not zone.is_empty), key=_start)
     if not layouts:
         raise InputError(f"{where}: names no zone that has pages: expected a copy of /proc/zoneinfo")
     check_apart(layouts, where)

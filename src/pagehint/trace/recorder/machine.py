@@ -115,7 +115,7 @@ def memory_bytes() -> int:
 def pfn_end() -> int:
     """One past the last pfn of a zone; 0 where /proc doesn't say."""
     zones = parse_zoneinfo(_read("/proc/zoneinfo", -1) or "", "/proc/zoneinfo")
-    return max(((zone.start_pfn or 0) + zone.spanned for zone in zones if zone.spanned), default=0)
+    return max((zone.end_pfn for zone in zones), default=0)
 
 
 def _piece(file: int, left: int) -> bytes:
