@@ -79,6 +79,9 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"zones": [{**ZONE, "low": 1}]}, r"zones\[0\].low is 1, expected 2 to"),
         ({"zones": [{**ZONE, "managed": 11}]}, r"zones\[0\].managed is 11, expected 0 to 10"),
         ({"zones": [{**ZONE, "start_pfn": -1}]}, r"zones\[0\]: start_pfn -1, spanned 10: expected"),
+        # A replay refused them, without a file's name.
+        ({"zones": [{**ZONE, "pcp_batch": 70_000}]}, r"zones\[0\].pcp_batch is 70000, expected 0 to 65536"),
+        ({"zones": [{**ZONE, "pcp_high_min": 9, "pcp_high_max": 8}]}, r"zones\[0\].pcp_high_max is 8, expected 9 to"),
         ({"last_ns": -1}, "last_ns is -1, expected first_ns, 0, or more"),
         ({"last_ns": (1 << 62) + 1}, "last_ns: Expected `int` <= 4611686018427387904"),
         ({"first_ns": None}, "first_ns or last_ns is missing"),

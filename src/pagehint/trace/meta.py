@@ -41,6 +41,7 @@ MAX_CPUS = 1 << 13
 
 _MOST_NODES = 1 << 10
 _MOST_ZONES = 1 << 12
+_MOST_BATCH, _MOST_LISTED = 1 << 16, 1 << 32  # pages, as a CPU's lists take them
 _MOST = 1 << 62  # of what is counted: it is added up in 64 bits
 _MOST_DRIFT = 0.01
 
@@ -270,7 +271,9 @@ def _check_zone(zone: ZoneLayout, where: str) -> None:
         ("high", zone.low, _MOST),
         ("boost", 0, _MOST),
         ("cpus", 0, MAX_CPUS),
-        *((name, 0, MAX_PFN) for name in ("pcp_high", "pcp_batch", "pcp_high_min", "pcp_high_max")),
+        ("pcp_batch", 0, _MOST_BATCH),
+        *((name, 0, _MOST_LISTED) for name in ("pcp_high", "pcp_high_min")),
+        ("pcp_high_max", (zone.pcp_high_max and zone.pcp_high_min) or 0, _MOST_LISTED),
     ):
         value = getattr(zone, name)
         if value is not None and not least <= value <= most:
