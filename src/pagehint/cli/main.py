@@ -1,5 +1,6 @@
 """Where the command line starts, before anything is loaded that takes its time."""
 
+import codecs
 import os
 import signal
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 __all__ = ["main"]
 
 _NARROWEST = 20  # columns
+# What charts are drawn with, for who can't write it.
+_PLAIN = dict(zip("█▓▒·▉▊▋▌▍▎▏│─└≥", "#%+.####   |-+>", strict=True))
 
 
 # No exception: it would end up in a library that is being loaded, or in Python's own end.
@@ -28,6 +31,11 @@ class _Told(FileIO):
             return super().write(data)
         except OSError:
             return len(data)
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(_PLAIN.get(character, "?") for character in error.object[error.start : error.end]), error.end
 
 
 def _told(stream: TextIOWrapper) -> TextIOWrapper:
@@ -49,8 +57,9 @@ def main() -> None:
         print("pagehint: standard output is closed: redirect it to /dev/null instead", file=sys.stderr)
         raise SystemExit(2)
     # What it can't encode of a chart or a name is no reason to fail.
+    codecs.register_error("pagehint", _plainly)
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
+        sys.stdout.reconfigure(errors="pagehint")
         if sys.stdout.isatty():
             sys.stdout = _told(sys.stdout)
     import shutil
