@@ -218,7 +218,7 @@ class Attachable(Ranges):
         """Take unhinted free blocks, at least ``age`` ns old, off their lists into ``batch``; true if it is full.
 
         Of one ``order``, or all from the largest down to the attached one; of one ``migratetype``, or all but ISOLATE.
-        ``most``: blocks at most, instead of the batch's capacity. Lists are walked from the block that is allocated
+        ``most``: blocks at most, and never more than the batch holds. Lists are walked from the block that is allocated
         last, which is about the one that was freed first, or ``from_head``; within a cycle (``begin``), without what is
         hinted. The batch may hold blocks of this zone already. Never takes the zone's free pages below its low
         watermark. ``resume``: each list from where the last pull from it stopped, as its batch was full; one that was
@@ -235,7 +235,7 @@ class Attachable(Ranges):
         old: cython.longlong = (_whole("age", age, 0, _OLDEST) + 999999) // 1000000
         head_first: cython.bint = from_head
         if most is not None:
-            room = min(batch._count + _whole("most", most, 0, batch.capacity), batch.capacity)
+            room = min(batch._count + _whole("most", most, 0, _MOST_BUDGET), batch.capacity)
         if order is not None:
             first = last = _whole("order", order, 0, self.max_order - 1)
         high: cython.int = HIGHATOMIC

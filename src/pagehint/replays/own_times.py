@@ -1,5 +1,7 @@
 """When the recorded guest's passes came, and how long its host was at each batch: what a busy machine delays."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,6 +71,8 @@ def _begun_and_done(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 class TimedReporting(PageReporting):
     """Reporting as `design`, whose passes come when the recorded guest's did."""
+
+    label: ClassVar[str] = PageReporting.label
 
     def __init__(self, design: PageReporting, own: OwnTimes) -> None:
         super().__init__(**design.values())

@@ -59,7 +59,7 @@ def replay(
         )
         run = replace(run, prediction=followed)
     # Nor what a busy machine delayed.
-    if isinstance(design, PageReporting) and is_missed(run.prediction):
+    if type(design) is PageReporting and is_missed(run.prediction):
         own = OwnTimes(trace)
         timed = again(TimedReporting(design, own), own_times=own).run(make_run).prediction
         warnings = [*run.recording["warnings"], with_own_times(run.prediction, timed)]

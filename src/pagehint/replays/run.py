@@ -188,7 +188,7 @@ def are_recorded(reporting: Mapping[str, Any] | None, design: type[Design] | Non
         return False
     if not reporting["on"] or design is None:
         return not reporting["on"] and design is None
-    if not issubclass(design, PageReporting):
+    if design.label != PageReporting.label:  # one that is derived from it is another, unless it says that it is not
         return False
     delay = reporting["delay_ns"]
     same = all(reporting[name] in (None, settings[name]) for name in ("order", "capacity"))

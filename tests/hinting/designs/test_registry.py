@@ -71,6 +71,25 @@ def test_in_python(trickle: Any, tmp_path: Path) -> None:
     assert WORDS in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("label", [None, "reporting"])
+def test_what_is_derived_from_the_guests_own_design_is_another(label: str | None, phased: ph.Trace) -> None:
+    """It was held against what was measured of the guest, whatever it did, and one with a setting of its own raised."""
+
+    class Later(ph.PageReporting):
+        times: int = ph.Setting.count(3, "How many times as late.", least=1)
+
+        def schedule(self, delay: int) -> None:
+            super().schedule(delay * self.times)
+
+    if label is not None:
+        Later.label = label
+    own = ph.replay(phased, ph.guest_reporting(phased), sample=None)
+    run = ph.replay(phased, Later(*ph.guest_reporting(phased).values().values()), sample=None)
+    assert run.totals.runs < own.totals.runs
+    assert own.prediction.residency_error is not None
+    assert (run.prediction.residency_error is not None) == (label is not None)
+
+
 def test_what_a_design_declares(trickle: Any) -> None:
     assert list(trickle.settings) == ["order", "delay", "batches"]
     assert trickle(3, "1s").values() == {"order": 3, "delay": 10**9, "batches": 2}

@@ -38,6 +38,8 @@ WORK = f"anon 130 2500; fragment 80 1500; churn 80 3000; echo 8 > {ORDER}; sleep
 class AsItCame(PageReporting):
     """Its passes come when the guest's did: a busy host delays them, by seconds, which no model can know."""
 
+    label = PageReporting.label  # so it is held against what was measured
+
     @classmethod
     def of(cls, trace):
         usual = guest_reporting(trace)
