@@ -76,3 +76,10 @@ def test_an_action_that_raises_leaves_the_others(clock):
     assert clock.now == 110
     clock.advance(10)
     assert ran == [120]
+
+
+@pytest.mark.parametrize("time", [1e9, "2s", None])
+def test_a_time_that_is_no_whole_number(clock, time):
+    """A time of a float was the clock's own then."""
+    with pytest.raises(InputError, match=r"time .*: expected a whole number"):
+        clock.call_at(time, print)

@@ -3,10 +3,12 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 
+from pagehint.errors import InputError
 from pagehint.mm.batch import Batch
 from pagehint.mm.zone import Zone
+from pagehint.units import shown
 
-__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Idle", "Part", "React", "Sleep", "Work"]
+__all__ = ["BEGIN", "IDLE", "Action", "Begin", "Idle", "Part", "React", "Sleep", "Work", "no_action"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +43,8 @@ Part = Generator[React, BaseException | None, bool]
 """A part of it, and whether it goes on."""
 BEGIN = Begin()
 IDLE = Idle()
+
+
+def no_action(design: object, said: object) -> InputError:
+    """The error of a design that said this instead."""
+    return InputError(f"{type(design).__name__}: it said {shown(said)}: expected Idle or Sleep of rest()")

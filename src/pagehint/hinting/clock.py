@@ -40,7 +40,12 @@ class VirtualClock:
         self._followers = []
 
     def call_at(self, time, action):
-        """Run ``action()`` when the clock gets to ``time``; on its next move if that is past. O(log timers)."""
+        """Run ``action()`` when the clock gets to ``time`` (ns, a whole number); on its next move if that is past.
+
+        Raises InputError. O(log timers).
+        """
+        if type(time) is not int:
+            time = integer("time", time)
         timer = Timer(max(time, self.now), action)
         self._set += 1
         heappush(self._timers, (timer.time, self._set, timer))

@@ -31,3 +31,6 @@ cdef class Conversation:
     cdef _check_told(self)
     cdef bint _refilled(self) except -1
     cdef _begin_or_rest(self)
+    cdef _checked_rest(self, action)
+    @cython.final
+    cdef _due(self)

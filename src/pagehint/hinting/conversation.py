@@ -3,8 +3,8 @@
 import cython
 
 from pagehint.errors import InputError
-from pagehint.hinting.action import BEGIN, IDLE, React
-from pagehint.units import shown
+from pagehint.hinting.action import BEGIN, IDLE, Idle, React, Sleep, no_action
+from pagehint.units import integer, shown
 
 if not cython.compiled:
     from pagehint.mm.batch import Batch
@@ -111,8 +111,9 @@ class Conversation:
         if self._batch is None:
             return IDLE
         self.look_around()
-        if self.pending is None or self.now < self.pending:
-            return self.rest()
+        due = self._due()
+        if due is None or self.now < due:
+            return self._checked_rest(self.rest())
         self.pending = None
         self._runs += 1
         self._outcome = self._all = None
@@ -125,6 +126,21 @@ class Conversation:
                 f"{type(self).__name__}: its work() gave {shown(run)}: expected a generator, with a yield in it"
             )
         return BEGIN
+
+    # ``pending``, which a design may set itself.
+    def _due(self):
+        due = self.pending
+        if due is not None and type(due) is not int:
+            due = integer(f"{type(self).__name__}: its pending is", due)
+        return due
+
+    def _checked_rest(self, action):
+        if isinstance(action, Sleep):
+            if type(action.until) is not int:
+                integer(f"{type(self).__name__}: it said to sleep until", action.until)
+        elif not isinstance(action, Idle):
+            raise no_action(self, action)
+        return action
 
     def reacted(self, error, now):
         """The device was told: it gave up the memory (None), or failed. The batch's blocks go back."""

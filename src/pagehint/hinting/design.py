@@ -29,9 +29,12 @@ from pagehint.hinting.setting import Setting
 from pagehint.mm.batch import Batch
 from pagehint.mm.check import check_zones
 from pagehint.mm.zone import Zone
-from pagehint.units import shown, whole_number
+from pagehint.units import integer, shown, whole_number
 
-__all__ = ["Design", "Statistics"]
+__all__ = ["NONE", "Design", "Statistics"]
+
+NONE = "none"
+"""The label of no design: nothing is given back."""
 
 
 _SHORTEST_PAUSE = 10**6  # however short the delay: a device that always fails must not make the worker spin
@@ -55,6 +58,8 @@ def _check_class(design: "type[Design]") -> None:
     name = design.__name__
     if not _is_words(design.label):
         raise InputError(f"{name} has label {shown(design.label)}: expected a text of one line")
+    if design.label == NONE:
+        raise InputError(f"{name} has label {NONE!r}, which says that there is no design: choose another")
     reasons = design.reasons
     if not isinstance(reasons, Mapping) or not all(map(_is_words, (*reasons, *reasons.values()))):
         raise InputError(f"{name} has reasons {shown(reasons)}: expected names, each with what it means: {{...}}")
@@ -349,7 +354,10 @@ class Design(Conversation, ABC):
             bell()
 
     def schedule(self, delay: int) -> None:
-        """The work is due after ``delay`` (ns), unless it is due already, or the device stops."""
+        """The work is due after ``delay`` (ns, a whole number; below 0: at once), unless it is due already, or the
+        device stops. Raises InputError."""
+        if type(delay) is not int:
+            delay = integer(f"{type(self).__name__}: schedule()'s delay", delay)
         if self.pending is None and not self.stopping:
             self.pending = self.now + delay
 

@@ -182,10 +182,19 @@ class Playback:
         self.timeline.end(end)  # as it stands, before the worker gives up
         if self.worker is not None:
             self.worker.stop()
+            self._check_all_back()
         if self.follower is not None:
             self.follower.end()
         if self.best is not None:
             self.best.end(end)
+
+    # What a design keeps, the guest would have lacked.
+    def _check_all_back(self) -> None:
+        if kept := sum(zone.in_flight_pages for zone in self.start.zones):
+            raise InputError(
+                f"{type(self.design).__name__}: {kept:,} pages that it took never came back: take blocks into its "
+                "batch, or drain() a batch of its own"
+            )
 
     def _end(self) -> None:
         if self._started and self.design is not None:

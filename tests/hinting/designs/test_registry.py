@@ -259,7 +259,15 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
             "def work(self): self.zones = None; return; yield",
             "own.py: what it gave or set led to TypeError: 'NoneType'",
         ),
-        ("def wake(self, zone): self.pending = 'soon'", "own.py: what it gave or set led to TypeError: '>'"),
+        ("def wake(self, zone): self.pending = 'soon'", "Own: its pending is 'soon': expected a whole number"),
+        ("def wake(self, zone): self.schedule(self.delay / 2)", "schedule()'s delay 1000000000.0: expected a whole"),
+        ("def wake(self, zone): self.schedule('2s')", "own.py, line 3: Own: schedule()'s delay '2s': expected a whole"),
+        ("def rest(self): return Sleep(1e9)", "Own: it said to sleep until 1000000000.0: expected a whole number"),
+        ("def rest(self): return None", "Own: it said None: expected Idle or Sleep of rest()"),
+        (
+            "def work(self):\n        self.zones[-1].pull(Batch(8))\n        yield self.tell(self.zones[-1])",
+            "Own: 8,192 pages that it took never came back: take blocks into its batch",
+        ),
         ("def values(self): return 5", "own.py: what it gave or set led to AttributeError"),
         ("def rest(self): return 'soon'", "Own: it said 'soon': expected Idle or Sleep of rest()"),
         ("def rest(self): return self.tell(self.zones[0])", "expected Idle or Sleep of rest()"),
@@ -275,7 +283,8 @@ def test_a_reason_that_is_not_declared(trickle: Any) -> None:
 def test_what_no_design_gives_is_refused(method: str, says: str, tmp_path: Path) -> None:
     """It was a traceback, or, of SystemExit, nothing at all and done."""
     own = tmp_path / "own.py"
-    begin = "import pagehint as ph; from pagehint.hinting.action import Sleep\nclass Own(ph.PageReporting):\n"
+    begin = "import pagehint as ph; from pagehint import Batch; from pagehint.hinting.action import Sleep\n"
+    begin += "class Own(ph.PageReporting):\n"
     own.write_text(f"{begin}    {method}\n    label = 'own'\n")
     ended = pagehint("run", "--design", f"{own}:Own")
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -363,3 +363,21 @@ def test_a_worker_that_is_dropped_ends(zone, tasks):
     again = ThreadWorker(PageHinting(delay="1ms"), [zone])
     again.start(Told(1))  # the zone has no device
     again.stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("hook", ["rest", "next"])
+def test_what_is_no_action_ends_the_thread(zone, hook, monkeypatch):
+    """It asked again, and again, as fast as a processor can."""
+    kind = type("Own", (PageHinting,), {hook: lambda design, *now: None})
+    raised, ended = [], threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: (raised.append(str(found.exc_value)), ended.set()))
+    worker = ThreadWorker(kind(), [zone])
+    worker.start(Device())
+    try:
+        assert ended.wait(HANGS)
+    finally:
+        worker.stop()
+    assert raised == ["Own: it said None: expected Idle or Sleep of rest()"]
+    assert not worker.running
+    assert check(zone) == []

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TypeGuard
 
 from pagehint.errors import InputError, PagehintError, printable
-from pagehint.hinting.design import Design
+from pagehint.hinting.design import NONE, Design
 from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.hinting import PageHinting
 from pagehint.hinting.designs.reporting import PageReporting
@@ -28,9 +28,6 @@ DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageR
 _MOST_BYTES = 16 << 20
 _OWN = "pagehint_design_"
 _outside: dict[str, str] = {}  # modules that designs from outside the package are of, and what the user calls them
-
-NONE = "none"
-"""The label of no design: nothing is given back."""
 
 _WAITING = {
     "watermark": "under the zone's watermark",
@@ -102,7 +99,7 @@ def find_design(name: str) -> type[Design] | None:
         raise InputError(
             f"{place}: {wanted} has no {', '.join(sorted(design.__abstractmethods__))}(): a design needs it"
         )
-    if design.label in (*DESIGNS, NONE):
+    if design.label in DESIGNS:
         raise InputError(f"{place}: {wanted} has the label {design.label!r}, as one of the package's: choose another")
     _outside[module.__name__] = _outside[design.__module__] = place
     return design

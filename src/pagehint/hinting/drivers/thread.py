@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from pagehint.errors import BusyError, PagehintError, starting_threads
-from pagehint.hinting.action import Idle, React, Sleep
+from pagehint.hinting.action import Begin, Idle, React, Sleep, no_action
 from pagehint.hinting.design import Design
 from pagehint.hinting.device import Device, react_of
 from pagehint.mm.zone import Zone
@@ -162,6 +162,8 @@ class _Loop:
                 wait = min(max(action.until - now, 0) / 1e9, _LONGEST_WAIT)
             elif isinstance(action, Idle):
                 wait = None
+            elif not isinstance(action, Begin):
+                raise no_action(self.design, action)
 
     def _tell(self, device: Device, react: React) -> None:
         error: BaseException | None = None

@@ -3,11 +3,11 @@
 import cython
 
 from pagehint.errors import InputError
-from pagehint.hinting.action import Begin, Idle, React, Sleep
+from pagehint.hinting.action import Begin, Idle, React, Sleep, no_action
 from pagehint.hinting.clock import VirtualClock
 from pagehint.hinting.conversation import Conversation
 from pagehint.hinting.device import react_of
-from pagehint.units import format_time, several, shown
+from pagehint.units import format_time, several
 
 __all__ = ["VirtualWorker"]
 
@@ -77,8 +77,8 @@ class VirtualWorker:
     def _notified(self, zone):
         self._asked = 0
         self.design.notified(zone, self.clock.now)
-        if self.design.pending is not None and not self._stepping and self._reacting is None:
-            self._arm(self.design.pending)
+        if (due := self.design._due()) is not None and not self._stepping and self._reacting is None:
+            self._arm(due)
 
     def _settle(self, zone, attempt):
         pfn = -1
@@ -161,9 +161,7 @@ class VirtualWorker:
             elif isinstance(action, Idle):
                 break
             else:
-                raise InputError(
-                    f"{type(self.design).__name__}: it said {shown(action)}: expected Idle or Sleep of rest()"
-                )
+                raise no_action(self.design, action)
         return interrupt
 
     def _count(self, now):
