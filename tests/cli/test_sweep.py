@@ -342,3 +342,55 @@ def test_what_a_recording_does_not_tell_is_said_as_a_run_says_it(tmp_path: Path)
         found = sweep(trace, "reporting", {"order": [0, 9], "delay": "2s", "capacity": 32}, out=tmp_path / "rows")
         assert found.warnings == [f"bare: {line}" for line in lines]
         assert all("warnings" not in row for row in (*found.rows, *found.present))
+
+
+def _late(by: str, label: str = "") -> type[ph.Design]:
+    class Late(ph.PageReporting):
+        def schedule(self, delay: int) -> None:
+            super().schedule(delay * int(by))
+
+    Late.label = label or f"{by} times as late"
+    return Late
+
+
+ONE = {"order": [9], "delay": ["100ms"], "capacity": [32]}
+
+
+def test_designs_of_one_name_are_two_and_of_one_label_none() -> None:
+    """Of the second no run was made, and the best of them was an IndexError."""
+    late = [_late("2"), _late("20")]
+    found = [row["footprint"] for row in sweep(example(), late, ONE).rows if row["design"] != "none"]
+    alone = [replay(example(), kind(delay="100ms"), sample=None).totals.footprint for kind in late]
+    assert found == alone
+    assert found[0] < found[1]
+    same = [_late("2", "late"), _late("20", "late")]
+    for several in (
+        ph.study,
+        sweep,
+        lambda trace, designs, settings: ph.fleet([(trace, 2)], "4GiB", designs, settings),
+    ):
+        with pytest.raises(InputError, match="two designs have the label 'late': give each one of its own"):
+            several(example(), same, ONE)
+
+
+def test_a_design_that_was_changed_is_run_again(tmp_path: Path) -> None:
+    """What the old one had told was told of the new one, without a word."""
+    own, command = tmp_path / "own.py", ("sweep", "--design", "own.py:Late", "--out", "rows", "--json", "--order", 9)
+    source = (
+        "import pagehint as ph\nclass Late(ph.PageReporting):\n    def schedule(self, delay): super().schedule({})\n"
+    )
+    rows, footprints = tmp_path / "rows" / "rows.jsonl", []
+    for late, lines in (("delay", 3), ("delay", 3), ("delay * 20", 4)):
+        own.write_text(source.format(late))
+        ended = pagehint(*command, "--delay", "100ms", "--capacity", 32, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert len(rows.read_bytes().splitlines()) == lines
+        footprints.append(json.loads(ended.stdout)["rows"][0]["footprint"])
+    assert footprints[0] == footprints[1] < footprints[2]
+
+
+def test_no_hinting_is_none_everywhere() -> None:
+    """A study took None, a sweep and a fleet did not."""
+    assert {row["design"] for row in sweep(example(), [None, "reporting"], ONE).rows} == {"none", "reporting"}
+    found = ph.fleet([(example(), 2)], "4GiB", [None, ph.PageReporting(order=9)])
+    assert [outcome.design for outcome in found.outcomes] == ["none", "reporting"]

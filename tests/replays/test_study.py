@@ -79,6 +79,18 @@ def test_several_recordings_by_path_and_a_page(phased: ph.Trace, tmp_path: Path)
         ph.study(phased, sample="1s").to_html(page)
 
 
+def test_a_design_that_can_not_go_to_another_process_is_named(phased: ph.Trace) -> None:
+    """It was pickle's own error; on threads any class will do, also one of a notebook."""
+
+    class Local(ph.PageReporting):
+        pass
+
+    says = pytest.raises(InputError, match=r"Local: can't be sent to another process: .*: expected a class at a module")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool, says:
+        ph.study(phased, [Local], baseline=False, executor=pool)
+    assert ph.study(phased, [Local], baseline=False).table.num_rows == 1
+
+
 class Failing(ph.PageReporting):
     label = "failing"
 

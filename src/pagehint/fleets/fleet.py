@@ -14,6 +14,7 @@ from pagehint.errors import InputError
 from pagehint.fleets.fits import MOST_GUESTS, fits, interval
 from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, Held, held, risk
+from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.replays.plan import CAPACITY, grid_of, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
@@ -148,7 +149,7 @@ class Fleet:
 def fleet(
     guests: Guests | Sequence[Guests | tuple[Trace | str | Path, int]],
     host_memory: int | str,
-    designs: str | Sequence[str] = (),
+    designs: str | type[Design] | Design | Sequence[str | type[Design] | Design | None] | None = (),
     settings: Mapping[str, Any] | None = None,
     *,
     risks: float | Sequence[float] = RISKS,
@@ -170,7 +171,8 @@ def fleet(
     each from a random moment on, or the share `together` of them all from the same one. The share `parked` is paused at
     a bad moment, and keeps what it held then. `overhead`: bytes of the host's beside each guest's memory. `risks`: for
     at most this share of the time may more be held than there is. `measured`: what the recordings measured, instead of
-    replays. `seed`: for the confidence intervals. `settings`, `executor` and what follows are as in ``sweep``. Raises
+    replays. `seed`: for the confidence intervals. `designs` are as in ``study``; `settings`, `executor`
+    and what follows as in ``sweep``. Raises
     InputError. O(log guests) transforms of 65,536 to 4 million bins. Source: docs/fleet.md.
     """
     listed = [_as_guests(each) for each in several(guests)]
@@ -281,7 +283,7 @@ class _Kinds:
 
     def replayed(
         self,
-        designs: Sequence[str],
+        designs: Sequence[str | type[Design] | Design | None],
         settings: Mapping[str, Sequence[Any]],
         options: Mapping[str, str] | None,
         ground: Ground | None,

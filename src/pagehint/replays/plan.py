@@ -1,6 +1,6 @@
 """What each of several runs is done with: which design, with which settings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
@@ -75,10 +75,10 @@ class Plan:
         return [replace(self, settings={**self.settings, OWN_PRICE: price}) for price in prices if price] or [self]
 
 
-def kind_of(design: str | type[Design]) -> type[Design] | None:
-    """The class of a design by its name; None: no hinting."""
-    if isinstance(design, str):
-        return find_design(design)
+def kind_of(design: str | type[Design] | None) -> type[Design] | None:
+    """The class of a design by its name; None: no hinting. Raises InputError for what is no design."""
+    if design is None or isinstance(design, str):
+        return None if design is None else find_design(design)
     if not is_design(design):
         raise InputError(f"{shown(design)} is no design: expected a name, or a class that derives from Design")
     return design
@@ -98,7 +98,7 @@ def no_hinting(trace: Trace) -> Plan:
 
 def plans_of(
     trace: Trace,
-    designs: Sequence[str | type[Design] | Design],
+    designs: Sequence[str | type[Design] | Design | None],
     settings: Mapping[str, Sequence[Any]],
     options: Mapping[str, str] | None = None,
 ) -> list[Plan]:
@@ -111,6 +111,7 @@ def plans_of(
     kinds = {place: kind_of(each) for place, each in enumerate(designs) if not isinstance(each, Design)}
     settings = grid_of(settings)
     check_kind("options", options, Mapping | None, "options of a command line by name, or None")
+    _check_labels(type(each) if isinstance(each, Design) else kinds[place] for place, each in enumerate(designs))
     _check_known(list(kinds.values()), len(kinds) < len(designs), settings, options or {})
     usual = trace.meta.known_reporting.usual_capacity
     guest = guest_reporting(trace)
@@ -122,7 +123,7 @@ def plans_of(
         if isinstance(design, Design):
             _check_made(design)
             kind, defaults = type(design), design.values()
-        elif (found := kinds[place]) is None:
+        elif design is None or (found := kinds[place]) is None:
             plans.append(no_hinting(trace))
             continue
         else:
@@ -132,6 +133,14 @@ def plans_of(
             capacity = values.pop(CAPACITY, usual)
             plans.append(Plan(kind, {**defaults, **values}, capacity))
     return plans
+
+
+# Tables and pages tell designs apart by it.
+def _check_labels(kinds: Iterable[type[Design] | None]) -> None:
+    named: dict[str, type[Design] | None] = {}
+    for kind in kinds:
+        if named.setdefault(label_of(kind), kind) is not kind:
+            raise InputError(f"two designs have the label {shown(label_of(kind))}: give each one of its own")
 
 
 # Another is made of its settings for each run: what else it was made of would be lost.

@@ -2,10 +2,19 @@
 
 import ctypes
 import os
+import pickle
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +23,10 @@ import pyarrow as pa
 
 from pagehint.errors import InputError, starting_threads
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.hinting.designs.registry import DESIGNS, NONE, label_of
 from pagehint.host.costs import Costs
 from pagehint.replays.drawing import drawing
-from pagehint.replays.plan import Plan, grid_of, no_hinting, plans_of
+from pagehint.replays.plan import Plan, grid_of, kind_of, no_hinting, plans_of
 from pagehint.replays.playback import Placement, Playback
 from pagehint.replays.real import RealKind
 from pagehint.replays.recording import Recording
@@ -147,7 +156,7 @@ class Study:
 
 def study(
     recordings: Trace | str | Path | Sequence[Trace | str | Path],
-    designs: str | type[Design] | Design | Sequence[str | type[Design] | Design | None] = (),
+    designs: str | type[Design] | Design | Sequence[str | type[Design] | Design | None] | None = (),
     settings: Mapping[str, Any] | None = None,
     *,
     ground: Ground | None = None,
@@ -175,7 +184,7 @@ def study(
     listed = several(recordings)
     if not listed:
         raise InputError("a study needs a recording at least")
-    wanted = [NONE if design is None else design for design in several(designs) or [next(iter(DESIGNS))]]
+    wanted = several(designs) or [next(iter(DESIGNS))]
     grid = grid_of(settings)
     opened = [each if isinstance(each, Trace) else Trace.open(each) for each in listed]
     planned = [(each, plans_of(each, wanted, grid)) for each in opened]
@@ -336,6 +345,8 @@ def _run_on(
         if progress is not None:
             progress(events)
 
+    if isinstance(executor, ProcessPoolExecutor):
+        _check_can_be_sent(tasks)
     # What is told of as it goes on is in this process; another one's runs are told of when they end.
     here = isinstance(executor, ThreadPoolExecutor)
     futures: dict[Future[Result], int] = {}
@@ -348,6 +359,18 @@ def _run_on(
         begun = [future for future in futures if not future.cancel()]
         if running is not None and wait(begun, _PATIENCE).not_done:
             running.end()
+
+
+# Other executors have ways of their own to send a class.
+def _check_can_be_sent(tasks: Sequence[Task]) -> None:
+    for design in {task.plan.design for task in tasks}:
+        try:
+            pickle.dumps(design)
+        except Exception as error:
+            raise InputError(
+                f"{label_of(kind_of(design))}: can't be sent to another process: {error}: expected a class at a "
+                "module's top level, or FILE.py:CLASS"
+            ) from None
 
 
 def _submitted(executor: Executor, work: Callable[..., Result], *arguments: Any) -> Future[Result]:

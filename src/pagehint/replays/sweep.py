@@ -15,7 +15,7 @@ from typing import Any
 
 from pagehint.errors import InputError
 from pagehint.hinting.design import Design
-from pagehint.hinting.designs.registry import DESIGNS, NONE
+from pagehint.hinting.designs.registry import DESIGNS, NONE, sources_of
 from pagehint.inputs import as_path, read_input
 from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, no_hinting, plans_of
 from pagehint.replays.recording import Recording
@@ -106,7 +106,7 @@ class Sweep:
 
 def sweep(
     recordings: Trace | str | Path | Sequence[Trace | str | Path],
-    designs: str | type[Design] | Sequence[str | type[Design]] = (),
+    designs: str | type[Design] | Sequence[str | type[Design] | None] | None = (),
     settings: Mapping[str, Any] | None = None,
     prices: float | Sequence[float] = (),
     budget: Budget | None = None,
@@ -270,7 +270,7 @@ def _key(task: Task, mark: str | None) -> str:
     ground["costs"] = {**ground["costs"], "measured": sorted(ground["costs"]["measured"])}
     what = {
         "recording": task.recording.path.name if mark is None else mark,
-        "design": plan.design if isinstance(plan.design, str) else f"{plan.design.__module__}.{plan.design.__name__}",
+        "design": [plan.label, *([] if (kind := kind_of(plan.design)) is None else sources_of(kind))],
         "settings": dict(plan.settings),
         "capacity": plan.capacity,
         "ground": ground,

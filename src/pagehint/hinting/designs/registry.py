@@ -8,7 +8,9 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from types import ModuleType
 from typing import TypeGuard
 
@@ -20,13 +22,25 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.hinting.setting import Setting
 from pagehint.units import shown
 
-__all__ = ["DESIGNS", "NONE", "all_settings", "blame", "find_design", "is_design", "label_of", "reasons_of"]
+__all__ = [
+    "DESIGNS",
+    "NONE",
+    "all_settings",
+    "blame",
+    "find_design",
+    "is_design",
+    "label_of",
+    "reasons_of",
+    "sources_of",
+]
 
 DESIGNS: Mapping[str, type[Design]] = {design.label: design for design in (PageReporting, PageHinting, BreakEven)}
 """The designs of the package, by their labels. The first is the usual one."""
 
 _MOST_BYTES = 16 << 20
 _OWN = "pagehint_design_"
+_marks: dict[str, str] = {}  # of modules' files, as they were loaded or first looked at
+_here = token_hex(8)
 _outside: dict[str, str] = {}  # modules that designs from outside the package are of, and what the user calls them
 
 _WAITING = {
@@ -110,6 +124,30 @@ def is_design(value: object) -> TypeGuard[type[Design]]:
     return isinstance(value, type) and issubclass(value, Design) and value is not Design
 
 
+def sources_of(design: type[Design]) -> list[str]:
+    """Marks of what a design's code is: of it and its bases outside of the package, the names and files' contents.
+
+    What no file holds, or what is made by a function, is the same only as long as it is there.
+    """
+    marks = []
+    for kind in design.__mro__:
+        module = sys.modules.get(kind.__module__)
+        if kind in Design.__mro__ or kind.__module__.startswith(f"{__package__}."):
+            continue
+        path = getattr(module, "__file__", None)
+        if path is None or "<locals>" in kind.__qualname__ or not os.path.isfile(path):
+            marks.append(f"{_here} {id(kind)}")
+        else:
+            marks.append(f"{kind.__qualname__} {_mark_of(kind.__module__, path)}")
+    return marks
+
+
+def _mark_of(module: str, path: str | Path) -> str:
+    if module not in _marks:
+        _marks[module] = sha256(Path(path).read_bytes()).hexdigest()
+    return _marks[module]
+
+
 def _load_file(path: Path) -> ModuleType:
     # Known by its whole path: a file is loaded once, and its classes can be found again.
     name = f"{_OWN}{os.path.realpath(path)}"
@@ -119,6 +157,8 @@ def _load_file(path: Path) -> ModuleType:
         raise InputError(f"{path}: no such file: expected FILE.py:CLASS")
     if path.stat().st_size > _MOST_BYTES:
         raise InputError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB: no design's source is")
+    _marks.pop(name, None)
+    _mark_of(name, path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
