@@ -84,6 +84,12 @@ TOTALS = {
     "top in GiB, French": (
         "GiB Mem :   15,533 total,    1,250 libr,    4,210 util,   10,073 tamp/cache\n", 1280.0, 15905.792
     ),
+    "top, German": (
+        "MiB Spch :   7832,2 gesamt,    849,0 frei,   4000,8 belegt,   2982,4 Puff/Cache\n", 849.0, 7832.2
+    ),
+    "top, German, without a space": (
+        "MiB Spch:   7832,2 gesamt,    849,0 frei,   4000,8 belegt,   2982,4 Puff/Cache\n", 849.0, 7832.2
+    ),
     "top, old": ("KiB Mem :  8144488 total,  3084800 free,  1240780 used,  3818908 buff/cache\n", 3012.5, 7953.602),
     "top of RHEL 6": (
         "Mem:   8144488k total,  5059688k used,  3084800k free,   123456k buffers\n"
@@ -98,6 +104,8 @@ TOTALS = {
     ),
     "vmstat -t 1": (VMSTAT, 16503.906, None),
     "vmstat -a": (VMSTAT.replace("buff  cache", "inact active"), 16503.906, None),
+    "vmstat -t 1, German": (VMSTAT.replace("swpd   free   buff  cache", "Swpd   frei   Puff  Cache"), 16503.906, None),
+    "vmstat -a, French": (VMSTAT.replace("swpd   free   buff  cache", "swpd  libre  inact  actif"), 16503.906, None),
     "vmstat -S M": (
         "$ vmstat -w -S M 2\n" + VMSTAT.replace("16900000  59544 3620920", "   16503     58    3536"), 16503, None
     ),
@@ -637,7 +645,7 @@ def test_figures_without_units_are_no_tops(tmp_path: Path) -> None:
 def test_top_before_procps_3_3_10_has_used_before_free(tmp_path: Path, is_french: bool, decimals: bool) -> None:
     """As Debian 7 and 8 and Ubuntu 14.04 print it: what is used was taken for what is free, without a word."""
     text = (
-        "KiB Mem:  16266256 total,  9973000 used,   382000 free,   151234 buffers\n"
+        "KiB Mem:  16266256 total,  15884256 used,   382000 free,   151234 buffers\n"
         "KiB Swap:  2097148 total,     1232 used,  2095916 free.  5512344 cached Mem\n"
     )
     if decimals:
@@ -651,4 +659,4 @@ def test_top_before_procps_3_3_10_has_used_before_free(tmp_path: Path, is_french
     assert (found.total, found.free) == (16266256 << 10, 382000 << 10)
     path.write_text(text.replace("Mem:", "Mem :").replace("used", "free", 1).replace("free,   15", "used,   15"))
     if not is_french:
-        assert diagnose(path).free == 9973000 << 10
+        assert diagnose(path).free == 15884256 << 10

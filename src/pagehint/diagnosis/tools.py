@@ -27,6 +27,8 @@ _TOP = re.compile(
 )
 _OLD_TOP = re.compile(r"Mem ?: *\d[\d.,]{0,20}[kKMGT]? (?:total|used),(?!.{0,100}\bCPUs:).{1,200}", re.ASCII)
 _OLD_TOP_PART = re.compile(rf"{_SIZE}\+? ?(total|used|free|shrd|buffers|buff|cached)\b", re.ASCII)
+_TOP_COLUMNS = "total", "free", "used", "buff_cache"
+_EARLY_COLUMNS = {"free": "used", "used": "free", "buff_cache": "buffers"}
 _AVAILABLE = re.compile(r"([KMGTPE])iB Swap ?:.{1,120}?(\d[\d.,]{0,20}) avail Mem", re.ASCII)
 _USED_FIRST = re.compile(r" total, *[\d.,]{1,21}\D? ?used")
 _OLD_CACHED = re.compile(
@@ -94,6 +96,10 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
     "dstat": ("used  free  buff  cach", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
     "dstat before 0.7.3": ("used  buff  cach  free", {"free": "free", "buff": "buffers", "cach": "cached"}, 1),
 }
+# Translated: what stands third and fourth is known.
+_VMSTAT_HEAD = re.compile(
+    r"^(\s{0,9}r\s{1,9}b\s{1,20})[^\W\d_]{2,20}\s{1,20}[^\W\d_]{2,20}(?=(?:\s{1,20}[^\s\d]{1,20}){2}\s{1,9}si\s{1,9}so\s)"
+)
 _OF_ONE_ROW = {"osquery"}  # a machine
 _ASKED_UNIT = re.compile(r"\bvmstat\s(?:.{0,60}\s)?(?:-\w{0,8}S|--unit)[\s=]{0,3}([kKmM])\b")
 _CELLS = re.compile(r"[\s|]+")
@@ -283,6 +289,7 @@ def parse_totals(lines: list[str]) -> Iterator[Totals]:
         # In units that are larger than all of it nothing is told.
         if "free" in told and ("total" not in told or told["total"].size):
             yield Totals(what, {name: each.size for name, each in told.items()}, ends=ends_of(told))
+    lines = [_VMSTAT_HEAD.sub(r"\1swpd free", line) for line in lines]
     for what, (mark, names, known) in _TABLES.items():
         found = list(_rows(lines, mark, names, known or 1))
         rows = [row for row, _ in found]
@@ -373,11 +380,9 @@ def _top(lines: list[str]) -> dict[str, Size]:
     found: dict[str, Size] = {}
     for line in lines:
         if (match := _TOP.match(line)) is not None:
-            # Before 3.3.10 there is no space before the colon, and what is used stands before what is free.
-            is_english = " total, " in match[0]
-            earlier = _USED_FIRST.search(match[0]) is not None if is_english else not match["later"]
-            names = ("total", "used", "free", "buffers") if earlier else ("total", "free", "used", "buff_cache")
-            sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(names, 3))
+            sizes = _sizes((name, match[column], match[1]) for column, name in enumerate(_TOP_COLUMNS, 3))
+            if _is_early(match, sizes):
+                sizes = {_EARLY_COLUMNS.get(name, name): size for name, size in sizes.items()}
             found = {name: size for name, size in sizes.items() if name != "used"}
         elif _OLD_TOP.fullmatch(line):
             figures = _OLD_TOP_PART.findall(line)
@@ -402,6 +407,17 @@ def _top(lines: list[str]) -> dict[str, Size]:
         elif "buffers" in found and (match := _OLD_CACHED.match(line)) is not None:
             found |= _sizes([("cached", match[2], match[1] or match[3])])
     return found
+
+
+# Before 3.3.10 what is used stands before what is free, and both are all there is. Later ones have a space before the
+# colon, but not in all languages.
+def _is_early(row: re.Match[str], sizes: dict[str, Size]) -> bool:
+    if " total, " in row[0]:
+        return _USED_FIRST.search(row[0]) is not None
+    if row["later"] or not {"total", "free", "used"} <= sizes.keys():
+        return False
+    parts = sizes["free"], sizes["used"], sizes["total"]
+    return abs(parts[0].size + parts[1].size - parts[2].size) <= sum(part.slack for part in parts)
 
 
 def _atop(lines: list[str]) -> dict[str, Size]:
