@@ -223,6 +223,17 @@ def test_no_figure_is_broken_with_its_line(width: int, prefix: str, quote: str) 
     assert parse_memory_reports(plain_lines(broken)) == parse_memory_reports(plain_lines(text))
 
 
+@pytest.mark.parametrize("form", ["without a prefix", "behind the zone's figures"])
+def test_what_a_zone_keeps_stands_without_a_prefix_or_behind_its_figures(form: str) -> None:
+    """As kernels of old print it, and as commit messages have it: the zone's line was lost, without a word."""
+    text = SAMPLES["6.12, CMA"].replace("Node 0 DMA", "DMA")
+    if form == "without a prefix":
+        pasted = _each("[   54.401851] {}")(text).replace("[   54.401851] lowmem", "lowmem")
+    else:
+        pasted = text.replace("\nlowmem", " lowmem")
+    assert parse_memory_reports(plain_lines(pasted)) == parse_memory_reports(plain_lines(text))
+
+
 def test_utf_16_that_does_not_say_so(tmp_path: Path) -> None:
     plain, pasted = tmp_path / "plain.txt", tmp_path / "pasted.txt"
     plain.write_text(SAMPLES["6.18"])

@@ -172,6 +172,8 @@ _STARTS = re.compile(
     r"|(?:(?:shared|buff/cache|available)\s{0,9}){1,3}\Z|(?:\d[\d.,]{0,20}(?:[KMGTP]i?)?B?(?:\s{1,20}|\Z)){1,6}\Z)",
     re.ASCII,
 )
+_BARE = "lowmem_reserve[]:"
+"""Kernels before 4.10 print it without a prefix."""
 _FIGURE_AT_END = re.compile(r"[a-z]:\d{1,19}\Z", re.ASCII)
 _HEADING = re.compile(
     r"(?P<log>Mem-[Ii]nfo:$)|^(?:(?P<zone>Node\s+\d{1,9}, zone\s+\w{1,20}$)|(?P<types>Page block order:)"
@@ -328,7 +330,7 @@ def _whole(printed: list[str]) -> list[str]:
         if place and len(last) == width:
             full += 1
             if all_begin:
-                follows[place] = _PREFIX.match(line) is None
+                follows[place] = _PREFIX.match(line) is None and not line.startswith(_BARE)
             else:
                 begins = _STARTS.match(line) and not (line.isdigit() and _FIGURE_AT_END.search(last))
                 follows[place] = line != "" and not begins and _alike(line) != _alike(first)
@@ -443,8 +445,9 @@ def _without_learned_prefixes(lines: list[str]) -> Iterator[str]:
     is_json = not _BRACKETS.isdisjoint(lines)
     for line in lines:
         after = _AFTER_PREFIX.search(line[: _MOST_PREFIX + _HEADING_LENGTH])
-        if after is not None and 0 < after.start() <= _MOST_PREFIX and len(shapes) + len(of_strings) < _MOST_SHAPES:
-            before = line[: after.start()]
+        before = "" if after is None or after.start() > _MOST_PREFIX else line[: after.start()]
+        # A zone's line that goes on is no prefix.
+        if after is not None and before and "kB" not in before and len(shapes) + len(of_strings) < _MOST_SHAPES:
             is_json = is_json or after[0] in _BRACKETS
             (of_strings if before.rstrip().endswith('"') else shapes)[_shape(before)] = None
     # The quotes of strings of JSON are no prefix.
