@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagehint.diagnosis.bounds import Bounds
 from pagehint.diagnosis.evidence import Evidence
+from pagehint.diagnosis.examine import diagnose
+from pagehint.diagnosis.free_memory import free_from
 from pagehint.diagnosis.memory_report import MemoryReport, OrderCount, ReportedZone
 from pagehint.diagnosis.recognise import read_files
 from pagehint.diagnosis.zones import ZoneState, zone_states
@@ -67,6 +70,31 @@ def test_types_add_up_and_tell_the_atomic_reserve(tmp_path) -> None:
     assert zone.free == 114 + 2 * 226
     assert zone.reserve == 3 + 2 * 4
     assert not zone.is_lower_bound
+
+
+def test_isolated_blocks_are_not_free(tmp_path) -> None:
+    """They lie on a list of their own, which nobody counts as free, and which is not reported."""
+    rows = [("Unmovable", "1 2"), ("Movable", "10 20"), ("Reclaimable", "0 0"), ("HighAtomic", "0 0")]
+    (alone,) = _types(tmp_path, [*rows, ("Isolate", "5 7")])
+    assert (alone.free, alone.counts[:2] if alone.counts else None) == (55, [11, 22])
+    (tmp_path / "buddyinfo").write_text(f"Node 0, zone   Normal 16 29{9 * ' 0'}\n")
+    (beside,) = zone_states(read_files([tmp_path / "pagetypeinfo", tmp_path / "buddyinfo"]))
+    assert (beside.free, beside.counts) == (alone.free, alone.counts)
+
+
+def test_of_a_log_whose_blocks_are_isolated_no_more_is_told_than_is_free(tmp_path) -> None:
+    """Of 343 MiB 408 were said to lie in large blocks."""
+    (tmp_path / "log").write_text(
+        "Normal free:351096kB min:30000kB low:37500kB high:45000kB present:1048576kB managed:1018328kB free_pcp:220kB "
+        "local_pcp:192kB free_cma:1352kB\nNormal: 78*4kB (UECI) 1772*8kB (UMECI) 1335*16kB (UMECI) 360*32kB (UMECI) "
+        "65*64kB (UMCI) 36*128kB (UMECI) 16*256kB (UMCI) 6*512kB (EI) 8*1024kB (UEI) 4*2048kB (MI) 8*4096kB (EI) "
+        "8*8192kB (UI) 3*16384kB (EI) 8*32768kB (M) 2*65536kB (I) = 620360kB\n"
+    )
+    found = diagnose(tmp_path / "log")
+    (zone,) = found.zones
+    assert (zone.free, (zone.counts or ())[-1], zone.isolated << 2) == (87774, 0, 489288 - 351096)
+    assert free_from(zone, 9, found.setting) == Bounds(417792 - 138192 << 10, 351096 << 10)
+    assert found.warnings == []
 
 
 @pytest.mark.parametrize(

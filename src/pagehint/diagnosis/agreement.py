@@ -298,7 +298,8 @@ def _mixed(evidence: Evidence) -> Iterator[str]:
         if zone.has_odd_lists:
             yield f"the log's zone {printable(zone.name)} of node {zone.node} has less than is on CPUs' lists: damaged"
         in_blocks = sum(count.blocks << order for order, count in enumerate(zone.orders)) * page_size
-        if in_blocks > _TWICE * zone.values.get("free", in_blocks) + _APART_LEAST:
+        is_isolated = any("I" in count.types for count in zone.orders)
+        if in_blocks > _TWICE * zone.values.get("free", in_blocks) + _APART_LEAST and not is_isolated:
             yield (
                 f"the log's blocks of zone {printable(zone.name)} of node {zone.node} are {in_blocks >> 20:,} MiB, of "
                 f"{zone.values['free'] >> 20:,} that are free: damaged, or of several reports"

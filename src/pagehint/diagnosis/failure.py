@@ -230,6 +230,8 @@ def _judge(
     ignored = (state.boost or 0) if order == 0 and may_use_reserves else 0
     boost = (state.boost or 0) - ignored
     larger = state.free_from(order) if zone.is_whole else None
+    if larger is not None and state.isolated:
+        larger = min(larger, state.free or 0)
     orders = [place for place, count in enumerate(state.counts or ()) if count]
     mark = None if state.min is None else _mark(max(state.min - ignored, 0), flags)
     usable = None if state.free is None else max(state.free - highatomic - cma - ((1 << order) - 1), 0)

@@ -137,6 +137,9 @@ def free_from(zone: ZoneState, order: int, setting: Setting) -> Bounds:
     page = setting.page_size
     limit = free_in(zone, setting).most
     pages = zone.free_from(order)
+    if pages is not None and zone.isolated:
+        most = pages * page
+        return Bounds(max(pages - zone.isolated, 0) * page, most if limit is None else min(most, limit))
     if pages is not None:
         if zone.exact_from is not None and order >= zone.exact_from:
             return exactly(pages * page)

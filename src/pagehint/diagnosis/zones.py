@@ -1,5 +1,6 @@
 """The zones of a machine as far as they are known, whatever told of them."""
 
+import itertools
 from dataclasses import dataclass
 
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
@@ -11,6 +12,7 @@ __all__ = ["LISTS_SHARE", "ZoneState", "reported_zone", "zone_states"]
 
 LISTS_SHARE = 8
 """Per-CPU lists never hold more than that part of the memory."""
+_ISOLATED = "Isolate"
 _EVERY_TYPE = frozenset(("Unmovable", "Movable", "Reclaimable", "HighAtomic"))
 
 
@@ -20,10 +22,11 @@ class ZoneState:
 
     `free` is what lies on lists: what a confidential guest has not accepted yet, `unaccepted`, is no part of it.
     `counts` are its free blocks by order, those from order `exact_from` on (None: of no order) exact, others at the
-    least. `free_most` is what `free` is at the most, where that alone is told. `reserve` is the part of free that is
-    kept for atomic allocations, `lists_room` how many pages more may lie on the lists of the `cpus` CPUs,
-    `lists_keep` the share of all that they can hold that is left when they overflow, `lists` how they are drained;
-    `is_early` that it is of a kernel before 6.12; `whole` what lies in free blocks of pageblock order and more.
+    least; `isolated` pages of them are neither free nor reported. `free_most` is what `free` is at the most, where
+    that alone is told. `reserve` is the part of free that is kept for atomic allocations, `lists_room` how many
+    pages more may lie on the lists of the `cpus` CPUs, `lists_keep` the share of all that they can hold that is
+    left when they overflow, `lists` how they are drained; `is_early` that it is of a kernel before 6.12; `whole`
+    what lies in free blocks of pageblock order and more.
     """
 
     node: int
@@ -38,6 +41,7 @@ class ZoneState:
     boost: int | None = None
     counts: list[int] | None = None
     exact_from: int | None = 0
+    isolated: int = 0
     free_most: int | None = None
     reserve: int = 0
     free_cma: int = 0
@@ -94,9 +98,14 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
     types = _EVERY_TYPE.union(*evidence.types.free.values())
     for key, kinds in evidence.types.free.items():
         state = states.setdefault(key, ZoneState(*key))
-        if state.counts is None and kinds:
+        isolated = kinds.get(_ISOLATED, ())
+        if state.counts is not None:
+            state.counts = [
+                max(count - apart, 0) for count, apart in itertools.zip_longest(state.counts, isolated, fillvalue=0)
+            ]
+        elif kinds:
             columns = max(map(len, kinds.values()))
-            rows = [row + [0] * (columns - len(row)) for row in kinds.values()]
+            rows = [row + [0] * (columns - len(row)) for kind, row in kinds.items() if kind != _ISOLATED]
             state.counts = [sum(column) for column in zip(*rows, strict=True)]
             lists = evidence.types.at_least.get(key, ())
             state.exact_from = max((order + 1 for _, order in lists), default=0) if types <= kinds.keys() else None
@@ -198,18 +207,22 @@ def reported_zone(zone: ReportedZone, page_size: int) -> ZoneState:
         return None if name not in zone.values else zone.values[name] // page_size
 
     reserve, managed, per_cpu = pages("free_highatomic"), pages("managed"), pages("free_pcp")
+    counts = [0 if count.types == "I" else count.blocks for count in zone.orders]
+    free, in_blocks = pages("free"), sum(count << order for order, count in enumerate(counts))
+    some_isolated = free is not None and any("I" in count.types for count in zone.orders)
     return ZoneState(
         zone.node,
         zone.name,
-        free=pages("free"),
+        free=free,
         managed=managed,
         present=pages("present"),
         min=pages("min"),
         low=pages("low"),
         high=pages("high"),
         boost=pages("boost"),
-        counts=[count.blocks for count in zone.orders] or None,
+        counts=counts or None,
         exact_from=0 if zone.is_whole else None,
+        isolated=max(in_blocks - (free or 0), 0) if some_isolated else 0,
         reserve=reserve if reserve is not None else pages("reserved_highatomic") or 0,
         free_cma=pages("free_cma") or 0,
         per_cpu=None if zone.has_odd_lists else per_cpu,
