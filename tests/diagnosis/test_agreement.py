@@ -256,3 +256,27 @@ def test_zones_of_a_later_node_alone_are_said_to_be_that(tmp_path: Path, what: s
         (0, 1): [],
         (0,): [],
     }
+
+
+def test_a_log_whose_zones_are_not_all_tells_no_more_than_the_least_that_is_free(tmp_path: Path) -> None:
+    """Where zones were left out that have little free, what others have was all of it, without a word."""
+    path = tmp_path / "log.txt"
+    text = SAMPLES["6.18"].replace("64160kB", "56kB", 1).replace("free:16040 ", "free:1241 ")
+    rows = text[: text.index("Node 0 Normal:")] + text[text.index("Node 0 hugepages") :]
+    path.write_text(rows)
+    assert diagnose(path).to_dict()["free_mib"] == 0.055
+    path.write_text(rows.replace("500000 pages RAM", "800000 pages RAM"))
+    found = diagnose(path)
+    assert found.to_dict()["free_mib"] == [0.055, 4.848]
+    assert any("counts 3.052 GiB of memory, its zones have 1.907 GiB: some are missing" in w for w in found.warnings)
+    # Kernels before 3.11 count holes there too.
+    path.write_text(rows.replace("500000 pages RAM", "800000 pages RAM").replace("0 pages HighMem/MovableOnly\n", ""))
+    assert not any("are missing" in warning for warning in diagnose(path).warnings)
+
+
+@pytest.mark.parametrize(("mark", "is_said"), [("99395541895224kB", True), ("40000kB", False)])
+def test_a_watermark_above_all_that_a_logs_zone_has_is_said(tmp_path: Path, mark: str, is_said: bool) -> None:
+    """A kernel whose memory was taken away printed it: that so much more must be free was said without a word."""
+    path = tmp_path / "log.txt"
+    path.write_text(SAMPLES["6.18"].replace("min:40000kB", f"min:{mark}"))
+    assert any("has a watermark above all that it has" in line for line in diagnose(path).warnings) == is_said

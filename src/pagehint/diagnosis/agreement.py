@@ -312,6 +312,19 @@ def _mixed(evidence: Evidence) -> Iterator[str]:
                     f"{in_blocks >> 20:,} lie in blocks: of a confidential guest that has not accepted the rest yet, "
                     "damaged, or of several reports"
                 )
+    for zone in report.zones.values():
+        mark, has = zone.values.get("min", 0), zone.values.get("present", report.pages.get("RAM", 0) * page_size)
+        if has and mark > has:
+            yield (
+                f"the log's zone {printable(zone.name)} of node {zone.node} has a watermark above all that it has: a "
+                "fault of that kernel, or damaged"
+            )
+    if report.lacks_zones(page_size):
+        yield (
+            f"the log's last report counts {format_size(report.pages['RAM'] * page_size)} of memory, its zones have "
+            f"{format_size(report.present or 0)}: some are missing, and what is free in them is not counted"
+        )
+        return
     if "free" not in report.pages or any("free" not in zone.values for zone in report.zones.values()):
         return
     counted = report.pages["free"] * page_size

@@ -87,8 +87,11 @@ class Diagnosis:
             return in_zones
         counted = memory.get("free", 0)
         of_log = not (evidence.zones or evidence.buddy or evidence.types.free)
-        if self.free is not None and of_log and counted - self.free > _APART * counted + _APART_LEAST:
-            return Bounds(self.free, counted)
+        if self.free is not None and of_log:
+            report = evidence.last_report
+            lacks = report is not None and report.lacks_zones(self.setting.page_size)
+            if counted - self.free > (0 if lacks else _APART * counted + _APART_LEAST):
+                return Bounds(self.free, counted)
         return self._bounds("free", self.free)
 
     def _bounds(self, name: str, size: int | None) -> Bounds | None:

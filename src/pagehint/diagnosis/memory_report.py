@@ -85,6 +85,17 @@ class MemoryReport:
     has_gaps: bool = False
     """The kernel or the journal says that messages of it were lost."""
 
+    @property
+    def present(self) -> int | None:
+        """Bytes of memory that its zones have; None where one of them doesn't say."""
+        sizes = [zone.values.get("present") for zone in self.zones.values()]
+        return None if None in sizes else sum(filter(None, sizes))
+
+    def lacks_zones(self, page_size: int) -> bool:
+        """Whether its zones are not all: the kernel counts their pages behind them, before 3.11 with holes."""
+        whole = self.pages.get("RAM", 0) * page_size if "HighMem/MovableOnly" in self.pages else 0
+        return self.present is not None and whole - self.present > _LACKING * whole
+
 
 # A number at the very end of a text may be cut off: something must follow it. Each begins with what is rare, and spaces
 # are counted: the time is in proportion to the text, whatever is in it.
@@ -148,6 +159,7 @@ _LIMIT = re.compile(r"\b(?:memory|memory\+swap|kmem):\s+usage\s+(\d{1,19})kB,\s+
 _LAST = {"writeback_tmp", "free_cma"}
 _LAST_WORDS = "all_unreclaimable?"
 _MOST_NAME = 80
+_LACKING = 0.02
 _QUOTE = re.compile("[\"']")
 MOST_REPORTS = 1000
 """Reports that are read of a text: its first."""
