@@ -77,6 +77,15 @@ def test_what_is_read() -> None:
     assert report.zones[0, "DMA"].reserve == [0, 3899, 3899, 3899, 3899]
 
 
+def test_surplus_huge_pages_are_of_the_pool() -> None:
+    """They were counted twice."""
+    pool = "Node 0 hugepages_total=12 hugepages_free=0 hugepages_surp=10 hugepages_size=2048kB"
+    text = SAMPLES["6.18"].replace(
+        "Node 0 hugepages_total=0 hugepages_free=0 hugepages_surp=0 hugepages_size=2048kB", pool
+    )
+    assert [report.hugetlb for report in parse_memory_reports(plain_lines(text))[0]] == [24 << 20]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -248,6 +248,7 @@ def test_a_folder_as_sos_makes_it(tmp_path: Path) -> None:
         ("15,822 MB", "3,072 MB"),
         ("15822.0 MiB", "3072.0 MiB"),
         ("15.45 GB", "3.0 GB"),
+        ("15.4511 GB", "3.00000 GB"),  # awk's
         ("16590569472 B", "3221225472 bytes"),
     ],
 )

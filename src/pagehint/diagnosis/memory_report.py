@@ -143,7 +143,7 @@ _TAIL = re.compile(
     r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
 )
 _HUGE = re.compile(
-    r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
+    r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=\d{1,12}\s+hugepages_size=(\d{1,12})kB"
 )
 # The first of these says whose memory ran out: kills of later times may follow without a report of their own.
 _WHOSE = re.compile(
@@ -265,7 +265,8 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.pages.setdefault(name, int(value))
     for value, name in _TAIL.findall(text):
         report.pages.setdefault(" ".join(name.split()), int(value))
-    pools = [(int(total) + int(surplus), int(size) << 10) for total, surplus, size in _HUGE.findall(text)]
+    # The surplus is of the total.
+    pools = [(int(total), int(size) << 10) for total, size in _HUGE.findall(text)]
     report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
     report.huge_sizes = frozenset(size for _, size in pools)
     return report
