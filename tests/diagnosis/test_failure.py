@@ -90,6 +90,30 @@ def test_what_a_lower_zone_keeps_for_others() -> None:
         assert explain(dma32, flags=flags).reason == why
 
 
+@pytest.mark.parametrize(
+    ("name", "reserve", "others", "movable_pages", "kept"),
+    [
+        ("Normal", [0, 0, 900, 900], ["DMA"], 0, 0),  # i386: DMA Normal HighMem Movable
+        ("Normal", [0, 900, 900], [], 0, 0),  # arm: Normal HighMem Movable
+        ("DMA", [0, 0, 900, 900], [], 5000, 0),  # ppc, the lower memory of which is all DMA
+        ("DMA", [0, 300, 900, 900], ["Normal"], 5000, 300),
+        ("DMA", [0, 0, 900, 1000], ["DMA32", "Normal"], 5000, 900),  # x86-64: DMA DMA32 Normal Movable
+        ("DMA", [0, 0, 900, 1000], ["Normal"], 5000, 900),
+        ("DMA", [0, 0, 0, 1000], [], 5000, 0),  # arm64, all of it but Movable in DMA
+        ("DMA", [0, 0, 900, 900], ["DMA32", "Normal", "HighMem"], 5000, 900),  # kernels of 2.6
+    ],
+)
+def test_what_a_zone_keeps_where_higher_zones_are_not_printed(name, reserve, others, movable_pages, kept) -> None:
+    """Kernels from 6.1 on leave them out: what is kept for HighMem was said to be kept from the kernel."""
+    asked = replace(zone(5000, (9,) * 11, name=name), reserve=reserve)
+    zones = [asked, *(replace(zone(0, (0,) * 11, name=other), reserve=[0] * len(reserve)) for other in others)]
+    pages = {"HighMem/MovableOnly": movable_pages}
+    report = MemoryReport("failure", "x", 0, None, KERNEL, zones={(0, each.name): each for each in zones}, pages=pages)
+    (found,) = explain_failures([report], 4096)
+    (verdict,) = [verdict for verdict in found.verdicts if verdict.zone == name]
+    assert verdict.lowmem_reserve == kept * 4 * KIB
+
+
 def test_zones_that_it_may_not_use_are_left_out() -> None:
     zones = [zone(5000, (9,) * 11, name=name) for name in ("DMA", "DMA32", "Normal", "Movable")]
     for flags, may in (

@@ -145,7 +145,7 @@ def _explain(report: MemoryReport, page_size: int) -> Failure:
     # What is no flag's name was damaged.
     if can_wait is None and report.flags and all(name.startswith(("GFP_", "__GFP_")) for name in report.flags):
         can_wait = False
-    names = {name for _, name in report.zones}
+    names = _zone_names(report, _highest_place(flags))
     verdicts: list[ZoneVerdict] = []
     skipped: list[str] = []
     nodes: list[int] = []
@@ -273,14 +273,34 @@ def _bytes(pages: int | None, page_size: int) -> int | None:
     return None if pages is None else pages * page_size
 
 
+# From 6.1 on zones above the highest that it may use are not printed. What a zone keeps tells of HighMem: nothing is
+# kept for the zone itself or one below it, nor for one without pages.
+def _zone_names(report: MemoryReport, top: int) -> set[str]:
+    names = {name for _, name in report.zones}
+    for zone in report.zones.values():
+        first = next((place for place, kept in enumerate(zone.reserve) if kept), None)
+        kinds = _kinds(len(zone.reserve), names)
+        if first is None or first >= len(kinds) or zone.name not in kinds:
+            continue
+        is_hidden = _PLACES.index(kinds[first]) > top or kinds[first] in names
+        if first <= kinds.index(zone.name) or (report.pages.get("HighMem/MovableOnly") and not is_hidden):
+            return names | {"HighMem"}
+    return names
+
+
 # lowmem_reserve has a place for each kind of zone that the kernel was built with; a log names only those with pages.
-def _reserve_index(length: int, top: int, names: set[str]) -> int:
+def _kinds(length: int, names: set[str]) -> list[str]:
     kinds = ["DMA", "DMA32", "Normal", "Movable", "Device"]
     if "HighMem" in names:
-        kinds = ["DMA", "Normal", "HighMem", "Movable"]
+        kinds = ["DMA", *(["DMA32"] if "DMA32" in names else []), "Normal", "HighMem", "Movable"]
     for absent in ("Device", "DMA32", "DMA"):
         if len(kinds) > length and absent in kinds and absent not in names:
             kinds.remove(absent)
+    return kinds
+
+
+def _reserve_index(length: int, top: int, names: set[str]) -> int:
+    kinds = _kinds(length, names)
     fitting = [index for index, kind in enumerate(kinds) if _PLACES.index(kind) <= top]
     return min(max(fitting, default=0), length - 1)
 
