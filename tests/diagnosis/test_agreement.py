@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.diagnosis.examine import diagnose
+from pagehint.report.doctor_words import headline
 from tests.diagnosis.conftest import DATA, snapshot_files
 from tests.diagnosis.samples import SAMPLES
 
@@ -268,6 +269,7 @@ def test_a_log_whose_zones_are_not_all_tells_no_more_than_the_least_that_is_free
     path.write_text(rows.replace("500000 pages RAM", "800000 pages RAM"))
     found = diagnose(path)
     assert found.to_dict()["free_mib"] == [0.055, 4.848]
+    assert headline(found) == "0.055 to 4.8 MiB are free; how much of it reporting can still take, the files don't tell"
     assert any("counts 3.052 GiB of memory, its zones have 1.907 GiB: some are missing" in w for w in found.warnings)
     # Kernels before 3.11 count holes there too.
     path.write_text(rows.replace("500000 pages RAM", "800000 pages RAM").replace("0 pages HighMem/MovableOnly\n", ""))

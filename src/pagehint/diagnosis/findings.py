@@ -81,18 +81,23 @@ class Diagnosis:
     def free_bounds(self) -> Bounds | None:
         """`free`, or the bounds between which it lies, where it is printed roughly, a log lacks zones, or blocks of a
         zone are not all counted."""
-        evidence, memory = self.evidence, self.evidence.memory()
+        memory = self.evidence.memory()
         in_zones = sum((free_in(zone, self.setting) for zone in self.zones), ZERO)
         if self.free is not None and not in_zones.is_exact and "free" not in memory:
             return in_zones
         counted = memory.get("free", 0)
-        of_log = not (evidence.zones or evidence.buddy or evidence.types.free)
-        if self.free is not None and of_log:
-            report = evidence.last_report
-            lacks = report is not None and report.lacks_zones(self.setting.page_size)
-            if counted - self.free > (0 if lacks else _APART * counted + _APART_LEAST):
-                return Bounds(self.free, counted)
+        if self.free is not None and counted > self.free and self.lacks_zones:
+            return Bounds(self.free, counted)
         return self._bounds("free", self.free)
+
+    @property
+    def lacks_zones(self) -> bool:
+        """Whether the zones are those of a log that lacks some: what is free in these is not told."""
+        evidence, report = self.evidence, self.evidence.last_report
+        if report is None or not self.zones or evidence.zones or evidence.buddy or evidence.types.free:
+            return False
+        counted, free = evidence.memory().get("free", 0), self.free or 0
+        return report.lacks_zones(self.setting.page_size) or counted - free > _APART * counted + _APART_LEAST
 
     def _bounds(self, name: str, size: int | None) -> Bounds | None:
         ends = self.evidence.rough(name) if size == self.evidence.memory().get(name) else None

@@ -198,9 +198,9 @@ def headline(found: Diagnosis) -> str:
         return "Nothing tells how much is free"
     given = found.free_resident.get("given_back", ZERO)
     whole = range_of(free)
-    if not all(size.is_exact for size in causes.values()):
+    if found.lacks_zones or not all(size.is_exact for size in causes.values()):
         large = found.would_bring["reporting"][found.setting.order]
-        if large.most is None:
+        if large.most is None or found.lacks_zones:
             return f"{whole} are free; how much of it reporting can still take, the files don't tell"
         return f"{whole} are free, {range_of(large)} of it in blocks that reporting can take and may not have taken yet"
     resident = sum(size.best for size in causes.values())
