@@ -43,6 +43,21 @@ def test_a_log_cut_off_says_nothing_that_the_whole_contradicts(name: str) -> Non
                 assert zone.orders == full.zones[key].orders[: len(zone.orders)], text[-60:]
 
 
+def test_a_log_cut_off_before_what_is_reserved_does_not_say_that_nothing_is(tmp_path: Path) -> None:
+    """Its total was all that the machine has, to the byte."""
+    path = tmp_path / "log"
+    whole = SAMPLES["6.18"]
+    cut = whole.replace("12500 pages reserved\n", "")
+    for text, total in (
+        (whole, 1_950_000 << 10),
+        (cut, 1_950_000 << 10),
+        (cut.replace("managed:1950000kB ", ""), None),
+        (cut.replace("500000 pages RAM", "800000 pages RAM"), None),
+    ):
+        path.write_text(text)
+        assert diagnose(path).total == total
+
+
 _FILES = sorted(path for path in (DATA / "pasted").iterdir() if "meminfo_block" not in path.name)
 _FILES += [DATA / "compile618" / f"{name}.txt" for name in ("buddyinfo", "pagetypeinfo", "meminfo", "vmstat")]
 

@@ -173,11 +173,8 @@ class Evidence:
             managed = [zone.managed for zone in self.zones if zone.managed is not None]
             if managed:
                 found["total"] = sum(managed) * self.page_size
-            elif (
-                report is not None
-                and (managed_pages := report.pages.get("RAM", 0) - report.pages.get("reserved", 0)) > 0
-            ):
-                found["total"] = managed_pages * self.page_size
+            elif report is not None and (total := report.total(report.page_size or self.page_size)) is not None:
+                found["total"] = total
         if report is not None and "anon" not in found and "active_anon" in report.pages:
             lists = report.pages["active_anon"] + report.pages.get("inactive_anon", 0) - report.pages.get("shmem", 0)
             found["anon"] = max(lists, 0) * self.page_size

@@ -91,6 +91,15 @@ class MemoryReport:
         sizes = [zone.values.get("present") for zone in self.zones.values()]
         return None if None in sizes else sum(filter(None, sizes))
 
+    def total(self, page_size: int) -> int | None:
+        """Bytes that the kernel manages; None where neither its counters nor its zones, all of them, tell."""
+        if {"RAM", "reserved"} <= self.pages.keys():
+            managed = (self.pages["RAM"] - self.pages["reserved"]) * page_size
+            return managed if managed > 0 else None
+        sizes = [zone.values.get("managed") for zone in self.zones.values()]
+        is_whole = self.present == self.pages.get("RAM", -1) * page_size and None not in sizes
+        return sum(filter(None, sizes)) if is_whole else None
+
     def lacks_zones(self, page_size: int) -> bool:
         """Whether its zones are not all: the kernel counts their pages behind them, before 3.11 with holes."""
         whole = self.pages.get("RAM", 0) * page_size if "HighMem/MovableOnly" in self.pages else 0
