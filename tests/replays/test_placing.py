@@ -121,8 +121,39 @@ def test_whether_a_fallback_claimed_a_pageblock_is_as_its_event_says(claimed: bo
     assert check(here) == []
 
 
+def test_what_is_freed_before_a_fallback_claims_its_pageblock_is_of_the_type_of_then(tmp_path: Path) -> None:
+    """It was of the one that the pageblock was claimed for, and taken for that first."""
+    rows: list[Row] = [("F", 1280, 4, 0), ("Z", 3072, 4, 0), ("Z", 3088, 4, 0)]
+    rows += [("Z", 1280, 4, 0), ("X", 1280, 4, 0, pack_fallback(8, 1, True))]
+    flags = np.full(4096, int(KPageFlag.LRU), np.uint64)
+    flags[[*range(1024, 1280), *range(3072, 3104)]] = int(KPageFlag.BUDDY)
+    trace = record(tmp_path / "t", rows, [zone(4096)], flags=flags, migratetype=0, meta=_meta("6.15"))
+    one = Playback(trace, None, None, "simulated", None, True, frozenset(), None)
+    assert one.run(make_run).prediction.placed_as_recorded == 1.0
+    (here,) = one.start.zones
+    assert here.pageblock_types[2] == 0
+    assert check(here) == []
+
+
 def _meta(kernel: str) -> Meta:
     return Meta(recorder="test", source="test", kernel=kernel)
+
+
+def test_it_follows_what_was_recorded_until_enough_in_a_row_agree(tmp_path: Path) -> None:
+    """Once compaction may have turned lists: one that does not agree begins the count anew, one beyond it is not
+    followed."""
+    free = [512 * k for k in range(1, 6)]
+    rows: list[Row] = [("D", pfn, 3, 0) for pfn in (*reversed(free), 6000)]
+    rows += [("I", 6000, 3, 0), ("i", -1, 255, 0, 8)]
+    for pfn, times in ((free[0], 9999), (free[2], 9999), (free[4], 10001)):
+        rows += [(letter, pfn, 3, 0) for _ in range(times) for letter in "ZD"]
+    rows += [("Z", free[1], 3, 0)]
+    trace = record(tmp_path / "t", rows, [zone(8192)], meta=_meta("6.1"), step=1000)
+    one = Playback(trace, None, None, "simulated", None, True, frozenset(), None, follows=True)
+    one.run(make_run)
+    assert one.engine.turned == 1
+    assert one.engine.placed - one.engine.placed_as_recorded == 1
+    assert one.engine.followed == 2 * 9999 + 10001
 
 
 def test_zones_know_what_is_on_cpus_lists(tmp_path: Path) -> None:

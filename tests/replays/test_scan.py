@@ -108,6 +108,21 @@ def test_the_order_that_took_a_block_is_not_that_of_a_fallback(tmp_path: Path) -
     assert [int(scan.first_order[pfn]) for pfn in (64, 1024, 1025)] == [3, 0, 1]
 
 
+_CLAIMS = pack_fallback(8, 1, 1)
+
+
+def test_what_a_fallback_claims_was_of_the_type_that_it_fell_back_to(tmp_path: Path) -> None:
+    """Its page leaves first, and says for which type: of two pageblocks that counted as theirs from the start, a guest
+    of 7.3 was placed as recorded to 22 %.
+    """
+    events: list[Event] = [(1, 0, "Z", 512, 0, 2, 0), (2, 0, "Z", 600, 0, 0, 1), (2, 0, "X", 600, 0, 0, _CLAIMS)]
+    events += [(3, 0, "Z", 1024, 0, 0, 1), (3, 1, "Z", 2048, 0, 1, 1), (3, 0, "X", 1024, 0, 0, _CLAIMS)]
+    events += [(4, 0, "Z", 1025, 0, 0, 1), (5, 0, "Z", 1536, 0, 0, 0)]
+    scan = scanned(record(tmp_path / "t", events, 4096), 4096)
+    assert scan.first_types[1:5].tolist() == [2, 1, 0, 1]
+    assert [int(scan.first_order[pfn]) for pfn in (1024, 1025, 1536)] == [0, 1, 1]
+
+
 @pytest.mark.parametrize(("order", "typed"), [(7, 0), (8, 254), (9, 254)])
 def test_of_a_pageblock_half_of_which_was_told_its_first_type_is_not_known(
     order: int, typed: int, tmp_path: Path

@@ -97,6 +97,8 @@ cdef class Scan:
     cdef long long *_surplus_end  # of a CPU: where the block ends whose surplus it may be freeing
     cdef object _last_kind_array
     cdef unsigned char *_last_kind
+    cdef object _typed_now_array
+    cdef unsigned char *_typed_now  # of a CPU: its last departure was its pageblock's first event
     cdef object _last_pfn_array
     cdef long long *_last_pfn
     cdef long long *_rows_out

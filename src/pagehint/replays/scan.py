@@ -104,6 +104,7 @@ class Scan:
         self._seen_array = np.zeros(CPUS, np.uint8)
         self._isolating_array, self._last_pfn_array = np.full(CPUS, -1, np.int64), np.full(CPUS, -1, np.int64)
         self._last_kind_array = np.zeros(CPUS, np.uint8)
+        self._typed_now_array = np.zeros(CPUS, np.uint8)
         self._surplus_end_array = np.zeros(CPUS, np.int64)
         # Boot's frees of whole pageblocks, by the pageblock: row, time, CPU, block (pfn << 5 | order), when it left.
         self._boot_blocks = np.full((len(self.first_types), 5), -1, np.int64)
@@ -128,6 +129,7 @@ class Scan:
         self._surplus_end = longlongs(self._surplus_end_array)
         self._run = uints(self._run_array)
         self._last_kind = uchars(self._last_kind_array)
+        self._typed_now = uchars(self._typed_now_array)
         self._boot = longlongs(self._boot_blocks)
         self._taken = uchars(self._taken_array)
         self._before = uints(self._before_array)
@@ -444,6 +446,7 @@ class Scan:
                 if last != EXTFRAG and not self._at_start[pfn]:
                     self._first_order[pfn] = 1 + order
                 self._taken_off(pfn, end, k < self._load_row)
+                self._typed_now[cpu] = self._first_types[pfn >> self._pageblock_order] == 255
                 self._typed(pfn, end, types[k])
             elif kind == PCPU_DRAIN:
                 self.drained_order = max(self.drained_order, order)
@@ -479,7 +482,11 @@ class Scan:
                 if order == 0 and self.zone_events:
                     self._note_skipped(k, pfn)
             elif kind == EXTFRAG:
-                # The stolen block's pageblocks had the type of the list that it was on.
+                # The stolen block's pageblocks had the type of the list that it was on. Where it has claimed one, its
+                # page has left already, and tells the type that it was claimed for.
+                if last == ZONE_ALLOC and last_pfn == pfn and self._typed_now[cpu]:
+                    self._first_types[pfn >> self._pageblock_order] = 255
+                    self._first_order[pfn] = 0
                 self._typed(pfn, min(pfn + block_pages(details[k] & 31), self.pages), (details[k] >> 8) & 255)
                 if last == ZONE_ALLOC and last_pfn == pfn:
                     self._last_kind[cpu] = 0  # its page has left already: nothing can be told of the kernel
