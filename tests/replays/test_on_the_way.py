@@ -171,6 +171,22 @@ def test_a_page_that_allocations_pass_over_has_merged_with_one_that_came_straigh
     assert guest.placed(tmp_path / "t") == 1
 
 
+def test_several_pages_that_allocations_pass_over_have_merged(tmp_path: Path) -> None:
+    guest = _Guest()
+    pages = guest.refill(0, 16)
+    for pfn in pages:
+        guest.tell("A", 0, pfn, 0)
+    for pfn in (pages[12], pages[8], pages[4]):
+        guest.tell("F", 0, pfn, 0)
+        guest.drain(0, pfn)
+    for pfn in (pages[9], pages[5]):
+        guest.frees(1, pfn, 0)
+        guest.lands(pfn, 0)
+        guest.tell("B", 1, 7, 0)
+    guest.refill(0, 1)
+    assert guest.placed(tmp_path / "t") == 1
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_guest_whose_cpus_stop_at_any_time(seed: int, tmp_path: Path) -> None:
     """Whatever the model makes of it, no page is lost."""
