@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from pagehint.kernel.profiles import LINUX_6_1
+from pagehint.mm.batch import Batch
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.engine import COLUMNS
 from pagehint.replays.pages import waiting
 from pagehint.replays.replay import replay
 from pagehint.replays.scan import Scan
+from pagehint.replays.start import Start
+from pagehint.replays.truth import guest_host
 from pagehint.trace import Trace
 
 from .recording import Row, pages_are_somewhere, record, zone
@@ -99,6 +102,31 @@ def test_a_batch_of_frees_that_begins_outside_every_zone(tmp_path: Path) -> None
     rows: list[Row] = [("Z", 100, 0, 0), ("A", 100, 0, 0)]
     rows += [(letter, pfn, 0, 0) for letter in "FB" for pfn in (1 << 31, 100)] + [("D", 100, 0, 0)]
     assert pages_are_somewhere(record(tmp_path / "t", rows, [zone(2048)])) == {"outside every zone": 1}
+
+
+def test_what_finds_nothing_while_blocks_are_in_flight_waits_until_it_gives_up(tmp_path: Path) -> None:
+    """The next one waits again."""
+    rows: list[Row] = [("D", 1024, 9, 0), ("D", 604, 0, 0), ("Z", 604, 0, 0)]
+    rows += [("Z", 1024 + k, 0, 0) for k in range(3)]
+    trace = record(tmp_path / "t", rows, [zone(2048)], flags=np.full(2048, int(KPageFlag.LRU), np.uint64))
+    start, host = Start.of(trace, LINUX_6_1), guest_host(trace)
+    host.start(start.pages)
+    engine, here = start.engine(host.backing, False), start.zones[0]
+    engine.load(next(iter(trace.batches())))
+    engine.run(2 * 10**6)
+    here.attach(9, 0, "device", lambda: None)
+    here.take_unreported(9, 1, batch := Batch(8), 1)
+    for _ in range(2):
+        for _ in range(2):
+            assert engine.run(10**9) == _STALLED
+        assert engine.run(10**9, True) == _STALLED  # the next one
+    here.drain(batch, True)
+    assert engine.run(10**9) == _AT_END
+    assert engine.anomalies == {"allocation failed here": 2}
+    assert (engine.placed, here.check()) == (2, [])
+
+
+_AT_END, _STALLED = 0, 3
 
 
 def test_pages_that_are_taken_and_not_used() -> None:

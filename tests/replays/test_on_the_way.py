@@ -93,6 +93,19 @@ def test_a_free_amid_another_cpus_drain_comes_behind_it(tmp_path: Path) -> None:
     assert guest.placed(tmp_path / "t") == 1
 
 
+def test_a_free_between_a_cpus_drain_and_its_refill_is_there_for_that(tmp_path: Path) -> None:
+    """They are not under one lock."""
+    guest = _Guest()
+    blocks = [guest.take(0, 4) for _ in range(3)]
+    page, *_ = guest.refill(1, 16)
+    guest.drain(1, page)
+    guest.frees(0, blocks[1], 4)
+    guest.lands(blocks[1], 4)
+    for _ in range(2):
+        guest.tell("Z", 1, guest.zone.alloc(2), 2, 1)
+    assert guest.placed(tmp_path / "t") == 1
+
+
 @pytest.mark.parametrize("lands", range(4))
 def test_where_it_came_is_told_by_what_others_take(lands: int, tmp_path: Path) -> None:
     """A CPU may stop between the two: where its machine has others to run, for milliseconds."""
@@ -194,6 +207,16 @@ def test_a_guest_whose_cpus_stop_at_any_time(seed: int, tmp_path: Path) -> None:
     held: list[tuple[int, int]] = []
     lists: dict[int, list[int]] = {cpu: [] for cpu in range(3)}
     stopped: dict[int, tuple[int, int]] = {}
+
+    def stops(cpu: int) -> None:
+        stopped[cpu] = held.pop(chance.randrange(len(held)))
+        guest.frees(cpu, *stopped[cpu])
+
+    def others_go_on(cpu: int) -> None:
+        other = chance.randrange(3)
+        if other not in (cpu, *stopped) and len(held) > 20 and chance.random() < 0.1:
+            stops(other)
+
     for _ in range(3000):
         cpu = chance.randrange(3)
         if cpu in stopped:
@@ -205,16 +228,18 @@ def test_a_guest_whose_cpus_stop_at_any_time(seed: int, tmp_path: Path) -> None:
             order = chance.choice((4, 4, 5, 6))
             held.append((guest.take(cpu, order), order))
         elif what < 0.4:
-            lists[cpu] += guest.refill(cpu, chance.randrange(1, 40))
+            for _ in range(chance.randrange(1, 40)):
+                lists[cpu] += guest.refill(cpu, 1)
+                others_go_on(cpu)
             guest.tell("B", cpu, 7, 0)
         elif what < 0.5:
             for pfn in lists[cpu][:30]:
                 guest.drain(cpu, pfn)
+                others_go_on(cpu)
             del lists[cpu][:30]
             guest.tell("B", cpu, 7, 0)
         elif held and len(held) > chance.randrange(60):
-            stopped[cpu] = held.pop(chance.randrange(len(held)))
-            guest.frees(cpu, *stopped[cpu])
+            stops(cpu)
             if chance.random() < 0.8:
                 guest.lands(*stopped.pop(cpu))
     trace = guest.recorded(tmp_path / "t")
