@@ -162,13 +162,13 @@ class Ranges(HintedLists):
             self._state[i] = USED | order
         return True
 
-    # Free such pages; false if they are not all used. To the lists of this type, but for a pageblock that is isolated,
-    # or of the pageblock's, if it is none of the first three.
+    # Free such pages; false if they are not all used. To the lists of this type, or of the pageblock's, if it is none of
+    # the first three. As what follows, where no pageblock is isolated.
     def _free_used(self, i, order, migratetype, how):
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         if not self._join_used(i, order):
             return False
-        if migratetype > RECLAIMABLE or self._types[pageblock] == ISOLATE:
+        if migratetype > RECLAIMABLE:
             migratetype = self._types[pageblock]
         self._movable[pageblock] -= self._state[i] >> TYPE_SHIFT == MOVABLE
         self._free_block(i, order, migratetype, how)
@@ -205,7 +205,7 @@ class Ranges(HintedLists):
             return -1
         head = self._head_of(i)
         word = self._state[head]
-        return -1 if (word & KIND) != FREE or (word & ORDER) < order or word >> TYPE_SHIFT == ISOLATE else head
+        return -1 if (word & KIND) != FREE or (word & ORDER) < order else head
 
     # Take a block out of a free one, for a use of this type; the rest goes to the lists of `rest`.
     def _carve(self, head, i, order, rest, migratetype):
