@@ -135,6 +135,14 @@ def test_a_zone_with_room_for_memory():
     assert check(zone) == []
 
 
+@pytest.mark.parametrize(("profile", "first"), [(LINUX_6_1, 0), (LINUX_5_3, 2048)])
+def test_what_comes_online_stands_last(profile, first):
+    """As guests of 6.1, 6.12 and 7.3 show, which tell it after all else."""
+    zone = Zone(4096, present=2048, profile=profile)
+    zone.online(2048, 2048)
+    assert zone.alloc(10) // 2048 * 2048 == first
+
+
 def test_reordering_turns_the_list():
     zone = Zone(8 << 10, profile=LINUX_6_1)
     zone.reorder(2 << 10)

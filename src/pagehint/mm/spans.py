@@ -69,23 +69,25 @@ class Spans(Attachable):
 
         Raises InputError, and changes nothing, if any of them is not allocated.
         """
-        self._free_exact(pfn, pages, ORDINARY)
+        self._free_exact(pfn, pages, False)
 
     def free_surplus(self, pfn, pages):
         """The same, of what an allocation of an exact number of pages has too much: at the lists' tails (since 5.7)."""
-        self._free_exact(pfn, pages, AT_TAIL if self.profile.boot_to_tail else ORDINARY)
+        self._free_exact(pfn, pages, True)
 
-    def _free_exact(self, pfn, pages, how):
-        wrong = self._free_all(pfn, pages, USED, how)
+    def _free_exact(self, pfn, pages, to_tail):
+        wrong = self._free_all(pfn, pages, USED, to_tail)
         if wrong >= 0:
             raise InputError(f"free of pfn {pfn}, {pages} pages: pfn {wrong} is not allocated")
 
-    # Free pages that are all of this kind, used or offline; else return the pfn of the first that is not.
-    def _free_all(self, pfn, pages, kind, how):
+    # Free pages that are all of this kind, used or offline; else return the pfn of the first that is not. `to_tail`: at
+    # the lists' tails, as kernels do since 5.7.
+    def _free_all(self, pfn, pages, kind, to_tail):
         begin: cython.Py_ssize_t
         end: cython.Py_ssize_t
         begin, end = self._span(pfn, pages)
         what: cython.int = kind
+        how: cython.int = AT_TAIL if to_tail and self.profile.boot_to_tail else ORDINARY
         wrong: cython.Py_ssize_t
         ring: cython.bint
         with self._lock:
@@ -161,8 +163,11 @@ class Spans(Attachable):
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong + self.start_pfn} is not free")
 
     def online(self, pfn, pages):
-        """Bring pages that are offline; they are free then. O(pages). Raises BusyError if one of them is online."""
-        wrong = self._free_all(pfn, pages, OFFLINE, ORDINARY)
+        """Bring pages that are offline; they are free then, at the lists' tails (since 5.7). O(pages).
+
+        Raises BusyError if one of them is online.
+        """
+        wrong = self._free_all(pfn, pages, OFFLINE, True)
         if wrong >= 0:
             raise BusyError(f"pfn {pfn}, {pages} pages: pfn {wrong} is online")
 
