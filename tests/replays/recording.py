@@ -75,10 +75,11 @@ def record(
     gfps: Mapping[int, int] | None = None,
     times: Sequence[int] | None = None,
     host: Callable[[TraceWriter], None] | None = None,
+    final_flags: NDArray[np.uint64] | None = None,
 ) -> Trace:
     """A recording of these events, from `begin` (ns) on and `step` ns apart, or at `times`, all of one type or each of
-    its own; `texts` and `flags` are its snapshot, `final` the texts of that at its end. `gfps`: flags of allocations,
-    by their rows. `host` adds what the host saw."""
+    its own; `texts` and `flags` are its snapshot, `final` and `final_flags` that at its end. `gfps`: flags of
+    allocations, by their rows. `host` adds what the host saw."""
     columns = {field.name: np.zeros(len(rows), field.type.to_pandas_dtype()) for field in EVENT_SCHEMA}
     columns["time"] = begin + np.arange(len(rows), dtype=np.int64) * step if times is None else np.array(times)
     columns["migratetype"][:] = migratetype
@@ -91,14 +92,11 @@ def record(
         writer.add_events(columns)
         for mark in marks:
             writer.add_mark(*mark)
-        files = _files(path, texts or {})
-        if flags is not None:
-            files["kpageflags"] = path.with_name(f"{path.name}.kpageflags")
-            files["kpageflags"].write_bytes(flags.astype("<u8").tobytes())
+        files = _files(path, texts or {}, flags)
         if files:
             writer.add_snapshot(files)
         if final is not None:
-            writer.add_snapshot(_files(path, final), "final")
+            writer.add_snapshot(_files(path, final, final_flags), "final")
         if host is not None:
             host(writer)
         given = Meta(recorder="test", source="test") if meta is None else meta
@@ -106,9 +104,12 @@ def record(
     return Trace.open(path)
 
 
-def _files(beside: Path, texts: Mapping[str, str]) -> dict[str, Path]:
+def _files(beside: Path, texts: Mapping[str, str], flags: NDArray[np.uint64] | None) -> dict[str, Path]:
     files = {}
     for name, text in texts.items():
         files[name] = beside.with_name(f"{beside.name}.{name}")
         files[name].write_text(text)
+    if flags is not None:
+        files["kpageflags"] = beside.with_name(f"{beside.name}.kpageflags")
+        files["kpageflags"].write_bytes(flags.astype("<u8").tobytes())
     return files

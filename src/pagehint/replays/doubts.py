@@ -8,6 +8,7 @@ from pagehint.kernel.profiles import is_newer, is_version
 from pagehint.mm.guest.zones import DMA32_END, DMA_END
 from pagehint.mm.pcp import pcp_high_max
 from pagehint.replays.balloon import balloon_change
+from pagehint.replays.hotplug import SECTION
 from pagehint.replays.khugepaged import collapsed_areas
 from pagehint.replays.misses import misses
 from pagehint.replays.playback import Playback
@@ -18,7 +19,6 @@ from pagehint.replays.truth import resident_beyond
 from pagehint.trace.bundle import Trace
 from pagehint.trace.describe import describe_host_state, describe_lost, describe_missing, describe_parts
 from pagehint.trace.reporting import changes_in_words
-from pagehint.trace.snapshot import Snapshot
 from pagehint.units import format_count, format_size, format_time
 
 __all__ = ["doubts"]
@@ -59,7 +59,8 @@ def doubts(playback: Playback) -> list[str]:
         *_guest(playback),
         *_changed(playback),
         *_balloon(playback),
-        *_came_and_went(*playback.snapshots),
+        *_offline(playback),
+        *_came_and_went(playback),
         *_zone_level(playback),
         *_no_zone_events(playback),
         *_late(playback),
@@ -179,15 +180,33 @@ def _balloon(playback: Playback) -> list[str]:
     ]
 
 
-def _came_and_went(first: Snapshot | None, last: Snapshot | None) -> list[str]:
-    """Memory that was plugged or unplugged meanwhile: no event tells which."""
+def _offline(playback: Playback) -> list[str]:
+    """Memory that went offline meanwhile, where the recording tells which."""
+    came, away = playback.start.seen.hotplug.came, playback.start.seen.hotplug.away
+    if not came and not away:
+        return []
+    sections, times = len(came) + len(away), dict.fromkeys(f"{time / 1e9:.2f} s" for time in came)
+    which = f"{format_size(len(came) * SECTION * PAGE_BYTES)} of it " if came and away else ""
+    back = f", and {which}came back ({', '.join(times)} of the guest's clock)" if came else ""
+    return [
+        f"{format_size(sections * SECTION * PAGE_BYTES)} went offline meanwhile{back}: no event tells when it went. "
+        "From its last event on it counts as in use, and stays with its host as it was"
+    ]
+
+
+def _came_and_went(playback: Playback) -> list[str]:
+    """Memory that was plugged or unplugged meanwhile, where nothing tells which."""
+    first, last = playback.snapshots
     if first is None or last is None:
         return []
-    lines = []
-    begun, ended = ({(zone.node, zone.name): zone.present for zone in each.zones} for each in (first, last))
+    lines, away = [], playback.start.seen.hotplug.away
+    begun = {(zone.node, zone.name): zone for zone in first.zones}
+    ended = {(zone.node, zone.name): zone.present for zone in last.zones}
     for node, name in dict.fromkeys((*begun, *ended)) if begun and ended else ():
-        had, has = begun.get((node, name), 0), ended.get((node, name), 0)
-        if had != has:
+        zone, has = begun.get((node, name)), ended.get((node, name), 0)
+        had = 0 if zone is None else zone.present
+        known = 0 if zone is None else SECTION * sum(zone.start_pfn <= pfn < zone.end_pfn for pfn in away)
+        if had - known != has:
             lines.append(
                 f"zone {name} of node {node} had {format_size(had * PAGE_BYTES)} at the start and "
                 f"{format_size(has * PAGE_BYTES)} at the end: what was plugged or unplugged meanwhile stays as it was "

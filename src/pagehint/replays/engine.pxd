@@ -11,7 +11,7 @@ from pagehint.replays.placing cimport (
     OUTSIDE, RANG, STALLED, Placing
 )
 from pagehint.replays.refills cimport NEVER, Refills
-from pagehint.replays.scan cimport BOOT, COMPACTED, SCANNED, TOLD
+from pagehint.replays.scan cimport BOOT, COMPACTED, ONLINE, SCANNED, TOLD
 
 cdef enum:
     AT_ONCE = 5000000  # ns: what is used on all CPUs' lists within so much
@@ -52,6 +52,9 @@ cdef class Engine(Placing):
     cdef object _given_array
     cdef const long long *_given
     cdef Py_ssize_t _g
+    cdef object _offline_array
+    cdef const long long *_offline
+    cdef Py_ssize_t _o
 
     @cython.final
     cdef bint _is_in_place(self, Py_ssize_t pfn, int order) except -1
@@ -65,6 +68,8 @@ cdef class Engine(Placing):
     cdef void _move_to(self, Py_ssize_t pfn, Py_ssize_t end) noexcept nogil
     @cython.final
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
+    @cython.final
+    cdef void _go_offline(self, Py_ssize_t pfn) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final

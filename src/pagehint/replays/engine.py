@@ -41,7 +41,7 @@ if not cython.compiled:
         Placing,
     )
     from pagehint.replays.refills import NEVER
-    from pagehint.replays.scan import BOOT, COMPACTED, SCANNED, TOLD
+    from pagehint.replays.scan import BOOT, COMPACTED, ONLINE, SCANNED, TOLD
 
     AT_ONCE = 5 * 10**6
     INFLATED_AT_ONCE = 256
@@ -80,7 +80,8 @@ class Engine(Placing):
         self._searches = ListSearches(self.mapped)
         self.several_cpus = True
         self.moves_to(np.zeros((0, 3), np.int64))
-        self._g = 0
+        self.go_offline(np.zeros((0, 2), np.int64))
+        self._g = self._o = 0
         self._waits = longlongs(self.waits)
         self._verdict_rows = longlongs(self._verdict_arrays[0])
         self._verdicts = uchars(self._verdict_arrays[1])
@@ -101,6 +102,12 @@ class Engine(Placing):
         """Compaction moved pages to all that it took, but what it gave back: int64 (blocks, 3), as a Scan says it."""
         self._given_array = np.append(given_back, [[NEVER, 0, 0]], axis=0)
         self._given = longlongs(self._given_array)
+
+    def go_offline(self, blocks):
+        """These blocks of the largest order are gone from their times (ns, ascending) on: int64 (blocks, 2), time and
+        pfn."""
+        self._offline_array = np.append(blocks, [[NEVER, 0]], axis=0)
+        self._offline = longlongs(self._offline_array)
 
     def at_zone_level(self, refills):
         """Allocations and frees of small orders were not recorded: what `refills` brought is used as they say."""
@@ -217,6 +224,21 @@ class Engine(Placing):
             if self.touch_alloc:
                 self._touch(pfn, 0)
             pfn += 1
+
+    # Nobody has what went offline, and its host does not know that it went. What was freed last went past CPUs' lists,
+    # as its pageblock was isolated; at zone level there may be no event of that.
+    def _go_offline(self, pfn):
+        order: cython.int = self._max_order - 1
+        k: cython.Py_ssize_t
+        if not self._enter(pfn, order, self._cpu):
+            return
+        for k in range(pfn, pfn + block_pages(order)):
+            if self._map[k] != NOWHERE:
+                self._give(k, 0, False, NO_TYPE)
+        if self._take(pfn, order, MOVABLE, ISOLATION) != STALLED:
+            for k in range(pfn, pfn + block_pages(order)):
+                if self._map[k] != NOWHERE:
+                    self._set_used(self._map[k], True)
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
@@ -376,19 +398,20 @@ class Engine(Placing):
 
     # A block is in use no more. Where a CPU puts what it freed on its list (BATCHED), a verdict says what it left out.
     def _free_event(self, k, kind, pfn, order, cpu, verdict):
+        to_tail: cython.bint = verdict in (BOOT, ONLINE)
         if kind == FREED:
             if not self.zone_events and self._map[pfn] == NOWHERE:
                 self._anomalies[FREED_UNALLOCATED] += 1
                 return
             if self.zone_level:
                 self._was_used(pfn, order, False)
-            self._freed(pfn, order, verdict == BOOT)
+            self._freed(pfn, order, to_tail)
             if self._last_rows[self._last_row] <= self._row + k:
                 self._note_last_free(pfn, order)
         if verdict or not self.zone_events or not self._is_pcp[order]:
-            if self.several_cpus and kind == FREED and verdict != BOOT and self.zone_events and not self.recorded:
+            if self.several_cpus and kind == FREED and not to_tail and self.zone_events and not self.recorded:
                 self._frees_straight(pfn, order, cpu)
-            self._give(pfn, order, verdict == BOOT, NO_TYPE)
+            self._give(pfn, order, to_tail, NO_TYPE)
 
     def _frees_straight(self, pfn, order, cpu):
         i: cython.Py_ssize_t = self._map[pfn] - self._zone.start_pfn
@@ -412,6 +435,9 @@ class Engine(Placing):
             if self._k == self._tied:
                 self._untie()
             self._pass_time(self._columns._times[self._k])
+            while self._offline[self._o] < self._columns._times[self._k]:
+                self._go_offline(self._offline[self._o + 1])
+                self._o += 2
             if self._event(self._k) == STALLED:
                 return STALLED
             self._give_up = False

@@ -29,6 +29,7 @@ cdef enum:
     SCANNED = 5  # a block that compaction came upon and took
     INFLATED = 6  # an allocation of the balloon's
     TOLD = 7  # the last of those that its device is told of at once: the host takes the memory of all
+    ONLINE = 8  # a free with which memory comes online, to the lists' tails
 
 # What a page's last free was, until its next event tells.
 cdef enum:

@@ -29,7 +29,7 @@ if not cython.compiled:
         Columns,
     )
 
-    STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD = range(1, 8)
+    STRAIGHT, BOOT, COMPACTED, REMOVAL, SCANNED, INFLATED, TOLD, ONLINE = range(1, 9)
     STARTS_FREE, STARTS_USED, STARTS_PER_CPU, STARTS_FREED_WHOLE = range(1, 5)
     PLAIN, FIRST, FIRST_PAGEBLOCK, SURPLUS = range(4)
     FIRST_OF_ALL = 0x7FFFFFFF
@@ -186,12 +186,13 @@ class Scan:
         """The CPUs that have events, ascending."""
         return np.flatnonzero(self._seen_array).tolist()
 
-    def verdicts(self, booting=False, balloon=NO_ROWS):
+    def verdicts(self, booting=False, balloon=NO_ROWS, online=NO_ROWS[0]):
         """Rows of which something was found (int64, ascending), what it is (uint8: STRAIGHT and so on), and the block
         that is freed there instead (int64: pfn << 5 | order, or -1).
 
         `booting`: where nothing else tells, first frees are boot's; without zone events, up to the last of a whole
-        pageblock. `balloon`: the rows of the balloon's allocations, and of those the last of each batch."""
+        pageblock. `balloon`: the rows of the balloon's allocations, and of those the last of each batch. `online`:
+        those of the frees with which memory came online."""
         # What nobody has wanted since: boot's frees, and the isolations that were not put back. In a recording that
         # begins after boot, such a free lies on a CPU's list, unless it is what was too much of an allocation.
         was = self._last_was_array
@@ -202,8 +203,8 @@ class Scan:
             blocks = self._boot_blocks[self._boot_blocks[:, 0] >= 0, 0]
             pages = self._last_free_array[self._last_free_array > 0] - 1
             boot = np.concatenate([blocks, pages[pages < blocks.max(initial=-1)]])
-        rows = [boot, compacted, np.setdiff1d(*balloon, assume_unique=True), balloon[1]]
-        kinds = BOOT, COMPACTED, INFLATED, TOLD
+        rows = [boot, compacted, np.setdiff1d(*balloon, assume_unique=True), balloon[1], np.setdiff1d(online, boot)]
+        kinds = BOOT, COMPACTED, INFLATED, TOLD, ONLINE
         what = [np.full(len(each), kind, np.uint8) for each, kind in zip(rows, kinds, strict=True)]
         for found, verdicts in self._found:
             rows.append(found)

@@ -23,6 +23,7 @@ from pagehint.replays.balloon import Inflations
 from pagehint.replays.columns import COLUMNS
 from pagehint.replays.engine import Engine
 from pagehint.replays.first_types import types_at_start
+from pagehint.replays.hotplug import Hotplug, Onlinings
 from pagehint.replays.on_lists import OnLists, find_on_lists
 from pagehint.replays.pages import waiting
 from pagehint.replays.refills import FoundRefills, Refills, RefillScan
@@ -204,6 +205,7 @@ class Seen:
     """Without zone events: what lies on CPUs' lists."""
     refills: FoundRefills | None
     """Small allocations and frees were not recorded: what refills brought to CPUs' lists."""
+    hotplug: Hotplug
     balloon: int
     """Allocations that are the balloon's."""
     least_told: int
@@ -316,6 +318,7 @@ class Start:
         engine.start_from(self.seen.at_start.states)
         engine.may_come_straight(self.seen.last_freed)
         engine.moves_to(self.seen.given_back)
+        engine.go_offline(self.seen.hotplug.gone)
         engine.several_cpus = len(self.seen.cpus) > 1
         if self.seen.on_lists is not None:
             self._lay_on_lists(engine, self.seen.on_lists)
@@ -343,8 +346,8 @@ def _look(
     refills = None
     if zone_level:
         refills = RefillScan(pages, [layout.end_pfn for layout in layouts], batches, profile, order)
-    inflations = Inflations(trace)
-    named = _read(trace, layouts, scan, inflations, refills, progress)
+    inflations, onlinings = Inflations(trace), Onlinings(load)
+    named = _read(trace, layouts, scan, inflations, onlinings, refills, progress)
     flags = None if trace.snapshot is None else trace.snapshot.kpageflags()
     found = pages_at_start(trace, layouts, scan.at_start, flags, named)
     lower = None if flags is None else flags.astype(np.uint32)
@@ -352,7 +355,7 @@ def _look(
     on_lists = None
     if not scan.zone_events and not found.booting and not is_late(trace) and lower is not None and trace.snapshot:
         on_lists = find_on_lists(trace.snapshot, lower, found.states, layouts, named.begun, scan)
-    balloon = inflations.rows()
+    balloon, hotplug = inflations.rows(), onlinings.found(trace, found.states)
     types = types_at_start(trace, layouts, scan.first_types, found, lower, scan.first_left, scan.first_order)
     tuned = any(layout.pcp_high_min is not None for layout in layouts)
     evidence = Evidence(
@@ -368,7 +371,7 @@ def _look(
         types=types,
         cpus=scan.cpus(),
         boot_end=scan.boot_end(),
-        verdicts=scan.verdicts(found.booting, balloon),
+        verdicts=scan.verdicts(found.booting, balloon, hotplug.online),
         ties=scan.ties(),
         in_bulk=scan.in_bulk(),
         last_freed=scan.last_freed(),
@@ -376,6 +379,7 @@ def _look(
         evidence=evidence,
         on_lists=on_lists,
         refills=found_refills,
+        hotplug=hotplug,
         balloon=len(balloon[0]),
         least_told=scan.least_told,
     )
@@ -386,6 +390,7 @@ def _read(
     layouts: list[ZoneLayout],
     scan: Scan,
     inflations: Inflations,
+    onlinings: Onlinings,
     refills: RefillScan | None,
     progress: Callable[[int], None] | None,
 ) -> Named:
@@ -410,6 +415,7 @@ def _read(
 
     for batch in trace.batches(list(dict.fromkeys((*COLUMNS, *inflations.columns)))):
         inflations.add(batch)
+        onlinings.add(batch)
         if refills is not None:
             refills.add(batch)
         times, begin = batch["time"], 0
