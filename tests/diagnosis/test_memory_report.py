@@ -517,3 +517,20 @@ def test_flags_that_were_damaged_do_not_say_that_it_could_not_wait(tmp_path: Pat
     for flags, can_wait in (("GFP_KERNEL", True), ("GFP_NOWAIT", False), ("GFP KERNEL", None), ("__GFP_COMP", False)):
         found, _ = explained(tmp_path / "log.txt", HEAD.replace("GFP_KERNEL|__GFP_COMP|__GFP_ZERO", flags) + block())
         assert found.failures[0].can_wait == can_wait
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "1 [Nov28 00:47] {}",
+        "a.out: page allocation stalls for 140001ms, order:0[  624.646725] {}",
+        "stdout F [  532.610402] Nov 28 00:47:11 web-1 kernel: {}",
+        "<out><![CDATA[{}",
+        "of-some-machine {}",
+    ],
+)
+@pytest.mark.parametrize("name", ["kworker/u8:2", "Isolated Web Co"])
+def test_what_stands_before_a_processs_name_is_no_part_of_it(before: str, name: str) -> None:
+    head = HEAD.replace("kworker/u8:2: page", f"{before.format(name)}: page")
+    *_, report = parse_memory_reports(head.splitlines())[0]
+    assert report.process == name

@@ -168,6 +168,8 @@ _LIMIT = re.compile(r"\b(?:memory|memory\+swap|kmem):\s+usage\s+(\d{1,19})kB,\s+
 _LAST = {"writeback_tmp", "free_cma"}
 _LAST_WORDS = "all_unreclaimable?"
 _MOST_NAME = 80
+_LONGEST_NAME = 15  # of a process, to the kernel
+_BEFORE_NAME = re.compile(r".*(?:[][>`|{}]|: )")
 _LACKING = 0.02
 _QUOTE = re.compile("[\"']")
 MOST_REPORTS = 1000
@@ -223,7 +225,12 @@ def _with_stars(row: re.Match[str]) -> str:
 
 def _before(event: re.Match[str]) -> str | None:
     before = event.string[max(event.start() - _MOST_NAME, 0) : event.start()]
-    return _QUOTE.split(before.rpartition("\n")[2])[-1].strip() or None
+    name = _QUOTE.split(before.rpartition("\n")[2])[-1].strip()
+    if len(name) > _LONGEST_NAME:
+        # A prefix that is not known stands before it.
+        name = _BEFORE_NAME.sub("", name)[-_LONGEST_NAME - 1 :]
+        name = name.partition(" ")[2] if len(name) > _LONGEST_NAME and " " in name else name
+    return name.strip() or None
 
 
 # Hexadecimal where it says so; a zero before a decimal number means nothing.
