@@ -96,6 +96,9 @@ FORMS: dict[str, Form] = {
     "JSON with a field unknown": records(
         lambda line: {"time": "2026-11-28T00:47:11Z", "n": 3, "event": {"text": line}}
     ),
+    "a list of JSON behind a prefix": lambda text: (
+        "2026-11-28T00:47:11.1Z " + json.dumps([{"id": 1, "message": line} for line in text.splitlines()]) + "\n"
+    ),
     "JSON behind a prefix": records(lambda line: {"log": line + "\n", "stream": "stdout"}, "kube.x: "),
     "key=value": lambda text: "".join(f"ts=2026 host=web out={json.dumps(line)}\n" for line in text.splitlines()),
     "YAML with single quotes": lambda text: "".join(f"  - '{line}'\n" for line in text.splitlines()),

@@ -286,6 +286,17 @@ def test_a_zones_row_that_is_not_understood_is_named(tmp_path: Path) -> None:
     assert any("a zone's row is not understood, and left out: Node 0, zone   DMA32" in line for line in found.warnings)
 
 
+def test_a_zone_that_only_a_text_as_it_is_names_is_said(tmp_path: Path) -> None:
+    """A form that nobody knows took its row apart: what other zones have was all that is free, without a word."""
+    path = tmp_path / "buddyinfo.txt"
+    row = f"Node 0, zone   Normal{'  100' * 11}\n"
+    for other, is_said in ((row.replace("Normal", "DMA32"), False), ("<%Node 0|zone|DMA32" + "|%%|100" * 11, True)):
+        path.write_text(row + other)
+        said = [line for line in diagnose(path).warnings if "names zones whose rows are not understood" in line]
+        assert bool(said) == is_said
+        assert all(line.endswith("left out: zone DMA32 of node 0") for line in said)
+
+
 @pytest.mark.parametrize("event", ["kmem:mm_page_alloc: page=0x1 pfn=0x1", "mm_page_free: page=1 pfn=1 order=0"])
 def test_a_tracers_text_is_for_import(event: str, tmp_path: Path) -> None:
     """It was said to hold nothing that tells of free memory."""

@@ -414,6 +414,8 @@ def _plain(line: str) -> str:
         line = message_of(line[begin:], line)
     elif line.endswith('"]') and line.startswith("["):
         line = message_of(line, line)
+    elif line.endswith("}]") and (begin := line.find("[{")) >= 0:
+        line = message_of(line[begin:], line)
     line = _CELLS_AFTER.sub("", line)
     if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
         line = message_of(quoted[1], line) if quoted[1] else quoted[2].replace("''", "'")

@@ -68,6 +68,7 @@ _ODD_ROW = re.compile(
     r"(?:\s+\d{1,12}){9}",
     re.ASCII,
 )
+_ANY_ROW = re.compile(r"\bNode\W{1,9}(\d{1,4})\W{1,9}zone\W{1,30}([A-Z]\w{1,15})(?:\W{1,30}\d{1,12}){9}", re.ASCII)
 _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
@@ -192,6 +193,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     parts = _parts(lines)
     whole = _ends(text, evidence, name) if "{" in text else ""
     yield from _of_zones(evidence, parts, lines, name)
+    evidence.warnings += _lost_rows(evidence, kept, name)
     meminfo, nodes = read_meminfo(lines, evidence, name)
     if meminfo:
         evidence.meminfo = meminfo
@@ -234,6 +236,21 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
         if not device and evidence.reporting.on is None:
             evidence.reporting.on = False
         yield "how the host sets up the VM"
+
+
+# However a text is put, each zone's counts stand behind its name.
+def _lost_rows(evidence: Evidence, text: str, name: str) -> Iterator[str]:
+    if not evidence.buddy:
+        return
+    said = " ".join(" ".join(evidence.warnings).split())
+    rows = dict.fromkeys((int(node), zone) for node, zone in _ANY_ROW.findall(text))
+    lost = [
+        f"zone {zone} of node {node}"
+        for node, zone in rows
+        if (node, zone) not in evidence.buddy and f"Node {node}, zone {zone}" not in said
+    ]
+    if lost:
+        yield f"{name}: names zones whose rows are not understood, and left out: {printable(', '.join(lost[:4]))}"
 
 
 # What rows tell of zones.
