@@ -389,6 +389,26 @@ def test_a_case_without_nodes_with_boost_and_cma(pasted: Path) -> None:
     assert report.zones[0, "DMA"].reserve == [0, 3008, 6962, 6962]
 
 
+@pytest.mark.parametrize(
+    ("name", "size"), [("6.18", 4096), ("arm64, 16 KiB pages", 16384), ("arm64, 64 KiB pages", 65536)]
+)
+def test_where_no_blocks_are_printed_counters_tell_the_size_of_a_page(tmp_path: Path, name: str, size: int) -> None:
+    """Of 64 KiB it was 4: a sixteenth of what processes have, and of what there is."""
+    kib = int(re.findall(r"Normal free:(\d+)kB", SAMPLES[name])[0])
+    text = re.sub(r"(?m)^ free:\d+ ", f" free:{(kib << 10) // size} ", SAMPLES[name])
+    path = tmp_path / "log.txt"
+    found = []
+    for log in (
+        text,
+        re.sub(r"(?m)^Node 0 Normal: .*\n|^Node 0 huge.*\n", "", text).replace("-64k", "").replace("-16k", ""),
+    ):
+        path.write_text(log)
+        found.append(diagnose(path))
+    assert [each.setting.page_size for each in found] == [size, size]
+    assert found[0].used_by["anon"] == found[1].used_by["anon"]
+    assert found[0].total == found[1].total
+
+
 def test_pages_of_64_kib() -> None:
     text = (
         "Node 0 Normal: 5*64kB (UME) 0*128kB 1*256kB (M) 0*512kB 0*1024kB 0*2048kB 0*4096kB 0*8192kB 0*16384kB = 576kB"

@@ -171,6 +171,8 @@ _MOST_NAME = 80
 _LONGEST_NAME = 15  # of a process, to the kernel
 _BEFORE_NAME = re.compile(r".*(?:[][>`|{}]|: )")
 _LACKING = 0.02
+_FEWEST_PAGES = 100
+_USUAL_SIZES = 4096, 16384, 65536
 _QUOTE = re.compile("[\"']")
 MOST_REPORTS = 1000
 """Reports that are read of a text: its first."""
@@ -282,10 +284,23 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
     for value, name in _TAIL.findall(text):
         report.pages.setdefault(" ".join(name.split()), int(value))
     # The surplus is of the total.
+    report.page_size = report.page_size or _size_by_counters(report)
     pools = [(int(total), int(size) << 10) for total, size in _HUGE.findall(text)]
     report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
     report.huge_sizes = frozenset(size for _, size in pools)
     return report
+
+
+# Where its blocks are not printed: of what the zones have in KiB, all of them, the kernel also counts the pages.
+def _size_by_counters(report: MemoryReport) -> int | None:
+    for name, counter in (("free", "free"), ("present", "RAM")):
+        of_zones = [zone.values.get(name) for zone in report.zones.values()]
+        pages = report.pages.get(counter, 0)
+        size = 0 if None in of_zones or pages < _FEWEST_PAGES else sum(filter(None, of_zones)) / pages
+        for each in _USUAL_SIZES:
+            if abs(size - each) < _LACKING * each:
+                return each
+    return None
 
 
 # That of memory, with swap or the kernel's part of it which was reached, or nearest to it; that of no limit is none.
