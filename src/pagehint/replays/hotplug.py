@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.proc.kpageflags import KPageFlag
 from pagehint.replays.scan import NO_ROWS
-from pagehint.replays.states import MAX_ORDER, NO_MEMORY
+from pagehint.replays.states import NO_MEMORY
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 
@@ -22,7 +23,7 @@ __all__ = ["SECTION", "Hotplug", "Onlinings"]
 _SECTION_ORDER = 15
 SECTION = 1 << _SECTION_ORDER
 """Pages of a section, 128 MiB."""
-_BLOCKS = SECTION >> MAX_ORDER
+_BLOCKS = SECTION >> MAX_PAGE_ORDER
 _COLUMNS = ("time", "event", "pfn")
 # Whose block has such an event last, it was taken.
 _TAKES = np.array([Event.ALLOC, Event.ZONE_ALLOC, Event.EXTFRAG, Event.ISOLATE], np.uint8)
@@ -53,7 +54,7 @@ class Onlinings:
 
     def add(self, batch: Mapping[str, NDArray[Any]]) -> None:
         """Look at the next batch."""
-        frees = np.flatnonzero((batch["order"] == MAX_ORDER) & (batch["event"] == Event.FREE))
+        frees = np.flatnonzero((batch["order"] == MAX_PAGE_ORDER) & (batch["event"] == Event.FREE))
         frees = frees[batch["time"][frees] >= self._load]
         if len(frees):
             columns = [batch[name][frees].astype(np.int64) for name in ("time", "cpu", "pfn")]
@@ -64,7 +65,7 @@ class Onlinings:
     def _sections(self) -> NDArray[np.int64]:
         frees = np.concatenate(self._found)
         frees = frees[np.argsort(frees[:, _CPU], kind="stable")]
-        follows = (np.diff(frees[:, _PFN]) == 1 << MAX_ORDER) & (np.diff(frees[:, _CPU]) == 0)
+        follows = (np.diff(frees[:, _PFN]) == 1 << MAX_PAGE_ORDER) & (np.diff(frees[:, _CPU]) == 0)
         run = np.cumsum(np.append(True, ~follows))
         begins = np.flatnonzero(frees[:, _PFN] % SECTION == 0)
         begins = begins[begins + _BLOCKS <= len(frees)]
@@ -140,7 +141,7 @@ class _LastEvents:
         # Events without a page, and those beyond, have the last place, which is nobody's.
         index = self._index[np.clip(pfns >> _SECTION_ORDER, -1, len(self._index) - 1)]
         here = np.flatnonzero(index >= 0)
-        at = index[here], pfns[here] % SECTION >> MAX_ORDER
+        at = index[here], pfns[here] % SECTION >> MAX_PAGE_ORDER
         # Of several in one block the last stays.
         self._events[at] = batch["event"][begin:end][here]
         self._times[at] = batch["time"][begin:end][here]
@@ -157,6 +158,6 @@ class _LastEvents:
         events, times = self._events[index], self._times[index]
         times = np.where(events == 0, self._begins, times + _PASSES_BY * (events == Event.PUTBACK))
         wanted = ~self.taken(pfn) & (never | (events != 0))
-        blocks = np.stack([times, pfn + (np.arange(_BLOCKS) << MAX_ORDER)], axis=1)
+        blocks = np.stack([times, pfn + (np.arange(_BLOCKS) << MAX_PAGE_ORDER)], axis=1)
         found: NDArray[np.int64] = blocks[wanted]
         return found
