@@ -1,5 +1,6 @@
 """How many fit, and how sure a risk is."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from pagehint.fleets.fits import fits, interval
 from pagehint.fleets.superpose import Crowd, held, risk
-from tests.fleets.guests import MIB, ONE, steps
+from tests.fleets.guests import MIB, ONE, S, steps
 
 
 def test_how_many_fit():
@@ -16,6 +17,13 @@ def test_how_many_fit():
     for most, count in zip(risks, fits([Crowd(ONE, 1)], 2000 * MIB, risks), strict=True):
         assert held([Crowd(ONE, count)], 2000 * MIB).p_over <= most < held([Crowd(ONE, count + 1)], 2000 * MIB).p_over
     assert fits([Crowd(ONE, 1)], 50 * MIB, [0.5]) == [0]
+
+
+def test_more_fit_than_the_average_allows_where_one_seldom_holds_much():
+    """No more were looked for than whose average the host has: at a risk of 0.2 it said 11."""
+    seldom = steps((99, 0), (1, 10_240))
+    assert fits([Crowd(seldom, 1)], 1024 * MIB, [0.05, 0.2, 0.9]) == [5, 22, 229]  # 1 - 0.99**n
+    assert fits([Crowd(steps((1, 100), (1, 300)), 1)], 1050 * MIB, [0.95]) == [7]
 
 
 def test_a_mixture_keeps_its_shares():
@@ -59,4 +67,6 @@ def test_an_interval_tells_what_a_recording_is_too_short_to_say():
     assert 2 / 32 <= high <= 4 / 32
     same = [interval([Crowd(once, 1)], partial(_over, 200 * MIB), np.random.default_rng(7)) for _ in range(2)]
     assert same[0] == same[1]
+    later = replace(once, times=once.times + 7 * S)
+    assert interval([Crowd(later, 1)], partial(_over, 200 * MIB), np.random.default_rng(7)) == same[0]
     assert interval([Crowd(steps((1, 100)), 5)], partial(_over, 499 * MIB), np.random.default_rng(1)) == (1, 1)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pagehint.errors import InputError
+from pagehint.fleets.fits import fits
 from pagehint.fleets.fleet import Guests, Outcome, fleet
 from pagehint.fleets.steps import steps_between, steps_of_file, steps_of_run
 from pagehint.fleets.superpose import Crowd, held
@@ -181,6 +182,33 @@ def test_after_a_storm_all_kinds_come_back_together():
     crowds = (Crowd(quick, 9), Crowd(slow, 1), Crowd(ONE, 5))
     assert Outcome("", {}, "", crowds, (), (0, 0), {}).back == (1.0, 2.0, 4.0)
     assert Outcome("", {}, "", crowds[2:], (), (0, 0), {}).back == (None, None, None)
+
+
+def test_guests_hold_the_overhead_too_and_the_parked_what_they_held(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 100 * MIB), (2 * S, 0)])
+    (outcome,) = fleet([(path, 10)], "4GiB", overhead="50MiB", parked=0.5).outcomes
+    assert outcome.mean / MIB == pytest.approx(10 * (0.5 * 200 + 0.5 * 300 + 50), abs=0.1)
+    (outcome,) = fleet([(path, 10)], "4GiB", overhead="50MiB").outcomes
+    assert outcome.quantile(0.5) / MIB == pytest.approx(10 * (200 + 50), abs=0.1)
+
+
+def test_swap_is_what_is_beyond_the_hosts_memory_but_for_a_ten_thousandth_of_the_time(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 100 * MIB), (2 * S, 0)])
+    (row,) = fleet([(path, 10)], "2GiB").to_dict()["p_over"]  # all ten hold 300 MiB for 1 in 1,024
+    assert row["swap"] / MIB == pytest.approx(3000 - 2048, abs=0.1)
+
+
+def test_a_risk_is_of_the_whole_day(tmp_path):
+    path = parquet(tmp_path / "a.parquet", [(0, 300 * MIB), (S, 100 * MIB), (2 * S, 0)])
+    (outcome,) = fleet(Guests(path, 10, 0.0, 6 * 3600.0), "4GiB", risks=0.01).outcomes
+    less, more = fits([Crowd(steps_of_file(path), 10)], 4 << 30, [0.01, 0.04])
+    assert less < more == outcome.fits[0.01]
+
+
+def test_those_that_are_not_parked_wait_for_faults():
+    faults = dataclasses.replace(ONE, fault_time=2 * S)
+    crowds = Crowd(faults, 9, parked=1 / 3), Crowd(ONE, 5)
+    assert Outcome("", {}, "", crowds, (), (0, 0), {}).stalled == pytest.approx(6 * 3600 * 2 / 10)
 
 
 def test_absurd_sizes_are_sums_like_others(tmp_path):

@@ -2,12 +2,14 @@
 
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pagehint.replays.across import predict_across
 from pagehint.replays.start import guest_reporting
+from pagehint.replays.truth import measured_residency
 from pagehint.trace import Trace
 from pagehint.trace.shipped import example
 
@@ -25,6 +27,13 @@ def test_how_unevenly_two_guests_worked(tmp_path):
     pq.write_table(marks.set_column(0, marks.schema.field(0), pa.array(times)), path)
     alike = predict_across(trace, guest_reporting(trace), trace)
     assert alike.uneven == 0
+    table, (begin, *_, end) = measured_residency(trace), trace.marks["time"].to_numpy()
+    time, resident = (table[name].to_numpy() for name in ("time", "resident"))
+    inside = (begin <= time) & (time <= end)
+    mean = np.average(resident[inside][:-1], weights=np.diff(time[inside]))
+    assert alike.measured == pytest.approx(mean)
+    assert alike.predicted == pytest.approx(mean, rel=0.005)
+    assert alike.error < 0.005
     found = predict_across(trace, guest_reporting(trace), Trace.open(tmp_path / "other.pagetrace"))
     assert found.uneven == pytest.approx(2 * later / (times[-1] - times[0]))
     assert found.uneven > 0.01

@@ -33,18 +33,25 @@ def test_a_pass_comes_when_the_guests_came_where_it_had_one(tmp_path: Path) -> N
     assert own.passes.tolist() == [2 * SECOND - MS // 10, 5 * SECOND - MS // 10]
     assert own.next_pass(0, 2 * SECOND) == 2 * SECOND - MS // 10
     assert own.next_pass(2 * SECOND, 2 * SECOND) == 5 * SECOND - MS // 10
+    assert (
+        own.next_pass(2 * SECOND - MS, 2 * SECOND) == 5 * SECOND - MS // 10
+    )  # not one that came before it was asked for
     assert own.next_pass(SECOND - MS, SECOND // 10) is None
     assert own.next_pass(5 * SECOND, 2 * SECOND) is None
 
 
 def test_each_batch_takes_as_long_as_the_guests(tmp_path: Path) -> None:
     batches = [(2 * SECOND, 2 * SECOND + 5 * MS), (2 * SECOND + 6 * MS, 2 * SECOND + 7 * MS), (5 * SECOND, 6 * SECOND)]
-    own = OwnTimes(record(tmp_path / "t", _reports(*batches), 4096))
+    trace = record(tmp_path / "t", _reports(*batches), 4096)
+    own = OwnTimes(trace)
     assert own.batch_time(2 * SECOND - MS) == 6 * MS
     assert own.batch_time(2 * SECOND + 5 * MS) == 2 * MS
     assert own.batch_time(2 * SECOND + 7 * MS) is None
     assert own.batch_time(5 * SECOND) == SECOND
     assert own.batch_time(9 * SECOND) is None
+    late = OwnTimes(trace)
+    assert late.batch_time(2 * SECOND + 2 * MS) == 3 * MS
+    assert late.batch_time(2 * SECOND + 9 * MS) == 0  # the guest's was over by then
 
 
 def test_a_batch_begins_as_its_first_block_is_taken_off(tmp_path: Path) -> None:

@@ -30,17 +30,23 @@ def fits(crowds: Sequence[Crowd], memory: int, risks: Sequence[float], together:
     0 where one is too many; MOST_GUESTS where more would do. O(log guests) distributions.
     """
     mean = sum(crowd.count * crowd.mean for crowd in crowds) / sum(crowd.count for crowd in crowds)
-    # On average, one more than that is too much already.
+    # On average, so many are too much already; not so for most of the time, where one seldom holds much.
     most = min(int(memory / max(mean, 1.0)) + 1, MOST_GUESTS)
     known: dict[int, float] = {}
+
+    def over(guests: int) -> float:
+        if guests not in known:
+            known[guests] = risk(_scaled(crowds, guests), memory, together)
+        return known[guests]
+
     found = []
     for each in risks:
         low, high = 0, most
+        while high < MOST_GUESTS and over(high) <= each:
+            low, high = high, min(2 * high, MOST_GUESTS)
         while low < high:
             middle = (low + high + 1) // 2
-            if middle not in known:
-                known[middle] = risk(_scaled(crowds, middle), memory, together)
-            low, high = (middle, high) if known[middle] <= each else (low, middle - 1)
+            low, high = (middle, high) if over(middle) <= each else (low, middle - 1)
         found.append(low)
     return found
 

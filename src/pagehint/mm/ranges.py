@@ -162,8 +162,8 @@ class Ranges(HintedLists):
             self._state[i] = USED | order
         return True
 
-    # Free such pages; false if they are not all used. To the lists of this type, or of the pageblock's, if it is none of
-    # the first three. As what follows, where no pageblock is isolated.
+    # Free such pages; false if they are not all used. To the lists of this type, or of the pageblock's if it is none of
+    # the first three. No pageblock is isolated here, nor where what follows is called.
     def _free_used(self, i, order, migratetype, how):
         pageblock: cython.Py_ssize_t = self._pageblock(i)
         if not self._join_used(i, order):
