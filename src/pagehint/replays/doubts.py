@@ -25,9 +25,10 @@ __all__ = ["doubts"]
 
 _MOST_AREAS = 8
 _LEAST_FOUND = 0.99
+_OUTSIDE = "outside every zone"
 # Of a whole recording beside its own snapshot no event is of these.
 _UNFIT = {
-    ("outside every zone", "allocated twice", "taken twice"): (
+    (_OUTSIDE, "allocated twice", "taken twice"): (
         "take what was in use, or what is no memory",
         "events are missing (lost, or of other tasks or CPUs), or the snapshot is of another guest or another time: "
         "what is in use is wrong",
@@ -60,7 +61,7 @@ def doubts(playback: Playback) -> list[str]:
         *_changed(playback),
         *_balloon(playback),
         *_offline(playback),
-        *_came_and_went(playback),
+        *_plugged(playback),
         *_zone_level(playback),
         *_no_zone_events(playback),
         *_late(playback),
@@ -76,8 +77,10 @@ def doubts(playback: Playback) -> list[str]:
 
 def _unfit(playback: Playback) -> list[str]:
     lines, events = [], playback.trace.meta.num_events
+    known = _OUTSIDE if any(more > 0 for _, _, more in _came_and_went(playback)) else ""
     for kinds, (what, why) in _UNFIT.items():
         found = {kind: count for kind, count in playback.engine.anomalies.items() if kind in kinds}
+        found.pop(known, None)
         if (number := sum(found.values())) >= max(_LEAST_UNFIT, _MOST_UNFIT * events):
             each = "; ".join(f"{kind}: {count:,}" for kind, count in found.items())
             lines.append(f"{number:,} of {format_count(events, 'event')} {what} ({each}): {why}")
@@ -194,12 +197,29 @@ def _offline(playback: Playback) -> list[str]:
     ]
 
 
-def _came_and_went(playback: Playback) -> list[str]:
+def _plugged(playback: Playback) -> list[str]:
     """Memory that was plugged or unplugged meanwhile, where nothing tells which."""
+    lines = []
+    for place, had, more in _came_and_went(playback):
+        had_and_has = f"{place} had {format_size(had * PAGE_BYTES)} at the start and "
+        had_and_has += f"{format_size((had + more) * PAGE_BYTES)} at the end"
+        if more < 0:
+            lines.append(f"{had_and_has}: what was unplugged meanwhile stays as it was at the start")
+            continue
+        events = format_count(playback.engine.anomalies.get(_OUTSIDE, 0), "event")
+        lines.append(
+            f"{had_and_has}: what was plugged meanwhile is left out ({events} outside every zone), and so are the "
+            "passes that its frees asked for"
+        )
+    return lines
+
+
+# Of each zone that has more or less memory at the end than is known: which, and pages: at the start, and more.
+def _came_and_went(playback: Playback) -> list[tuple[str, int, int]]:
     first, last = playback.snapshots
     if first is None or last is None:
         return []
-    lines, away = [], playback.start.seen.hotplug.away
+    found, away = [], playback.start.seen.hotplug.away
     begun = {(zone.node, zone.name): zone for zone in first.zones}
     ended = {(zone.node, zone.name): zone.present for zone in last.zones}
     for node, name in dict.fromkeys((*begun, *ended)) if begun and ended else ():
@@ -207,12 +227,8 @@ def _came_and_went(playback: Playback) -> list[str]:
         had = 0 if zone is None else zone.present
         known = 0 if zone is None else SECTION * sum(zone.start_pfn <= pfn < zone.end_pfn for pfn in away)
         if had - known != has:
-            lines.append(
-                f"zone {name} of node {node} had {format_size(had * PAGE_BYTES)} at the start and "
-                f"{format_size(has * PAGE_BYTES)} at the end: what was plugged or unplugged meanwhile stays as it was "
-                "at the start"
-            )
-    return lines
+            found.append((f"zone {name} of node {node}", had, has - had))
+    return found
 
 
 def _zone_level(playback: Playback) -> list[str]:
