@@ -13,7 +13,7 @@ from pagehint.replays.doubts import doubts
 from pagehint.replays.playback import Playback
 from pagehint.trace import GuestReporting, Meta, Trace, import_trace
 from pagehint.trace.describe import OF_ONE_COMMAND
-from pagehint.trace.meta import Lost
+from pagehint.trace.meta import SHUFFLE, Lost
 from pagehint.trace.shipped import example
 
 from .recording import Row, record, zone, zoneinfo
@@ -47,6 +47,7 @@ def test_of_a_whole_recording_nothing_is_doubted() -> None:
         ({"kernel": None}, "the kernel is not known: free lists are kept as"),
         ({"kernel": "99.1.0"}, "the kernel is newer than those that are known"),
         ({"kernel": "6.1.0-rt5-amd64"}, "the kernel has PREEMPT_RT"),
+        ({"system": {SHUFFLE: "Y"}}, "the kernel shuffles its free lists (page_alloc.shuffle)"),
         ({"reporting": None}, "the guest's own reporting is not known"),
         ({"lost": Lost(overwritten=1234)}, "1,234 events were lost while recording"),
         ({"level": "zone"}, "recorded at zone level"),

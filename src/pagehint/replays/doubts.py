@@ -110,6 +110,11 @@ def _kernel(playback: Playback) -> list[str]:
             "the kernel has PREEMPT_RT: its tasks wait for locks and are preempted in the midst of a free, so that "
             "blocks come back to the lists later than their events tell"
         )
+    if playback.trace.meta.shuffles:
+        lines.append(
+            "the kernel shuffles its free lists (page_alloc.shuffle): chance decides at which end a free block of the "
+            "largest order comes to stand, and it is another end here"
+        )
     return lines
 
 

@@ -22,6 +22,7 @@ from pagehint.units import LONGEST_TIME
 __all__ = [
     "FORMAT",
     "MAX_CPUS",
+    "SHUFFLE",
     "VERSION",
     "Clock",
     "GuestReporting",
@@ -38,6 +39,8 @@ FORMAT = "pagetrace"
 VERSION = 1
 MAX_CPUS = 1 << 13
 """No kernel is built for more CPUs."""
+SHUFFLE = "/sys/module/page_alloc/parameters/shuffle"
+"""Of `Meta.system`: whether a kernel shuffles its free lists, Y or N."""
 
 _MOST_NODES = 1 << 10
 _MOST_ZONES = 1 << 12
@@ -169,6 +172,11 @@ class Meta:
     def has(self, event: Event) -> bool:
         """Whether any such event was recorded."""
         return bool(self.events.get(event.letter))
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether the guest's kernel is known to shuffle its free lists."""
+        return self.system.get(SHUFFLE) == "Y"
 
     @property
     def known_reporting(self) -> GuestReporting:

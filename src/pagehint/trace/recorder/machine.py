@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pagehint.kernel.reporting import BALLOON, DELAY_PARAMETER, ORDER_PARAMETER, PARAMETERS, offers_reporting
 from pagehint.proc.zoneinfo import parse_zoneinfo
+from pagehint.trace.meta import SHUFFLE
 from pagehint.trace.recorder.frames import Put
 from pagehint.trace.reporting import REPORTING, SINCE
 from pagehint.trace.snapshot import TEXTS
@@ -38,6 +39,7 @@ _FILES = (
     "/sys/kernel/mm/transparent_hugepage/enabled",
     "/sys/kernel/mm/transparent_hugepage/defrag",
     "/sys/kernel/mm/transparent_hugepage/khugepaged/defrag",
+    SHUFFLE,
 )
 _DEVICES = "/sys/bus/virtio/devices"
 _DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"

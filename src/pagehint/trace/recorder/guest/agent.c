@@ -467,6 +467,7 @@ static int init(void) {
     piece_system("/proc/version");
     piece_system("/sys/devices/system/cpu/online");
     piece_system("/sys/kernel/mm/transparent_hugepage/enabled");
+    piece_system("/sys/module/page_alloc/parameters/shuffle");
     watch(0, now() + hold);
     ask_clock();
     pid_t child = fork();
