@@ -185,7 +185,8 @@ static uint64_t end_of_memory(void) {
     return end;
 }
 
-static void snapshot(const char *when, uint64_t pages) {
+/* The flags reach to the end of what zoneinfo said just before, also where memory is plugged meanwhile. */
+static void snapshot(const char *when) {
     static const char *const texts[] = {"zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat"};
     static char flags[1 << 18];
     char name[64], path[64];
@@ -197,7 +198,7 @@ static void snapshot(const char *when, uint64_t pages) {
     int file = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
     snprintf(name, sizeof name, "%s/kpageflags", when);
     mark("KPF-BEGIN %s", when);
-    for (uint64_t left = 8 * pages; left;) {
+    for (uint64_t left = 8 * end_of_memory(); left;) {
         ssize_t got = read(file, flags, left < sizeof flags ? left : sizeof flags);
         if (got <= 0)
             break;
@@ -226,7 +227,7 @@ static void answer(void) {
     for (siginfo_t asker; sigtimedwait(&signals, &asker, &at_once) > 0;) {
         char name[32];
         snprintf(name, sizeof name, "look%d", ++looks);
-        snapshot(name, end_of_memory());
+        snapshot(name);
         kill(asker.si_pid, SIGUSR1);
     }
 }
@@ -427,7 +428,7 @@ static int init(void) {
     FILE *settings = fopen("/settings", "r");
     if (settings && fscanf(settings, "%15s %15s %15s", hold_text, buffer, order)) {
     }
-    uint64_t hold = strtoull(hold_text, 0, 10) * 1000000000ull, pages = end_of_memory();
+    uint64_t hold = strtoull(hold_text, 0, 10) * 1000000000ull;
     struct utsname name;
     uname(&name);
     send_all("pagehint recording 1\n", 21);
@@ -441,7 +442,7 @@ static int init(void) {
     piece_text("machine",
                "{\"kernel\": \"%s\", \"architecture\": \"%s\", \"page_size\": 4096, \"level\": \"page\", "
                "\"pfn_end\": %llu, \"vmemmap\": 18446719884453740544}",
-               name.release, name.machine, (unsigned long long)pages);
+               name.release, name.machine, (unsigned long long)end_of_memory());
     piece_file("header_page", TRACEFS "/events/header_page");
     each_event(0);
     open_buffers();
@@ -449,7 +450,7 @@ static int init(void) {
     set_order(order);
     write_text(INSTANCE "/tracing_on", "1");
     ask_clock();
-    snapshot("init", pages);
+    snapshot("init");
     int built_in = !access("/sys/bus/virtio/drivers/virtio_balloon", F_OK);
     insert_all("/balloon");
     /* Behind it, as it may take seconds on a busy host; one that is built in came at boot. */
@@ -481,7 +482,7 @@ static int init(void) {
     mark("MARK idle");
     watch(0, now() + hold);
     ask_clock();
-    snapshot("final", end_of_memory());
+    snapshot("final");
     write_text(INSTANCE "/tracing_on", "0");
     drain();
     drain();
