@@ -190,7 +190,13 @@ def _balloon(playback: Playback) -> list[str]:
 
 def _offline(playback: Playback) -> list[str]:
     """Memory that went offline meanwhile, where the recording tells which."""
-    came, away = playback.start.seen.hotplug.came, playback.start.seen.hotplug.away
+    found = playback.start.seen.hotplug
+    came, away = found.came, found.away
+    if found.taken:
+        return [
+            f"the host took {format_size(found.taken * PAGE_BYTES)} that the guest had not told as free, as virtio-mem "
+            "unplugs memory: so it is here, but what the guest moved out of it before may be placed elsewhere"
+        ]
     if not came and not away:
         return []
     sections, times = len(came) + len(away), dict.fromkeys(f"{time / 1e9:.2f} s" for time in came)

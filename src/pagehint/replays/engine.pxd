@@ -69,7 +69,7 @@ cdef class Engine(Placing):
     @cython.final
     cdef int _compact(self, Py_ssize_t pfn, int order, bint looked, Py_ssize_t source) noexcept nogil
     @cython.final
-    cdef void _go_offline(self, Py_ssize_t pfn) noexcept nogil
+    cdef void _go_offline(self, Py_ssize_t pfn, int order, bint taken) noexcept nogil
     @cython.final
     cdef int _take_event(self, Py_ssize_t k, int kind, Py_ssize_t pfn, int order, int cpu, int verdict) noexcept nogil
     @cython.final

@@ -80,7 +80,7 @@ class Engine(Placing):
         self._searches = ListSearches(self.mapped)
         self.several_cpus = True
         self.moves_to(np.zeros((0, 3), np.int64))
-        self.go_offline(np.zeros((0, 2), np.int64))
+        self.go_offline(np.zeros((0, 4), np.int64))
         self._g = self._o = 0
         self._waits = longlongs(self.waits)
         self._verdict_rows = longlongs(self._verdict_arrays[0])
@@ -104,9 +104,8 @@ class Engine(Placing):
         self._given = longlongs(self._given_array)
 
     def go_offline(self, blocks):
-        """These blocks of the largest order are gone from their times (ns, ascending) on: int64 (blocks, 2), time and
-        pfn."""
-        self._offline_array = np.append(blocks, [[NEVER, 0]], axis=0)
+        """These blocks are gone from their times (ns, ascending) on: int64 (blocks, 4), as `Hotplug.gone`."""
+        self._offline_array = np.append(blocks, [[NEVER, 0, 0, 0]], axis=0)
         self._offline = longlongs(self._offline_array)
 
     def at_zone_level(self, refills):
@@ -225,20 +224,24 @@ class Engine(Placing):
                 self._touch(pfn, 0)
             pfn += 1
 
-    # Nobody has what went offline, and its host does not know that it went. What was freed last went past CPUs' lists,
+    # Nobody has what went offline; its host may have taken it. What was freed last went past CPUs' lists,
     # as its pageblock was isolated; at zone level there may be no event of that.
-    def _go_offline(self, pfn):
-        order: cython.int = self._max_order - 1
+    def _go_offline(self, pfn, order, taken):
         k: cython.Py_ssize_t
         if not self._enter(pfn, order, self._cpu):
             return
-        for k in range(pfn, pfn + block_pages(order)):
-            if self._map[k] != NOWHERE:
-                self._give(k, 0, False, NO_TYPE)
-        if self._take(pfn, order, MOVABLE, ISOLATION) != STALLED:
+        if not self._contiguous(pfn, order) or not has(self._used, self._map[pfn]):
             for k in range(pfn, pfn + block_pages(order)):
                 if self._map[k] != NOWHERE:
+                    self._give(k, 0, False, NO_TYPE)
+            if self._take(pfn, order, MOVABLE, ISOLATION) == STALLED:
+                return
+        for k in range(pfn, pfn + block_pages(order)):
+            if self._map[k] != NOWHERE:
+                if not has(self._used, self._map[k]):
                     self._set_used(self._map[k], True)
+                if taken:
+                    self._withdraw_page(self._map[k])
 
     def _take_event(self, k, kind, pfn, order, cpu, verdict):
         how: cython.int = FIRST_FIT
@@ -436,8 +439,8 @@ class Engine(Placing):
                 self._untie()
             self._pass_time(self._columns._times[self._k])
             while self._offline[self._o] < self._columns._times[self._k]:
-                self._go_offline(self._offline[self._o + 1])
-                self._o += 2
+                self._go_offline(self._offline[self._o + 1], self._offline[self._o + 2], self._offline[self._o + 3])
+                self._o += 4
             if self._event(self._k) == STALLED:
                 return STALLED
             self._give_up = False

@@ -29,17 +29,20 @@ _COLUMNS = ("time", "event", "pfn")
 _TAKES = np.array([Event.ALLOC, Event.ZONE_ALLOC, Event.EXTFRAG, Event.ISOLATE], np.uint8)
 # A pass that told it comes at another time in a replay.
 _PASSES_BY = 10**9
+_TOLD_WITHIN = 5 * 10**8
 _ROW, _TIME, _CPU, _PFN = range(4)
 
 
 @dataclass(frozen=True)
 class Hotplug:
-    """`online`: the rows of the frees with which memory came, ascending. `gone`: int64 (blocks, 2), the blocks of the
-    largest order that went, by the time from which each may be gone (ns): that, and the pfn. `came`: when sections came
-    that had gone. `away`: the first pages of the sections that were away at the end."""
+    """`online`: the rows of the frees with which memory came online, ascending. `gone`: int64 (blocks, 4), the blocks
+    that went, by the time from which each may be gone (ns): that, pfn, order, and whether its host took it then.
+    `taken`: how many pages the host took. `came`: when sections came that had gone. `away`: the first pages of the
+    sections that were away at the end."""
 
     online: NDArray[np.int64]
     gone: NDArray[np.int64]
+    taken: int
     came: list[int]
     away: list[int]
 
@@ -75,29 +78,33 @@ class Onlinings:
 
     def found(self, trace: Trace, states: NDArray[np.uint8]) -> Hotplug:
         """What came and went. `states`: uint8 a page, as of a PageStates. Reads the events again where any did."""
-        away, sections = _away(trace, states), self._sections()
+        away, sections, unplugged = _away(trace, states), self._sections(), _unplugged(trace, len(states))
         sections = sections[sections[:, 0, _PFN] + SECTION <= len(states)]
-        last = _LastEvents([*sections[:, 0, _PFN].tolist(), *away], trace.meta.first_ns)
-        online, gone, came = [NO_ROWS[0]], [np.zeros((0, 2), np.int64)], []
-        first, waiting = 0, [*sections[::-1]]
-        for batch in trace.batches(_COLUMNS) if waiting or away else ():
-            begin, end = 0, first + len(batch["time"])
-            while waiting and waiting[-1][0, _ROW] < end:
-                section = waiting.pop()
-                stop = int(section[0, _ROW]) - first
+        last = _LastEvents([*sections[:, 0, _PFN].tolist(), *away, *unplugged[:, 1].tolist()], trace.meta.first_ns)
+        online, gone, came = [NO_ROWS[0]], [unplugged], []
+        points = [(int(section[0, _TIME]), section) for section in sections]
+        points += [(int(block[0]), block) for block in unplugged]
+        points.sort(key=lambda point: point[0], reverse=True)
+        for batch in trace.batches(_COLUMNS) if points or away else ():
+            begin, times = 0, batch["time"]
+            while points and points[-1][0] <= times[-1]:
+                time, what = points.pop()
+                stop = int(np.searchsorted(times, time))
                 last.add(batch, begin, stop)
                 begin = stop
-                if last.taken(section[0, _PFN]).any():
-                    continue
-                online.append(section[:, _ROW])
-                if len(blocks := last.blocks(section[0, _PFN])):
-                    came.append(int(section[0, _TIME]))
-                    gone.append(np.minimum(blocks, [came[-1] - 1, len(states)]))
-            last.add(batch, begin, end - first)
-            first = end
+                if what.ndim == 1:  # its host took it by now
+                    gone.append(last.block(what))
+                elif not last.taken(what[0, _PFN]).any():
+                    online.append(what[:, _ROW])
+                    if len(blocks := last.blocks(what[0, _PFN])):
+                        blocks[:, 0] = np.minimum(blocks[:, 0], time - 1)
+                        came.append(time)
+                        gone.append(blocks)
+            last.add(batch, begin, len(times))
         gone += [last.blocks(pfn, never=True) for pfn in away]
         blocks = np.concatenate(gone)
-        return Hotplug(np.sort(np.concatenate(online)), blocks[np.argsort(blocks[:, 0], kind="stable")], came, away)
+        blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
+        return Hotplug(np.sort(np.concatenate(online)), blocks, int((1 << unplugged[:, 2]).sum()), came, away)
 
 
 # The first pages of the sections that zones lost. What is offline has no flags, or those of no page.
@@ -122,6 +129,37 @@ def _away(trace: Trace, states: NDArray[np.uint8]) -> list[int]:
         if len(found) * SECTION == pages:
             away += found
     return away
+
+
+# What the host gave back that the guest had not told as free: a device took it, as virtio-mem does. As `Hotplug.gone`.
+def _unplugged(trace: Trace, most: int) -> NDArray[np.int64]:
+    discards, lost = trace.discarded_blocks, trace.meta.lost
+    none = np.zeros((0, 4), np.int64)
+    if not discards.num_rows or not trace.meta.has(Event.PUTBACK) or lost.by_cpu or lost.overwritten or lost.uncounted:
+        return none
+    times, pfns, pages = (discards[name].to_numpy() for name in ("time", "pfn", "pages"))
+    told = [NO_ROWS[0]]
+    for batch in trace.batches(_COLUMNS):
+        put_back = batch["event"] == Event.PUTBACK
+        told.append(_places(batch["pfn"][put_back], batch["time"][put_back]))
+    places, all_told = _places(pfns, times), np.concatenate(told)
+    untold = ~np.isin(places[:, None] + np.array([-1, 0, 1]), all_told).any(axis=1)
+    untold &= times < trace.meta.last_ns - _TOLD_WITHIN  # what is put back after the end
+    rows = []
+    for time, first, count in zip(*(each[untold].tolist() for each in (times, pfns, pages)), strict=True):
+        pfn, end = max(first, 0), min(first + count, most)
+        while pfn < end:
+            order = min((end - pfn).bit_length() - 1, MAX_PAGE_ORDER)
+            while pfn % (1 << order):
+                order -= 1
+            rows.append((time, pfn, order, 1))
+            pfn += 1 << order
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+# A page and about when, as a number.
+def _places(pfns: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (pfns << 22) + times // _TOLD_WITHIN % (1 << 22)
 
 
 class _LastEvents:
@@ -151,6 +189,14 @@ class _LastEvents:
         taken: NDArray[np.bool_] = np.isin(self._events[self._index[pfn >> _SECTION_ORDER]], _TAKES)
         return taken
 
+    def block(self, unplugged: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same of a block that its host took, unless it was taken: it may be gone from its last event on."""
+        blocks = self.blocks(int(unplugged[1]) >> _SECTION_ORDER << _SECTION_ORDER, never=True)
+        found: NDArray[np.int64] = blocks[blocks[:, 1] >> MAX_PAGE_ORDER == unplugged[1] >> MAX_PAGE_ORDER]
+        found[:, 0] = np.minimum(found[:, 0], unplugged[0] - 1)
+        found[:, 1:3] = unplugged[1:3]
+        return found
+
     def blocks(self, pfn: int, never: bool = False) -> NDArray[np.int64]:
         """Those that were not taken: from when each may be gone, and its first page; and those that had no event, if
         `never`."""
@@ -158,6 +204,7 @@ class _LastEvents:
         events, times = self._events[index], self._times[index]
         times = np.where(events == 0, self._begins, times + _PASSES_BY * (events == Event.PUTBACK))
         wanted = ~self.taken(pfn) & (never | (events != 0))
-        blocks = np.stack([times, pfn + (np.arange(_BLOCKS) << MAX_PAGE_ORDER)], axis=1)
+        pfns = pfn + (np.arange(_BLOCKS) << MAX_PAGE_ORDER)
+        blocks = np.stack([times, pfns, np.full(_BLOCKS, MAX_PAGE_ORDER), np.zeros(_BLOCKS, np.int64)], axis=1)
         found: NDArray[np.int64] = blocks[wanted]
         return found
