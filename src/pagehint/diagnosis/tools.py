@@ -194,6 +194,9 @@ _UNREAD = {
         r"|netdata_system_ram_\w{1,40}\{.{1,400}"
     ),
     "btop": r"[|│┃]?Available: .{0,40}[\d.]{1,12} [KMGT]iB ?[|│┃].{0,400}",
+    "vmstat -s in this language (`LC_ALL=C vmstat -s` is read)": (
+        r"\d{4,15} [KM] (?!(?:total|used|active|inactive|free|buffer|swap)\b)[^\W\d_][^\d]{3,60}"
+    ),
     "munin": r"(?:slab|page_tables|vmalloc_used|apps|fp_n\d{1,4}_z\w{1,40})\.value \d{1,20}",
     "Metricbeat's linux.pageinfo": r'.{0,200}(?:linux\.pageinfo\.|"pageinfo": ?\{).{0,200000}',
 }
@@ -211,9 +214,14 @@ _FOREIGN = {
     "macOS' vm_stat": r"Mach Virtual Memory Statistics: .{1,60}",
     "macOS' top": r"PhysMem: .{1,80} unused\.",
     "FreeBSD's top": r"Mem: .{1,80} Wired,.{1,80} Free",
+    "FreeBSD's sysctl": r"vm\.stats\.vm\.v_free_count(?:: ?|=)\d{1,15}",
+    "a BSD's or AIX' vmstat": r"r\s+(?:b|s)\s+(?:w\s+)?avm\s+fre\s.{1,200}",
+    "Solaris' vmstat": r"r\s+b\s+w\s+swap\s+free\s+re\s+mf\s.{1,200}",
+    "macOS' memory_pressure": r"The system has \d{1,15} \(\d{1,12} pages with a page size of \d{4,6}\)\.",
     "Windows": (
-        r"OS Name: {1,40}Microsoft Windows.{0,80}|Total Physical Memory: .{1,60}"
-        r"|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}"
+        r"[^:]{1,40}: {1,40}Microsoft Windows.{0,80}|Total Physical Memory: .{1,60}"
+        r"|(?:.{1,80}\s)?TotalVisibleMemorySize\b.{0,80}|Image Name +PID Session Name.{0,80}"
+        r"|\\\\.{1,80}\\memory\\available \w{1,9} :"
     ),
     "ESXi's esxtop": r"PMEM {1,9}/MB: .{1,120}",
 }
