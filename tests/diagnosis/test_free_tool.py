@@ -245,3 +245,11 @@ def test_columns_that_somebody_left_out_move_no_others(columns: str, sizes: dict
     found = parse_free(["free -m", columns, f"Mem: {row}"])
     assert found is not None
     assert found[0].sizes == {name: size << 20 for name, size in sizes.items()}
+
+
+def test_all_in_one_line_as_chats_leave_it(tmp_path: Path) -> None:
+    """It was refused."""
+    text = row(FIGURES, 1) + "Swap:      2097148       1232     2095916\n"
+    (tmp_path / "text").write_text(" ".join(text.split()) + "\n")
+    found = diagnose(tmp_path / "text")
+    assert (found.total, found.free) == (FIGURES[0] << 10, FIGURES[2] << 10)

@@ -81,6 +81,12 @@ ZONE  NAME        SIZE    FREE  MEM_MAP       START_PADDR  START_MAPNR
 LARGE_BLOCKS = re.sub(r"(\d+)k", lambda size: f"{int(size[1]) * 16}k", CRASH_BLOCKS)
 TOTALS = {
     "top": (TOP, 3012.5, 7953.6),
+    "top in one line": (" ".join(TOP.split()) + "\n", 3012.5, 7953.6),
+    "top of RHEL 6 in one line": (
+        "top - 14:23:01 up 12 days, load average: 0.10 Tasks: 123 total Mem:   8144488k total,  5059688k used,  "
+        "3084800k free,   123456k buffers Swap:  2097148k total,        0k used,  2097148k free,  2345678k cached\n",
+        3012.5, 7953.602
+    ),
     "top in GiB, French": (
         "GiB Mem :   15,533 total,    1,250 libr,    4,210 util,   10,073 tamp/cache\n", 1280.0, 15905.792
     ),

@@ -127,6 +127,9 @@ _BEFORE_FIELD = re.compile(
 _MEMINFO_RUN_TOGETHER = re.compile(
     r"(?<=kB)(?=[A-Z]\w{2,40}(?:\(\w{1,10}\))?:\s)|(?<=\d)(?=(?:Huge|Direct)\w{4,20}:\s)", re.ASCII
 )
+# free's and top's lines in one.
+_TOTALS = re.compile(r"\btotal\s+used\s+free\b.{1,200}\sMem:|\btop - .{1,400}\sMem ?:", re.ASCII)
+_BEFORE_TOTALS = re.compile(r"(?<!iB)(?<!\s)\s+(?=(?:[KMGTPE]iB )?(?:Mem|Swap) ?: {0,20}\d)", re.ASCII)
 _OF_VMSTAT = re.compile(r"(?:[a-z]\w{2,60} \d{1,20}(?:\s{1,9}|\Z)){8,1000}", re.ASCII)
 _BETWEEN_COUNTERS = re.compile(r"(?<=\d)\s+(?=[a-z])", re.ASCII)
 _ZONE_APART = re.compile(r",\s{2,20}zone\b")
@@ -389,6 +392,8 @@ def _apart(line: str) -> list[str]:
         return parts
     if line.count("kB") > 2 and len(parts := _MEMINFO_RUN_TOGETHER.split(line)) > 2:
         return parts
+    if " Mem" in line and _TOTALS.search(line) is not None:
+        return _BEFORE_TOTALS.split(line)
     if "nr_" in line and _OF_VMSTAT.fullmatch(line) is not None:
         return _BETWEEN_COUNTERS.split(line)
     if line.count(", zone ") < 2:
