@@ -1,5 +1,6 @@
 """Figures that monitoring, inventories and hypervisors give by name: those of a machine are read, others refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,12 @@ def test_figures_with_units_of_their_own_are_not_bytes(figures: str, tmp_path: P
         (tmp_path / "text").write_text(form.format(total, free))
         with pytest.raises(InputError, match="holds nothing that tells of free memory"):
             diagnose([tmp_path / "text"])
+
+
+@pytest.mark.parametrize("form", ["smem_-w_-k", "telegraf_for_prometheus"])
+def test_a_figure_with_a_decimal_comma_is_not_its_beginning(form: str, tmp_path: Path) -> None:
+    """3 KiB were free, of 3,0G."""
+    text = re.sub(r"(?<=\d)\.(?=\d)", ",", (FOLDER / "read" / f"{form}.txt").read_text())
+    (tmp_path / "text").write_text(text)
+    with pytest.raises(InputError):
+        diagnose([tmp_path / "text"])

@@ -542,6 +542,18 @@ def test_numastat_in_few_columns_atopsar_and_vmstat_in_bytes(tmp_path: Path) -> 
     assert "taken for bytes" in diagnose(path).warnings[0]
 
 
+@pytest.mark.parametrize("name", ["dool", "dstat", "vmstat_-w_-s_m"])
+def test_a_table_that_is_cut_off_at_its_right_is_read_or_refused(tmp_path: Path, name: str) -> None:
+    """The line above its head was one with the head, whose columns then were other rows' columns."""
+    text = (DATA / "tools" / "read" / f"{name}.txt").read_text()
+    expected = diagnose(DATA / "tools" / "read" / f"{name}.txt").free
+    path = tmp_path / "text"
+    for width in range(10, 90):
+        path.write_text("".join(f"{line[:width]}\n" for line in text.splitlines()))
+        with suppress(InputError):
+            assert diagnose(path).free in (expected, None), width
+
+
 def test_dools_shares_are_no_sizes(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("------memory-percent---\n used  free  cach  avai\n  5.1  60.2  30.1  90.2\n")
     with pytest.raises(InputError, match="nothing that tells of free memory"):

@@ -59,7 +59,7 @@ _TOOLS = {
     ),
     "nmon's screen": _Source(
         "RAM-Memory",
-        rf"\b(?P<name>Total|Free|Cached|Buffers)(?: {{1,3}}\(MB\)|\s{{0,3}}=)\s{{1,20}}{_FIGURE}",
+        rf"\b(?P<name>Total|Free|Cached|Buffers)(?: {{1,3}}\(MB\)|\s{{0,3}}=)\s{{1,40}}{_FIGURE}(?![\d.,])",
         {"Total": "total", "Free": "free", "Cached": "cached", "Buffers": "buffers"},
         _MIB,
     ),
@@ -120,7 +120,7 @@ _TOOLS = {
     "telegraf, as Prometheus has it": _Source(
         "mem_free",
         rf'^mem_(?P<name>{_PSUTIL_NAMES})(?:\{{(?:[^{{}}\n]{{0,200}}?\bhost="(?P<machine>[^"]{{1,80}}))?[^{{}}\n]{{0,200}}\}})?'
-        rf" {_FIGURE}",
+        rf" {_FIGURE}(?=\s|$)",
         _OF_PSUTIL,
         needs=frozenset({"total"}),
     ),
@@ -158,7 +158,7 @@ _TOOLS = {
     ),
     "smem -w": _Source(
         "userspace memory",
-        rf"^(?P<name>free memory)\s+{_FIGURE}(?P<unit>[KMGT]?)\b",
+        rf"^(?P<name>free memory)\s+{_FIGURE}(?P<unit>[KMGT]?)(?=\s|$)",
         {"free memory": "free"},
         _KIB,
     ),

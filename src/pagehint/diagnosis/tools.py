@@ -100,6 +100,8 @@ _TABLES: dict[str, tuple[str, dict[str, str], int | None]] = {
 _VMSTAT_HEAD = re.compile(
     r"^(\s{0,9}r\s{1,9}b\s{1,20})[^\W\d_]{2,20}\s{1,20}[^\W\d_]{2,20}(?=(?:\s{1,20}[^\s\d]{1,20}){2}\s{1,9}si\s{1,9}so\s)"
 )
+# On one line with the head, where that was broken.
+_RULES_ABOVE = re.compile(r"^(?:procs\s+)?(?:-{1,40}[\w-]{0,40}-\s+)+")
 _OF_ONE_ROW = {"osquery"}  # a machine
 _ASKED_UNIT = re.compile(r"\bvmstat\s(?:.{0,60}\s)?(?:-\w{0,8}S|--unit)[\s=]{0,3}([kKmM])\b")
 _CELLS = re.compile(r"[\s|]+")
@@ -506,6 +508,7 @@ def _rows(
     for above, line in itertools.pairwise(["", *lines]):
         line = line.strip("| ")
         if mark in line:
+            line = _RULES_ABOVE.sub("", line)
             separator = _SEPARATORS if _SEPARATORS.search(line) else _CELLS
             head = separator.split(line)[:_MOST_WORDS]
             columns = {names[word]: place for place, word in enumerate(head) if word in names}
