@@ -275,6 +275,24 @@ def test_huge_pages_that_nobody_uses_can_be_let_go(
     assert f"{8192 - 2 * unused:,} MiB are reserved for hugetlb: lower vm.nr_hugepages" in found.cannot
 
 
+def test_huge_pages_of_a_logs_pools_that_nobody_uses_can_be_let_go(tmp_path: Path) -> None:
+    """Its 20 GiB of them were said to be what can't be helped."""
+    pool = "Node 0 hugepages_total=0 hugepages_free=0 hugepages_surp=0 hugepages_size=2048kB\n"
+    pools = (
+        "Node 0 hugepages_total=4 hugepages_free=0 hugepages_surp=0 hugepages_size=1048576kB\n"
+        "Node 0 hugepages_total=5000 hugepages_free=5000 hugepages_surp=20 hugepages_size=2048kB\n"
+        "Node 1 hugepages_total=5240 hugepages_free=5000 hugepages_surp=0 hugepages_size=2048kB\n"
+    )
+    (tmp_path / "log").write_text(
+        SAMPLES["6.18"].replace(pool, pools).replace("500000 pages RAM", "50000000 pages RAM")
+    )
+    found = diagnose(tmp_path / "log")
+    (advice,) = (each for each in found.advice if "huge pages that nobody uses" in each.what)
+    assert advice.brings == Bounds(0, 9980 * 2 * MIB)
+    assert advice.command == "echo 240 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+    assert f"{4096 + 2 * 260:,} MiB are reserved for hugetlb: lower vm.nr_hugepages" in found.cannot
+
+
 def test_a_lower_order_brings_no_more_than_a_map_without_watermarks_has() -> None:
     """What was given back was counted too."""
     files = [path for path in snapshot_files("compile612") if "zoneinfo" not in path.name]

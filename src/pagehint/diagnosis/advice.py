@@ -240,25 +240,30 @@ def _watermarks(found: Diagnosis) -> list[Advice]:
     return offers
 
 
-# A pool's pages are nobody's until somebody maps them. Those that are promised stay, and surplus ones go by themselves.
-def _unused_huge_pages(found: Diagnosis) -> int:
-    counts = found.evidence.meminfo
-    others = counts.get("HugePages_Rsvd", 0) + counts.get("HugePages_Surp", 0)
-    return max(counts.get("HugePages_Free", 0) - others, 0)
+# A pool's pages are nobody's until somebody maps them. Those that are promised stay, which a log doesn't tell, and
+# surplus ones go by themselves.
+def _unused_huge_pages(found: Diagnosis) -> dict[int, int]:
+    return {size: max(pool.free - pool.surplus, 0) for size, pool in found.evidence.huge_pools().items()}
 
 
 def _huge_pages(found: Diagnosis) -> list[Advice]:
-    counts, unused = found.evidence.meminfo, _unused_huge_pages(found)
-    kept = counts.get("HugePages_Total", 0) - counts.get("HugePages_Surp", 0) - unused
-    return [
-        Advice(
-            "let go of huge pages that nobody uses",
-            Bounds(0, unused * (counts.get("Hugepagesize", 0) << 10)),
-            "medium",
-            f"sysctl vm.nr_hugepages={kept}",
-            "what asks for huge pages later (a database, a VM) may get none",
+    pools = found.evidence.huge_pools()
+    # meminfo tells of those that sysctl sets.
+    of_default = "HugePages_Total" in found.evidence.meminfo
+    offers = []
+    for size, unused in _unused_huge_pages(found).items():
+        kept = pools[size].pages - pools[size].surplus - unused
+        folder = f"/sys/kernel/mm/hugepages/hugepages-{size >> 10}kB"
+        offers.append(
+            Advice(
+                "let go of huge pages that nobody uses",
+                Bounds(0, unused * size),
+                "medium",
+                f"sysctl vm.nr_hugepages={kept}" if of_default else f"echo {kept} > {folder}/nr_hugepages",
+                "what asks for huge pages later (a database, a VM) may get none",
+            )
         )
-    ]
+    return offers
 
 
 def cannot_be_helped(found: Diagnosis) -> list[str]:
@@ -278,7 +283,7 @@ def cannot_be_helped(found: Diagnosis) -> list[str]:
     ):
         size = found.used_by.get(name, ZERO).least
         if name == "hugetlb":
-            size -= _unused_huge_pages(found) * (found.evidence.meminfo.get("Hugepagesize", 0) << 10)
+            size -= sum(unused * size_of_page for size_of_page, unused in _unused_huge_pages(found).items())
         if size >= 16 * MIB:
             lines.append(f"{mib(size)} {words}")
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pagehint.diagnosis.memory_report import MemoryReport
+from pagehint.diagnosis.memory_report import HugePool, MemoryReport
 from pagehint.proc.pagetypeinfo import PageTypeInfo
 from pagehint.proc.slabinfo import SlabCache
 from pagehint.proc.zoneinfo import ZoneInfo
@@ -181,6 +181,15 @@ class Evidence:
         if report is not None and report.hugetlb is not None:
             found.setdefault("hugetlb", report.hugetlb)
         return found
+
+    def huge_pools(self) -> dict[int, HugePool]:
+        """hugetlb's pools by bytes of a huge page: of meminfo, which tells of one, else of the log's last report."""
+        counts = self.meminfo
+        if "HugePages_Total" in counts and (size := counts.get("Hugepagesize", 0) << 10):
+            free = counts.get("HugePages_Free", 0) - counts.get("HugePages_Rsvd", 0)
+            return {size: HugePool(counts["HugePages_Total"], free, counts.get("HugePages_Surp", 0))}
+        report = None if self.reports_are_past else self.last_report
+        return {} if counts or report is None else report.pools
 
     def rounded(self) -> dict[str, tuple[int, int]]:
         """Of memory()'s figures those that were printed rounded: bytes, at the least and at the most."""

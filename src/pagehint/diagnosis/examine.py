@@ -154,7 +154,7 @@ def _setting(evidence: Evidence, zones: list[ZoneState]) -> Setting:
 
 def _usual_pageblock(evidence: Evidence, max_order: int) -> int:
     # First, as its largest blocks may be of order 8 too.
-    huge = {evidence.meminfo.get("Hugepagesize", 0) << 10}.union(*(report.huge_sizes for report in evidence.reports))
+    huge = {evidence.meminfo.get("Hugepagesize", 0) << 10}.union(*(report.pools for report in evidence.reports))
     is_s390x = (
         evidence.architecture == "s390x"
         or _S390X_MAPPING in evidence.meminfo

@@ -7,12 +7,21 @@ cut off at either end: what is missing is None or empty.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pagehint.diagnosis.bounds import MOST_MEMORY
 from pagehint.diagnosis.figure import SMALLEST_PAGE
 from pagehint.kernel.gfp import GFP_BY_NAME
 
-__all__ = ["MOST_REPORTS", "MemoryReport", "OrderCount", "ReportedZone", "parse_memory_reports", "zone_label"]
+__all__ = [
+    "MOST_REPORTS",
+    "HugePool",
+    "MemoryReport",
+    "OrderCount",
+    "ReportedZone",
+    "parse_memory_reports",
+    "zone_label",
+]
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,14 @@ class ReportedZone:
         return self.values.get("free_pcp", 0) > self.values.get("managed", MOST_MEMORY)
 
 
+class HugePool(NamedTuple):
+    """Huge pages of one size: all of them, which the surplus is of; those that nobody uses, and the surplus."""
+
+    pages: int
+    free: int
+    surplus: int
+
+
 @dataclass
 class MemoryReport:
     """One report.
@@ -72,10 +89,8 @@ class MemoryReport:
     """Counters in pages by the kernel's names (``active_anon``), and ``RAM``, ``reserved``, ``cma reserved``..."""
     page_size: int | None = None
     zones: dict[tuple[int, str], ReportedZone] = field(default_factory=dict)
-    hugetlb: int | None = None
-    """Bytes in hugetlb pools."""
-    huge_sizes: frozenset[int] = frozenset()
-    """Bytes of a huge page, by pool."""
+    pools: dict[int, HugePool] = field(default_factory=dict)
+    """hugetlb's, of all nodes, by bytes of a huge page."""
     odd_rows: dict[str, None] = field(default_factory=dict)
     """Zones whose free blocks don't add up to what is printed behind them: left out."""
     is_mixed: bool = False
@@ -84,6 +99,11 @@ class MemoryReport:
     """Figures in which letters stand for digits: left out."""
     has_gaps: bool = False
     """The kernel or the journal says that messages of it were lost."""
+
+    @property
+    def hugetlb(self) -> int | None:
+        """Bytes in hugetlb pools."""
+        return sum(pool.pages * size for size, pool in self.pools.items()) if self.pools else None
 
     @property
     def present(self) -> int | None:
@@ -152,7 +172,7 @@ _TAIL = re.compile(
     r"\b(\d{1,19})\s+pages\s+(RAM|reserved|cma\s+reserved|hwpoisoned|HighMem/MovableOnly|in\s+swap\s+cache)"
 )
 _HUGE = re.compile(
-    r"hugepages_total=(\d{1,12})\s+hugepages_free=\d{1,12}\s+hugepages_surp=\d{1,12}\s+hugepages_size=(\d{1,12})kB"
+    r"hugepages_total=(\d{1,12})\s+hugepages_free=(\d{1,12})\s+hugepages_surp=(\d{1,12})\s+hugepages_size=(\d{1,12})kB"
 )
 # The first of these says whose memory ran out: kills of later times may follow without a report of their own.
 _WHOSE = re.compile(
@@ -283,11 +303,10 @@ def _report(event: re.Match[str] | None, text: str) -> MemoryReport:
         report.pages.setdefault(name, int(value))
     for value, name in _TAIL.findall(text):
         report.pages.setdefault(" ".join(name.split()), int(value))
-    # The surplus is of the total.
     report.page_size = report.page_size or _size_by_counters(report)
-    pools = [(int(total), int(size) << 10) for total, size in _HUGE.findall(text)]
-    report.hugetlb = sum(pages * size for pages, size in pools) if pools else None
-    report.huge_sizes = frozenset(size for _, size in pools)
+    for *counts, kib in _HUGE.findall(text):
+        sums = map(sum, zip(map(int, counts), report.pools.get(size := int(kib) << 10, (0, 0, 0)), strict=True))
+        report.pools[size] = HugePool(*sums)
     return report
 
 
