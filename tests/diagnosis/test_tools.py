@@ -554,6 +554,17 @@ def test_a_table_that_is_cut_off_at_its_right_is_read_or_refused(tmp_path: Path,
             assert diagnose(path).free in (expected, None), width
 
 
+@pytest.mark.parametrize("width", range(40, 100))
+def test_vmstats_rows_with_times_that_were_broken_are_read_or_refused(tmp_path: Path, width: int) -> None:
+    """The rests of broken rows were rows, where a date and a time stand behind them."""
+    path = tmp_path / "text"
+    for prefix in ("", "[  532.610402][    T0] ", "Nov 28 00:47:11 web-1 collect: "):
+        lines = [f"{prefix}{line}" for line in VMSTAT.splitlines()]
+        path.write_text("".join(f"{part}\n" for line in lines for part in textwrap.wrap(line, width)))
+        with suppress(InputError):
+            assert diagnose(path).free in (16900000 << 10, None), prefix
+
+
 def test_dools_shares_are_no_sizes(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("------memory-percent---\n used  free  cach  avai\n  5.1  60.2  30.1  90.2\n")
     with pytest.raises(InputError, match="nothing that tells of free memory"):

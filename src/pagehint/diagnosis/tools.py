@@ -114,7 +114,7 @@ _OTHER_HEAD = re.compile(
     re.ASCII,
 )
 # Of a head that was broken: the rests of its rows would be rows.
-_REST_OF_HEAD = re.compile(r"[a-z]{1,8}(?:\s+[a-z]{1,8}){1,20}", re.ASCII)
+_REST_OF_HEAD = re.compile(r"[a-z]{1,8}(?:\s+[a-z]{1,8}){1,20}(?P<times>\s+[A-Z]{2,5})?", re.ASCII)
 # Of a table whose head begins so, the rows do.
 _BEGINNINGS = re.compile("MEM,"), re.compile(r"\d\d[:.]\d\d[:.]\d\d\b", re.ASCII)
 _MOST_CUT = 2  # words of a row less than its head, where both are cut off
@@ -521,7 +521,10 @@ def _rows(
         elif not columns:
             continue
         elif _OTHER_HEAD.fullmatch(line) or (
-            mark in above and _REST_OF_HEAD.fullmatch(line) and len(line.split()) >= least
+            mark in above
+            and (rest := _REST_OF_HEAD.fullmatch(line)) is not None
+            # Below a time zone's name a date and a time stand, and a row may be broken earlier than its head.
+            and len(line.split()) + 2 * (rest["times"] is not None) >= least
         ):
             columns = {}
         elif begins.match(line) is not None:
