@@ -6,7 +6,7 @@ import pytest
 
 from pagehint.diagnosis.evidence import COUNTERS, Evidence
 from pagehint.diagnosis.examine import examine
-from pagehint.diagnosis.memory_report import MemoryReport, ReportedZone
+from pagehint.diagnosis.memory_report import HugePool, MemoryReport, ReportedZone
 from pagehint.diagnosis.recognise import read_files
 from pagehint.proc.zoneinfo import ZoneInfo
 from tests.diagnosis.conftest import DATA, GUESTS
@@ -38,7 +38,7 @@ def test_free_pages_are_alike_wherever_they_are_counted(guest: str) -> None:
 
 def test_the_first_that_tells_counts() -> None:
     report = MemoryReport("oom", pages={"free": 4, "active_anon": 50, "inactive_anon": 30, "shmem": 20, "RAM": 1000,
-                                        "reserved": 100}, hugetlb=8 * MIB,
+                                        "reserved": 100}, pools={2 * MIB: HugePool(4, 0, 0)},
                           zones={(0, "Normal"): ReportedZone(0, "Normal")})  # fmt: skip
     zone = ZoneInfo(0, "Normal", free=3, managed=700)
     zone.stats["nr_free_pages"] = 3

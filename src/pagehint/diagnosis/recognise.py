@@ -68,7 +68,7 @@ _ODD_ROW = re.compile(
     r"(?:\s+\d{1,12}){9}",
     re.ASCII,
 )
-_ANY_ROW = re.compile(r"\bNode\W{1,9}(\d{1,4})\W{1,9}zone\W{1,30}([A-Z]\w{1,15})(?:\W{1,30}\d{1,12}){9}", re.ASCII)
+_ANY_ROW = re.compile(r"\bNode\W{1,9}(\d{1,4})\W{1,9}zone\W{1,30}([A-Z]\w{1,15})(?:[^\w.]{1,30}\d{1,12}){9}", re.ASCII)
 _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
@@ -193,7 +193,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     parts = _parts(lines)
     whole = _ends(text, evidence, name) if "{" in text else ""
     yield from _of_zones(evidence, parts, lines, name)
-    evidence.warnings += _lost_rows(evidence, kept, name)
+    evidence.warnings += _lost_rows(evidence, kept, name) if parts["buddyinfo"] else ()
     meminfo, nodes = read_meminfo(lines, evidence, name)
     if meminfo:
         evidence.meminfo = meminfo
