@@ -133,3 +133,24 @@ def test_nobody_is_told_of_an_empty_batch():
     assert stepper.step() is IDLE
     assert stepper.design.outcomes == [None, None]
     assert stepper.design.statistics.batches == 0
+
+
+def test_what_is_left_in_the_batch_goes_back_at_a_runs_end():
+    """It stayed in flight until the next run, and on a thread whoever wanted it waited for ever."""
+
+    class Leaves(Design):
+        order = 9
+
+        def work(self):
+            self.zones[0].pull(self.batch, most=2)
+            return
+            yield
+
+    zone = Zone(4 << 10)
+    stepper = Stepper(Leaves(), [zone])
+    stepper.start(Device())
+    assert stepper.step() is BEGIN
+    assert stepper.step() is IDLE
+    assert (zone.in_flight_pages, len(stepper.design.batch)) == (0, 0)
+    assert sum(zone.nr_unhinted) == 4
+    assert check(zone) == []

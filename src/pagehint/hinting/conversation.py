@@ -67,6 +67,8 @@ class Conversation:
             return self._telling
         except StopIteration:
             self._run = None
+            if batch is not None and batch._count:
+                self._take_back()
         except BaseException:  # Ctrl-C, or a zone's own error: another run does what is left
             self._run = self._telling = None
             self._take_back()
