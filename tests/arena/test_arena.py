@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from pagehint import InputError, PagehintError
 from pagehint.arena import Arena, ArenaFullError
+from pagehint.errors import HostError
 from pagehint.host.mapping import HUGE_PAGE
 from tests.limits import HANGS
 
@@ -286,6 +288,32 @@ def test_statistics_are_frozen(make: Make) -> None:
     statistics = make("64MiB").stats()
     with pytest.raises(FrozenInstanceError):
         statistics.live = 0  # type: ignore[misc]
+
+
+def test_what_is_freed_after_closing_is_trimmed_no_more() -> None:
+    """It was an error of the arena's host, which no user has made."""
+    arena = Arena("64MiB")
+    kept, freed = arena.empty(2 * MIB, "u1"), arena.empty(16 * MIB, "u1")
+    freed[:] = 1
+    arena.close()
+    del freed
+    assert arena.stats().warm == 16 * MIB
+    assert arena.trim() == 0
+    assert arena.stats().in_flight == arena.stats().errors == 0
+    assert (len(kept), arena.stats().live) == (2 * MIB, 2 * MIB)
+
+
+def test_where_no_file_can_be_opened_less_memory_is_no_help() -> None:
+    """Asking for less was."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(
+            HostError, match=r"refuses 64 MiB of memory \(Too many open files\): close some, or allow more"
+        ):
+            Arena("64MiB", "memfd")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_closing_with_live_blocks(until: Until) -> None:

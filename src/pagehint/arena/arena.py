@@ -241,7 +241,7 @@ class Arena:
     # Giving back
 
     def trim(self) -> int:
-        """Give back all that is free, now; bytes. What is in flight already isn't waited for.
+        """Give back all that is free, now; bytes. What is in flight already isn't waited for. 0 once it is closed.
 
         What the kernel refuses stays warm, and is tried again later; the first such error is raised (OSError) when all
         else is given back.
@@ -261,6 +261,10 @@ class Arena:
                 self._trim_errors += 1
                 refused = refused or error
                 self._trim_error = without_frames(refused)
+            except PagehintError:
+                if self._memory is not None:
+                    raise
+                pages = 0  # it was closed, maybe meanwhile: its memory goes with the last block
             finally:
                 # In here also when a signal handler raised.
                 self.pages.drain(batch, done)

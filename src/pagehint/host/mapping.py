@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import mmap
 from abc import ABC, abstractmethod
+from errno import EMFILE, ENFILE
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,8 @@ class MappedHost(ABC):
         try:
             self._map: mmap.mmap | None = self._reserve()
         except OSError as error:
-            text = f"the machine refuses {format_size(self.size)} of memory ({error.strerror}): ask for less"
+            do = "close some, or allow more (ulimit -n)" if error.errno in (EMFILE, ENFILE) else "ask for less"
+            text = f"the machine refuses {format_size(self.size)} of memory ({error.strerror}): {do}"
             raise HostError(error.errno, text) from None
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self._offset = -start % self._alignment
