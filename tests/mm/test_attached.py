@@ -212,6 +212,8 @@ def test_pages_on_cpus_lists_are_counted():
     pages = [zone.alloc(0, pcp=lists[0]) for _ in range(5)]
     zone.free(pages[0], 0, lists[1])
     assert zone.per_cpu_pages == sum(each.count for each in lists) > 1
+    with pytest.raises(InputError, match="count 42: expected a function"):
+        zone.count_per_cpu_by(42)
     zone.count_per_cpu_by(lambda: 42)
     assert zone.per_cpu_pages == 42
 

@@ -1,12 +1,14 @@
 """What a hinting design does to a zone, under the zone's lock (docs/spec/1, sections 6 to 8; docs/spec/2)."""
 
+from collections.abc import Callable
+
 import cython
 import numpy as np
 
 from pagehint.errors import BusyError, InputError
 from pagehint.kernel.migratetype import MIGRATE_TYPES
 from pagehint.mm.batch import misplaced
-from pagehint.units import integer, shown, whole_number
+from pagehint.units import check_kind, integer, shown, whole_number
 
 if not cython.compiled:
     from pagehint.mm.batch import Batch
@@ -437,7 +439,11 @@ class Attachable(Ranges):
         return sorted(self._pcps, key=_cpu)
 
     def count_per_cpu_by(self, count):
-        """``per_cpu_pages`` is what ``count()`` says from now on: the CPUs' lists are a recording's."""
+        """``per_cpu_pages`` is what ``count()`` says from now on: the CPUs' lists are a recording's.
+
+        Raises InputError for what is no function.
+        """
+        check_kind("count", count, Callable, "a function")
         self._count_per_cpu = count
 
     @property

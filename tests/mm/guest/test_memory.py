@@ -315,6 +315,19 @@ def test_hotplug_across_zones_and_back():
     sound(memory)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint64])
+def test_numpys_integers_are_whole_numbers_of_any_size(kind):
+    """A sum of a small one and the pages was an OverflowError."""
+    memory = GuestMemory("64MiB")
+    memory.offline(kind(100), 1000)
+    assert memory.counts.offline == 1000
+    memory.online(kind(100), 1000)
+    memory.alloc_contig_range(kind(100), 500)
+    memory.free_pages_exact(kind(100), 500)
+    assert memory.zone_of(kind(100)) is memory.zones[0]
+    assert memory.counts.offline == 0
+
+
 def test_offline_takes_nothing_if_a_page_of_a_later_zone_is_in_use():
     memory = GuestMemory("64MiB")
     memory.alloc_contig_range(5000, 1)

@@ -153,14 +153,14 @@ class GuestMemory:
     def _request(self, order: int, gfp: int, node: int, cpu: int) -> _Request:
         most = self.zones[0].max_order - 1
         try:
-            if not 0 <= order <= most:
+            if not 0 <= (wanted := index(order)) <= most:
                 raise InputError(f"order {shown(order)}: expected 0 to {most}")
             if node not in self._zonelists:
                 raise InputError(f"node {shown(node)}: expected one of {', '.join(map(str, self._zonelists))}")
             wish = self._wishes.get((gfp, node))
             if wish is None:
                 wish = self._wishes[gfp, node] = self._wish(gfp, node)
-            return _Request(index(order), self._cpu(cpu), wish)
+            return _Request(wanted, self._cpu(cpu), wish)
         except TypeError:
             told = f"order {shown(order)}, gfp {shown(gfp)}, node {shown(node)}, cpu {shown(cpu)}"
             raise InputError(f"{told}: expected whole numbers") from None
@@ -286,7 +286,8 @@ class GuestMemory:
 
     def _parts(self, pfn: int, pages: int) -> list[_Part]:
         pages = whole_number("pages", pages, 1, sum(zone.pages for zone in self.zones))
-        parts, end = [], integer("pfn", pfn) + pages
+        pfn = integer("pfn", pfn)
+        parts, end = [], pfn + pages
         while pfn < end:
             zone = self.zone_of(pfn)
             count = min(end, zone.start_pfn + zone.pages) - pfn
@@ -297,8 +298,9 @@ class GuestMemory:
     # What can be read
 
     def _guest_zone_of(self, pfn: int) -> GuestZone:
-        place = bisect_right(self._starts, integer("pfn", pfn)) - 1
-        if place >= 0 and pfn < self._starts[place] + self.zones[place].pages:
+        wanted = integer("pfn", pfn)  # a NumPy integer would overflow
+        place = bisect_right(self._starts, wanted) - 1
+        if place >= 0 and wanted < self._starts[place] + self.zones[place].pages:
             return self.guest_zones[place]
         raise InputError(f"pfn {shown(pfn)}: no zone of this guest has it")
 
