@@ -1,8 +1,10 @@
 """What `import pagehint` offers, and what it doesn't load."""
 
+import ast
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,13 @@ def test_every_name_is_there() -> None:
     assert dir(pagehint) == sorted(pagehint.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         pagehint.nothing  # noqa: B018
+
+
+def test_to_a_type_checker_it_has_no_other_names() -> None:
+    """Its ``__getattr__`` gave any misspelt name."""
+    source = Path(str(pagehint.__file__)).read_text()
+    found = [node for node in ast.parse(source).body if "__getattr__" in ast.unparse(node)]
+    assert [ast.unparse(node).splitlines()[0] for node in found] == ["if not TYPE_CHECKING:"]
 
 
 def test_heavy_libraries_load_only_when_they_are_needed() -> None:

@@ -171,12 +171,14 @@ draw_by(lambda: import_module("pagehint.report.html"))
 _loading = threading.RLock()
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'pagehint' has no attribute {name!r}")
-    with _loading:
-        value = globals()[name] = getattr(import_module(_LATER[name]), name)
-    return value
+if not TYPE_CHECKING:  # to a type checker any name would be one of it
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module 'pagehint' has no attribute {name!r}")
+        with _loading:
+            value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -135,13 +135,13 @@ def test_what_fails_ends_a_design_that_never_returns(phased: ph.Trace) -> None:
 
 
 class Text(ph.PageReporting):
-    mode: str = ph.Setting("fast", "How.", str)
-    share: float = ph.Setting(1, "How much.", float)
+    mode: str = ph.Setting.of("fast", "How.", str)
+    share: float = ph.Setting.of(1, "How much.", float)
 
 
 class Number(ph.PageReporting):
-    mode: int = ph.Setting(3, "How.", int)
-    share: int = ph.Setting(2, "How much.", int)
+    mode: int = ph.Setting.of(3, "How.", int)
+    share: int = ph.Setting.of(2, "How much.", int)
 
 
 def test_rows_are_in_the_order_of_the_designs_whatever_their_settings_are(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def _can_be_told(value: object) -> bool:
 
 
 class Setting:
-    """A setting of a design, declared as ``name: type = Setting(...)`` in its class; each design has its value there.
+    """A setting of a design, declared as ``name: type = Setting.of(...)`` in its class; each has its value there.
 
     ``default``: as Python code would give it. ``help``: what it does, in a line. ``parse(value)``: the value that
     Python code means, a number, a text, True, False or None, as tables and JSON hold it; or an exception.
@@ -92,6 +92,18 @@ class Setting:
         return words
 
     # Any: to a type checker a setting is its value.
+
+    @classmethod
+    def of(
+        cls,
+        default: Any,
+        help: str,
+        parse: Callable[[Any], Any],
+        read: Callable[[str, str], Any] | None = None,
+        words: Callable[[Any], str] | None = None,
+    ) -> Any:
+        """Any kind, of what the constructor takes."""
+        return cls(default, help, parse, read, words)
 
     @classmethod
     def order(cls, default: int = 9, help: str = "The least order of a block that is told; 9 is 2 MiB.") -> Any:

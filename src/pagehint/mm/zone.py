@@ -59,6 +59,10 @@ class Zone(Spans):
     ``max_order`` is exclusive (1 to 32), ``pageblock_order`` below it. ``shuffle_order``: blocks of at least this
     order are freed to a list's end that a coin (``seed``) chooses. ``hinting=False`` leaves hinting out. Safe to call
     from any thread. Memory: 10 bytes a page, resident where touched. Raises InputError. Source: docs/spec/1.
+
+    ``start_pfn``, ``page_size``, ``max_order``, ``pageblock_order``, ``profile``, ``hinting``, ``name`` and ``node``
+    are attributes; ``nr_alloc``, ``nr_free_ops`` and ``nr_other_ops`` count blocks allocated, blocks freed, and what
+    else was done to it.
     """
 
     def __init__(
