@@ -17,6 +17,7 @@ from pagehint.hinting.designs.breakeven import BreakEven
 from pagehint.hinting.designs.registry import all_settings
 from pagehint.replays.replay import replay
 from pagehint.replays.sweep import Budget, sweep
+from pagehint.report.chart_style import COLOURS, FAINT, RUN_COLOURS
 from pagehint.report.sweep import sweep_page
 from pagehint.trace.shipped import example
 from tests.cli.test_run import SHIPPED, as_json
@@ -160,6 +161,10 @@ def test_the_screen_and_the_page(tmp_path: Path) -> None:
     assert "At 15 CPU seconds a GiB·min: " in written
     assert ": <code>pagehint calibrate</code> measures this machine&#x27;s.</p>" in written
     assert "<b>Warnings</b>" not in written
+    (drawn,) = re.findall('id="figures">(.*?)</script>', written)
+    looks = [trace["marker"] for trace in json.loads(drawn)["front"]["data"]]
+    assert {look["color"] for look in looks} <= {*RUN_COLOURS, FAINT, COLOURS["measured"]}
+    assert len({look["symbol"] for look in looks}) == len(looks)
 
 
 def test_each_price_is_answered_in_large_print(tmp_path: Path) -> None:
@@ -178,6 +183,32 @@ def test_of_several_recordings_it_says_which_loses_most() -> None:
     assert ended.returncode == 0, ended.stderr
     said = " ".join(ended.stdout.split())
     assert re.search(r"; (phased|pandas) loses most against its own best, [0-9.]+ %", said), said
+
+
+def test_without_hinting_is_a_row_a_recording() -> None:
+    """Named too, it was there twice, and cost twice what it does."""
+    found = sweep(example(), ["none", "reporting"], {"order": 9, "delay": "2s", "capacity": 32})
+    assert [row["design"] for row in found.rows] == ["reporting", "none"]
+    alone = sweep(example(), "none")
+    assert alone.best[0]["cost"] == alone.rows[0]["cost"] == found.rows[1]["cost"]
+
+
+@pytest.mark.parametrize("command", [["sweep", SHIPPED], ["fleet", f"{SHIPPED}:3", "--host-memory", "4GiB"]])
+def test_a_design_that_is_named_twice_is_refused(command: list[object]) -> None:
+    """A sweep ended in an IndexError, and a fleet had its rows twice."""
+    ended = pagehint(*command, "--design", "reporting", "--design", "reporting", "--order", 9, "--delay", "2s")
+    told = "pagehint: --design: reporting is there twice, or two designs are called so: name each once\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
+    for call in (lambda: sweep(example(), 2 * ["hinting"]), lambda: ph.fleet([(example(), 2)], "1GiB", 2 * ["none"])):
+        with pytest.raises(InputError, match="is there twice"):
+            call()
+
+
+def test_a_setting_that_is_each_recordings_best_loses_nothing() -> None:
+    """One lost most, 0.0 %."""
+    ended = pagehint("sweep", SHIPPED, example("pandas").path, "--design", "none")
+    assert ended.returncode == 0, ended.stderr
+    assert "; for each recording alone it is the best too" in " ".join(ended.stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -329,7 +360,7 @@ def test_a_design_that_has_a_price_goes_by_each_that_is_asked_for() -> None:
 
 
 def test_designs_without_an_order() -> None:
-    assert [row["design"] for row in sweep([example()], ["none"]).rows] == ["none", "none"]
+    assert [row["design"] for row in sweep([example()], ["none"]).rows] == ["none"]
 
 
 def test_what_a_recording_does_not_tell_is_said_as_a_run_says_it(tmp_path: Path) -> None:

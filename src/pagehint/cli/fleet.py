@@ -26,8 +26,8 @@ from pagehint.cli.options import (
 from pagehint.errors import InputError
 from pagehint.fleets.fleet import RISKS, Guests
 from pagehint.fleets.fleet import fleet as fleet_of
-from pagehint.hinting.designs.registry import find_design
 from pagehint.host.costs import Costs
+from pagehint.replays.plan import kinds_of
 from pagehint.replays.study import Ground
 from pagehint.report.output import output_if
 from pagehint.units import parse_size, parse_time
@@ -112,8 +112,7 @@ def fleet(
     texts, options = setting_texts({"order": order, "delay": delay}, set_)
     with naming("--design"):
         names = split_names(design or [])
-        for name in names:
-            find_design(name)
+        kinds_of(names)
     with naming("--host-memory"):
         memory = parse_size(host_memory)
     with naming("--overhead"):

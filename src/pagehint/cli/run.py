@@ -25,11 +25,11 @@ from pagehint.cli.options import (
     split_names,
 )
 from pagehint.errors import InputError
-from pagehint.hinting.designs.registry import DESIGNS, find_design, label_of
+from pagehint.hinting.designs.registry import DESIGNS
 from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import check_kernel
-from pagehint.replays.plan import plans_of
+from pagehint.replays.plan import kinds_of, plans_of
 from pagehint.replays.real import RealKind
 from pagehint.replays.run import PRICE, Run
 from pagehint.replays.study import Ground, study_plans
@@ -221,9 +221,7 @@ def _names(design: list[str] | None, compare: str | None) -> list[str]:
     given = [compare] if compare is not None else design or [next(iter(DESIGNS))]
     names = split_names(given)
     with naming(option):
-        kinds = [find_design(name) for name in names]
-    if len(set(map(label_of, kinds))) < len(kinds):
-        raise InputError(f"{option}: names a design twice, or two that have the same label")
+        kinds_of(names)
     return names
 
 

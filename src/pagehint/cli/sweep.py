@@ -23,8 +23,9 @@ from pagehint.cli.options import (
     split_names,
 )
 from pagehint.errors import InputError
-from pagehint.hinting.designs.registry import DESIGNS, all_settings, find_design
+from pagehint.hinting.designs.registry import DESIGNS, all_settings
 from pagehint.host.costs import Costs
+from pagehint.replays.plan import kinds_of
 from pagehint.replays.run import PRICE
 from pagehint.replays.study import Ground
 from pagehint.replays.sweep import ROWS, Budget
@@ -114,7 +115,7 @@ def sweep(
     texts, options = setting_texts(given, set_)
     with naming("--design"):
         names = split_names(design or [*DESIGNS])
-        kinds = [kind for kind in map(find_design, names) if kind is not None]
+        kinds = [kind for kind in kinds_of(names) if kind is not None]
     prices = price or [PRICE]
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
     charged = Costs() if costs is None else Costs.read(costs)

@@ -7,7 +7,7 @@ from inspect import signature
 from itertools import product
 from typing import Any
 
-from pagehint.errors import InputError
+from pagehint.errors import InputError, printable
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import NONE, all_settings, find_design, is_design, label_of
 from pagehint.hinting.setting import Setting
@@ -16,7 +16,7 @@ from pagehint.replays.start import guest_reporting
 from pagehint.trace.bundle import Trace
 from pagehint.units import check_kind, format_count, several, shown
 
-__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "no_hinting", "plans_of"]
+__all__ = ["CAPACITY", "OWN_PRICE", "Plan", "grid_of", "in_words", "kind_of", "kinds_of", "no_hinting", "plans_of"]
 
 CAPACITY = "capacity"
 """The device's own setting, beside the design's."""
@@ -82,6 +82,15 @@ def kind_of(design: str | type[Design] | None) -> type[Design] | None:
     if not is_design(design):
         raise InputError(f"{shown(design)} is no design: expected a name, or a class that derives from Design")
     return design
+
+
+def kinds_of(designs: Sequence[str | type[Design]]) -> list[type[Design] | None]:
+    """The classes of designs, which are told apart by their labels. Raises InputError where they can't be."""
+    kinds = [kind_of(each) for each in designs]
+    labels = [label_of(kind) for kind in kinds]
+    if again := [label for place, label in enumerate(labels) if label in labels[:place]]:
+        raise InputError(f"{printable(again[0])} is there twice, or two designs are called so: name each once")
+    return kinds
 
 
 def grid_of(settings: Any) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE, sources_of
 from pagehint.inputs import as_path, read_input
-from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, no_hinting, plans_of
+from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kinds_of, no_hinting, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run, vars_of
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
@@ -135,7 +135,7 @@ def sweep(
     if len({each.name for each in opened}) < len(opened):
         raise InputError("two recordings have the same name: rename one of them")
     kinds = several(designs) or list(DESIGNS)
-    classes = [kind for kind in map(kind_of, kinds) if kind is not None]
+    classes = [kind for kind in kinds_of(kinds) if kind is not None]
     has = {name for kind in classes for name in (*kind.settings, CAPACITY)}
     usual = {name: values for name, values in _usual_grid(options).items() if name in has}
     grid = {**usual, **grid_of(settings)}
@@ -189,7 +189,8 @@ def _plans(
     options: Mapping[str, str] | None,
     prices: Sequence[float],
 ) -> list[Plan]:
-    plans = [priced for plan in plans_of(recording, kinds, grid, options) for priced in plan.at_prices(prices)]
+    asked = [plan for plan in plans_of(recording, kinds, grid, options) if plan.design != NONE]
+    plans = [priced for plan in asked for priced in plan.at_prices(prices)]
     return [*plans, *plans_of(recording, [next(iter(DESIGNS))], {}), no_hinting(recording)]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,7 +13,7 @@ from pagehint.hinting.designs.registry import NONE
 from pagehint.hinting.setting import Setting
 from pagehint.replays.plan import CAPACITY, in_words
 from pagehint.replays.sweep import Sweep, cost_at
-from pagehint.report.chart_style import chart_layout, chart_text, figures_data
+from pagehint.report.chart_style import COLOURS, FAINT, RUN_COLOURS, chart_layout, chart_text, figures_data
 from pagehint.report.charts import fitting, titled
 from pagehint.report.page import chart, charts, filled_page, html_table, section
 from pagehint.report.words import about
@@ -22,6 +23,7 @@ __all__ = ["print_sweep", "sweep_page"]
 
 _IN_PARENTHESES = re.compile(r" \([^)]*\)")
 _NO_HINTING = "no hinting"
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # of designs, for paper without colours
 _GUESTS_OWN = ("order", "delay", CAPACITY)
 
 Words = Mapping[str, Setting]
@@ -54,7 +56,10 @@ def _recommended(sweep: Sweep, best: Mapping[str, Any], words: Words) -> str:
     worst = max(best["regret"], key=lambda name: best["regret"][name])
     if len(best["regret"]) > 1:
         loss = percent(best["regret"][worst], 1)
-        line += f"; {worst} loses most against its own best, {loss}"
+        if loss == percent(0, 1):
+            line += "; for each recording alone it is the best too"
+        else:
+            line += f"; {worst} loses most against its own best, {loss}"
     if best["near"]:
         others = format_count(best["near"], "other setting")
         line += f"; {others} within 5 % of it, so that the choice among them is not firm"
@@ -148,19 +153,24 @@ def sweep_page(sweep: Sweep, words: Words, doubts: list[str]) -> str:
 
 def _figure(sweep: Sweep, words: Words) -> go.Figure:
     traces = []
+    looks = zip(cycle(RUN_COLOURS), cycle(_SYMBOLS), strict=True)
     for design in dict.fromkeys(row["design"] for row in sweep.rows):
         rows = [row for row in sweep.rows if row["design"] == design]
         name = _NO_HINTING if design == NONE else design
-        traces.append(_points(name, rows, [f"{row['recording']}: {_own(row, words)}" for row in rows], 7, "circle"))
+        colour, symbol = (FAINT, "x") if design == NONE else next(looks)
+        look = {"size": 7, "color": colour, "symbol": symbol}
+        traces.append(_points(name, rows, [f"{row['recording']}: {_own(row, words)}" for row in rows], look))
     present = [f"{row['recording']}: {_own(row, words)}" for row in sweep.present]
-    traces.append(_points("as recorded", sweep.present, present, 14, "star"))
+    look = {"size": 14, "color": COLOURS["measured"], "symbol": "star"}
+    traces.append(_points("as recorded", sweep.present, present, look))
     if len({row["recording"] for row in sweep.rows}) == 1:
-        front = _points("the front", sweep.front, [_label(row, words) for row in sweep.front], 10, "circle-open")
-        traces.append({**front, "mode": "lines+markers", "line": {"width": 1, "shape": "vh"}})
+        look = {"size": 11, "color": FAINT, "symbol": "circle-open"}
+        front = _points("the front", sweep.front, [_label(row, words) for row in sweep.front], look)
+        traces.append({**front, "mode": "lines+markers", "line": {"width": 1, "shape": "vh", "color": FAINT}})
     return go.Figure(data=traces, layout=chart_layout("seconds of guest and host", "resident memory, GiB·min", 460))
 
 
-def _points(name: str, rows: list[dict[str, Any]], texts: list[str], size: int, symbol: str) -> dict[str, Any]:
+def _points(name: str, rows: list[dict[str, Any]], texts: list[str], look: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -168,6 +178,6 @@ def _points(name: str, rows: list[dict[str, Any]], texts: list[str], size: int, 
         "x": [(row["guest_time"] + row["host_time"]) / 1e9 for row in rows],
         "y": [row["footprint"] for row in rows],
         "text": [chart_text(text) for text in texts],
-        "marker": {"size": size, "symbol": symbol},
+        "marker": look,
         "hovertemplate": "%{text}<br>%{y:.3f} GiB·min, %{x:.4g} s<extra></extra>",
     }
