@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from pagehint.errors import InputError
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
-from pagehint.report.html import page_of, write_html
+from pagehint.report.html import figures_of, page_of, write_html
 from pagehint.trace import Trace
 
 Show = Callable[[Path], Any]
@@ -265,6 +265,20 @@ def test_few_waits_and_batches(runs: dict[str, Run], show: Show, tmp_path: Path)
         "7",
         "8",
     ]
+
+
+def test_many_runs(runs: dict[str, Run], show: Show, tmp_path: Path) -> None:
+    """A ninth line was as the first, a paragraph named all, and the table was wider than window and paper."""
+    several = [replace(runs["reporting"], settings={**runs["reporting"].settings, "order": k % 10}) for k in range(12)]
+    path = tmp_path / "many.html"
+    path.write_text(page_of(several, runs["none"]), encoding="utf-8")
+    page = show(path)
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+    lines = figures_of(several)["residency"].data[1:13]
+    assert len({(each.line.color, each.line.dash) for each in lines}) == 12
+    lead = page.run("return document.querySelector('.lead').textContent")
+    assert lead.count("reporting") == 4
+    assert "; 8 others down to " in lead
 
 
 def test_the_same_run_is_the_same_page(phased: Trace, runs: dict[str, Run]) -> None:

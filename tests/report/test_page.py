@@ -1,6 +1,8 @@
 """The page that all reports are made of."""
 
-from pagehint.report.page import filled_page, html_table, section
+import re
+
+from pagehint.report.page import filled_page, html_table, html_tables, section
 
 
 def test_no_line_ends_between_a_figure_and_its_unit() -> None:
@@ -19,3 +21,16 @@ def test_a_path_in_a_table_of_words_breaks_at_its_slashes() -> None:
     """A command broke in the middle of a word: compact_memor/y."""
     assert "/<wbr>proc/<wbr>x &lt;</td>" in html_table(["command"], [["/proc/x <"]], "words")
     assert "<td>/proc/x</td>" in html_table(["command"], [["/proc/x"]])
+
+
+def test_a_table_of_many_columns_is_several() -> None:
+    """Of 13 runs the last were cut off on paper, and what a row is stood a word a line."""
+    head = ["", *(f"run {number}" for number in range(13))]
+    rows = [["faults", *map(str, range(13))], ["blocks", *map(str, range(13))]]
+    tables = html_tables(head, rows).split("</table>")[:-1]
+    assert [len(re.findall("<th>", each)) for each in tables] == [7, 8]
+    assert [re.findall("<td>([^<]*)", each)[0] for each in tables] == ["faults", "faults"]
+    cells = [cell for each in tables for cell in re.findall("<td>([0-9]+)", each)]
+    assert sorted(cells, key=int) == sorted(2 * [str(number) for number in range(13)], key=int)
+    assert html_tables(head[:8], [row[:8] for row in rows]) == html_table(head[:8], [row[:8] for row in rows])
+    assert html_tables([""], [["a"]]) == html_table([""], [["a"]])

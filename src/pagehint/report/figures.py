@@ -184,7 +184,9 @@ def _curve(x: Any, y: Any, name: str, line: dict[str, Any], hover: str = "%{y:,.
 def _line(index: int, is_baseline: bool = False) -> dict[str, Any]:
     if is_baseline:
         return {"color": FAINT, "dash": "longdash"}
-    return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": _DASHES[index % len(_DASHES)]}
+    # Where the colours begin anew, a run has the dash after that which its colour had.
+    around, place = divmod(index, len(RUN_COLOURS))
+    return {"color": RUN_COLOURS[place], "dash": _DASHES[(place + around) % len(_DASHES)]}
 
 
 def attribution_figure(run: Run, most: float | None = None) -> go.Figure:

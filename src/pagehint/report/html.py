@@ -14,7 +14,16 @@ from pagehint.replays.run import LONGEST_WAIT, Run, is_as_recorded
 from pagehint.report import figures as drawn
 from pagehint.report.chart_style import figures_data
 from pagehint.report.output import Output
-from pagehint.report.page import chart, charts, colour_key, filled_page, html_table, section, warning_box
+from pagehint.report.page import (
+    chart,
+    charts,
+    colour_key,
+    filled_page,
+    html_table,
+    html_tables,
+    section,
+    warning_box,
+)
 from pagehint.report.words import (
     BEST_POSSIBLE,
     about,
@@ -39,6 +48,8 @@ from pagehint.report.words import (
 from pagehint.units import MIB, format_count, gib_min, mib, percent, several, shown
 
 __all__ = ["figures_of", "page_of", "summary_of", "write_html"]
+
+_MOST_TOLD = 3  # beside the best: the table has all
 
 
 def write_html(runs: Run | Sequence[Run], path: str | Path, baseline: Run | None = None) -> None:
@@ -105,9 +116,11 @@ def _lead(run: Run, baseline: Run | None) -> str:
 
 def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) -> str:
     if baseline is None:
-        return "Host memory over the time: " + "; ".join(
-            f"{name} {gib_min(run.totals.footprint)} GiB·min" for name, run in zip(names, runs, strict=True)
-        )
+        told = list(zip(names, runs, strict=True))[: 1 + _MOST_TOLD]
+        each = [f"{name} {gib_min(run.totals.footprint)} GiB·min" for name, run in told]
+        if left := len(runs) - len(told):
+            each.append(f"{format_count(left, 'other run')} below")
+        return f"Host memory over the time: {'; '.join(each)}"
     shares = [
         (share, name)
         for name, run in zip(names, runs, strict=True)
@@ -118,7 +131,9 @@ def _lead_of_several(names: list[str], runs: list[Run], baseline: Run | None) ->
     best, *others = sorted(shares, reverse=True)
     lead = f"{best[1]} saves most: {percent(best[0], 1)} of the host memory that the guest holds without hinting"
     if others:
-        lead += "; " + ", ".join(f"{name} {percent(share, 1)}" for share, name in others)
+        lead += "; " + ", ".join(f"{name} {percent(share, 1)}" for share, name in others[:_MOST_TOLD])
+    if less := others[_MOST_TOLD:]:
+        lead += f"; {format_count(len(less), 'other')} down to {percent(less[-1][0], 1)}"
     return f"{lead}."
 
 
@@ -247,14 +262,14 @@ class _Page:
         head = ["after", *(names if len(self.runs) > 1 else ["came back, 90 % within"])]
         head += ["measured"] if compare else []
         title = "What came back in each phase, and how long 90 % of it took"
-        return section(title, html_table(head, rows))
+        return section(title, html_tables(head, rows))
 
     def _totals(self) -> str:
         runs, names = list(self.runs), list(self.names)
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
             names.append("without hinting")
-        return section("Totals", html_table(*_totals_table(runs, names)))
+        return section("Totals", html_tables(*_totals_table(runs, names)))
 
 
 # What is not of the recording, its label or the design is the host's.

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from itertools import pairwise
 from string import Template
 from typing import Any
 
@@ -14,7 +15,9 @@ from pagehint.report.chart_style import COLOURS, DARK
 
 _BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:[num]?s|min|h|[KMGTP]?i?B|GiB·min|%)(?!\w))")
 
-__all__ = ["chart", "charts", "colour_key", "filled_page", "html_table", "section", "warning_box"]
+_MOST_COLUMNS = 7  # of figures, beside what a row is: more were cut off on paper
+
+__all__ = ["chart", "charts", "colour_key", "filled_page", "html_table", "html_tables", "section", "warning_box"]
 
 
 def filled_page(
@@ -56,6 +59,17 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "
     )
     of = f' class="{kind}"' if kind else ""
     return f"<table{of}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def html_tables(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of figures, or as many below each other, alike in width, as a page is wide enough for."""
+    columns = max(len(head) - 1, 1)
+    parts = -(-columns // _MOST_COLUMNS)
+    edges = [1 + columns * part // parts for part in range(parts + 1)]
+    return "".join(
+        html_table([head[0], *head[begin:end]], [[row[0], *row[begin:end]] for row in rows])
+        for begin, end in pairwise(edges)
+    )
 
 
 def section(title: str, body: str, note: str = "") -> str:
