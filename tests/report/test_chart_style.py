@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagehint.hinting.designs.registry import reasons_of
-from pagehint.report.chart_style import COLOURS, REASON_COLOURS, RUN_COLOURS
+from pagehint.report.chart_style import COLOURS, REASON_COLOURS, RUN_COLOURS, chart_layout
 
 # How people without the red, or the green, cones see linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 _SEEN = {
@@ -38,3 +38,10 @@ def test_colours_differ(colours: tuple[str, ...], seen: str) -> None:
     """By 12 in CIELAB at the least, about five times what is just noticeable."""
     for one, other in combinations(colours, 2):
         assert np.linalg.norm(_lab(one, seen) - _lab(other, seen)) > 12, (one, other)
+
+
+def test_thousands_are_written_out() -> None:
+    """18,834 MiB stood at an axis that ended with "18k"."""
+    layout = chart_layout("seconds", "MiB")
+    for axis in ("xaxis", "yaxis"):
+        assert (layout[axis]["exponentformat"], layout[axis]["separatethousands"]) == ("none", True)

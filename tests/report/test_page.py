@@ -20,6 +20,7 @@ def test_no_line_ends_between_a_figure_and_its_unit() -> None:
 def test_a_path_in_a_table_of_words_breaks_at_its_slashes() -> None:
     """A command broke in the middle of a word: compact_memor/y."""
     assert "/<wbr>proc/<wbr>x &lt;</td>" in html_table(["command"], [["/proc/x <"]], "words")
+    assert "vm.high_<wbr>fraction=<wbr>9&#x27;</td>" in html_table(["command"], [["vm.high_fraction=9'"]], "words")
     assert "<td>/proc/x</td>" in html_table(["command"], [["/proc/x"]])
 
 

@@ -72,6 +72,7 @@ def figures_data(figures: Mapping[str, go.Figure]) -> dict[str, Any]:
 def chart_layout(x: str, y: str, height: int = 340, **more: Any) -> dict[str, Any]:
     """A chart's layout in plotly's terms: the axes' titles, the height in pixels, and what differs."""
     axis = {"gridcolor": _GRID, "linecolor": _INK, "zeroline": False, "ticks": "outside", "tickcolor": _INK}
+    axis |= {"exponentformat": "none", "separatethousands": True}  # 18k MiB are 18,000
     layout: dict[str, Any] = {
         "template": "none",
         "height": height,

@@ -15,6 +15,8 @@ from pagehint.report.chart_style import COLOURS, DARK
 
 _BEFORE_A_UNIT = re.compile(r"(?<=\d) (?=(?:[num]?s|min|h|[KMGTP]?i?B|GiB·min|%)(?!\w))")
 
+# Where paths and names of parameters may be broken.
+_BREAKS = {ord(character): f"{character}<wbr>" for character in "/_="}
 _MOST_COLUMNS = 7  # of figures, beside what a row is: more were cut off on paper
 
 __all__ = ["chart", "charts", "colour_key", "filled_page", "html_table", "html_tables", "section", "warning_box"]
@@ -50,10 +52,10 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "
     paths may be broken."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     cells = [f'<td data-head="{escape(cell)}">' if kind == "words" else "<td>" for cell in head]
-    after = "/<wbr>" if kind == "words" else "/"
+    wide = _BREAKS if kind == "words" else {}
     body = "".join(
         "<tr>"
-        + "".join(f"{cell}{escape(text).replace('/', after)}</td>" for cell, text in zip(cells, row, strict=True))
+        + "".join(f"{cell}{escape(text).translate(wide)}</td>" for cell, text in zip(cells, row, strict=True))
         + "</tr>"
         for row in rows
     )
