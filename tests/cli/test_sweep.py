@@ -197,7 +197,7 @@ def test_without_hinting_is_a_row_a_recording() -> None:
 def test_a_design_that_is_named_twice_is_refused(command: list[object]) -> None:
     """A sweep ended in an IndexError, and a fleet had its rows twice."""
     ended = pagehint(*command, "--design", "reporting", "--design", "reporting", "--order", 9, "--delay", "2s")
-    told = "pagehint: --design: reporting is there twice, or two designs are called so: name each once\n"
+    told = "pagehint: --design: reporting is there twice: name each once\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", told)
     for call in (lambda: sweep(example(), 2 * ["hinting"]), lambda: ph.fleet([(example(), 2)], "1GiB", 2 * ["none"])):
         with pytest.raises(InputError, match="is there twice"):

@@ -16,7 +16,7 @@ from pagehint.fleets.steps import Steps, steps_between, steps_of_file, steps_of_
 from pagehint.fleets.superpose import Crowd, Held, held, risk
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE
-from pagehint.replays.plan import CAPACITY, grid_of, in_words, kind_of, kinds_of, plans_of
+from pagehint.replays.plan import CAPACITY, grid_of, in_words, kind_of, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.replays.truth import measured_residency
@@ -304,7 +304,6 @@ class _Kinds:
             return [("measured", {}, "measured", kinds)]
         traces = list(dict.fromkeys(self._traces.values()))
         names = list(designs) or [NONE, *DESIGNS]
-        kinds_of(names)
         shared = replace(ground_of(ground), sample=_SAMPLE)
         planned = [(trace, plans_of(trace, names, settings, options)) for trace in map(Recording, traces)]
         tasks = [Task(trace, plan, shared) for trace, plans in planned for plan in plans]

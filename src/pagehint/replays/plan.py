@@ -1,6 +1,6 @@
 """What each of several runs is done with: which design, with which settings."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
@@ -84,12 +84,22 @@ def kind_of(design: str | type[Design] | None) -> type[Design] | None:
     return design
 
 
-def kinds_of(designs: Sequence[str | type[Design]]) -> list[type[Design] | None]:
-    """The classes of designs, which are told apart by their labels. Raises InputError where they can't be."""
-    kinds = [kind_of(each) for each in designs]
-    labels = [label_of(kind) for kind in kinds]
-    if again := [label for place, label in enumerate(labels) if label in labels[:place]]:
-        raise InputError(f"{printable(again[0])} is there twice, or two designs are called so: name each once")
+def kinds_of(designs: Sequence[str | type[Design] | Design | None]) -> list[type[Design] | None]:
+    """The classes of designs, which tables and pages tell apart by their labels; made ones may be several of a class.
+
+    Raises InputError where they can't be told apart.
+    """
+    kinds: list[type[Design] | None] = []
+    known: dict[str, tuple[type[Design] | None, bool]] = {}
+    for each in designs:
+        kind, named = (type(each), False) if isinstance(each, Design) else (kind_of(each), True)
+        before, named_before = known.get(label_of(kind), (kind, False))
+        if before is not kind:
+            raise InputError(f"two designs have the label {shown(label_of(kind))}: give each one of its own")
+        if named and named_before:
+            raise InputError(f"{printable(label_of(kind))} is there twice: name each once")
+        known[label_of(kind)] = (kind, named or named_before)
+        kinds.append(kind)
     return kinds
 
 
@@ -117,22 +127,22 @@ def plans_of(
     already has its settings, and its plans make more like it. ``options``: the values are texts of these options of a
     command line. Raises InputError for a setting that none of them has.
     """
-    kinds = {place: kind_of(each) for place, each in enumerate(designs) if not isinstance(each, Design)}
+    kinds = kinds_of(designs)
     settings = grid_of(settings)
     check_kind("options", options, Mapping | None, "options of a command line by name, or None")
-    _check_labels(type(each) if isinstance(each, Design) else kinds[place] for place, each in enumerate(designs))
-    _check_known(list(kinds.values()), len(kinds) < len(designs), settings, options or {})
+    named = [kind for design, kind in zip(designs, kinds, strict=True) if not isinstance(design, Design)]
+    _check_known(named, len(named) < len(designs), settings, options or {})
     usual = trace.meta.known_reporting.usual_capacity
     guest = guest_reporting(trace)
     plans = []
-    for place, design in enumerate(designs):
+    for design, found in zip(designs, kinds, strict=True):
         kind: str | type[Design]
         defaults: dict[str, Any] = {}
         varied: Mapping[str, Setting] = {}
         if isinstance(design, Design):
             _check_made(design)
             kind, defaults = type(design), design.values()
-        elif design is None or (found := kinds[place]) is None:
+        elif design is None or found is None:
             plans.append(no_hinting(trace))
             continue
         else:
@@ -142,14 +152,6 @@ def plans_of(
             capacity = values.pop(CAPACITY, usual)
             plans.append(Plan(kind, {**defaults, **values}, capacity))
     return plans
-
-
-# Tables and pages tell designs apart by it.
-def _check_labels(kinds: Iterable[type[Design] | None]) -> None:
-    named: dict[str, type[Design] | None] = {}
-    for kind in kinds:
-        if named.setdefault(label_of(kind), kind) is not kind:
-            raise InputError(f"two designs have the label {shown(label_of(kind))}: give each one of its own")
 
 
 # Another is made of its settings for each run: what else it was made of would be lost.

@@ -17,7 +17,7 @@ from pagehint.errors import InputError
 from pagehint.hinting.design import Design
 from pagehint.hinting.designs.registry import DESIGNS, NONE, sources_of
 from pagehint.inputs import as_path, read_input
-from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kinds_of, no_hinting, plans_of
+from pagehint.replays.plan import CAPACITY, OWN_PRICE, Plan, grid_of, kind_of, kinds_of, no_hinting, plans_of
 from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run, vars_of
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks

@@ -190,7 +190,7 @@ def test_a_file_that_no_design_is(tmp_path: Path) -> None:
         ),
         (["--design", "hinting", "--set", "idle=1us"], "--set idle: the idle time of '1us' is too short"),
         (["--design", "hinting", "--set", "once_a_delay=maybe"], "--set once_a_delay maybe: expected yes or no"),
-        (["--design", "hinting,hinting"], "--design: names a design twice"),
+        (["--design", "hinting,hinting"], "--design: hinting is there twice: name each once"),
         (["--design", "nowhere.py:Own"], "--design: nowhere.py: no such file"),
         (["--design", "none", "--set", "order=3"], "--set order is no setting of none: it has none"),
     ],
