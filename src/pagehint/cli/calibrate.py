@@ -4,10 +4,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from pagehint.cli.options import OUTPUT
 from pagehint.host.calibrate import calibrate as measure
 from pagehint.host.costs import Costs
 from pagehint.inputs import as_argument
@@ -31,7 +31,7 @@ _WORDS = {
 def calibrate(
     *,
     memory: Literal["anonymous", "memfd"] = "anonymous",
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Path | None, OUTPUT] = None,
 ) -> None:
     """Measure what faults and giving memory back cost on this machine, for `pagehint run --costs`.
 

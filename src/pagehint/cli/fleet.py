@@ -16,6 +16,7 @@ from pagehint.cli.options import (
     Sets,
     Texts,
     Whole,
+    costs_at,
     executor_at,
     naming,
     print_json,
@@ -26,7 +27,6 @@ from pagehint.cli.options import (
 from pagehint.errors import InputError
 from pagehint.fleets.fleet import RISKS, Guests
 from pagehint.fleets.fleet import fleet as fleet_of
-from pagehint.host.costs import Costs
 from pagehint.replays.plan import kinds_of
 from pagehint.replays.study import Ground
 from pagehint.report.output import output_if
@@ -117,7 +117,7 @@ def fleet(
         memory = parse_size(host_memory)
     with naming("--overhead"):
         beside = parse_size(overhead)
-    charged = Costs() if costs is None else Costs.read(costs)
+    charged = costs_at(costs)
     read = read_files([str(each.source) for each in listed], costs, names)
     with output_if(html, read) as page:
         with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from pagehint.cli.options import Whole, naming
+from pagehint.cli.options import OUTPUT, Whole, naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
@@ -33,7 +32,7 @@ _LEAST_MIB, _MOST_MIB, _MOST_CPUS = 128, 1 << 20, 64
 
 def guest(
     *command: str,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Path | None, OUTPUT] = None,
     kernel: str = "linux-image-cloud-amd64",
     disk: Path | None = None,
     memory: str = "1GiB",

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import naming
+from pagehint.cli.options import OUTPUT, naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
@@ -22,7 +22,7 @@ __all__ = ["import_"]
 def import_(
     source: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Annotated[Path, OUTPUT],
     snapshot: Path | None = None,
     residency: Path | None = None,
     host: Path | None = None,

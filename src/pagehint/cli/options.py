@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from pagehint.errors import InputError
+from pagehint.host.costs import Costs
 from pagehint.units import format_time, parse_time, shown
 
 __all__ = [
+    "OUTPUT",
     "Flag",
     "For",
     "Hyphened",
@@ -21,6 +23,7 @@ __all__ = [
     "Sets",
     "Texts",
     "Whole",
+    "costs_at",
     "executor_at",
     "naming",
     "parse_for",
@@ -48,6 +51,7 @@ Flag = Annotated[bool, Parameter(negative=())]
 Json = Annotated[bool, Parameter(name="--json", negative=())]
 For = Annotated[str | None, Parameter(name="--for")]
 PageSize = Literal["4KiB", "2MiB", "THP"]
+OUTPUT = Parameter(name=["--output", "-o"])
 
 _LEAST_TIME = 10**8
 
@@ -104,6 +108,11 @@ def read_files(sources: Iterable[str | Path], costs: Path | None, designs: Itera
     """What a command reads, so that no output takes its place: recordings, costs, and designs' FILE.py:CLASS."""
     files = [*sources, *(name.rpartition(":")[0] for name in designs if ":" in name)]
     return files if costs is None else [*files, costs]
+
+
+def costs_at(path: Path | None) -> Costs:
+    """What the host's work costs, by a file of `pagehint calibrate`; typical costs without one. Raises InputError."""
+    return Costs() if path is None else Costs.read(path)
 
 
 def executor_at(address: str | None) -> AbstractContextManager[Executor | None]:

@@ -18,6 +18,7 @@ from pagehint.cli.options import (
     PageSize,
     Sets,
     Texts,
+    costs_at,
     naming,
     print_json,
     read_files,
@@ -26,7 +27,6 @@ from pagehint.cli.options import (
 )
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS
-from pagehint.host.costs import Costs
 from pagehint.host.model import ModelHost
 from pagehint.kernel.profiles import check_kernel
 from pagehint.replays.plan import kinds_of, plans_of
@@ -152,7 +152,7 @@ def run(
     texts, options = setting_texts(given, set_)
     _check_outputs(out, html)
     plans = plans_of(opened, names, texts, options)
-    charged = Costs() if costs is None else Costs.read(costs)
+    charged = costs_at(costs)
     page_size = host_page_size or ("4KiB" if host == "memfd" else None)
     touched = frozenset(touch or ["alloc"])
     with naming("--host-memory"):

@@ -15,6 +15,7 @@ from pagehint.cli.options import (
     Sets,
     Texts,
     Whole,
+    costs_at,
     executor_at,
     naming,
     print_json,
@@ -24,7 +25,6 @@ from pagehint.cli.options import (
 )
 from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, all_settings
-from pagehint.host.costs import Costs
 from pagehint.replays.plan import kinds_of
 from pagehint.replays.run import PRICE
 from pagehint.replays.study import Ground
@@ -118,7 +118,7 @@ def sweep(
         kinds = [kind for kind in kinds_of(names) if kind is not None]
     prices = price or [PRICE]
     budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
-    charged = Costs() if costs is None else Costs.read(costs)
+    charged = costs_at(costs)
     ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
     read = read_files([each.path for each in opened], costs, names)
     if out is not None:

@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from pagehint.cli.options import For, Whole, parse_for
+from pagehint.cli.options import OUTPUT, For, Whole, parse_for
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.report.output import Output
@@ -30,7 +28,7 @@ def watch(
     pid: Whole | None = None,
     *,
     qmp: Path | None = None,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("host.parquet"),
+    output: Annotated[Path, OUTPUT] = Path("host.parquet"),
     for_: For = None,
 ) -> None:
     """Watch a virtual machine from its host, as root, while its guest is recorded.

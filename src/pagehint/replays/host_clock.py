@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pagehint.errors import InputError
 from pagehint.inputs import as_path
 from pagehint.partial import temporary_folder
-from pagehint.replays.host_discards import clock_by_discards, read_discards
+from pagehint.replays.host_discards import MOST_DRIFT, clock_by_discards, read_discards
 from pagehint.replays.replay import replay
 from pagehint.replays.start import check_trace, guest_reporting
 from pagehint.replays.timer import told_number
@@ -36,7 +36,6 @@ _MOST_APART = 0.25  # of how much the samples vary: more is another guest's
 _USUAL_ERROR = 5 * _MS  # at most, on recordings whose clock is known
 _LEAST_SAMPLES = 10
 _WORTH_DRIFT = 120 * 10**9
-_MOST_DRIFT = 500e-6
 _LONGEST = 24 * 3600 * 10**9
 
 
@@ -185,7 +184,7 @@ def _fit_discards(trace: Trace, host: Path) -> _ClockFit | None:
         early, late = halves
         if early is not None and late is not None and early[1] + late[1] < abs(late[0] - early[0]) // 2:
             slope = 2 * (late[0] - early[0]) / (last - first)
-            if abs(slope) <= _MOST_DRIFT:
+            if abs(slope) <= MOST_DRIFT:
                 whole, at, drift = ((early[0] + late[0]) // 2, max(early[1], late[1])), middle, slope
     return _ClockFit(whole[0], at, drift, whole[1] + _MS, "fitted to the blocks that the host gave back")
 
@@ -210,7 +209,7 @@ def _fit(predicted: _Steps, samples: _Steps, near: int) -> _ClockFit:
             slope = (late[0] - early[0]) / float(apart)
             # Only where the halves tell more exactly than they are apart.
             sure = max(early[1], _USUAL_ERROR) + max(late[1], _USUAL_ERROR)
-            if abs(slope) <= _MOST_DRIFT and sure < abs(late[0] - early[0]) // 2:
+            if abs(slope) <= MOST_DRIFT and sure < abs(late[0] - early[0]) // 2:
                 drift, at = slope, middle
     return _ClockFit(offset, at, drift, max(error, _USUAL_ERROR))
 

@@ -10,13 +10,14 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.host_file import read_host
 
-__all__ = ["Discards", "clock_by_discards", "read_discards"]
+__all__ = ["MOST_DRIFT", "Discards", "clock_by_discards", "read_discards"]
 
 _MOST_PAIRS = 1 << 22
 _LEAST_BLOCKS = 3
 _CLEARLY = 1.5
 _SAME = 10**9
-_MOST_DRIFT = 500e-6
+MOST_DRIFT = 500e-6
+"""Of a host's clock against its guest's."""
 _LEAST_ALIKE = 0.9
 
 
@@ -70,7 +71,7 @@ def clock_by_discards(
     if found is None:
         return None
     # Guests alike tell of the same blocks in their first passes, and later of others.
-    drifts = int(_MOST_DRIFT * np.ptp(told))
+    drifts = int(MOST_DRIFT * np.ptp(told))
     alike = np.unique(of[(least <= found[0] + drifts) & (most >= found[0] - drifts)])
     watched = (told + found[0] >= times.min()) & (back + found[0] <= times.max())
     return found if len(alike) >= _LEAST_ALIKE * watched.sum() else None

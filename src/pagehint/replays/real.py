@@ -13,6 +13,7 @@ from pagehint.host.blocks import PAGE_BYTES, OtherBlocks
 from pagehint.host.model import ModelHost
 from pagehint.host.shared import MemfdHost
 from pagehint.mm.batch import Batch
+from pagehint.proc.counters import parse_meminfo
 from pagehint.replays.engine import Engine
 from pagehint.units import shown
 
@@ -108,7 +109,7 @@ class RealMemory:
 
 
 def _available() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise InputError("/proc/meminfo does not say how much memory is available: expected a line MemAvailable")
+    counts = parse_meminfo(Path("/proc/meminfo").read_text(), "/proc/meminfo")
+    if "MemAvailable" not in counts:
+        raise InputError("/proc/meminfo does not say how much memory is available: expected a line MemAvailable")
+    return counts["MemAvailable"] * 1024
