@@ -252,6 +252,14 @@ def test_what_is_turned_off_and_on_again_is_seen(tmp_path, monkeypatch):
     assert told["turned_off"] == b"1"
 
 
+def test_what_the_recording_itself_turns_off_at_its_end_is_nobodys(monkeypatch):
+    """One recording of a few was said to miss events: the last look came after its own end."""
+    monkeypatch.setattr(record_module, "_LIVE", 0.0)
+    told = {}
+    record(lambda name, data: told.update({name: bytes(data)}), "zone", seconds=0)
+    assert told["turned_off"] == b"0"
+
+
 @pytest.mark.parametrize("how", ["written", "renamed"])
 def test_a_change_of_reporting_is_a_mark_of_the_time_that_its_file_tells(tmp_path, monkeypatch, how):
     """It was seen by the blocks that were reported then, if any, and not followed."""

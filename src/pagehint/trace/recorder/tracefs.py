@@ -425,6 +425,7 @@ class Instance:
     def stop(self) -> None:
         """Record no more; what the buffers hold stays."""
         self.write("tracing_on", "0")
+        self._on.clear()  # whoever turns something off now turns off nothing of the recording
 
     def mark(self, text: str) -> None:
         """Write a mark among the events."""
