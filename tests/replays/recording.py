@@ -14,7 +14,7 @@ from pagehint.replays.totals import make_run
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA
 
-__all__ = ["Row", "pages_are_somewhere", "record", "used_pages", "zone", "zoneinfo"]
+__all__ = ["Row", "pages_are_somewhere", "record", "rows_of", "used_pages", "zone", "zoneinfo"]
 
 Row = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """An event's letter, pfn, order and CPU, and its detail where it has one."""
@@ -113,3 +113,10 @@ def _files(beside: Path, texts: Mapping[str, str], flags: NDArray[np.uint64] | N
         files["kpageflags"] = beside.with_name(f"{beside.name}.kpageflags")
         files["kpageflags"].write_bytes(flags.astype("<u8").tobytes())
     return files
+
+
+def rows_of(trace: Trace) -> list[tuple[int, ...]]:
+    """A recording's events, in its order."""
+    return [
+        row for batch in trace.batches() for row in zip(*(column.tolist() for column in batch.values()), strict=True)
+    ]

@@ -9,7 +9,7 @@ import pytest
 from pagehint.errors import InputError
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.copy import copy_bundle
-from tests.replays.recording import record, zone
+from tests.replays.recording import record, rows_of, zone
 
 ROWS = [("A", 4, 2, 0), ("F", 4, 2, 0), ("A", 64, 0, 1)]
 BUDDY = "Node 0, zone    DMA32      0      1      0      0      0      0      0      0      0      0      {}\n"
@@ -48,20 +48,14 @@ def trace(tmp_path: Path) -> Trace:
     return Trace.open(path)
 
 
-def _rows(trace: Trace) -> list[tuple[object, ...]]:
-    return [
-        row for batch in trace.batches() for row in zip(*(column.tolist() for column in batch.values()), strict=True)
-    ]
-
-
 def test_it_has_all_that_the_guest_told_and_nothing_of_its_host(trace: Trace, tmp_path: Path) -> None:
     assert trace.residency is not None
     with copy_bundle(trace, tmp_path / "copy") as (writer, meta):
         assert meta == trace.meta
         writer.finish(meta)
     copy = Trace.open(tmp_path / "copy")
-    assert _rows(copy) == _rows(trace)
-    assert len(_rows(copy)) == 3
+    assert rows_of(copy) == rows_of(trace)
+    assert len(rows_of(copy)) == 3
     assert copy.marks is not None
     assert copy.marks.to_pylist() == [{"time": 5, "text": "begin"}, {"time": 10**6, "text": "phase two"}]
     for name in ("snapshot", "final", "look1", "look2", "look10"):

@@ -20,6 +20,7 @@ from pagehint.trace import Trace, TraceWriter, import_trace
 from pagehint.trace.describe import EMPTIED, FOLLOWED, TURNED_OFF, describe_parts
 from pagehint.trace.recorder.frames import FrameWriter
 from pagehint.trace.recorder.stream import RecordingImporter
+from tests.replays.recording import rows_of
 
 from .conftest import HEADER_PAGE
 
@@ -46,15 +47,9 @@ def bundle(path: Path, sent: Iterator[Piece]) -> Trace:
     return Trace.open(path)
 
 
-def rows(trace: Trace) -> list[tuple[int, ...]]:
-    return [
-        row for batch in trace.batches() for row in zip(*(column.tolist() for column in batch.values()), strict=True)
-    ]
-
-
 def test_the_events_of_both_cpus_are_one_order_of_time(tmp_path: Path) -> None:
     trace = bundle(tmp_path / "a", pieces())
-    found = rows(trace)
+    found = rows_of(trace)
     times = [row[0] for row in found]
     assert times == sorted(times)
     assert len(found) == trace.num_events > 5000
@@ -69,13 +64,13 @@ def test_in_smaller_pieces_it_is_the_same_recording(tmp_path: Path) -> None:
             step = 4096 if name.startswith("pages/") else len(data)
             yield from ((name, data[at : at + step]) for at in range(0, len(data), step))
 
-    assert rows(bundle(tmp_path / "a", split())) == rows(bundle(tmp_path / "b", pieces()))
+    assert rows_of(bundle(tmp_path / "a", split())) == rows_of(bundle(tmp_path / "b", pieces()))
 
 
 def test_a_cpu_that_is_kept_from_running_amid_an_event_is_waited_for(tmp_path: Path) -> None:
     """Its host let it run 0.4 s later: its events came rounds after those of the other CPU."""
     whole = bundle(tmp_path / "a", pieces())
-    end = rows(whole)[-1][0]
+    end = rows_of(whole)[-1][0]
 
     def stalled() -> Iterator[Piece]:
         *others, first, second = pieces()
@@ -85,7 +80,7 @@ def test_a_cpu_that_is_kept_from_running_amid_an_event_is_waited_for(tmp_path: P
 
     trace = bundle(tmp_path / "b", stalled())
     assert trace.meta.anomalies == whole.meta.anomalies
-    assert rows(trace) == rows(whole)
+    assert rows_of(trace) == rows_of(whole)
 
 
 def test_snapshots_of_the_start_the_middle_and_the_end(tmp_path: Path) -> None:
@@ -262,7 +257,7 @@ def _formats_between(count: int, numbers: int = 1 << 15) -> Iterator[Piece]:
 def test_formats_that_come_again_are_no_more_of_them(tmp_path: Path) -> None:
     """More than 255 in all were an OverflowError."""
     again = bundle(tmp_path / "a", _formats_between(300, 3))
-    assert rows(again) == rows(bundle(tmp_path / "b", pieces()))
+    assert rows_of(again) == rows_of(bundle(tmp_path / "b", pieces()))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +308,6 @@ def test_a_piece_that_can_not_be_is_named_and_leaves_no_bundle(
 
 
 def test_pieces_of_names_that_nobody_knows_are_left_out(tmp_path: Path) -> None:
-    assert rows(bundle(tmp_path / "a", _before("of/a/later/recorder", b"\0")())) == rows(
+    assert rows_of(bundle(tmp_path / "a", _before("of/a/later/recorder", b"\0")())) == rows_of(
         bundle(tmp_path / "b", pieces())
     )
