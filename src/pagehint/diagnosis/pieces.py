@@ -9,8 +9,9 @@ PIECE = 1 << 14
 
 
 def pieces_of(text: str, end: int | None = None, size: int = PIECE) -> Iterator[str]:
-    """The text up to `end` in pieces of whole lines, of `size` and more, without the line break between two: what is
-    made of each is soon gone.
+    """The text up to `end` in pieces of whole lines, of `size` characters and more, without the line break between.
+
+    O(length).
     """
     begin = 0
     while (stop := text.find("\n", begin + size, end)) >= 0:
