@@ -28,7 +28,7 @@ def trace(tmp_path: Path) -> Trace:
         final={"buddyinfo": BUDDY.format(3)},
     )
     path = tmp_path / "whole"
-    for number in (1, 2, 10):
+    for number in (0, 1, 2, 10):
         (tmp_path / f"look{number}").write_text(BUDDY.format(number))
     with TraceWriter(path) as writer, copy_bundle(Trace.open(tmp_path / "first"), tmp_path / "unused") as (copy, meta):
         assert copy is not writer
@@ -36,7 +36,7 @@ def trace(tmp_path: Path) -> Trace:
             folder = tmp_path / "first" / name
             files = {each.name.partition(".")[0]: each for each in folder.iterdir()}
             writer.add_snapshot(files, name)
-        for number in (1, 2, 10):
+        for number in (0, 1, 2, 10):
             writer.add_snapshot({"buddyinfo": tmp_path / f"look{number}"}, f"look{number}")
         writer.add_mark(5, "begin")
         writer.add_mark(10**6, "phase two")
@@ -58,10 +58,21 @@ def test_it_has_all_that_the_guest_told_and_nothing_of_its_host(trace: Trace, tm
     assert len(rows_of(copy)) == 3
     assert copy.marks is not None
     assert copy.marks.to_pylist() == [{"time": 5, "text": "begin"}, {"time": 10**6, "text": "phase two"}]
-    for name in ("snapshot", "final", "look1", "look2", "look10"):
+    for name in ("snapshot", "final", "look0", "look1", "look2", "look10"):
         had = {path.name: path.read_bytes() for path in (trace.path / name).iterdir()}
         assert {path.name: path.read_bytes() for path in (copy.path / name).iterdir()} == had
     assert copy.residency is None
+
+
+def test_what_only_sounds_like_a_snapshot_is_not_taken(trace: Trace, tmp_path: Path) -> None:
+    for name in ("look1.bak", "lookout"):
+        (trace.path / name).mkdir()
+        (trace.path / name / "buddyinfo.txt").write_text(BUDDY.format(1))
+    (trace.path / "look3").write_text("")
+    with copy_bundle(trace, tmp_path / "copy") as (writer, meta):
+        writer.finish(meta)
+    looks = {path.name for path in (tmp_path / "copy").iterdir() if path.name.startswith("look")}
+    assert looks == {"look0", "look1", "look2", "look10"}
 
 
 def test_nothing_is_left_where_it_is_not_finished(trace: Trace, tmp_path: Path) -> None:

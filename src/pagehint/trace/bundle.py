@@ -30,7 +30,7 @@ from pagehint.trace.events import EVENT_SCHEMA, Event
 from pagehint.trace.meta import Meta, read_meta
 from pagehint.trace.remote import is_url, local_copy
 from pagehint.trace.reporting import ReportingChange, reporting_changes
-from pagehint.trace.snapshot import Snapshot
+from pagehint.trace.snapshot import END, START, Snapshot
 from pagehint.trace.tables import (
     BITMAP_SCHEMA,
     HOST_STATE_SCHEMA,
@@ -177,9 +177,9 @@ class Trace:
     @cached_property
     def snapshot(self) -> Snapshot | None:
         """The zones at the start of the recording. Raises InputError where its files don't fit each other, or meta."""
-        if not (self.path / "snapshot").is_dir():
+        if not (self.path / START).is_dir():
             return None
-        snapshot = Snapshot(self.path / "snapshot")
+        snapshot = Snapshot(self.path / START)
         check_snapshot(snapshot, self.meta)
         return snapshot
 
@@ -190,7 +190,7 @@ class Trace:
 
     @cached_property
     def _final(self) -> Snapshot | None:
-        return Snapshot(self.path / "final") if (self.path / "final").is_dir() else None
+        return Snapshot(self.path / END) if (self.path / END).is_dir() else None
 
     @cached_property
     def _odd_final(self) -> str | None:

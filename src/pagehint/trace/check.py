@@ -15,7 +15,7 @@ from pagehint.inputs import open_input, reading
 from pagehint.kernel.orders import MOST_ORDER
 from pagehint.trace.events import LETTERS, MAX_PFN, NO_PFN, NONE, Event
 from pagehint.trace.meta import MAX_CPUS, Meta, ZoneLayout, has_checksum
-from pagehint.trace.snapshot import SNAPSHOT_FILES, Snapshot
+from pagehint.trace.snapshot import END, SNAPSHOT_FILES, START, Snapshot
 
 __all__ = [
     "EventCheck",
@@ -39,7 +39,7 @@ _LEAST_TOLD = 3
 _CHUNK = 1 << 20
 _READ = frozenset(
     [f"{table}.parquet" for table in ("marks", "residency", "reported", "host_state", "residency_bitmaps")]
-    + [f"{folder}/{name}" for folder in ("snapshot", "final") for name in SNAPSHOT_FILES]
+    + [f"{folder}/{name}" for folder in (START, END) for name in SNAPSHOT_FILES]
 )
 _ONLY_GROW = frozenset(("pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgfree", "pgfault"))
 

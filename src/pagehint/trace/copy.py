@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pagehint.trace.bundle import Trace
 from pagehint.trace.meta import Meta
-from pagehint.trace.snapshot import KPAGEFLAGS, TEXTS
+from pagehint.trace.snapshot import END, KPAGEFLAGS, LOOK, START, TEXTS
 from pagehint.trace.writer import TraceWriter
 
 __all__ = ["copy_bundle"]
@@ -21,8 +21,9 @@ def copy_bundle(trace: Trace, output: Path) -> Iterator[tuple[TraceWriter, Meta]
     with TraceWriter(output) as writer:
         for time, text in trace.mark_texts:
             writer.add_mark(time, text)
-        folders = [trace.path / "snapshot", *sorted(trace.path.glob("look[1-9]*"))]
-        folders += [trace.path / "final"] if trace.final_snapshot is not None else []
+        looks = sorted(path for path in trace.path.iterdir() if LOOK.fullmatch(path.name) and path.is_dir())
+        folders = [trace.path / START, *looks]
+        folders += [trace.path / END] if trace.final_snapshot is not None else []
         for folder in folders:
             files = {each: path for each in TEXTS if (path := folder / f"{each}.txt").exists()}
             if (path := folder / KPAGEFLAGS).exists():

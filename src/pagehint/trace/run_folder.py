@@ -23,7 +23,7 @@ from pagehint.trace.check import places
 from pagehint.trace.csv_tables import add_residency, csv_batches, csv_table, guest_times
 from pagehint.trace.events import LETTERS, NO_PFN, NONE, Event, pack_fallback
 from pagehint.trace.meta import MAX_CPUS, Clock, GuestReporting, Lost, Meta, ZoneLayout
-from pagehint.trace.snapshot import TEXTS
+from pagehint.trace.snapshot import END, START, TEXTS
 from pagehint.trace.snapshot_folder import kernel_of
 from pagehint.trace.tables import first_line
 from pagehint.trace.writer import TraceWriter
@@ -128,7 +128,7 @@ def _lost(decode: dict[str, Any], path: Path) -> Lost:
 def _snapshots(source: Path, writer: TraceWriter) -> tuple[list[ZoneLayout], int | None]:
     zones: list[ZoneLayout] = []
     pageblock_order = None
-    for when, name in (("init", "snapshot"), ("final", "final")):
+    for when, name in (("init", START), ("final", END)):
         found = {each: _find(source, f"{when}.{each}.txt") for each in TEXTS}
         found["kpageflags"] = _find(source, f"{when}.kpageflags.u64.gz", f"{when}.kpageflags.u64")
         files = {each: path for each, path in found.items() if path is not None}

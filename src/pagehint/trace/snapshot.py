@@ -1,5 +1,6 @@
 """A snapshot of a guest's zones: copies of its own /proc files, and its kpageflags."""
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from pagehint.proc.counters import parse_meminfo, parse_vmstat
 from pagehint.proc.pagetypeinfo import PageTypeInfo, of_another_machine, parse_pagetypeinfo
 from pagehint.proc.zoneinfo import ZoneInfo, ZoneLayout, layouts_of, parse_zoneinfo
 
-__all__ = ["KPAGEFLAGS", "SNAPSHOT_FILES", "TEXTS", "Snapshot"]
+__all__ = ["END", "KPAGEFLAGS", "LOOK", "SNAPSHOT_FILES", "START", "TEXTS", "Snapshot"]
 
 TEXTS = ("zoneinfo", "pagetypeinfo", "buddyinfo", "meminfo", "vmstat")
 """The /proc files that a snapshot may hold, as NAME.txt."""
@@ -23,6 +24,12 @@ KPAGEFLAGS = "kpageflags.u64.gz"
 
 SNAPSHOT_FILES = (*(f"{name}.txt" for name in TEXTS), KPAGEFLAGS)
 """The names of a snapshot's files."""
+
+START, END = "snapshot", "final"
+"""The folders of the snapshots at a recording's start and end."""
+
+LOOK = re.compile(r"look\d{1,9}", re.ASCII)
+"""The name of the folder of a snapshot that was taken in between."""
 
 _PAGE_SIZES = (1 << 12, 1 << 14, 1 << 16)
 _ALIKE = 0.02

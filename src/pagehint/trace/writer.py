@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -22,7 +21,7 @@ from pagehint.trace.bundle import Trace
 from pagehint.trace.check import EventCheck, checksums, places
 from pagehint.trace.events import EVENT_SCHEMA
 from pagehint.trace.meta import Meta, ZoneLayout, write_meta
-from pagehint.trace.snapshot import KPAGEFLAGS, TEXTS, Snapshot
+from pagehint.trace.snapshot import END, KPAGEFLAGS, LOOK, START, TEXTS, Snapshot
 from pagehint.trace.tables import (
     BITMAP_SCHEMA,
     HOST_STATE_SCHEMA,
@@ -39,7 +38,6 @@ __all__ = ["TraceWriter"]
 # Rows of a row group of the events: what a reader holds in memory at once is about 30 bytes each.
 _GROUP_ROWS = 1 << 18
 _BITMAP_GROUP_BYTES = 16 << 20
-_SNAPSHOT = re.compile(r"snapshot|final|look\d{1,9}", re.ASCII)
 
 # Times are deltas that no general compressor would find; bytes of neighbouring pfns compress apart;
 # the rest are few distinct values in long runs. LZ4 takes a fifth more than zstd, and is read in half the time.
@@ -182,15 +180,15 @@ class TraceWriter:
         self._events.write_table(pa.table(rows, schema=EVENT_SCHEMA), row_group_size=_GROUP_ROWS)
         self._filled = 0
 
-    def add_snapshot(self, files: Mapping[str, Path], name: str = "snapshot") -> Snapshot:
+    def add_snapshot(self, files: Mapping[str, Path], name: str = START) -> Snapshot:
         """Copy a snapshot: `files` are paths by name (TEXTS, and kpageflags, raw or .gz). Returns the copy.
 
         That of the start (`name` "snapshot") gives the zones that events are checked against. Raises InputError
         where its files don't fit together.
         """
         check_kind("files", files, Mapping, "paths by name")
-        if not isinstance(name, str) or not _SNAPSHOT.fullmatch(name):
-            raise InputError(f"a snapshot named {shown(name)}: expected snapshot, final, or look and a number")
+        if not isinstance(name, str) or (name not in (START, END) and not LOOK.fullmatch(name)):
+            raise InputError(f"a snapshot named {shown(name)}: expected {START}, {END}, or look and a number")
         folder = self._temp / name
         folder.mkdir()
         copies = {each: folder / (KPAGEFLAGS if each == "kpageflags" else f"{each}.txt") for each in files}
@@ -202,7 +200,7 @@ class TraceWriter:
         snapshot = Snapshot(folder)
         try:
             snapshot.check()
-            if name == "snapshot":
+            if name == START:
                 self._zones = snapshot.zones
         except InputError as error:
             text = str(error)

@@ -34,14 +34,13 @@ from pagehint.trace.recorder.frames import read_frames
 from pagehint.trace.recorder.merge import Columns, Merge
 from pagehint.trace.recorder.pages import PageDecoder
 from pagehint.trace.reporting import reporting_by
-from pagehint.trace.snapshot import TEXTS, Snapshot
+from pagehint.trace.snapshot import END, LOOK, START, TEXTS, Snapshot
 from pagehint.trace.writer import TraceWriter
 from pagehint.units import shown, whole_number
 
 __all__ = ["RecordingImporter", "import_stream"]
 
-_SNAPSHOTS = {"init": "snapshot", "final": "final"}
-_LOOK = re.compile(r"look[1-9]\d{0,2}", re.ASCII)
+_SNAPSHOTS = {"init": START, "final": END}
 _MOST_TEXT = 1 << 16
 _PAGE_SIZES = 512, 1 << 30
 _MOST_FORMATS = 255
@@ -113,7 +112,7 @@ class RecordingImporter:
         elif kind == "stats":
             self._check_cpu(name, rest)
             self._stats[rest] = bytes(data).decode("ascii", "replace")
-        elif kind in _SNAPSHOTS or _LOOK.fullmatch(kind):
+        elif kind in _SNAPSHOTS or LOOK.fullmatch(kind):
             self._snapshot_file(kind, rest, data)
 
     @property
