@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from pagehint.report.chart_style import COLOURS, FAINT, RUN_COLOURS
 from pagehint.report.sweep import sweep_page
 from pagehint.trace.shipped import example
 from tests.cli.test_run import SHIPPED, as_json
-from tests.command import pagehint
+from tests.command import COMMAND, pagehint
 from tests.replays.recording import record, zone
 
 SMALL = (
@@ -418,6 +419,21 @@ def test_a_design_that_was_changed_is_run_again(tmp_path: Path) -> None:
         assert len(rows.read_bytes().splitlines()) == lines
         footprints.append(json.loads(ended.stdout)["rows"][0]["footprint"])
     assert footprints[0] == footprints[1] < footprints[2]
+
+
+def test_what_another_pagehint_computed_is_run_again(tmp_path: Path) -> None:
+    package, rows, lines = tmp_path / "src" / "pagehint", tmp_path / "rows" / "rows.jsonl", []
+    shutil.copytree(Path(ph.__file__).parent, package, copy_function=os.symlink)
+    command = (*COMMAND, *map(str, ("sweep", *SMALL[:4], "--delay", "2s", "--capacity", 32, "--out", rows.parent)))
+    changed = package / "replays" / "playback.py"
+    for more in ("", "", "# Another.\n"):
+        source = changed.read_text() + more
+        changed.unlink()
+        changed.write_text(source)
+        environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        lines.append(len(rows.read_bytes().splitlines()))
+    assert lines[0] == lines[1] == lines[2] // 2
 
 
 def test_no_hinting_is_none_everywhere() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -265,12 +266,22 @@ def _mark(recording: Recording) -> str:
     return mark.hexdigest()
 
 
+# By its own files, as a checkout's version stays the same. Some ms.
+@cache
+def _own_code() -> str:
+    mark = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        mark.update(path.read_bytes())
+    return mark.hexdigest()
+
+
 def _key(task: Task, mark: str | None) -> str:
     plan = task.plan
     ground = {**asdict(task.ground), "touch": sorted(task.ground.touch), "sample": None}
     ground["costs"] = {**ground["costs"], "measured": sorted(ground["costs"]["measured"])}
     what = {
         "recording": task.recording.path.name if mark is None else mark,
+        "code": None if mark is None else _own_code(),
         "design": [plan.label, *([] if (kind := kind_of(plan.design)) is None else sources_of(kind))],
         "settings": dict(plan.settings),
         "capacity": plan.capacity,
