@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pagehint
+from pagehint import errors
 
 
 def run_python(code: str) -> str:
@@ -21,6 +22,11 @@ def test_every_name_is_there() -> None:
     assert dir(pagehint) == sorted(pagehint.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         pagehint.nothing  # noqa: B018
+
+
+def test_errors_can_be_caught_by_name() -> None:
+    raised = {each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)}
+    assert {each.__name__ for each in raised} <= set(pagehint.__all__)
 
 
 def test_to_a_type_checker_it_has_no_other_names() -> None:

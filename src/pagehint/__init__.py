@@ -4,7 +4,7 @@ import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pagehint.errors import AllocationError, BusyError, InputError, PagehintError
+from pagehint.errors import AllocationError, BusyError, HostError, InputError, PagehintError
 from pagehint.replays.drawing import draw_by
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ __all__ = [
     "Fleet",
     "GuestMemory",
     "Guests",
+    "HostError",
     "InputError",
     "KernelProfile",
     "Migratetype",
