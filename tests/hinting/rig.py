@@ -31,6 +31,11 @@ class Device:
         """The pfns of all blocks told of, in their order."""
         return [pfn for batch in self.batches for pfn, _ in batch]
 
+    @property
+    def pages(self) -> int:
+        """How many pages it was told of."""
+        return sum(1 << order for batch in self.batches for _, order in batch)
+
 
 class Driven:
     """A side of a comparison with a design that really runs: over ``zones``, by ``worker``, told to ``devices``."""

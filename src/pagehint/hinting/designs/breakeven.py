@@ -1,6 +1,7 @@
 # cython: annotation_typing=False, boundscheck=True, wraparound=True, cdivision=False
 """Give back when it pays: a free block after a time that its size and the price of memory set."""
 
+from math import ceil
 from typing import Any, ClassVar
 
 from pagehint.errors import InputError
@@ -56,9 +57,9 @@ def _budget(value: Any) -> float | None:
 class BreakEven(Design):
     """Gives back a block of any order once it has been free and untouched for ``wait(order)``, the largest first.
 
-    ``price``: CPU seconds that a GiB*minute of the host's memory is worth. It may be set while the design runs: from
-    the next look on. ``budget``: no more pages are given back than may fault again (but by ``park``). ``park()``: give
-    back everything now, what is on CPUs' lists too. Nothing is looked at while nothing is due.
+    ``price``: CPU seconds that a GiB*minute of the host's memory is worth. ``budget``: no more pages are given back
+    than may fault again (but by ``park``). Both may be set while the design runs: from the next look on. ``park()``:
+    give back everything now, what is on CPUs' lists too. Nothing is looked at while nothing is due.
     Why a block waits as long as it does: docs/breakeven.md.
     """
 
@@ -136,9 +137,8 @@ class BreakEven(Design):
 
     def park(self) -> None:
         """All that is free is due now, however young, and what is on CPUs' lists: before a pause. From any thread."""
-        if self.started and not self.stopping:
-            self._asked = True
-            self.ring()
+        self._asked = True
+        self.ring()
 
     def begin_anew(self) -> None:
         self._looked.clear()
@@ -157,12 +157,10 @@ class BreakEven(Design):
     @property
     def _earns(self) -> float:
         """Pages of the budget a ns."""
-        used = sum(zone.present_pages - zone.free_pages - zone.in_flight_pages for zone in self.zones)
+        used = sum(zone.present_pages - zone.free_pages for zone in self.zones)
         return float(self.budget or 0) * used / 60e9
 
     def _earn(self) -> None:
-        if self.budget is None:
-            return
         if self._credited is not None:
             self._credit += self._earns * (self.now - self._credited)
         self._credited = self.now
@@ -192,8 +190,7 @@ class BreakEven(Design):
             zone.request(False)
             if zone.free_pages >= self.reserve(zone) and not (yield from self._process(zone, parking, waits, pauses)):
                 return
-        if any(any(zone.nr_unhinted) for zone in self.zones):
-            self._look_again(self._pauses(waits))
+        self._look_again(self._pauses(waits))
 
     def _look_again(self, pauses: list[int]) -> None:
         """The next look is due as soon as an order is that has untold blocks."""
@@ -212,7 +209,7 @@ class BreakEven(Design):
         lacks = (1 << order) - self._credit
         if self.budget is None or lacks <= 0:
             return 0
-        return int(min(lacks / max(self._earns, 1e-12), _LONGEST))
+        return ceil(min(lacks / max(self._earns, 1e-12), _LONGEST))
 
     def _pauses(self, waits: list[int]) -> list[int]:
         """How long after a look at an order the next one comes (ns)."""
@@ -235,7 +232,7 @@ class BreakEven(Design):
             if self.now < looks[order] + pauses[order] // 2:  # one pass for what is nearly due
                 continue
             looks[order] = self.now
-            if not untold[order] and not parking:
+            if not untold[order]:
                 continue
             age = 0 if parking else waits[order]
             resume = False
@@ -250,7 +247,7 @@ class BreakEven(Design):
         return zone.pull(self.batch, order=order, age=age, most=most, resume=resume)
 
     def _told(self, zone: Zone, parking: bool) -> Part:
-        pages = 0 if parking else self.batch.pages
+        pages = 0 if parking or self.budget is None else self.batch.pages
         self._credit -= pages
         if (yield self.tell(zone)) is not None:
             self._credit += pages
