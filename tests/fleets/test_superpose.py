@@ -33,6 +33,21 @@ def test_each_case_counted(memory):
         assert found.mean == pytest.approx(mean, rel=1e-9)
 
 
+def test_a_parked_guest_keeps_what_it_held_before_any_of_its_passes():
+    crowd = Crowd(steps((2, 100), (1, 400), (1, 200), (1, 150)), 1, 7 * MIB, parked=0.25)  # 400 and 200 fell
+    values, shares = crowd.values()
+    found = dict.fromkeys(values.tolist(), 0.0)
+    for value, share in zip(values.tolist(), shares.tolist(), strict=True):
+        found[value] += share
+    assert found == {
+        107 * MIB: pytest.approx(0.75 * 0.4),
+        407 * MIB: pytest.approx(0.75 * 0.2 + 0.125),
+        207 * MIB: pytest.approx(0.75 * 0.2 + 0.125),
+        157 * MIB: pytest.approx(0.75 * 0.2),
+    }
+    assert crowd.mean == pytest.approx(values @ shares)
+
+
 def test_how_deep_and_how_often_each_case_counted():
     guests = [ONE, ONE, OTHER]
     crowds = [Crowd(ONE, 2, 7 * MIB), Crowd(OTHER, 1, 7 * MIB)]
