@@ -79,15 +79,21 @@ def test_what_is_freed_does_not_wait_for_a_look_that_was_set_for_less():
 
 
 # At a price of 0.05 a call is worth as much as a page that waits for 6,291 s.
-@pytest.mark.parametrize(("pages", "by"), [(1, "wait"), (1000, "call"), (4000, "quarter")])
-def test_the_next_look_is_after_a_calls_worth_or_a_quarter_of_the_wait_and_before_the_wait_is_over(pages, by):
+@pytest.mark.parametrize(
+    ("order", "blocks", "by"), [(0, 1, "wait"), (0, 1000, "call"), (3, 200, "call"), (0, 4000, "quarter")]
+)
+def test_the_next_look_is_after_a_calls_worth_or_a_quarter_of_the_wait_and_before_the_wait_is_over(order, blocks, by):
     guest = Guest(price=0.05)
-    taken = sorted(guest.zone.alloc(0) for _ in range(guest.zone.free_pages))
-    for page in taken[: 2 * pages : 2]:
-        guest.zone.free(page, 0)
+    taken = []
+    while (block := guest.zone.alloc_nowait(order)) >= 0:
+        taken.append(block)
+    while (page := guest.zone.alloc_nowait(0)) >= 0:  # the rest
+        guest.pages.append(page)
+    for block in sorted(taken)[: 2 * blocks : 2]:
+        guest.zone.free(block, order)
     guest.told_after(5)
-    wait = guest.design.wait(0) / MS
-    pauses = {"wait": wait, "call": 6_291_456 / pages, "quarter": wait / 4}
+    wait = guest.design.wait(order) / MS
+    pauses = {"wait": wait, "call": 6_291_456 / (blocks << order), "quarter": wait / 4}
     assert guest.next_look == pytest.approx(pauses[by], abs=1)
     assert pauses["quarter"] <= pauses[by] <= wait
 
@@ -289,19 +295,19 @@ def test_no_more_is_given_back_than_the_budget_allows():
 def test_a_batch_of_several_orders_keeps_to_the_budget_and_the_next_look_is_when_it_allows_for_a_block():
     """It looked twice for each page: a moment too soon, and 5 ms later."""
     zone, clock, device = Zone(8 << 10), VirtualClock(), Device(capacity=1000)
-    design = BreakEven(budget="1%", price=50)
+    design = BreakEven(budget="1%", price=1e6)
     VirtualWorker(design, [zone], clock).start(device)
     pages = sorted(zone.alloc(0) for _ in range(8 << 10))
     clock.advance(180_000 * MS)
-    for first in (*range(0, 200, 4), *range(1, 200, 4)):  # 50 pairs
+    for first in (*range(0, 320, 4), *range(1, 320, 4)):  # 80 pairs
         zone.free(pages[first], 0)
-    for page in pages[201:2201:2]:
+    for page in pages[401:2401:2]:
         zone.free(page, 0)
     earned = 0.01 * (zone.pages - zone.free_pages) / 60  # pages a second
     for second in range(181, 281):
         clock.advance(1_000 * MS)
-        assert earned * second - 2 < device.pages <= earned * second
-    assert [order for _, order in device.batches[0]].count(1) == 50
+        assert earned * second - 1.01 < device.pages <= earned * second
+    assert [order for _, order in device.batches[0]].count(1) == 80
     assert design.statistics.runs < design.statistics.batches + 10
 
 
@@ -311,6 +317,10 @@ def test_a_budget_that_is_set_later_counts_from_then_on():
     guest.design.budget = 1e3  # of what little is in use
     guest.free()
     assert set(guest.told_after(60_000)) == {guest.block, guest.pages[1]}
+    guest = Guest(price=50)
+    guest.design.budget = 1e-9
+    guest.free()
+    assert guest.told_after(60_000) == []
 
 
 def test_budgets():
