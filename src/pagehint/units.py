@@ -32,7 +32,7 @@ __all__ = [
 MIB = 1 << 20
 GIB_MINUTE = (1 << 30) * 60e9
 """Of bytes * ns: what an integral of memory over time is divided by."""
-_SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
+_SIZES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _TIMES = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 LONGEST_TIME = 10**6 * _TIMES["h"]
 """Nanoseconds: times are added up in 64 bits."""
@@ -104,7 +104,7 @@ def _parse(text: object, units: dict[str, int], what: str, example: str) -> int:
     if match is not None and not match[2] and not match[1].strip("0."):
         return 0
     if match is None or match[2].lower() not in names:
-        known = ", ".join(name for name in units if name)
+        known = ", ".join(units)
         raise InputError(f"{shown(text)} is not a {what}: expected a number and one of {known}, such as {example}")
     factor = names[match[2].lower()]
     whole, _, fraction = match[1].partition(".")
@@ -161,7 +161,7 @@ def _format(value: int, units: list[tuple[str, int]]) -> str:
 
 def format_size(size: int) -> str:
     """A size in bytes for people: ``"1.5 GiB"``."""
-    return _format(size, [(name, factor) for name, factor in reversed(_SIZES.items()) if name])
+    return _format(size, list(reversed(_SIZES.items())))
 
 
 def format_time(time: int) -> str:

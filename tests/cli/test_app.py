@@ -124,6 +124,9 @@ def test_a_signal_that_a_library_makes_another_exception_of_still_ends_it(
         ("run --nope", "Unknown option"),
         ("record --lvl page -o x -- true", "Unknown option: --lvl."),
         ("guest --level page -- true", "Unknown option: --level."),
+        ("record make -j4", "What is to run comes after --."),
+        ("fleet x:3 --host-memory 1GiB --seed=x", "--seed: 'x': expected a whole number."),
+        ("watch qemu", "PID: 'qemu': expected a whole number."),
     ],
 )
 def test_what_is_misused_names_its_own_help(command: str, says: str) -> None:
@@ -167,7 +170,7 @@ def test_help_names_each_design(command: str) -> None:
 
 @pytest.mark.parametrize("command", [name for name in app.resolved_commands() if not name.startswith("-")])
 def test_help_is_the_commands_docstring_and_its_examples_are_right(command: str) -> None:
-    """A short text stood in its place, in the list and in the command's own help."""
+    """A short text stood in its place, in the list and in the command's own help; --for 5m is no time."""
     done = pagehint(command, "--help", width=150)
     summary, _, rest = app[command].help.partition("\n")
     assert summary.replace("`", "") in " ".join(done.stdout.split())
@@ -203,15 +206,23 @@ def test_the_list_of_commands_loads_none_of_their_libraries() -> None:
         ("record", "--buffers=much"),
         ("watch", "1", "--for=soon"),
         ("guest", "--memory=much"),
+        ("guest", "--memory=1024"),
+        ("run", "--host-memory=512M"),
+        ("fleet", "a:1", "--host-memory=64GB"),
+        ("fleet", "a:1", "--host-memory=64"),
+        ("fleet", "a:1", "--host-memory=1GiB", "--overhead=0,5MiB"),
+        ("fleet", "a:1", "--host-memory=1GiB", "--risk=much"),
+        ("fleet", "a:1", "--host-memory=1GiB", "--risk=1e-3", "--risk=2"),
+        ("sweep", "--at-most-slowdown=120%"),
         ("doctor", "--watch=soon"),
         ("import", "x", "-o", "y.pagetrace", "--clock-offset=soon"),
     ],
 )
 def test_an_option_is_named_whose_value_is_no_quantity(words: tuple[str, ...]) -> None:
     done = pagehint(*words)
-    option = next(word for word in words if word.startswith("--")).partition("=")[0]
+    option, _, value = words[-1].partition("=")
     assert done.returncode == 2
-    assert re.fullmatch(rf"pagehint: {option}: '\w+' is not a (time|size): expected .*\n", done.stderr)
+    assert re.fullmatch(rf"pagehint: {option}: '{value}' is not a (time|size|share): expected .*\n", done.stderr)
 
 
 @pytest.mark.parametrize(

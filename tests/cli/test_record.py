@@ -121,10 +121,10 @@ def test_a_recording_says_what_it_can_tell_and_what_it_cannot(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["record", "--for", "1s", "--", "true"], b"choose one of them"),
+        (["record", "--for", "1s", "--", "true"], b"--for 1 s and a command, 'true': choose one of them"),
         (["record", "--for", "soon"], b"'soon' is not a time"),
-        (["record", "--for", "0s"], b"--for 0s: expected 100 ms at the least"),
-        (["watch", "1", "--for", "0s"], b"--for 0s: expected 100 ms at the least"),
+        (["record", "--for", "0s"], b"--for 0 ns: expected 100 ms at the least"),
+        (["watch", "1", "--for", "0s"], b"--for 0 ns: expected 100 ms at the least"),
         (["record", "--for", "1s", "--buffers", "0"], b"for each of the"),
         (["record", "--for", "1s", "--buffers", "1PiB"], b"more than half of this machine's"),
         (["guest", "--matrix", " "], b"names no settings"),

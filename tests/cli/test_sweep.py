@@ -220,7 +220,7 @@ def test_a_setting_that_is_each_recordings_best_loses_nothing() -> None:
         (["--design", "magic"], "--design: 'magic' is no design"),
         (["--order", "11", "--design", "hinting"], "--order 11: expected a whole number, 0 to 10"),
         (["--set", "age=3", "--design", "reporting,hinting"], "--set age is no setting of reporting or hinting"),
-        (["--at-most-slowdown", "much"], "--at-most-slowdown much: expected a share"),
+        (["--at-most-slowdown", "much"], "--at-most-slowdown: 'much' is not a share: expected 0 to 1, or percent"),
         (["--give-back-within", "soon"], "--give-back-within: 'soon' is not a time"),
         (["--workers", "0"], "workers 0: expected 1"),
         (["--at-most-refaults", "-1"], "the most faults again -1: expected 0 to"),

@@ -171,7 +171,7 @@ def test_the_command_and_its_page(tmp_path):
     command[4] = f"{path}:40@noon-18h"
     wrong = subprocess.run(command, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith(f"pagehint: {path}:40@noon-18h: 'noon' is not a time")
+    assert wrong.stderr == f"pagehint: {path}:40@noon-18h: expected times of a day after @, such as @8h-18h\n"
 
 
 def test_after_a_storm_all_kinds_come_back_together():

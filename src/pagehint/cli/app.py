@@ -52,6 +52,7 @@ for _name, _module in _COMMANDS.items():
     app.command(f"pagehint.cli.{_module}:{_module}", name=_name)
 
 
+_RUN_A_COMMAND = ("record", "guest")
 _OF_NOTHING = re.compile(r"--[\w-]+=")
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -177,15 +178,25 @@ def _misused(error: cyclopts.CycloptsError) -> str:
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
         name = error.argument.name
         if error.keyword is None:
-            shown = name.removeprefix("--").upper() if error.argument.field_info.is_positional else name
-            said = f"{shown}: it is needed, and isn't given."
+            said = f"{_as_given(error.argument)}: it is needed, and isn't given."
         elif name.startswith("-"):
             said = f"{name}: its value is missing: one that begins with a dash is written {name}=VALUE."
+    if isinstance(error, cyclopts.CoercionError) and error.argument is not None and error.msg is not None:
+        # What a converter in cli/options.py says of the value.
+        said = f"{_as_given(error.argument)}: {error.msg}"
+        if isinstance(error.__cause__, InputError):
+            return said
     if isinstance(error, cyclopts.UnknownOptionError) and "-" in (error.token.keyword, error.token.value):
         said = "-: standard input is not read here: name a file or a bundle."
+    elif isinstance(error, cyclopts.UnknownOptionError) and command.endswith(_RUN_A_COMMAND) and "--" not in sys.argv:
+        said = f"{said} What is to run comes after --."
     if isinstance(error, cyclopts.UnusedCliTokensError):
         said = f"{' '.join(error.unused_tokens or ())}: nothing more is expected."
     return f"{said} `{command} --help` tells more."
+
+
+def _as_given(argument: cyclopts.Argument) -> str:
+    return argument.name.removeprefix("--").upper() if argument.field_info.is_positional else argument.name
 
 
 def _refuse(text: str) -> NoReturn:

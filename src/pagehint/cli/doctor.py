@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import Json, naming, print_json
+from pagehint.cli.options import Json, Time, print_json
 from pagehint.diagnosis.apply import STEPS, apply_action, check_action
 from pagehint.diagnosis.examine import diagnose
 from pagehint.diagnosis.examine import doctor as examine_machine
@@ -19,17 +19,18 @@ from pagehint.diagnosis.findings import Diagnosis
 from pagehint.errors import InputError
 from pagehint.report.doctor import applied_lines, live_screen, print_doctor
 from pagehint.report.output import output_if
-from pagehint.units import parse_time
+from pagehint.units import format_time
 
 __all__ = ["doctor"]
 
+_LEAST_WATCH = 10**9
 _LOOKING = "looking at", "this machine's memory"
 
 
 def doctor(
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     html: Path | None = None,
-    watch: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    watch: Annotated[Time | None, Parameter(allow_leading_hyphen=True)] = None,
     apply: Literal["drop_caches", "compact_memory", "both"] | None = None,
     json_: Json = False,
 ) -> None:
@@ -48,11 +49,12 @@ def doctor(
     ----------
     files
         Copies of /proc/buddyinfo, pagetypeinfo, zoneinfo, meminfo, vmstat, kpageflags (.gz too), the output of free,
-        or a kernel log, in any mixture, in one file or many; - is standard input. Without any: this machine, now.
+        or a kernel log, in any mixture, in one file or many, or a folder of them; - is standard input. Without any:
+        this machine, now.
     html
         Write one page with the charts, which needs nothing else.
     watch
-        Look again each time, such as 10s, on a live screen.
+        A live screen, renewed after each such time, such as 10s.
     apply
         Do it, after asking, and tell what it brought.
     json_
@@ -60,7 +62,7 @@ def doctor(
     """
     _check(files, html, watch, apply, json_)
     if watch is not None:
-        _watch(parse_time(watch) / 1e9)
+        _watch(watch / 1e9)
         return
     if apply is not None:
         check_action(apply)
@@ -82,7 +84,7 @@ def doctor(
         print_doctor(Console(highlight=False), found)
 
 
-def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply: str | None, json_: bool) -> None:
+def _check(files: tuple[Path, ...], html: Path | None, watch: int | None, apply: str | None, json_: bool) -> None:
     for each in map(str, files):
         if each.startswith("-") and each != "-":
             raise InputError(
@@ -94,9 +96,8 @@ def _check(files: tuple[Path, ...], html: Path | None, watch: str | None, apply:
         return
     if html is not None or json_ or apply is not None:
         raise InputError("--watch shows a live screen: leave --html, --json and --apply out")
-    with naming("--watch"):
-        if parse_time(watch) < parse_time("1s"):
-            raise InputError(f"{watch}: expected 1s or more")
+    if watch < _LEAST_WATCH:
+        raise InputError(f"--watch {format_time(watch)}: expected 1s or more")
     if not sys.stdout.isatty():
         raise InputError("--watch needs a terminal: use --json for programs")
 

@@ -9,12 +9,17 @@ from rich.console import Console
 
 from pagehint.cli.bar import bar
 from pagehint.cli.options import (
+    Address,
+    Delays,
+    Designs,
     Flag,
-    Hyphened,
     Json,
+    Orders,
     PageSize,
     Sets,
-    Texts,
+    Share,
+    Shares,
+    Size,
     Whole,
     costs_at,
     executor_at,
@@ -30,7 +35,7 @@ from pagehint.fleets.fleet import fleet as fleet_of
 from pagehint.replays.plan import kinds_of
 from pagehint.replays.study import Ground
 from pagehint.report.output import output_if
-from pagehint.units import parse_size, parse_time
+from pagehint.units import parse_time
 
 __all__ = ["fleet"]
 
@@ -39,15 +44,15 @@ _GUESTS = re.compile(r"(.+):(\d{1,40})(?:@([^-@]+)-([^-@]+))?", re.DOTALL)
 
 def fleet(
     *guests: str,
-    host_memory: str,
-    design: Texts = None,
-    order: Texts = None,
-    delay: Hyphened = None,
+    host_memory: Size,
+    design: Designs = None,
+    order: Orders = None,
+    delay: Delays = None,
     set_: Sets = None,
-    risk: Annotated[list[float] | None, Parameter(negative=())] = None,
-    together: float = 0.0,
-    parked: float = 0.0,
-    overhead: str = "0MiB",
+    risk: Shares = None,
+    together: Share = 0.0,
+    parked: Share = 0.0,
+    overhead: Annotated[Size, Parameter(show_default=False)] = 0,
     measured: Flag = False,
     host_page_size: PageSize | None = None,
     khugepaged: Flag = False,
@@ -55,7 +60,7 @@ def fleet(
     seed: Whole = 1,
     html: Path | None = None,
     workers: Whole | None = None,
-    scheduler: str | None = None,
+    scheduler: Address = None,
     json_: Json = False,
 ) -> None:
     """Tell how many guests fit on a host, without hinting and with each design, and what they hold together.
@@ -113,23 +118,19 @@ def fleet(
     with naming("--design"):
         names = split_names(design or [])
         kinds_of(names)
-    with naming("--host-memory"):
-        memory = parse_size(host_memory)
-    with naming("--overhead"):
-        beside = parse_size(overhead)
     charged = costs_at(costs)
     read = read_files([str(each.source) for each in listed], costs, names)
     with output_if(html, read) as page:
         with executor_at(scheduler) as executor, bar("replaying", "all settings") as shown:
             found = fleet_of(
                 listed,
-                memory,
+                host_memory,
                 names,
                 texts,
                 risks=risk or RISKS,
                 together=together,
                 parked=parked,
-                overhead=beside,
+                overhead=overhead,
                 seed=seed,
                 measured=measured,
                 options=options,
@@ -157,6 +158,6 @@ def _guests(text: str) -> Guests:
         raise InputError(f"{text[:80]}: expected a recording and how many guests, such as web.pagetrace:40")
     try:
         begin, end = (0.0, 86_400.0) if match[3] is None else (parse_time(part) / 1e9 for part in match.group(3, 4))
-    except InputError as error:
-        raise InputError(f"{text}: {error}") from None
+    except InputError:
+        raise InputError(f"{text}: expected times of a day after @, such as @8h-18h") from None
     return Guests(match[1], int(match[2]), begin, end)

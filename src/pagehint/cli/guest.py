@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from pagehint.cli.options import OUTPUT, Whole, naming
+from pagehint.cli.options import OUTPUT, Size, Whole, naming
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.hinting.designs.reporting import PageReporting
@@ -22,7 +23,7 @@ from pagehint.replays.across import predict_across
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot, default_command
-from pagehint.units import format_count, format_size, parse_size, percent, whole_number
+from pagehint.units import format_count, format_size, percent, whole_number
 
 __all__ = ["guest"]
 
@@ -33,13 +34,13 @@ _LEAST_MIB, _MOST_MIB, _MOST_CPUS = 128, 1 << 20, 64
 def guest(
     *command: str,
     output: Annotated[Path | None, OUTPUT] = None,
-    kernel: str = "linux-image-cloud-amd64",
+    kernel: Annotated[str, Parameter(metavar="KERNEL")] = "linux-image-cloud-amd64",
     disk: Path | None = None,
-    memory: str = "1GiB",
+    memory: Size = 1 << 30,
     cpus: Whole = 2,
-    reporting: str = "on",
+    reporting: Annotated[str, Parameter(metavar="SETTING")] = "on",
     accel: Literal["auto", "kvm", "tcg"] = "auto",
-    matrix: str | None = None,
+    matrix: Annotated[str | None, Parameter(metavar="SETTINGS")] = None,
 ) -> None:
     """Boot a guest under QEMU, record it while it runs a command, and watch it from outside: a bundle with truth.
 
@@ -74,10 +75,8 @@ def guest(
         Several guests, such as "order=9,4 reporting=on,off": what the first predicts for the others' settings, beside
         what was measured in them, and in a second guest of each.
     """
-    with naming("--memory"):
-        size = parse_size(memory)
-    if not _LEAST_MIB << 20 <= size <= _MOST_MIB << 20:
-        raise InputError(f"--memory {memory}: expected {_LEAST_MIB} MiB to 1 TiB")
+    if not _LEAST_MIB << 20 <= memory <= _MOST_MIB << 20:
+        raise InputError(f"--memory {format_size(memory)}: expected {_LEAST_MIB} MiB to 1 TiB")
     if disk is not None and not command:
         raise InputError(f"--disk {disk}: name the command that runs in it, after --")
     with naming("--reporting"):
@@ -85,7 +84,7 @@ def guest(
     settings = GuestSettings(
         kernel=kernel,
         disk=disk,
-        memory=size >> 20,
+        memory=memory >> 20,
         cpus=whole_number("--cpus", cpus, 1, _MOST_CPUS),
         reporting=on,
         order=order,

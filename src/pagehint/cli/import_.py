@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pagehint.cli.bar import bar
-from pagehint.cli.options import OUTPUT, naming
+from pagehint.cli.options import OUTPUT, Time
 from pagehint.cli.said import say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
@@ -14,19 +14,20 @@ from pagehint.partial import temporary_folder
 from pagehint.replays.start import check_replayable
 from pagehint.trace import Trace, import_trace
 from pagehint.trace.describe import describe_anomalies, describe_lost, describe_missing
-from pagehint.units import format_count, parse_time
+from pagehint.units import format_count
 
 __all__ = ["import_"]
 
 
 def import_(
     source: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    /,
     *,
     output: Annotated[Path, OUTPUT],
     snapshot: Path | None = None,
     residency: Path | None = None,
     host: Path | None = None,
-    clock_offset: str | None = None,
+    clock_offset: Time | None = None,
 ) -> None:
     """Make a trace bundle of a recording of a guest's page allocator.
 
@@ -56,15 +57,13 @@ def import_(
         By how much the host's wall clock is ahead of the guest's trace clock, such as 1795821679.357s. Default: with
         --residency as a mark `CLOCK $(date +%s%N)` of the recording says; with --host it is fitted.
     """
-    with naming("--clock-offset"):
-        offset = None if clock_offset is None else parse_time(clock_offset)
     if host is not None:
         if residency is not None:
             raise InputError("--residency and --host: choose one of them")
-        trace = _with_host(source, output, snapshot, host, offset)
+        trace = _with_host(source, output, snapshot, host, clock_offset)
     else:
         with bar("importing", source.name, 1.0) as shown:
-            trace = import_trace(source, output, snapshot, shown.reach, residency=residency, clock_offset=offset)
+            trace = import_trace(source, output, snapshot, shown.reach, residency=residency, clock_offset=clock_offset)
     beside = source.parent / "start"
     if snapshot is None and source.is_file() and (beside / "zoneinfo").is_file():
         warn(f"{beside} looks like its snapshot, and is not named: `--snapshot {as_argument(beside)}` takes it")

@@ -1,7 +1,7 @@
 """What the options of several commands have in common: their types, and what their texts mean."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -10,46 +10,97 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, Token
 
 from pagehint.errors import InputError
+from pagehint.hinting.designs.registry import DESIGNS, NONE
 from pagehint.host.costs import Costs
-from pagehint.units import format_time, parse_time, shown
+from pagehint.trace import Trace
+from pagehint.units import format_size, format_time, parse_size, parse_time, shown
 
 __all__ = [
     "OUTPUT",
+    "Address",
+    "Counts",
+    "Delays",
+    "Designs",
     "Flag",
     "For",
-    "Hyphened",
     "Json",
+    "Number",
+    "Numbers",
+    "Orders",
     "PageSize",
     "Sets",
-    "Texts",
+    "Share",
+    "Shares",
+    "Size",
+    "Time",
     "Whole",
     "costs_at",
     "executor_at",
     "naming",
-    "parse_for",
     "print_json",
     "read_files",
+    "recording",
+    "seconds_of",
     "setting_texts",
     "split_names",
 ]
 
 
 # Cyclopts rounds: a process 4711.6 was 4712.
-def _whole(kind: type, tokens: Sequence[Token]) -> int:
-    text = tokens[0].value
+def _whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise ValueError(f"{shown(text)}: expected a whole number.") from None
 
 
-Whole = Annotated[int, Parameter(converter=_whole)]
-Texts = Annotated[list[str] | None, Parameter(negative=())]
-Hyphened = Annotated[list[str] | None, Parameter(negative=(), allow_leading_hyphen=True)]
-Sets = Annotated[list[str] | None, Parameter(name="--set", negative=())]
-Flag = Annotated[bool, Parameter(negative=())]
-Json = Annotated[bool, Parameter(name="--json", negative=())]
-For = Annotated[str | None, Parameter(name="--for")]
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)}: expected a number, such as 1.5.") from None
+
+
+def _share(text: str) -> float:
+    number, whole = (text[:-1], 100) if text.endswith("%") else (text, 1)
+    try:
+        share = float(number) / whole
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise InputError(f"{shown(text)} is not a share: expected 0 to 1, or percent, such as 1%")
+    return share
+
+
+def _read_by(parse: Callable[[str], Any]) -> Callable[[type, Sequence[Token]], Any]:
+    return lambda kind, tokens: parse(tokens[0].value)
+
+
+def _each_by(parse: Callable[[str], Any]) -> Callable[[type, Sequence[Token]], Any]:
+    return lambda kind, tokens: [parse(token.value) for token in tokens]
+
+
+# As it would be given: one word.
+def _shown_by(words: Callable[[int], str]) -> Callable[[int | None], str | None]:
+    return lambda value: None if value is None else words(value).replace(" ", "")
+
+
+Whole = Annotated[int, Parameter(converter=_read_by(_whole), metavar="NUMBER")]
+Number = Annotated[float, Parameter(converter=_read_by(_number), metavar="NUMBER")]
+Numbers = Annotated[list[float] | None, Parameter(converter=_each_by(_number), negative=(), metavar="NUMBER...")]
+Share = Annotated[float, Parameter(converter=_read_by(_share), metavar="SHARE")]
+Shares = Annotated[list[float] | None, Parameter(converter=_each_by(_share), negative=(), metavar="SHARE...")]
+Size = Annotated[int, Parameter(converter=_read_by(parse_size), metavar="SIZE", show_default=_shown_by(format_size))]
+Time = Annotated[int, Parameter(converter=_read_by(parse_time), metavar="TIME", show_default=_shown_by(format_time))]
+Designs = Annotated[list[str] | None, Parameter(negative=(), metavar="DESIGN...")]
+Orders = Annotated[list[str] | None, Parameter(negative=(), metavar="ORDER...")]
+Delays = Annotated[list[str] | None, Parameter(negative=(), metavar="TIME...", allow_leading_hyphen=True)]
+Counts = Annotated[list[str] | None, Parameter(negative=(), metavar="NUMBER...")]
+Sets = Annotated[list[str] | None, Parameter(name="--set", negative=(), metavar="NAME=VALUE...")]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+Json = Annotated[bool, Parameter(name="--json", negative=(), show_default=False)]
+For = Annotated[Time | None, Parameter(name="--for")]
+Address = Annotated[str | None, Parameter(metavar="ADDRESS")]
 PageSize = Literal["4KiB", "2MiB", "THP"]
 OUTPUT = Parameter(name=["--output", "-o"])
 
@@ -75,6 +126,15 @@ def split_names(texts: Sequence[str]) -> list[str]:
     return [name.strip() for text in texts for name in text.split(",")]
 
 
+def recording(name: str | Path) -> Trace:
+    """The recording of a command's argument. Raises InputError."""
+    names = split_names([str(name)])
+    if all(each in (*DESIGNS, NONE) for each in names) and not Path(name).exists():
+        options = " ".join(f"--design {each}" for each in names)
+        raise InputError(f"{name}: no such trace bundle, but a design: it is given as {options}")
+    return Trace.open(name)
+
+
 def setting_texts(
     given: Mapping[str, Sequence[str] | None], set_: Sequence[str] | None
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
@@ -95,13 +155,13 @@ def _assignment(text: str) -> tuple[str, str]:
     return name.strip().replace("-", "_"), value.strip()
 
 
-def parse_for(text: str) -> float:
+def seconds_of(for_: int | None) -> float | None:
     """The seconds of --for. Raises InputError."""
-    with naming("--for"):
-        time = parse_time(text)
-    if time < _LEAST_TIME:
-        raise InputError(f"--for {text}: expected {format_time(_LEAST_TIME)} at the least")
-    return time / 1e9
+    if for_ is None:
+        return None
+    if for_ < _LEAST_TIME:
+        raise InputError(f"--for {format_time(for_)}: expected {format_time(_LEAST_TIME)} at the least")
+    return for_ / 1e9
 
 
 def read_files(sources: Iterable[str | Path], costs: Path | None, designs: Iterable[str]) -> list[str | Path]:

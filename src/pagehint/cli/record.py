@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from pagehint.cli.options import For, naming, parse_for
+from pagehint.cli.options import For, Size, seconds_of
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.inputs import as_argument
@@ -22,7 +22,7 @@ from pagehint.trace.recorder.record import record as run
 from pagehint.trace.recorder.stream import RecordingImporter
 from pagehint.trace.recorder.summary import can_tell, cannot_tell
 from pagehint.trace.recorder.tracefs import PROBES
-from pagehint.units import format_count, format_size, parse_size, percent
+from pagehint.units import format_count, format_size, format_time, percent, shown
 
 __all__ = ["record"]
 
@@ -34,13 +34,13 @@ def record(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], allow_leading_hyphen=True)] = None,
     for_: For = None,
     level: Literal["zone", "page"] = "zone",
-    buffers: str | None = None,
+    buffers: Size | None = None,
 ) -> None:
     """Record this machine's page allocator, as root: while a command runs, for a time, or until Ctrl-C.
 
     For example:
 
-        pagehint record -o guest.pagetrace --for 5m
+        pagehint record -o guest.pagetrace --for 5min
         pagehint record -o make.pagetrace -- make -j4
         ssh root@guest pagehint record -o - --for 60s | pagehint import - -o guest.pagetrace
 
@@ -63,9 +63,10 @@ def record(
     buffers
         Memory of the ring buffers of all CPUs, such as 64MiB; default: at most 2 % of this machine's.
     """
-    seconds = None if for_ is None else parse_for(for_)
-    if seconds is not None and command:
-        raise InputError(f"--for {for_} and a command: choose one of them")
+    seconds = seconds_of(for_)
+    if for_ is not None and command:
+        given = f"--for {format_time(for_)} and a command, {shown(command[0])}"
+        raise InputError(f"{given}: choose one of them (a bundle's name comes after -o)")
     size = None if buffers is None else _buffer_kib(buffers)
 
     def go(put: Put, live: Callable[[Progress], str], stdout: int | None = None) -> Recorded:
@@ -98,14 +99,15 @@ def record(
     _pass_on(recorded)
 
 
-def _buffer_kib(buffers: str) -> int:
+def _buffer_kib(buffers: int) -> int:
     cpus, memory = os.cpu_count() or 1, memory_bytes()
-    with naming("--buffers"):
-        size = parse_size(buffers) // 1024 // cpus
+    size = buffers // 1024 // cpus
     if size < _LEAST_KIB:
-        raise InputError(f"--buffers {buffers}: expected {_LEAST_KIB} KiB for each of the {cpus} CPUs at the least")
+        raise InputError(
+            f"--buffers {format_size(buffers)}: expected {_LEAST_KIB} KiB for each of the {cpus} CPUs at the least"
+        )
     if size * 1024 * cpus > memory // 2:
-        raise InputError(f"--buffers {buffers}: more than half of this machine's {format_size(memory)}")
+        raise InputError(f"--buffers {format_size(buffers)}: more than half of this machine's {format_size(memory)}")
     return size
 
 

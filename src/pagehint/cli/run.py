@@ -12,16 +12,22 @@ from rich.console import Console
 
 from pagehint.cli.bar import bar
 from pagehint.cli.options import (
+    Counts,
+    Delays,
+    Designs,
     Flag,
-    Hyphened,
     Json,
+    Number,
+    Orders,
     PageSize,
     Sets,
-    Texts,
+    Size,
+    Time,
     costs_at,
     naming,
     print_json,
     read_files,
+    recording,
     setting_texts,
     split_names,
 )
@@ -39,10 +45,8 @@ from pagehint.report.compare import print_runs
 from pagehint.report.output import output_if
 from pagehint.report.terminal import print_run
 from pagehint.report.words import labels
-from pagehint.trace import Trace
 from pagehint.trace.shipped import EXAMPLES
 from pagehint.trace.shipped import example as shipped
-from pagehint.units import parse_time
 
 __all__ = ["run"]
 
@@ -51,23 +55,23 @@ def run(
     trace: str | Path | None = None,
     /,
     *,
-    example: str | None = None,
-    design: Texts = None,
-    compare: str | None = None,
-    order: Texts = None,
-    delay: Hyphened = None,
-    high_water_mark: Texts = None,
-    capacity: Texts = None,
+    example: Annotated[str | None, Parameter(metavar="NAME")] = None,
+    design: Designs = None,
+    compare: Annotated[str | None, Parameter(metavar="DESIGN,...")] = None,
+    order: Orders = None,
+    delay: Delays = None,
+    high_water_mark: Counts = None,
+    capacity: Counts = None,
     set_: Sets = None,
     placement: Literal["simulated", "recorded"] = "simulated",
     host: RealKind | None = None,
     host_page_size: PageSize | None = None,
-    host_memory: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    host_memory: Annotated[Size | None, Parameter(allow_leading_hyphen=True)] = None,
     khugepaged: Flag = False,
     costs: Path | None = None,
-    kernel: str | None = None,
-    price: float = PRICE,
-    sample: Annotated[str, Parameter(allow_leading_hyphen=True)] = "50ms",
+    kernel: Annotated[str | None, Parameter(metavar="VERSION")] = None,
+    price: Number = PRICE,
+    sample: Annotated[Time, Parameter(allow_leading_hyphen=True)] = 50 * 10**6,
     free_backed: bool | None = None,
     touch: Annotated[list[Literal["alloc", "zone_alloc", "free"]] | None, Parameter(negative=())] = None,
     out: Path | None = None,
@@ -147,7 +151,7 @@ def run(
     names = _names(design, compare)
     if trace is not None and example is not None:
         raise InputError(f"{trace} and --example {example}: choose one of them")
-    opened = shipped(example or EXAMPLES[0]) if trace is None else Trace.open(trace)
+    opened = shipped(example or EXAMPLES[0]) if trace is None else recording(trace)
     given = {"order": order, "delay": delay, "high_water_mark": high_water_mark, "capacity": capacity}
     texts, options = setting_texts(given, set_)
     _check_outputs(out, html)
@@ -160,9 +164,8 @@ def run(
     backed_by = page_size or seen_page_size(opened)
     with naming("--khugepaged"):
         ModelHost(backed_by, khugepaged=khugepaged)
-    with naming("--sample"):
-        if not parse_time(sample):
-            raise InputError(f"{sample} is no step: expected one above 0, such as 50ms")
+    if not sample:
+        raise InputError("--sample 0s: expected a step above 0, such as 50ms")
 
     ground = Ground(
         page_size,

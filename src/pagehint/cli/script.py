@@ -16,7 +16,7 @@ from pagehint.units import format_count
 __all__ = ["script"]
 
 # With this, a lone - is a file, and no unknown option.
-_FILE = Parameter(allow_leading_hyphen=True, help="an op script, gzipped or not, or - for standard input")
+_FILE = Parameter(allow_leading_hyphen=True, help="An op script, gzipped or not, or - for standard input.")
 _LONGEST_LINE = 1 << 16
 _STORY = files("pagehint") / "examples" / "cycle.ops"
 

@@ -1,29 +1,33 @@
 """``pagehint sweep``: many settings on recordings, and the best of them at a price or within a budget."""
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.console import Console
 
 from pagehint.cli.bar import bar
 from pagehint.cli.options import (
+    Address,
+    Counts,
+    Delays,
+    Designs,
     Flag,
-    Hyphened,
     Json,
+    Numbers,
+    Orders,
     PageSize,
     Sets,
-    Texts,
+    Share,
+    Time,
     Whole,
     costs_at,
     executor_at,
     naming,
     print_json,
     read_files,
+    recording,
     setting_texts,
     split_names,
 )
-from pagehint.errors import InputError
 from pagehint.hinting.designs.registry import DESIGNS, all_settings
 from pagehint.replays.plan import kinds_of
 from pagehint.replays.run import PRICE
@@ -31,9 +35,7 @@ from pagehint.replays.study import Ground
 from pagehint.replays.sweep import ROWS, Budget
 from pagehint.replays.sweep import sweep as sweep_of
 from pagehint.report.output import check_unread, output_if
-from pagehint.trace import Trace
 from pagehint.trace.shipped import example
-from pagehint.units import parse_time
 
 __all__ = ["sweep"]
 
@@ -42,22 +44,22 @@ _TYPICAL = "The host's costs are typical ones: `pagehint calibrate` measures thi
 
 def sweep(
     *traces: str,
-    design: Texts = None,
-    order: Texts = None,
-    delay: Hyphened = None,
-    capacity: Texts = None,
+    design: Designs = None,
+    order: Orders = None,
+    delay: Delays = None,
+    capacity: Counts = None,
     set_: Sets = None,
-    price: Annotated[list[float] | None, Parameter(negative=())] = None,
+    price: Numbers = None,
     at_most_refaults: Whole | None = None,
-    at_most_slowdown: str | None = None,
-    give_back_within: str | None = None,
+    at_most_slowdown: Share | None = None,
+    give_back_within: Time | None = None,
     host_page_size: PageSize | None = None,
     khugepaged: Flag = False,
     costs: Path | None = None,
     out: Path | None = None,
     html: Path | None = None,
     workers: Whole | None = None,
-    scheduler: str | None = None,
+    scheduler: Address = None,
     json_: Json = False,
 ) -> None:
     """Try many settings on recordings: which is the best at a price or within a budget, and which none beats.
@@ -110,14 +112,14 @@ def sweep(
     json_
         Print all rows, the front and the best as JSON.
     """
-    opened = [Trace.open(trace) for trace in traces] or [example()]
+    opened = [recording(trace) for trace in traces] or [example()]
     given = {"order": order, "delay": delay, "capacity": capacity}
     texts, options = setting_texts(given, set_)
     with naming("--design"):
         names = split_names(design or [*DESIGNS])
         kinds = [kind for kind in kinds_of(names) if kind is not None]
     prices = price or [PRICE]
-    budget = Budget(at_most_refaults, _share(at_most_slowdown), _time(give_back_within))
+    budget = Budget(at_most_refaults, at_most_slowdown, give_back_within)
     charged = costs_at(costs)
     ground = Ground(host_page_size, charged, price=prices[0], khugepaged=khugepaged)
     read = read_files([each.path for each in opened], costs, names)
@@ -152,21 +154,3 @@ def sweep(
     from pagehint.report.sweep import print_sweep
 
     print_sweep(Console(highlight=False), found, words, doubts)
-
-
-def _share(text: str | None) -> float | None:
-    if text is None:
-        return None
-    number, percent = (text[:-1], 100) if text.endswith("%") else (text, 1)
-    try:
-        share = float(number) / percent
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise InputError(f"--at-most-slowdown {text[:40]}: expected a share of the guest's time, such as 1%")
-    return share
-
-
-def _time(text: str | None) -> int | None:
-    with naming("--give-back-within"):
-        return None if text is None else parse_time(text)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from pagehint.cli.options import OUTPUT, For, Whole, parse_for
+from pagehint.cli.options import OUTPUT, For, Whole, seconds_of
 from pagehint.cli.said import live_line, say, warn
 from pagehint.errors import InputError
 from pagehint.report.output import Output
@@ -26,6 +26,7 @@ _STEP = 0.2
 
 def watch(
     pid: Whole | None = None,
+    /,
     *,
     qmp: Path | None = None,
     output: Annotated[Path, OUTPUT] = Path("host.parquet"),
@@ -35,7 +36,7 @@ def watch(
 
     For example:
 
-        pagehint watch 4711 -o host.parquet --for 5m
+        pagehint watch 4711 -o host.parquet --for 5min
 
     Until it ends, for a time, or until Ctrl-C.
 
@@ -54,7 +55,7 @@ def watch(
     """
     if (pid is None) == (qmp is None):
         raise InputError("name the machine's process, or QEMU's --qmp socket: one of the two")
-    seconds = None if for_ is None else parse_for(for_)
+    seconds = seconds_of(for_)
     if output.is_file():
         raise InputError(f"{output}: exists already: remove it first, or choose another output")
     pid, ram = _machine(given := pid, qmp)

@@ -104,7 +104,7 @@ class Trace:
         folder = as_path(path or None, no_bundle) if url is None else local_copy(url)
         if not folder.is_dir():
             if not folder.exists():
-                raise InputError(f"{folder}: no such trace bundle: `pagehint import` makes bundles")
+                raise InputError(f"{folder}: no such trace bundle: `pagehint record` and `pagehint import` make them")
             kind = kind_of_file(folder)
             do = "name a bundle's folder, NAME.pagetrace"
             if kind == "a file":
