@@ -1,7 +1,9 @@
 """What the pages say can be done is done, as printed; what they and the code point at is there."""
 
+import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,13 @@ from typing import Any
 import pytest
 
 import pagehint
+from pagehint.cli.app import app
 from pagehint.diagnosis.free_memory import CAUSES
+from pagehint.diagnosis.holders import USED_WORDS
+from pagehint.diagnosis.hypervisors import HYPERVISORS
 from pagehint.replays.placing import ANOMALY_NAMES
+from pagehint.trace.describe import describe
+from tests.diagnosis.samples import SAMPLES
 
 _ROOT = Path(__file__).parent.parent
 _PAGES = [_ROOT / "README.md", *sorted((_ROOT / "docs").rglob("*.md")), _ROOT / "benchmarks" / "README.md"]
@@ -80,22 +87,27 @@ def _keys(data: Any) -> set[str]:
     return {key for key in data if key.isidentifier()}.union(*map(_keys, inner))
 
 
-def test_every_key_of_json_is_on_its_page() -> None:
+def test_every_key_of_json_is_on_its_page(tmp_path: Path) -> None:
     guest = _ROOT / "tests" / "diagnosis" / "data" / "actions" / "6.12-cache-2-gib"
     found = pagehint.diagnose(
         [path for path in sorted(guest.iterdir()) if not path.name.startswith("after_")]
     ).to_dict()
+    log = tmp_path / "dmesg.txt"
+    log.write_text(next(iter(SAMPLES.values())))
+    failures = pagehint.diagnose(log).to_dict()["failures"]
+    assert failures
     trace = pagehint.example()
     run = pagehint.replay(trace, pagehint.guest_reporting(trace)).to_dict()
     documented = {
         "metrics": (run, set()),
-        "doctor": (found, {"zones", "held_back", "used_by", "sources", "reporting", "advice", "next_file"}),
+        "doctor": ({**found, "failures": failures}, set()),
         "sweep": (
             pagehint.sweep(
                 [pagehint.example()], ["reporting"], {"order": [9]}, budget=pagehint.Budget(10**6)
             ).to_dict(),
             set(),
         ),
+        "trace-format": (describe(trace), {"events"}),
         "fleet": (pagehint.fleet([(pagehint.example(), 2)], "4GiB", ["reporting"]).to_dict(), set()),
     }
     for page, (data, told_in_words) in documented.items():
@@ -166,6 +178,73 @@ def test_what_a_command_prints_is_as_printed(page: Path, block: str) -> None:
     assert [line for line in lines if line != "..." and " ".join(line.split()) not in said] == []
 
 
-def test_every_cause_of_the_doctor_is_on_its_page_in_the_words_of_the_screen() -> None:
+def test_causes_and_holders_of_the_doctor_are_on_its_page_in_the_words_of_the_screen() -> None:
     text = (_ROOT / "docs" / "doctor.md").read_text()
-    assert [key for key, words in CAUSES.items() if f"| {words} | `{key}` |" not in text] == []
+    for rows in (CAUSES, USED_WORDS):
+        assert [key for key, words in rows.items() if f"| {words} | `{key}` |" not in text] == []
+    assert [name for name in HYPERVISORS if not re.search(rf"of .*\b{name}\b", text)] == []
+
+
+def _commands(code: str) -> list[list[str]]:
+    """The pagehint commands in a shell's code, as their words after `pagehint`."""
+    found = []
+    for line in re.findall(r"^.*\bpagehint .*$", code.replace("\\\n", " "), re.M):
+        line = re.sub(r"\$\(.*?\)", "1", line.removeprefix("$ "))  # a process' number
+        words = shlex.split(line, comments=True)
+        for _, part in itertools.groupby(words, lambda word: word not in ("|", "&&")):
+            each = list(itertools.dropwhile(lambda word: not re.fullmatch("(venv/bin/)?pagehint", word), part))
+            if len(each) > 1:
+                found.append(each[1:])
+    return found
+
+
+def _shell_blocks(page: Path) -> str:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.M | re.S)
+    blocks = [block for language, block in fenced if language in ("", "console", "sh")]
+    return "\n".join(block.split("\n", 1)[0] if block in _PRINTED else block for block in blocks)
+
+
+_PRINTED = {f"$ pagehint {block}" for _, block in _SHOWN}
+"""Blocks that show what a command prints: its first line is the command."""
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=lambda page: str(page.relative_to(_ROOT)))
+def test_commands_of_a_page_are_taken(page: Path) -> None:
+    """Their names, options, and values that are times, sizes, numbers or choices."""
+    for words in _commands(_shell_blocks(page)):
+        app.parse_args([word for word in words if word != "..."], exit_on_error=False, print_error=False)
+
+
+def test_options_that_texts_name_are_the_commands_own() -> None:
+    """In pages between backticks, and in what the program itself says to do."""
+    options = {
+        name: {option for argument in app[name].assemble_argument_collection() for option in argument.names}
+        for name in app.resolved_commands()
+        if not name.startswith("-")
+    }
+    texts = [*_PAGES, *(_ROOT / "src").rglob("*.py"), *(_ROOT / "benchmarks").rglob("*.py")]
+    named = {
+        (command, option)
+        for path in texts
+        for command, rest in re.findall(r"`pagehint ([a-z]+)\b([^`|]*)`", path.read_text())
+        for option in re.findall(r"(?<!\S)(--?[a-z][\w-]*)", rest.partition(" -- ")[0])
+        if option != "--help"
+    }
+    assert len(named) > 10
+    assert {each for each in named if each[1] not in options.get(each[0], ())} == set()
+
+
+def test_figures_in_sentences_are_those_of_the_screen() -> None:
+    """Of the shipped recording as it was: each number, but for its rounding."""
+    command = [sys.executable, "-m", "pagehint", "run"]
+    screen = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", screen.replace(",", ""))]
+    sentences = {
+        "README.md": r"^\| saved .*?\n\n",
+        "docs/tutorial.md": r"^- \*Host memory over the time\*.*?\n\n",
+    }
+    for name, where in sentences.items():
+        (said,) = re.findall(where, (_ROOT / name).read_text(), re.M | re.S)
+        for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", said.replace("2 MiB blocks", "").replace("2 s apart", "")):
+            digits = len(number.partition(".")[2])
+            assert number in {f"{each:.{digits}f}" for each in shown}, (name, number)

@@ -15,6 +15,7 @@ USED_WORDS = {
     **{holder.name.lower(): words for holder, words in HOLDER_WORDS.items()},
     "kernel": "kernel and drivers",
     "per_cpu": "free, on per-CPU lists",
+    "cache_and_slab": "page cache and slab",
     "slab_reclaimable": "slab that can be freed",
     "slab_unreclaimable": "slab that can't be freed",
     "kernel_stack": "kernel stacks",

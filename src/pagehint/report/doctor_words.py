@@ -242,8 +242,7 @@ def held_lines(found: Diagnosis) -> list[str]:
 
 def holders(found: Diagnosis) -> list[tuple[str, str, Bounds]]:
     """Who holds what is not free: words, key, bytes; the most first. Pages on per-CPU lists are told of as free."""
-    words = {**USED_WORDS, "cache_and_slab": "page cache and slab"}
-    rows = [(words.get(name, name), name, size) for name, size in found.used_by.items() if name != "per_cpu"]
+    rows = [(USED_WORDS[name], name, size) for name, size in found.used_by.items() if name != "per_cpu"]
     return sorted(rows, key=lambda row: -row[2].best)
 
 
