@@ -10,7 +10,7 @@ from pagehint.diagnosis.free_memory import Setting, free_in
 from pagehint.diagnosis.holders import HeldBack
 from pagehint.diagnosis.page_map import PageMap
 from pagehint.diagnosis.zones import ZoneState
-from pagehint.units import MIB, format_size
+from pagehint.units import MIB, format_count, format_size
 
 __all__ = ["Advice", "Diagnosis"]
 
@@ -75,7 +75,7 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         free = "nothing tells how much is" if self.free is None else format_size(self.free)
-        return f"<Diagnosis: {free} free, {len(self.advice)} pieces of advice>"
+        return f"<Diagnosis: {free} free, {format_count(len(self.advice), 'piece', 'pieces')} of advice>"
 
     @property
     def free_bounds(self) -> Bounds | None:

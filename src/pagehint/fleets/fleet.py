@@ -21,7 +21,7 @@ from pagehint.replays.recording import Recording
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.replays.truth import measured_residency
 from pagehint.trace.bundle import Trace
-from pagehint.units import format_size, is_between, parse_size, several, shown, whole_number
+from pagehint.units import format_count, format_size, is_between, parse_size, several, shown, whole_number
 
 __all__ = ["RISKS", "Fleet", "Guests", "Outcome", "fleet"]
 
@@ -122,7 +122,7 @@ class Fleet:
 
     def __repr__(self) -> str:
         designs = ", ".join(each.label for each in self.outcomes)
-        return f"<Fleet of {self.guests:,} guests on {format_size(self.memory)}: {designs}>"
+        return f"<Fleet of {format_count(self.guests, 'guest')} on {format_size(self.memory)}: {designs}>"
 
     def to_dict(self) -> dict[str, Any]:
         """In types that JSON has: bytes, seconds, shares of time."""

@@ -39,6 +39,9 @@ class VirtualClock:
         self._set = 0
         self._followers = []
 
+    def __repr__(self):
+        return f"<VirtualClock at {self.now:,} ns>"
+
     def call_at(self, time, action):
         """Run ``action()`` when the clock gets to ``time`` (ns, a whole number); on its next move if that is past.
 

@@ -48,6 +48,9 @@ class Setting:
         self._read = read
         self._words = words
 
+    def __repr__(self) -> str:
+        return f"<Setting {self.name or 'without a name'}: {shown(self.default)} by default>"
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name  # a second name is refused by Design
 

@@ -13,7 +13,7 @@ from pagehint.errors import InputError
 from pagehint.host.backing import Backing
 from pagehint.host.blocks import PAGE_BYTES, Blocks, check_capacity
 from pagehint.host.costs import Costs
-from pagehint.units import parse_size, shown
+from pagehint.units import format_size, parse_size, shown
 
 __all__ = ["KHUGEPAGED_PERIOD", "HostStatistics", "ModelHost"]
 
@@ -91,6 +91,10 @@ class ModelHost:
         self._calls = 0
         self._backing: Backing | None = None
         Backing(1, page_size, self._limit)  # refuses bad arguments here, not at the start
+
+    def __repr__(self) -> str:
+        memory = "" if self.memory is None else f" in {format_size(self.memory)}"
+        return f"<ModelHost: {self.page_size} pages{memory}{', khugepaged' * self.khugepaged}>"
 
     @property
     def _limit(self) -> int | None:

@@ -105,6 +105,9 @@ class PerCpuLists:
         buddy._pcps.add(self)
         self.buddy = buddy  # now they are whole: a zone takes no others
 
+    def __repr__(self):
+        return f"<PerCpuLists of CPU {self.cpu}: {self._count} pages>"
+
     def _limit_to(self, batch, high, high_max):
         self.batch, self._high_min, self._high_max = batch, high, high_max
         # Where it moves, it begins as an idle CPU's.

@@ -35,7 +35,7 @@ from pagehint.replays.run import PRICE, Run, vars_of
 from pagehint.replays.totals import make_run
 from pagehint.replays.truth import guest_host
 from pagehint.trace.bundle import Trace
-from pagehint.units import check_kind, several, shown, whole_number
+from pagehint.units import check_kind, format_count, several, shown, whole_number
 
 __all__ = ["Ground", "Study", "Task", "ground_of", "row_of", "run_tasks", "study", "study_plans"]
 
@@ -142,7 +142,7 @@ class Study:
     baseline_runs: list[Run]
 
     def __repr__(self) -> str:
-        return f"<Study: {self.table.num_rows:,} runs>"
+        return f"<Study: {format_count(self.table.num_rows, 'run')}>"
 
     def to_html(self, path: str | Path) -> None:
         """Write one page of the runs beside each other. Raises OSError, and InputError if they were not kept, or are of

@@ -23,7 +23,7 @@ from pagehint.replays.recording import Recording
 from pagehint.replays.run import Run, vars_of
 from pagehint.replays.study import Ground, Task, ground_of, run_tasks
 from pagehint.trace.bundle import Trace
-from pagehint.units import LONGEST_TIME, check_kind, is_between, parse_price, several, shown, whole_number
+from pagehint.units import LONGEST_TIME, check_kind, format_count, is_between, parse_price, several, shown, whole_number
 
 __all__ = ["CAPACITIES", "DELAYS", "ORDERS", "ROWS", "Budget", "Sweep", "cost_at", "sweep"]
 
@@ -98,7 +98,8 @@ class Sweep:
     """What its figures don't rest on firmly."""
 
     def __repr__(self) -> str:
-        return f"<Sweep: {len(self.rows):,} runs, {len(self.front):,} settings on the front>"
+        runs, front = format_count(len(self.rows), "run"), format_count(len(self.front), "setting")
+        return f"<Sweep: {runs}, {front} on the front>"
 
     def to_dict(self) -> dict[str, Any]:
         """In plain types: what `--json` prints."""

@@ -22,6 +22,9 @@ class Stepper:
         self.reacting: React | None = None
         self._zones = tuple(several(zones))
 
+    def __repr__(self) -> str:
+        return f"<Stepper of {self.design!r}, {'started' if self.design.started else 'stopped'}>"
+
     def start(self, device: Device) -> None:
         """Start a device, whose ``capacity`` counts; ``react`` is for the caller to call. Raises as Design.start."""
         self.design.start(self._zones, device, self.now, self._notified, self._settle)

@@ -233,6 +233,9 @@ class ThreadWorker:
         self._loop = _Loop(design, tuple(several(zones)), name)
         weakref.finalize(self, self._loop.ask_to_stop).atexit = False
 
+    def __repr__(self) -> str:
+        return f"<ThreadWorker of {self.design!r}, {'started' if self.design.started else 'stopped'}>"
+
     def start(self, device: Device) -> None:
         """Start a device. Raises BusyError if one is started, or has not wholly stopped; InputError as Design.start.
 

@@ -50,6 +50,9 @@ class VirtualWorker:
         self._asked_at = 0
         self._asked = 0  # since then, and since the device was told of a batch, or a zone notified of a free
 
+    def __repr__(self):
+        return f"<VirtualWorker of {self.design!r}, {'started' if self.design.started else 'stopped'}>"
+
     def start(self, device):
         """Start a device. Raises BusyError if one is started, InputError for a bad capacity or order."""
         react = react_of(device)
