@@ -1,6 +1,8 @@
 """The page, in a real browser: it draws every chart, loads nothing, answers the mouse and prints."""
 
 import base64
+import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 from pagehint.errors import InputError
+from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.replays.replay import replay
 from pagehint.replays.run import Run
 from pagehint.report.html import figures_of, page_of, write_html
@@ -174,6 +177,34 @@ def test_in_a_phones_window_the_charts_names_are_whole(show: Show, three: Path) 
         names = """return [...document.querySelectorAll('.legendtext')].map(
             each => each.closest('svg').getBoundingClientRect().right - each.getBoundingClientRect().right)"""
         assert min(page.run(names)) >= 0
+
+
+def test_in_a_phones_window_a_tables_names_are_beside_its_figures(show: Show, three: Path) -> None:
+    """They were six lines high, and out of sight where the last figures were in sight."""
+    page = show(three)
+    with page.window(360):
+        page = show(three)
+        places = """return [...document.querySelectorAll('table')].map(table => {
+            table.scrollLeft = table.scrollWidth;
+            const begin = table.getBoundingClientRect().left;
+            const names = [...table.querySelectorAll('td:first-child')].map(each => each.getBoundingClientRect());
+            return [table.scrollLeft, Math.max(...names.map(name => Math.abs(name.left - begin))), names[0].width];
+        })"""
+        found = page.run(places)
+    assert max(scrolled for scrolled, *_ in found) > 50
+    for _, aside, width in found:
+        assert (aside, width > 120) == (0, True)
+
+
+def test_runs_of_one_design_are_told_apart_in_what_is_said_of_them(phased: Trace, runs: dict[str, Run]) -> None:
+    """Which of two of reporting the prediction is of, and of what design the curve is that nobody asked for."""
+    quick = replay(phased, PageReporting(delay="100ms"))
+    page = page_of([quick, runs["reporting"]], runs["none"])
+    (figures,) = re.findall(r'id="figures">(.*?)</script>', page, re.DOTALL)
+    in_use, first, second, *rest = (each["name"] for each in json.loads(figures)["residency"]["data"])
+    assert (in_use, rest) == ("in use", ["without hinting", "measured"])
+    assert first != second
+    assert f"Predicted ({second}) and measured are" in page.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_nothing_to_show(show: Show, phased: Trace, tmp_path: Path) -> None:

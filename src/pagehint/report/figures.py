@@ -20,7 +20,7 @@ from pagehint.report.chart_style import (
     chart_text,
     colour_steps,
 )
-from pagehint.report.words import describe_recorded
+from pagehint.report.words import WITHOUT_HINTING, describe_recorded
 from pagehint.units import MIB
 
 __all__ = [
@@ -161,7 +161,7 @@ def compared_figure(runs: list[Run], names: list[str], baseline: Run | None) -> 
     ]
     shown = list(zip(names, runs, strict=True))
     if baseline is not None and not any(run is baseline for run in runs):
-        shown.append(("none", baseline))
+        shown.append((WITHOUT_HINTING, baseline))
     for index, (name, run) in enumerate(shown):
         x, resident = _rows(run, "time", "resident")
         traces.append(_curve(x, resident, name, _line(index, run is baseline)))

@@ -26,6 +26,7 @@ from pagehint.report.page import (
 )
 from pagehint.report.words import (
     BEST_POSSIBLE,
+    WITHOUT_HINTING,
     about,
     alike_lines,
     anomaly_lines,
@@ -177,7 +178,7 @@ class _Page:
 
     def _residency(self) -> str:
         run = self.runs[0]
-        note = _measured_note(self.runs)
+        note = _measured_note(self.runs, self.names)
         if len(self.runs) == 1:
             figure = drawn.residency_figure(run, self.baseline or run)
             return section(headline(run), charts([self._figure("residency", figure)]), note)
@@ -268,7 +269,7 @@ class _Page:
         runs, names = list(self.runs), list(self.names)
         if self.baseline is not None and not any(run is self.baseline for run in runs):
             runs.append(self.baseline)
-            names.append("without hinting")
+            names.append(WITHOUT_HINTING)
         return section("Totals", html_tables(*_totals_table(runs, names)))
 
 
@@ -354,15 +355,15 @@ def _left_behind(run: Run) -> str:
     )
 
 
-def _measured_note(runs: list[Run]) -> str:
+def _measured_note(runs: list[Run], names: list[str]) -> str:
     run = runs[0]
     if run.measured is None:
         return "The recording has no measurement of the host's side."
-    alike = [one for one in runs if is_as_recorded(one)]
-    if alike and (error := alike[0].prediction.residency_error) is not None:
-        which = f" ({alike[0].settings['design']})" if len(runs) > 1 else ""
+    alike = [(one, name) for one, name in zip(runs, names, strict=True) if is_as_recorded(one)]
+    if alike and (error := alike[0][0].prediction.residency_error) is not None:
+        which = f" ({alike[0][1]})" if len(runs) > 1 else ""
         line = f"Predicted{which} and measured are {percent(error, 3)} apart over the time."
-        placed = placed_line(alike[0])
+        placed = placed_line(alike[0][0])
         return f"{line} {placed}." if placed else line
     recorded = describe_recorded(run)
     return f"What was measured is a guest {recorded or 'of unknown settings'}: not what these settings would do."

@@ -9,6 +9,7 @@ from rich.text import Text
 from pagehint.replays.run import Run, is_as_recorded
 from pagehint.report.charts import area_chart, bar, columns_of, fitting, titled
 from pagehint.report.words import (
+    WITHOUT_HINTING,
     about,
     anomaly_lines,
     describe_guest,
@@ -127,7 +128,7 @@ def _footprint(run: Run, baseline: Run, width: int) -> Group:
     table = _grid("left", "right", "left")
     most = max(baseline.totals.footprint, run.totals.footprint)
     share = saved(run, baseline)
-    rows = [("without hinting", baseline.totals.footprint, "green")]
+    rows = [(WITHOUT_HINTING, baseline.totals.footprint, "green")]
     if run is not baseline:
         rows.append((f"with {run.settings['design']}", run.totals.footprint, "yellow"))
     rows.append(("in use", run.totals.ideal_footprint, "blue"))

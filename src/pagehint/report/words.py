@@ -10,6 +10,7 @@ from pagehint.units import GIB_MINUTE, format_count, format_size, format_time, m
 
 __all__ = [
     "BEST_POSSIBLE",
+    "WITHOUT_HINTING",
     "about",
     "alike_lines",
     "anomaly_lines",
@@ -34,6 +35,8 @@ __all__ = [
 
 BEST_POSSIBLE = "no design costs less where pages lie as in this run"
 """What `best_possible` is, which differs from run to run."""
+WITHOUT_HINTING = "without hinting"
+"""What a report calls the run that others are held against."""
 
 _MOSTLY = 0.9
 _LONGEST_NAME = 11
