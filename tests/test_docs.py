@@ -248,3 +248,13 @@ def test_figures_in_sentences_are_those_of_the_screen() -> None:
         for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?", said.replace("2 MiB blocks", "").replace("2 s apart", "")):
             digits = len(number.partition(".")[2])
             assert number in {f"{each:.{digits}f}" for each in shown}, (name, number)
+
+
+def test_warnings_of_the_page_are_what_the_program_says() -> None:
+    """Their words, but for what `...` stands for."""
+    table = (_ROOT / "docs" / "fidelity.md").read_text().partition("| warning | means |")[2].partition("\n\n")[0]
+    said = "".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in (_ROOT / "src" / "pagehint").rglob("*.py"))
+    warnings = [each for row in table.splitlines()[2:] for each in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(warnings) > 10
+    parts = [part.strip() for each in warnings for part in re.split(r"\.\.\.|\(.*?\)", each)]
+    assert [part for part in parts if part not in said] == []
