@@ -26,9 +26,12 @@ def _version() -> str:
     return f"pagehint {version('pagehint')}: free page hinting in Python"
 
 
-app = cyclopts.App(
-    name="pagehint", help="Free page hinting: what a guest could give back to its host.", version=_version
-)
+_HELP = """Free page hinting: what a guest could give back to its host.
+
+To begin with: `pagehint doctor` looks at this machine, now; `pagehint run` replays a recording that ships here.
+"""
+
+app = cyclopts.App(name="pagehint", help=_HELP, version=_version)
 app.register_install_completion_command(help="Have the shell complete pagehint's commands and options.")
 _COMMANDS = {
     name: "import_" if name == "import" else name

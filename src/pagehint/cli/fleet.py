@@ -93,7 +93,7 @@ def fleet(
     parked
         The share of the guests that are paused before their delay ran out, and keep what they held, 0 to 1.
     overhead
-        What the host needs beside each guest's memory, such as 64MiB.
+        What the host needs beside each guest's memory, such as 64MiB; default: nothing.
     measured
         What the recordings' hosts measured, instead of replays.
     host_page_size
