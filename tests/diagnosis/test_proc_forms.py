@@ -115,6 +115,13 @@ FORMS: dict[str, Form] = {
     "quoted-printable": lambda text: quopri.encodestring(text.encode()),
     "one space": lambda text: re.sub(" +", " ", text),
     "double spaced": lambda text: text.replace("\n", "\n\n"),
+    **{
+        f"colours whose escapes are written {escape}": each(f"{escape}[1;31m{{}}{escape}[0m")
+        for escape in ("^[", "#033", "\\u001b", "\\x1b", "\\033", "\\e", "\u241b", "<ESC>", "ESC")
+    },
+    "Jira's colours": each("{{color:#172b4d}}{}{{color}}"),
+    "Jira's fixed width": each("{{{{{}}}}}"),
+    "Jira's code, in a panel": lambda text: f"{{panel:title=web-1}}\n{{code:sh}}{text.strip()}{{code}}\n{{panel}}\n",
     "a shell's prompt": lambda text: f"root@web-1:~# cat /proc/x\n{text}root@web-1:~# ",
 }
 

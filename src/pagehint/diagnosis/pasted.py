@@ -19,7 +19,9 @@ from pagehint.diagnosis.pieces import PIECE, pieces_of
 __all__ = ["is_painted", "plain_lines", "telling", "tells"]
 
 _ESCAPES = re.compile(
-    r"\^\[\[[\d;]{0,20}m|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
+    # Whose first byte is written out: by rsyslog, JSON, shells, cat -v, less, and editors.
+    r"(?:\^\[|#033|\\(?:u001|x1)[bB]|\\0?33|\\[eE]|\u241b|<(?:ESC|esc)>|ESC)\[[\d;]{0,20}[mK]"
+    r"|\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,4}[0-Z\\-~])"
     # Whose first byte was lost.
     r"|\[\d{1,3}(?:;\d{1,3}){0,5}m"
 )
@@ -43,7 +45,7 @@ _PREFIX = re.compile(
     r"|(?:kern|user|daemon)\s*:\s*\w{1,10}\s*:"
     r"|\d+,\d+,\d+,[^;\s]{0,60};"
     r"|/(?:proc|sys|var|tmp|root|home)/[\w./-]{1,200}(?<!_order)(?<!dentry-state):(?:\d+:)?"
-    r"|<[a-z][\w:.-]{0,30}(?:\s[^<>]{0,80})?>|<!\[CDATA\[|\{(?:noformat|code)[^{}\s]{0,40}\}|```(?:\w{1,10}(?=\s*\Z))?"
+    r"|<[a-z][\w:.-]{0,30}(?:\s[^<>]{0,80})?>|<!\[CDATA\[|```(?:\w{1,10}(?=\s*\Z))?"
     r"|\d{1,7}[:-]\s?(?=Node |\[|[A-Z][a-z]{2} )"
     r")\s?",
     re.ASCII,
@@ -87,19 +89,23 @@ _ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-") | {0xD7:
 _ODD_CHARACTERS |= dict.fromkeys([0x2018, 0x2019], "'") | dict.fromkeys([0x201C, 0x201D], '"')
 # As Markdown has them, where they would mean something else.
 _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
+_MONOSPACED = re.compile(r"\{\{([^{}]*)\}\}")
 _OCTAL = re.compile(r"#01([12])\s?")
-# Of HTML, and of forums.
+# Of HTML, of forums, and of Jira.
 _CLOSING = re.compile(
-    r"</(?:pre|code|p|div|span|td|li|font|b|a|o:p)>|<w?br ?/?>|\[/(?:code|quote|spoiler|color|b)\]", re.IGNORECASE
+    r"</(?:pre|code|p|div|span|td|li|font|b|a|o:p)>|<w?br ?/?>|\[/(?:code|quote|spoiler|color|b)\]"
+    r"|\{(?:noformat|code|quote|panel|color)\}",
+    re.IGNORECASE,
 )
 _LINE_TAG = re.compile(
-    r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]",
+    r"<br ?/?>|</?(?:pre|p|div|tr|li)(?:\s[^<>]{0,200})?>|\[/?(?:code|quote|spoiler)(?:=[^]\[\n]{0,200})?\]"
+    r"|\{(?:noformat|code|quote|panel)(?::[^{}\n]{0,200})?\}",
     re.IGNORECASE,
 )
 _CELL_TAG = re.compile(r"<t[dh](?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _TAG = re.compile(
     r"</t[dh]>|<wbr ?/?>|</?(?:code|span|font|b|i|a|o:p)(?:\s[^<>]{0,300})?>"
-    r"|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]",
+    r"|\[/?(?:color|size|font|b|i)(?:=[^]\[\n]{0,60})?\]|\{color(?::[^{}\n]{1,40})?\}",
     re.IGNORECASE,
 )
 _WITHOUT_ZONE = re.compile(r"Node\s+(\d{1,9})\s+([A-Z]\w{1,15})((?:\s+\d{1,30}){5,21})", re.ASCII)
@@ -421,6 +427,8 @@ def _plain(line: str) -> str:
         line = message_of(line, line)
     elif line.endswith("}]") and (begin := line.find("[{")) >= 0:
         line = message_of(line[begin:], line)
+    if line.endswith("}}") and (monospaced := _MONOSPACED.fullmatch(line)) is not None:
+        line = monospaced[1].strip()
     line = _CELLS_AFTER.sub("", line)
     if line.endswith(('"', '",', "'", "',")) and (quoted := _QUOTED.fullmatch(line)) is not None:
         line = message_of(quoted[1], line) if quoted[1] else quoted[2].replace("''", "'")
