@@ -71,7 +71,8 @@ def test_zones_in_several_files_are_those_of_one_machine(name: str, tmp_path: Pa
     together = diagnose(_given(tmp_path, both)).to_dict()
     apart = diagnose(_given(tmp_path, text, text.replace("Node 0", "Node 1"))).to_dict()
     assert {**apart, "sources": together["sources"]} == together
-    again = diagnose(_given(tmp_path, both, text))
+    assert diagnose(_given(tmp_path, both, text)).to_dict()["zones"] == together["zones"]
+    again = diagnose(_given(tmp_path, both, re.sub(r"\d+(?=\s*\n)", "1", text, count=1)))
     assert [f"holds {name} again: what was read last counts" in warning for warning in again.warnings] == [True]
 
 

@@ -206,7 +206,8 @@ def test_what_a_long_log_says_besides_changes_nothing(
 
 def test_rows_that_are_many_times_there_are_said_once(tmp_path: Path) -> None:
     (tmp_path / "b").write_text(
-        "Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11\n" * 1000 + "Node 0, zone   Normal 1\n" * 9
+        "".join(f"Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 {last}\n" for last in range(1000))
+        + "Node 0, zone   Normal 1\n" * 9
     )
     warnings = diagnose([tmp_path / "b"]).to_dict()["warnings"]
     assert [("more than once" in line, "cut off" in line) for line in warnings if "Normal" in line] == [

@@ -10,6 +10,7 @@ __all__ = ["as_proc_lines", "parse_exported_blocks"]
 _VALUE = r" (?:=> )?(\d{1,20}(?:\.\d{1,20})?(?:e[+][01]\d)?)(?: \d{1,15}| @\[\d{1,12}(?:\.\d{1,9})?\])?"
 _MEMINFO = re.compile(r"node_memory_(\w{2,40})_bytes(?:\{[^{}]{0,200}\})?" + _VALUE, re.ASCII)
 _BLOCKS = re.compile(r"node_buddyinfo_blocks\{([^{}]{1,400})\}" + _VALUE, re.ASCII)
+_OURS = "node_memory_", "node_buddyinfo_"  # zoneinfo has node_unreclaimable
 _LABEL = re.compile(r'(node|size|zone)="(\w{1,9})"', re.ASCII)
 _INSTANCE = re.compile(r'\binstance="([^"\n]{1,200})"')
 _IN_BRACKETS = re.compile(r"_(anon|file)\Z")
@@ -19,12 +20,12 @@ def as_proc_lines(lines: list[str]) -> list[str]:
     """The lines as /proc/meminfo has them; others as they are. Of several machines, one's lines after the other's.
     O(length).
     """
-    exported = [line for line in lines if line.startswith("node_")]
+    exported = [line for line in lines if line.startswith(_OURS)]
     if not exported:
         return lines
     places = {machine: place for place, machine in enumerate(dict.fromkeys(map(_instance, exported)))}
     exported.sort(key=lambda line: places[_instance(line)])
-    return [*(line for line in lines if not line.startswith("node_")), *map(_as_proc, exported)]
+    return [*(line for line in lines if not line.startswith(_OURS)), *map(_as_proc, exported)]
 
 
 def _instance(line: str) -> str | None:

@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 
+from pagehint.diagnosis.again import agree, more_of
 from pagehint.diagnosis.evidence import Evidence
 from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
 from pagehint.errors import printable
 from pagehint.proc.counters import parse_vmstat
 
-__all__ = ["MEMINFO_NAMES", "is_below_zero", "read_meminfo", "read_vmstat", "sum_of_nodes"]
+__all__ = ["MEMINFO_NAMES", "is_below_zero", "joined", "read_meminfo", "read_vmstat", "sum_of_nodes"]
 
 # As the kernel prints it, without a colon, or with figures and units that somebody made handy.
 _MEMINFO = re.compile(
@@ -28,6 +29,7 @@ _BELOW_ZERO = re.compile(
 )
 _NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
 _OF_MEMINFO = "MemTotal", "MemFree"
+_BEGINS = *_OF_MEMINFO, "nr_free_pages"
 MEMINFO_NAMES = {
     "MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SwapCached", "Active", "Inactive", "Active(anon)",
     "Inactive(anon)", "Active(file)", "Inactive(file)", "Unevictable", "Mlocked", "SwapTotal", "SwapFree", "Zswap",
@@ -56,7 +58,7 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
             if key not in MEMINFO_NAMES or (value := _kib(between, figure, unit)) is None:
                 continue
             is_read = True
-            if key in of_one[-1] and key in ("MemTotal", "MemFree"):
+            if key in of_one[-1] and key in _OF_MEMINFO:
                 of_one.append({})
             of_one[-1][key] = value
         if not is_read and (match := _ODD_LINE.fullmatch(line)) is not None and match[1] in MEMINFO_NAMES:
@@ -106,11 +108,20 @@ def read_vmstat(rows: list[str], evidence: Evidence, name: str) -> dict[str, int
     return _last([parse_vmstat("\n".join(table), name) for table in tables], "vmstat", evidence, name)
 
 
+def joined(table: dict[str, int], later: dict[str, int]) -> dict[str, int]:
+    """Two parts of one table; the later one alone where both count what is free, or the whole, and differ.
+
+    O(counters).
+    """
+    has_both = any(name in table and name in later for name in _BEGINS)
+    return more_of(table, later) if has_both else table | later
+
+
 # Of two machines or moments, none is made: the last alone counts. What a tool gives twice is one.
 def _last(tables: list[dict[str, int]], what: str, evidence: Evidence, name: str) -> dict[str, int]:
     *others, last = tables
     for table in reversed(others):
-        if all(table.get(key, value) == value for key, value in last.items()):
+        if agree(table, last):
             last = table | last
         else:
             evidence.warnings.append(f"{name}: has {what} more than once: the last one counts")

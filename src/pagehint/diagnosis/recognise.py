@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pagehint.diagnosis.again import Earlier, figures_of, is_kept, more_of
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
@@ -19,7 +20,14 @@ from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
 from pagehint.diagnosis.pasted import is_painted, plain_lines, telling
-from pagehint.diagnosis.pasted_counters import MEMINFO_NAMES, is_below_zero, read_meminfo, read_vmstat, sum_of_nodes
+from pagehint.diagnosis.pasted_counters import (
+    MEMINFO_NAMES,
+    is_below_zero,
+    joined,
+    read_meminfo,
+    read_vmstat,
+    sum_of_nodes,
+)
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
 from pagehint.diagnosis.tools import (
@@ -97,11 +105,12 @@ def read_files(paths: Iterable[str | Path]) -> Evidence:
     """What the files tell of one machine. O(size). Raises InputError where one of them tells nothing."""
     evidence = Evidence()
     silent: list[SilentError] = []
+    earlier = Earlier()
     for given in paths:
         path = as_path(given, "is no file: expected the path of one, such as a copy of /proc/buddyinfo")
         try:
             for file in files_of(path):
-                _read_file(evidence, file, file != path)
+                _read_file(evidence, file, file != path, earlier)
         except SilentError as error:
             silent.append(error)
     if all(what in _OF_MACHINE for _, what in evidence.sources):
@@ -133,14 +142,16 @@ def _left_out(silent: list[SilentError]) -> Iterator[str]:
         yield f"{', '.join(all_of[:_MOST_SILENT])}{more}: left out: {why}"
 
 
-def _read_file(evidence: Evidence, path: Path, of_folder: bool) -> None:
-    for what, name in _read(evidence, path, of_folder):
-        if what not in _SEVERAL and any(what == earlier for _, earlier in evidence.sources):
+def _read_file(evidence: Evidence, path: Path, of_folder: bool, earlier: Earlier) -> None:
+    before = figures_of(evidence)
+    for what, name in _read(evidence, path, of_folder, earlier):
+        is_again = what not in _SEVERAL and any(what == other for _, other in evidence.sources)
+        if is_again and not is_kept(what, before, figures_of(evidence)):
             evidence.warnings.append(f"{name}: holds {what} again: what was read last counts")
         evidence.sources.append((name, what))
 
 
-def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple[str, str]]:
+def _read(evidence: Evidence, path: Path, may_be_silent: bool, earlier: Earlier) -> Iterator[tuple[str, str]]:
     name = "standard input" if path == STANDARD_INPUT else printable(str(path))
     data = bytes_of(path, name)
     if is_binary(data):
@@ -150,6 +161,8 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool) -> Iterator[tuple
         else:
             evidence.page_counts = words
         yield what, name
+        return
+    if earlier.has(data):
         return
     text = decoded(data)
     del data
@@ -196,7 +209,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     evidence.warnings += _lost_rows(evidence, kept, name) if parts["buddyinfo"] else ()
     meminfo, nodes = read_meminfo(lines, evidence, name)
     if meminfo:
-        evidence.meminfo = meminfo
+        evidence.meminfo = joined(evidence.meminfo, meminfo)
         yield "meminfo"
     if nodes:
         evidence.warnings += [
@@ -209,7 +222,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     counters = {} if _are_of_zones(parts, text, evidence, name) else read_vmstat(parts["vmstat"], evidence, name)
     # A cgroup's memory.stat and a VM's dommemstat have events by the same names, but no counts of pages.
     if any(counter.startswith("nr_") for counter in counters):
-        evidence.vmstat = counters
+        evidence.vmstat = joined(evidence.vmstat, counters)
         yield "vmstat"
     if (of_free := parse_free(lines)) is not None:
         _take_free(evidence, *of_free, name)
@@ -256,9 +269,9 @@ def _lost_rows(evidence: Evidence, text: str, name: str) -> Iterator[str]:
 # What rows tell of zones.
 def _of_zones(evidence: Evidence, parts: dict[str, list[str]], lines: list[str], name: str) -> Iterator[str]:
     if parts["buddyinfo"] and (buddy := _longest(parts["buddyinfo"], evidence, name)):
-        adds = evidence.buddy.keys().isdisjoint(buddy)
-        yield "buddyinfo, more zones" if adds and evidence.buddy else "buddyinfo"
-        evidence.buddy = evidence.buddy | buddy if adds else buddy
+        whole = more_of(evidence.buddy, buddy)
+        yield "buddyinfo, more zones" if len(whole) > len(evidence.buddy) > 0 else "buddyinfo"
+        evidence.buddy = whole
     if indices := parse_indices(parts["odd"]):
         evidence.indices += [f"{name}: {each}" for each in indices]
         parts["odd"] = []
@@ -272,9 +285,10 @@ def _of_zones(evidence: Evidence, parts: dict[str, list[str]], lines: list[str],
         yield "pagetypeinfo"
     parts["zoneinfo"] = parts["zoneinfo"] or crash_zones_as_proc(lines)
     if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
-        adds = {(zone.node, zone.name) for zone in evidence.zones}.isdisjoint((zone.node, zone.name) for zone in zones)
-        yield "zoneinfo, more zones" if adds and evidence.zones else "zoneinfo"
-        evidence.zones = evidence.zones + zones if adds else zones
+        known, found = ({(zone.node, zone.name): zone for zone in each} for each in (evidence.zones, zones))
+        whole_zones = more_of(known, found)
+        yield "zoneinfo, more zones" if len(whole_zones) > len(known) > 0 else "zoneinfo"
+        evidence.zones = list(whole_zones.values())
 
 
 # Of too much, the start and the end: whole lines.
@@ -439,7 +453,9 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
             state = "pagetypeinfo"
             parts["pagetypeinfo"].append(line)
         elif _COUNT_ROW.fullmatch(line):
-            parts["pagetypeinfo" if state == "pageblocks" else "buddyinfo"].append(line)
+            # Behind pagetypeinfo's counts of pageblocks a buddyinfo may stand: there are fewer types than orders.
+            is_of_types = state == "pageblocks" and len(line.split()) < 4 + _FEWEST_ORDERS
+            parts["pagetypeinfo" if is_of_types else "buddyinfo"].append(line)
         elif (row := _COUNT_ROW_AND_MORE.fullmatch(line)) is not None:
             parts["buddyinfo"].append(row[1])
         elif _ODD_ROW.match(line) and not is_below_zero(line):
@@ -500,9 +516,8 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
         if len(words) != width:
             broken[key] = None
             continue
-        if key in whole:
+        if whole.pop(key, row).split() != words:
             again[key] = None
-            del whole[key]
         whole[key] = row
     evidence.warnings += [
         *(f"{name}: a row of buddyinfo is cut off or broken, and left out: {printable(key)}" for key in broken),
@@ -568,7 +583,7 @@ def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
     by_key: dict[tuple[int, str], ZoneInfo] = {}
     for zone in zones:
         key = zone.node, zone.name
-        if key in by_key:
+        if by_key.get(key, zone) != zone:
             evidence.warnings.append(
                 f"{name}: has zone {printable(zone.name)} of node {zone.node} more than once: the last counts"
             )
