@@ -118,3 +118,31 @@ def test_a_block_of_no_pages_size_tells_none(kib: int, tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text(SAMPLES["6.18"].replace("12000*4kB", f"12000*{kib}kB").replace(" = 64160kB", ""))
     assert diagnose(path).setting.page_size == 4096
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    ("row", "other"),
+    [
+        (r"(Node +0, zone +DMA32, type +Movable +)\d", r"\1S"),
+        (r"(Node 0, zone +DMA32 +)\d", r"\1B"),
+        (r"(Page block order: )\d", r"\1x"),
+    ],
+)
+def test_a_row_of_pagetypeinfo_with_letters_leaves_the_others(
+    row: str, other: str, beside: bool, tmp_path: Path
+) -> None:
+    """All of the text was refused, with what else is in it, as `'S9' is no count` in a line of its own numbering."""
+    folder = DATA / "compile618"
+    text = re.sub(row, other, (folder / "pagetypeinfo.txt").read_text(), count=1)
+    path = tmp_path / "text.txt"
+    path.write_text(text + beside * (folder / "buddyinfo.txt").read_text())
+    found = diagnose(path)
+    assert found.zones
+    assert not any("buddyinfo are cut off" in line for line in found.warnings)
+    assert any("a row of pagetypeinfo is not understood" in line for line in found.warnings) or "DMA32 +)" in row
+    whole = diagnose(folder / "buddyinfo.txt").to_dict()["free_mib"]
+    free = found.free_bounds
+    assert free is not None
+    assert free.least / MIB <= whole + 0.001
+    assert free.most is None or free.most / MIB >= whole - 0.001

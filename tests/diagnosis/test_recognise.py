@@ -363,7 +363,7 @@ def test_zones_without_their_headings_are_none(words: tuple[str, ...], tmp_path:
     lines = (DATA / "compile612" / "zoneinfo.txt").read_text().splitlines()
     path = tmp_path / "grepped"
     path.write_text("".join(f"{line}\n" for line in lines if "Node" not in line and any(map(line.__contains__, words))))
-    with pytest.raises(InputError, match="free pages of zones without their headings, Node 0, zone "):
+    with pytest.raises(InputError, match="lines of zones without their headings, Node 0, zone "):
         diagnose(path)
     path.write_text("nr_free_pages 1234567\nnr_free_pages 1230000\n")
     assert diagnose(path).free == 1230000 * 4096
@@ -374,7 +374,7 @@ def test_free_pages_of_zones_are_no_vmstat(tmp_path: Path, before: str) -> None:
     """Of zones of nearly one size the last's were taken for all."""
     path = tmp_path / "text"
     path.write_text(f"{before}      nr_free_pages 235154\n{before}      nr_free_pages 243278\n")
-    with pytest.raises(InputError, match="free pages of zones without their headings"):
+    with pytest.raises(InputError, match="lines of zones without their headings"):
         diagnose(path)
     path.write_text("nr_free_pages 235154\nnr_free_pages 243278\n")
     assert diagnose(path).free == 243278 << 12

@@ -43,6 +43,7 @@ COUNTERS = {
 }
 """Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
 
+_FREE = "nr_free_pages"
 _ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 # What a log calls them.
 _REPORTED = {
@@ -170,9 +171,9 @@ class Evidence:
         if "cached" not in found and "active_file" not in found and "buff_cache" in self.figures:
             found["buff_cache"] = self.figures["buff_cache"]
         if "total" not in found:
-            managed = [zone.managed for zone in self.zones if zone.managed is not None]
-            if managed:
-                found["total"] = sum(managed) * self.page_size
+            managed = [zone.managed for zone in self.zones if not zone.is_empty]
+            if managed and None not in managed:
+                found["total"] = sum(filter(None, managed)) * self.page_size
             elif report is not None and (total := report.total(report.page_size or self.page_size)) is not None:
                 found["total"] = total
         if report is not None and "anon" not in found and "active_anon" in report.pages:
@@ -208,8 +209,9 @@ class Evidence:
             found["buddyinfo"] = sum(
                 count << order for counts in self.buddy.values() for order, count in enumerate(counts)
             )
-        if free := [zone.listed for zone in self.zones if zone.listed is not None]:
-            found["zoneinfo"] = sum(free)
+        free = [zone.listed for zone in self.zones if not zone.is_empty]
+        if free and None not in free:
+            found["zoneinfo"] = sum(filter(None, free))
         if "nr_free_pages" in self.vmstat:
             found["vmstat"] = max(self.vmstat["nr_free_pages"] - self.vmstat.get("nr_unaccepted", 0), 0)
         return found
@@ -240,6 +242,9 @@ class Evidence:
             for source in (zone.node_stats, zone.stats):
                 for name, value in source.items():
                     counters[name] = counters.get(name, 0) + value
+        # Of a zone that is cut off or damaged.
+        if any(_FREE not in zone.stats for zone in self.zones if not zone.is_empty):
+            counters.pop(_FREE, None)
         return counters
 
 

@@ -28,6 +28,7 @@ from pagehint.diagnosis.pasted_counters import (
     read_vmstat,
     sum_of_nodes,
 )
+from pagehint.diagnosis.pasted_zones import read_zones
 from pagehint.diagnosis.repeats import without_repeats
 from pagehint.diagnosis.single_lines import KERNEL, PAGE_SIZE, read_single_lines
 from pagehint.diagnosis.tools import (
@@ -44,7 +45,6 @@ from pagehint.inputs import as_argument, as_path, decoded
 from pagehint.proc.counters import parse_pressure
 from pagehint.proc.pagetypeinfo import parse_buddyinfo, parse_pagetypeinfo
 from pagehint.proc.slabinfo import parse_slabinfo
-from pagehint.proc.zoneinfo import ZoneInfo, parse_zoneinfo
 
 __all__ = ["read_files"]
 
@@ -71,7 +71,7 @@ _COUNT_ROW_AND_MORE = re.compile(
 # And what a program that reads pictures makes of one, and whose node nobody tells.
 _ODD_ROW = re.compile(
     r"Node\s+\d{1,9},\s+zone\s+[^\s,]{1,40}(?:,\s+type\s+\S{1,40})?\W{1,9}\d"
-    r"|Node\s+[\dOoQ]{1,4}[.,;]?\s*zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?(?:\s+[\dOoQIl|]{1,12}){5}"
+    r"|Node\s+\S{1,4}?[.,;]?\s*zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?(?:\s+[\dOoQIlSB?|]{1,12}){5}"
     r"|(?:[,\s]{0,4}zone\s+[A-Z]\w{1,15}(?:,\s+type\s+\S{1,40})?|(?:Zone )?(?:DMA|DMA32|Normal|HighMem|Movable)):?"
     r"(?:\s+\d{1,12}){9}",
     re.ASCII,
@@ -80,6 +80,11 @@ _ANY_ROW = re.compile(r"\bNode\W{1,9}(\d{1,4})\W{1,9}zone\W{1,30}([A-Z]\w{1,15})
 _TYPE_HEAD = re.compile(
     r"(?:Page block order:|Pages per block:|Free pages count per migrate type|Number of blocks type).*"
 )
+_ARE_COUNTS = re.compile(
+    r"Node\s+\d{1,9}, zone\s+\S{1,40}(?:\s+type\s+\S{1,40})?(?:\s+>?\d{1,30})*|Pages? [a-z ]{1,30}:\s*\d{1,9}"
+    r"|Number .*|Free .*",
+    re.ASCII,
+)
 _ZONE_FIELD = re.compile(
     r"(?:(?:pages free|min|low|high|spanned|present|managed|count:)\s+-?\d+"
     r"|protection: \(.*|per-node stats|pagesets|cpu: \d+|vm stats threshold: \d+"
@@ -87,6 +92,7 @@ _ZONE_FIELD = re.compile(
     re.ASCII,
 )
 _PAGES_FREE = re.compile(r"pages free\s+\d+", re.ASCII)
+_OF_ZONE = re.compile(r"(?:pages free|spanned)\s+\d+", re.ASCII)
 _EMPTY = re.compile(r"present\s+0")
 _INDENTED = re.compile(r"(?:^|:) {5,8}nr_free_pages ", re.MULTILINE)
 _OF_VMSTAT = "pgfault", "pgpgin"  # and of no zone
@@ -284,7 +290,7 @@ def _of_zones(evidence: Evidence, parts: dict[str, list[str]], lines: list[str],
     if parts["pagetypeinfo"] and _read_types(evidence, parts["pagetypeinfo"], name):
         yield "pagetypeinfo"
     parts["zoneinfo"] = parts["zoneinfo"] or crash_zones_as_proc(lines)
-    if parts["zoneinfo"] and (zones := _zones(parts["zoneinfo"], evidence, name)):
+    if parts["zoneinfo"] and (zones := read_zones(parts["zoneinfo"], evidence, name)):
         known, found = ({(zone.node, zone.name): zone for zone in each} for each in (evidence.zones, zones))
         whole_zones = more_of(known, found)
         yield "zoneinfo, more zones" if len(whole_zones) > len(known) > 0 else "zoneinfo"
@@ -470,9 +476,9 @@ def _parts(lines: list[str]) -> dict[str, list[str]]:
                 state = ""
         elif _VMSTAT.fullmatch(line):
             parts["vmstat"].append(line)
-        elif _PAGES_FREE.fullmatch(line):
+        elif _OF_ZONE.fullmatch(line):
             parts["headless"].append(line)
-        elif state == "pageblocks":
+        elif state == "pageblocks" and not line.startswith("Node"):
             state = ""
     return parts
 
@@ -486,8 +492,8 @@ def _are_of_zones(parts: dict[str, list[str]], text: str, evidence: Evidence, na
     if not (only_free or parts["headless"]) or any(row.startswith(_OF_VMSTAT) for row in rows):
         return False
     evidence.warnings.append(
-        f"{name}: free pages of zones without their headings, Node 0, zone ...: which are whose is not told, and they "
-        "are left out; copy /proc/zoneinfo whole"
+        f"{name}: lines of zones without their headings, Node 0, zone ...: which are whose is not told, and they are "
+        "left out; copy /proc/zoneinfo whole"
     )
     return True
 
@@ -566,6 +572,11 @@ def _whole_rows(rows: list[str], evidence: Evidence, name: str) -> Iterator[str]
         elif (blocks and len(words) != types + 4) or (not blocks and len(words) != columns):
             evidence.warnings.append(f"{name}: a row of pagetypeinfo is cut off, and left out")
             continue
+        if not _ARE_COUNTS.fullmatch(row):
+            evidence.warnings.append(
+                f"{name}: a row of pagetypeinfo is not understood, and left out: {printable(row[:80])}"
+            )
+            continue
         key = f"{blocks} {' '.join(words[: 4 if blocks else 6])}" if words[0] == "Node" else words[0]
         kept.pop(key, None)
         kept[key] = row
@@ -576,30 +587,3 @@ def _section(row: str) -> int:
     if row.startswith(("Page", "Free")):
         return 0
     return 1 if ", type" in row else 2 if row.startswith("Number") else 3
-
-
-def _zones(rows: list[str], evidence: Evidence, name: str) -> list[ZoneInfo]:
-    zones = parse_zoneinfo("\n".join(rows), name)
-    by_key: dict[tuple[int, str], ZoneInfo] = {}
-    for zone in zones:
-        key = zone.node, zone.name
-        if by_key.get(key, zone) != zone:
-            evidence.warnings.append(
-                f"{name}: has zone {printable(zone.name)} of node {zone.node} more than once: the last counts"
-            )
-        by_key[key] = zone
-    # What a zone with pages ends with is where it begins.
-    *others, last = [zone for zone in zones if not zone.is_empty] or [ZoneInfo(0, "")]
-    if last.start_pfn is None and (any(zone.start_pfn is not None for zone in others) if others else last.per_cpu):
-        evidence.warnings.append(
-            f"{name}: zoneinfo is cut off within zone {printable(last.name)} of node {last.node}: CPUs' lists may hold "
-            "more, and zones may be missing behind it"
-        )
-    highest = {zone.node: zone for zone in by_key.values()}
-    evidence.warnings += [
-        f"{name}: zones above {printable(zone.name)} of node {zone.node} are missing, for which it keeps pages: is "
-        "zoneinfo cut off?"
-        for zone in highest.values()
-        if any(zone.protection or ())
-    ]
-    return list(by_key.values())

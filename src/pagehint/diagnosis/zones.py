@@ -124,13 +124,22 @@ def zone_states(evidence: Evidence) -> list[ZoneState]:
         if state.whole is not None and state.free is not None:
             state.whole = min(state.whole, state.free)
     _bound(states, evidence)
-    return [state for state in states.values() if state.least_free or state.managed or state.present]
+    return [
+        state
+        for state in states.values()
+        if state.least_free or state.managed or state.present or _is_open(state, evidence)
+    ]
+
+
+# Whether a zone may have pages, of which nothing is told.
+def _is_open(state: ZoneState, evidence: Evidence) -> bool:
+    return state.free is None and not evidence.buddy and None is state.managed is state.present
 
 
 # What is free of a zone some of whose blocks are not counted: no more than it has, nor than the machine's free memory
 # but for what other zones have.
 def _bound(states: dict[ZoneKey, ZoneState], evidence: Evidence) -> None:
-    unknown = {key: state for key, state in states.items() if state.free is None and state.counts is not None}
+    unknown = {key: state for key, state in states.items() if state.free is None}
     if not unknown:
         return
     order = evidence.types.pageblock_order
