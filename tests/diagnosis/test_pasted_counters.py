@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pagehint.diagnosis.examine import diagnose
+from pagehint.errors import InputError
 from tests.diagnosis.conftest import DATA
 
 NODES = [
@@ -15,6 +16,7 @@ NODES = [
     )
     for node in (0, 1)
 ]
+_SOME = {"MemTotal": 8144488, "MemFree": 3012544, "MemAvailable": 6410240, "Cached": 3729408, "Shmem": 12020}
 
 
 @pytest.mark.parametrize("prefix", ["", "web-1: "])
@@ -154,3 +156,27 @@ def test_a_line_of_meminfo_that_is_not_understood_is_said(tmp_path: Path, line: 
 def test_meminfo_as_powershell_lists_it(tmp_path: Path) -> None:
     (path,) = _given(tmp_path, "MemTotal           : 2021564 kB\nMemFree            : 1310728 kB\n")
     assert (diagnose(path).total, diagnose(path).free) == (2021564 << 10, 1310728 << 10)
+
+
+@pytest.mark.parametrize("width", range(17, 29))
+def test_figures_that_a_narrow_window_cut_are_left_out(width: int, tmp_path: Path) -> None:
+    """Of 8,144,488 kB were 81,444, without a word."""
+    text = "".join(f"{name + ':':15} {kib:8} kB\n" for name, kib in _SOME.items())
+    whole = diagnose(_given(tmp_path, text))
+    cut = _given(tmp_path, "".join(f"{line[:width]}\n" for line in text.splitlines()))
+    if width < 24:
+        with pytest.raises(
+            InputError, match=r"figure of meminfo is cut off, or has another unit|holds nothing that tells"
+        ):
+            diagnose(cut)
+    else:
+        found = diagnose(cut)
+        assert (found.free, found.total, found.warnings) == (whole.free, whole.total, whole.warnings)
+
+
+@pytest.mark.parametrize("end", range(1, 45))
+def test_a_figure_at_the_end_of_a_text_that_is_cut_off_is_left_out(end: int, tmp_path: Path) -> None:
+    text = "".join(f"{name + ':':15} {kib:8} kB\n" for name, kib in _SOME.items())
+    cut = text[: text.index("MemAvailable") - end]
+    found = diagnose(_given(tmp_path, cut)) if "88 kB" in cut else None
+    assert found is None or (found.total, found.free) in ((_SOME["MemTotal"] << 10, None), (8339955712, 3084845056))

@@ -5,7 +5,7 @@ from collections import Counter
 
 from pagehint.diagnosis.again import agree, more_of
 from pagehint.diagnosis.evidence import Evidence
-from pagehint.diagnosis.figure import FIGURE_UNITS, parse_figure
+from pagehint.diagnosis.figure import FIGURE_UNITS, SMALLEST_PAGE, parse_figure
 from pagehint.errors import printable
 from pagehint.proc.counters import parse_vmstat
 
@@ -17,7 +17,7 @@ _MEMINFO = re.compile(
     r"(\d{1,2}(?:,\d{2}){1,5},\d{3}(?=\s?[kK]i?B\b)"
     r"|\d{1,3}(?:([ ,.'_])\d{3})(?:\4\d{3}){0,4}(?=\s?[kK]i?B\b)|\d{1,3}(?:,\d{3}){1,5}"
     r"|\d{1,19}(?:\.\d{4,9}|[.,]\d{1,3})?)"
-    r"(?:\s{0,40}([kKMGT]i?B|B|bytes)\b|(?=\s*$|\s+[^\d\s]))",
+    r"(?:\s{0,40}([kKMGT]i?B\b|B\b|bytes\b|k$)|(?=\s*$|\s+[^\d\s]))",
     re.ASCII,
 )
 _ODD_LINE = re.compile(r"(?:Node \d{1,9} )?([A-Z]\w{2,40}(?:\(\w{1,10}\))?)[:;]\s*[\dOoIl].{0,200}", re.ASCII)
@@ -28,6 +28,8 @@ _BELOW_ZERO = re.compile(
     re.ASCII,
 )
 _NODE_MEMINFO = re.compile(r"Node (\d{1,9}) [A-Z]\S{1,60}:\s+\d", re.ASCII)
+_COUNT = "HugePages_"  # not in KiB
+_SMALLEST = 16 << 10  # KiB: of a machine
 _OF_MEMINFO = "MemTotal", "MemFree"
 _BEGINS = *_OF_MEMINFO, "nr_free_pages"
 MEMINFO_NAMES = {
@@ -49,10 +51,13 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
     Of several of one, the last counts, which the evidence's warnings say. O(length).
     """
     tables: dict[int | None, list[dict[str, int]]] = {None: [{}]}
+    bare: dict[tuple[int | None, int], dict[str, str]] = {}
     odd: list[str] = []
+    cut: list[str] = []
     for line in lines:
         of_node = _NODE_MEMINFO.match(line)
-        of_one = tables.setdefault(None if of_node is None else int(of_node[1]), [{}])
+        node = None if of_node is None else int(of_node[1])
+        of_one = tables.setdefault(node, [{}])
         is_read = False
         for key, between, figure, _, unit in _MEMINFO.findall(line):
             if key not in MEMINFO_NAMES or (value := _kib(between, figure, unit)) is None:
@@ -61,8 +66,14 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
             if key in of_one[-1] and key in _OF_MEMINFO:
                 of_one.append({})
             of_one[-1][key] = value
+            if not unit and not key.startswith(_COUNT):
+                bare.setdefault((node, len(of_one) - 1), {})[key] = line
         if not is_read and (match := _ODD_LINE.fullmatch(line)) is not None and match[1] in MEMINFO_NAMES:
             odd.append(line)
+    for (node, place), lines_of in bare.items():
+        if not _are_kib(counts := tables[node][place], lines_of):
+            cut += lines_of.values()
+            tables[node][place] = {key: value for key, value in counts.items() if key not in lines_of}
     found = {
         node: _last(of_one, "meminfo" if node is None else f"node {node}'s meminfo", evidence, name)
         for node, of_one in tables.items()
@@ -75,12 +86,22 @@ def read_meminfo(lines: list[str], evidence: Evidence, name: str) -> tuple[dict[
         if found[node] and len(totals) == 1:
             found[node].setdefault("MemTotal", totals.pop())
     told = {node: counts for node, counts in found.items() if _tells(counts)}
-    if odd and (told or any(line.startswith(_OF_MEMINFO) for line in odd)):
-        evidence.warnings.append(
-            f"{name}: a line of meminfo is not understood, and left out: {printable(odd[0][:80])}"
-            + (f", and {len(odd) - 1:,} more" if odd[1:] else "")
-        )
+    for left_out, why in (
+        (odd, "a line of meminfo is not understood, and left out: "),
+        (cut, "a figure of meminfo is cut off, or has another unit than kB, and is left out: "),
+    ):
+        if left_out and (told or any(line.startswith(_OF_MEMINFO) for line in left_out)):
+            more = f", and {len(left_out) - 1:,} more" if left_out[1:] else ""
+            evidence.warnings.append(f"{name}: {why}{printable(left_out[0][:80])}{more}")
     return told.pop(None, {}), {node: counts for node, counts in told.items() if node is not None}
+
+
+# What has no unit is cut off where others have one, and where all figures are no whole pages, as no machine's are.
+def _are_kib(counts: dict[str, int], bare: dict[str, str]) -> bool:
+    if any(key not in bare and not key.startswith(_COUNT) for key in counts):
+        return False
+    of_pages = all(counts[key] % (SMALLEST_PAGE >> 10) == 0 for key in bare if not key.startswith("Vmalloc"))
+    return of_pages and counts.get("MemTotal", _SMALLEST) >= _SMALLEST
 
 
 def _tells(counts: dict[str, int]) -> bool:
