@@ -165,17 +165,46 @@ def test_hypervisors_without_reporting_are_told_from_the_log(
         ([9, 11, 10], ["DMA32"]),
         ([11, 11, 12], ["DMA", "DMA32"]),
         ([14, 14, 13], ["DMA", "DMA32"]),
-        ([9, 9, 9], ["DMA", "DMA32", "Normal"]),
+        ([9, 9], ["DMA", "Normal"]),
     ],
 )
 def test_rows_cut_off_are_left_out_however_many(tmp_path: Path, orders: list[int], kept: list[str]) -> None:
-    names = ["DMA", "DMA32", "Normal", "Movable", "Device"][: len(orders)]
+    names = ["DMA", "DMA32", "Normal", "Movable", "Device"][: len(orders)] if len(orders) > 2 else ["DMA", "Normal"]
     rows = [f"Node 0, zone {name}{' 3' * columns}\n" for name, columns in zip(names, orders, strict=True)]
     (tmp_path / "buddyinfo").write_text("".join(rows))
     found = diagnose(tmp_path / "buddyinfo")
     assert [name for _, name in found.evidence.buddy] == kept
     left_out = [line for line in found.warnings if "is cut off or broken, and left out" in line]
     assert [line.split()[-1] for line in left_out] == [name for name in names if name not in kept]
+
+
+@pytest.mark.parametrize("width", range(60, 105))
+def test_rows_that_a_window_cut_are_left_out_or_whole(width: int, tmp_path: Path) -> None:
+    """From 82 columns on less was said to be free, or pages to be of 64 KiB; of 1234 blocks of the largest, 12."""
+    counts = [0] * 8 + [1, 1, 2], [1234, 987, 654, 321, 210, 100, 50, 25, 12, 6, 400], [12345, *range(9), 1234]
+    rows = [
+        f"Node 0, zone {zone:>8} {''.join(f'{count:6} ' for count in of_zone)}"[:width] + "\n"
+        for zone, of_zone in zip(("DMA", "DMA32", "Normal"), counts, strict=True)
+    ]
+    path = tmp_path / "buddyinfo"
+    path.write_text("".join(rows))
+    if width < 98:
+        with pytest.raises(InputError, match=r"cut off.* and left out"):
+            diagnose(path)
+    else:
+        assert [zone.counts for zone in diagnose(path).zones] == list(counts)
+
+
+@pytest.mark.parametrize("width", range(80, 125, 4))
+def test_rows_of_types_that_a_window_cut_are_left_out_or_whole(width: int, tmp_path: Path) -> None:
+    text = (DATA / "compile612" / "pagetypeinfo.txt").read_text()
+    path = tmp_path / "pagetypeinfo"
+    path.write_text(text)
+    free = diagnose(path).free
+    path.write_text("".join(f"{line[:width]}\n" for line in text.splitlines()))
+    found = diagnose(path)
+    assert (found.free, found.setting.page_size) == (free if width > 119 else None, 4096)
+    assert width > 119 or any("pagetypeinfo are cut off" in line for line in found.warnings)
 
 
 _ROUTINE = "[{:8d}.123456] e1000e 0000:00:19.0 eth0: link is up, full duplex, memory page free to swap, rx and tx\n"

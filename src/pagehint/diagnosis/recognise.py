@@ -57,9 +57,13 @@ _OF_MACHINE = {KERNEL, PAGE_SIZE}
 _SEVERAL = {_KERNEL_LOG, _OF_NODES, _INDICES, *_OF_MACHINE}  # each counts
 _MOST_SILENT = 3  # that are named
 _PAGE_EVENT = re.compile(r"\bmm_page_(?:alloc|free|pcpu_drain)\w*: ", re.ASCII)
-# "Node 0, zone Normal", and a count for each order from 0 to 10: kernels for larger pages have more orders.
-_LEAST_COLUMNS = 4 + 11
+_USUAL_ORDERS = 11  # from 0 to 10: kernels for larger pages have more
 _FEWEST_ORDERS = 9  # of ppc64 and s390x
+_OF_USUAL_ORDERS = "DMA32"  # a zone that neither of them has
+_WIDTH_OF_COUNT = 7
+_ALIGNED = re.compile(
+    r"Node\s+\d{1,9}, zone\s+\w{1,16}(?:, type\s+\w{1,16})?((?: [ \d]{5}\d){3,}+(?: {1,6}\d{1,5})?)", re.ASCII
+)
 
 _ZONE_HEAD = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40}", re.ASCII)
 _TYPE_ROW = re.compile(r"Node\s+\d{1,9}, zone\s+[^\s,]{1,40},\s+type\s+\S{1,40}\s.*", re.ASCII)
@@ -503,23 +507,17 @@ def _are_of_zones(parts: dict[str, list[str]], text: str, evidence: Evidence, na
 def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, str], list[int]]:
     columns = Counter(len(row.split()) for row in rows)
     width = max(columns, key=lambda number: (columns[number], number))
-    if columns[width] == 1 or width < _LEAST_COLUMNS:
+    if columns[width] == 1 or width < 4 + _USUAL_ORDERS:
         width = max(columns)
-    if width < 4 + _FEWEST_ORDERS:
-        evidence.warnings.append(_cut("buddyinfo", width - 4, name))
+    if not _are_whole("buddyinfo", rows, width - 4, evidence, name):
         return {}
-    if width < _LEAST_COLUMNS:
-        evidence.warnings.append(
-            f"{name}: rows of buddyinfo end behind order {width - 5}, as on s390x and ppc64: if they were cut off, "
-            "more is free"
-        )
     whole: dict[str, str] = {}
     broken: dict[str, None] = {}
     again: dict[str, None] = {}
     for row in rows:
         words = row.split()
         key = " ".join(words[:4])
-        if len(words) != width:
+        if len(words) != width or _ends_within_figure(row):
             broken[key] = None
             continue
         if whole.pop(key, row).split() != words:
@@ -532,11 +530,28 @@ def _longest(rows: list[str], evidence: Evidence, name: str) -> dict[tuple[int, 
     return parse_buddyinfo("\n".join(whole.values()), name)
 
 
-def _cut(what: str, orders: int, name: str) -> str:
-    return (
-        f"{name}: rows of {what} are cut off behind order {max(orders - 1, 0)}, and left out: kernels have "
-        f"{_FEWEST_ORDERS} orders and more; copy it from a wider window, or as a file"
-    )
+# As a window cuts it whose right edge is within a column: all others are of one width.
+def _ends_within_figure(row: str) -> bool:
+    counts = _ALIGNED.fullmatch(row)
+    return counts is not None and len(counts[1]) % _WIDTH_OF_COUNT != 0
+
+
+# Whether rows that all end behind so many orders may be whole: few kernels have fewer than 11.
+def _are_whole(what: str, rows: list[str], orders: int, evidence: Evidence, name: str) -> bool:
+    are_few = orders < _USUAL_ORDERS
+    is_cut = are_few and any(row.split()[3].rstrip(",") == _OF_USUAL_ORDERS for row in rows)
+    if orders < _FEWEST_ORDERS or is_cut or all(map(_ends_within_figure, rows)):
+        evidence.warnings.append(
+            f"{name}: rows of {what} are cut off behind order {max(orders - 1, 0)}, and left out: copy it from a wider "
+            "window, or as a file"
+        )
+        return False
+    if are_few:
+        evidence.warnings.append(
+            f"{name}: rows of {what} end behind order {orders - 1}, as on s390x and ppc64: if they were cut off, more "
+            "is free"
+        )
+    return True
 
 
 def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
@@ -553,10 +568,9 @@ def _read_types(evidence: Evidence, rows: list[str], name: str) -> bool:
 
 # The last copy of each row, and none that is cut off.
 def _whole_rows(rows: list[str], evidence: Evidence, name: str) -> Iterator[str]:
-    counts = [len(row.split()) for row in rows if ", type" in row]
-    columns = max(counts, default=0)
-    if counts and columns < 6 + _FEWEST_ORDERS:
-        evidence.warnings.append(_cut("pagetypeinfo", columns - 6, name))
+    of_types = [row for row in rows if ", type" in row]
+    columns = max((len(row.split()) for row in of_types), default=0)
+    if of_types and not _are_whole("pagetypeinfo", of_types, columns - 6, evidence, name):
         rows = [row for row in rows if ", type" not in row]
     kept: dict[str, str] = {}
     blocks = False
@@ -569,7 +583,9 @@ def _whole_rows(rows: list[str], evidence: Evidence, name: str) -> Iterator[str]
             blocks = False
             if row.startswith("Free") and len(words) != columns + 2:
                 row = "Free pages count per migrate type at order " + " ".join(map(str, range(max(columns - 6, 0))))
-        elif (blocks and len(words) != types + 4) or (not blocks and len(words) != columns):
+        elif (blocks and len(words) != types + 4) or (
+            not blocks and (len(words) != columns or _ends_within_figure(row))
+        ):
             evidence.warnings.append(f"{name}: a row of pagetypeinfo is cut off, and left out")
             continue
         if not _ARE_COUNTS.fullmatch(row):
