@@ -175,6 +175,31 @@ Swap:             0B          0B          0B
 )
 
 
+WIDE = """               total        used        free      shared     buffers       cache   available
+Mem:         8144488     1211712     3012544       12000      123456     3796776     6410240
+Swap:        2097148           0     2097148
+"""
+
+
+@pytest.mark.parametrize("width", range(20, 92))
+@pytest.mark.parametrize("text", [OF_UNITS, WIDE])
+def test_what_a_windows_right_edge_cut_is_read_as_far_as_it_is_whole(tmp_path: Path, text: str, width: int) -> None:
+    """Of free -w in 80 columns nothing was read; a last figure that was cut off made kB of all KiB."""
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    whole = diagnose(path)
+    path.write_text("".join(f"{line[:width]}\n" for line in text.splitlines()))
+    with suppress(InputError):
+        found = diagnose(path)
+        assert (found.free, found.total, found.evidence.figures.items() - whole.evidence.figures.items()) == (
+            whole.free,
+            whole.total,
+            set(),
+        )
+        return
+    assert width < 54 or (text is WIDE and 67 < width < 74)
+
+
 @pytest.mark.parametrize("width", range(20, 80))
 @pytest.mark.parametrize("text", [OF_MIB, OF_UNITS])
 def test_what_a_narrow_terminal_broke_is_read_or_refused(tmp_path: Path, text: str, width: int) -> None:

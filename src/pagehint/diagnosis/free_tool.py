@@ -40,6 +40,7 @@ _WIDTH = 20
 _DECIMALS = re.compile(r"[.,](\d{1,2})[^\d]*\Z", re.ASCII)
 _LETTERS = "BKMGTPE"
 _NO_MEMORY = ("average", "swap", "échange", "auslagerung", "swapp", "intercambio")
+_LAST, _BEFORE_LAST = "available", "cache"  # the second with -w
 _NAMES = {
     "total": "total",
     "used": "used",
@@ -103,8 +104,21 @@ def _rows(lines: list[str], asked: int | None) -> Iterator[FreeTool]:
             continue
         if row[1].lower().startswith(_NO_MEMORY) or ("free" not in head and len(head) not in (6, 7)):
             continue
-        if (found := _read(row, head, asked)) is not None:
+        head, cut = _cut(head, row[2].split())
+        if (found := _read(row, head, asked, cut)) is not None:
             yield found
+
+
+# The head's words, and how many figures are whole where a window's right edge cut both, which end in the same columns.
+def _cut(head: list[str], figures: list[str]) -> tuple[list[str], int | None]:
+    words = head if head[-1] in _NAMES else head[:-1]
+    is_known = words[:3] == ["total", "used", "free"] and _NAMES.keys() >= set(words)
+    is_part = head[-1] != _LAST and any(name.startswith(head[-1]) for name in _NAMES)
+    ends = words != head or len(figures) != len(head) or head[-1] == _BEFORE_LAST
+    if not (is_known and is_part and ends and abs(len(figures) - len(words)) <= 1):
+        return head, None
+    columns = min(len(words), len(figures))
+    return words[:columns], columns
 
 
 # As grep leaves it: its last columns differ between versions.
@@ -115,8 +129,8 @@ def _without_head(lines: list[str], asked: int | None) -> Iterator[FreeTool]:
             yield found
 
 
-def _read(row: re.Match[str], head: list[str], asked: int | None) -> FreeTool | None:
-    texts = row[2].split()
+def _read(row: re.Match[str], head: list[str], asked: int | None, cut: int | None = None) -> FreeTool | None:
+    texts = row[2].split()[:cut]
     words = [value.groups(default="") for value in map(_VALUE.fullmatch, texts) if value is not None]
     numbers = [number for text, unit in words if (number := parse_figure(text, unit)) is not None]
     # In units that are larger than all of it nothing is told.
@@ -134,7 +148,7 @@ def _read(row: re.Match[str], head: list[str], asked: int | None) -> FreeTool | 
         below, above = _rounded(text, len(texts)) if sizes[-1] > 1 << 10 else (0, 0)
         least, most = max(number - below, 0) * sizes[0], (number + above) * sizes[-1]
         figures.append(_Figure(int(least), int(number * sizes[-1]), int(most)))
-    if not _adds_up(figures, head):
+    if not (_adds_up(figures, head) if cut is None else figures[2].least <= figures[0].most):
         return None
     columns = _columns(figures if head else figures[:4], head)
     ends = {name: (figure.least, figure.most) for name, figure in columns.items() if figure.least < figure.most}
