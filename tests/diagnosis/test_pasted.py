@@ -1,3 +1,4 @@
+import html
 import json
 import re
 import tracemalloc
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from pagehint.diagnosis import pasted
 from pagehint.diagnosis.examine import diagnose
-from pagehint.diagnosis.pasted import plain_lines, telling, tells
+from pagehint.diagnosis.pasted import plain_lines, telling, tells, with_plain_quotes
 
 LINE = "Node 0 DMA32 free:7920kB min:44632kB low:55788kB high:66944kB"
 
@@ -282,3 +283,9 @@ def test_a_row_of_a_picture_that_was_misread_is_said(right: str, read: str, tmp_
 def test_rows_of_a_spreadsheet_with_quotes() -> None:
     rows = ['"' + '","'.join([" ".join(row.split()[:4]), *row.split()[4:]]) + '"' for row in ROWS]
     assert [line.split() for line in plain_lines("\n".join(rows))] == [row.split() for row in ROWS]
+
+
+def test_json_in_a_string_of_json_is_json() -> None:
+    text = '{"free_memory": 4096, "disk caches": [1]}'
+    assert with_plain_quotes(json.dumps(json.dumps(text)))[2:-2] == text
+    assert with_plain_quotes(html.escape(text).replace(" ", "\xa0")) == text

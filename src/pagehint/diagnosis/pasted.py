@@ -16,7 +16,7 @@ from pagehint.diagnosis.interleaved import by_machine, by_task
 from pagehint.diagnosis.json_text import message_of, strings_of
 from pagehint.diagnosis.pieces import PIECE, pieces_of
 
-__all__ = ["is_painted", "plain_lines", "telling", "tells"]
+__all__ = ["is_painted", "plain_lines", "telling", "tells", "with_plain_quotes"]
 
 _ESCAPES = re.compile(
     # Whose first byte is written out: by rsyslog, JSON, shells, cat -v, less, and editors.
@@ -89,6 +89,7 @@ _ODD_CHARACTERS |= dict.fromkeys([*range(0x2010, 0x2014), 0x2212], "-") | {0xD7:
 _ODD_CHARACTERS |= dict.fromkeys([0x2018, 0x2019], "'") | dict.fromkeys([0x201C, 0x201D], '"')
 # As Markdown has them, where they would mean something else.
 _ESCAPED = re.compile(r"\\([_*()\[\]<>~|+#.-])")
+_QUOTES_IN_STRINGS = re.compile(r'\\+"')
 _MONOSPACED = re.compile(r"\{\{([^{}]*)\}\}")
 _OCTAL = re.compile(r"#01([12])\s?")
 # Of HTML, of forums, and of Jira.
@@ -272,7 +273,8 @@ def plain_lines(text: str) -> list[str]:
     text = _ESCAPED.sub(r"\1", strings_of(text))
     if "__REALTIME_TIMESTAMP=" in text or _OF_VERBOSE.search(text) is not None:
         text = _OF_EXPORT.sub("", _OF_VERBOSE.sub("", text))
-    if "\\n" in text and text.count("\\n") > text.count("\n"):
+    # Of a log's records, each of which is a line, each may hold one.
+    if "\\n" in text and text.count("\\n") > 2 * text.count("\n"):
         text = text.replace("\\n", "\n").replace("\\t", "\t")
     if _count(_SOFT_BREAK, text) + text.count("=3D") > _count(_PLAIN_EQUALS, text):
         text = "\n".join(_QUOTED_BYTES.sub(_unquoted, block) for block in pieces_of(_SOFT_BREAK.sub("", text)))
@@ -296,6 +298,12 @@ def plain_lines(text: str) -> list[str]:
             *filter(_OF_JSON.fullmatch, lines),
         ]
     return _downwards(list(_unwrapped(lines)))
+
+
+def with_plain_quotes(text: str) -> str:
+    """A text that may be JSON in a string of JSON, or on a page of the web. O(length)."""
+    text = _QUOTES_IN_STRINGS.sub('"', html.unescape(text))
+    return text if text.isascii() else text.translate(_ODD_CHARACTERS)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pagehint.diagnosis.again import Earlier, figures_of, is_kept, more_of
 from pagehint.diagnosis.agreement import settle
 from pagehint.diagnosis.cells import as_meminfo_lines
+from pagehint.diagnosis.common_start import without_common_start
 from pagehint.diagnosis.evidence import Evidence, ZoneKey
 from pagehint.diagnosis.figure import ends_of
 from pagehint.diagnosis.fragmentation import parse_indices
@@ -19,7 +20,7 @@ from pagehint.diagnosis.interleaved import machines_of
 from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.named_figures import parse_named_figures
 from pagehint.diagnosis.node_exporter import as_proc_lines, parse_exported_blocks
-from pagehint.diagnosis.pasted import is_painted, plain_lines, telling
+from pagehint.diagnosis.pasted import is_painted, plain_lines, telling, with_plain_quotes
 from pagehint.diagnosis.pasted_counters import (
     MEMINFO_NAMES,
     is_below_zero,
@@ -178,6 +179,13 @@ def _read(evidence: Evidence, path: Path, may_be_silent: bool, earlier: Earlier)
     del data
     before = len(evidence.warnings)
     found = list(_text(evidence, text, name))
+    if _OF_MACHINE.issuperset(found) and (rest := without_common_start(text)) is not None:
+        warnings, evidence.warnings[before:] = evidence.warnings[before:], []
+        then = list(_text(evidence, rest, name))
+        if _OF_MACHINE.issuperset(then):
+            evidence.warnings[before:] = warnings
+        else:
+            found = then
     if not found and not may_be_silent:
         why = "holds nothing that tells of free memory" if text.strip() else "is empty"
         start = text[:_START]
@@ -214,7 +222,7 @@ def _text(evidence: Evidence, text: str, name: str) -> Iterator[str]:
     lines = as_meminfo_lines(as_proc_lines(plain_lines(kept)), MEMINFO_NAMES)
     plain = "\n".join(lines)
     parts = _parts(lines)
-    whole = _ends(text, evidence, name) if "{" in text else ""
+    whole = with_plain_quotes(_ends(text, evidence, name)) if "{" in text else ""
     yield from _of_zones(evidence, parts, lines, name)
     evidence.warnings += _lost_rows(evidence, kept, name) if parts["buddyinfo"] else ()
     meminfo, nodes = read_meminfo(lines, evidence, name)
