@@ -8,6 +8,7 @@ __all__ = ["without_common_start"]
 
 _MOST = 1 << 20
 _FEWEST_LINES = 3
+_LONGEST = 480
 _MOST_STARTS = 16  # that are tried
 _SHARE = 0.8  # of the lines
 _DIGITS, _SPACES = re.compile(r"[0-9]+"), re.compile(r"\s+")
@@ -44,6 +45,7 @@ def _shape(line: str) -> str:
 
 # Up to where a word ends.
 def _common(shape: str, other: str) -> str:
-    length = next((at for at, (one, two) in enumerate(zip(shape, other, strict=False)) if one != two), None)
-    match = _WHOLE.match(shape[: min(len(shape), len(other)) if length is None else length])
+    pairs = itertools.islice(zip(shape, other, strict=False), _LONGEST)
+    length = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    match = _WHOLE.match(shape[:length])
     return match[0] if match else ""
