@@ -186,3 +186,26 @@ def test_a_figure_with_a_decimal_comma_is_not_its_beginning(form: str, tmp_path:
     (tmp_path / "text").write_text(text)
     with pytest.raises(InputError):
         diagnose([tmp_path / "text"])
+
+
+def test_of_several_vms_the_one_that_is_read_is_named(tmp_path: Path) -> None:
+    one = (
+        "Domain: '{}'\n  state.state=1\n  balloon.current=4194304\n  balloon.unused={}\n  balloon.available=4008244\n\n"
+    )
+    (tmp_path / "text").write_text(one.format("web-1", 3012544) + one.format("db-2", 1012544))
+    found = diagnose(tmp_path / "text")
+    assert (found.free, found.total) == (1012544 << 10, 4008244 << 10)
+    assert any("virsh dommemstat are of several machines: those of db-2 are read" in line for line in found.warnings)
+    (tmp_path / "text").write_text(one.format("web-1", 3012544) * 2)
+    assert not diagnose(tmp_path / "text").warnings
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_libvirts_own_dictionary_of_statistics(quote: str, tmp_path: Path) -> None:
+    text = ">>> dom.memoryStats()\n{'actual': 4194304, 'swap_in': 0, 'unused': 3012544,\n 'available': 4008244}\n"
+    (tmp_path / "text").write_text(text.replace("'", quote))
+    found = diagnose(tmp_path / "text")
+    assert (found.free, found.total) == (3012544 << 10, 4008244 << 10)
+    (tmp_path / "text").write_text("{'actual': 4194304, 'last_update': 0, 'rss': 1200000}\n".replace("'", quote))
+    with pytest.raises(InputError):
+        diagnose(tmp_path / "text")

@@ -175,7 +175,16 @@ _TOOLS = {
         rf"^(?:balloon\.)?(?P<name>actual|current|unused|available|usable|disk_caches)[ =]{_FIGURE}$",
         {"unused": "free", "available": "total", "usable": "available", "disk_caches": "buff_cache"},
         _KIB,
-        within=r"^(?:balloon\.)?(?:actual|current)[ =]\d{1,20}$(?:\n[\w. =-]{1,80}){1,20}",
+        within=r"^(?:Domain: '(?P<machine>[^'\n]{1,80})'?\n(?:(?!balloon\.)[\w.=:/ -]{1,200}\n){0,40}+)?"
+        r"(?:balloon\.)?(?:actual|current)[ =]\d{1,20}$(?:\n[\w. =-]{1,80}$){1,20}",
+    ),
+    "libvirt's memoryStats()": _Source(
+        "unused",
+        rf"['\"](?P<name>unused|available|usable|disk_caches)['\"]: ?{_ALONE}",
+        {"unused": "free", "available": "total", "usable": "available", "disk_caches": "buff_cache"},
+        _KIB,
+        within=r"\{(?=[^{}]{0,2000}['\"]actual['\"]: ?\d)[^{}]{0,2000}\}",
+        needs=frozenset({"total"}),
     ),
     "QEMU's guest-stats": _Source(
         "stat-free-memory",
