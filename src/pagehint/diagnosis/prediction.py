@@ -128,9 +128,11 @@ def predict(pages: PageMap, zones: list[ZoneState], setting: Setting, slab: Slab
     return brings
 
 
+# A guess that marks a page of slab too many may open a zone, which what is sure does not.
 def _with_guess(sure: Bounds, guess: int, low: int, high: int) -> Bounds:
-    least, most = min(sure.least, guess), max(sure.most or 0, guess)
-    return Bounds(least, most, guess, (max(low, least), min(high, most)))
+    least, most = sure.least, sure.most or 0
+    value, *likely = (min(max(end, least), most) for end in (guess, low, high))
+    return Bounds(least, most, value, (likely[0], likely[1]))
 
 
 class _Zone:
