@@ -12,6 +12,7 @@ from pagehint.diagnosis.memory_report import parse_memory_reports
 from pagehint.diagnosis.pasted import plain_lines
 from pagehint.errors import InputError
 from tests.diagnosis.conftest import DATA
+from tests.diagnosis.machines import make_machine
 from tests.diagnosis.samples import SAMPLES
 
 MOST = 400
@@ -133,3 +134,14 @@ def test_rows_that_all_are_cut_off_count_nothing(name: str, tmp_path: Path) -> N
     told = diagnose(path)
     assert told.free == 512 << 20
     assert any(f"rows of {name} are cut off" in warning for warning in told.warnings)
+
+
+def test_a_log_that_begins_behind_a_zone_is_said_to_lack_its_beginning(tmp_path: Path) -> None:
+    """What the zones have that are left was said to be all that is free; and of anonymous memory, what one list has."""
+    log, path = make_machine(1).log(), tmp_path / "log"
+    path.write_text(log[log.index("Node 0 Normal:") :])
+    assert any("lacks the beginning of a report of memory" in line for line in diagnose(path).warnings)
+    path.write_text(log.replace("500 pages reserved", "0 pages HighMem/MovableOnly\n500 pages reserved"))
+    assert not any("lacks the beginning" in line for line in diagnose(path).warnings)
+    path.write_text(re.sub(r"inactive_anon:\d+ ", "", log))
+    assert "anon" not in diagnose(path).used_by

@@ -44,6 +44,7 @@ COUNTERS = {
 """Our names of counters, and what /proc/meminfo (in KiB) and /proc/vmstat (in pages) call them."""
 
 _FREE = "nr_free_pages"
+_OF_ANON = {"active_anon", "inactive_anon", "shmem"}  # of which a report that lacks some tells nothing
 _ROUNDED, _ROUNDED_LEAST = 0.03, 16 << 20  # what is no matter
 # What a log calls them.
 _REPORTED = {
@@ -176,9 +177,9 @@ class Evidence:
                 found["total"] = sum(filter(None, managed)) * self.page_size
             elif report is not None and (total := report.total(report.page_size or self.page_size)) is not None:
                 found["total"] = total
-        if report is not None and "anon" not in found and "active_anon" in report.pages:
-            lists = report.pages["active_anon"] + report.pages.get("inactive_anon", 0) - report.pages.get("shmem", 0)
-            found["anon"] = max(lists, 0) * self.page_size
+        if report is not None and "anon" not in found and report.pages.keys() >= _OF_ANON:
+            active, inactive, shmem = (report.pages[name] for name in ("active_anon", "inactive_anon", "shmem"))
+            found["anon"] = max(active + inactive - shmem, 0) * self.page_size
         if report is not None and report.hugetlb is not None:
             found.setdefault("hugetlb", report.hugetlb)
         return found

@@ -120,6 +120,11 @@ class MemoryReport:
         is_whole = self.present == self.pages.get("RAM", -1) * page_size and None not in sizes
         return sum(filter(None, sizes)) if is_whole else None
 
+    def begins_late(self, page_size: int) -> bool:
+        """Whether zones may be missing before those that it has: nothing tells how much is free in all of them."""
+        is_whole = "HighMem/MovableOnly" in self.pages and self.present is not None and not self.lacks_zones(page_size)
+        return self.kind == "report" and bool(self.zones) and "free" not in self.pages and not is_whole
+
     def lacks_zones(self, page_size: int) -> bool:
         """Whether its zones are not all: the kernel counts their pages behind them, before 3.11 with holes."""
         whole = self.pages.get("RAM", 0) * page_size if "HighMem/MovableOnly" in self.pages else 0

@@ -352,6 +352,10 @@ def _read_log(evidence: Evidence, lines: list[str], name: str) -> bool:
             + (f" and {len(misread) - 3:,} more" if misread[3:] else "")
             + ": misread from a picture?"
         )
+    if any(report.begins_late(report.page_size or evidence.page_size) for report in reports):
+        evidence.warnings.append(
+            f"{name}: lacks the beginning of a report of memory, before its zones' lines: zones may be missing too"
+        )
     if any(report.has_gaps for report in reports):
         evidence.warnings.append(
             f"{name}: the kernel's messages were lost within a report of memory: what it says of zones may not be all"
