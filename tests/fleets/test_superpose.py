@@ -1,6 +1,7 @@
 """What guests hold together, against what it is by counting every case."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,30 @@ def test_how_deep_and_how_often_each_case_counted():
         found = held(crowds, memory * MIB)
         assert found.depth == pytest.approx(deep / over, rel=1e-3)
         assert found.seconds == pytest.approx(over / rate, rel=1e-6)
+
+
+@pytest.mark.parametrize("together", [0.0, 0.5, 1.0])
+def test_what_the_host_needs_beside_each_guest_is_as_if_it_had_less(together):
+    found = [
+        held([Crowd(ONE, 4, more * MIB), Crowd(OTHER, 2, more * MIB)], (1500 + 6 * more) * MIB, together)
+        for more in (0, 333)
+    ]
+    assert 0 < found[0].p_over < 1
+    for name in ("p_over", "seconds", "depth"):
+        assert getattr(found[1], name) == pytest.approx(getattr(found[0], name), rel=1e-3)
+
+
+def test_a_parked_guest_never_goes_up():
+    found = held([Crowd(ONE, 1, parked=0.4)], 200 * MIB)
+    assert found.p_over == pytest.approx(0.6 * 0.1 + 0.4)  # it keeps the 400 MiB before its pass
+    assert found.seconds == pytest.approx(found.p_over / (0.6 / 10))
+
+
+def test_together_whenever_their_clocks_began():
+    late = replace(ONE, times=ONE.times + 7 * S)
+    for other in (OTHER, replace(OTHER, times=OTHER.times + 3 * S)):
+        found = held([Crowd(late, 1), Crowd(other, 1)], 900 * MIB, together=1.0)
+        assert found.p_over == held([Crowd(ONE, 1), Crowd(OTHER, 1)], 900 * MIB, together=1.0).p_over > 0
 
 
 def test_together_is_the_sum_at_each_time():
