@@ -85,7 +85,9 @@ def test_what_comes_back_after_a_storm_is_what_a_guest_gave_back(run):
     assert (np.diff(back[:, 0]) > 0).all()
     assert 0 <= back[0, 0] < run.timeline["time"][-1].as_py()
     assert 0 < back[:, 1].sum() <= given[-1]
-    assert len(steps_of_run(replay(example(), None, sample="1s")).back) == 0
+    none = steps_of_run(replay(example(), None, sample="1s"))
+    assert len(none.back) == 0
+    assert none.parked.tolist() == [none.values.max()]
 
 
 def test_what_comes_back_after_a_storm_by_hand(run):
