@@ -129,4 +129,6 @@ def test_changes_of_reporting(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "Phases" not in page
     info(bundle, json_=True)
     data = json.loads(capsys.readouterr().out)
-    assert data["reporting_changes"] == [{"time": 1000001000, "on": False, "order": 4, "delay_ns": None}]
+    assert data["reporting_changes"] == [
+        {"time": 1000001000, "on": False, "order": 4, "delay_ns": None, "file_told": False}
+    ]

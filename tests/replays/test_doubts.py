@@ -114,6 +114,32 @@ def test_a_change_of_reporting_that_was_noted_is_said_as_such(tmp_path: Path) ->
     assert changed not in said(trace)
 
 
+@pytest.mark.parametrize(
+    ("marks", "ends"),
+    [
+        ((" since=0", " since=9"), ")"),
+        (("", ""), ", when the recorder saw it)"),
+        (("", " since=9"), ", some only when the recorder saw it)"),
+    ],
+)
+def test_whether_a_change_is_dated_by_its_file_or_by_when_it_was_seen(
+    tmp_path: Path, marks: tuple[str, str], ends: str
+) -> None:
+    """What its file dated to a ms was said to be when the recorder saw it, which was up to 0.1 s later."""
+    told: list[Row] = [
+        ("M", -1, 255, 0, 0),
+        ("M", -1, 255, 0, 1),
+        ("D", 64, 5, 0),
+        ("I", 64, 5, 0),
+        ("i", -1, 255, 0, 32),
+        ("P", 64, 5, 0),
+    ]
+    meta = Meta("test", "test", "6.1.0", reporting=GuestReporting(on=True, order=9, delay_ns=2 * 10**9))
+    texts = [(10**6 * k, f"REPORTING on page_reporting_order={5 - k}{since}") for k, since in enumerate(marks)]
+    trace = record(tmp_path / "t", told, [zone(4096)], meta, marks=texts, begin=0)
+    assert f"of the guest's clock{ends}, and so it is here" in said(trace, PageReporting(9))
+
+
 def test_without_zone_events_the_lists_are_the_models_own(tmp_path: Path) -> None:
     words = "no zone events were recorded"
     assert words not in said(made(tmp_path / "a"))

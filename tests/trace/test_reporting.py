@@ -66,7 +66,9 @@ def test_since_when_it_is_so_is_told_where_the_recorder_knows() -> None:
     """Times that can't be, as behind the mark's or before the change before, are not believed."""
     texts = [f"REPORTING on page_reporting_order={order}" for order in range(5)]
     given = [texts[0], f"{texts[1]} since=7", f"{texts[2]} since=25", f"{texts[3]} since=3", texts[4]]
-    assert [change.time for change in changes(*given)] == [0, 7, 20, 20, 40]
+    found = changes(*given)
+    assert [change.time for change in found] == [0, 7, 20, 20, 40]
+    assert [change.file_told for change in found] == [False, True, False, False, False]
 
 
 def test_changes_in_words() -> None:

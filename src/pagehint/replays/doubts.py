@@ -156,9 +156,11 @@ def _changed(playback: Playback) -> list[str]:
     if playback.design is None or not changes:
         return []
     follows = "and so it is here" if playback.is_guests_own else "here the settings stay as they are"
+    seen = sum(not change.file_told for change in changes)
+    when = "" if not seen else f", {'' if seen == len(changes) else 'some only '}when the recorder saw it"
     return [
-        f"the guest's reporting was changed while it was recorded ({changes_in_words(changes)} of the guest's clock, "
-        f"when the recorder saw it), {follows}"
+        f"the guest's reporting was changed while it was recorded ({changes_in_words(changes)} of the guest's "
+        f"clock{when}), {follows}"
     ]
 
 

@@ -38,12 +38,16 @@ def reporting_by(texts: Mapping[str, str]) -> GuestReporting:
 
 @dataclass(frozen=True)
 class ReportingChange:
-    """What the guest's reporting was changed to, and when (ns); None: it stayed as it was."""
+    """What the guest's reporting was changed to, and when (ns); None: it stayed as it was.
+
+    `file_told`: its time is that of the file that was written, not when the recorder saw it.
+    """
 
     time: int
     on: bool | None = None
     order: int | None = None
     delay_ns: int | None = None
+    file_told: bool = False
 
 
 def is_state(text: str) -> bool:
@@ -64,13 +68,15 @@ def reporting_changes(marks: Iterable[tuple[int, str]], first: GuestReporting) -
         now_order = order if found.order is None else found.order
         now_delay = found.delay_ns if DELAY_PARAMETER in found.parameters else delay
         if (now_on, now_order, now_delay) != (on, order, delay):
-            since = min(found.parameters.get(SINCE, seen), seen)
+            told = found.parameters.get(SINCE, seen + 1)
+            since = min(told, seen)
             changes.append(
                 ReportingChange(
                     max(since, changes[-1].time) if changes else since,
                     None if now_on == on else now_on,
                     None if now_order == order else now_order,
                     None if now_delay == delay else now_delay,
+                    told <= seen and not (changes and told < changes[-1].time),
                 )
             )
         on, order, delay = now_on, now_order, now_delay
