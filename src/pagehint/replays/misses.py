@@ -58,7 +58,10 @@ def _clock(time: int) -> str:
 
 
 class _Passes:
-    """The recorded guest's passes beside those of the replay: the nearest, where one is nearer than the delay."""
+    """The recorded guest's passes beside those of the replay.
+
+    Two belong together where each is the other's nearest, and nearer than the delay.
+    """
 
     def __init__(self, playback: Playback) -> None:
         design = playback.design
@@ -72,7 +75,10 @@ class _Passes:
             after = np.clip(np.searchsorted(ours, self.recorded), 1, max(len(ours) - 1, 1))
             pair = np.stack([ours[after - 1], ours[np.minimum(after, len(ours) - 1)]])
             nearest = pair[np.argmin(np.abs(pair - self.recorded), axis=0), np.arange(len(self.recorded))]
-            self.ours = np.where(np.abs(nearest - self.recorded) < design.delay, nearest, -1)
+            apart = np.abs(nearest - self.recorded)
+            by_time = np.lexsort((apart, nearest))
+            first = np.isin(np.arange(len(nearest)), by_time[np.diff(nearest[by_time], prepend=-1) > 0])
+            self.ours = np.where(first & (apart < design.delay), nearest, -1)
         self.late = np.where(self.ours >= 0, self.recorded - self.ours, 0)
 
     def late_at(self, time: int) -> int:
@@ -90,18 +96,22 @@ class _Passes:
         """What came earlier or later by more than that (ns)."""
         known = self.late[self.ours >= 0]
         lines = []
-        if apart := int((np.abs(known) > least).sum()):
-            extremes = [(int(known.max()), "after"), (-int(known.min()), "before")]
-            ways = [f"up to {format_time(most)} {way} their timer" for most, way in extremes if most > least]
+        in_all = f"of the guest's {len(self.recorded):,} passes"
+        if late := int((known > least).sum()):
             lines.append(
-                f"{apart:,} of the guest's {len(self.recorded):,} passes came {' or '.join(ways)}, as on a busy host: "
+                f"{late:,} {in_all} came up to {format_time(int(known.max()))} after their timer, as on a busy host: "
                 "here each comes in time"
+            )
+        if early := int((known < -least).sum()):
+            lines.append(
+                f"{early:,} {in_all} came up to {format_time(-int(known.min()))} before those here, which is no delay: "
+                "something asked for them sooner there"
             )
         if len(known) < len(self.recorded):
             first = self.recorded[self.ours < 0][0]
             lines.append(
-                f"{len(self.recorded) - len(known):,} of the guest's {len(self.recorded):,} passes have none here, "
-                f"the first at {_clock(first)}: which blocks were free was not the same"
+                f"{len(self.recorded) - len(known):,} {in_all} have none here, the first at {_clock(first)}: "
+                "which blocks were free was not the same"
             )
         return lines
 
