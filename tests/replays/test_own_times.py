@@ -1,6 +1,7 @@
 """When the guest's passes came and how long its host was at a batch, instead of what the model makes of both."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pagehint.replays.playback import Playback
 from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.totals import make_run
+from pagehint.trace.meta import GuestReporting
 from pagehint.trace.shipped import example
 
 from .test_scan import Event, record
@@ -69,6 +71,20 @@ def test_a_batch_begins_as_its_first_block_is_taken_off(tmp_path: Path) -> None:
     assert own.rest_time(at + MS) == 39 * MS - MS // 10
     assert own.batch_time(at + 40 * MS) == MS
     assert own.rest_time(at + 41 * MS) == 0  # the next is another pass
+
+
+def test_with_a_short_delay_a_pass_does_not_rest_until_the_next(tmp_path: Path) -> None:
+    """It waited for the next pass's first batch, as if that were its own, and so asked for none."""
+    told = [2 * SECOND, 2 * SECOND + 20 * MS, 2 * SECOND + 120 * MS]
+    trace = record(tmp_path / "t", _reports(*((at, at + MS) for at in told)), 4096)
+    trace.meta = replace(trace.meta, reporting=GuestReporting(on=True, delay_ns=100 * MS, device_load_ns=1000))
+    own = OwnTimes(trace)
+    assert own.passes.tolist() == [told[0] - MS // 10, told[2] - MS // 10]
+    assert own.batch_time(told[0]) == MS
+    assert own.rest_time(told[0] + MS) == 19 * MS - MS // 10
+    assert own.batch_time(told[1]) == MS
+    assert own.rest_time(told[1] + MS) == 0
+    assert own.batch_time(told[1] + 30 * MS) is None
 
 
 def test_what_is_freed_between_two_batches_is_told_with_the_second(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.hinting.designs.reporting import PageReporting
-from pagehint.replays.timer import LEAST_LATE, LONGEST_PASS, recorded_passes
+from pagehint.replays.timer import LEAST_LATE, longest_pass, recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 
@@ -27,6 +27,7 @@ class OwnTimes:
         self._begun = begun
         if len(self._told) != len(self._done):  # some were lost: which belong together is not known
             self._told = self._done = self._told[:0]
+        self._longest = longest_pass(trace, self._told)
         self._next = 0
 
     def next_pass(self, now: int, delay: int) -> int | None:
@@ -38,16 +39,16 @@ class OwnTimes:
 
     def batch_time(self, now: int) -> int | None:
         """How long (ns) the host is at the pass's next batch, which is told now; None where the guest had none."""
-        while self._next < len(self._told) and self._told[self._next] < now - LONGEST_PASS:
+        while self._next < len(self._told) and self._told[self._next] < now - self._longest[self._next]:
             self._next += 1
-        if self._next == len(self._told) or self._told[self._next] > now + LONGEST_PASS:
+        if self._next == len(self._told) or self._told[self._next] > now + self._longest[self._next]:
             return None
         self._next += 1
         return max(int(self._done[self._next - 1]) - now, 0)
 
     def rest_time(self, now: int) -> int:
         """How long (ns) the guest's worker waited from now, as a batch is done, before it began the pass's next."""
-        if not 0 < self._next < len(self._told) or self._begun[self._next] > now + LONGEST_PASS:
+        if not 0 < self._next < len(self._told) or self._begun[self._next] > now + self._longest[self._next]:
             return 0
         return max(int(self._begun[self._next]) - now, 0)
 

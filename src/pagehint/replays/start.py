@@ -39,7 +39,7 @@ from pagehint.replays.states import (
     pageblock_order,
     pages_at_start,
 )
-from pagehint.replays.timer import LEAST_LATE, recorded_passes, timer_phase, timer_tick
+from pagehint.replays.timer import LEAST_LATE, recorded_passes, steady_passes, timer_phase, timer_tick
 from pagehint.replays.told_blocks import departures
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
@@ -81,7 +81,7 @@ def guest_reporting(trace: Trace) -> PageReporting:
     known = trace.meta.known_reporting
     delay = known.usual_delay
     order = PAGEBLOCK_ORDER if known.order is None else known.order
-    tick, passes = timer_tick(trace).ns, recorded_passes(trace)
+    tick, passes = timer_tick(trace).ns, steady_passes(trace)
     step = timer_step(delay, tick)
     if not len(passes):
         # The delay, and then the wheel's next step: half a step, where nobody knows its phase.
@@ -122,7 +122,7 @@ def first_request(trace: Trace) -> int | None:
 
 def _request_of(trace: Trace, passes: NDArray[np.int64], delay: int) -> int:
     step = timer_step(delay, timer_tick(trace).ns)
-    return int(passes[0] - (passes[0] - timer_phase(passes, step)) % step) - delay - step // 2
+    return int(passes[0] - (passes[0] - timer_phase(steady_passes(trace), step)) % step) - delay - step // 2
 
 
 def _layouts(trace: Trace) -> list[ZoneLayout]:

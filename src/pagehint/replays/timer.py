@@ -13,16 +13,16 @@ from pagehint.trace.bundle import Trace
 
 __all__ = [
     "LEAST_LATE",
-    "LONGEST_PASS",
     "Tick",
+    "longest_pass",
     "recorded_passes",
+    "steady_passes",
     "timer_phase",
     "timer_tick",
     "told_number",
 ]
 
-LONGEST_PASS = 10**9
-"""Nanoseconds: no pass takes so long, and what comes later is the next one's."""
+_LONGEST_PASS = 10**9  # ns
 
 LEAST_LATE = 10**5
 """Nanoseconds from the timer to the first batch, where nothing delays a pass."""
@@ -54,7 +54,7 @@ def timer_tick(trace: Trace) -> Tick:
         return Tick(near[0], "recorder")
     delay = trace.meta.known_reporting.usual_delay
     usual = usual_tick(trace.meta.kernel)
-    passes = recorded_passes(trace)[:_ENOUGH]
+    passes = steady_passes(trace)[:_ENOUGH]
     # What steps by 64 ms also seems to step by 32: the longest step that is hardly chance.
     for tick in sorted(TICKS, key=lambda tick: -timer_step(delay, tick)):
         if _on_steps(passes, timer_step(delay, tick)):
@@ -84,7 +84,35 @@ def timer_phase(passes: NDArray[np.int64], step: int) -> int:
     return int(after[np.lexsort((gaps, _together(after, step, step // 8)))[-1]])
 
 
+def longest_pass(trace: Trace, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How long (ns) no pass takes at these times, so that what comes later is the next one's: by the delay then."""
+    longest: NDArray[np.int64] = np.minimum(np.maximum(_delays(trace, times), TICK) // 2, _LONGEST_PASS)
+    return longest
+
+
 def recorded_passes(trace: Trace) -> NDArray[np.int64]:
     """When the recorded guest's passes told their first batches (ns)."""
     times = trace.report_times
-    return times[np.diff(times, prepend=-LONGEST_PASS - 1) > LONGEST_PASS]
+    longest = longest_pass(trace, times)
+    # Where the delay was changed between two, the next may have been asked for before.
+    longest[1:] = np.minimum(longest[1:], longest[:-1])
+    return times[np.diff(times, prepend=-_LONGEST_PASS - 1) > longest]
+
+
+def steady_passes(trace: Trace) -> NDArray[np.int64]:
+    """Those that were asked for, and came, while the delay was that of the beginning: its timer's steps are theirs.
+
+    All, where none was.
+    """
+    passes, delay = recorded_passes(trace), trace.meta.known_reporting.usual_delay
+    steady = passes[(_delays(trace, passes) == delay) & (_delays(trace, passes - delay) == delay)]
+    return steady if len(steady) else passes
+
+
+# The delay (ns) that the recorded guest's reporting had at each of these times.
+def _delays(trace: Trace, times: NDArray[np.int64]) -> NDArray[np.int64]:
+    changes = [(each.time, each.delay_ns) for each in trace.reporting_changes if each.delay_ns is not None]
+    delays: NDArray[np.int64]
+    begun, delays = np.array([(0, trace.meta.known_reporting.usual_delay), *changes], np.int64).T
+    at_each: NDArray[np.int64] = delays[np.searchsorted(begun[1:], times, side="right")]
+    return at_each

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagehint.kernel.orders import MAX_PAGE_ORDER
-from pagehint.replays.timer import LONGEST_PASS, recorded_passes
+from pagehint.replays.timer import longest_pass, recorded_passes
 from pagehint.trace.bundle import Trace
 from pagehint.trace.events import Event
 from pagehint.trace.meta import ZoneLayout
@@ -24,7 +24,8 @@ def departures(trace: Trace, layouts: list[ZoneLayout]) -> list[tuple[int, NDArr
     times, pfns, pages = (discards[name].to_numpy() for name in ("time", "pfn", "pages"))
     capacity = trace.meta.known_reporting.usual_capacity
     zones = np.searchsorted([layout.start_pfn for layout in layouts], pfns, side="right")
-    begins = np.flatnonzero((np.diff(times, prepend=times[0]) > LONGEST_PASS) | (np.diff(zones, prepend=zones[0]) != 0))
+    later = np.diff(times, prepend=times[0]) > longest_pass(trace, times)
+    begins = np.flatnonzero(later | (np.diff(zones, prepend=zones[0]) != 0))
     found = []
     for part in np.split(np.arange(len(times)), begins):
         for first in range(0, len(part), capacity):
@@ -41,10 +42,11 @@ def told_first(trace: Trace, layouts: list[ZoneLayout], least: int) -> NDArray[n
     passes = recorded_passes(trace)
     if not len(passes):
         return np.zeros((0, 2), np.int64)
-    ends = int(passes[0]) + LONGEST_PASS
+    longest = int(longest_pass(trace, passes[:1])[0])
+    ends = int(passes[0]) + longest
     blocks = [blocks for time, blocks in departures(trace, layouts) if time < ends]
     if not blocks:
-        begins = int(passes[0]) - LONGEST_PASS
+        begins = int(passes[0]) - longest
         for batch in trace.batches(("time", "event", "pfn", "order")):
             here = (batch["event"] == Event.ISOLATE) & (batch["time"] >= begins) & (batch["time"] < ends)
             here &= batch["order"] <= MAX_PAGE_ORDER
