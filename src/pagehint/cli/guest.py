@@ -20,6 +20,7 @@ from pagehint.hinting.designs.reporting import PageReporting
 from pagehint.inputs import as_argument
 from pagehint.kernel.orders import MAX_PAGE_ORDER
 from pagehint.replays.across import predict_across
+from pagehint.replays.start import guest_reporting
 from pagehint.trace import Trace
 from pagehint.trace.describe import describe_anomalies, describe_lost
 from pagehint.trace.recorder.guest.boot import GuestSettings, boot, default_command
@@ -184,8 +185,12 @@ def _compare(rows: list[tuple[str, GuestSettings]], guests: list[list[Trace]]) -
     table = Table(title="resident on average: predicted from the first, measured in each", box=None)
     for name in ("reporting", "predicted", "measured", "apart", "a second guest"):
         table.add_column(name, justify="left" if name == "reporting" else "right")
+    own = guest_reporting(guests[0][0])
     for (name, settings), (trace, *again) in zip(rows, guests, strict=True):
-        design = PageReporting(9 if settings.order is None else settings.order) if settings.reporting else None
+        order = 9 if settings.order is None else settings.order
+        # Its timer steps as the first guest's does, as far as that guest's passes tell.
+        timed = PageReporting(order, own.delay, own.timer_phase, own.timer_tick)
+        design = timed if settings.reporting else None
         found = predict_across(guests[0][0], design, trace)
         sizes = (format_size(round(size)) for size in (found.predicted, found.measured))
         spread = "".join(percent(predict_across(each, design, trace).error, 2) for each in again)
