@@ -42,13 +42,15 @@ def predict_across(trace: Trace, design: Design | None, other: Trace) -> Across:
     theirs, ours = _marks(other), _marks(trace)
     if [text for text, _ in theirs] != [text for text, _ in ours] or len(ours) < 2:
         raise InputError(f"{other.path}: its marks are not those of {trace.path}: not the same work")
-    timeline = replay(trace, design, sample="10ms").timeline
+    timeline = replay(trace, design, sample="1ms").timeline
     time = np.interp(
         measured["time"].to_numpy(), [time for _, time in theirs], [time for _, time in ours], np.nan, np.nan
     )
     inside = ~np.isnan(time)
     time, seen = time[inside], measured["resident"].to_numpy()[inside].astype(np.float64)
-    said = np.interp(time, timeline["time"].to_numpy(), timeline["resident"].to_numpy())
+    # As the last of many samples has it: between two, a pass may give much back at once, which is no slope.
+    at = np.searchsorted(timeline["time"].to_numpy(), time, side="right") - 1
+    said = timeline["resident"].to_numpy()[np.maximum(at, 0)].astype(np.float64)
     whole = _integral(time, seen)
     if not whole:
         raise InputError(f"{other.path}: no measurements lie within the recording")
