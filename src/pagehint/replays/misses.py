@@ -104,8 +104,8 @@ class _Passes:
             )
         if early := int((known < -least).sum()):
             lines.append(
-                f"{early:,} {in_all} came up to {format_time(-int(known.min()))} before those here, which is no delay: "
-                "something asked for them sooner there"
+                f"{early:,} {in_all} came up to {format_time(-int(known.min()))} before those here, as no load makes "
+                "them: something asked for them sooner there, or its timer has other steps"
             )
         if len(known) < len(self.recorded):
             first = self.recorded[self.ours < 0][0]
