@@ -10,6 +10,7 @@ from pagehint.cli.guest import _compare, _matrix
 from pagehint.errors import InputError
 from pagehint.trace.recorder.guest.boot import GuestSettings
 from pagehint.trace.shipped import example
+from tests.replays.recording import measured_as_predicted
 
 
 def test_a_matrix_says_how_far_a_second_guest_is(capsys):
@@ -24,6 +25,15 @@ def test_a_matrix_says_how_far_a_second_guest_is(capsys):
     }
     assert rows["on"] * 2 == rows["again"]
     assert float(rows["on"][0]) < 1 < float(rows["off"][0])
+
+
+def test_a_matrix_predicts_its_first_guest_as_a_run_does(tmp_path, capsys):
+    """Its passes came as if the guest's timer had no steps."""
+    trace, on = example("phased"), GuestSettings(reporting=True)
+    _compare([("measured", on), ("run", on)], [[trace], [measured_as_predicted(trace, tmp_path / "a.pagetrace")]])
+    measured, run = (line for line in capsys.readouterr().out.splitlines() if "MiB" in line)
+    assert " 0.00 %" not in measured
+    assert " 0.00 %" in run
 
 
 def test_where_one_guest_needs_emulation_the_others_begin_with_it(tmp_path, monkeypatch):

@@ -1,20 +1,25 @@
 """Small recordings, made event by event."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pagehint.mm.check import check
 from pagehint.proc.zoneinfo import ZoneLayout
 from pagehint.replays.engine import Engine
 from pagehint.replays.playback import Playback
+from pagehint.replays.replay import replay
+from pagehint.replays.start import guest_reporting
 from pagehint.replays.totals import make_run
 from pagehint.trace import Meta, Trace, TraceWriter
 from pagehint.trace.events import EVENT_SCHEMA
 
-__all__ = ["Row", "pages_are_somewhere", "record", "rows_of", "used_pages", "zone", "zoneinfo"]
+__all__ = ["Row", "measured_as_predicted", "pages_are_somewhere", "record", "rows_of", "used_pages", "zone", "zoneinfo"]
 
 Row = tuple[str, int, int, int] | tuple[str, int, int, int, int]
 """An event's letter, pfn, order and CPU, and its detail where it has one."""
@@ -120,3 +125,15 @@ def rows_of(trace: Trace) -> list[tuple[int, ...]]:
     return [
         row for batch in trace.batches() for row in zip(*(column.tolist() for column in batch.values()), strict=True)
     ]
+
+
+def measured_as_predicted(trace: Trace, path: Path) -> Trace:
+    """A copy of the recording whose host measured, each 7 ms, what a replay of its own settings says."""
+    timeline = replay(trace, guest_reporting(trace), sample="1ms").timeline
+    shutil.copytree(trace.path, path)
+    measured = pq.read_table(path / "residency.parquet")
+    at = np.arange(0, timeline.num_rows, 7)
+    time, resident = (timeline[name].to_numpy()[at] for name in ("time", "resident"))
+    columns = dict.fromkeys(measured.column_names, resident // 1024) | {"time": time}
+    pq.write_table(pa.table(columns).select(measured.column_names).cast(measured.schema), path / "residency.parquet")
+    return Trace.open(path)

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagehint.replays.across import predict_across
-from pagehint.replays.replay import replay
 from pagehint.replays.start import guest_reporting
 from pagehint.replays.truth import measured_residency
 from pagehint.trace import Trace
 from pagehint.trace.shipped import example
+from tests.replays.recording import measured_as_predicted
 
 
 def test_how_unevenly_two_guests_worked(tmp_path):
@@ -44,14 +44,5 @@ def test_how_unevenly_two_guests_worked(tmp_path):
 def test_what_a_pass_gives_back_at_once_is_no_slope(tmp_path):
     """Measured each 7 ms and predicted each 10, a guest that did as predicted was 0.04 % off."""
     trace = example("phased")
-    design = guest_reporting(trace)
-    timeline = replay(trace, design, sample="1ms").timeline
-    shutil.copytree(trace.path, tmp_path / "other.pagetrace")
-    path = tmp_path / "other.pagetrace" / "residency.parquet"
-    measured = pq.read_table(path)
-    at = np.arange(0, timeline.num_rows, 7)
-    time, resident = (timeline[name].to_numpy()[at] for name in ("time", "resident"))
-    columns = dict.fromkeys(measured.column_names, resident // 1024) | {"time": time}
-    pq.write_table(pa.table(columns).select(measured.column_names).cast(measured.schema), path)
-    found = predict_across(trace, design, Trace.open(tmp_path / "other.pagetrace"))
-    assert found.error == 0
+    other = measured_as_predicted(trace, tmp_path / "other.pagetrace")
+    assert predict_across(trace, guest_reporting(trace), other).error == 0
